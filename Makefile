@@ -1,0 +1,62 @@
+# make demo   install, then replace a BERT and classify a real corpus
+# make test   install, check, then run all tests
+# make check  format, lint, types, layers
+# make bench  measure the student's speed on this machine
+# make lock   write requirements.lock afresh from what a clean install resolves to
+# make clean  remove what the targets above made
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+# The lock file constrains every install; torch goes first so that nothing else chooses its build.
+PIP    := $(BIN)/pip --disable-pip-version-check install --quiet --constraint requirements.lock
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check bench lock clean
+
+help:
+	@sed -n 's/^# make /make /p' Makefile
+
+$(VENV)/.torch: requirements.lock
+	@$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "Pingti needs Python 3.11 or newer; set PYTHON=python3.11")'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "installing torch ..."
+	@$(PIP) torch==2.13.0
+	@touch $@
+
+$(VENV)/.demo: $(VENV)/.torch pyproject.toml
+	@echo "installing pingti and what the demo needs ..."
+	@$(PIP) --editable '.[teacher,service,demo]'
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.demo
+	@echo "installing the development tools ..."
+	@$(PIP) --editable '.[teacher,service,demo,dev]'
+	@touch $@
+
+demo: $(VENV)/.demo
+	@$(BIN)/pingti demo
+
+test: check
+	@$(BIN)/pytest
+
+check: $(VENV)/.dev
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+bench: $(VENV)/.demo
+	@$(BIN)/python benchmarks/speed.py
+
+lock:
+	rm -rf .venv-lock && $(PYTHON) -m venv .venv-lock
+	.venv-lock/bin/pip install --quiet torch==2.13.0
+	.venv-lock/bin/pip install --quiet '.[teacher,service,demo,dev]'
+	(echo '# Written by make lock: every version that Pingti is tested with. A constraints file for pip.'; \
+	 .venv-lock/bin/pip freeze --all --exclude pip --exclude pingti | sed 's/+cpu$$//') > requirements.lock
+	rm -rf .venv-lock build *.egg-info
+
+clean:
+	rm -rf $(VENV) workspace demo-workspace build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

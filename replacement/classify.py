@@ -1,0 +1,204 @@
+"""Rows of text in, one column of decisions and one of scores per label task out.
+
+This is what a job's shard and ``pingti classify`` share: rules, dependencies between tasks, thresholds of
+the scene, and one encoding of a text for all tasks of one vocabulary.
+"""
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from pingti.errors import ConflictError, InputError
+from replacement.definition import RulesSection
+from replacement.registry import Workspace
+from textcnn import Encoded, Student
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """What a caller asks for."""
+
+    task: str
+    scene: str = "default"
+    version: int | None = None
+    """The promoted one where absent."""
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read "task" or "task@scene"."""
+        task, at, scene = text.partition("@")
+        if not task or (at and not scene):
+            raise InputError(f'task {text!r}: needed is "task" or "task@scene"')
+        return cls(task=task, scene=scene or "default")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pin:
+    """What a choice became: it stays so however long a job waits."""
+
+    task: str
+    scene: str
+    version: int
+    threshold: float | None
+    """Score of the positive class from which on a text is positive; None where there are more classes."""
+    hidden: bool = False
+    """Asked only because another task depends on it; not part of the result."""
+
+
+def pin(workspace: Workspace, choices: Sequence[Choice]) -> tuple[Pin, ...]:
+    """Fix versions and thresholds; tasks that others depend on come first, hidden where not asked for.
+
+    Raises:
+        NotFoundError: no such task or version.
+        ConflictError: a task without a promoted version, a scene that its student does not know, or tasks
+            that depend on each other in a circle.
+        InputError: a task twice, or none.
+    """
+    names = [choice.task for choice in choices]
+    if not names or len(set(names)) != len(names):
+        twice = next((name for name in names if names.count(name) > 1), None)
+        raise InputError(f"tasks: {twice!r} is there twice" if twice else "tasks: at least one is needed")
+    asked = {choice.task: choice for choice in choices}
+    pins: dict[str, Pin] = {}
+
+    def add(task: str, path: tuple[str, ...]) -> None:
+        if task in path:
+            raise ConflictError(f"tasks depend on each other in a circle: {' -> '.join([*path, task])}")
+        if task in pins:
+            return
+        made, depends_on = _pin(workspace, asked.get(task, Choice(task=task)), hidden=task not in asked)
+        for dependency in depends_on:
+            add(dependency.partition("=")[0], (*path, task))
+        pins[task] = made
+
+    for name in names:
+        add(name, ())
+    return tuple(pins.values())
+
+
+def _pin(workspace: Workspace, choice: Choice, *, hidden: bool) -> tuple[Pin, tuple[str, ...]]:
+    """The pin, and what its student depends on (as it was trained, whatever the definition says by now)."""
+    entry = workspace.task(choice.task)
+    version = choice.version if choice.version is not None else entry.current()
+    if version is None:
+        raise ConflictError(
+            f"task {choice.task!r}: no student is promoted yet; run: pingti replace {choice.task}"
+        )
+    thresholds = Student.read_metadata(entry.student_folder(version)).get("thresholds", {})
+    if choice.scene not in thresholds:
+        known = ", ".join(sorted(thresholds))
+        raise ConflictError(
+            f"task {choice.task!r}: version {version} has no scene {choice.scene!r}; it has: {known}"
+        )
+    return Pin(
+        task=choice.task,
+        scene=choice.scene,
+        version=version,
+        threshold=thresholds[choice.scene],
+        hidden=hidden,
+    )
+
+
+class Classifier:
+    """The students of some pins, loaded; safe to use from several threads.
+
+    ``schema`` is that of the results: ``id``, then for every task ``<task>`` (string, null where it was not
+    asked) and ``<task>_score`` (float32: the positive class's probability, or for more than two classes
+    that of the class decided on). Its metadata's ``pingti.tasks`` tells versions, scenes and thresholds.
+    """
+
+    def __init__(self, workspace: Workspace, pins: Sequence[Pin]) -> None:
+        self.pins = tuple(pins)
+        self._tasks = [_Task(workspace, pin) for pin in self.pins]
+        fields = [("id", pa.string())]
+        for pin in self.pins:
+            if not pin.hidden:
+                fields += [(pin.task, pa.string()), (f"{pin.task}_score", pa.float32())]
+        described = [dataclasses.asdict(pin) for pin in self.pins]
+        self.schema = pa.schema(fields, metadata={"pingti.tasks": json.dumps(described)})
+
+    def classify(self, rows: pa.RecordBatch) -> pa.RecordBatch:
+        """One result row per row of ``rows`` (columns id and text), in the same order."""
+        texts = rows.column("text")
+        encoded: dict[str, Encoded] = {}
+        decisions: dict[str, NDArray[np.int64]] = {}
+        columns = [rows.column("id")]
+        for task in self._tasks:
+            key = task.student.vocabulary.fingerprint
+            if key not in encoded:
+                encoded[key] = task.student.vocabulary.encode(texts)
+            decided, scores = task.decide(texts, encoded[key], decisions, self._tasks)
+            decisions[task.pin.task] = decided
+            if not task.pin.hidden:
+                absent = decided < 0
+                labels = pa.DictionaryArray.from_arrays(
+                    pa.array(decided, pa.int32(), mask=absent), pa.array(task.student.classes, pa.string())
+                )
+                columns += [labels.dictionary_decode(), pa.array(scores, pa.float32(), mask=absent)]
+        return pa.record_batch(columns, schema=self.schema)
+
+
+class _Task:
+    def __init__(self, workspace: Workspace, pin: Pin) -> None:
+        entry = workspace.task(pin.task)
+        self.pin = pin
+        self.student = Student.load(entry.student_folder(pin.version))
+        # Rules and dependencies as they were when the student was trained, whatever the file says by now.
+        self.rules = RulesSection.model_validate(self.student.metadata.get("rules", {}))
+        self.depends_on = [
+            dependency.partition("=")[::2] for dependency in self.student.metadata.get("depends_on", [])
+        ]
+
+    def decide(
+        self,
+        texts: pa.Array,
+        encoded: Encoded,
+        decisions: dict[str, NDArray[np.int64]],
+        tasks: "list[_Task]",
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Number of each text's class, -1 where the task does not apply, and its score."""
+        applies = encoded.valid & ~matches(texts, self.rules.drop)
+        for name, label in self.depends_on:
+            parent = next(task.student for task in tasks if task.pin.task == name)
+            applies &= decisions[name] == _class_number(self.pin.task, name, label, parent.classes)
+        negative = matches(texts, self.rules.negative)
+        asked = applies & ~negative
+        decided = np.full(len(texts), -1, np.int64)
+        decided[applies & negative] = 0
+        scores = np.full(len(texts), 0.0 if self.pin.threshold is not None else 1.0, np.float32)
+        rows = np.flatnonzero(asked)
+        if len(rows):
+            # Most often every text is asked, and copying ids would cost more than it saves.
+            wanted = encoded if len(rows) == len(texts) else encoded.take(rows)
+            probabilities = self.student.score_encoded(wanted)
+            if self.pin.threshold is not None:
+                scores[rows] = probabilities[:, 1]
+                decided[rows] = probabilities[:, 1] >= self.pin.threshold
+            else:
+                scores[rows] = probabilities.max(axis=1)
+                decided[rows] = probabilities.argmax(axis=1)
+        return decided, scores
+
+
+def matches(texts: pa.Array, patterns: Sequence[str]) -> NDArray[np.bool_]:
+    """Which texts one of the patterns (RE2, searched anywhere) matches; False for a null."""
+    found = np.zeros(len(texts), np.bool_)
+    for pattern in patterns:
+        hit: Any = pc.match_substring_regex(texts, pattern).fill_null(False)
+        found |= hit.to_numpy(zero_copy_only=False)
+    return found
+
+
+def _class_number(task: str, parent: str, label: str, classes: Sequence[str]) -> int:
+    if label not in classes:
+        raise ConflictError(
+            f"task {task!r} depends on {parent}={label}; the classes are {', '.join(classes)}"
+        )
+    return classes.index(label)

@@ -1,0 +1,372 @@
+"""Files of texts: read row by row, with every unreadable row reported and none of them fatal."""
+
+import csv
+import datetime
+import functools
+import gzip
+import io
+import json
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import fsspec
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pingti.errors import InputError
+
+FORMATS = (".parquet", ".jsonl", ".csv", ".tsv", ".jsonl.gz", ".csv.gz", ".tsv.gz")
+_LONGEST_FIELD = 1 << 26  # characters: a quote that is never closed must not swallow a whole file in silence
+_MAGIC = {
+    b"PAR1": "a Parquet file",
+    b"\x1f\x8b": "a gzip file",
+    b"PK\x03\x04": "a zip archive or an Excel workbook",
+    b"\x89PNG": "a PNG image",
+    b"%PDF": "a PDF document",
+    b"\x28\xb5\x2f\xfd": "a Zstandard file",
+    b"ARROW1": "an Arrow file",
+    b"SQLite": "an SQLite database",
+    b"\xff\xfe": "UTF-16 text",
+    b"\xfe\xff": "UTF-16 text",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Columns:
+    """Which columns (or JSON fields) of a file are what."""
+
+    text: str = "text"
+    id: str | None = None
+    """The row's number stands for it where absent."""
+    time: str | None = None
+    """Not read where absent."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BadRow:
+    """A row that could not be read, and why."""
+
+    file: str
+    row: int
+    """Number of the data row in its file, from 0; a header does not count."""
+    id: str | None
+    reason: str
+
+
+Row = tuple[int, str, str, int]
+"""Number, id, text, time in microseconds since 1970 (UTC; 0 where no time column is read)."""
+
+OnBadRow = Callable[[BadRow], None]
+
+
+def schema(columns: Columns) -> pa.Schema:
+    """Schema of the batches that ``read_rows`` yields."""
+    fields = [("row", pa.int64()), ("id", pa.string()), ("text", pa.large_string())]
+    if columns.time is not None:
+        fields.append(("time", pa.timestamp("us", "UTC")))
+    return pa.schema(fields)
+
+
+def expand(pattern: str, base: Path) -> list[str]:
+    """The files that a path, pattern or URL names, in order of their names.
+
+    Raises:
+        InputError: there is none.
+    """
+    if "://" in pattern:
+        filesystem, path = fsspec.core.url_to_fs(pattern)
+        found = [filesystem.unstrip_protocol(name) for name in sorted(filesystem.glob(path))]
+    else:
+        whole = base / pattern
+        anchor = Path(whole.anchor or ".")
+        found = sorted(
+            str(path) for path in anchor.glob(str(whole.relative_to(whole.anchor))) if path.is_file()
+        )
+    if not found:
+        raise InputError(f"{pattern}: no such file (looked from {base})")
+    return found
+
+
+def check_input(path: str, columns: Columns) -> None:
+    """Open a file, and check its format and that it has the columns.
+
+    Raises:
+        InputError: the file is missing, empty, of another format, or lacks a column.
+    """
+    if _format(path) == ".parquet":
+        with _parquet(path) as file:
+            _check_columns(path, file.schema_arrow.names, columns)
+        return
+    with _lines(path) as lines:
+        if _format(path) == ".jsonl":
+            for line in lines:
+                fields = _json_object(line)
+                if fields is not None:
+                    _check_columns(path, list(fields), columns)
+                    return
+            raise InputError(f"{path}: no line of it is a JSON object; one object a line is needed")
+        _header(path, lines, columns)
+
+
+def read_rows(
+    path: str, columns: Columns, on_bad_row: OnBadRow, *, batch_rows: int = 16_384
+) -> Iterator[pa.RecordBatch]:
+    """Batches of row number, id, text and (where asked for) time; see ``schema``.
+
+    Reads Parquet, JSONL, CSV and TSV (by the file's name), the last three also with ``.gz``. A row with a
+    missing or wrong field, or with bytes that are not UTF-8, goes to ``on_bad_row``; all others come out,
+    in order. Memory is bounded by ``batch_rows``.
+
+    Raises:
+        InputError: as ``check_input``; or the file ends in the middle of its compressed data.
+    """
+    kind = _format(path)
+    if kind == ".parquet":
+        rows = _parquet_rows(path, columns, on_bad_row, batch_rows)
+    elif kind == ".jsonl":
+        rows = _jsonl_rows(path, columns, on_bad_row)
+    else:
+        rows = _csv_rows(path, columns, on_bad_row)
+    batch: list[Row] = []
+    for row in rows:
+        batch.append(row)
+        if len(batch) == batch_rows:
+            yield _batch(batch, columns)
+            batch = []
+    if batch:
+        yield _batch(batch, columns)
+
+
+def _batch(rows: list[Row], columns: Columns) -> pa.RecordBatch:
+    wanted = schema(columns)
+    return pa.record_batch(
+        [
+            pa.array(values, field.type)
+            for values, field in zip(zip(*rows, strict=True), wanted, strict=False)
+        ],
+        schema=wanted,
+    )
+
+
+def _format(path: str) -> str:
+    name = path.lower().removesuffix(".gz")
+    for suffix in FORMATS:
+        if name.endswith(suffix) and not (suffix == ".parquet" and path.lower().endswith(".gz")):
+            return suffix
+    raise InputError(f"{path}: the name ends in none of the formats that are read: {' '.join(FORMATS)}")
+
+
+@contextmanager
+def _opened(path: str) -> Iterator[IO[bytes]]:
+    try:
+        opener = fsspec.open(path, "rb").open if "://" in path else functools.partial(open, path, "rb")
+        file: IO[bytes] = opener()
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except IsADirectoryError:
+        raise InputError(f"{path}: is a folder; a file is needed") from None
+    except (OSError, ValueError, ImportError) as error:  # fsspec: unknown scheme, missing driver
+        raise InputError(f"{path}: not readable: {error}") from error
+    with file:
+        yield file
+
+
+@contextmanager
+def _parquet(path: str) -> Iterator[pq.ParquetFile]:
+    with _opened(path) as file:
+        try:
+            if not file.read(1):
+                raise InputError(f"{path}: the file is empty")
+            file.seek(0)
+            yield pq.ParquetFile(file)
+        except pa.ArrowInvalid as error:
+            raise InputError(f"{path}: not a readable Parquet file: {_first_line(error)}") from error
+
+
+@contextmanager
+def _lines(path: str) -> Iterator[Iterator[bytes]]:
+    """The lines of a text file, unpacked, as bytes."""
+    with _opened(path) as raw:
+        packed = path.lower().endswith(".gz")
+        file: Any = gzip.GzipFile(fileobj=raw) if packed else raw
+        buffered = io.BufferedReader(file) if packed else file
+        try:
+            start = buffered.peek(8)[:8] if hasattr(buffered, "peek") else b"?"
+            if not start:
+                raise InputError(f"{path}: the file is empty")
+            for magic, what in _MAGIC.items():
+                if start.startswith(magic):
+                    raise InputError(f"{path}: looks like {what}, not like {_format(path)} as its name says")
+            yield iter(buffered)
+        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+            raise InputError(f"{path}: not a whole gzip file: {error}") from error
+
+
+def _check_columns(path: str, names: list[str], columns: Columns) -> None:
+    for name in (columns.text, columns.id, columns.time):
+        if name is not None and name not in names:
+            raise InputError(f"{path}: no column {name!r}; there are {', '.join(map(repr, names))}")
+
+
+def _parquet_rows(path: str, columns: Columns, on_bad_row: OnBadRow, batch_rows: int) -> Iterator[Row]:
+    wanted = list(
+        dict.fromkeys(name for name in (columns.text, columns.id, columns.time) if name is not None)
+    )
+    with _parquet(path) as file:
+        _check_columns(path, file.schema_arrow.names, columns)
+        number = 0
+        for batch in file.iter_batches(batch_rows, columns=wanted):
+            texts = _values(batch.column(columns.text))
+            ids = _values(batch.column(columns.id)) if columns.id else [None] * len(texts)
+            times = _values(batch.column(columns.time)) if columns.time else [None] * len(texts)
+            for text, identity, time in zip(texts, ids, times, strict=True):
+                yield from _row(path, number, columns, identity, text, time, on_bad_row)
+                number += 1
+
+
+def _values(array: pa.Array) -> list[Any]:
+    """Python values; strings as bytes, because a Parquet string may hold bytes that are not UTF-8."""
+    if pa.types.is_dictionary(array.type):
+        array = array.dictionary_decode()
+    if pa.types.is_string(array.type) or pa.types.is_large_string(array.type):
+        array = array.cast(pa.large_binary())
+    values: list[Any] = array.to_pylist()
+    return values
+
+
+def _jsonl_rows(path: str, columns: Columns, on_bad_row: OnBadRow) -> Iterator[Row]:
+    with _lines(path) as lines:
+        number = -1
+        for line in lines:
+            if not line.strip():
+                continue
+            number += 1
+            fields = _json_object(line)
+            if fields is None:
+                on_bad_row(BadRow(file=path, row=number, id=None, reason=_json_fault(line)))
+                continue
+            identity = fields.get(columns.id) if columns.id else None
+            time = fields.get(columns.time) if columns.time else None
+            yield from _row(path, number, columns, identity, fields.get(columns.text), time, on_bad_row)
+
+
+def _json_object(line: bytes) -> dict[str, Any] | None:
+    try:
+        value = json.loads(line)
+    except (ValueError, RecursionError):  # UnicodeDecodeError is a ValueError
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def _json_fault(line: bytes) -> str:
+    try:
+        json.loads(line)
+    except UnicodeDecodeError:
+        return "the line is not UTF-8"
+    except (ValueError, RecursionError) as error:
+        return f"the line is not JSON: {_first_line(error)}"
+    return "the line is not a JSON object"
+
+
+def _csv_rows(path: str, columns: Columns, on_bad_row: OnBadRow) -> Iterator[Row]:
+    with _lines(path) as lines:
+        reader, header = _header(path, lines, columns)
+        text_at = header.index(columns.text)
+        id_at = header.index(columns.id) if columns.id else None
+        time_at = header.index(columns.time) if columns.time else None
+        number = -1
+        while True:
+            try:
+                fields = next(reader)
+            except StopIteration:
+                return
+            except csv.Error as error:
+                number += 1
+                on_bad_row(BadRow(file=path, row=number, id=None, reason=f"not readable as CSV: {error}"))
+                continue
+            if not fields:  # an empty line
+                continue
+            number += 1
+            if len(fields) != len(header):
+                reason = f"{len(fields)} fields; the header has {len(header)}"
+                on_bad_row(BadRow(file=path, row=number, id=None, reason=reason))
+                continue
+            identity = fields[id_at] if id_at is not None else None
+            time = fields[time_at] if time_at is not None else None
+            yield from _row(path, number, columns, identity, fields[text_at], time, on_bad_row)
+
+
+def _header(path: str, lines: Iterable[bytes], columns: Columns) -> tuple[Any, list[str]]:
+    """A reader behind the header, and the header. Bytes that are not UTF-8 stay recognisable."""
+    csv.field_size_limit(_LONGEST_FIELD)
+    text = (line.decode("utf-8", "surrogateescape") for line in lines)
+    reader = csv.reader(text, delimiter="\t" if _format(path) == ".tsv" else ",")
+    try:
+        header = next(reader, [])
+    except csv.Error as error:
+        raise InputError(f"{path}: its header is not readable: {error}") from error
+    if header:
+        header[0] = header[0].removeprefix("\ufeff")
+    _check_columns(path, header, columns)
+    return reader, header
+
+
+def _row(
+    path: str, number: int, columns: Columns, identity: Any, text: Any, time: Any, on_bad_row: OnBadRow
+) -> Iterator[Row]:
+    """The row, or nothing and a report."""
+    name: str | None = str(number)
+    try:
+        if columns.id is not None:
+            name = None
+            name = _string(columns.id, identity if not isinstance(identity, int) else str(identity))
+        string = _string(columns.text, text)
+        yield number, str(name), string, _microseconds(columns.time, time) if columns.time else 0
+    except ValueError as error:
+        on_bad_row(BadRow(file=path, row=number, id=name, reason=str(error)))
+
+
+def _string(field: str, value: Any) -> str:
+    if isinstance(value, bytes):
+        try:
+            return value.decode()
+        except UnicodeDecodeError as error:
+            raise ValueError(f"field {field!r} is not UTF-8 (byte {error.start})") from None
+    if value is None:
+        raise ValueError(f"field {field!r} is missing or null")
+    if not isinstance(value, str):
+        raise ValueError(f"field {field!r} is of type {type(value).__name__}; a string is needed")
+    # What surrogateescape let through, and lone surrogates that JSON can spell.
+    if not value.isascii() and any("\ud800" <= character <= "\udfff" for character in value):
+        raise ValueError(f"field {field!r} is not UTF-8")
+    return value
+
+
+def _microseconds(field: str, value: Any) -> int:
+    if isinstance(value, bytes):
+        value = value.decode("utf-8", "replace")
+    try:
+        if isinstance(value, str):
+            try:
+                value = float(value)
+            except ValueError:
+                value = datetime.datetime.fromisoformat(value)
+        if isinstance(value, (int, float)) and not isinstance(value, bool):
+            return round(value * 1_000_000)
+        if isinstance(value, datetime.date) and not isinstance(value, datetime.datetime):
+            value = datetime.datetime(value.year, value.month, value.day)
+        if isinstance(value, datetime.datetime):
+            if value.tzinfo is None:
+                value = value.replace(tzinfo=datetime.UTC)
+            return int(round(value.timestamp() * 1_000_000))
+    except (ValueError, OverflowError):
+        pass
+    raise ValueError(f"field {field!r} is {value!r}; needed is a timestamp, ISO 8601 or Unix seconds")
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0] if str(error) else type(error).__name__

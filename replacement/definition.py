@@ -1,0 +1,235 @@
+"""A label task's definition: the TOML file that its owner writes."""
+
+import datetime
+import re
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from pingti.errors import DefinitionError, InputError
+from textcnn import Architecture
+
+NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
+"""A task's or a scene's name: it becomes a file name and a column name."""
+
+
+def _pattern(value: str) -> str:
+    try:
+        pc.match_substring_regex(pa.array([""]), value)  # Arrow's engine is RE2
+    except pa.ArrowInvalid as error:
+        raise ValueError(f"{value!r} is not a regular expression of RE2: {error}") from error
+    return value
+
+
+def _dependency(value: str) -> str:
+    task, _, label = value.partition("=")
+    if not NAME.fullmatch(task) or not label:
+        raise ValueError(f'{value!r} is not of the form "task=class"')
+    return value
+
+
+Pattern = Annotated[str, AfterValidator(_pattern)]
+Dependency = Annotated[str, AfterValidator(_dependency)]
+Share = Annotated[float, Field(gt=0.0, le=1.0)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class CorpusSection(_Section):
+    """Where the past texts are."""
+
+    files: tuple[str, ...] = Field(min_length=1)
+    """Paths, patterns or URLs; a relative path counts from the definition's folder."""
+    text: str = "text"
+    """Column of the text."""
+    id: str | None = None
+    """Column of the row's id; the row's number where absent."""
+    time: str | None = None
+    """Column of the row's time (timestamp, ISO 8601, Unix seconds); where absent, file order stands for it."""
+
+
+class RulesSection(_Section):
+    """Regular expressions (RE2), the same at training and at scoring."""
+
+    drop: tuple[Pattern, ...] = ()
+    """A text that matches is no text at all: it is never trained on and gets no label."""
+    negative: tuple[Pattern, ...] = ()
+    """A text that matches is of the first class, no model asked."""
+
+
+class TeacherSection(_Section):
+    """The BERT that the student replaces."""
+
+    model: str
+    """A folder (relative to the definition's), a hub name, or "task:NAME" for the teacher of another task."""
+    labels: str | None = None
+    """JSONL file with text (or the corpus's id) and label: the model is fine-tuned on it first."""
+    map: dict[str, str] = {}
+    """Which class a label of the model stands for; "*" names the class of all others."""
+    max_length: int = Field(default=64, ge=8, le=512)
+    """Word pieces of a text that the model reads."""
+    budget: int = Field(default=50_000, ge=100)
+    """Rows that the model may be asked about in one run, those of the holdout included."""
+    margin: float = Field(default=0.1, ge=0.0, lt=0.5)
+    """A row whose two likeliest classes are closer than this is a boundary row: it goes to a person."""
+
+
+class StudentSection(_Section):
+    """The student's shape."""
+
+    embedding: int = Field(default=128, ge=1, le=1024)
+    filters: int = Field(default=128, ge=1, le=1024)
+    widths: tuple[Annotated[int, Field(ge=1, le=16)], ...] = (2, 3, 4)
+    vocabulary: int = Field(default=8000, ge=1, le=200_000)
+    """Tokens known by name."""
+    epochs: int = Field(default=8, ge=1, le=100)
+    """Passes over the training rows of a round."""
+
+    @model_validator(mode="after")
+    def _shape(self) -> Self:
+        try:
+            self.architecture()
+        except InputError as error:
+            raise ValueError(str(error)) from error
+        return self
+
+    def architecture(self) -> Architecture:
+        return Architecture(embedding=self.embedding, filters=self.filters, widths=self.widths)
+
+
+class GateSection(_Section):
+    """What a student must reach against the teacher, on the holdout, before it may replace the teacher."""
+
+    precision: Share = 0.90
+    """For more than two classes: the mean over the classes."""
+    recall: Share = 0.90
+    """For more than two classes: the mean over the classes."""
+    holdout_days: float = Field(default=7.0, gt=0.0)
+    """The newest days, held out; where the corpus has a time column."""
+    holdout_fraction: float = Field(default=0.1, gt=0.0, lt=0.9)
+    """The last part of the rows, held out; where it has none."""
+    holdout_rows: int = Field(default=5000, ge=10)
+    """At most so many rows of the holdout, drawn at random, are scored by the teacher."""
+    rounds: int = Field(default=5, ge=1, le=50)
+    """The loop ends after so many rounds at the latest."""
+
+
+class Scene(_Section):
+    """A named operating point: by itself the best F1, or the best under one condition."""
+
+    precision: Share | None = None
+    """The highest recall at this precision."""
+    recall: Share | None = None
+    """The highest precision at this recall."""
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if self.precision is not None and self.recall is not None:
+            raise ValueError("a scene names a precision or a recall, not both")
+        return self
+
+
+class RetrainSection(_Section):
+    """Nightly retraining."""
+
+    at: datetime.time
+    """Local time of the scheduler."""
+
+
+class Definition(_Section):
+    """One question asked of every text."""
+
+    classes: tuple[Annotated[str, Field(min_length=1)], ...] = Field(min_length=2)
+    """For two classes the second is the positive one."""
+    priority: int = Field(default=5, ge=0, le=9)
+    """0 runs first, 9 last."""
+    depends_on: tuple[Dependency, ...] = ()
+    """The question is asked only of texts for which all of these hold."""
+    corpus: CorpusSection
+    rules: RulesSection = RulesSection()
+    teacher: TeacherSection
+    student: StudentSection = StudentSection()
+    gate: GateSection = GateSection()
+    scenes: dict[str, Scene] = {}
+    retrain: RetrainSection | None = None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if len(set(self.classes)) != len(self.classes):
+            raise ValueError(f"classes: {list(self.classes)} names a class twice")
+        unknown = sorted(set(self.teacher.map.values()) - set(self.classes))
+        if unknown:
+            raise ValueError(f"teacher.map: {unknown[0]!r} is no class; allowed are {list(self.classes)}")
+        for name, scene in self.scenes.items():
+            if not NAME.fullmatch(name):
+                raise ValueError(f"scenes: {name!r} is no name; allowed are a-z, 0-9 and _, a letter first")
+            if not self.binary and (scene.precision is not None or scene.recall is not None):
+                raise ValueError(f"scenes.{name}: a precision or recall needs a task of two classes")
+        return self
+
+    @property
+    def binary(self) -> bool:
+        return len(self.classes) == 2
+
+    @property
+    def all_scenes(self) -> dict[str, Scene]:
+        """The scenes with the default one, which every task has."""
+        return {"default": Scene(), **self.scenes}
+
+
+def parse(text: str, source: str | Path = "definition") -> Definition:
+    """Read a definition from TOML.
+
+    Raises:
+        DefinitionError: one sentence with the source, the key, what was wrong and what is allowed.
+    """
+    try:
+        return Definition.model_validate(tomllib.loads(text))
+    except tomllib.TOMLDecodeError as error:
+        raise DefinitionError(f"{source}: not valid TOML: {error}") from error
+    except ValidationError as error:
+        raise DefinitionError(f"{source}: {explain(error)}") from error
+
+
+def load(path: Path) -> Definition:
+    """Read a definition file; errors as in ``parse``."""
+    try:
+        return parse(path.read_text(encoding="utf-8"), path)
+    except OSError as error:
+        raise DefinitionError(f"{path}: not readable: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise DefinitionError(f"{path}: not UTF-8 (byte {error.start})") from error
+
+
+def explain(error: ValidationError) -> str:
+    """The first complaint of a pydantic error as "key: what is wrong; what is allowed"."""
+    first = error.errors(include_url=False)[0]
+    key = ".".join(str(part) for part in first["loc"])
+    kind: Literal["extra_forbidden", "missing"] | str = first["type"]
+    if kind == "extra_forbidden":
+        message = f"unknown key; allowed are {', '.join(_siblings(first['loc']))}"
+    elif kind == "missing":
+        message = "this key is missing"
+    elif kind == "value_error":
+        message = str(first["ctx"]["error"])
+    else:
+        message = f"{first['input']!r} is not allowed: {first['msg'][0].lower()}{first['msg'][1:]}"
+    more = error.error_count() - 1
+    rest = f" (and {more} more)" if more else ""
+    return f"{key}: {message}{rest}" if key else f"{message}{rest}"
+
+
+def _siblings(location: tuple[int | str, ...]) -> list[str]:
+    model: Any = Definition
+    for part in location[:-1]:
+        if part == "scenes":
+            return sorted(Scene.model_fields)
+        model = model.model_fields[part].annotation
+        model = getattr(model, "__args__", (model,))[0]  # RetrainSection | None
+    return sorted(model.model_fields)

@@ -1,0 +1,110 @@
+"""Which rows to take next, from where they lie among the clusters of [CLS] vectors.
+
+Clusters are found by spherical k-means (Dhillon and Modha 2001) with FAISS: vectors are scaled to length
+one and compared by inner product.
+"""
+
+from dataclasses import dataclass
+
+import faiss
+import numpy as np
+from numpy.typing import NDArray
+
+from sampling.strategies import Rows
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Clusters:
+    """k-means clusters of n vectors."""
+
+    centroids: NDArray[np.float32]
+    """(k, d), each of length one."""
+    assigned: NDArray[np.int64]
+    """(n,): the cluster of every vector."""
+
+    def __len__(self) -> int:
+        return len(self.centroids)
+
+    def nearest(self, vectors: NDArray[np.floating]) -> NDArray[np.int64]:
+        """The cluster nearest to each of ``vectors`` (m, d)."""
+        return _search(self.centroids, vectors, 1)[:, 0]
+
+
+def cluster(
+    vectors: NDArray[np.floating], k: int, *, rng: np.random.Generator, iterations: int = 20
+) -> Clusters:
+    """Cluster ``vectors`` (n, d) into ``k`` clusters, or n where there are fewer vectors.
+
+    Raises:
+        ValueError: no vectors, or k below 1.
+    """
+    if len(vectors) == 0 or k < 1:
+        raise ValueError(f"{len(vectors)} vectors into {k} clusters; needed is at least one of each")
+    unit = _unit(vectors)
+    k = min(k, len(unit))
+    kmeans = faiss.Kmeans(
+        unit.shape[1], k, niter=iterations, spherical=True, seed=int(rng.integers(2**31)),
+        min_points_per_centroid=1, max_points_per_centroid=1024,
+    )  # fmt: skip
+    kmeans.train(unit)
+    centroids = np.ascontiguousarray(kmeans.centroids, np.float32)
+    return Clusters(centroids=centroids, assigned=_search(centroids, unit, 1)[:, 0])
+
+
+def neighbours(queries: NDArray[np.floating], vectors: NDArray[np.floating], *, budget: int) -> Rows:
+    """Rows of ``vectors`` (n, d) nearest to any of ``queries`` (q, d): each query's first, its second, ..."""
+    if len(queries) == 0 or len(vectors) == 0 or budget < 1:
+        return np.zeros(0, np.int64)
+    depth = min(len(vectors), -(-budget // len(queries)) + 4)
+    found = _search(_unit(vectors), queries, depth).T.ravel()
+    _, first = np.unique(found, return_index=True)
+    return found[np.sort(first)][:budget]
+
+
+def coverage(assigned: NDArray[np.int64], hit: NDArray[np.bool_], k: int) -> NDArray[np.float64]:
+    """Share of each cluster's members that are hits, (k,); 1 for a cluster without members."""
+    members = np.bincount(assigned, minlength=k)
+    hits = np.bincount(assigned, weights=hit, minlength=k)
+    return np.where(members == 0, 1.0, hits / np.maximum(members, 1))
+
+
+def by_need(
+    assigned: NDArray[np.int64], need: NDArray[np.floating], *, budget: int, rng: np.random.Generator
+) -> Rows:
+    """Rows drawn from clusters in proportion to the clusters' need.
+
+    Args:
+        assigned: (n,), the cluster of each candidate row.
+        need: (k,), not negative; how much each cluster wants rows. A cluster of need 0 gives none.
+
+    A cluster that has fewer rows than its share gives all it has, and the others share the rest.
+    """
+    shuffled = rng.permutation(len(assigned))
+    members = {c: shuffled[assigned[shuffled] == c] for c in np.flatnonzero(need > 0)}
+    taken = dict.fromkeys(members, 0)
+    left = min(max(0, budget), sum(len(rows) for rows in members.values()))
+    while left > 0:
+        open_clusters = [c for c in members if taken[c] < len(members[c])]
+        total = sum(float(need[c]) for c in open_clusters)
+        before = left
+        for c in sorted(open_clusters, key=lambda c: (-need[c], c)):
+            share = max(1, round(before * float(need[c]) / total))
+            share = min(share, len(members[c]) - taken[c], left)
+            taken[c] += share
+            left -= share
+    chosen = [members[c][: taken[c]] for c in members]
+    return np.concatenate([np.zeros(0, np.int64), *chosen]).astype(np.int64)
+
+
+def _unit(vectors: NDArray[np.floating]) -> NDArray[np.float32]:
+    unit = np.array(vectors, np.float32, order="C")
+    lengths = np.linalg.norm(unit, axis=1, keepdims=True)
+    unit /= np.maximum(lengths, 1e-12)
+    return unit
+
+
+def _search(base: NDArray[np.float32], queries: NDArray[np.floating], depth: int) -> NDArray[np.int64]:
+    index = faiss.IndexFlatIP(base.shape[1])
+    index.add(base)
+    _, found = index.search(_unit(queries), depth)
+    return np.asarray(found, np.int64)

@@ -1,0 +1,87 @@
+"""Which rows to take next, from scores alone.
+
+Every strategy takes arrays over n candidate rows and gives at most ``budget`` distinct row numbers,
+int64, the most wanted first. Ties are broken by the generator, so that equal rows are taken evenly.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+Rows = NDArray[np.int64]
+Scores = NDArray[np.floating]
+
+
+def random_rows(n: int, *, budget: int, rng: np.random.Generator) -> Rows:
+    """Rows drawn evenly without replacement: they keep the distribution of the corpus."""
+    return rng.permutation(n)[: max(0, budget)].astype(np.int64)
+
+
+def least_confidence(scores: Scores, *, budget: int, rng: np.random.Generator) -> Rows:
+    """Smallest highest probability first (Lewis and Gale 1994). ``scores``: (n, classes)."""
+    _check(scores)
+    return _smallest(scores.max(axis=1), budget, rng)
+
+
+def breaking_ties(scores: Scores, *, budget: int, rng: np.random.Generator) -> Rows:
+    """Smallest lead of the likeliest class first (Luo et al. 2005). ``scores``: (n, classes)."""
+    _check(scores)
+    highest = np.sort(scores, axis=1)
+    return _smallest(highest[:, -1] - highest[:, -2], budget, rng)
+
+
+def near_threshold(scores: Scores, threshold: float, *, budget: int, rng: np.random.Generator) -> Rows:
+    """Smallest distance to the decision threshold first. ``scores``: (n,) of the positive class."""
+    return _smallest(np.abs(scores - threshold), budget, rng)
+
+
+def likely_false(scores: Scores, threshold: float, *, budget: int, rng: np.random.Generator) -> Rows:
+    """Rows called positive, drawn evenly: where a student's false positives are, before a teacher was asked.
+
+    ``scores``: (n,) of the positive class. Rows at or above ``threshold`` are called positive.
+    """
+    rows = np.flatnonzero(scores >= threshold)
+    return rows[random_rows(len(rows), budget=budget, rng=rng)]
+
+
+def competing(
+    teacher: Scores, student: Scores, teacher_threshold: float, student_threshold: float, *,
+    margin: float = 0.0, budget: int, rng: np.random.Generator,
+) -> Rows:  # fmt: skip
+    """Rows on which teacher and student clearly disagree, the widest disagreement first.
+
+    One score is above its threshold and the other below its own, each by more than ``margin``. Both
+    scores are (n,) of the positive class; the disagreement is the difference of the scores, each measured
+    from its own threshold.
+    """
+    ahead = student - student_threshold
+    gold = teacher - teacher_threshold
+    clear = (np.abs(ahead) > margin) & (np.abs(gold) > margin) & ((ahead >= 0) != (gold >= 0))
+    rows = np.flatnonzero(clear)
+    return rows[_smallest(-np.abs(ahead - gold)[rows], budget, rng)]
+
+
+def competing_classes(
+    teacher: Scores, student: Scores, *, margin: float = 0.0, budget: int, rng: np.random.Generator
+) -> Rows:
+    """``competing`` for any number of classes: the decisions differ and each leads the other by ``margin``.
+
+    Both scores are (n, classes). The widest sum of the two leads comes first.
+    """
+    _check(teacher)
+    gold, called = teacher.argmax(axis=1), student.argmax(axis=1)
+    rows = np.arange(len(teacher))
+    teacher_lead = teacher[rows, gold] - teacher[rows, called]
+    student_lead = student[rows, called] - student[rows, gold]
+    clear = np.flatnonzero((gold != called) & (teacher_lead > margin) & (student_lead > margin))
+    return clear[_smallest(-(teacher_lead + student_lead)[clear], budget, rng)]
+
+
+def _smallest(values: Scores, budget: int, rng: np.random.Generator) -> Rows:
+    shuffled = rng.permutation(len(values))
+    order = np.argsort(values[shuffled], kind="stable")
+    return shuffled[order][: max(0, budget)].astype(np.int64)
+
+
+def _check(scores: Scores) -> None:
+    if scores.ndim != 2 or scores.shape[1] < 2:
+        raise ValueError(f"scores have shape {scores.shape}; needed is (n, classes) with two or more classes")

@@ -1,0 +1,7 @@
+"""The student: a TextCNN that is trained with torch and scores without it."""
+
+from textcnn.architecture import Architecture
+from textcnn.encoding import Encoded, Vocabulary
+from textcnn.student import Student
+
+__all__ = ["Architecture", "Encoded", "Student", "Vocabulary"]

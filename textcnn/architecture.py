@@ -1,0 +1,30 @@
+"""The shape of a student, in numbers that both the network and its folded tables need."""
+
+from dataclasses import dataclass
+
+from pingti.errors import InputError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Architecture:
+    """Shape of a student."""
+
+    embedding: int = 128
+    """Numbers per token."""
+    filters: int = 128
+    """Filters per width."""
+    widths: tuple[int, ...] = (2, 3, 4)
+    """Window lengths in tokens, each once, ascending."""
+
+    def __post_init__(self) -> None:
+        if self.embedding < 1 or self.filters < 1:
+            raise InputError(
+                f"student: embedding={self.embedding}, filters={self.filters}; allowed is 1 or more"
+            )
+        if not self.widths or min(self.widths) < 1 or list(self.widths) != sorted(set(self.widths)):
+            raise InputError(f"student: widths={list(self.widths)}; allowed are ascending lengths from 1")
+
+    @property
+    def positions(self) -> int:
+        """Filter positions of all widths together: the blocks of a folded table's row."""
+        return sum(self.widths)

@@ -1,0 +1,164 @@
+"""Arrow arrays of texts to arrays of token ids, by a vocabulary."""
+
+import functools
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from pingti.errors import InputError
+from textcnn.tokenizer import character_table, encode_texts, hash_texts, token_hash, tokenize
+
+_PIECE: Final = 4096  # texts whose ids stay in a core's cache between encoding and scoring
+
+
+@dataclass(frozen=True, eq=False)
+class Encoded:
+    """Token ids of n texts, in one array."""
+
+    ids: NDArray[np.int32]
+    """Ids of all texts, one after another."""
+    offsets: NDArray[np.int64]
+    """n + 1 positions in ``ids``; text i has ``ids[offsets[i]:offsets[i + 1]]``."""
+    valid: NDArray[np.bool_]
+    """False for a null and for bytes that are not UTF-8; such a text has no ids."""
+
+    def __len__(self) -> int:
+        return len(self.valid)
+
+    def take(self, rows: NDArray[np.int64]) -> "Encoded":
+        """The texts ``rows``, in that order."""
+        lengths = np.diff(self.offsets)[rows]
+        offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+        source = np.repeat(self.offsets[rows] - offsets[:-1], lengths) + np.arange(offsets[-1])
+        return Encoded(self.ids[source], offsets, self.valid[rows])
+
+
+class Vocabulary:
+    """The tokens that a student knows by name, and the buckets for all others.
+
+    Args:
+        tokens: folded tokens, the most frequent first; each once.
+        buckets: how many ids the unknown tokens share; at least 1.
+        max_tokens: a text's further tokens are left out, in training and in scoring alike.
+
+    Raises:
+        InputError: a token twice, an empty token, or a number out of range.
+    """
+
+    def __init__(self, tokens: Sequence[str], *, buckets: int = 1024, max_tokens: int = 512) -> None:
+        if buckets < 1 or max_tokens < 1:
+            raise InputError(
+                f"vocabulary: buckets={buckets}, max_tokens={max_tokens}; both must be at least 1"
+            )
+        self.tokens = tuple(tokens)
+        self.buckets = buckets
+        self.max_tokens = max_tokens
+        hashes = np.array([token_hash(token) for token in self.tokens], dtype=np.uint64)
+        if len(np.unique(hashes)) != len(hashes) or "" in self.tokens:
+            raise InputError("vocabulary: every token must be there once, and none may be empty")
+        # Open addressing, at most half full: a miss ends after about 1.5 probes.
+        capacity = 1 << max(4, (2 * len(hashes)).bit_length())
+        self._keys = np.zeros(capacity, dtype=np.uint64)
+        self._values = np.zeros(capacity, dtype=np.int32)
+        for index, key in enumerate(hashes.tolist()):
+            slot = key & (capacity - 1)
+            while self._values[slot]:
+                slot = (slot + 1) & (capacity - 1)
+            self._keys[slot], self._values[slot] = key, index + 1
+
+    @classmethod
+    def build(
+        cls,
+        texts: pa.Array | pa.ChunkedArray,
+        *,
+        size: int = 8000,
+        buckets: int = 1024,
+        max_tokens: int = 512,
+    ) -> "Vocabulary":
+        """The ``size`` most frequent tokens of ``texts``; equal counts in order of the tokens."""
+        counts: dict[int, list[int]] = {}
+        strings: dict[int, str] = {}
+        for data, offsets, mask in _chunks(texts):
+            hashes, spans = hash_texts(data, offsets, mask, character_table(), max_tokens)
+            unique, first, number = np.unique(hashes, return_index=True, return_counts=True)
+            for key, index, count in zip(unique.tolist(), first.tolist(), number.tolist(), strict=True):
+                counts.setdefault(key, [0])[0] += count
+                if key not in strings:
+                    start, end = spans[index]
+                    strings[key] = "".join(tokenize(bytes(data[start:end]).decode()))
+        order = sorted(counts, key=lambda key: (-counts[key][0], strings[key]))
+        return cls([strings[key] for key in order[:size]], buckets=buckets, max_tokens=max_tokens)
+
+    @property
+    def size(self) -> int:
+        """Number of ids: padding, tokens, buckets."""
+        return 1 + len(self.tokens) + self.buckets
+
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        """Equal for two vocabularies that give every text the same ids."""
+        digest = hashlib.sha256(f"{self.buckets} {self.max_tokens} ".encode())
+        digest.update("\n".join(self.tokens).encode())
+        return digest.hexdigest()[:16]
+
+    def encode(self, texts: pa.Array | pa.ChunkedArray | Iterable[str | None]) -> Encoded:
+        """Token ids of ``texts``: an Arrow string, binary or dictionary array, or an iterable of strings."""
+        if not isinstance(texts, (pa.Array, pa.ChunkedArray)):
+            texts = pa.array(texts, pa.large_string())
+        parts = [
+            encode_texts(
+                data, offsets, mask, character_table(), self._keys, self._values,
+                len(self.tokens), self.buckets, self.max_tokens,
+            )
+            for data, offsets, mask in _chunks(texts)
+        ]  # fmt: skip
+        if len(parts) == 1:
+            return Encoded(*parts[0])
+        ids = np.concatenate([part[0] for part in parts] or [np.zeros(0, np.int32)])
+        lengths = np.concatenate([np.diff(part[1]) for part in parts] or [np.zeros(0, np.int64)])
+        valid = np.concatenate([part[2] for part in parts] or [np.zeros(0, np.bool_)])
+        return Encoded(ids, np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64), valid)
+
+
+def arrow_pieces(texts: pa.Array | pa.ChunkedArray) -> list[pa.Array]:
+    """``texts`` cut into arrays small enough for their ids to stay in a core's cache."""
+    chunks = texts.chunks if isinstance(texts, pa.ChunkedArray) else [texts]
+    return [chunk.slice(start, _PIECE) for chunk in chunks for start in range(0, len(chunk), _PIECE)]
+
+
+def _chunks(
+    texts: pa.Array | pa.ChunkedArray,
+) -> list[tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.bool_]]]:
+    """The bytes, offsets and null mask of each chunk, without copying the bytes."""
+    chunks = texts.chunks if isinstance(texts, pa.ChunkedArray) else [texts]
+    return [_buffers(chunk) for chunk in chunks]
+
+
+def _buffers(array: pa.Array) -> tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.bool_]]:
+    kind = array.type
+    if pa.types.is_dictionary(kind):
+        array = array.dictionary_decode()
+        kind = array.type
+    if pa.types.is_null(kind) or pa.types.is_string_view(kind) or pa.types.is_binary_view(kind):
+        array = array.cast(pa.large_binary())
+        kind = array.type
+    if pa.types.is_large_string(kind) or pa.types.is_large_binary(kind):
+        width: type[np.int32 | np.int64] = np.int64
+    elif pa.types.is_string(kind) or pa.types.is_binary(kind):
+        width = np.int32
+    else:
+        raise InputError(f"texts are of Arrow type {kind}; allowed are string and binary types")
+    mask = np.zeros(len(array), np.bool_)
+    if array.null_count:
+        mask = array.is_null().to_numpy(zero_copy_only=False)
+    _, offset_buffer, data_buffer = array.buffers()
+    if len(array) == 0 or offset_buffer is None:
+        return np.zeros(0, np.uint8), np.zeros(len(array) + 1, np.int64), mask
+    offsets = np.frombuffer(offset_buffer, width)[array.offset : array.offset + len(array) + 1]
+    data = np.frombuffer(data_buffer or b"", np.uint8)
+    return data, offsets.astype(np.int64), mask

@@ -1,0 +1,197 @@
+"""The student as it is kept and used: a folder of JSON and safetensors, and scores for texts."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from safetensors.numpy import save_file
+
+from pingti import files
+from pingti.errors import ArtifactError, InputError
+from textcnn.architecture import Architecture
+from textcnn.encoding import Encoded, Vocabulary, arrow_pieces
+from textcnn.fold import Folded, fold, score
+
+if TYPE_CHECKING:
+    from textcnn.network import TextCNN
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Names and version of an artifact's files."""
+
+    format: int = 1
+    """Raised when an older program can no longer read the files."""
+    json: str = "student.json"
+    tensors: str = "student.safetensors"
+
+
+LAYOUT = Layout()
+
+
+class Student:
+    """A folded TextCNN with its vocabulary and its classes.
+
+    Scoring releases the interpreter's lock, so threads score in parallel; an instance is never changed.
+    """
+
+    def __init__(
+        self,
+        folded: Folded,
+        vocabulary: Vocabulary,
+        classes: Iterable[str],
+        architecture: Architecture,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.folded = folded
+        self.vocabulary = vocabulary
+        self.classes = tuple(classes)
+        self.architecture = architecture
+        self.metadata = dict(metadata or {})
+        shapes = {
+            "table": (vocabulary.size, architecture.positions * architecture.filters),
+            "step": (len(architecture.widths) * architecture.filters,),
+            "bias": (len(architecture.widths) * architecture.filters,),
+            "head": (len(architecture.widths) * architecture.filters, len(self.classes)),
+            "head_bias": (len(self.classes),),
+        }
+        for name, shape in shapes.items():
+            if getattr(folded, name).shape != shape:
+                raise InputError(
+                    f"student: {name} has shape {getattr(folded, name).shape}; needed is {shape}"
+                )
+
+    @classmethod
+    def from_network(
+        cls,
+        network: "TextCNN",
+        vocabulary: Vocabulary,
+        classes: Iterable[str],
+        metadata: Mapping[str, Any] | None = None,
+    ) -> Self:
+        """Fold a trained network."""
+        arrays = {name: tensor.detach().numpy() for name, tensor in network.named_parameters()}
+        folded = fold(
+            arrays["embedding"],
+            arrays["filters"],
+            arrays["bias"],
+            arrays["head.weight"],
+            arrays["head.bias"],
+            network.architecture.widths,
+        )
+        return cls(folded, vocabulary, classes, network.architecture, metadata)
+
+    def score(self, texts: pa.Array | pa.ChunkedArray | Iterable[str | None]) -> NDArray[np.float32]:
+        """Class probabilities of n texts, float32 (n, classes).
+
+        Takes Arrow string, binary and dictionary arrays, chunked or not, or an iterable of strings. The
+        row of a null, and of bytes that are not UTF-8, is NaN.
+        """
+        if not isinstance(texts, (pa.Array, pa.ChunkedArray)):
+            texts = pa.array(texts, pa.large_string())
+        pieces = [self.score_encoded(self.vocabulary.encode(piece)) for piece in arrow_pieces(texts)]
+        return np.concatenate([np.empty((0, len(self.classes)), np.float32), *pieces])
+
+    def score_encoded(self, encoded: Encoded) -> NDArray[np.float32]:
+        """``score`` for texts that ``self.vocabulary`` (or one with its fingerprint) has encoded."""
+        return score(self.folded, encoded, self.architecture.widths)
+
+    def save(self, folder: Path | str) -> None:
+        """Write the artifact. The JSON comes last, so that a folder with a JSON file is complete."""
+        folder = Path(folder)
+        tensors = {name: np.ascontiguousarray(value) for name, value in vars(self.folded).items()}
+        with files.replacing(folder / LAYOUT.tensors) as temporary:
+            save_file(tensors, temporary)
+        checksums = {LAYOUT.tensors: files.sha256(folder / LAYOUT.tensors)}
+        document = {
+            "format": LAYOUT.format,
+            "classes": list(self.classes),
+            "architecture": asdict(self.architecture),
+            "vocabulary": {
+                "buckets": self.vocabulary.buckets,
+                "max_tokens": self.vocabulary.max_tokens,
+                "tokens": list(self.vocabulary.tokens),
+            },
+            "metadata": self.metadata,
+            "sha256": checksums,
+        }
+        checksums[LAYOUT.json] = _checksum(document)
+        files.write_json(folder / LAYOUT.json, document)
+
+    @classmethod
+    def load(cls, folder: Path | str) -> Self:
+        """Read an artifact; its table stays in the file and is mapped, one copy for all processes.
+
+        Raises:
+            ArtifactError: a file is missing, damaged, or written by a newer Pingti.
+        """
+        folder = Path(folder)
+        document = _read_json(folder / LAYOUT.json)
+        tensors = _map_tensors(folder / LAYOUT.tensors, document["sha256"].get(LAYOUT.tensors))
+        try:
+            vocabulary = Vocabulary(**document["vocabulary"])
+            architecture = Architecture(
+                **{**document["architecture"], "widths": tuple(document["architecture"]["widths"])}
+            )
+            return cls(Folded(**tensors), vocabulary, document["classes"], architecture, document["metadata"])
+        except (KeyError, TypeError, InputError) as error:
+            raise ArtifactError(f"{folder}: not a usable student: {error}") from error
+
+    @staticmethod
+    def read_metadata(folder: Path | str) -> dict[str, Any]:
+        """What was said about a student when it was made, without loading it; errors as in ``load``."""
+        metadata: dict[str, Any] = _read_json(Path(folder) / LAYOUT.json)["metadata"]
+        return metadata
+
+
+def _checksum(document: Mapping[str, Any]) -> str:
+    """SHA-256 over the document's canonical JSON without its own checksum."""
+    checksums = {name: value for name, value in document["sha256"].items() if name != LAYOUT.json}
+    text = json.dumps({**document, "sha256": checksums}, ensure_ascii=False, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ArtifactError(f"{path.parent}: no {path.name} in it; a student's folder has one") from None
+    except (OSError, ValueError) as error:
+        raise ArtifactError(f"{path}: not readable as JSON: {error}") from error
+    if not isinstance(document, dict) or not isinstance(document.get("format"), int):
+        raise ArtifactError(f"{path}: no format number in it; this is not a student's file")
+    if document["format"] > LAYOUT.format:
+        raise ArtifactError(
+            f"{path}: format {document['format']} is newer than {LAYOUT.format}, the newest read here"
+        )
+    checksums = document.get("sha256")
+    if not isinstance(checksums, dict) or checksums.get(path.name) != _checksum(document):
+        raise ArtifactError(f"{path}: its checksum does not fit its content; it was damaged or edited")
+    return document
+
+
+def _map_tensors(path: Path, checksum: str | None) -> dict[str, NDArray[Any]]:
+    """The arrays of a safetensors file as read-only views of the mapped file."""
+    try:
+        if files.sha256(path) != checksum:
+            raise ArtifactError(f"{path}: its checksum does not fit; it was damaged or exchanged")
+        # The file is what save() wrote, so its header can be trusted from here on.
+        mapped = np.memmap(path, np.uint8, "r")
+    except OSError as error:
+        raise ArtifactError(f"{path}: not readable: {error.strerror}") from error
+    length = int(mapped[:8].view("<u8")[0])
+    header = json.loads(bytes(mapped[8 : 8 + length]))
+    kinds = {"I16": np.int16, "F32": np.float32}
+    tensors = {}
+    for name, entry in header.items():
+        if name != "__metadata__":
+            start, end = entry["data_offsets"]
+            values = mapped[8 + length + start : 8 + length + end].view(kinds[entry["dtype"]])
+            tensors[name] = np.asarray(values).reshape(entry["shape"])
+    return tensors

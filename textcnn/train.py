@@ -1,0 +1,140 @@
+"""Fit a student to a teacher's soft scores.
+
+The loss is the cross-entropy against the teacher's probabilities (Hinton et al. 2015, section 2, at
+temperature 1), each row weighted. The optimiser is Adam; the learning rate falls along a cosine; the
+weights returned are a running average of the last steps (Polyak and Juditsky 1992), which costs nothing
+at scoring and steadies small training sets.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from pingti.errors import InputError
+from textcnn.architecture import Architecture
+from textcnn.encoding import Encoded
+from textcnn.network import TextCNN
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """How a student is trained."""
+
+    epochs: int = 8
+    """Passes over the rows."""
+    batch_size: int = 64
+    """Rows per step."""
+    learning_rate: float = 2e-3
+    """Adam's step size at its highest, after the first tenth of the steps."""
+    average: float = 0.99
+    """Share of the running average that a step keeps; 0 takes the last weights as they are."""
+
+
+def train(
+    encoded: Encoded,
+    targets: NDArray[np.float32],
+    *,
+    size: int,
+    architecture: Architecture,
+    rng: np.random.Generator,
+    weights: NDArray[np.float32] | None = None,
+    recipe: Recipe | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> TextCNN:
+    """Train a network of ``size`` ids on n texts.
+
+    Args:
+        encoded: ids of n texts.
+        targets: float (n, classes), each row the teacher's probabilities (or one-hot labels).
+        size: the vocabulary's number of ids.
+        architecture: the network's shape.
+        rng: every random choice comes from it; one state gives one network on one machine.
+        weights: float (n,), how much a row counts; 1 for all where absent.
+        recipe: epochs, batch size, learning rate.
+        progress: called after every step with the number of rows that it took.
+
+    Raises:
+        InputError: no rows, or arrays that do not fit each other.
+    """
+    recipe = recipe or Recipe()
+    n = len(encoded)
+    if n == 0 or targets.ndim != 2 or len(targets) != n or (weights is not None and weights.shape != (n,)):
+        raise InputError(
+            f"training: {n} texts, targets of shape {targets.shape}; one row of targets per text is needed"
+        )
+    with _one_thread():
+        return _fit(
+            encoded,
+            targets,
+            TextCNN(size, targets.shape[1], architecture, rng),
+            rng,
+            weights,
+            recipe,
+            progress,
+        )
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """One core: the result does not depend on their number, and steps this small gain nothing from more."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _fit(
+    encoded: Encoded,
+    targets: NDArray[np.float32],
+    network: TextCNN,
+    rng: np.random.Generator,
+    weights: NDArray[np.float32] | None,
+    recipe: Recipe,
+    progress: Callable[[int], None] | None,
+) -> TextCNN:
+    n = len(encoded)
+    network.train()
+    parameters = list(network.parameters())
+    optimizer = torch.optim.Adam(parameters, lr=recipe.learning_rate, fused=True)
+    average = [parameter.detach().clone() for parameter in parameters]
+    target_tensor = torch.from_numpy(targets.astype(np.float32))
+    weight_tensor = torch.from_numpy(
+        np.ones(n, np.float32) if weights is None else weights.astype(np.float32)
+    )
+    steps = recipe.epochs * -(-n // recipe.batch_size)
+    step = 0
+    for _ in range(recipe.epochs):
+        order = rng.permutation(n)
+        for start in range(0, n, recipe.batch_size):
+            rows = order[start : start + recipe.batch_size]
+            for group in optimizer.param_groups:
+                group["lr"] = recipe.learning_rate * _schedule(step / steps)
+            batch = encoded.take(rows)
+            logits = network(batch.ids, batch.offsets)
+            losses = -(target_tensor[rows] * torch.log_softmax(logits, dim=1)).sum(dim=1)
+            loss = (losses * weight_tensor[rows]).mean()
+            optimizer.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+            step += 1
+            # The average is shorter at the start, so that the first weights do not linger in it.
+            kept = min(recipe.average, step / (step + 10))
+            torch._foreach_lerp_(average, [p.detach() for p in parameters], 1.0 - kept)
+            if progress is not None:
+                progress(len(rows))
+    with torch.no_grad():
+        for parameter, mean in zip(parameters, average, strict=True):
+            parameter.copy_(mean)
+    network.eval()
+    return network
+
+
+def _schedule(done: float) -> float:
+    """Linear warm-up over the first tenth, then half a cosine to zero."""
+    return done / 0.1 + 1e-3 if done < 0.1 else 0.5 * (1.0 + float(np.cos(np.pi * (done - 0.1) / 0.9)))
