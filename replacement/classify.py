@@ -88,22 +88,22 @@ def _pin(workspace: Workspace, choice: Choice, *, hidden: bool) -> tuple[Pin, tu
     entry = workspace.task(choice.task)
     version = choice.version if choice.version is not None else entry.current()
     if version is None:
-        raise ConflictError(
-            f"task {choice.task!r}: no student is promoted yet; run: pingti replace {choice.task}"
-        )
-    thresholds = Student.read_metadata(entry.student_folder(version)).get("thresholds", {})
+        raise ConflictError(f"task {choice.task!r}: no student is promoted yet; pingti replace makes one")
+    metadata = Student.read_metadata(entry.student_folder(version))
+    thresholds = metadata.get("thresholds", {})
     if choice.scene not in thresholds:
         known = ", ".join(sorted(thresholds))
         raise ConflictError(
             f"task {choice.task!r}: version {version} has no scene {choice.scene!r}; it has: {known}"
         )
-    return Pin(
+    made = Pin(
         task=choice.task,
         scene=choice.scene,
         version=version,
         threshold=thresholds[choice.scene],
         hidden=hidden,
     )
+    return made, tuple(metadata.get("depends_on", ()))
 
 
 class Classifier:

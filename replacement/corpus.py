@@ -164,7 +164,7 @@ def _format(path: str) -> str:
 def _opened(path: str) -> Iterator[IO[bytes]]:
     try:
         opener = fsspec.open(path, "rb").open if "://" in path else functools.partial(open, path, "rb")
-        file: IO[bytes] = opener()
+        file: Any = opener()
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
     except IsADirectoryError:
@@ -362,7 +362,8 @@ def _microseconds(field: str, value: Any) -> int:
         if isinstance(value, datetime.datetime):
             if value.tzinfo is None:
                 value = value.replace(tzinfo=datetime.UTC)
-            return int(round(value.timestamp() * 1_000_000))
+            seconds: float = value.timestamp()
+            return round(seconds * 1_000_000)
     except (ValueError, OverflowError):
         pass
     raise ValueError(f"field {field!r} is {value!r}; needed is a timestamp, ISO 8601 or Unix seconds")

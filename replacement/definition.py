@@ -51,7 +51,7 @@ class CorpusSection(_Section):
     id: str | None = None
     """Column of the row's id; the row's number where absent."""
     time: str | None = None
-    """Column of the row's time (timestamp, ISO 8601, Unix seconds); where absent, file order stands for it."""
+    """Column of the row's time (timestamp, ISO 8601, Unix seconds); file order stands for it if absent."""
 
 
 class RulesSection(_Section):
