@@ -198,7 +198,8 @@ def matches(texts: pa.Array, patterns: Sequence[str]) -> NDArray[np.bool_]:
 
 def _class_number(task: str, parent: str, label: str, classes: Sequence[str]) -> int:
     if label not in classes:
+        known = ", ".join(classes)
         raise ConflictError(
-            f"task {task!r} depends on {parent}={label}; the classes are {', '.join(classes)}"
+            f"task {task!r} depends on {parent}={label}; the classes of {parent!r} are {known}"
         )
     return classes.index(label)

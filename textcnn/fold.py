@@ -66,12 +66,21 @@ def fold(
     )
 
 
-def score(folded: Folded, encoded: Encoded, widths: tuple[int, ...]) -> NDArray[np.float32]:
-    """Class probabilities, float32 (n, C); NaN in the rows of texts that are not valid."""
+def score(
+    folded: Folded,
+    encoded: Encoded,
+    widths: tuple[int, ...],
+    features: NDArray[np.float32] | None = None,
+) -> NDArray[np.float32]:
+    """Class probabilities, float32 (n, C); NaN in the rows of texts that are not valid.
+
+    ``features``, float32 (n, W x F), is filled with what the head sees, where it is given.
+    """
     probabilities = np.empty((len(encoded), len(folded.head_bias)), np.float32)
     _score(
         encoded.ids, encoded.offsets, folded.table, np.array(widths, np.int64), folded.step, folded.bias,
         folded.head, folded.head_bias, probabilities,
+        np.empty((0, 0), np.float32) if features is None else features,
     )  # fmt: skip
     probabilities[~encoded.valid] = np.nan
     return probabilities
@@ -109,7 +118,7 @@ _TABLE = numba.types.Array(numba.int16, 2, "C", readonly=True)
 @numba.njit(
     numba.void(
         numba.int32[::1], numba.int64[::1], _TABLE, numba.int64[::1], _FLOATS, _FLOATS, _MATRIX, _FLOATS,
-        numba.float32[:, ::1],
+        numba.float32[:, ::1], numba.float32[:, ::1],
     ),
     nogil=True,
     cache=True,
@@ -125,6 +134,7 @@ def _score(
     head: NDArray[np.float32],
     head_bias: NDArray[np.float32],
     probabilities: NDArray[np.float32],
+    features: NDArray[np.float32],
 ) -> None:
     filters = len(step) // len(widths)
     classes = len(head_bias)
@@ -158,7 +168,9 @@ def _score(
             block += width
         logits[:] = head_bias
         for f in range(len(best)):
-            feature = np.float32(best[f]) * step[f] + bias[f]
+            feature = max(np.float32(best[f]) * step[f] + bias[f], np.float32(0.0))
+            if len(features):
+                features[text, f] = feature
             if feature > 0:
                 for c in range(classes):
                     logits[c] += feature * head[f, c]

@@ -19,6 +19,8 @@ from torch import Tensor, nn
 
 from textcnn.architecture import Architecture
 
+_EMBEDDING_SCALE = 0.3  # standard deviation of the vectors at the start
+
 
 class TextCNN(nn.Module):
     """Ids of texts in, one logit per class out.
@@ -32,7 +34,7 @@ class TextCNN(nn.Module):
         super().__init__()
         self.architecture = architecture
         width_count, filters = len(architecture.widths), architecture.filters
-        embedding = rng.normal(0.0, 0.3, (size, architecture.embedding)).astype(np.float32)
+        embedding = rng.normal(0.0, _EMBEDDING_SCALE, (size, architecture.embedding)).astype(np.float32)
         embedding[0] = 0.0
         self.embedding = nn.Parameter(torch.from_numpy(embedding))
         # He et al. (2015), equation 10: the fan-in of a filter is its width x E.
@@ -50,6 +52,11 @@ class TextCNN(nn.Module):
         with torch.no_grad():
             self.head.weight.copy_(torch.from_numpy(head.astype(np.float32)))
             self.head.bias.zero_()
+
+    def start_embedding(self, vectors: NDArray[np.float32]) -> None:
+        """Take ``vectors`` (m, E), of a standard deviation near 1, for the tokens 1 to m."""
+        with torch.no_grad():
+            self.embedding[1 : 1 + len(vectors)].copy_(torch.from_numpy(vectors * _EMBEDDING_SCALE))
 
     def forward(self, ids: NDArray[np.int32], offsets: NDArray[np.int64]) -> Tensor:
         """Logits, float32 (n, classes), of n texts; text i is ``ids[offsets[i]:offsets[i + 1]]``."""

@@ -102,6 +102,12 @@ class Student:
         """``score`` for texts that ``self.vocabulary`` (or one with its fingerprint) has encoded."""
         return score(self.folded, encoded, self.architecture.widths)
 
+    def features(self, encoded: Encoded) -> NDArray[np.float32]:
+        """What the linear head sees of each text, float32 (n, widths x filters): where texts lie near."""
+        features = np.empty((len(encoded), len(self.folded.step)), np.float32)
+        score(self.folded, encoded, self.architecture.widths, features)
+        return features
+
     def save(self, folder: Path | str) -> None:
         """Write the artifact. The JSON comes last, so that a folder with a JSON file is complete."""
         folder = Path(folder)

@@ -42,6 +42,7 @@ def train(
     architecture: Architecture,
     rng: np.random.Generator,
     weights: NDArray[np.float32] | None = None,
+    embedding: NDArray[np.float32] | None = None,
     recipe: Recipe | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> TextCNN:
@@ -54,6 +55,8 @@ def train(
         architecture: the network's shape.
         rng: every random choice comes from it; one state gives one network on one machine.
         weights: float (n,), how much a row counts; 1 for all where absent.
+        embedding: float (m, architecture.embedding), where to start the vectors of the first m tokens of
+            the vocabulary; of a standard deviation near 1. Random where absent.
         recipe: epochs, batch size, learning rate.
         progress: called after every step with the number of rows that it took.
 
@@ -67,15 +70,10 @@ def train(
             f"training: {n} texts, targets of shape {targets.shape}; one row of targets per text is needed"
         )
     with _one_thread():
-        return _fit(
-            encoded,
-            targets,
-            TextCNN(size, targets.shape[1], architecture, rng),
-            rng,
-            weights,
-            recipe,
-            progress,
-        )
+        network = TextCNN(size, targets.shape[1], architecture, rng)
+        if embedding is not None:
+            network.start_embedding(embedding)
+        return _fit(encoded, targets, network, rng, weights, recipe, progress)
 
 
 @contextmanager

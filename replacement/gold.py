@@ -1,0 +1,230 @@
+"""The teacher of a task: found or fine-tuned, its labels mapped to the task's classes, its answers cached."""
+
+import hashlib
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pingti.errors import DefinitionError, InputError
+from replacement.registry import TaskEntry
+
+Progress = Callable[[str, int, int], None]
+"""Called with what is being done, how much of it is done, and how much there is."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Labelled:
+    """The labelled seed."""
+
+    texts: list[str]
+    labels: list[str]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Answers:
+    """The teacher's answers for n texts."""
+
+    probabilities: NDArray[np.float32]
+    """(n, classes) in the order of the task's classes."""
+    vectors: NDArray[np.float32]
+    """(n, hidden): [CLS] vectors."""
+
+    @property
+    def decided(self) -> NDArray[np.int64]:
+        return self.probabilities.argmax(axis=1)
+
+    @property
+    def lead(self) -> NDArray[np.float32]:
+        """How far the likeliest class is ahead of the next, (n,)."""
+        ordered = np.sort(self.probabilities, axis=1)
+        lead: NDArray[np.float32] = ordered[:, -1] - ordered[:, -2]
+        return lead
+
+
+class Gold:
+    """What a task takes as right: its teacher's decisions.
+
+    Raises, when made:
+        DefinitionError: labels or classes that do not fit each other.
+        UnavailableError: torch or transformers is missing, or the model cannot be had.
+    """
+
+    def __init__(self, entry: TaskEntry, *, seed: int, progress: Progress, device: str | None = None) -> None:
+        from teacher.cache import CachedTeacher  # torch only where a teacher is asked
+
+        self.entry = entry
+        owner = _owner(entry)
+        self.labelled = _read_labels(owner)
+        model = _model(owner, self.labelled, seed=seed, progress=progress, device=device)
+        self._teacher = CachedTeacher.open(
+            model,
+            entry.workspace.teachers,
+            max_length=owner.definition.teacher.max_length,
+            device=device,
+        )
+        self.model = model
+        self.fingerprint = self._teacher.fingerprint
+        self._columns = _columns(entry, self._teacher.labels)
+        self._progress = progress
+
+    @property
+    def rows_scored(self) -> int:
+        """Rows that the model really computed for this object; cached ones are free."""
+        return self._teacher.rows_scored
+
+    def ask(self, texts: list[str], what: str) -> Answers:
+        """The teacher's answers; only texts that it was never asked about cost anything."""
+        done = 0
+
+        def advance(rows: int) -> None:
+            nonlocal done
+            done += rows
+            self._progress(what, done, len(texts))
+
+        scored = self._teacher.score(texts, progress=advance)
+        probabilities = np.zeros((len(texts), len(self.entry.definition.classes)), np.float32)
+        for column, target in enumerate(self._columns):
+            probabilities[:, target] += scored.probabilities[:, column]
+        return Answers(probabilities=probabilities, vectors=scored.vectors)
+
+    def token_vectors(self, tokens: tuple[str, ...], width: int) -> NDArray[np.float32]:
+        """Start of a student's embedding, (tokens, width): the teacher's own word vectors.
+
+        A token's vector is the mean of its word pieces' input embeddings, and principal components bring
+        it to ``width`` (as model2vec does with output embeddings, Tulkens and van Dongen 2024). Where the
+        teacher has fewer dimensions, the rest is 0.
+        """
+        vectors = self._teacher.token_vectors(tokens).astype(np.float64)
+        vectors -= vectors.mean(axis=0)
+        # Eigenvectors of the covariance: small, and the same on every run.
+        _, axes = np.linalg.eigh(vectors.T @ vectors)
+        reduced = vectors @ axes[:, ::-1][:, :width]
+        reduced /= max(float(reduced.std()), 1e-12)
+        padded = np.zeros((len(tokens), width), np.float32)
+        padded[:, : reduced.shape[1]] = reduced
+        return padded
+
+
+def _owner(entry: TaskEntry) -> TaskEntry:
+    """The task whose teacher this task uses: itself, or the one that "task:NAME" names."""
+    model = entry.definition.teacher.model
+    if not model.startswith("task:"):
+        return entry
+    owner = entry.workspace.task(model.removeprefix("task:"))
+    if owner.definition.teacher.model.startswith("task:"):
+        raise DefinitionError(f"{entry.path}: teacher.model: {model!r} has no teacher of its own")
+    return owner
+
+
+def _read_labels(owner: TaskEntry) -> Labelled | None:
+    """The labelled seed of a task, texts as they stand or found in the corpus by their ids."""
+    definition = owner.definition
+    if definition.teacher.labels is None:
+        return None
+    path = owner.path.parent / definition.teacher.labels
+    texts: list[str] = []
+    labels: list[str] = []
+    by_id: dict[str, str] | None = None
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: labels not readable: {error}") from error
+    for number, line in enumerate(lines, 1):
+        try:
+            row: Any = json.loads(line)
+            label = str(row["label"])
+            if "text" in row:
+                text = str(row["text"])
+            else:
+                if by_id is None:
+                    by_id = _texts_by_id(owner)
+                text = by_id[str(row["id"])]
+        except (ValueError, TypeError, KeyError) as error:
+            raise InputError(
+                f"{path}: line {number}: needed is an object with label, and text or an id of the corpus "
+                f"({type(error).__name__}: {error})"
+            ) from error
+        if label not in definition.classes:
+            known = ", ".join(definition.classes)
+            raise InputError(f"{path}: line {number}: label {label!r} is no class; allowed are {known}")
+        texts.append(text)
+        labels.append(label)
+    return Labelled(texts=texts, labels=labels)
+
+
+def _texts_by_id(owner: TaskEntry) -> dict[str, str]:
+    from replacement.corpus import Columns, expand, read_rows
+
+    section = owner.definition.corpus
+    columns = Columns(text=section.text, id=section.id)
+    found: dict[str, str] = {}
+    for pattern in section.files:
+        for path in expand(pattern, owner.path.parent):
+            for batch in read_rows(path, columns, lambda _: None):
+                found.update(zip(batch["id"].to_pylist(), batch["text"].to_pylist(), strict=True))
+    return found
+
+
+def _model(
+    owner: TaskEntry, labelled: Labelled | None, *, seed: int, progress: Progress, device: str | None
+) -> str:
+    """The folder or hub name of the fine-tuned model; made first where the task has labels."""
+    section = owner.definition.teacher
+    local = owner.path.parent / section.model
+    model = str(local) if local.is_dir() else section.model
+    if labelled is None:
+        return model
+    from teacher.finetune import fine_tune
+
+    # One folder per set of inputs: a second run finds it, a changed seed makes another.
+    inputs = [model, labelled.texts, labelled.labels, owner.definition.classes, section.max_length, seed]
+    key = hashlib.sha256(json.dumps(inputs).encode()).hexdigest()[:16]
+    folder = owner.folder / "teacher" / key
+    if not folder.exists():
+        fine_tune(
+            model,
+            labelled.texts,
+            labelled.labels,
+            classes=owner.definition.classes,
+            out=folder,
+            rng=np.random.default_rng(seed),
+            max_length=section.max_length,
+            device=device,
+            progress=lambda done, steps: progress("fine-tuning the teacher", done, steps),
+        )
+    return str(folder)
+
+
+def _columns(entry: TaskEntry, labels: tuple[str, ...]) -> list[int]:
+    """For each label of the teacher the number of the class that it stands for."""
+    classes, mapping = entry.definition.classes, entry.definition.teacher.map
+    if mapping:
+        unknown = sorted(set(mapping) - set(labels) - {"*"})
+        rest = [label for label in labels if label not in mapping]
+        if unknown or (rest and "*" not in mapping):
+            problem = f"no label {unknown[0]!r}" if unknown else f"label {rest[0]!r} is not mapped"
+            known = ", ".join(labels)
+            raise DefinitionError(
+                f'{entry.path}: teacher.map: {problem}; the teacher has {known}, and "*" is for the rest'
+            )
+        columns = [classes.index(mapping.get(label, mapping.get("*", ""))) for label in labels]
+    elif set(labels) == set(classes):
+        columns = [classes.index(label) for label in labels]
+    elif len(labels) == len(classes) and all(re.fullmatch("LABEL_[0-9]+", label) for label in labels):
+        columns = list(range(len(labels)))  # a model that was saved without names: in order
+    else:
+        raise DefinitionError(
+            f"{entry.path}: classes: {', '.join(classes)} are not the teacher's labels, {', '.join(labels)}; "
+            "teacher.map says which label stands for which class"
+        )
+    missing = sorted(set(range(len(classes))) - set(columns))
+    if missing:
+        raise DefinitionError(
+            f"{entry.path}: teacher.map: no label of the teacher stands for {classes[missing[0]]!r}"
+        )
+    return columns

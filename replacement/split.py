@@ -1,0 +1,119 @@
+"""The corpus of a task: its rows in order of time, cleaned, and split into pool and holdout."""
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from pingti.errors import InputError
+from replacement.classify import matches
+from replacement.corpus import BadRow, Columns, expand, read_rows, schema
+from replacement.definition import Definition
+
+_DAY = 86_400_000_000  # microseconds
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Corpus:
+    """The rows that a model is asked about: those that no rule decides."""
+
+    ids: pa.Array
+    """(n,) string."""
+    texts: pa.Array
+    """(n,) large_string, in order of time."""
+    pool: NDArray[np.int64]
+    """Rows that may be learned from; no two have the same text, and none has a text of the holdout."""
+    holdout: NDArray[np.int64]
+    """The newest rows, which only measure."""
+    counts: dict[str, int]
+    """What happened to the rows that were read: read, bad, dropped, negative by rule, duplicates, ..."""
+
+    def text_list(self, rows: NDArray[np.int64]) -> list[str]:
+        values: list[str] = self.texts.take(pa.array(rows)).to_pylist()
+        return values
+
+
+def load_corpus(definition: Definition, folder: Path, *, apart: list[str] | None = None) -> Corpus:
+    """Read a task's corpus.
+
+    Args:
+        definition: names the files (relative to ``folder``), columns, rules and the length of the holdout.
+        folder: the definition's folder.
+        apart: labelled texts, which were learned from already: none of them may be in the holdout.
+
+    Raises:
+        InputError: a file that cannot be read, or a corpus too small to be split.
+    """
+    section = definition.corpus
+    columns = Columns(text=section.text, id=section.id, time=section.time)
+    bad: Counter[str] = Counter()
+
+    def on_bad_row(row: BadRow) -> None:
+        bad[row.file] += 1
+
+    paths = [path for pattern in section.files for path in expand(pattern, folder)]
+    batches = [batch for path in paths for batch in read_rows(path, columns, on_bad_row)]
+    table = pa.Table.from_batches(batches, schema=schema(columns)).combine_chunks()
+    read = len(table) + bad.total()
+    if section.time is not None:
+        table = table.sort_by("time")  # stable: equal times stay in file order
+    texts = _one_chunk(table.column("text"))
+    dropped = matches(texts, definition.rules.drop)
+    negative = matches(texts, definition.rules.negative) & ~dropped
+    table = table.filter(pa.array(~dropped & ~negative))
+    texts = _one_chunk(table.column("text"))
+    newest = _newest(definition, table)
+    keys = _normalised(texts)
+    known = set(_normalised(pa.array(apart or [], pa.large_string())).to_pylist())
+    holdout = np.flatnonzero(newest & ~_is_in(keys, known))
+    held = set(keys.filter(pa.array(newest)).to_pylist())
+    older = np.flatnonzero(~newest & ~_is_in(keys, held))
+    # Of equal texts the first stays.
+    _, first = np.unique(np.array(keys.take(pa.array(older)).to_pylist(), dtype=object), return_index=True)
+    pool = older[np.sort(first)]
+    if len(pool) < 10 or len(holdout) < 10:
+        raise InputError(
+            f"corpus: {len(pool)} rows to learn from and {len(holdout)} held out of {read} read; at least 10 "
+            "of each are needed (see corpus.files, gate.holdout_days and gate.holdout_fraction)"
+        )
+    counts = {
+        "read": read,
+        "bad": bad.total(),
+        "dropped": int(dropped.sum()),
+        "negative_by_rule": int(negative.sum()),
+        "duplicates": int((~newest).sum()) - len(pool),
+        "labelled_in_holdout": int(newest.sum()) - len(holdout),
+        "pool": len(pool),
+        "holdout": len(holdout),
+    }
+    return Corpus(ids=_one_chunk(table.column("id")), texts=texts, pool=pool, holdout=holdout, counts=counts)
+
+
+def _newest(definition: Definition, table: pa.Table) -> NDArray[np.bool_]:
+    gate = definition.gate
+    if definition.corpus.time is None:
+        return np.arange(len(table)) >= round(len(table) * (1.0 - gate.holdout_fraction))
+    times = table.column("time").cast(pa.int64()).to_numpy()
+    if len(times) == 0:
+        return np.zeros(0, np.bool_)
+    return np.asarray(times > times.max() - gate.holdout_days * _DAY)
+
+
+def _normalised(texts: pa.Array) -> pa.Array:
+    """Texts without differences of case and white space: two that are equal so are one text."""
+    spaced: Any = pc.replace_substring_regex(texts, r"\s+", " ")
+    return pc.utf8_lower(pc.utf8_trim_whitespace(spaced))
+
+
+def _is_in(keys: pa.Array, known: set[str]) -> NDArray[np.bool_]:
+    found: Any = pc.is_in(keys, pa.array(sorted(known), pa.large_string()))
+    return np.asarray(found.to_numpy(zero_copy_only=False), np.bool_)
+
+
+def _one_chunk(column: pa.ChunkedArray) -> pa.Array:
+    return pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], column.type)
