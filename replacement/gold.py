@@ -36,7 +36,8 @@ class Answers:
 
     @property
     def decided(self) -> NDArray[np.int64]:
-        return self.probabilities.argmax(axis=1)
+        decided: NDArray[np.int64] = self.probabilities.argmax(axis=1)
+        return decided
 
     @property
     def lead(self) -> NDArray[np.float32]:
@@ -182,7 +183,7 @@ def _model(
     from teacher.finetune import fine_tune
 
     # One folder per set of inputs: a second run finds it, a changed seed makes another.
-    inputs = [model, labelled.texts, labelled.labels, owner.definition.classes, section.max_length, seed]
+    inputs = [labelled.texts, labelled.labels, section.model_dump(), owner.definition.classes, model, seed]
     key = hashlib.sha256(json.dumps(inputs).encode()).hexdigest()[:16]
     folder = owner.folder / "teacher" / key
     if not folder.exists():
@@ -194,6 +195,9 @@ def _model(
             out=folder,
             rng=np.random.default_rng(seed),
             max_length=section.max_length,
+            epochs=section.epochs,
+            learning_rate=section.learning_rate,
+            freeze_layers=section.freeze_layers,
             device=device,
             progress=lambda done, steps: progress("fine-tuning the teacher", done, steps),
         )

@@ -1,5 +1,6 @@
 """The corpus of a task: its rows in order of time, cleaned, and split into pool and holdout."""
 
+import dataclasses
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,9 +34,11 @@ class Corpus:
     counts: dict[str, int]
     """What happened to the rows that were read: read, bad, dropped, negative by rule, duplicates, ..."""
 
-    def text_list(self, rows: NDArray[np.int64]) -> list[str]:
-        values: list[str] = self.texts.take(pa.array(rows)).to_pylist()
-        return values
+    def keep(self, holds: NDArray[np.bool_]) -> "Corpus":
+        """The corpus with only those rows in pool and holdout for which ``holds`` (n,) is true."""
+        pool, holdout = self.pool[holds[self.pool]], self.holdout[holds[self.holdout]]
+        counts = {**self.counts, "pool": len(pool), "holdout": len(holdout)}
+        return dataclasses.replace(self, pool=pool, holdout=holdout, counts=counts)
 
 
 def load_corpus(definition: Definition, folder: Path, *, apart: list[str] | None = None) -> Corpus:

@@ -1,0 +1,1 @@
+"""The doors of Pingti: REST and dashboard (app, server), command line (cli)."""

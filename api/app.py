@@ -1,0 +1,87 @@
+"""The application: REST door and dashboard over one set of services."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi import FastAPI, Security
+from fastapi.openapi.utils import get_openapi
+from fastapi.security import HTTPBearer
+from fastapi.staticfiles import StaticFiles
+
+from api import problems, routes_files, routes_jobs, routes_system, routes_tasks
+from api.guard import Guard
+from api.services import UPLOAD_BYTES, Services
+from pingti import __version__
+from queue_worker.settings import Settings
+
+_DESCRIPTION = (
+    "Classify files of texts with the students that replaced their BERTs. Upload a file or name one that the "
+    "server can read, submit a job for any tasks, watch it, and read its results. Every error is an "
+    "application/problem+json document (RFC 9457)."
+)
+
+
+def create_app(settings: Settings | None = None, *, upload_bytes: int = UPLOAD_BYTES) -> FastAPI:
+    """Build the application; nothing is connected or read before the first request.
+
+    ``settings``: from the environment where absent. ``upload_bytes``: the largest file that is taken.
+    """
+    settings = settings or Settings()
+    services = Services(settings, upload_bytes=upload_bytes)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        services.close()
+
+    app = FastAPI(
+        title="Pingti",
+        version=__version__,
+        description=_DESCRIPTION,
+        lifespan=lifespan,
+        docs_url=None,  # the built-in pages load scripts from another host; /docs is our own
+        redoc_url=None,
+        redirect_slashes=False,
+        generate_unique_id_function=lambda route: route.name,
+    )
+    app.state.services = services
+    key = settings.api_key.get_secret_value() if settings.api_key is not None else None
+    app.add_middleware(Guard, api_key=key, upload_bytes=upload_bytes, hosts=frozenset({settings.host}))
+    problems.install(app)
+    # Guard asks for the key; this only writes it into the OpenAPI document.
+    bearer = [Security(HTTPBearer(auto_error=False, description="The server's key, where one is set."))]
+    anywhere = problems.responses(
+        unauthorized="This server asks for its key: send Authorization: Bearer KEY.",
+        forbidden="A page of https://other.example may not change anything on this server.",
+        internal="GET /v1/tasks failed inside the server.",
+    )
+    for router in (routes_jobs.router, routes_files.router, routes_tasks.router, routes_system.v1):
+        app.include_router(router, dependencies=bearer, responses=anywhere)
+    app.include_router(routes_system.router)
+    app.include_router(routes_system.pages)
+    app.mount("/static", StaticFiles(directory=routes_system.STATIC), name="static")
+    app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
+    return app
+
+
+def _openapi(app: FastAPI) -> dict[str, Any]:
+    """FastAPI's document with our Problem in place of its own validation error."""
+    if app.openapi_schema is None:
+        document = get_openapi(
+            title=app.title, version=app.version, description=app.description, routes=app.routes
+        )
+        # FastAPI adds its 422 to every route with a parameter; those that can fail so have declared ours.
+        for methods in document["paths"].values():
+            for operation in methods.values():
+                if "HTTPValidationError" in str(operation["responses"].get("422")):
+                    del operation["responses"]["422"]
+        schemas = document["components"]["schemas"]
+        for name in ("HTTPValidationError", "ValidationError"):
+            schemas.pop(name, None)
+        template = "#/components/schemas/{model}"
+        problem = problems.Problem.model_json_schema(ref_template=template)
+        schemas.update(problem.pop("$defs"))
+        schemas["Problem"] = problem
+        app.openapi_schema = document
+    return app.openapi_schema

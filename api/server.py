@@ -1,0 +1,116 @@
+"""Serve the REST door and the dashboard with uvicorn, from the settings."""
+
+import ipaddress
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+import uvicorn
+
+from api.app import create_app
+from pingti.errors import InputError, PingtiError, UnavailableError
+from queue_worker.settings import Settings
+
+
+def listen(settings: Settings) -> socket.socket:
+    """Bind the address of ``settings`` (port 0: a free one).
+
+    Raises
+    ------
+    InputError
+        The host is not a loopback address and no API key is set.
+    UnavailableError
+        The address cannot be bound.
+    """
+    if settings.api_key is None and not _is_loopback(settings.host):
+        raise InputError(
+            f"The server would listen on {settings.host} without an API key; set PINGTI_API_KEY, or "
+            "listen on 127.0.0.1."
+        )
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    try:
+        return socket.create_server((settings.host, settings.port), family=family, backlog=2048)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise UnavailableError(
+            f"The server cannot listen on {settings.host}, port {settings.port}: {reason}; set "
+            "PINGTI_HOST or PINGTI_PORT."
+        ) from error
+
+
+def url(listener: socket.socket) -> str:
+    """Where a browser on this machine reaches ``listener``."""
+    host, port = listener.getsockname()[:2]
+    if host in ("0.0.0.0", "::"):
+        host = "127.0.0.1" if host == "0.0.0.0" else "::1"
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def serve(settings: Settings, listener: socket.socket | None = None, *, log_level: str = "warning") -> None:
+    """Serve until SIGINT or SIGTERM. ``listener``: a socket from ``listen``; bound here where absent.
+
+    SIGINT leaves as KeyboardInterrupt and SIGTERM as SystemExit(143), after the last answer, so that a
+    caller's ``with`` blocks end what they started.
+    """
+    listener = listener or listen(settings)
+    config = uvicorn.Config(
+        create_app(settings),
+        log_level=log_level,
+        access_log=False,
+        server_header=False,
+        # Downloads that still run at the end get this many seconds.
+        timeout_graceful_shutdown=5,
+    )
+    host, port = listener.getsockname()[:2]
+    key = "with an API key" if settings.api_key is not None else "without an API key, this machine only"
+    sys.stderr.write(f"Pingti listens on {host}, port {port} ({key}): {url(listener)}\n")
+    sys.stderr.flush()
+    with listener, _sigterm_as_exit():
+        uvicorn.Server(config).run(sockets=[listener])
+
+
+@contextmanager
+def _sigterm_as_exit() -> Iterator[None]:
+    # uvicorn sends itself the signal again when it has ended; the default action would end the process there.
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def leave(number: int, _frame: FrameType | None) -> None:
+        raise SystemExit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        # Any other name may resolve to anything.
+        return False
+
+
+def main() -> int:
+    """``python -m api.server``: serve with the settings of the environment."""
+    try:
+        serve(Settings())
+    except PingtiError as error:
+        sys.stderr.write(f"{error}\n")
+        return error.exit_code
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

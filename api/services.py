@@ -1,0 +1,75 @@
+"""What the routes stand on: settings, workspace, job store, and the look at broker and workers."""
+
+from functools import cached_property
+from pathlib import Path
+
+import redis
+from fastapi import Request
+from redis.backoff import ExponentialWithJitterBackoff, NoBackoff
+from redis.retry import Retry
+
+from api.schemas import ReadyOut
+from pingti.errors import UnavailableError
+from queue_worker.app import CLASSIFY, broker_url, connect
+from queue_worker.jobs import JobStore
+from queue_worker.settings import Settings
+from replacement.registry import Workspace
+
+# A file larger than this is better mounted below an input root than sent through HTTP.
+UPLOAD_BYTES = 4 * 1024**3
+_LOOK_SECONDS = 2.0
+_SILENT_SECONDS = 10.0  # a worker gives a sign of life every three seconds
+
+
+class Services:
+    """One of these lives as long as the application; connections are made when they are first needed."""
+
+    def __init__(self, settings: Settings, *, upload_bytes: int = UPLOAD_BYTES) -> None:
+        self.settings = settings
+        self.upload_bytes = upload_bytes
+        self.workspace = Workspace(settings.home)
+        self.uploads: Path = settings.home / "uploads"
+
+    @cached_property
+    def store(self) -> JobStore:
+        """UnavailableError where no broker is set."""
+        client = connect(self.settings)
+        # Workers wait out a restart of the server; somebody at the door is told within a second.
+        client.set_retry(Retry(ExponentialWithJitterBackoff(base=0.05, cap=0.3), retries=3))
+        return JobStore(client)
+
+    @cached_property
+    def _looking(self) -> JobStore:
+        client = redis.Redis.from_url(
+            broker_url(self.settings),
+            decode_responses=True,
+            retry=Retry(NoBackoff(), retries=0),
+            socket_connect_timeout=_LOOK_SECONDS,
+            socket_timeout=_LOOK_SECONDS,
+        )
+        return JobStore(client)
+
+    def look(self) -> ReadyOut:
+        """Whether the broker answers and a worker consumes the classify queue."""
+        try:
+            workers = self._looking.workers(seconds=_SILENT_SECONDS)
+        except UnavailableError as error:
+            return ReadyOut(ready=False, broker=f"{error}.", workers="unknown")
+        except redis.RedisError:
+            return ReadyOut(ready=False, broker="The broker does not answer.", workers="unknown")
+        # Named queue@host-process by queue_worker.worker.
+        if not any(name.startswith(f"{CLASSIFY}@") for name in workers):
+            return ReadyOut(ready=False, broker="ok", workers="No worker consumes the classify queue.")
+        return ReadyOut(ready=True, broker="ok", workers="ok")
+
+    def close(self) -> None:
+        for name in ("store", "_looking"):
+            store = self.__dict__.get(name)
+            if store is not None:
+                store.client.close()
+
+
+def services(request: Request) -> Services:
+    """The application's services, as a FastAPI dependency."""
+    found: Services = request.app.state.services
+    return found

@@ -1,0 +1,122 @@
+"""Settings of the service: read from ``PINGTI_*`` environment variables, the same in every process."""
+
+import os
+import stat
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from pingti.errors import InputError
+
+
+class Settings(BaseSettings):
+    """One immutable value; ``PINGTI_HOME``, ``PINGTI_REDIS_URL`` and so on set the fields.
+
+    A wrong value raises pydantic's ValidationError, which names the field.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="PINGTI_", frozen=True, extra="ignore")
+
+    home: Path = Field(default=Path("workspace"), description="The workspace folder.")
+    # May hold a password, hence never shown.
+    redis_url: str | None = Field(default=None, repr=False, description="Valkey or Redis; none: embedded.")
+    input_roots: Annotated[tuple[Path, ...], NoDecode] = Field(
+        default=(), description="Jobs may read files below these folders only. Empty: below home only."
+    )
+    host: str = Field(default="127.0.0.1", description="Where the API listens.")
+    port: int = Field(default=8080, ge=0, le=65535)
+    api_key: SecretStr | None = Field(default=None, description="Bearer key; none: loopback only.")
+
+    shard_rows: int = Field(default=20_000, ge=1, description="Most rows in a shard.")
+    shard_bytes: int = Field(default=16 << 20, ge=1, description="Most bytes of text in a shard.")
+    concurrency: int = Field(
+        default_factory=lambda: os.cpu_count() or 1, ge=1, description="Threads of a classifying worker."
+    )
+    cached_classifiers: int = Field(
+        default=4, ge=1, description="Sets of students that a worker keeps loaded, by pinned versions."
+    )
+
+    lease_seconds: float = Field(
+        default=30.0, gt=0, description="A unit of work whose worker is silent this long goes to another."
+    )
+    heartbeat_seconds: float = Field(default=5.0, gt=0, description="How often a worker renews a lease.")
+    reap_seconds: float = Field(default=2.0, gt=0, description="How often expired leases are looked for.")
+    max_attempts: int = Field(default=5, ge=1, description="Attempts at a unit before its job fails.")
+    durable: bool = Field(
+        default=True,
+        description="Refuse jobs when the server keeps no append-only file; false: accept them all the same.",
+    )
+    durable_seconds: float = Field(
+        default=10.0, gt=0, description="How long submit waits for the server's disk before it gives up."
+    )
+    idempotency_seconds: int = Field(default=7 * 86_400, ge=1, description="Life of an idempotency key.")
+
+    retrain_seconds: float = Field(default=6 * 3600.0, gt=0, description="Time limit of one retraining.")
+    retrain_catch_up_seconds: float = Field(
+        default=3600.0, gt=0, description="A scheduler that starts this late still starts the night's run."
+    )
+
+    @field_validator("input_roots", mode="before")
+    @classmethod
+    def _split_roots(cls, value: Any) -> Any:
+        """The environment variable holds folders separated as in ``PATH``."""
+        if isinstance(value, str):
+            return tuple(part for part in value.split(os.pathsep) if part)
+        return value
+
+    @field_validator("home")
+    @classmethod
+    def _absolute_home(cls, value: Path) -> Path:
+        return value.expanduser().absolute()
+
+    @field_validator("input_roots")
+    @classmethod
+    def _absolute_roots(cls, value: tuple[Path, ...]) -> tuple[Path, ...]:
+        return tuple(root.expanduser().absolute() for root in value)
+
+    def environment(self) -> dict[str, str]:
+        """The variables that make these settings again in a child process (they hold secrets)."""
+        variables: dict[str, str] = {}
+        for name in type(self).model_fields:
+            value = getattr(self, name)
+            if value is None:
+                continue
+            if isinstance(value, SecretStr):
+                value = value.get_secret_value()
+            elif isinstance(value, tuple):
+                value = os.pathsep.join(str(part) for part in value)
+            variables[f"PINGTI_{name.upper()}"] = str(value)
+        return variables
+
+    def allowed_input(self, path: str) -> Path:
+        """The real path of a job's input file; a relative path counts from ``home``.
+
+        ``..`` and symbolic links are resolved first, so that neither leads out of the allowed folders.
+        Raises InputError for a path that is not a readable regular file below an allowed folder.
+        """
+        if "://" in path:
+            raise InputError(f"{path!r} is an address; a job's input is a file below {self._roots_text()}")
+        if not path or "\0" in path:
+            raise InputError("an input path must not be empty or hold a NUL character")
+        try:
+            real = (self.home / path).resolve(strict=True)
+        except (OSError, RuntimeError):
+            # The same words for a missing file and for one that may not be seen: a caller of the API
+            # learns nothing about files outside the allowed folders.
+            raise self._refused(path) from None
+        if not any(real.is_relative_to(root) for root in self._real_roots()):
+            raise self._refused(path)
+        if not stat.S_ISREG(real.stat().st_mode) or not os.access(real, os.R_OK):
+            raise InputError(f"{path!r} is not a file that can be read")
+        return real
+
+    def _real_roots(self) -> list[Path]:
+        return [root.resolve() for root in (self.input_roots or (self.home,))]
+
+    def _roots_text(self) -> str:
+        return ", ".join(str(root) for root in (self.input_roots or (self.home,)))
+
+    def _refused(self, path: str) -> InputError:
+        return InputError(f"{path!r} is not a file below an allowed folder ({self._roots_text()})")

@@ -1,0 +1,212 @@
+"""What the teacher is asked next: the errors of a round decide how its successor's rows are chosen."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+import sampling
+from replacement.thresholds import Measure
+
+_CLUSTERS = 32
+_MEMBERS = 8
+"""Fewer [CLS] vectors than this for a cluster are too few to tell whether it is covered."""
+
+KINDS = ("random", "uncertain", "competing", "diverse")
+"""Why a row was chosen: to keep the distribution; because the student is unsure; because it is likely to be
+a competing negative; because it lies near teacher positives that the student covers badly."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Known:
+    """Rows whose answers are known: m rows with the student's view of them."""
+
+    gold: NDArray[np.int64]
+    """(m,): the teacher's class."""
+    decided: NDArray[np.int64]
+    """(m,): the student's class."""
+    vectors: NDArray[np.float32]
+    """(m, hidden): [CLS] vectors."""
+    features: NDArray[np.float32]
+    """(m, k): the student's features."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Candidates:
+    """Rows that the teacher was not asked about: n rows as the student sees them."""
+
+    probabilities: NDArray[np.float32]
+    """(n, classes)"""
+    features: NDArray[np.float32]
+    """(n, k)"""
+    threshold: float | None
+    """The student's, for two classes."""
+
+    def __len__(self) -> int:
+        return len(self.probabilities)
+
+    @property
+    def decided(self) -> NDArray[np.int64]:
+        if self.threshold is None:
+            likeliest: NDArray[np.int64] = self.probabilities.argmax(axis=1)
+            return likeliest
+        return (self.probabilities[:, 1] >= self.threshold).astype(np.int64)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Coverage:
+    """A cluster of the teacher's [CLS] vectors, and how well the student does on unseen rows of it."""
+
+    cluster: int
+    members: int
+    """Rows that were asked about and lie in the cluster."""
+    measured: int
+    """Rows of the calibration part that lie in it."""
+    covered: float
+    """Share of those that the student decides as the teacher does, drawn to the overall share where few."""
+
+
+def shares(shortfall: tuple[float, float]) -> dict[str, float]:
+    """Which part of a round's rows each kind gets.
+
+    Half keeps the distribution and watches the threshold. The other half goes after the errors: to
+    competing negatives as far as precision is short, to badly covered clusters as far as recall is, in
+    proportion; evenly where neither is.
+    """
+    precision, recall = shortfall
+    total = precision + recall
+    competing = 0.5 if total == 0.0 else precision / total
+    return {
+        "random": 0.25,
+        "uncertain": 0.25,
+        "competing": 0.5 * competing,
+        "diverse": 0.5 * (1.0 - competing),
+    }
+
+
+def choose(
+    candidates: Candidates,
+    known: Known,
+    calibration: Known,
+    measured: Measure,
+    shortfall: tuple[float, float],
+    *,
+    budget: int,
+    rng: np.random.Generator,
+) -> tuple[dict[str, NDArray[np.int64]], list[Coverage]]:
+    """Numbers of candidate rows by kind, no row twice, ``budget`` in all; and the clusters' coverage.
+
+    ``known`` are the rows trained on, ``calibration`` rows that were not, ``measured`` the student's
+    measure on the latter. What a kind cannot use, random rows take.
+    """
+    parts = shares(shortfall)
+    left = np.ones(len(candidates), np.bool_)
+    chosen: dict[str, NDArray[np.int64]] = {}
+
+    def take(kind: str, rows: NDArray[np.int64]) -> None:
+        chosen[kind] = rows
+        left[rows] = False
+
+    count = round(budget * parts["competing"])
+    take("competing", _competing(candidates, calibration, budget=count, rng=rng))
+    clusters, coverage = _cover(
+        known, calibration, measured, binary=candidates.threshold is not None, rng=rng
+    )
+    count = round(budget * parts["diverse"])
+    take("diverse", _diverse(candidates, known, clusters, coverage, left, budget=count, rng=rng))
+    rows = np.flatnonzero(left)
+    count = round(budget * parts["uncertain"])
+    if candidates.threshold is not None:
+        scores = candidates.probabilities[rows, 1]
+        found = sampling.near_threshold(scores, candidates.threshold, budget=count, rng=rng)
+    else:
+        found = sampling.breaking_ties(candidates.probabilities[rows], budget=count, rng=rng)
+    take("uncertain", rows[found])
+    rows = np.flatnonzero(left)
+    count = budget - sum(len(rows) for rows in chosen.values())
+    take("random", rows[sampling.random_rows(len(rows), budget=count, rng=rng)])
+    return {kind: chosen[kind] for kind in KINDS}, coverage
+
+
+def _competing(
+    candidates: Candidates, calibration: Known, *, budget: int, rng: np.random.Generator
+) -> NDArray[np.int64]:
+    """Rows whose decision is likely to be a false positive of its class."""
+    if candidates.threshold is not None:
+        scores = candidates.probabilities[:, 1]
+        return sampling.likely_false(scores, candidates.threshold, budget=budget, rng=rng)
+    # A class needs rows as far as its decisions were wrong.
+    classes = candidates.probabilities.shape[1]
+    right = calibration.gold == calibration.decided
+    need = 1.0 - sampling.coverage(calibration.decided, right, classes)
+    return sampling.by_need(candidates.decided, need, budget=budget, rng=rng)
+
+
+def _cover(
+    known: Known, calibration: Known, measured: Measure, *, binary: bool, rng: np.random.Generator
+) -> tuple[sampling.Clusters | None, list[Coverage]]:
+    """Cluster the [CLS] vectors of the rows trained on, and see how the student does on unseen rows there.
+
+    For two classes the clusters are those of the teacher's positives, and a hit is a positive that the
+    student finds; else they are those of all rows, and a hit is a decision like the teacher's.
+    """
+    inside = known.gold > 0 if binary else np.ones(len(known.gold), np.bool_)
+    seen = calibration.gold > 0 if binary else np.ones(len(calibration.gold), np.bool_)
+    k = min(_CLUSTERS, int(inside.sum()) // _MEMBERS)
+    if k < 1 or not seen.any():
+        return None, []
+    clusters = sampling.cluster(known.vectors[inside], k, rng=rng)
+    where = clusters.nearest(calibration.vectors[seen])
+    hit = calibration.gold[seen] == calibration.decided[seen]
+    members = np.bincount(clusters.assigned, minlength=k)
+    counted = np.bincount(where, minlength=k)
+    hits = np.bincount(where, weights=hit, minlength=k)
+    # Few rows tell little: four rows of the overall share are added to each cluster.
+    overall = measured.recall if binary else measured.accuracy
+    covered = (hits + 4.0 * overall) / (counted + 4.0)
+    return clusters, [
+        Coverage(
+            cluster=c, members=int(members[c]), measured=int(counted[c]), covered=round(float(covered[c]), 4)
+        )
+        for c in range(k)
+    ]
+
+
+def _diverse(
+    candidates: Candidates,
+    known: Known,
+    clusters: sampling.Clusters | None,
+    coverage: list[Coverage],
+    left: NDArray[np.bool_],
+    *,
+    budget: int,
+    rng: np.random.Generator,
+) -> NDArray[np.int64]:
+    """Rows near the clusters that are covered worst.
+
+    A candidate has no [CLS] vector yet: the teacher was not asked. Its place is found in the student's
+    features, where every cluster has a centre too: the mean of its members.
+    """
+    if clusters is None or budget < 1:
+        return np.zeros(0, np.int64)
+    inside = known.gold > 0 if candidates.threshold is not None else np.ones(len(known.gold), np.bool_)
+    features = _unit(known.features[inside])
+    centres = np.zeros((len(clusters), features.shape[1]), np.float32)
+    np.add.at(centres, clusters.assigned, features)
+    usable = left.copy()
+    if candidates.threshold is not None:
+        usable &= candidates.decided == 0  # what the student calls positive is "competing" already
+    rows = np.flatnonzero(usable)
+    if len(rows) == 0:
+        return np.zeros(0, np.int64)
+    # Far from every centre lie the plain negatives: of the others, four times the budget are kept.
+    nearness = _unit(candidates.features[rows]) @ _unit(centres).T
+    near = np.argsort(-nearness.max(axis=1), kind="stable")[: 4 * budget]
+    need = 1.0 - np.array([found.covered for found in coverage])
+    found = sampling.by_need(nearness[near].argmax(axis=1), need, budget=budget, rng=rng)
+    return rows[near[found]]
+
+
+def _unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    unit: NDArray[np.float32] = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+    return unit

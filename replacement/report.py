@@ -1,0 +1,137 @@
+"""The report of a version: report.json for programs, report.html for people (one file, no network)."""
+
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from pingti import files
+
+_STYLE = """
+:root { color-scheme: light dark; --line: #8884; --good: #1a7f37; --bad: #c4302b; }
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
+table { border-collapse: collapse; width: 100%; margin: 1rem 0; font-variant-numeric: tabular-nums; }
+th, td { text-align: right; padding: .3rem .6rem; border-bottom: 1px solid var(--line); }
+th:first-child, td:first-child, td.text { text-align: left; }
+.good { color: var(--good); } .bad { color: var(--bad); }
+polyline { fill: none; stroke-width: 2.5; } svg text { font-size: 12px; fill: currentColor; }
+"""
+_LINES = (("precision", "#0b6bcb"), ("recall", "#c2571a"), ("f1", "#1a7f37"))
+
+
+def write(folder: Path, report: dict[str, Any]) -> None:
+    """Write both forms into a version's folder."""
+    files.write_json(folder / "report.json", report)
+    files.write_bytes(folder / "report.html", render(report).encode())
+
+
+def render(report: dict[str, Any]) -> str:
+    """The HTML form; every text in it is escaped."""
+    gate, holdout = report["gate"], report["holdout"]
+    verdict = (
+        '<span class="good">the gate is reached</span>'
+        if gate["passed"]
+        else f'<span class="bad">refused: {escape(shortfall(report))}</span>'
+    )
+    title = f"{report['task']}, version {report['version']}"
+    parts = [
+        f"<h1>{escape(title)}</h1>",
+        f"<p>Made {escape(report['made'])}. {verdict}; the loop ended because {escape(report['stopped'])}, "
+        f"and round {report['kept_round']} was kept.</p>",
+        "<h2>Against the teacher, on the held-out rows</h2>",
+        _table(
+            ["", "precision", "recall", "F1", "accuracy", "rows", "positives"],
+            [
+                ["student", *_figures(holdout), str(holdout["rows"]), str(holdout["positives"])],
+                ["gate", f"{gate['precision']:.3f}", f"{gate['recall']:.3f}", "", "", "", ""],
+            ],
+        ),
+        "<h2>Rounds</h2>",
+        _plot(report["rounds"]),
+        _table(
+            ["round", "rows", "teacher rows asked", "added", "precision", "recall", "F1"],
+            [
+                [
+                    str(found["round"]),
+                    str(found["rows"]),
+                    str(found["asked"]),
+                    ", ".join(f"{count} {kind}" for kind, count in found["added"].items()),
+                    *_figures(found["holdout"])[:3],
+                ]
+                for found in report["rounds"]
+            ],
+        ),
+        "<h2>Scenes</h2>",
+        _table(
+            ["scene", "threshold", "on the calibration rows", "precision", "recall", "F1"],
+            [
+                [
+                    name,
+                    "" if scene["threshold"] is None else f"{scene['threshold']:.4f}",
+                    scene["says"],
+                    *(_figures(scene["holdout"])[:3] if "holdout" in scene else ["", "", ""]),
+                ]
+                for name, scene in report["scenes"].items()
+            ],
+        ),
+        "<h2>Clearest disagreements on the holdout</h2>",
+        _table(
+            ["text", "teacher", "student"],
+            [[row["text"], row["teacher"], row["student"]] for row in report["hardest"]],
+        ),
+        "<h2>Corpus and teacher</h2>",
+        _table(
+            ["", "rows"], [[key.replace("_", " "), str(value)] for key, value in report["corpus"].items()]
+        ),
+        f"<p>The teacher was asked about {report['teacher']['rows_asked']} rows, of which "
+        f"{report['teacher']['rows_computed']} were computed in this run and the others were cached. "
+        f"{report['boundary_rows']} boundary rows wait for a person in review.jsonl.</p>",
+    ]
+    return (
+        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{escape(title)}</title>'
+        f'<meta name="viewport" content="width=device-width"><style>{_STYLE}</style>{"".join(parts)}</html>'
+    )
+
+
+def shortfall(report: dict[str, Any]) -> str:
+    """What a refused student lacks, in words."""
+    gate, holdout = report["gate"], report["holdout"]
+    lacking = [
+        f"{name} {holdout[name]:.3f} is below {gate[name]:.3f}"
+        for name in ("precision", "recall")
+        if holdout[name] < gate[name]
+    ]
+    return " and ".join(lacking)
+
+
+def _figures(measure: dict[str, Any]) -> list[str]:
+    return [f"{measure[name]:.3f}" for name in ("precision", "recall", "f1", "accuracy")]
+
+
+def _table(head: list[str], rows: list[list[str]]) -> str:
+    cells = "".join(f'<th scope="col">{escape(cell)}</th>' for cell in head)
+    body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
+    return f"<table><thead><tr>{cells}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def _plot(rounds: list[dict[str, Any]]) -> str:
+    """Precision, recall and F1 over the rounds as lines."""
+    lowest: float = min(found["holdout"][name] for found in rounds for name, _ in _LINES)
+    floor = max(0.0, lowest - 0.05)
+    step = 520 / max(1, len(rounds) - 1)
+
+    def height(value: float) -> float:
+        return 190.0 - 170.0 * (value - floor) / (1.0 - floor)
+
+    parts = []
+    for name, colour in _LINES:
+        points = [(60 + step * i, height(found["holdout"][name])) for i, found in enumerate(rounds)]
+        parts.append(
+            f'<polyline stroke="{colour}" points="{" ".join(f"{x:.1f},{y:.1f}" for x, y in points)}"/>'
+        )
+        parts += [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3.5" fill="{colour}"/>' for x, y in points]
+    for index, (name, colour) in enumerate(_LINES):
+        parts.append(f'<text x="{70 + 90 * index}" y="14" style="fill:{colour}">{name}</text>')
+    for value in (floor, (1.0 + floor) / 2, 1.0):
+        parts.append(f'<text x="10" y="{height(value) + 4:.1f}">{value:.2f}</text>')
+    label = "precision, recall and F1 by round"
+    return f'<svg viewBox="0 0 620 200" role="img" aria-label="{label}">{"".join(parts)}</svg>'

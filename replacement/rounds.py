@@ -1,0 +1,445 @@
+"""The replacement loop: from a task's definition to a student, measured against the teacher.
+
+A round trains a student on the rows that the teacher was asked about, lets it scan the whole pool, looks
+at its errors, and chooses from them which rows the teacher is asked about next.
+
+Three kinds of rows are kept apart. Those asked about are trained on, but for boundary rows. Calibration
+rows, drawn from the pool, choose the threshold and the best round. The holdout, newer than both, only
+measures; the gate is held against it.
+"""
+
+import datetime
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+import sampling
+from pingti import files
+from replacement import acquire, report
+from replacement.classify import Choice, Classifier, pin
+from replacement.gold import Answers, Gold, Progress
+from replacement.registry import TaskEntry
+from replacement.split import Corpus, load_corpus
+from replacement.thresholds import Measure, choose, curve, measure
+from textcnn import Student, Vocabulary
+
+_FIRST_ROWS = 1000  # round 1, where no labelled rows are given
+_CALIBRATION_ROWS = 1500
+_COMPETING_MARGIN = 0.2
+_COMPETING_WEIGHT = 2.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Round:
+    """What one turn of the loop did."""
+
+    round: int
+    rows: int
+    """Rows that the student was trained on."""
+    asked: int
+    """Rows that the teacher was asked about so far, those that measure included."""
+    added: dict[str, int]
+    """Rows that this round added, by the reason for which they were chosen."""
+    boundary: int
+    """Rows left out so far because the teacher itself is unsure."""
+    competing: int
+    """Competing negatives among the rows trained on."""
+    threshold: float | None
+    calibration: Measure
+    holdout: Measure
+    coverage: list[acquire.Coverage]
+    """Clusters of the rows trained on, and how the student does there on unseen rows."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """How a run ended."""
+
+    task: str
+    version: int
+    passed: bool
+    stopped: str
+    """Why no further round was run."""
+    rounds: list[Round]
+    best: Round
+    """The round whose student was kept: the best F1 on the calibration rows."""
+    report: dict[str, Any]
+
+
+def replace(
+    entry: TaskEntry,
+    *,
+    seed: int = 0,
+    progress: Progress = lambda what, done, total: None,
+    announce: Callable[[Round], None] = lambda found: None,
+    device: str | None = None,
+) -> Outcome:
+    """Make a student for a task, and write it with its report as a new version; it is not promoted.
+
+    Started again after a kill it goes the same way, the teacher's cached answers costing nothing.
+
+    Args:
+        entry: the task.
+        seed: every random choice comes from it.
+        progress: told what is being done, how much of it is done, and how much there is.
+        announce: told every round's result.
+        device: the teacher's torch device; a GPU where there is one, if absent.
+
+    Raises:
+        InputError: a file, label or definition that cannot be used.
+        UnavailableError: the teacher cannot be had.
+    """
+    run = _Run(entry, seed=seed, progress=progress, device=device)
+    rounds: list[Round] = []
+    students: list[Student] = []
+    stopped = ""
+    while not stopped:
+        student, found = run.round(len(rounds) + 1)
+        rounds.append(found)
+        students.append(student)
+        announce(found)
+        stopped = run.stop(found) or run.extend(student, found)
+    best = max(range(len(rounds)), key=lambda index: (rounds[index].calibration.f1, index))
+    return run.keep(students[best], rounds, best, stopped)
+
+
+class _Run:
+    def __init__(self, entry: TaskEntry, *, seed: int, progress: Progress, device: str | None) -> None:
+        self.entry = entry
+        self.definition = entry.definition
+        self.seed = seed
+        self.progress = progress
+        self.gold = Gold(entry, seed=seed, progress=progress, device=device)
+        labelled = self.gold.labelled.texts if self.gold.labelled else []
+        corpus = load_corpus(self.definition, entry.path.parent, apart=labelled)
+        self.corpus = _where_parents_hold(entry, corpus)
+        self.vocabulary = Vocabulary.build(
+            self.corpus.texts.take(pa.array(self.corpus.pool)), size=self.definition.student.vocabulary
+        )
+        # Labelled texts come behind the corpus: they may not be in it.
+        self.texts = pa.concat_arrays([self.corpus.texts, pa.array(labelled, pa.large_string())])
+        self.encoded = self.vocabulary.encode(self.texts)
+        self.embedding = self.gold.token_vectors(self.vocabulary.tokens, self.definition.student.embedding)
+        self._measure_rows()
+        first = np.arange(len(self.corpus.texts), len(self.texts))
+        if len(first) == 0:
+            first = self._draw(self._unasked(), min(_FIRST_ROWS, self._left()), "first")
+        self.rows = np.zeros(0, np.int64)
+        self.answers = _join([])
+        self.competing = np.zeros(0, np.bool_)
+        self.added = {"labelled" if labelled else "random": len(first)}
+        self._ask(first, np.zeros(len(first), np.bool_))
+
+    def _rng(self, purpose: str) -> np.random.Generator:
+        """A generator of its own for every purpose: a change in one place moves no other."""
+        return np.random.default_rng([self.seed, *purpose.encode()])
+
+    def _draw(self, rows: NDArray[np.int64], count: int, purpose: str) -> NDArray[np.int64]:
+        drawn = sampling.random_rows(len(rows), budget=count, rng=self._rng(purpose))
+        return np.sort(rows[drawn])
+
+    def _texts(self, rows: NDArray[np.int64]) -> list[str]:
+        values: list[str] = self.texts.take(pa.array(rows)).to_pylist()
+        return values
+
+    def _measure_rows(self) -> None:
+        """Have the rows scored that choose the threshold, and those that measure."""
+        budget = self.definition.teacher.budget
+        held = min(self.definition.gate.holdout_rows, budget // 3)
+        # The draws depend on the corpus alone, so tasks over one corpus share the teacher's answers.
+        self.holdout_rows = self._draw(self.corpus.holdout, held, "holdout")
+        count = min(_CALIBRATION_ROWS, budget // 6, len(self.corpus.pool) // 4)
+        self.calibration_rows = self._draw(self.corpus.pool, count, "calibration")
+        self.holdout = self.gold.ask(self._texts(self.holdout_rows), "teacher: holdout")
+        self.calibration = self.gold.ask(self._texts(self.calibration_rows), "teacher: calibration")
+        self.asked = len(self.holdout_rows) + len(self.calibration_rows)
+
+    def _left(self) -> int:
+        return max(0, self.definition.teacher.budget - self.asked)
+
+    def _unasked(self) -> NDArray[np.int64]:
+        known = getattr(self, "rows", np.zeros(0, np.int64))
+        return np.setdiff1d(self.corpus.pool, np.concatenate([self.calibration_rows, known]))
+
+    def _ask(self, rows: NDArray[np.int64], competing: NDArray[np.bool_]) -> Answers:
+        found = self.gold.ask(self._texts(rows), "teacher: rows to learn from")
+        self.asked += len(rows)
+        self.rows = np.concatenate([self.rows, rows])
+        self.answers = _join([self.answers, found])
+        self.competing = np.concatenate([self.competing, competing])
+        return found
+
+    def round(self, number: int) -> tuple[Student, Round]:
+        """Train on the rows known so far, and measure."""
+        from textcnn.train import Recipe, train  # torch only where something is trained
+
+        clear = self.answers.lead >= self.definition.teacher.margin
+        rows = self.rows[clear]
+        recipe = Recipe(epochs=self.definition.student.epochs)
+        what, done = f"round {number}: training", 0
+
+        def advance(count: int) -> None:
+            nonlocal done
+            done += count
+            self.progress(what, done, len(rows) * recipe.epochs)
+
+        network = train(
+            self.encoded.take(rows),
+            self.answers.probabilities[clear],
+            size=self.vocabulary.size,
+            architecture=self.definition.student.architecture(),
+            rng=self._rng(f"round {number}"),
+            weights=np.where(self.competing[clear], _COMPETING_WEIGHT, 1.0).astype(np.float32),
+            embedding=self.embedding,
+            recipe=recipe,
+            progress=advance,
+        )
+        student = Student.from_network(network, self.vocabulary, self.definition.classes)
+        threshold = None
+        scores = student.score_encoded(self.encoded.take(self.calibration_rows))
+        if self.definition.binary:
+            points = curve(self.calibration.decided > 0, scores[:, 1])
+            threshold, _ = choose(points, self.definition.all_scenes["default"])
+        coverage: list[acquire.Coverage] = []
+        found = Round(
+            round=number,
+            rows=len(rows),
+            asked=self.asked,
+            added=self.added,
+            boundary=int((~clear).sum()),
+            competing=int(self.competing[clear].sum()),
+            threshold=threshold,
+            calibration=self._measure(student, self.calibration_rows, self.calibration, threshold),
+            holdout=self._measure(student, self.holdout_rows, self.holdout, threshold),
+            coverage=coverage,
+        )
+        return student, found
+
+    def _measure(
+        self, student: Student, rows: NDArray[np.int64], answers: Answers, threshold: float | None
+    ) -> Measure:
+        scores = student.score_encoded(self.encoded.take(rows))
+        return measure(answers.decided, _decide(scores, threshold), len(self.definition.classes))
+
+    def stop(self, found: Round) -> str:
+        """Why the loop ends here, or an empty string."""
+        gate = self.definition.gate
+        if found.holdout.passes(gate) and found.calibration.passes(gate):
+            return "the gate is reached"
+        if found.round >= gate.rounds:
+            return f"the limit of {gate.rounds} rounds is reached"
+        return ""
+
+    def extend(self, student: Student, found: Round) -> str:
+        """Choose the next round's rows from this round's errors, and ask about them."""
+        unasked = self._unasked()
+        budget = min(self._left() // (self.definition.gate.rounds - found.round), len(unasked))
+        if budget < 1:
+            return "the teacher's budget is spent" if len(unasked) else "the pool is used up"
+        number = found.round + 1
+        candidates = self.encoded.take(unasked)
+        scores = student.score_encoded(candidates)
+        chosen, coverage = acquire.choose(
+            acquire.Candidates(
+                probabilities=scores, features=student.features(candidates), threshold=found.threshold
+            ),
+            self._known(student, self.rows, self.answers, found.threshold),
+            self._known(student, self.calibration_rows, self.calibration, found.threshold),
+            found.calibration,
+            found.calibration.shortfall(self.definition.gate),
+            budget=budget,
+            rng=self._rng(f"rows of round {number}"),
+        )
+        found.coverage.extend(coverage)
+        self.added = {kind: len(picked) for kind, picked in chosen.items()}
+        picked = np.concatenate(list(chosen.values()))
+        order = np.argsort(unasked[picked])  # in order of time, as the cache keeps them
+        picked = picked[order]
+        answers = self._ask(unasked[picked], np.zeros(len(picked), np.bool_))
+        self.competing[-len(picked) :] = self._compete(answers, scores[picked], found.threshold)
+        return ""
+
+    def _known(
+        self, student: Student, rows: NDArray[np.int64], answers: Answers, threshold: float | None
+    ) -> acquire.Known:
+        encoded = self.encoded.take(rows)
+        return acquire.Known(
+            gold=answers.decided,
+            decided=_decide(student.score_encoded(encoded), threshold),
+            vectors=answers.vectors,
+            features=student.features(encoded),
+        )
+
+    def _compete(
+        self, answers: Answers, scores: NDArray[np.float32], threshold: float | None
+    ) -> NDArray[np.bool_]:
+        """Which of the new rows are competing negatives: the student was sure of what the teacher denies."""
+        rng = self._rng("competing")
+        n = len(scores)
+        if threshold is not None:
+            gold, called = answers.probabilities[:, 1], scores[:, 1]
+            found = sampling.competing(
+                gold, called, 0.5, threshold, margin=_COMPETING_MARGIN, budget=n, rng=rng
+            )
+        else:
+            found = sampling.competing_classes(
+                answers.probabilities, scores, margin=_COMPETING_MARGIN, budget=n, rng=rng
+            )
+        marked = np.zeros(n, np.bool_)
+        marked[found] = True
+        return marked
+
+    def keep(self, student: Student, rounds: list[Round], best: int, stopped: str) -> Outcome:
+        """Write student, report and review file."""
+        found = rounds[best]
+        scores = student.score_encoded(self.encoded.take(self.holdout_rows))
+        thresholds, scenes = self._scenes(student, scores)
+        version = self.entry.next_version()
+        passed = found.holdout.passes(self.definition.gate)
+        document = {
+            "format": 1,
+            "task": self.entry.name,
+            "version": version,
+            "made": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            "seed": self.seed,
+            "classes": list(self.definition.classes),
+            "teacher": {
+                "model": self.gold.model,
+                "fingerprint": self.gold.fingerprint,
+                "rows_asked": self.asked,
+                "rows_computed": self.gold.rows_scored,
+            },
+            "corpus": self.corpus.counts,
+            "gate": {
+                "precision": self.definition.gate.precision,
+                "recall": self.definition.gate.recall,
+                "passed": passed,
+                "shortfall": list(found.holdout.shortfall(self.definition.gate)),
+            },
+            "holdout": asdict(found.holdout),
+            "rounds": [asdict(each) for each in rounds],
+            "kept_round": found.round,
+            "stopped": stopped,
+            "scenes": scenes,
+            "hardest": self._hardest(scores, found.threshold),
+            "boundary_rows": self._review(version),
+        }
+        folder = self.entry.folder / "students" / str(version)
+        report.write(folder, document)
+        student.metadata.update(
+            task=self.entry.name,
+            version=version,
+            thresholds=thresholds,
+            rules=self.definition.rules.model_dump(),
+            depends_on=list(self.definition.depends_on),
+        )
+        # The student comes last: from then on the folder counts as a version.
+        student.save(folder)
+        return Outcome(
+            task=self.entry.name,
+            version=version,
+            passed=passed,
+            stopped=stopped,
+            rounds=rounds,
+            best=found,
+            report=document,
+        )
+
+    def _scenes(
+        self, student: Student, held: NDArray[np.float32]
+    ) -> tuple[dict[str, float | None], dict[str, Any]]:
+        """Thresholds of the scenes that can be had, and what is to be said of each."""
+        if not self.definition.binary:
+            decided = measure(self.holdout.decided, _decide(held, None), len(self.definition.classes))
+            said = {"threshold": None, "says": "the likeliest class", "holdout": asdict(decided)}
+            names = self.definition.all_scenes
+            return dict.fromkeys(names), dict.fromkeys(names, said)
+        scores = student.score_encoded(self.encoded.take(self.calibration_rows))[:, 1]
+        points = curve(self.calibration.decided > 0, scores)
+        thresholds: dict[str, float | None] = {}
+        described: dict[str, Any] = {}
+        for name, scene in self.definition.all_scenes.items():
+            threshold, says = choose(points, scene)
+            described[name] = {"threshold": threshold, "says": says}
+            if threshold is not None:
+                thresholds[name] = threshold
+                decided = measure(self.holdout.decided, _decide(held, threshold), 2)
+                described[name]["holdout"] = asdict(decided)
+        return thresholds, described
+
+    def _hardest(self, scores: NDArray[np.float32], threshold: float | None) -> list[dict[str, Any]]:
+        """The holdout's texts on which teacher and student disagree most clearly."""
+        marked = np.flatnonzero(self._compete(self.holdout, scores, threshold))
+        decided = _decide(scores, threshold)
+        distance = np.abs(self.holdout.probabilities - scores).max(axis=1)
+        order = marked[np.argsort(-distance[marked], kind="stable")][:20]
+        texts = self._texts(self.holdout_rows[order])
+        classes = self.definition.classes
+        return [
+            {
+                "text": text,
+                "teacher": classes[int(self.holdout.decided[row])],
+                "student": classes[int(decided[row])],
+                "difference": round(float(distance[row]), 4),
+            }
+            for text, row in zip(texts, order.tolist(), strict=True)
+        ]
+
+    def _review(self, version: int) -> int:
+        """Write the boundary rows for a person, the least clear first; how many they are."""
+        unclear = np.flatnonzero(self.answers.lead < self.definition.teacher.margin)
+        unclear = unclear[np.argsort(self.answers.lead[unclear], kind="stable")]
+        texts = self._texts(self.rows[unclear])
+        lines = []
+        for index, text in zip(unclear.tolist(), texts, strict=True):
+            row = int(self.rows[index])
+            scores = self.answers.probabilities[index]
+            lead = float(self.answers.lead[index])
+            line = {
+                "id": self.corpus.ids[row].as_py() if row < len(self.corpus.ids) else None,
+                "text": text,
+                "task": self.entry.name,
+                "version": version,
+                "teacher": {
+                    name: round(float(score), 4)
+                    for name, score in zip(self.definition.classes, scores, strict=True)
+                },
+                "reason": f"the teacher's lead of {lead:.3f} is below {self.definition.teacher.margin}",
+            }
+            lines.append(json.dumps(line, ensure_ascii=False) + "\n")
+        files.write_bytes(self.entry.folder / "review.jsonl", "".join(lines).encode())
+        return len(lines)
+
+
+def _decide(scores: NDArray[np.float32], threshold: float | None) -> NDArray[np.int64]:
+    return scores.argmax(axis=1) if threshold is None else (scores[:, 1] >= threshold).astype(np.int64)
+
+
+def _join(parts: list[Answers]) -> Answers:
+    parts = [part for part in parts if len(part.probabilities)]
+    if not parts:
+        return Answers(probabilities=np.zeros((0, 2), np.float32), vectors=np.zeros((0, 1), np.float32))
+    return Answers(
+        probabilities=np.concatenate([part.probabilities for part in parts]),
+        vectors=np.concatenate([part.vectors for part in parts]),
+    )
+
+
+def _where_parents_hold(entry: TaskEntry, corpus: Corpus) -> Corpus:
+    """The corpus without the rows for which the task would not be asked."""
+    dependencies = entry.definition.depends_on
+    if not dependencies:
+        return corpus
+    parents = [Choice(task=dependency.partition("=")[0]) for dependency in dependencies]
+    classifier = Classifier(entry.workspace, pin(entry.workspace, parents))
+    found = classifier.classify(pa.record_batch({"id": corpus.ids, "text": corpus.texts}))
+    holds = np.ones(len(corpus.texts), np.bool_)
+    for dependency in dependencies:
+        task, _, label = dependency.partition("=")
+        holds &= np.array(found.column(task).to_pylist(), dtype=object) == label
+    return corpus.keep(holds)

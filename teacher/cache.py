@@ -1,0 +1,336 @@
+"""What a teacher answered, on disk: no text is scored twice, whatever is killed in between.
+
+A cache is a folder of Arrow IPC files ("segments") that never change once they are there::
+
+    <folder>/<fingerprint>/00000003-9f86d081884c7d659a2feaa0c55ad015.arrow
+
+The name holds a running number and the BLAKE2b-128 of the file's bytes, so a damaged file is found out.
+A row is the BLAKE2b-128 of a text's UTF-8 bytes, probabilities in float32 and the [CLS] vector in
+**float16**: half the size, and neighbours are found by it all the same. Fresh answers are rounded the
+same way before they are returned, so a row has the same bits whether it was cached or not.
+
+Several processes may use one cache: a lock is held while a segment is written, and a text that another
+process has stored meanwhile keeps the answer that was stored first.
+"""
+
+import fcntl
+import hashlib
+import json
+import logging
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from pingti.errors import ArtifactError
+from pingti.files import replacing
+from teacher.bert import Description, Scored, Teacher, check_texts, describe
+
+_log = logging.getLogger(__name__)
+
+_FORMAT = 1
+_KEY_BYTES = 16
+# Rows scored between two writes: what a kill can lose, a few seconds of a CPU's work.
+_CHUNK = 512
+# On opening, segments of less than a chunk are joined once there are too many of them. Full chunks are left
+# alone: reading a file costs about 0.2 ms, so that a million rows are 0.4 s.
+_SMALL_SEGMENTS = 64
+_JOINED_ROWS = 8192
+
+
+class ScoreCache:
+    """The stored answers of one teacher. Rows are numbered in the order in which they were read."""
+
+    def __init__(self, folder: Path, fingerprint: str, labels: Sequence[str], hidden: int) -> None:
+        """Open ``folder/fingerprint``, made if it is not there, and read which rows it holds.
+
+        Segments that are damaged are set aside under the suffix ``.damaged`` with a warning in the log;
+        their rows are missing then. Raises ArtifactError for a segment of a newer format or of a model
+        with other labels or another vector width.
+        """
+        self.folder = folder / fingerprint
+        self.labels = tuple(labels)
+        self.hidden = hidden
+        self._metadata = {
+            b"pingti.format": str(_FORMAT).encode(),
+            b"pingti.fingerprint": fingerprint.encode(),
+            b"pingti.labels": json.dumps(self.labels, ensure_ascii=False).encode(),
+        }
+        self._schema = pa.schema(
+            [
+                pa.field("key", pa.binary(_KEY_BYTES), nullable=False),
+                pa.field("probabilities", pa.list_(pa.float32(), len(self.labels)), nullable=False),
+                pa.field("vector", pa.list_(pa.float16(), hidden), nullable=False),
+            ],
+            metadata=self._metadata,
+        )
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._rows: dict[bytes, int] = {}
+        self._segments: list[pa.RecordBatch] = []
+        self._starts: list[int] = [0]  # number of each segment's first row; the last is that of the next
+        self._seen: set[str] = set()
+        with self._locked():
+            # Who writes holds the lock, so an unfinished file is one that a killed process left.
+            for path in self.folder.glob(".*.arrow.*"):
+                path.unlink()
+            self._join_small_segments()
+            self._refresh()
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    @staticmethod
+    def key(text: str) -> bytes:
+        """The 16 bytes under which a text is stored."""
+        return hashlib.blake2b(text.encode(), digest_size=_KEY_BYTES).digest()
+
+    def find(self, keys: Sequence[bytes]) -> NDArray[np.int64]:
+        """Row numbers of keys, -1 where a key is missing; int64 (keys,)."""
+        rows = self._rows
+        return np.fromiter((rows.get(key, -1) for key in keys), dtype=np.int64, count=len(keys))
+
+    def get(self, rows: NDArray[np.int64]) -> Scored:
+        """The stored answers of rows that ``find`` gave (none of them -1)."""
+        probabilities = np.empty((len(rows), len(self.labels)), dtype=np.float32)
+        vectors = np.empty((len(rows), self.hidden), dtype=np.float32)
+        segments = np.searchsorted(self._starts, rows, side="right") - 1
+        order = np.argsort(segments, kind="stable")
+        for at in np.split(order, np.flatnonzero(np.diff(segments[order])) + 1):
+            if len(at):
+                segment = self._segments[segments[at[0]]]
+                local = rows[at] - self._starts[segments[at[0]]]
+                probabilities[at] = _matrix(segment["probabilities"])[local]
+                vectors[at] = _matrix(segment["vector"])[local]
+        return Scored(probabilities, vectors)
+
+    def add(self, keys: Sequence[bytes], scored: Scored) -> None:
+        """Store answers durably: on return they survive a power loss. Keys that are there already, from
+        this or another process, keep the answer that they have."""
+        with self._locked():
+            self._refresh()
+            new = [index for index, key in enumerate(keys) if key not in self._rows]
+            if new:
+                self._write(self._batch([keys[index] for index in new], scored, new))
+            self._refresh()
+
+    def refresh(self) -> None:
+        """Take note of what other processes have stored since."""
+        with self._locked():
+            self._refresh()
+
+    # ---- segments ---------------------------------------------------------------------------------
+
+    def _batch(self, keys: list[bytes], scored: Scored, rows: list[int]) -> pa.RecordBatch:
+        # Beyond float16's range there is no neighbour to be found anyway; infinity would spoil distances.
+        limit = float(np.finfo(np.float16).max)
+        vectors = scored.vectors[rows].clip(-limit, limit).astype(np.float16)
+        columns = [
+            pa.array(keys, pa.binary(_KEY_BYTES)),
+            _list_array(scored.probabilities[rows].astype(np.float32)),
+            _list_array(vectors),
+        ]
+        return pa.RecordBatch.from_arrays(columns, schema=self._schema)
+
+    def _write(self, batch: pa.RecordBatch) -> None:
+        """Write one segment (the lock is held)."""
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_file(sink, self._schema) as writer:
+            writer.write_batch(batch)
+        data = sink.getvalue()
+        numbers = [int(name.split("-")[0]) for name in self._names()]
+        name = f"{max(numbers, default=0) + 1:08d}-{_checksum(data)}.arrow"
+        with replacing(self.folder / name) as temporary:
+            temporary.write_bytes(data)
+
+    def _names(self) -> list[str]:
+        """Names of the segments, oldest first."""
+        return sorted(path.name for path in self.folder.glob("[0-9]*-*.arrow"))
+
+    def _refresh(self) -> None:
+        """Read segments that are new since the last time (the lock is held)."""
+        for name in self._names():
+            if name in self._seen:
+                continue
+            self._seen.add(name)
+            batch = self._read(name)
+            if batch is not None:
+                start = self._starts[-1]
+                for row, key in enumerate(_keys(batch), start):
+                    self._rows.setdefault(key, row)
+                self._segments.append(batch)
+                self._starts.append(start + batch.num_rows)
+
+    def _read(self, name: str) -> pa.RecordBatch | None:
+        """One segment, mapped into memory; None where it is damaged."""
+        path = self.folder / name
+        # A mapping of no bytes is refused by the system: an empty file is damaged without a look.
+        data = pa.memory_map(str(path)).read_buffer() if path.stat().st_size else pa.py_buffer(b"")
+        if f"{_checksum(data)}.arrow" != name.split("-")[1]:
+            _log.warning(
+                "%s is damaged and was set aside as %s.damaged; the teacher will score its rows again",
+                path,
+                name,
+            )
+            path.rename(path.with_name(f"{name}.damaged"))
+            return None
+        reader = pa.ipc.open_file(data)
+        found = (reader.schema.metadata or {}).get(b"pingti.format", b"?").decode()
+        if found != str(_FORMAT):
+            raise ArtifactError(
+                f"{path}: its format is {found} and this Pingti reads {_FORMAT}; update Pingti"
+            )
+        if not reader.schema.equals(self._schema, check_metadata=True):
+            raise ArtifactError(
+                f"{path}: it is of a model with other labels or vectors than {', '.join(self.labels)} and "
+                f"{self.hidden} numbers; remove the folder to score anew"
+            )
+        return reader.get_batch(0)
+
+    def _join_small_segments(self) -> None:
+        """Write the rows of many small segments into few (the lock is held).
+
+        Killed in the middle, it leaves rows twice, with the same answers, until the next time.
+        """
+        small = [(name, batch) for name in self._names() if (batch := self._read_if_small(name)) is not None]
+        if len(small) <= _SMALL_SEGMENTS:
+            return
+        group: list[tuple[str, pa.RecordBatch]] = []
+        for index, item in enumerate(small):
+            group.append(item)
+            if sum(batch.num_rows for _, batch in group) >= _JOINED_ROWS or index == len(small) - 1:
+                self._write(pa.concat_batches([batch for _, batch in group]))
+                for name, _ in group:
+                    (self.folder / name).unlink()
+                group = []
+
+    def _read_if_small(self, name: str) -> pa.RecordBatch | None:
+        row_bytes = _KEY_BYTES + 4 * len(self.labels) + 2 * self.hidden
+        if (self.folder / name).stat().st_size >= row_bytes * _CHUNK:
+            return None
+        return self._read(name)
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Hold the folder's lock; the system lets go of it when a process dies."""
+        descriptor = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(descriptor)
+
+
+class CachedTeacher:
+    """A teacher that is asked only about texts that its cache does not hold."""
+
+    def __init__(
+        self,
+        teacher: Teacher | Description | Callable[[], Teacher],
+        folder: Path,
+        *,
+        device: str | None = None,
+        threads: int | None = None,
+    ) -> None:
+        """``folder``: where caches are, one sub-folder a fingerprint (``<workspace>/teachers``).
+
+        From a Description (``teacher.bert.describe``) the weights are loaded, with ``device`` and
+        ``threads``, only when a text is missing from the cache; a function is called at once, since only
+        the teacher knows its fingerprint. Errors as in ``ScoreCache``.
+        """
+        if not isinstance(teacher, Teacher | Description):
+            teacher = teacher()
+        self.labels = teacher.labels
+        self.hidden = teacher.hidden
+        self.fingerprint = teacher.fingerprint
+        self.rows_scored = 0
+        """Rows that this object had the teacher compute; cached rows and equal texts are free."""
+        self._teacher = teacher
+        self._device = device
+        self._threads = threads
+        self._cache = ScoreCache(folder, self.fingerprint, self.labels, self.hidden)
+
+    @classmethod
+    def open(
+        cls,
+        model: str,
+        folder: Path,
+        *,
+        max_length: int = 64,
+        device: str | None = None,
+        threads: int | None = None,
+    ) -> "CachedTeacher":
+        """The cache of a model folder or hub name; errors as in ``describe`` and ``ScoreCache``."""
+        return cls(describe(model, max_length=max_length), folder, device=device, threads=threads)
+
+    def cached(self, texts: Sequence[str]) -> NDArray[np.bool_]:
+        """Which texts would be answered without the teacher; bool (n,)."""
+        check_texts(texts)
+        return self._cache.find([ScoreCache.key(text) for text in texts]) >= 0
+
+    def score(self, texts: Sequence[str], *, progress: Callable[[int], None] | None = None) -> Scored:
+        """As ``Teacher.score``; vectors are rounded to float16.
+
+        Missing texts are computed 512 at a time, in the order in which they first come, and each such
+        chunk is on disk before the next begins. A run that is killed and started again therefore goes on
+        at a border of chunks, and ends with the same bits as an undisturbed one.
+        """
+        check_texts(texts)
+        keys = [ScoreCache.key(text) for text in texts]
+        missing: dict[bytes, str] = {}
+        waiting: dict[bytes, int] = {}  # rows of each missing text
+        for key, text, row in zip(keys, texts, self._cache.find(keys).tolist(), strict=True):
+            if row < 0:
+                missing.setdefault(key, text)
+                waiting[key] = waiting.get(key, 0) + 1
+        if progress is not None and len(keys) > sum(waiting.values()):
+            progress(len(keys) - sum(waiting.values()))
+        todo = list(missing)
+        for start in range(0, len(todo), _CHUNK):
+            chunk = todo[start : start + _CHUNK]
+            self._compute({key: missing[key] for key in chunk})
+            if progress is not None:
+                progress(sum(waiting[key] for key in chunk))
+        return self._cache.get(self._cache.find(keys))
+
+    def token_vectors(self, tokens: Sequence[str]) -> NDArray[np.float32]:
+        """As ``Teacher.token_vectors``."""
+        return self._loaded().token_vectors(tokens)
+
+    def _loaded(self) -> Teacher:
+        if isinstance(self._teacher, Description):
+            self._teacher = Teacher(self._teacher, device=self._device, threads=self._threads)
+        return self._teacher
+
+    def _compute(self, texts: dict[bytes, str]) -> None:
+        # Another process may have come here first.
+        self._cache.refresh()
+        keys = [
+            key for key, row in zip(texts, self._cache.find(list(texts)).tolist(), strict=True) if row < 0
+        ]
+        if keys:
+            self._cache.add(keys, self._loaded().score([texts[key] for key in keys]))
+            self.rows_scored += len(keys)
+
+
+def _checksum(data: pa.Buffer) -> str:
+    return hashlib.blake2b(memoryview(data), digest_size=16).hexdigest()
+
+
+def _keys(batch: pa.RecordBatch) -> Iterator[bytes]:
+    data = batch["key"].buffers()[1].to_pybytes()
+    return (data[at : at + _KEY_BYTES] for at in range(0, _KEY_BYTES * batch.num_rows, _KEY_BYTES))
+
+
+def _matrix(column: pa.FixedSizeListArray) -> NDArray[np.floating]:
+    """(rows, width) view of a column without nulls."""
+    values: NDArray[np.floating] = column.flatten().to_numpy(zero_copy_only=True)
+    return values.reshape(len(column), column.type.list_size)
+
+
+def _list_array(matrix: NDArray[np.floating]) -> pa.FixedSizeListArray:
+    flat = pa.array(np.ascontiguousarray(matrix).reshape(-1))
+    return pa.FixedSizeListArray.from_arrays(flat, matrix.shape[1])

@@ -1,0 +1,96 @@
+"""The server: where it may listen, what it says, and that nothing slow holds up the others."""
+
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import uvicorn
+from fastapi import FastAPI
+
+from api.app import create_app
+from api.server import listen, url
+from pingti.errors import InputError, UnavailableError
+from queue_worker.settings import Settings
+
+
+def serving(settings: Settings, **choices: Any) -> AbstractContextManager[httpx.Client]:
+    """A client of the real application on a real server."""
+    return serving_app(create_app(settings, **choices))
+
+
+@contextmanager
+def serving_app(app: FastAPI) -> Iterator[httpx.Client]:
+    """A client of ``app`` on a free port, in a thread of this process."""
+    listener = listen(Settings(port=0))
+    server = uvicorn.Server(uvicorn.Config(app, log_level="critical"))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+    thread.start()
+    try:
+        with httpx.Client(base_url=url(listener), timeout=30) as client:
+            yield client
+    finally:
+        server.should_exit = True
+        thread.join()
+        listener.close()
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "pingti.example"])
+def test_without_a_key_it_listens_on_loopback_only(tmp_path: Path, host: str) -> None:
+    with pytest.raises(InputError, match="without an API key; set PINGTI_API_KEY"):
+        listen(Settings(home=tmp_path, host=host, port=0))
+
+
+def test_with_a_key_it_listens_anywhere(tmp_path: Path) -> None:
+    with listen(Settings(home=tmp_path, host="0.0.0.0", port=0, api_key="k")) as listener:
+        assert url(listener) == f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+
+def test_a_port_in_use_is_named(tmp_path: Path) -> None:
+    with listen(Settings(home=tmp_path, port=0)) as first:
+        port = first.getsockname()[1]
+        with pytest.raises(UnavailableError, match=f"port {port}: Address already in use"):
+            listen(Settings(home=tmp_path, port=port))
+
+
+def started(home: Path, **environment: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "api.server"],
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=home,
+        env={"PINGTI_HOME": str(home), "PINGTI_PORT": "0", "PYTHONPATH": ":".join(sys.path), **environment},
+    )
+
+
+def test_it_says_in_one_line_where_it_listens_and_ends_on_sigterm(tmp_path: Path) -> None:
+    with started(tmp_path) as process:
+        assert process.stderr is not None
+        line = process.stderr.readline()
+        assert line.startswith("Pingti listens on 127.0.0.1, port ")
+        assert "without an API key, this machine only" in line
+        answer = httpx.get(line.split()[-1] + "/healthz")
+        assert answer.json()["status"] == "alive"
+        process.terminate()
+        assert process.stderr.read() == ""
+    assert process.returncode == 143
+
+
+def test_a_refusal_is_one_sentence_and_an_exit_code(tmp_path: Path) -> None:
+    with started(tmp_path, PINGTI_HOST="0.0.0.0") as process:
+        assert process.stderr is not None
+        (line,) = process.stderr.read().splitlines()
+    assert "without an API key" in line
+    assert process.returncode == InputError.exit_code
+
+
+def test_importing_the_door_imports_no_torch() -> None:
+    heavy = "{'torch', 'transformers', 'faiss'}"
+    program = f"import sys, api.app, api.server; print(sorted({heavy} & set(sys.modules)))"
+    answer = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert answer.stdout.strip() == "[]"

@@ -1,0 +1,97 @@
+"""What is checked and kept before a job is accepted. No worker runs here."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+from test_queue_worker import Service, serving
+
+from pingti.errors import InputError, UnavailableError
+from queue_worker.app import make_celery
+from queue_worker.settings import Settings
+from queue_worker.submit import JobRequest
+
+pytestmark = pytest.mark.broker
+
+
+@pytest.fixture(scope="module")
+def service(_workspace_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    with serving(_workspace_template, tmp_path_factory.mktemp("submit") / "workspace") as service:
+        yield service
+
+
+@pytest.fixture(autouse=True)
+def empty(service: Service) -> None:
+    """No test finds what another one left."""
+    service.client.flushdb()
+
+
+def test_the_same_key_gives_the_same_job(service: Service, texts: list[str]) -> None:
+    name = service.write("key.parquet", texts[:30])
+    job = service.submit(name, idempotency_key="once")
+    (service.settings.home / name).unlink()
+    assert service.submit(name, idempotency_key="once").id == job.id  # whatever became of the input
+    with pytest.raises(InputError, match="was used for another request"):
+        service.submit(name, idempotency_key="once", priority=1)
+    with pytest.raises(InputError, match="1 to 255"):
+        service.submit(name, idempotency_key="")
+    assert len(service.store.list_jobs()[0]) == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"inputs": ["ok.parquet", "../../etc/passwd"]}, r"^inputs\[1\]: .* below an allowed folder"),
+        ({"inputs": ["no.csv"]}, r"^inputs\[0\]: "),
+        ({"text": "body"}, r"^inputs\[0\]: .*no column 'body'"),
+        ({"tasks": ["sport", "nonsense"]}, r"^tasks\[1\]: .*nonsense"),
+        ({"tasks": ["sport@nonsense"]}, r"^tasks\[0\]: .*no scene 'nonsense'"),
+        ({"tasks": ["sport", "sport@strict"]}, r"^tasks\[1\]: task 'sport' is asked for twice"),
+        ({"tasks": ["sport@"]}, r"^tasks\[0\]: "),
+    ],
+)
+def test_a_request_is_checked_before_it_is_accepted(
+    service: Service, texts: list[str], changes: dict[str, Any], sentence: str
+) -> None:
+    service.write("ok.parquet", texts[:5])
+    with pytest.raises(InputError, match=sentence):
+        service.submit(**{"inputs": ["ok.parquet"], **changes})
+    assert service.store.list_jobs()[0] == []
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("inputs", []),
+        ("tasks", []),
+        ("priority", 10),
+        ("metadata", {str(n): "x" for n in range(17)}),
+        ("metadata", {"k": "x" * 513}),
+        ("surprise", 1),
+    ],
+)
+def test_the_form_of_a_request(field: str, value: object) -> None:
+    body = {"inputs": ["a.csv"], "tasks": ["sport"], "priority": 0, "metadata": {"k": "v"}}
+    assert JobRequest.model_validate(body).priority == 0
+    with pytest.raises(ValidationError, match=field):
+        JobRequest.model_validate({**body, field: value})
+
+
+def test_the_job_carries_what_was_asked(service: Service, texts: list[str]) -> None:
+    service.write("a.parquet", texts[:5])
+    job = service.submit("a.parquet", tasks=["topic", "tech@strict"], metadata={"team": "x"})
+    assert service.store.get(job.id) == job
+    assert job.inputs == (str((service.settings.home / "a.parquet").resolve()),)
+    assert [(each.task, each.scene, each.version, each.threshold) for each in job.pins] == [
+        ("topic", "default", 1, None),
+        ("tech", "strict", 1, 0.9),
+    ]
+    assert (job.priority, job.metadata) == (5, {"team": "x"})  # the more urgent task's priority
+    assert service.submit("a.parquet", priority=8).priority == 8
+
+
+def test_without_a_server_one_sentence_says_so(tmp_path: Path) -> None:
+    with pytest.raises(UnavailableError, match="PINGTI_REDIS_URL"):
+        make_celery(Settings(home=tmp_path, redis_url=None))

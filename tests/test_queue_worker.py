@@ -1,0 +1,233 @@
+"""Jobs by real workers on a real server: submitted, classified, killed, and nothing lost."""
+
+import gzip
+import json
+import shutil
+import subprocess
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from test_queue_processes import require_broker, until
+
+from queue_worker import shards, submit
+from queue_worker.app import connect, make_celery, publish_tickets, tickets_waiting
+from queue_worker.jobs import Job, JobStatus, JobStore
+from queue_worker.processes import Processes
+from queue_worker.settings import Settings
+from queue_worker.submit import JobRequest
+from replacement.registry import Workspace
+
+pytestmark = pytest.mark.broker
+
+
+class Service:
+    """A workspace with an embedded server and a scheduler; workers as a test wants them."""
+
+    def __init__(self, processes: Processes, settings: Settings) -> None:
+        self.processes, self.settings = processes, settings
+        self.client = connect(settings)
+        self.store = JobStore(self.client)
+
+    @contextmanager
+    def worker(self) -> Iterator[subprocess.Popen[bytes]]:
+        process = self.start_worker()
+        try:
+            yield process
+        finally:
+            self.processes.stop(process)
+
+    def start_worker(self) -> subprocess.Popen[bytes]:
+        log = self.settings.home / "logs" / "worker.log"
+        return self.processes.start_worker(self.settings, log=log)
+
+    def kill(self, process: subprocess.Popen[bytes]) -> None:
+        process.kill()
+        self.processes.stop(process)
+
+    def submit(self, *inputs: str, idempotency_key: str | None = None, **changes: Any) -> Job:
+        request = JobRequest.model_validate({"inputs": inputs, "tasks": ["sport"], "id": "key", **changes})
+        return submit.submit(request, self.settings, self.store, idempotency_key=idempotency_key)
+
+    def wait(self, job: Job, reached: Callable[[Job], bool] = lambda job: job.status.final) -> Job:
+        until(lambda: reached(self.store.get(job.id)), f"{self.store.get(job.id)}")
+        return self.store.get(job.id)
+
+    def rows(self, job: Job) -> list[dict[str, Any]]:
+        """The results' rows, with the check that every part holds what the manifest says."""
+        manifest = json.loads((self.folder(job) / "manifest.json").read_text())
+        tables = [pq.read_table(path) for path in shards.results(self.settings, job)]
+        assert [table.num_rows for table in tables] == [part["rows"] for part in manifest["parts"]]
+        assert manifest["counts"] == job.counts.model_dump()
+        return [row for table in tables for row in table.to_pylist()]
+
+    def folder(self, job: Job) -> Path:
+        return shards.job_folder(self.settings, job.id)
+
+    def write(self, name: str, texts: list[str]) -> str:
+        path = self.settings.home / name
+        keys = [f"{path.stem}-{number}" for number in range(len(texts))]
+        pq.write_table(pa.table({"key": keys, "text": texts}), path)
+        return name
+
+
+@contextmanager
+def serving(template: Path, home: Path) -> Iterator[Service]:
+    require_broker()
+    shutil.copytree(template, home)
+    given = Settings(
+        home=home,
+        concurrency=2,
+        shard_rows=25,
+        lease_seconds=2,
+        heartbeat_seconds=0.3,
+        reap_seconds=0.2,
+        max_attempts=20,  # of which tests that kill need a few; a busy machine may need some more
+    )
+    with Processes() as processes:
+        settings = processes.start_valkey(given)
+        processes.start_scheduler(settings, log=home / "logs" / "scheduler.log")
+        service = Service(processes, settings)
+        yield service
+        service.client.close()
+
+
+@pytest.fixture(scope="module")
+def service(_workspace_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """With one worker, which all tests here share."""
+    with serving(_workspace_template, tmp_path_factory.mktemp("service") / "workspace") as service:
+        service.start_worker()
+        yield service
+
+
+@pytest.fixture(autouse=True)
+def empty(service: Service) -> None:
+    """No test finds what another one left."""
+    service.client.flushdb()
+
+
+def assert_every_row_once(service: Service, job: Job, expected: list[str]) -> None:
+    assert job.status is JobStatus.COMPLETED, job
+    assert [row["id"] for row in service.rows(job)] == expected
+    assert job.counts.total == job.counts.completed + job.counts.failed
+
+
+def keys(name: str, count: int) -> list[str]:
+    return [f"{name}-{number}" for number in range(count)]
+
+
+def test_three_formats_with_bad_rows(service: Service, texts: list[str]) -> None:
+    home = service.settings.home
+    lines = [f"c-{number},{text}".encode() for number, text in enumerate(texts[:60])]
+    lines[7] = b"c-7"  # too few fields
+    lines[30] = b"c-30,the goal \xff\xfe"  # not UTF-8
+    (home / "c.csv").write_bytes(b"key,text\n" + b"\n".join(lines) + b"\n")
+    objects = [json.dumps({"key": f"j-{number}", "text": text}) for number, text in enumerate(texts[:60])]
+    objects[0] = "{"
+    objects[59] = json.dumps({"key": "j-59", "text": None})
+    with gzip.open(home / "j.jsonl.gz", "wt") as file:
+        file.write("\n".join(objects))
+    columns = {"key": keys("p", 60), "text": [None if n == 3 else text for n, text in enumerate(texts[:60])]}
+    pq.write_table(pa.table(columns), home / "p.parquet")
+
+    job = service.submit("c.csv", "j.jsonl.gz", "p.parquet", tasks=["sport", "tech@strict", "topic"])
+    assert job.priority == 3  # the most urgent of the tasks' own
+    job = service.wait(job)
+    good = (
+        [key for key in keys("c", 60) if key not in ("c-7", "c-30")]
+        + [key for key in keys("j", 60) if key not in ("j-0", "j-59")]
+        + [key for key in keys("p", 60) if key != "p-3"]
+    )
+    assert_every_row_once(service, job, good)
+    assert job.counts.model_dump() == {"total": 180, "completed": 175, "failed": 5}
+    errors = [json.loads(line) for line in (service.folder(job) / "errors.jsonl").read_text().splitlines()]
+    where = [(Path(each["file"]).name, each["row"]) for each in errors]
+    assert where == [("c.csv", 7), ("c.csv", 30), ("j.jsonl.gz", 0), ("j.jsonl.gz", 59), ("p.parquet", 3)]
+    assert all(each["reason"] for each in errors)
+    for row in service.rows(job):
+        assert row["sport"] == ("yes" if row["sport_score"] >= 0.5 else "no")
+        assert row["topic"] in ("sport", "tech", "other")
+    assert sorted(path.name for path in service.folder(job).iterdir()) == [
+        *(f"{number:05d}.parquet" for number in range(7)),
+        "errors.jsonl",
+        "manifest.json",
+    ]
+
+
+def test_an_urgent_job_overtakes(service: Service, texts: list[str]) -> None:
+    long = service.submit(service.write("long.parquet", texts * 6), priority=9)  # 96 shards
+    service.wait(long, lambda job: job.shards_done >= 2)
+    urgent = service.submit(service.write("urgent.parquet", texts[:50]), priority=0)
+    urgent = service.wait(urgent)
+    done_meanwhile = service.store.get(long.id).shards_done
+    long = service.wait(long)
+    assert urgent.timestamps[JobStatus.COMPLETED] < long.timestamps[JobStatus.FINALIZING]
+    assert done_meanwhile < 96
+    assert_every_row_once(service, urgent, keys("urgent", 50))
+    assert_every_row_once(service, long, keys("long", 2400))
+
+
+def test_cancelling_keeps_what_is_finished(service: Service, texts: list[str]) -> None:
+    job = service.submit(service.write("stop.parquet", texts * 4))
+    service.wait(job, lambda job: job.shards_done >= 3)
+    service.store.cancel(job.id)
+    job = service.wait(job)
+    assert job.status is JobStatus.CANCELLED
+    rows = service.rows(job)
+    assert 75 <= len(rows) == job.counts.completed < job.counts.total == 1600
+    assert len({row["id"] for row in rows}) == len(rows)
+
+
+def test_messages_delivered_again_find_nothing_to_do(service: Service, texts: list[str]) -> None:
+    job = service.submit(service.write("again.parquet", texts))
+    publish_tickets(make_celery(service.settings), 30, 0)
+    job = service.wait(job)
+    publish_tickets(make_celery(service.settings), 30, 0)
+    until(lambda: tickets_waiting(service.client) == 0, "tickets taken")
+    assert_every_row_once(service, job, keys("again", 400))
+    assert service.store.get(job.id) == job
+
+
+def test_a_job_keeps_its_student_version(service: Service, texts: list[str]) -> None:
+    """Promoted in the middle of a job: all its rows are of the version that it was accepted with."""
+    task = Workspace(service.settings.home).task("tech")
+    shutil.copytree(task.folder / "students" / "1", task.folder / "students" / "2")
+    job = service.submit(service.write("pin.parquet", texts), tasks=["tech"])
+    task.promote(2, who="test", why="in the middle of a job")
+    later = service.submit("pin.parquet", tasks=["tech"])
+    job, later = service.wait(job), service.wait(later)
+    assert (job.pins[0].version, later.pins[0].version) == (1, 2)
+    for each, version in ((job, 1), (later, 2)):
+        for path in shards.results(service.settings, each):
+            described = json.loads(pq.read_schema(path).metadata[b"pingti.tasks"])
+            assert described[0]["version"] == version
+
+
+def test_worker_life_signs_and_one_line_logs(service: Service, texts: list[str]) -> None:
+    log = service.settings.home / "logs" / "worker.log"
+    start = log.stat().st_size if log.exists() else 0
+    until(lambda: service.store.workers(), "a sign of life")
+    assert [name.partition("@")[0] for name in service.store.workers()] == ["classify"]
+    assert service.store.workers(seconds=-60) == {}
+    job = service.wait(service.submit(service.write("log.parquet", texts[:50])))
+    lines = log.read_bytes()[start:].decode().splitlines()
+    assert any(job.id in line and "unit ended" in line for line in lines)
+    password = (service.settings.home / "valkey" / "password").read_text()
+    assert password not in log.read_text()
+    assert not [line for line in lines if line.startswith(("Traceback", "  "))]
+
+
+def test_jobs_of_one_level_take_turns(service: Service, texts: list[str]) -> None:
+    """A big one does not hold up a small one that came later."""
+    big = service.submit(service.write("big.parquet", texts * 3))
+    small = service.submit(service.write("small.parquet", texts[:50]))
+    big, small = service.wait(big), service.wait(small)
+    assert small.timestamps[JobStatus.COMPLETED] < big.timestamps[JobStatus.FINALIZING]
+    assert Counter(row["id"] for row in service.rows(big)).most_common(1)[0][1] == 1
+    assert time.time() > big.timestamps[JobStatus.COMPLETED] - 3600  # the server's clock, in Unix seconds
