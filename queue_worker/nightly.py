@@ -12,6 +12,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from datetime import date, datetime, time, timedelta
+from time import monotonic
 from typing import Any
 
 import redis
@@ -27,6 +28,7 @@ from queue_worker.app import (
     publish_tickets,
     tickets_waiting,
 )
+from queue_worker.health import SCHEDULER_SECONDS, tell_scheduler
 from queue_worker.jobs import JobStore
 from queue_worker.processes import guarded
 from queue_worker.settings import Settings
@@ -44,6 +46,7 @@ class Reaper:
 
     def __init__(self, settings: Settings, store: JobStore, publish: Callable[[int, int], None]) -> None:
         self._settings, self._store, self._publish = settings, store, publish
+        self.looked = monotonic()  # when a look last succeeded
 
     def tick(self) -> int:
         """One look; returns the number of tickets published.
@@ -67,6 +70,7 @@ class Reaper:
         while not stop.wait(self._settings.reap_seconds):
             try:
                 self.tick()
+                self.looked = monotonic()
             except Exception as error:  # a server that restarts must not end the reaper
                 _log.error("reaper: %s", " ".join(str(error).split()))
 
@@ -193,6 +197,9 @@ def main() -> int:
     while not stop.is_set():
         try:
             scheduler.tick()
+            # A sign of life for both threads: silent, too, when the reaper is stuck.
+            if monotonic() - reaper.looked < SCHEDULER_SECONDS + settings.reap_seconds:
+                tell_scheduler(client)
         except Exception as error:  # as in the reaper
             _log.error("scheduler: %s", " ".join(str(error).split()))
         stop.wait(_TICK_SECONDS)

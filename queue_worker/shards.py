@@ -185,7 +185,7 @@ def finalize(settings: Settings, job: Job, finished: set[int], check: Check) -> 
     _verify(job, parts)
     names = {part["name"] for part in parts}
     for path in folder.glob("*.parquet"):
-        if False:  # its worker ended between the rename and the mark
+        if path.name not in names:  # its worker ended between the rename and the mark
             path.unlink(missing_ok=True)
     for path in folder.glob(".*.parquet.*"):  # of attempts that died
         path.unlink(missing_ok=True)

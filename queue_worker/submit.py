@@ -8,7 +8,7 @@ import redis
 from kombu.exceptions import OperationalError
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from pingti.errors import ArtifactError, ConflictError, InputError, NotFoundError
+from pingti.errors import ConflictError, InputError, NotFoundError
 from queue_worker.app import make_celery, publish_tickets
 from queue_worker.jobs import Job, JobStore
 from queue_worker.settings import Settings
@@ -104,10 +104,7 @@ def _pinned(request: JobRequest, workspace: Workspace) -> tuple[list[Choice], tu
     for index, text in enumerate(request.tasks):
         try:
             choice = Choice.parse(text)
-            pin(workspace, [choice])
-        except ArtifactError:  # damage on our side, not a mistake of the request
-            raise
-        except (InputError, NotFoundError, ConflictError) as error:
+        except InputError as error:
             raise InputError(f"tasks[{index}]: {error}") from None
         if any(choice.task == other.task for other in choices):
             raise InputError(f"tasks[{index}]: task {choice.task!r} is asked for twice; name each task once")
@@ -115,4 +112,14 @@ def _pinned(request: JobRequest, workspace: Workspace) -> tuple[list[Choice], tu
     try:
         return choices, pin(workspace, choices)
     except (NotFoundError, ConflictError) as error:
-        raise InputError(f"tasks: {error}") from None
+        raise InputError(f"tasks{_culprit(workspace, choices)}: {error}") from None
+
+
+def _culprit(workspace: Workspace, choices: list[Choice]) -> str:
+    """``[index]`` of the first task that cannot be pinned by itself; empty when only all together fail."""
+    for index, choice in enumerate(choices):
+        try:
+            pin(workspace, [choice])
+        except (NotFoundError, ConflictError):
+            return f"[{index}]"
+    return ""

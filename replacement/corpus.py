@@ -1,23 +1,25 @@
 """Files of texts: read row by row, with every unreadable row reported and none of them fatal."""
 
+import codecs
 import csv
-import datetime
 import functools
+import glob
 import gzip
 import io
 import json
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Self
 
 import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pingti.errors import InputError
+from replacement.fields import microseconds, string
 
 FORMATS = (".parquet", ".jsonl", ".csv", ".tsv", ".jsonl.gz", ".csv.gz", ".tsv.gz")
 _LONGEST_FIELD = 1 << 26  # characters: a quote that is never closed must not swallow a whole file in silence
@@ -29,7 +31,7 @@ _MAGIC = {
     b"%PDF": "a PDF document",
     b"\x28\xb5\x2f\xfd": "a Zstandard file",
     b"ARROW1": "an Arrow file",
-    b"SQLite": "an SQLite database",
+    b"SQLite f": "an SQLite database",
     b"\xff\xfe": "UTF-16 text",
     b"\xfe\xff": "UTF-16 text",
 }
@@ -81,11 +83,11 @@ def expand(pattern: str, base: Path) -> list[str]:
         filesystem, path = fsspec.core.url_to_fs(pattern)
         found = [filesystem.unstrip_protocol(name) for name in sorted(filesystem.glob(path))]
     else:
-        whole = base / pattern
-        anchor = Path(whole.anchor or ".")
-        found = sorted(
-            str(path) for path in anchor.glob(str(whole.relative_to(whole.anchor))) if path.is_file()
-        )
+        # A file of that very name first: its name may hold characters that mean something in a pattern.
+        names = [pattern]
+        if not (base / pattern).is_file():  # not Path.glob: the pattern may be absolute
+            names = glob.glob(pattern, root_dir=base, recursive=True)  # noqa: PTH207
+        found = sorted(str(base / name) for name in names if (base / name).is_file())
     if not found:
         raise InputError(f"{pattern}: no such file (looked from {base})")
     return found
@@ -109,7 +111,7 @@ def check_input(path: str, columns: Columns) -> None:
                     _check_columns(path, list(fields), columns)
                     return
             raise InputError(f"{path}: no line of it is a JSON object; one object a line is needed")
-        _header(path, lines, columns)
+        _header(path, _Decoded(lines), columns)
 
 
 def read_rows(
@@ -178,13 +180,20 @@ def _opened(path: str) -> Iterator[IO[bytes]]:
 @contextmanager
 def _parquet(path: str) -> Iterator[pq.ParquetFile]:
     with _opened(path) as file:
-        try:
-            if not file.read(1):
-                raise InputError(f"{path}: the file is empty")
-            file.seek(0)
-            yield pq.ParquetFile(file)
-        except pa.ArrowInvalid as error:
-            raise InputError(f"{path}: not a readable Parquet file: {_first_line(error)}") from error
+        if not file.read(1):
+            raise InputError(f"{path}: the file is empty")
+        file.seek(0)
+        with _readable_parquet(path):
+            opened = pq.ParquetFile(file)
+        yield opened
+
+
+@contextmanager
+def _readable_parquet(path: str) -> Iterator[None]:
+    try:
+        yield
+    except (pa.ArrowException, OSError) as error:  # a damaged page is an OSError
+        raise InputError(f"{path}: not a readable Parquet file: {_first_line(error)}") from error
 
 
 @contextmanager
@@ -193,9 +202,9 @@ def _lines(path: str) -> Iterator[Iterator[bytes]]:
     with _opened(path) as raw:
         packed = path.lower().endswith(".gz")
         file: Any = gzip.GzipFile(fileobj=raw) if packed else raw
-        buffered = io.BufferedReader(file) if packed else file
+        buffered = io.BufferedReader(file) if packed or not hasattr(file, "peek") else file
         try:
-            start = buffered.peek(8)[:8] if hasattr(buffered, "peek") else b"?"
+            start = buffered.peek(8)[:8]
             if not start:
                 raise InputError(f"{path}: the file is empty")
             for magic, what in _MAGIC.items():
@@ -210,6 +219,8 @@ def _check_columns(path: str, names: list[str], columns: Columns) -> None:
     for name in (columns.text, columns.id, columns.time):
         if name is not None and name not in names:
             raise InputError(f"{path}: no column {name!r}; there are {', '.join(map(repr, names))}")
+        if name is not None and names.count(name) > 1:
+            raise InputError(f"{path}: {names.count(name)} columns are named {name!r}; one is needed")
 
 
 def _parquet_rows(path: str, columns: Columns, on_bad_row: OnBadRow, batch_rows: int) -> Iterator[Row]:
@@ -219,7 +230,12 @@ def _parquet_rows(path: str, columns: Columns, on_bad_row: OnBadRow, batch_rows:
     with _parquet(path) as file:
         _check_columns(path, file.schema_arrow.names, columns)
         number = 0
-        for batch in file.iter_batches(batch_rows, columns=wanted):
+        batches = file.iter_batches(batch_rows, columns=wanted)
+        while True:
+            with _readable_parquet(path):
+                batch = next(batches, None)
+            if batch is None:
+                return
             texts = _values(batch.column(columns.text))
             ids = _values(batch.column(columns.id)) if columns.id else [None] * len(texts)
             times = _values(batch.column(columns.time)) if columns.time else [None] * len(texts)
@@ -229,11 +245,18 @@ def _parquet_rows(path: str, columns: Columns, on_bad_row: OnBadRow, batch_rows:
 
 
 def _values(array: pa.Array) -> list[Any]:
-    """Python values; strings as bytes, because a Parquet string may hold bytes that are not UTF-8."""
+    """Python values; strings as bytes, because a Parquet string may hold bytes that are not UTF-8.
+
+    Timestamps come as seconds: Python has none of nanoseconds, nor of years above 9999.
+    """
     if pa.types.is_dictionary(array.type):
         array = array.dictionary_decode()
-    if pa.types.is_string(array.type) or pa.types.is_large_string(array.type):
+    kind = array.type
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
         array = array.cast(pa.large_binary())
+    elif pa.types.is_timestamp(kind):
+        units = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}[kind.unit]
+        return [None if value is None else value / units for value in array.cast(pa.int64()).to_pylist()]
     values: list[Any] = array.to_pylist()
     return values
 
@@ -273,13 +296,15 @@ def _json_fault(line: bytes) -> str:
 
 
 def _csv_rows(path: str, columns: Columns, on_bad_row: OnBadRow) -> Iterator[Row]:
-    with _lines(path) as lines:
+    with _lines(path) as raw:
+        lines = _Decoded(raw)
         reader, header = _header(path, lines, columns)
         text_at = header.index(columns.text)
         id_at = header.index(columns.id) if columns.id else None
         time_at = header.index(columns.time) if columns.time else None
         number = -1
         while True:
+            before = reader.line_num
             try:
                 fields = next(reader)
             except StopIteration:
@@ -291,6 +316,11 @@ def _csv_rows(path: str, columns: Columns, on_bad_row: OnBadRow) -> Iterator[Row
             if not fields:  # an empty line
                 continue
             number += 1
+            if lines.ended:  # the reader asks for a further line only inside quotes
+                taken = reader.line_num - before
+                reason = f"a quote in it is never closed; {taken} lines to the end of the file belong to it"
+                on_bad_row(BadRow(file=path, row=number, id=None, reason=reason))
+                continue
             if len(fields) != len(header):
                 reason = f"{len(fields)} fields; the header has {len(header)}"
                 on_bad_row(BadRow(file=path, row=number, id=None, reason=reason))
@@ -300,17 +330,36 @@ def _csv_rows(path: str, columns: Columns, on_bad_row: OnBadRow) -> Iterator[Row
             yield from _row(path, number, columns, identity, fields[text_at], time, on_bad_row)
 
 
-def _header(path: str, lines: Iterable[bytes], columns: Columns) -> tuple[Any, list[str]]:
-    """A reader behind the header, and the header. Bytes that are not UTF-8 stay recognisable."""
+class _Decoded:
+    """Lines as strings, without a byte order mark; bytes that are not UTF-8 stay recognisable."""
+
+    def __init__(self, lines: Iterator[bytes]) -> None:
+        self._lines = lines
+        self._first = True
+        self.ended = False
+        """Whether a line was asked for behind the last."""
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> str:
+        line = next(self._lines, None)
+        if line is None:
+            self.ended = True
+            raise StopIteration
+        if self._first:
+            self._first, line = False, line.removeprefix(codecs.BOM_UTF8)
+        return line.decode("utf-8", "surrogateescape")
+
+
+def _header(path: str, lines: _Decoded, columns: Columns) -> tuple[Any, list[str]]:
+    """A reader behind the header, and the header."""
     csv.field_size_limit(_LONGEST_FIELD)
-    text = (line.decode("utf-8", "surrogateescape") for line in lines)
-    reader = csv.reader(text, delimiter="\t" if _format(path) == ".tsv" else ",")
+    reader = csv.reader(lines, delimiter="\t" if _format(path) == ".tsv" else ",")
     try:
         header = next(reader, [])
     except csv.Error as error:
         raise InputError(f"{path}: its header is not readable: {error}") from error
-    if header:
-        header[0] = header[0].removeprefix("\ufeff")
     _check_columns(path, header, columns)
     return reader, header
 
@@ -323,50 +372,11 @@ def _row(
     try:
         if columns.id is not None:
             name = None
-            name = _string(columns.id, identity if not isinstance(identity, int) else str(identity))
-        string = _string(columns.text, text)
-        yield number, str(name), string, _microseconds(columns.time, time) if columns.time else 0
+            name = string(columns.id, identity if not isinstance(identity, int) else str(identity))
+        found = string(columns.text, text)
+        yield number, str(name), found, microseconds(columns.time, time) if columns.time else 0
     except ValueError as error:
         on_bad_row(BadRow(file=path, row=number, id=name, reason=str(error)))
-
-
-def _string(field: str, value: Any) -> str:
-    if isinstance(value, bytes):
-        try:
-            return value.decode()
-        except UnicodeDecodeError as error:
-            raise ValueError(f"field {field!r} is not UTF-8 (byte {error.start})") from None
-    if value is None:
-        raise ValueError(f"field {field!r} is missing or null")
-    if not isinstance(value, str):
-        raise ValueError(f"field {field!r} is of type {type(value).__name__}; a string is needed")
-    # What surrogateescape let through, and lone surrogates that JSON can spell.
-    if not value.isascii() and any("\ud800" <= character <= "\udfff" for character in value):
-        raise ValueError(f"field {field!r} is not UTF-8")
-    return value
-
-
-def _microseconds(field: str, value: Any) -> int:
-    if isinstance(value, bytes):
-        value = value.decode("utf-8", "replace")
-    try:
-        if isinstance(value, str):
-            try:
-                value = float(value)
-            except ValueError:
-                value = datetime.datetime.fromisoformat(value)
-        if isinstance(value, (int, float)) and not isinstance(value, bool):
-            return round(value * 1_000_000)
-        if isinstance(value, datetime.date) and not isinstance(value, datetime.datetime):
-            value = datetime.datetime(value.year, value.month, value.day)
-        if isinstance(value, datetime.datetime):
-            if value.tzinfo is None:
-                value = value.replace(tzinfo=datetime.UTC)
-            seconds: float = value.timestamp()
-            return round(seconds * 1_000_000)
-    except (ValueError, OverflowError):
-        pass
-    raise ValueError(f"field {field!r} is {value!r}; needed is a timestamp, ISO 8601 or Unix seconds")
 
 
 def _first_line(error: Exception) -> str:

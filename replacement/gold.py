@@ -132,15 +132,20 @@ def _read_labels(owner: TaskEntry) -> Labelled | None:
     labels: list[str] = []
     by_id: dict[str, str] | None = None
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        # Not splitlines(): a text may hold U+2028 and the like.
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: labels not readable: {error}") from error
     for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
         try:
             row: Any = json.loads(line)
             label = str(row["label"])
             if "text" in row:
-                text = str(row["text"])
+                text = row["text"]
+                if not isinstance(text, str):
+                    raise TypeError(f"text is {text!r}")
             else:
                 if by_id is None:
                     by_id = _texts_by_id(owner)

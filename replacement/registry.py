@@ -150,29 +150,34 @@ class TaskEntry:
         Raises:
             NotFoundError: there is no such version.
         """
+        self._promote("promoted", version, who=who, why=why)
+
+    def _promote(self, event: str, version: int, *, who: str | None, why: str) -> None:
         self.student_folder(version)
-        before = self.current()
-        self.record("promoted", version, who=who, why=why, before=before)
+        self.record(event, version, who=who, why=why, before=self.current())
         files.write_bytes(self.folder / "current", f"{version}\n".encode())
 
     def roll_back(self, *, who: str | None = None, why: str) -> int:
         """Promote again the version that was promoted before the present one, and give its number.
 
+        Called again it goes back further, never forward to a version that was rolled back.
+
         Raises:
             ConflictError: there is none.
         """
-        present = self.current()
-        earlier = [
-            line["version"]
-            for line in self.history()
-            if line["event"] == "promoted"
-            and line["version"] != present
-            and line["version"] in self.versions()
-        ]
+        promoted: list[int] = []
+        for line in self.history():
+            if line["event"] == "promoted":
+                promoted.append(line["version"])
+            elif line["event"] == "rolled back":
+                while promoted and promoted[-1] != line["version"]:
+                    promoted.pop()
+        present, there = self.current(), self.versions()
+        earlier = [version for version in promoted if version != present and version in there]
         if present is None or not earlier:
             raise ConflictError(f"task {self.name!r}: no version was promoted before the present one")
-        self.promote(earlier[-1], who=who, why=why)
-        return int(earlier[-1])
+        self._promote("rolled back", earlier[-1], who=who, why=why)
+        return earlier[-1]
 
     def record(self, event: str, version: int, *, who: str | None = None, why: str, **details: Any) -> None:
         """Add a line to the history."""
@@ -189,12 +194,19 @@ class TaskEntry:
         )
 
     def history(self) -> list[dict[str, Any]]:
-        """The lines of the history, the oldest first."""
+        """The lines of the history, the oldest first.
+
+        Raises:
+            ArtifactError: a line of it is damaged.
+        """
+        path = self.folder / "history.jsonl"
         try:
-            lines = (self.folder / "history.jsonl").read_text(encoding="utf-8").splitlines()
+            # Not splitlines(): a reason may hold U+2028 and the like.
+            return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line]
         except FileNotFoundError:
             return []
-        return [json.loads(line) for line in lines]
+        except ValueError as error:
+            raise ArtifactError(f"{path}: not readable as JSON lines: {error}") from error
 
 
 def _user() -> str:

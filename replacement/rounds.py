@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 import sampling
 from pingti import files
+from pingti.errors import InputError
 from replacement import acquire, report
 from replacement.classify import Choice, Classifier, pin
 from replacement.gold import Answers, Gold, Progress
@@ -32,6 +33,7 @@ _FIRST_ROWS = 1000  # round 1, where no labelled rows are given
 _CALIBRATION_ROWS = 1500
 _COMPETING_MARGIN = 0.2
 _COMPETING_WEIGHT = 2.0
+_REACHED = "the gate is reached"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +69,8 @@ class Outcome:
     """Why no further round was run."""
     rounds: list[Round]
     best: Round
-    """The round whose student was kept: the best F1 on the calibration rows."""
+    """The round whose student was kept: the one that reached the gate; else the best F1 on the calibration
+    rows."""
     report: dict[str, Any]
 
 
@@ -104,7 +107,9 @@ def replace(
         students.append(student)
         announce(found)
         stopped = run.stop(found) or run.extend(student, found)
-    best = max(range(len(rounds)), key=lambda index: (rounds[index].calibration.f1, index))
+    best = len(rounds) - 1
+    if stopped != _REACHED:
+        best = max(range(len(rounds)), key=lambda index: (rounds[index].calibration.f1, index))
     return run.keep(students[best], rounds, best, stopped)
 
 
@@ -127,6 +132,8 @@ class _Run:
         self.embedding = self.gold.token_vectors(self.vocabulary.tokens, self.definition.student.embedding)
         self._measure_rows()
         first = np.arange(len(self.corpus.texts), len(self.texts))
+        if len(first) > self._left():
+            first = self._draw(first, self._left(), "labelled")
         if len(first) == 0:
             first = self._draw(self._unasked(), min(_FIRST_ROWS, self._left()), "first")
         self.rows = np.zeros(0, np.int64)
@@ -180,6 +187,11 @@ class _Run:
 
         clear = self.answers.lead >= self.definition.teacher.margin
         rows = self.rows[clear]
+        if len(rows) == 0:
+            raise InputError(
+                f"{self.entry.path}: teacher.margin: on all {len(clear)} rows the teacher's lead is below "
+                f"{self.definition.teacher.margin}; nothing is left to learn from"
+            )
         recipe = Recipe(epochs=self.definition.student.epochs)
         what, done = f"round {number}: training", 0
 
@@ -230,7 +242,7 @@ class _Run:
         """Why the loop ends here, or an empty string."""
         gate = self.definition.gate
         if found.holdout.passes(gate) and found.calibration.passes(gate):
-            return "the gate is reached"
+            return _REACHED
         if found.round >= gate.rounds:
             return f"the limit of {gate.rounds} rounds is reached"
         return ""

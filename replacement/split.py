@@ -35,9 +35,15 @@ class Corpus:
     """What happened to the rows that were read: read, bad, dropped, negative by rule, duplicates, ..."""
 
     def keep(self, holds: NDArray[np.bool_]) -> "Corpus":
-        """The corpus with only those rows in pool and holdout for which ``holds`` (n,) is true."""
+        """The corpus with only those rows in pool and holdout for which ``holds`` (n,) is true.
+
+        Raises:
+            InputError: too few are left.
+        """
         pool, holdout = self.pool[holds[self.pool]], self.holdout[holds[self.holdout]]
-        counts = {**self.counts, "pool": len(pool), "holdout": len(holdout)}
+        _check_sizes(pool, holdout, self.counts["read"])
+        left_out = len(self.pool) + len(self.holdout) - len(pool) - len(holdout)
+        counts = {**self.counts, "not_asked": left_out, "pool": len(pool), "holdout": len(holdout)}
         return dataclasses.replace(self, pool=pool, holdout=holdout, counts=counts)
 
 
@@ -47,7 +53,8 @@ def load_corpus(definition: Definition, folder: Path, *, apart: list[str] | None
     Args:
         definition: names the files (relative to ``folder``), columns, rules and the length of the holdout.
         folder: the definition's folder.
-        apart: labelled texts, which were learned from already: none of them may be in the holdout.
+        apart: labelled texts, which are learned from anyway: none of them may be in the holdout, where it
+            would flatter, nor in the pool, where the calibration rows are drawn.
 
     Raises:
         InputError: a file that cannot be read, or a corpus too small to be split.
@@ -75,26 +82,32 @@ def load_corpus(definition: Definition, folder: Path, *, apart: list[str] | None
     known = set(_normalised(pa.array(apart or [], pa.large_string())).to_pylist())
     holdout = np.flatnonzero(newest & ~_is_in(keys, known))
     held = set(keys.filter(pa.array(newest)).to_pylist())
-    older = np.flatnonzero(~newest & ~_is_in(keys, held))
+    older = np.flatnonzero(~newest & ~_is_in(keys, held | known))
     # Of equal texts the first stays.
     _, first = np.unique(np.array(keys.take(pa.array(older)).to_pylist(), dtype=object), return_index=True)
     pool = older[np.sort(first)]
-    if len(pool) < 10 or len(holdout) < 10:
-        raise InputError(
-            f"corpus: {len(pool)} rows to learn from and {len(holdout)} held out of {read} read; at least 10 "
-            "of each are needed (see corpus.files, gate.holdout_days and gate.holdout_fraction)"
-        )
+    _check_sizes(pool, holdout, read)
+    labelled = int((~newest & _is_in(keys, known)).sum())
     counts = {
         "read": read,
         "bad": bad.total(),
         "dropped": int(dropped.sum()),
         "negative_by_rule": int(negative.sum()),
-        "duplicates": int((~newest).sum()) - len(pool),
+        "duplicates": int((~newest).sum()) - labelled - len(pool),
+        "labelled": labelled,
         "labelled_in_holdout": int(newest.sum()) - len(holdout),
         "pool": len(pool),
         "holdout": len(holdout),
     }
     return Corpus(ids=_one_chunk(table.column("id")), texts=texts, pool=pool, holdout=holdout, counts=counts)
+
+
+def _check_sizes(pool: NDArray[np.int64], holdout: NDArray[np.int64], read: int) -> None:
+    if len(pool) < 10 or len(holdout) < 10:
+        raise InputError(
+            f"corpus: {len(pool)} rows to learn from and {len(holdout)} held out of {read} read; at least 10 "
+            "of each are needed (see corpus.files, gate.holdout_days, gate.holdout_fraction and depends_on)"
+        )
 
 
 def _newest(definition: Definition, table: pa.Table) -> NDArray[np.bool_]:

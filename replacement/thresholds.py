@@ -73,15 +73,19 @@ def curve(positive: NDArray[np.bool_], scores: Scores) -> Curve:
     """Precision-recall curve of scores (n,) for the reference ``positive`` (n,).
 
     A threshold lies half-way between two neighbouring scores, so that rounding cannot move a row across
-    it; the lowest lies at the lowest score.
+    it; where the scores' type has no number between the two, at the upper. The lowest lies at the lowest
+    score.
     """
     values, index = np.unique(scores.astype(np.float64), return_inverse=True)
     if len(values) == 0:
         return Curve(thresholds=np.array([0.5]), precisions=np.zeros(1), recalls=np.zeros(1))
+    # A comparison is made in the scores' type, and confident students score 1 and the next number below.
+    between = ((values[:-1] + values[1:]) / 2).astype(scores.dtype).astype(np.float64)
+    between = np.where(between > values[:-1], between, values[1:])
     hits = np.bincount(index, weights=positive, minlength=len(values))[::-1].cumsum()[::-1]
     called = np.bincount(index, minlength=len(values))[::-1].cumsum()[::-1]
     return Curve(
-        thresholds=np.concatenate([values[:1], (values[:-1] + values[1:]) / 2]),
+        thresholds=np.concatenate([values[:1], between]),
         precisions=hits / called,
         recalls=hits / max(1, int(positive.sum())),
     )

@@ -109,7 +109,7 @@ class Vocabulary:
     def encode(self, texts: pa.Array | pa.ChunkedArray | Iterable[str | None]) -> Encoded:
         """Token ids of ``texts``: an Arrow string, binary or dictionary array, or an iterable of strings."""
         if not isinstance(texts, (pa.Array, pa.ChunkedArray)):
-            texts = pa.array(texts, pa.large_string())
+            texts = arrow_texts(texts)
         parts = [
             encode_texts(
                 data, offsets, mask, character_table(), self._keys, self._values,
@@ -123,6 +123,22 @@ class Vocabulary:
         lengths = np.concatenate([np.diff(part[1]) for part in parts] or [np.zeros(0, np.int64)])
         valid = np.concatenate([part[2] for part in parts] or [np.zeros(0, np.bool_)])
         return Encoded(ids, np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64), valid)
+
+
+def arrow_texts(texts: Iterable[str | None]) -> pa.Array:
+    """Strings as an Arrow array; a string with a lone surrogate becomes bytes that are not UTF-8.
+
+    Raises:
+        InputError: a value that is neither a string nor None.
+    """
+    values = list(texts)
+    try:
+        return pa.array(values, pa.large_string())
+    except UnicodeEncodeError:
+        encoded = [None if text is None else text.encode("utf-8", "surrogatepass") for text in values]
+        return pa.array(encoded, pa.large_binary())
+    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+        raise InputError(f"texts: every one must be a string or None: {error}") from error
 
 
 def arrow_pieces(texts: pa.Array | pa.ChunkedArray) -> list[pa.Array]:
@@ -142,6 +158,9 @@ def _chunks(
 def _buffers(array: pa.Array) -> tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.bool_]]:
     kind = array.type
     if pa.types.is_dictionary(kind):
+        if pa.types.is_string_view(kind.value_type) or pa.types.is_binary_view(kind.value_type):
+            values = array.dictionary.cast(pa.large_binary())  # Arrow cannot take from views
+            array = pa.DictionaryArray.from_arrays(array.indices, values)
         array = array.dictionary_decode()
         kind = array.type
     if pa.types.is_null(kind) or pa.types.is_string_view(kind) or pa.types.is_binary_view(kind):

@@ -47,7 +47,8 @@ class TextCNN(nn.Module):
         self.filters = nn.Parameter(torch.from_numpy(np.concatenate(blocks).astype(np.float32)))
         self.bias = nn.Parameter(torch.zeros(width_count * filters))
         self.dropout = Dropout(rng)
-        self.head = nn.Linear(width_count * filters, classes)
+        # Without its own start, which would draw from torch's global generator.
+        self.head = nn.utils.skip_init(nn.Linear, width_count * filters, classes)
         head = rng.normal(0.0, np.sqrt(1.0 / (width_count * filters)), (classes, width_count * filters))
         with torch.no_grad():
             self.head.weight.copy_(torch.from_numpy(head.astype(np.float32)))

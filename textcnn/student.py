@@ -15,7 +15,7 @@ from safetensors.numpy import save_file
 from pingti import files
 from pingti.errors import ArtifactError, InputError
 from textcnn.architecture import Architecture
-from textcnn.encoding import Encoded, Vocabulary, arrow_pieces
+from textcnn.encoding import Encoded, Vocabulary, arrow_pieces, arrow_texts
 from textcnn.fold import Folded, fold, score
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ class Student:
         row of a null, and of bytes that are not UTF-8, is NaN.
         """
         if not isinstance(texts, (pa.Array, pa.ChunkedArray)):
-            texts = pa.array(texts, pa.large_string())
+            texts = arrow_texts(texts)
         pieces = [self.score_encoded(self.vocabulary.encode(piece)) for piece in arrow_pieces(texts)]
         return np.concatenate([np.empty((0, len(self.classes)), np.float32), *pieces])
 
@@ -160,7 +160,7 @@ def _checksum(document: Mapping[str, Any]) -> str:
     """SHA-256 over the document's canonical JSON without its own checksum."""
     checksums = {name: value for name, value in document["sha256"].items() if name != LAYOUT.json}
     text = json.dumps({**document, "sha256": checksums}, ensure_ascii=False, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _read_json(path: Path) -> dict[str, Any]:
@@ -168,7 +168,7 @@ def _read_json(path: Path) -> dict[str, Any]:
         document = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ArtifactError(f"{path.parent}: no {path.name} in it; a student's folder has one") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ArtifactError(f"{path}: not readable as JSON: {error}") from error
     if not isinstance(document, dict) or not isinstance(document.get("format"), int):
         raise ArtifactError(f"{path}: no format number in it; this is not a student's file")

@@ -69,6 +69,11 @@ def train(
         raise InputError(
             f"training: {n} texts, targets of shape {targets.shape}; one row of targets per text is needed"
         )
+    if embedding is not None and (embedding.shape[1:] != (architecture.embedding,) or len(embedding) >= size):
+        raise InputError(
+            f"training: embedding of shape {embedding.shape}; needed is ({size - 1} or fewer, "
+            f"{architecture.embedding})"
+        )
     with _one_thread():
         network = TextCNN(size, targets.shape[1], architecture, rng)
         if embedding is not None:

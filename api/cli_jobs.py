@@ -1,0 +1,193 @@
+"""``pingti jobs``: batches through the service, over its REST door."""
+
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import httpx
+import typer
+
+from api.console import Screen
+from pingti.errors import ConflictError, InputError, NotFoundError, PingtiError, UnavailableError
+
+app = typer.Typer(help="Batch jobs of the running service.", no_args_is_help=True)
+
+DONE = ("completed", "failed", "cancelled")
+Url = Annotated[str, typer.Option("--url", envvar="PINGTI_URL", help="Where the service listens.")]
+Key = Annotated[
+    str | None, typer.Option("--key", envvar="PINGTI_API_KEY", help="Bearer key.", show_default=False)
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
+JobId = Annotated[str, typer.Argument(help="The job's id.")]
+LOCAL = "http://127.0.0.1:8080"
+
+
+class Door:
+    """The REST door of a running service; its problem documents become Pingti's errors."""
+
+    def __init__(self, url: str, key: str | None = None) -> None:
+        self._client = httpx.Client(
+            base_url=url, headers={"Authorization": f"Bearer {key}"} if key else {}, timeout=60.0
+        )
+        self._url = url
+
+    def __enter__(self) -> "Door":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._client.close()
+
+    def get(self, path: str, **query: Any) -> Any:
+        wanted = {name: value for name, value in query.items() if value is not None}
+        return self._ask("GET", path, params=wanted).json()
+
+    def post(self, path: str, body: Any = None, **headers: str) -> Any:
+        return self._ask("POST", path, json=body, headers=headers).json()
+
+    def download(self, path: str, target: Path, **query: str) -> int:
+        """Stream an answer into a file that appears whole; its size in bytes."""
+        from pingti import files
+
+        try:
+            with self._client.stream("GET", path, params=query) as answer:
+                if answer.is_error:
+                    answer.read()
+                    _refuse(answer)
+                with files.replacing(target) as temporary, temporary.open("wb") as file:
+                    for piece in answer.iter_bytes():
+                        file.write(piece)
+        except httpx.TransportError as error:
+            raise UnavailableError(f"{self._url}: the download broke off: {error}") from error
+        return target.stat().st_size
+
+    def _ask(self, method: str, path: str, **options: Any) -> httpx.Response:
+        try:
+            answer = self._client.request(method, path, **options)
+        except httpx.TransportError as error:
+            raise UnavailableError(
+                f"{self._url}: no answer ({error}); pingti up starts the service, --url names another"
+            ) from error
+        if answer.is_error:
+            _refuse(answer)
+        return answer
+
+
+def _refuse(answer: httpx.Response) -> None:
+    try:
+        problem = answer.json()
+        message = str(problem.get("detail") or problem["title"])
+    except (ValueError, KeyError, AttributeError):
+        message = f"{answer.request.url}: HTTP {answer.status_code}"
+    kinds: dict[int, type[PingtiError]] = {404: NotFoundError, 409: ConflictError, 503: UnavailableError}
+    if answer.status_code < 500:
+        raise kinds.get(answer.status_code, InputError)(message)
+    raise kinds.get(answer.status_code, PingtiError)(message)
+
+
+@app.command()
+def submit(
+    inputs: Annotated[list[str], typer.Argument(help="Files that the service may read.")],
+    tasks: Annotated[list[str], typer.Option("--task", "-t", help="A task, or task@scene; repeatable.")],
+    priority: Annotated[int | None, typer.Option(min=0, max=9, help="0 runs first.")] = None,
+    text: Annotated[str, typer.Option(help="Column of the text.")] = "text",
+    id_column: Annotated[str | None, typer.Option("--id", help="Column of the id.")] = None,
+    wait: Annotated[bool, typer.Option("--wait", help="Come back when the job has ended.")] = False,
+    url: Url = LOCAL,
+    key: Key = None,
+    as_json: Json = False,
+) -> None:
+    """Submit a job."""
+    screen = Screen(as_json=as_json)
+    # A relative path is the caller's, not the service's.
+    body = {
+        "inputs": [str(Path(path).absolute()) for path in inputs],
+        "tasks": tasks,
+        "priority": priority,
+        "text": text,
+        "id": id_column,
+    }
+    with Door(url, key) as door:
+        job = door.post("/v1/jobs", {name: value for name, value in body.items() if value is not None})
+        if wait:
+            job = follow(door, job["id"], screen)
+    _show(job, screen)
+
+
+@app.command("list")
+def list_jobs(
+    status: Annotated[str | None, typer.Option(help="Only jobs in this state.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=100, help="At most so many, the newest first.")] = 20,
+    url: Url = LOCAL,
+    key: Key = None,
+    as_json: Json = False,
+) -> None:
+    """The newest jobs."""
+    screen = Screen(as_json=as_json)
+    with Door(url, key) as door:
+        jobs = door.get("/v1/jobs", limit=limit, status=status)["items"]
+    screen.table(
+        ["job", "status", "priority", "tasks", "rows", "done", "failed"],
+        [
+            [
+                job["id"],
+                job["status"],
+                job["priority"],
+                len(job["tasks"]),
+                *(f"{job['counts'][name]:,}" for name in ("total", "completed", "failed")),
+            ]
+            for job in jobs
+        ],
+    )
+    screen.result(jobs)
+
+
+@app.command()
+def show(job: JobId, url: Url = LOCAL, key: Key = None, as_json: Json = False) -> None:
+    """One job."""
+    with Door(url, key) as door:
+        _show(door.get(f"/v1/jobs/{job}"), Screen(as_json=as_json))
+
+
+@app.command()
+def cancel(job: JobId, url: Url = LOCAL, key: Key = None, as_json: Json = False) -> None:
+    """Stop a job; what is finished stays."""
+    with Door(url, key) as door:
+        _show(door.post(f"/v1/jobs/{job}/cancel"), Screen(as_json=as_json))
+
+
+@app.command()
+def results(
+    job: JobId,
+    out: Annotated[Path, typer.Option("--out", "-o", help="File to write: .parquet, .jsonl or .csv.")],
+    url: Url = LOCAL,
+    key: Key = None,
+) -> None:
+    """Download a job's results."""
+    form = out.suffix.removeprefix(".")
+    if form not in ("parquet", "jsonl", "csv"):
+        raise InputError(f"{out}: the name must end in .parquet, .jsonl or .csv")
+    with Door(url, key) as door:
+        size = door.download(f"/v1/jobs/{job}/results", out, format=form)
+    Screen().say(f"{out}: {size:,} bytes")
+
+
+def follow(door: Door, job: str, screen: Screen) -> Any:
+    """Poll a job until it has ended, showing its progress; the job as it ended."""
+    with screen.progress():
+        pause = 0.05
+        while True:
+            found = door.get(f"/v1/jobs/{job}")
+            counts = found["counts"]
+            if counts["total"]:
+                screen.advance("rows", counts["completed"] + counts["failed"], counts["total"])
+            if found["status"] in DONE:
+                return found
+            time.sleep(pause)
+            pause = min(1.0, pause * 1.3)
+
+
+def _show(job: Any, screen: Screen) -> None:
+    counts = job["counts"]
+    screen.say(f"{job['id']}: {job['status']}" + (f": {job['error']}" if job["error"] else ""))
+    screen.say(f"rows: {counts['total']:,}; done {counts['completed']:,}, failed {counts['failed']:,}")
+    screen.result(job)

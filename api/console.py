@@ -1,0 +1,100 @@
+"""What the command line shows: progress, tables and JSON. Progress goes to stderr, results to stdout."""
+
+import json
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+_PLAIN_SECONDS = 10.0  # between two lines of progress where there is no terminal
+
+
+class Screen:
+    """One place that everything a command says goes through."""
+
+    def __init__(self, *, as_json: bool = False) -> None:
+        self.as_json = as_json
+        self.out = Console(highlight=False, soft_wrap=True)
+        self.err = Console(stderr=True, highlight=False, soft_wrap=True)
+        self._bar: Progress | None = None
+        self._tasks: dict[str, TaskID] = {}
+        self._shown: dict[str, float] = {}
+
+    def say(self, text: str = "") -> None:
+        """A line for a person; with ``--json`` it goes to stderr, so that stdout holds JSON alone."""
+        (self.err if self.as_json else self.out).print(text, markup=False)
+
+    def note(self, text: str) -> None:
+        """A line about how the work goes."""
+        self.err.print(text, markup=False)
+
+    def result(self, value: Any) -> None:
+        """What ``--json`` prints."""
+        if self.as_json:
+            sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2, default=str) + "\n")
+
+    def table(
+        self, head: Sequence[str], rows: Sequence[Sequence[object]], *, title: str | None = None
+    ) -> None:
+        if self.as_json:
+            return
+        table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
+        numeric = [bool(rows) and all(_is_figure(row[index]) for row in rows) for index in range(len(head))]
+        for name, right in zip(head, numeric, strict=True):
+            table.add_column(name, justify="right" if right else "left", overflow="fold")
+        for row in rows:
+            table.add_row(*("" if cell is None else str(cell) for cell in row))
+        self.out.print(table)
+
+    @contextmanager
+    def progress(self) -> Iterator[None]:
+        """Within it ``advance`` draws bars on a terminal, and prints a line now and then elsewhere."""
+        if not self.err.is_terminal:
+            yield
+            return
+        columns = (
+            TextColumn("  {task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]}"),
+            TimeRemainingColumn(),
+        )
+        with Progress(*columns, console=self.err, transient=True) as bar:
+            self._bar, self._tasks = bar, {}
+            try:
+                yield
+            finally:
+                self._bar = None
+
+    def advance(self, what: str, done: int, total: int) -> None:
+        """``done`` of ``total`` rows of the work ``what``."""
+        now = time.monotonic()
+        if self._bar is not None:
+            if what not in self._tasks:
+                self._tasks[what] = self._bar.add_task(what, total=total, rate="")
+            speed = self._bar.tasks[self._bar.task_ids.index(self._tasks[what])].speed
+            rate = f"{speed:,.0f}/s" if speed else ""
+            self._bar.update(self._tasks[what], completed=done, total=total, rate=rate)
+            if done >= total:
+                self._bar.remove_task(self._tasks.pop(what))
+        elif not self.err.is_terminal:
+            last = self._shown.setdefault(what, now)
+            if done < total and now - last >= _PLAIN_SECONDS:
+                self._shown[what] = now
+                self.note(f"  {what}: {done:,} of {total:,}")
+            elif done >= total:
+                del self._shown[what]
+
+
+def _is_figure(cell: object) -> bool:
+    text = str(cell).replace(",", "").removesuffix("%").removesuffix(" x").removesuffix("/s")
+    try:
+        float(text)
+    except ValueError:
+        return cell is None or text == ""
+    return True
