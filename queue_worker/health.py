@@ -1,8 +1,9 @@
 """Is this host's worker or scheduler alive? ``python -m queue_worker.health classify``
 
 For the health checks of containers, each of which is a host of its own. Ends with 0 when a process of the
-kind (``classify``, ``retrain``, ``scheduler``) has given Valkey a sign of life lately, else with 1 and one sentence on standard error. A check runs
-every few seconds: this module asks Valkey itself, since ``jobs`` would import the students' kernels.
+kind (``classify``, ``retrain``, ``scheduler``) has given Valkey a sign of life lately, else with 1 and one
+sentence on standard error. A check runs every few seconds: this module asks Valkey itself, since ``jobs``
+would import the students' kernels.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""A row's fields: what a file holds, as a string or a time, or a ValueError that says what is wrong with it."""
+"""A row's fields: what a file holds as a string or a time, or a ValueError that says what is wrong."""
 
 import datetime
 from typing import Any

@@ -1,0 +1,76 @@
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pingti import errors, files
+
+
+def test_a_file_is_replaced_as_a_whole_and_an_error_leaves_the_old_one(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "a.txt"
+    files.write_bytes(path, b"old")
+    with pytest.raises(KeyError), files.replacing(path) as temporary:
+        temporary.write_bytes(b"half")
+        assert path.read_bytes() == b"old"
+        raise KeyError
+    assert path.read_bytes() == b"old"
+    assert [found.name for found in path.parent.iterdir()] == ["a.txt"]
+    files.write_bytes(path, b"new")
+    assert path.read_bytes() == b"new"
+
+
+def test_what_a_kill_leaves_is_never_taken_for_a_part(tmp_path: Path) -> None:
+    program = (
+        "import os, sys; from pathlib import Path; from pingti import files\n"
+        "with files.replacing(Path(sys.argv[1])) as temporary:\n"
+        "    temporary.write_bytes(b'half'); os.kill(os.getpid(), 9)"
+    )
+    child = subprocess.run([sys.executable, "-c", program, tmp_path / "00000.parquet"], check=False)
+    assert child.returncode == -signal.SIGKILL
+    (left,) = tmp_path.iterdir()
+    assert left.name.startswith(".00000.parquet.")
+    assert list(tmp_path.glob("[!.]*")) == []
+
+
+def test_what_is_no_json_is_refused_and_leaves_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    files.write_json(path, {"text": "\u4f60\u597d\u2028"})
+    for value in ({"a": float("nan")}, {"a": "\ud800"}, {"a": object()}):
+        with pytest.raises((ValueError, TypeError)):
+            files.write_json(path, value)
+    assert path.read_bytes() == b'{\n  "text": "\xe4\xbd\xa0\xe5\xa5\xbd\xe2\x80\xa8"\n}\n'
+    assert [found.name for found in tmp_path.iterdir()] == ["a.json"]
+
+
+def test_lines_of_several_processes_do_not_mix(tmp_path: Path) -> None:
+    path = tmp_path / "log" / "lines.jsonl"
+    program = (
+        "import sys; from pathlib import Path; from pingti import files\n"
+        "for i in range(20): files.append_line(Path(sys.argv[1]), [int(sys.argv[2]), i, 'x' * 5000])"
+    )
+    children = [subprocess.Popen([sys.executable, "-c", program, path, str(number)]) for number in range(3)]
+    assert [child.wait() for child in children] == [0, 0, 0]
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    for number in range(3):
+        assert [line[1] for line in lines if line[0] == number] == list(range(20))
+
+
+def test_every_error_has_its_own_exit_code_status_and_kind() -> None:
+    leaves = [
+        errors.PingtiError,
+        errors.InputError,
+        errors.NotFoundError,
+        errors.ConflictError,
+        errors.GateError,
+        errors.UnavailableError,
+    ]
+    assert [error.exit_code for error in leaves] == [1, 2, 3, 4, 5, 6]
+    assert [error.http_status for error in leaves] == [500, 422, 404, 409, 409, 503]
+    kinds = [error.kind for error in (*leaves, errors.DefinitionError, errors.ArtifactError)]
+    assert len(set(kinds)) == len(kinds)
+    # A damaged artifact is not the caller's fault.
+    assert (errors.ArtifactError.exit_code, errors.ArtifactError.http_status) == (1, 500)
+    assert (errors.DefinitionError.exit_code, errors.DefinitionError.http_status) == (2, 422)

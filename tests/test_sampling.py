@@ -1,0 +1,60 @@
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+import sampling
+
+
+@given(st.integers(0, 60), st.integers(0, 80), st.integers(0, 9))
+def test_every_strategy_gives_distinct_rows_within_the_budget(n: int, budget: int, seed: int) -> None:
+    scores = np.random.default_rng(seed).dirichlet(np.ones(3), n).reshape(n, 3)
+    other = np.random.default_rng(seed + 1).dirichlet(np.ones(3), n).reshape(n, 3)
+    for strategy in (
+        lambda rng: sampling.random_rows(n, budget=budget, rng=rng),
+        lambda rng: sampling.least_confidence(scores, budget=budget, rng=rng),
+        lambda rng: sampling.breaking_ties(scores, budget=budget, rng=rng),
+        lambda rng: sampling.near_threshold(scores[:, 1], 0.4, budget=budget, rng=rng),
+        lambda rng: sampling.likely_false(scores[:, 1], 0.4, budget=budget, rng=rng),
+        lambda rng: sampling.competing(scores[:, 1], other[:, 1], 0.5, 0.4, budget=budget, rng=rng),
+        lambda rng: sampling.competing_classes(scores, other, budget=budget, rng=rng),
+        lambda rng: sampling.by_need(
+            scores.argmax(axis=1), np.array([1.0, 0.0, 2.0]), budget=budget, rng=rng
+        ),
+    ):
+        rows = strategy(np.random.default_rng(seed))
+        assert len(set(rows.tolist())) == len(rows) <= budget
+        assert all(0 <= row < n for row in rows)
+        assert rows.tolist() == strategy(np.random.default_rng(seed)).tolist()
+
+
+def test_competing_rows_are_the_clear_disagreements_widest_first() -> None:
+    teacher = np.array([0.9, 0.1, 0.2, 0.55, 0.9])
+    student = np.array([0.9, 0.6, 0.9, 0.10, 0.1])
+    rng = np.random.default_rng(0)
+    found = sampling.competing(teacher, student, 0.5, 0.5, margin=0.08, budget=9, rng=rng)
+    assert found.tolist() == [4, 2, 1]
+
+
+def test_need_decides_the_shares_and_a_small_cluster_gives_all_it_has() -> None:
+    assigned = np.array([0] * 50 + [1] * 50 + [2] * 3)
+    need = np.array([3.0, 1.0, 100.0])
+    rows = sampling.by_need(assigned, need, budget=23, rng=np.random.default_rng(0))
+    counts = np.bincount(assigned[rows], minlength=3)
+    assert counts[2] == 3
+    assert counts.sum() == 23
+    assert counts[0] > counts[1]
+
+
+def test_clusters_find_two_blobs_and_neighbours_lie_in_the_same() -> None:
+    rng = np.random.default_rng(0)
+    vectors = np.concatenate([rng.normal([5, 0, 0], 0.1, (30, 3)), rng.normal([0, 5, 0], 0.1, (30, 3))])
+    found = sampling.cluster(vectors, 2, rng=rng)
+    assert len(set(found.assigned[:30].tolist())) == len(set(found.assigned[30:].tolist())) == 1
+    assert found.assigned[0] != found.assigned[-1]
+    near = sampling.neighbours(vectors[:1], vectors, budget=10)
+    assert near[0] == 0
+    assert (near < 30).all()
+    hit = np.arange(60) < 15
+    shares = sampling.coverage(found.assigned, hit, 2)
+    assert shares[found.assigned[0]] == 0.5
+    assert shares[found.assigned[-1]] == 0.0
