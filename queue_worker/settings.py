@@ -113,7 +113,8 @@ class Settings(BaseSettings):
         return real
 
     def _real_roots(self) -> list[Path]:
-        return [root.resolve() for root in (self.input_roots or (self.home,))]
+        # What was uploaded through the API may always be read.
+        return [root.resolve() for root in (*(self.input_roots or (self.home,)), self.home / "uploads")]
 
     def _roots_text(self) -> str:
         return ", ".join(str(root) for root in (self.input_roots or (self.home,)))

@@ -239,7 +239,6 @@ def test_a_dead_broker_is_a_503(door: Door) -> None:
     assert (ready.status_code, ready.json()["broker"]) == (503, "The broker does not answer.")
 
 
-@pytest.mark.xfail(reason="Settings.input_roots leaves <home>/uploads out", strict=True)
 def test_an_upload_is_an_input_also_where_other_roots_are_set(workspace: Workspace, tmp_path: Path) -> None:
     with Processes() as processes:
         settings = processes.start_valkey(Settings(home=workspace.root, input_roots=(tmp_path / "data",)))
