@@ -38,7 +38,7 @@ demo: $(VENV)/.demo
 	@$(BIN)/pingti demo
 
 test: check
-	@$(BIN)/pytest
+	@$(BIN)/pytest --quiet
 
 check: $(VENV)/.dev
 	@$(BIN)/ruff format --check .
