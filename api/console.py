@@ -13,14 +13,16 @@ from rich.table import Table
 
 _PLAIN_SECONDS = 10.0  # between two lines of progress where there is no terminal
 
+_PLAIN_WIDTH = 160  # where there is no terminal whose width could be known
+
 
 class Screen:
     """One place that everything a command says goes through."""
 
     def __init__(self, *, as_json: bool = False) -> None:
         self.as_json = as_json
-        self.out = Console(highlight=False, soft_wrap=True)
-        self.err = Console(stderr=True, highlight=False, soft_wrap=True)
+        self.out = _console(stderr=False)
+        self.err = _console(stderr=True)
         self._bar: Progress | None = None
         self._tasks: dict[str, TaskID] = {}
         self._shown: dict[str, float] = {}
@@ -89,6 +91,13 @@ class Screen:
                 self.note(f"  {what}: {done:,} of {total:,}")
             elif done >= total:
                 del self._shown[what]
+
+
+def _console(*, stderr: bool) -> Console:
+    console = Console(stderr=stderr, highlight=False, soft_wrap=True)
+    if not console.is_terminal:
+        console.width = max(console.width, _PLAIN_WIDTH)
+    return console
 
 
 def _is_figure(cell: object) -> bool:

@@ -63,7 +63,7 @@ class Size:
     gate: float
 
 
-FULL = Size(sentences=None, seed_rows=600, budget=11_000, holdout_rows=3000, rounds=4, epochs=5, gate=0.80)
+FULL = Size(sentences=None, seed_rows=600, budget=14_000, holdout_rows=3000, rounds=5, epochs=5, gate=0.80)
 QUICK = Size(sentences=9000, seed_rows=240, budget=2600, holdout_rows=700, rounds=2, epochs=5, gate=0.60)
 
 _TOPIC_TASK = """\
@@ -301,18 +301,21 @@ def _summary(
         f"   {counts['completed']:,} rows x {len(job['tasks'])} tasks in {seconds:.1f} s, from submission to "
         f"the end ({scores / seconds:,.0f} labels/s); {counts['failed']} bad rows"
     )
-    screen.say("\nSummary")
+    screen.say(
+        "\nSummary: students against their teachers on the newest tenth of the corpus; asked: rows that the "
+        "teacher was asked about; yes rows: of the whole corpus"
+    )
     screen.table(
         [
             "task",
             "rounds",
-            "F1 first",
-            "F1 kept",
+            "first F1",
+            "F1",
             "precision",
             "recall",
             "gate",
-            "teacher asked",
-            "positive rows",
+            "asked",
+            "yes rows",
         ],
         [
             [

@@ -6,9 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 import sampling
-from replacement.thresholds import Measure
+from replacement.thresholds import Measure, decide
 
 _CLUSTERS = 32
+_COMPETING_MARGIN = 0.2
 _MEMBERS = 8
 """Fewer [CLS] vectors than this for a cluster are too few to tell whether it is covered."""
 
@@ -47,10 +48,7 @@ class Candidates:
 
     @property
     def decided(self) -> NDArray[np.int64]:
-        if self.threshold is None:
-            likeliest: NDArray[np.int64] = self.probabilities.argmax(axis=1)
-            return likeliest
-        return (self.probabilities[:, 1] >= self.threshold).astype(np.int64)
+        return decide(self.probabilities, self.threshold)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,6 +124,29 @@ def choose(
     count = budget - sum(len(rows) for rows in chosen.values())
     take("random", rows[sampling.random_rows(len(rows), budget=count, rng=rng)])
     return {kind: chosen[kind] for kind in KINDS}, coverage
+
+
+def compete(
+    gold: NDArray[np.float32],
+    student: NDArray[np.float32],
+    threshold: float | None,
+    *,
+    rng: np.random.Generator,
+) -> NDArray[np.bool_]:
+    """Which rows are competing negatives, (n,): the student is sure of what the teacher denies.
+
+    ``gold`` and ``student`` are probabilities (n, classes), ``threshold`` is the student's for two classes.
+    """
+    n = len(gold)
+    if threshold is not None:
+        found = sampling.competing(
+            gold[:, 1], student[:, 1], 0.5, threshold, margin=_COMPETING_MARGIN, budget=n, rng=rng
+        )
+    else:
+        found = sampling.competing_classes(gold, student, margin=_COMPETING_MARGIN, budget=n, rng=rng)
+    marked = np.zeros(n, np.bool_)
+    marked[found] = True
+    return marked
 
 
 def _competing(

@@ -68,7 +68,7 @@ def render(report: dict[str, Any]) -> str:
                     name,
                     "" if scene["threshold"] is None else f"{scene['threshold']:.4f}",
                     scene["says"],
-                    *(_figures(scene["holdout"])[:3] if "holdout" in scene else ["", "", ""]),
+                    *(_figures(scene["holdout"])[:3] if scene["holdout"] else ["", "", ""]),
                 ]
                 for name, scene in report["scenes"].items()
             ],

@@ -9,7 +9,6 @@ measures; the gate is held against it.
 """
 
 import datetime
-import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -19,19 +18,17 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 import sampling
-from pingti import files
 from pingti.errors import InputError
-from replacement import acquire, report
+from replacement import acquire, report, review
 from replacement.classify import Choice, Classifier, pin
 from replacement.gold import Answers, Gold, Progress
 from replacement.registry import TaskEntry
 from replacement.split import Corpus, load_corpus
-from replacement.thresholds import Measure, choose, curve, measure
+from replacement.thresholds import Measure, choose, curve, decide, measure, operating_points
 from textcnn import Student, Vocabulary
 
 _FIRST_ROWS = 1000  # round 1, where no labelled rows are given
 _CALIBRATION_ROWS = 1500
-_COMPETING_MARGIN = 0.2
 _COMPETING_WEIGHT = 2.0
 _REACHED = "the gate is reached"
 
@@ -236,7 +233,7 @@ class _Run:
         self, student: Student, rows: NDArray[np.int64], answers: Answers, threshold: float | None
     ) -> Measure:
         scores = student.score_encoded(self.encoded.take(rows))
-        return measure(answers.decided, _decide(scores, threshold), len(self.definition.classes))
+        return measure(answers.decided, decide(scores, threshold), len(self.definition.classes))
 
     def stop(self, found: Round) -> str:
         """Why the loop ends here, or an empty string."""
@@ -273,7 +270,9 @@ class _Run:
         order = np.argsort(unasked[picked])  # in order of time, as the cache keeps them
         picked = picked[order]
         answers = self._ask(unasked[picked], np.zeros(len(picked), np.bool_))
-        self.competing[-len(picked) :] = self._compete(answers, scores[picked], found.threshold)
+        self.competing[-len(picked) :] = acquire.compete(
+            answers.probabilities, scores[picked], found.threshold, rng=self._rng("competing")
+        )
         return ""
 
     def _known(
@@ -282,35 +281,20 @@ class _Run:
         encoded = self.encoded.take(rows)
         return acquire.Known(
             gold=answers.decided,
-            decided=_decide(student.score_encoded(encoded), threshold),
+            decided=decide(student.score_encoded(encoded), threshold),
             vectors=answers.vectors,
             features=student.features(encoded),
         )
-
-    def _compete(
-        self, answers: Answers, scores: NDArray[np.float32], threshold: float | None
-    ) -> NDArray[np.bool_]:
-        """Which of the new rows are competing negatives: the student was sure of what the teacher denies."""
-        rng = self._rng("competing")
-        n = len(scores)
-        if threshold is not None:
-            gold, called = answers.probabilities[:, 1], scores[:, 1]
-            found = sampling.competing(
-                gold, called, 0.5, threshold, margin=_COMPETING_MARGIN, budget=n, rng=rng
-            )
-        else:
-            found = sampling.competing_classes(
-                answers.probabilities, scores, margin=_COMPETING_MARGIN, budget=n, rng=rng
-            )
-        marked = np.zeros(n, np.bool_)
-        marked[found] = True
-        return marked
 
     def keep(self, student: Student, rounds: list[Round], best: int, stopped: str) -> Outcome:
         """Write student, report and review file."""
         found = rounds[best]
         scores = student.score_encoded(self.encoded.take(self.holdout_rows))
-        thresholds, scenes = self._scenes(student, scores)
+        scenes = operating_points(
+            self.definition.all_scenes,
+            (self.calibration.decided, student.score_encoded(self.encoded.take(self.calibration_rows))),
+            (self.holdout.decided, scores),
+        )
         version = self.entry.next_version()
         passed = found.holdout.passes(self.definition.gate)
         document = {
@@ -337,16 +321,16 @@ class _Run:
             "rounds": [asdict(each) for each in rounds],
             "kept_round": found.round,
             "stopped": stopped,
-            "scenes": scenes,
+            "scenes": {name: asdict(point) for name, point in scenes.items()},
             "hardest": self._hardest(scores, found.threshold),
-            "boundary_rows": self._review(version),
+            "boundary_rows": self._write_review(version),
         }
         folder = self.entry.folder / "students" / str(version)
         report.write(folder, document)
         student.metadata.update(
             task=self.entry.name,
             version=version,
-            thresholds=thresholds,
+            thresholds={name: point.threshold for name, point in scenes.items() if point.usable},
             rules=self.definition.rules.model_dump(),
             depends_on=list(self.definition.depends_on),
         )
@@ -362,32 +346,11 @@ class _Run:
             report=document,
         )
 
-    def _scenes(
-        self, student: Student, held: NDArray[np.float32]
-    ) -> tuple[dict[str, float | None], dict[str, Any]]:
-        """Thresholds of the scenes that can be had, and what is to be said of each."""
-        if not self.definition.binary:
-            decided = measure(self.holdout.decided, _decide(held, None), len(self.definition.classes))
-            said = {"threshold": None, "says": "the likeliest class", "holdout": asdict(decided)}
-            names = self.definition.all_scenes
-            return dict.fromkeys(names), dict.fromkeys(names, said)
-        scores = student.score_encoded(self.encoded.take(self.calibration_rows))[:, 1]
-        points = curve(self.calibration.decided > 0, scores)
-        thresholds: dict[str, float | None] = {}
-        described: dict[str, Any] = {}
-        for name, scene in self.definition.all_scenes.items():
-            threshold, says = choose(points, scene)
-            described[name] = {"threshold": threshold, "says": says}
-            if threshold is not None:
-                thresholds[name] = threshold
-                decided = measure(self.holdout.decided, _decide(held, threshold), 2)
-                described[name]["holdout"] = asdict(decided)
-        return thresholds, described
-
     def _hardest(self, scores: NDArray[np.float32], threshold: float | None) -> list[dict[str, Any]]:
         """The holdout's texts on which teacher and student disagree most clearly."""
-        marked = np.flatnonzero(self._compete(self.holdout, scores, threshold))
-        decided = _decide(scores, threshold)
+        compete = acquire.compete(self.holdout.probabilities, scores, threshold, rng=self._rng("competing"))
+        marked = np.flatnonzero(compete)
+        decided = decide(scores, threshold)
         distance = np.abs(self.holdout.probabilities - scores).max(axis=1)
         order = marked[np.argsort(-distance[marked], kind="stable")][:20]
         texts = self._texts(self.holdout_rows[order])
@@ -402,34 +365,12 @@ class _Run:
             for text, row in zip(texts, order.tolist(), strict=True)
         ]
 
-    def _review(self, version: int) -> int:
-        """Write the boundary rows for a person, the least clear first; how many they are."""
+    def _write_review(self, version: int) -> int:
+        """Write the boundary rows for a person; how many they are."""
         unclear = np.flatnonzero(self.answers.lead < self.definition.teacher.margin)
-        unclear = unclear[np.argsort(self.answers.lead[unclear], kind="stable")]
-        texts = self._texts(self.rows[unclear])
-        lines = []
-        for index, text in zip(unclear.tolist(), texts, strict=True):
-            row = int(self.rows[index])
-            scores = self.answers.probabilities[index]
-            lead = float(self.answers.lead[index])
-            line = {
-                "id": self.corpus.ids[row].as_py() if row < len(self.corpus.ids) else None,
-                "text": text,
-                "task": self.entry.name,
-                "version": version,
-                "teacher": {
-                    name: round(float(score), 4)
-                    for name, score in zip(self.definition.classes, scores, strict=True)
-                },
-                "reason": f"the teacher's lead of {lead:.3f} is below {self.definition.teacher.margin}",
-            }
-            lines.append(json.dumps(line, ensure_ascii=False) + "\n")
-        files.write_bytes(self.entry.folder / "review.jsonl", "".join(lines).encode())
-        return len(lines)
-
-
-def _decide(scores: NDArray[np.float32], threshold: float | None) -> NDArray[np.int64]:
-    return scores.argmax(axis=1) if threshold is None else (scores[:, 1] >= threshold).astype(np.int64)
+        rows = self.rows[unclear]
+        ids = [self.corpus.ids[row].as_py() if row < len(self.corpus.ids) else None for row in rows.tolist()]
+        return review.write(self.entry, version, ids, self._texts(rows), self.answers.probabilities[unclear])
 
 
 def _join(parts: list[Answers]) -> Answers:

@@ -1,5 +1,6 @@
 """Decisions against a teacher's: precision, recall, F1, and the threshold of a scene."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -56,6 +57,14 @@ def measure(gold: Classes, decided: Classes, classes: int) -> Measure:
     )
 
 
+def decide(scores: Scores, threshold: float | None) -> NDArray[np.int64]:
+    """Class numbers (n,) for scores (n, classes): by the threshold of the second class, or the likeliest."""
+    if threshold is None:
+        likeliest: NDArray[np.int64] = scores.argmax(axis=1)
+        return likeliest
+    return (scores[:, 1] >= threshold).astype(np.int64)
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Curve:
     """Precision and recall at every threshold that tells two scores apart, thresholds ascending."""
@@ -99,6 +108,41 @@ def choose(points: Curve, scene: Scene) -> tuple[float | None, str]:
         return _best(points, points.recalls, points.precisions, scene.recall, "recall", "precision")
     best = int(points.f1s.argmax())
     return float(points.thresholds[best]), f"best F1 {points.f1s[best]:.3f}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class OperatingPoint:
+    """What a scene became for a student."""
+
+    threshold: float | None
+    """None: the likeliest class is taken, or the scene cannot be had."""
+    says: str
+    """What it reaches on the calibration rows, or how near it gets."""
+    holdout: Measure | None
+    """None where the scene cannot be had."""
+
+    @property
+    def usable(self) -> bool:
+        return self.holdout is not None
+
+
+def operating_points(
+    scenes: Mapping[str, Scene], calibration: tuple[Classes, Scores], holdout: tuple[Classes, Scores]
+) -> dict[str, OperatingPoint]:
+    """Each scene's threshold, chosen on the calibration rows and measured on the holdout.
+
+    ``calibration`` and ``holdout`` are the reference's classes (n,) and the student's scores (n, classes).
+    """
+    classes = holdout[1].shape[1]
+    points = curve(calibration[0] > 0, calibration[1][:, 1]) if classes == 2 else None
+    found = {}
+    for name, scene in scenes.items():
+        threshold, says = choose(points, scene) if points else (None, "the likeliest class")
+        held = None
+        if threshold is not None or points is None:
+            held = measure(holdout[0], decide(holdout[1], threshold), classes)
+        found[name] = OperatingPoint(threshold=threshold, says=says, holdout=held)
+    return found
 
 
 def _best(

