@@ -132,7 +132,8 @@ class _Run:
         if len(first) > self._left():
             first = self._draw(first, self._left(), "labelled")
         if len(first) == 0:
-            first = self._draw(self._unasked(), min(_FIRST_ROWS, self._left()), "first")
+            count = max(1, min(_FIRST_ROWS, self._left() // self.definition.gate.rounds))
+            first = self._draw(self._unasked(), count, "first")
         self.rows = np.zeros(0, np.int64)
         self.answers = _join([])
         self.competing = np.zeros(0, np.bool_)

@@ -106,6 +106,8 @@ def choose(points: Curve, scene: Scene) -> tuple[float | None, str]:
         return _best(points, points.precisions, points.recalls, scene.precision, "precision", "recall")
     if scene.recall is not None:
         return _best(points, points.recalls, points.precisions, scene.recall, "recall", "precision")
+    if points.recalls[0] == 0.0:
+        return 0.5, "0.500, for want of a positive row to choose by"
     best = int(points.f1s.argmax())
     return float(points.thresholds[best]), f"best F1 {points.f1s[best]:.3f}"
 

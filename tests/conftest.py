@@ -25,12 +25,19 @@ def tiny_bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
     The tokenizer knows the letters and digits, alone and inside a word; other characters are unknown to
     it. Usable as ``base`` for ``fine_tune``; what that saves loads with ``Teacher.load``.
     """
+    folder = tmp_path_factory.mktemp("tiny_bert")
+    write_bert(folder, [])
+    return folder
+
+
+def write_bert(folder: Path, words: list[str]) -> None:
+    """Write an untrained BERT whose tokenizer knows ``words`` besides the letters and digits."""
     import torch
     from transformers import BertConfig, BertModel, BertTokenizer
 
-    folder = tmp_path_factory.mktemp("tiny_bert")
     characters = string.ascii_lowercase + string.digits
-    pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *characters, *(f"##{c}" for c in characters)]
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    pieces = [*special, *characters, *(f"##{c}" for c in characters), *words]
     config = BertConfig(
         vocab_size=len(pieces),
         hidden_size=32,
@@ -43,12 +50,11 @@ def tiny_bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
         torch.manual_seed(0)
         BertModel(config).save_pretrained(folder)
     BertTokenizer(vocab={piece: index for index, piece in enumerate(pieces)}).save_pretrained(folder)
-    return folder
 
 
 # ---- a workspace with promoted students, made without a teacher in seconds -----------------------------
 
-_WORDS = {
+WORDS = {
     "sport": ["goal", "match", "team", "coach", "league", "striker", "tennis", "champion"],
     "tech": ["software", "chip", "browser", "server", "robot", "laptop", "network", "code"],
     "other": ["market", "film", "minister", "bread", "weather", "garden", "music", "train"],
@@ -72,8 +78,8 @@ precision = 0.9
 def made_texts(n: int, seed: int = 0) -> tuple[list[str], list[str]]:
     """Sentences of made-up words, and the topic (sport, tech or other) that their words are of."""
     rng = np.random.default_rng(seed)
-    topics = [str(topic) for topic in rng.choice(list(_WORDS), n)]
-    words = [rng.choice(_WORDS[topic], 4).tolist() for topic in topics]
+    topics = [str(topic) for topic in rng.choice(list(WORDS), n)]
+    words = [rng.choice(WORDS[topic], 4).tolist() for topic in topics]
     sentences = [" ".join(["the", *chosen, str(rng.integers(99))]) for chosen in words]
     return sentences, topics
 

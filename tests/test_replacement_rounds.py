@@ -1,0 +1,258 @@
+"""The loop with a real teacher, a tiny one that is fine-tuned on made-up words."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import WORDS, made_texts, write_bert
+
+from pingti.errors import InputError
+from replacement.gold import Gold
+from replacement.registry import TaskEntry, Workspace
+from replacement.rounds import Outcome, Round, replace
+from replacement.thresholds import Measure
+from textcnn import Student
+
+_DEFINITION = """\
+classes = {classes}
+
+[corpus]
+files = ["../corpus.jsonl"]
+id = "id"
+
+[teacher]
+model = {model}
+budget = {budget}
+margin = {margin}
+
+[student]
+embedding = 16
+filters = 16
+widths = [1, 2]
+epochs = 3
+
+[gate]
+precision = {gate}
+recall = {gate}
+holdout_fraction = 0.2
+holdout_rows = 60
+rounds = {rounds}
+"""
+
+
+@pytest.fixture(scope="session")
+def topic_teacher(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A fine-tuned teacher of three topics."""
+    return make_teacher(tmp_path_factory.mktemp("teacher"), learning_rate=3e-3)
+
+
+def make_teacher(folder: Path, *, learning_rate: float) -> Path:
+    from teacher.finetune import fine_tune
+
+    base, out = folder / "base", folder / "topic"
+    write_bert(base, [word for words in WORDS.values() for word in words])
+    texts, topics = made_texts(300, seed=5)
+    fine_tune(
+        str(base),
+        texts,
+        topics,
+        classes=["sport", "tech", "other"],
+        out=out,
+        rng=np.random.default_rng(0),
+        epochs=4,
+        learning_rate=learning_rate,
+        freeze_embeddings=False,
+    )
+    return out
+
+
+def corpus_file(root: Path, rows: int = 600) -> None:
+    texts, _ = made_texts(rows, seed=2)
+    root.mkdir(parents=True, exist_ok=True)
+    lines = [json.dumps({"id": f"r{index}", "text": text}) for index, text in enumerate(texts)]
+    (root / "corpus.jsonl").write_text("\n".join(lines) + "\n")
+
+
+def sport(root: Path, model: Path, **changes: Any) -> TaskEntry:
+    """A task of a workspace of its own: is it about sport?"""
+    corpus_file(root)
+    values = {"budget": 300, "margin": 0.1, "gate": 1.0, "rounds": 3, **changes}
+    text = _DEFINITION.format(classes='["no", "yes"]', model=json.dumps(str(model)), **values)
+    text = text.replace("[student]", '[teacher.map]\nsport = "yes"\n"*" = "no"\n\n[student]')
+    return Workspace(root).add_task("sport", text)
+
+
+def folder_bytes(outcome: Outcome, entry: TaskEntry) -> bytes:
+    return (entry.student_folder(outcome.version) / "student.safetensors").read_bytes()
+
+
+def test_one_seed_gives_one_student_and_a_kill_changes_nothing(topic_teacher: Path, tmp_path: Path) -> None:
+    whole = sport(tmp_path / "whole", topic_teacher)
+    expected = replace(whole, seed=3)
+
+    class Killed(BaseException):
+        pass
+
+    def stop(found: Round) -> None:
+        if found.round == 2:
+            raise Killed
+
+    killed = sport(tmp_path / "killed", topic_teacher)
+    with pytest.raises(Killed):
+        replace(killed, seed=3, announce=stop)
+    assert killed.versions() == []
+    outcome = replace(killed, seed=3)
+    assert outcome.rounds == expected.rounds
+    assert folder_bytes(outcome, killed) == folder_bytes(expected, whole)
+    assert (killed.folder / "review.jsonl").read_bytes() == (whole.folder / "review.jsonl").read_bytes()
+    # The answers paid for before the kill were not paid for again.
+    computed = outcome.report["teacher"]["rows_computed"]
+    assert 0 < computed < expected.report["teacher"]["rows_computed"]
+
+    other = replace(whole, seed=4)
+    assert other.version == 2
+    assert other.rounds != expected.rounds
+    assert other.report["teacher"]["rows_computed"] > 0
+
+
+@pytest.mark.parametrize("budget", [100, 127, 300, 5000])
+def test_the_teacher_is_never_asked_about_more_rows_than_the_budget(
+    topic_teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, budget: int
+) -> None:
+    entry = sport(tmp_path, topic_teacher, budget=budget)
+    monkeypatch.setattr(Measure, "passes", lambda self, gate: False)  # go on as long as rows are left
+    outcome = replace(entry)
+    assert all(found.asked <= budget for found in outcome.rounds)
+    assert outcome.report["teacher"]["rows_computed"] <= outcome.rounds[-1].asked
+    for found in outcome.rounds[1:]:
+        assert found.rows + found.boundary <= budget
+    if budget == 5000:
+        assert outcome.stopped == "the pool is used up"
+
+
+def test_the_holdout_is_never_learned_from_nor_calibrated_on(
+    topic_teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: dict[str, list[str]] = {}
+    real = Gold.ask
+
+    def ask(self: Gold, texts: list[str], what: str) -> Any:
+        asked.setdefault(what, []).extend(texts)
+        return real(self, texts, what)
+
+    monkeypatch.setattr(Gold, "ask", ask)
+    outcome = replace(sport(tmp_path, topic_teacher))
+    holdout, calibration, learned = (
+        asked[f"teacher: {what}"] for what in ("holdout", "calibration", "rows to learn from")
+    )
+    assert (len(holdout), len(calibration)) == (60, 50)
+    assert len(learned) == len(set(learned)) == outcome.rounds[-1].asked - 110
+    assert not set(holdout) & set(learned)
+    assert not set(holdout) & set(calibration)
+    assert not set(calibration) & set(learned)
+    newest = set(made_texts(600, seed=2)[0][480:])
+    assert set(holdout) <= newest
+    assert not newest & (set(learned) | set(calibration))
+
+
+def test_boundary_rows_are_left_out_and_written_for_a_person(tmp_path: Path) -> None:
+    entry = sport(tmp_path, make_teacher(tmp_path, learning_rate=1.5e-3), margin=0.4)
+    outcome = replace(entry)
+    last = outcome.rounds[-1]
+    lines = [json.loads(line) for line in (entry.folder / "review.jsonl").read_text().splitlines()]
+    assert 0 < last.boundary == len(lines) == outcome.report["boundary_rows"]
+    assert last.rows + last.boundary == sum(sum(found.added.values()) for found in outcome.rounds)
+    leads = [abs(line["teacher"]["yes"] - line["teacher"]["no"]) for line in lines]
+    assert all(lead < 0.4001 for lead in leads)
+    assert leads == sorted(leads)
+    texts = made_texts(600, seed=2)[0]
+    assert all(texts[int(line["id"][1:])] == line["text"] for line in lines)
+    assert all("below 0.4" in line["reason"] for line in lines)
+
+
+def test_a_margin_that_leaves_nothing_is_said(tmp_path: Path) -> None:
+    entry = sport(tmp_path, make_teacher(tmp_path, learning_rate=1e-8), margin=0.45)
+    with pytest.raises(InputError, match=r"sport\.toml: teacher\.margin: .* nothing is left to learn from"):
+        replace(entry)
+
+
+def test_it_stops_at_the_gate_and_keeps_what_reached_it(topic_teacher: Path, tmp_path: Path) -> None:
+    entry = sport(tmp_path, topic_teacher, gate=0.01)
+    outcome = replace(entry)
+    assert (outcome.passed, outcome.stopped, len(outcome.rounds)) == (True, "the gate is reached", 1)
+    assert entry.current() is None  # a run makes a version; promotion is another's decision
+    assert entry.versions() == [1]
+
+
+def test_it_stops_at_the_limit_keeps_the_best_and_is_refused(topic_teacher: Path, tmp_path: Path) -> None:
+    outcome = replace(sport(tmp_path, topic_teacher, rounds=2))
+    assert (outcome.passed, outcome.stopped) == (False, "the limit of 2 rounds is reached")
+    assert outcome.best.calibration.f1 == max(found.calibration.f1 for found in outcome.rounds)
+
+
+def test_the_kept_student_measures_as_its_report_says(topic_teacher: Path, tmp_path: Path) -> None:
+    from teacher.bert import Teacher
+
+    entry = sport(tmp_path, topic_teacher, budget=600)
+    outcome = replace(entry)
+    student = Student.load(entry.student_folder(1))
+    texts = made_texts(600, seed=2)[0]
+    newest = sorted(set(range(480, 600)) - {i for i in range(480) if texts[i] in texts[480:]})
+    gold = (
+        Teacher.load(str(topic_teacher)).score([texts[i] for i in newest]).probabilities.argmax(axis=1) == 0
+    )
+    called = (
+        student.score([texts[i] for i in newest])[:, 1] >= outcome.report["scenes"]["default"]["threshold"]
+    )
+    # The report measured half of these rows.
+    assert abs((gold == called).mean() - outcome.report["holdout"]["accuracy"]) < 0.1
+    assert outcome.report["holdout"]["rows"] == 60
+    assert json.loads((entry.student_folder(1) / "report.json").read_text()) == outcome.report
+
+
+def test_rows_are_added_for_the_reasons_that_the_errors_give(topic_teacher: Path, tmp_path: Path) -> None:
+    outcome = replace(sport(tmp_path, topic_teacher))
+    assert outcome.rounds[0].added.keys() == {"random"}
+    for found in outcome.rounds[1:]:
+        assert set(found.added) == {"random", "uncertain", "competing", "diverse"}
+        assert sum(found.added.values()) > 0
+    assert outcome.rounds[-1].rows > outcome.rounds[0].rows
+
+
+def test_more_than_two_classes(topic_teacher: Path, tmp_path: Path) -> None:
+    corpus_file(tmp_path)
+    text = _DEFINITION.format(
+        classes='["other", "sport", "tech"]',
+        model=json.dumps(str(topic_teacher)),
+        budget=300,
+        margin=0.1,
+        gate=0.01,
+        rounds=2,
+    )
+    outcome = replace(Workspace(tmp_path).add_task("topic", text))
+    assert outcome.passed
+    assert outcome.best.threshold is None
+    assert outcome.report["scenes"]["default"]["says"] == "the likeliest class"
+
+
+def test_a_dependent_task_learns_only_where_its_parent_holds(
+    topic_teacher: Path, workspace: Workspace
+) -> None:
+    corpus_file(workspace.root)
+    text = _DEFINITION.format(
+        classes='["no", "yes"]',
+        model=json.dumps(str(topic_teacher)),
+        budget=150,
+        margin=0.0,
+        gate=1.0,
+        rounds=1,
+    )
+    text = text.replace("\n[corpus]", 'depends_on = ["topic=sport"]\n\n[corpus]', 1)
+    text = text.replace("[student]", '[teacher.map]\nsport = "yes"\n"*" = "no"\n\n[student]')
+    outcome = replace(workspace.add_task("match", text))
+    counts = outcome.report["corpus"]
+    _, topics = made_texts(600, seed=2)
+    assert counts["pool"] + counts["holdout"] == pytest.approx(topics.count("sport"), abs=15)
+    assert counts["not_asked"] > 300
