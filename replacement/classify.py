@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from pingti.errors import ConflictError, InputError
 from replacement.definition import RulesSection
 from replacement.registry import Workspace
-from textcnn import Encoded, Student
+from textcnn import Encoded, Panel, Student
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,6 +117,13 @@ class Classifier:
     def __init__(self, workspace: Workspace, pins: Sequence[Pin]) -> None:
         self.pins = tuple(pins)
         self._tasks = [_Task(workspace, pin) for pin in self.pins]
+        # What is asked of every text is scored in one pass; a dependent task often concerns few.
+        asked = [task for task in self._tasks if not task.depends_on]
+        self._asked_of_all = [task.pin.task for task in asked]
+        self._panel = Panel([task.student for task in asked])
+        self._vocabularies = {
+            task.student.vocabulary.fingerprint: task.student.vocabulary for task in self._tasks
+        }
         fields = [("id", pa.string())]
         for pin in self.pins:
             if not pin.hidden:
@@ -127,15 +134,14 @@ class Classifier:
     def classify(self, rows: pa.RecordBatch) -> pa.RecordBatch:
         """One result row per row of ``rows`` (columns id and text), in the same order."""
         texts = rows.column("text")
-        encoded: dict[str, Encoded] = {}
+        encoded = {key: vocabulary.encode(texts) for key, vocabulary in self._vocabularies.items()}
+        scored = dict(zip(self._asked_of_all, self._panel.score_encoded(encoded), strict=True))
         decisions: dict[str, NDArray[np.int64]] = {}
         columns = [rows.column("id")]
         for task in self._tasks:
-            key = task.student.vocabulary.fingerprint
-            if key not in encoded:
-                encoded[key] = task.student.vocabulary.encode(texts)
-            decided, scores = task.decide(texts, encoded[key], decisions, self._tasks)
-            decisions[task.pin.task] = decided
+            name, words = task.pin.task, encoded[task.student.vocabulary.fingerprint]
+            decided, scores = task.decide(texts, words, scored.get(name), decisions, self._tasks)
+            decisions[name] = decided
             if not task.pin.hidden:
                 absent = decided < 0
                 labels = pa.DictionaryArray.from_arrays(
@@ -160,10 +166,14 @@ class _Task:
         self,
         texts: pa.Array,
         encoded: Encoded,
+        scored: NDArray[np.float32] | None,
         decisions: dict[str, NDArray[np.int64]],
         tasks: "list[_Task]",
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """Number of each text's class, -1 where the task does not apply, and its score."""
+        """Number of each text's class, -1 where the task does not apply, and its score.
+
+        ``scored`` are the student's probabilities, (n, classes), where every text was scored.
+        """
         applies = encoded.valid & ~matches(texts, self.rules.drop)
         for name, label in self.depends_on:
             parent = next(task.student for task in tasks if task.pin.task == name)
@@ -175,9 +185,10 @@ class _Task:
         scores = np.full(len(texts), 0.0 if self.pin.threshold is not None else 1.0, np.float32)
         rows = np.flatnonzero(asked)
         if len(rows):
-            # Most often every text is asked, and copying ids would cost more than it saves.
-            wanted = encoded if len(rows) == len(texts) else encoded.take(rows)
-            probabilities = self.student.score_encoded(wanted)
+            if scored is None:
+                probabilities = self.student.score_encoded(encoded.take(rows))
+            else:
+                probabilities = scored if len(rows) == len(texts) else scored[rows]
             if self.pin.threshold is not None:
                 scores[rows] = probabilities[:, 1]
                 decided[rows] = probabilities[:, 1] >= self.pin.threshold

@@ -32,6 +32,13 @@ def _dependency(value: str) -> str:
     return value
 
 
+def _local(value: datetime.time) -> datetime.time:
+    # A bare number too becomes a time with a zone: seconds since midnight, UTC.
+    if value.tzinfo is not None:
+        raise ValueError('needed is a local time without a zone, such as "02:00"')
+    return value
+
+
 Pattern = Annotated[str, AfterValidator(_pattern)]
 Dependency = Annotated[str, AfterValidator(_dependency)]
 Share = Annotated[float, Field(gt=0.0, le=1.0)]
@@ -92,6 +99,8 @@ class StudentSection(_Section):
     embedding: int = Field(default=128, ge=1, le=1024)
     filters: int = Field(default=128, ge=1, le=1024)
     widths: tuple[Annotated[int, Field(ge=1, le=16)], ...] = (2, 3, 4)
+    wide: int = Field(default=0, ge=0, le=1 << 22)
+    """Buckets of the wide part; 0: none, else a power of two."""
     vocabulary: int = Field(default=8000, ge=1, le=200_000)
     """Tokens known by name."""
     epochs: int = Field(default=8, ge=1, le=100)
@@ -106,7 +115,9 @@ class StudentSection(_Section):
         return self
 
     def architecture(self) -> Architecture:
-        return Architecture(embedding=self.embedding, filters=self.filters, widths=self.widths)
+        return Architecture(
+            embedding=self.embedding, filters=self.filters, widths=self.widths, wide=self.wide
+        )
 
 
 class GateSection(_Section):
@@ -144,7 +155,7 @@ class Scene(_Section):
 class RetrainSection(_Section):
     """Nightly retraining."""
 
-    at: datetime.time
+    at: Annotated[datetime.time, AfterValidator(_local)]
     """Local time of the scheduler."""
 
 
@@ -196,8 +207,11 @@ def parse(text: str, source: str | Path = "definition") -> Definition:
         DefinitionError: one sentence with the source, the key, what was wrong and what is allowed.
     """
     try:
+        text.encode()  # a string from JSON may hold half of a surrogate pair
         return Definition.model_validate(tomllib.loads(text))
-    except tomllib.TOMLDecodeError as error:
+    except UnicodeEncodeError as error:
+        raise DefinitionError(f"{source}: not UTF-8 (character {error.start})") from error
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise DefinitionError(f"{source}: not valid TOML: {error}") from error
     except ValidationError as error:
         raise DefinitionError(f"{source}: {explain(error)}") from error

@@ -5,7 +5,7 @@ import importlib
 import pytest
 
 NAMES = {
-    "textcnn": {"Architecture", "Encoded", "Student", "Vocabulary"},
+    "textcnn": {"Architecture", "Encoded", "Panel", "Student", "Vocabulary", "score_many"},
     "sampling": {
         "Clusters",
         "breaking_ties",

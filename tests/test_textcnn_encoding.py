@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from pingti.errors import InputError
 from textcnn import Encoded, Vocabulary
-from textcnn.tokenizer import token_hash, tokenize
+from textcnn.tokenizer import token_hashes, tokenize
 
 # Few letters and many kinds of characters, so that words, folding and separators meet often.
 _KINDS = "abAB\u00c4\u0130\u03a3\uff21\uff5a1\u0663 \t\n\x00\x85\u2028.!\uff01$\u20ac-_'"
@@ -26,7 +26,7 @@ def expected(vocabulary: Vocabulary, text: str) -> list[int]:
     ids = {token: index for index, token in enumerate(vocabulary.tokens, 1)}
     first_bucket = 1 + len(vocabulary.tokens)
     return [
-        ids.get(token, first_bucket + (token_hash(token) >> 32) % vocabulary.buckets)
+        ids.get(token, first_bucket + (int(token_hashes([token])[0]) >> 32) % vocabulary.buckets)
         for token in tokenize(text)[: vocabulary.max_tokens]
     ]
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from pingti.errors import ArtifactError, InputError
 from textcnn import Architecture, Encoded, Student, Vocabulary
-from textcnn.fold import fold, reference_score, score
+from textcnn.fold import Folded, fold, reference_score
 from textcnn.network import TextCNN
 from textcnn.student import LAYOUT, _checksum
 from textcnn.train import Recipe, train
@@ -31,23 +31,34 @@ def network_scores(network: TextCNN, texts: Encoded) -> np.ndarray:
         return torch.softmax(network.eval()(texts.ids, texts.offsets), dim=1).numpy()
 
 
-def folded(network: TextCNN):
+def folded(network: TextCNN) -> Folded:
     arrays = {name: tensor.detach().numpy() for name, tensor in network.named_parameters()}
-    names = ("embedding", "filters", "bias", "head.weight", "head.bias")
-    return fold(*(arrays[name] for name in names), network.architecture.widths)
+    names = ("embedding", "filters", "bias", "head.weight", "head.bias", "wide")
+    return fold(*(arrays[name] for name in names), network.architecture)
 
 
-@settings(deadline=None, max_examples=60)
-@given(WIDTHS, st.integers(1, 9), st.integers(2, 4), st.integers(0, 2**32))
+def score(tables: Folded, texts: Encoded, architecture: Architecture) -> np.ndarray:
+    vocabulary = Vocabulary(["x"], buckets=len(tables.table) - 2)
+    classes = [f"class {number}" for number in range(max(2, len(tables.head)))]
+    return Student(tables, vocabulary, classes, architecture).score_encoded(texts)
+
+
+@settings(deadline=None, max_examples=100)
+@given(
+    WIDTHS, st.sampled_from([1, 9, 32, 65, 128, 161, 260]), st.integers(2, 4), st.sampled_from([0, 64]),
+    st.integers(0, 2**32),
+)  # fmt: skip
 def test_folded_scores_are_the_references_and_near_the_networks(
-    widths: tuple[int, ...], filters: int, classes: int, seed: int
+    widths: tuple[int, ...], filters: int, classes: int, wide: int, seed: int
 ) -> None:
     rng = np.random.default_rng(seed)
-    network = TextCNN(30, classes, Architecture(embedding=5, filters=filters, widths=widths), rng)
+    architecture = Architecture(embedding=5, filters=filters, widths=widths, wide=wide)
+    network = TextCNN(30, classes, architecture, rng)
     with torch.no_grad():
+        network.wide.copy_(torch.from_numpy(rng.normal(0, 0.3, (wide, classes)).astype(np.float32)))
         network.bias.copy_(torch.from_numpy(rng.normal(0, 0.3, len(network.bias)).astype(np.float32)))
     texts, tables = random_texts(rng, 30, 25), folded(network)
-    found = score(tables, texts, widths)
+    found = score(tables, texts, architecture)
     assert np.allclose(found, reference_score(tables, texts, widths), atol=1e-5, equal_nan=True)
     assert np.isnan(found).all(axis=1).tolist() == (~texts.valid).tolist()
     valid = found[texts.valid]
@@ -67,38 +78,42 @@ def test_no_window_sum_can_leave_int16(widths: tuple[int, ...], size: float, equ
     filters = (filters * np.array([1.0, -1.0])).astype(np.float32)
     bias = np.zeros(2 * len(widths), np.float32)
     head = np.ones((2, 2 * len(widths)), np.float32)
-    tables = fold(embedding, filters, bias, head, np.zeros(2, np.float32), widths)
-    wide = tables.table.astype(np.int64).reshape(4, sum(widths), 2)
+    shape = Architecture(embedding=3, filters=2, widths=widths)
+    no_wide = np.zeros((0, 2), np.float32)
+    tables = fold(embedding, filters, bias, head, np.zeros(2, np.float32), no_wide, shape)
+    table = tables.table.astype(np.int64).reshape(4, sum(widths), -1)[:, :, :2]
     first = 0
     for width in widths:
-        block = wide[:, first : first + width]
+        block = table[:, first : first + width]
         for extreme in (block.max(axis=0).sum(axis=0), block.min(axis=0).sum(axis=0)):
             assert (np.abs(extreme) <= 32767).all()
         # ... and nothing of the range is wasted: the largest possible sum is within rounding of its end.
         assert np.abs(block).max(axis=0).sum(axis=0).min() >= 32767 - 2 * width
         first += width
     texts = Encoded(np.array([1, 2, 3] * 5, np.int32), np.array([0, 15]), np.array([True]))
-    assert np.isfinite(score(tables, texts, widths)).all()
-    assert np.allclose(score(tables, texts, widths), reference_score(tables, texts, widths), atol=1e-5)
+    assert np.isfinite(score(tables, texts, shape)).all()
+    assert np.allclose(score(tables, texts, shape), reference_score(tables, texts, widths), atol=1e-5)
 
 
 def test_a_filter_of_zeros_and_a_table_of_zeros_fold() -> None:
-    widths = (1, 2)
+    shape = Architecture(embedding=2, filters=4, widths=(1, 2))
     zeros = fold(
         np.zeros((3, 2), np.float32), np.zeros((3, 2, 4), np.float32), np.zeros(8, np.float32),
-        np.ones((2, 8), np.float32), np.array([0.0, np.log(3.0)], np.float32), widths,
+        np.ones((2, 8), np.float32), np.array([0.0, np.log(3.0)], np.float32), np.zeros((0, 2), np.float32),
+        shape,
     )  # fmt: skip
     texts = Encoded(np.array([1, 2], np.int32), np.array([0, 2, 2]), np.array([True, True]))
-    assert score(zeros, texts, widths) == pytest.approx(np.array([[0.25, 0.75]] * 2))
+    assert score(zeros, texts, shape) == pytest.approx(np.array([[0.25, 0.75]] * 2))
 
 
 def test_features_are_what_the_head_sees() -> None:
     rng = np.random.default_rng(1)
-    network = TextCNN(30, 2, Architecture(embedding=6, filters=8, widths=(1, 3)), rng)
+    network = TextCNN(30, 3, Architecture(embedding=6, filters=8, widths=(1, 3)), rng)
     texts = random_texts(rng, 30, 40)
-    student = Student(folded(network), Vocabulary(["x"], buckets=28), ["no", "yes"], network.architecture)
+    student = Student(folded(network), Vocabulary(["x"], buckets=28), ["a", "b", "c"], network.architecture)
     features = student.features(texts)
-    logits = features @ student.folded.head + student.folded.head_bias
+    assert features.shape == (40, 16)
+    logits = features @ network.head.weight.detach().numpy().T + network.head.bias.detach().numpy()
     exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
     wanted = exponentials / exponentials.sum(axis=1, keepdims=True)
     assert np.allclose(student.score_encoded(texts)[texts.valid], wanted[texts.valid], atol=1e-5)
@@ -216,7 +231,7 @@ DAMAGES = {
     "newer": (lambda f: edit(f, honest=True, format=2), "format 2 is newer than 1, the newest read here"),
     "a class too many": (
         lambda f: edit(f, honest=True, classes=["a", "b", "c"]),
-        r"not a usable student: student: head has shape \(24, 2\); needed is \(24, 3\)",
+        r"not a usable student: student: head has shape \(1, 96\); needed is \(3, 96\)",
     ),
     "no architecture": (lambda f: edit(f, honest=True, architecture={}), "not a usable student"),
     "a word twice": (

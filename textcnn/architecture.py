@@ -15,6 +15,9 @@ class Architecture:
     """Filters per width."""
     widths: tuple[int, ...] = (2, 3, 4)
     """Window lengths in tokens, each once, ascending."""
+    wide: int = 0
+    """Buckets of the wide part: the text's 1- to 3-grams of tokens, hashed, each with a row of logits of its
+    own (Cheng et al. 2016, "Wide & Deep Learning"). 0: none; else a power of two."""
 
     def __post_init__(self) -> None:
         if self.embedding < 1 or self.filters < 1:
@@ -23,6 +26,8 @@ class Architecture:
             )
         if not self.widths or min(self.widths) < 1 or list(self.widths) != sorted(set(self.widths)):
             raise InputError(f"student: widths={list(self.widths)}; allowed are ascending lengths from 1")
+        if self.wide and (self.wide < 2 or self.wide & (self.wide - 1)):
+            raise InputError(f"student: wide={self.wide}; allowed are 0 and the powers of two from 2")
 
     @property
     def positions(self) -> int:

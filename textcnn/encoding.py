@@ -4,16 +4,22 @@ import functools
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from pingti.errors import InputError
-from textcnn.tokenizer import character_table, encode_texts, hash_texts, token_hash, tokenize
-
-_PIECE: Final = 4096  # texts whose ids stay in a core's cache between encoding and scoring
+from textcnn.tokenizer import (
+    character_table,
+    code_table,
+    encode_texts,
+    hash_table,
+    hash_texts,
+    token_hashes,
+    tokenize,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,18 +64,20 @@ class Vocabulary:
         self.tokens = tuple(tokens)
         self.buckets = buckets
         self.max_tokens = max_tokens
-        hashes = np.array([token_hash(token) for token in self.tokens], dtype=np.uint64)
+        hashes = token_hashes(self.tokens)
         if len(np.unique(hashes)) != len(hashes) or "" in self.tokens:
             raise InputError("vocabulary: every token must be there once, and none may be empty")
         # Open addressing, at most half full: a miss ends after about 1.5 probes.
         capacity = 1 << max(4, (2 * len(hashes)).bit_length())
-        self._keys = np.zeros(capacity, dtype=np.uint64)
-        self._values = np.zeros(capacity, dtype=np.int32)
-        for index, key in enumerate(hashes.tolist()):
-            slot = key & (capacity - 1)
-            while self._values[slot]:
-                slot = (slot + 1) & (capacity - 1)
-            self._keys[slot], self._values[slot] = key, index + 1
+        numbers = {token: number for number, token in enumerate(self.tokens, 1)}
+        self.tables: tuple[Any, ...] = (
+            code_table(numbers, len(self.tokens), buckets),
+            *hash_table(hashes, capacity),
+            len(self.tokens),
+            buckets,
+            max_tokens,
+        )
+        """What the kernels need to encode."""
 
     @classmethod
     def build(
@@ -83,7 +91,7 @@ class Vocabulary:
         """The ``size`` most frequent tokens of ``texts``; equal counts in order of the tokens."""
         counts: dict[int, list[int]] = {}
         strings: dict[int, str] = {}
-        for data, offsets, mask in _chunks(texts):
+        for data, offsets, mask in text_buffers(texts):
             hashes, spans = hash_texts(data, offsets, mask, character_table(), max_tokens)
             unique, first, number = np.unique(hashes, return_index=True, return_counts=True)
             for key, index, count in zip(unique.tolist(), first.tolist(), number.tolist(), strict=True):
@@ -111,12 +119,8 @@ class Vocabulary:
         if not isinstance(texts, (pa.Array, pa.ChunkedArray)):
             texts = arrow_texts(texts)
         parts = [
-            encode_texts(
-                data, offsets, mask, character_table(), self._keys, self._values,
-                len(self.tokens), self.buckets, self.max_tokens,
-            )
-            for data, offsets, mask in _chunks(texts)
-        ]  # fmt: skip
+            encode_texts(data, offsets, mask, *self.tables) for data, offsets, mask in text_buffers(texts)
+        ]
         if len(parts) == 1:
             return Encoded(*parts[0])
         ids = np.concatenate([part[0] for part in parts] or [np.zeros(0, np.int32)])
@@ -141,13 +145,7 @@ def arrow_texts(texts: Iterable[str | None]) -> pa.Array:
         raise InputError(f"texts: every one must be a string or None: {error}") from error
 
 
-def arrow_pieces(texts: pa.Array | pa.ChunkedArray) -> list[pa.Array]:
-    """``texts`` cut into arrays small enough for their ids to stay in a core's cache."""
-    chunks = texts.chunks if isinstance(texts, pa.ChunkedArray) else [texts]
-    return [chunk.slice(start, _PIECE) for chunk in chunks for start in range(0, len(chunk), _PIECE)]
-
-
-def _chunks(
+def text_buffers(
     texts: pa.Array | pa.ChunkedArray,
 ) -> list[tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.bool_]]]:
     """The bytes, offsets and null mask of each chunk, without copying the bytes."""

@@ -5,23 +5,30 @@ with every filter position is computed once: ``table[v, j] = E[v] @ W[j]``. Scor
 neighbours, takes the maximum over time, and applies bias, ReLU and the linear head. No matrix product is
 left per text.
 
-Tables are int16. Each filter has a scale of its own, chosen so that no window sum can leave int16: with
-``b = sum over positions of max over tokens |table|`` every window sum lies in [-b, b], so the scale
-``(32767 - width) / b`` maps it into int16, the ``width`` being room for rounding each summand.
+Tables are int16, filters padded with zeros to whole vectors. Each filter has a scale of its own, chosen so
+that no window sum can leave int16: with ``b = sum over positions of max over tokens |table|`` every window
+sum lies in [-b, b], so the scale ``(32767 - width) / b`` maps it into int16, the ``width`` being room for
+rounding each summand.
 """
 
+import hashlib
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from textcnn.architecture import Architecture
 from textcnn.encoding import Encoded
+from textcnn.kernel import LANES, ngram_buckets
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Folded:
-    """A student's numbers. V ids, P positions over all widths, F filters a width, W widths, C classes."""
+    """A student's numbers: V ids, P positions over all widths, F filters a width, padded, W widths, R rows.
+
+    A student of two classes has one row, the logit of the second less that of the first; any other has a
+    row for each class.
+    """
 
     table: NDArray[np.int16]
     """(V, P x F): a token's row, position after position."""
@@ -30,9 +37,28 @@ class Folded:
     bias: NDArray[np.float32]
     """(W x F,): added before the ReLU."""
     head: NDArray[np.float32]
-    """(W x F, C): the linear layer's weights."""
+    """(R, W x F): the linear layer's weights."""
     head_bias: NDArray[np.float32]
-    """(C,)"""
+    """(R,)"""
+    wide: NDArray[np.float32]
+    """(B, R): logits of the hashed n-grams of tokens; B may be 0."""
+
+    def trunk(self) -> str:
+        """Fingerprint of what students with a shared trunk have in common: all but the rows of the head."""
+        digest = hashlib.sha256()
+        for values in (self.table, self.step, self.bias):
+            digest.update(values.data)
+        return digest.hexdigest()[:16]
+
+
+def padded(filters: int) -> int:
+    """Filters a width as they are stored."""
+    return -(-filters // LANES) * LANES
+
+
+def rows(classes: int) -> int:
+    """Rows of the head for a task of so many classes."""
+    return 1 if classes == 2 else classes
 
 
 def fold(
@@ -41,59 +67,53 @@ def fold(
     bias: NDArray[np.float32],
     head: NDArray[np.float32],
     head_bias: NDArray[np.float32],
-    widths: tuple[int, ...],
+    wide: NDArray[np.float32],
+    architecture: Architecture,
 ) -> Folded:
-    """Fold embedding (V, E), filters (P, E, F), bias (W x F,), head (C, W x F) and head_bias (C,)."""
-    count = filters.shape[2]
-    table = np.empty((len(embedding), len(filters) * count), np.int16)
-    steps = []
+    """Fold embedding (V, E), filters (P, E, F), bias (W x F,), head (C, W x F) and head_bias (C,).
+
+    ``wide`` (B, C) is kept as it is.
+    """
+    count, wanted = filters.shape[2], padded(filters.shape[2])
+    table = np.zeros((len(embedding), len(filters), wanted), np.int16)
+    step = np.zeros((len(architecture.widths), wanted), np.float32)
     first = 0
-    for width in widths:
+    for order, width in enumerate(architecture.widths):
         products = np.stack([embedding @ filters[first + position] for position in range(width)])
         bound = np.abs(products).max(axis=1).sum(axis=0).astype(np.float64)
         scale = (32767 - width) / np.maximum(bound, 1e-30)
-        quantised = np.rint(products * scale).astype(np.int16)
         for position in range(width):
-            table[:, (first + position) * count : (first + position + 1) * count] = quantised[position]
-        steps.append(1.0 / scale)
+            table[:, first + position, :count] = np.rint(products[position] * scale)
+        step[order, :count] = 1.0 / scale
         first += width
+    if len(head) == 2:
+        head, head_bias, wide = head[1:] - head[:1], head_bias[1:] - head_bias[:1], wide[:, 1:] - wide[:, :1]
     return Folded(
-        table=table,
-        step=np.concatenate(steps).astype(np.float32),
-        bias=bias.astype(np.float32),
-        head=np.ascontiguousarray(head.T, np.float32),
+        table=table.reshape(len(embedding), -1),
+        step=step.reshape(-1),
+        bias=_pad(bias, count, wanted),
+        head=_pad(head, count, wanted),
         head_bias=head_bias.astype(np.float32),
+        wide=np.ascontiguousarray(wide, np.float32),
     )
 
 
-def score(
-    folded: Folded,
-    encoded: Encoded,
-    widths: tuple[int, ...],
-    features: NDArray[np.float32] | None = None,
-) -> NDArray[np.float32]:
-    """Class probabilities, float32 (n, C); NaN in the rows of texts that are not valid.
-
-    ``features``, float32 (n, W x F), is filled with what the head sees, where it is given.
-    """
-    probabilities = np.empty((len(encoded), len(folded.head_bias)), np.float32)
-    _score(
-        encoded.ids, encoded.offsets, folded.table, np.array(widths, np.int64), folded.step, folded.bias,
-        folded.head, folded.head_bias, probabilities,
-        np.empty((0, 0), np.float32) if features is None else features,
-    )  # fmt: skip
-    probabilities[~encoded.valid] = np.nan
-    return probabilities
+def _pad(values: NDArray[np.float32], count: int, wanted: int) -> NDArray[np.float32]:
+    """Zeros behind each width's filters, in the last axis."""
+    blocks = values.reshape(*values.shape[:-1], -1, count)
+    space = [(0, 0)] * (blocks.ndim - 1) + [(0, wanted - count)]
+    return np.pad(blocks, space).reshape(*values.shape[:-1], -1).astype(np.float32)
 
 
 def reference_score(folded: Folded, encoded: Encoded, widths: tuple[int, ...]) -> NDArray[np.float32]:
-    """``score`` in plain numpy, a text at a time: what every compiled variant is tested against."""
-    count = len(folded.step) // len(widths)
-    probabilities = np.full((len(encoded), len(folded.head_bias)), np.nan, np.float32)
+    """A student's scores in plain numpy, a text at a time: what every compiled variant is tested against."""
+    count, classes = len(folded.step) // len(widths), max(2, len(folded.head))
+    probabilities = np.full((len(encoded), classes), np.nan, np.float32)
     for text in np.flatnonzero(encoded.valid):
         ids = encoded.ids[encoded.offsets[text] : encoded.offsets[text + 1]]
-        ids = np.concatenate([ids, np.zeros(max(0, max(widths) - len(ids)), np.int32)])
-        length = int(encoded.offsets[text + 1] - encoded.offsets[text])
+        logits = _wide_logits(folded.wide, ids)
+        length = len(ids)
+        ids = np.concatenate([ids, np.zeros(max(widths), np.int32)])
         pooled, first = [], 0
         for width in widths:
             windows = max(1, length - width + 1)
@@ -104,80 +124,17 @@ def reference_score(folded: Folded, encoded: Encoded, widths: tuple[int, ...]) -
             pooled.append(sums.max(axis=0))
             first += width
         features = np.maximum(np.concatenate(pooled) * folded.step + folded.bias, 0.0)
-        logits = features.astype(np.float64) @ folded.head + folded.head_bias
+        logits = logits + folded.head @ features.astype(np.float64) + folded.head_bias
+        if len(logits) == 1:
+            logits = np.array([0.0, logits[0]])
         exponentials = np.exp(logits - logits.max())
         probabilities[text] = exponentials / exponentials.sum()
     return probabilities
 
 
-_FLOATS = numba.types.Array(numba.float32, 1, "C", readonly=True)
-_MATRIX = numba.types.Array(numba.float32, 2, "C", readonly=True)
-_TABLE = numba.types.Array(numba.int16, 2, "C", readonly=True)
-
-
-@numba.njit(
-    numba.void(
-        numba.int32[::1], numba.int64[::1], _TABLE, numba.int64[::1], _FLOATS, _FLOATS, _MATRIX, _FLOATS,
-        numba.float32[:, ::1], numba.float32[:, ::1],
-    ),
-    nogil=True,
-    cache=True,
-    fastmath={"reassoc", "contract", "nsz"},
-)  # fmt: skip
-def _score(
-    ids: NDArray[np.int32],
-    offsets: NDArray[np.int64],
-    table: NDArray[np.int16],
-    widths: NDArray[np.int64],
-    step: NDArray[np.float32],
-    bias: NDArray[np.float32],
-    head: NDArray[np.float32],
-    head_bias: NDArray[np.float32],
-    probabilities: NDArray[np.float32],
-    features: NDArray[np.float32],
-) -> None:
-    filters = len(step) // len(widths)
-    classes = len(head_bias)
-    best = np.empty(len(step), np.int16)
-    sums = np.empty(filters, np.int16)
-    logits = np.empty(classes, np.float32)
-    for text in range(len(offsets) - 1):
-        start, end = offsets[text], offsets[text + 1]
-        best[:] = -32768
-        block = 0
-        for order in range(len(widths)):
-            width = widths[order]
-            top = best[order * filters : (order + 1) * filters]
-            for window in range(max(1, end - start - width + 1)):
-                # Behind the end lie zeros: the row of the padding id, which need not be read.
-                present = min(width, end - start - window)
-                if present == 0:
-                    sums[:] = 0
-                for position in range(present):
-                    row = table[ids[start + window + position]]
-                    part = row[(block + position) * filters : (block + position + 1) * filters]
-                    if position == 0:
-                        for f in range(filters):
-                            sums[f] = part[f]
-                    else:
-                        for f in range(filters):
-                            sums[f] = np.int16(sums[f] + part[f])
-                for f in range(filters):
-                    if sums[f] > top[f]:
-                        top[f] = sums[f]
-            block += width
-        logits[:] = head_bias
-        for f in range(len(best)):
-            feature = max(np.float32(best[f]) * step[f] + bias[f], np.float32(0.0))
-            if len(features):
-                features[text, f] = feature
-            if feature > 0:
-                for c in range(classes):
-                    logits[c] += feature * head[f, c]
-        highest = logits.max()
-        total = np.float32(0.0)
-        for c in range(classes):
-            logits[c] = np.exp(logits[c] - highest)
-            total += logits[c]
-        for c in range(classes):
-            probabilities[text, c] = logits[c] / total
+def _wide_logits(wide: NDArray[np.float32], ids: NDArray[np.int32]) -> NDArray[np.float64]:
+    logits = np.zeros(wide.shape[1])
+    if len(wide) and len(ids):
+        buckets, _ = ngram_buckets(ids, np.array([0, len(ids)]), len(wide))
+        logits += wide[buckets].sum(axis=0, dtype=np.float64) / np.sqrt(len(buckets))
+    return logits

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from textcnn.architecture import Architecture
+from textcnn.kernel import ngram_buckets
 
 _EMBEDDING_SCALE = 0.3  # standard deviation of the vectors at the start
 
@@ -27,7 +28,7 @@ class TextCNN(nn.Module):
 
     Parameters: ``embedding`` (size, E) with row 0 zero and fixed; ``filters`` (positions, E, F), the
     positions of the first width, then of the second, ...; ``bias`` (widths x F); ``head`` linear layer to
-    the classes.
+    the classes; ``wide`` (buckets, classes), rows of logits that a text's hashed n-grams add.
     """
 
     def __init__(self, size: int, classes: int, architecture: Architecture, rng: np.random.Generator) -> None:
@@ -53,6 +54,8 @@ class TextCNN(nn.Module):
         with torch.no_grad():
             self.head.weight.copy_(torch.from_numpy(head.astype(np.float32)))
             self.head.bias.zero_()
+        # Rows of logits of n-grams; a score is 0 until a text teaches otherwise.
+        self.wide = nn.Parameter(torch.zeros(architecture.wide, classes))
 
     def start_embedding(self, vectors: NDArray[np.float32]) -> None:
         """Take ``vectors`` (m, E), of a standard deviation near 1, for the tokens 1 to m."""
@@ -68,7 +71,15 @@ class TextCNN(nn.Module):
             rows, self.filters, index.astype(np.int32), offsets, self.architecture.widths
         )
         features = self.dropout(torch.relu(pooled + self.bias))
-        return self.head(features)  # type: ignore[no-any-return]
+        logits: Tensor = self.head(features)
+        if len(self.wide):
+            buckets, ends = ngram_buckets(ids, offsets, len(self.wide))
+            sums = nn.functional.embedding_bag(
+                torch.from_numpy(buckets), self.wide, torch.from_numpy(ends[:-1]), mode="sum"
+            )
+            counts = torch.from_numpy(np.maximum(1, np.diff(ends)).astype(np.float32))
+            logits = logits + sums / counts.sqrt()[:, None]
+        return logits
 
 
 class Dropout(nn.Module):

@@ -1,8 +1,9 @@
 """The student as it is kept and used: a folder of JSON and safetensors, and scores for texts."""
 
+import dataclasses
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -15,8 +16,9 @@ from safetensors.numpy import save_file
 from pingti import files
 from pingti.errors import ArtifactError, InputError
 from textcnn.architecture import Architecture
-from textcnn.encoding import Encoded, Vocabulary, arrow_pieces, arrow_texts
-from textcnn.fold import Folded, fold, score
+from textcnn.encoding import Encoded, Vocabulary
+from textcnn.fold import Folded, fold, padded, rows
+from textcnn.panel import Panel
 
 if TYPE_CHECKING:
     from textcnn.network import TextCNN
@@ -48,24 +50,31 @@ class Student:
         classes: Iterable[str],
         architecture: Architecture,
         metadata: Mapping[str, Any] | None = None,
+        trunk: str | None = None,
     ) -> None:
         self.folded = folded
         self.vocabulary = vocabulary
         self.classes = tuple(classes)
         self.architecture = architecture
         self.metadata = dict(metadata or {})
+        self.trunk = trunk or folded.trunk()
+        """Equal for students that differ in their heads alone."""
+        width = padded(architecture.filters)
+        seen, count = len(architecture.widths) * width, rows(len(self.classes))
         shapes = {
-            "table": (vocabulary.size, architecture.positions * architecture.filters),
-            "step": (len(architecture.widths) * architecture.filters,),
-            "bias": (len(architecture.widths) * architecture.filters,),
-            "head": (len(architecture.widths) * architecture.filters, len(self.classes)),
-            "head_bias": (len(self.classes),),
+            "table": (vocabulary.size, architecture.positions * width),
+            "step": (seen,),
+            "bias": (seen,),
+            "head": (count, seen),
+            "head_bias": (count,),
+            "wide": (architecture.wide, count),
         }
         for name, shape in shapes.items():
             if getattr(folded, name).shape != shape:
                 raise InputError(
                     f"student: {name} has shape {getattr(folded, name).shape}; needed is {shape}"
                 )
+        self._panel = Panel([self])
 
     @classmethod
     def from_network(
@@ -76,16 +85,48 @@ class Student:
         metadata: Mapping[str, Any] | None = None,
     ) -> Self:
         """Fold a trained network."""
+        (student,) = cls.family(network, vocabulary, [classes], [metadata or {}])
+        return student
+
+    @classmethod
+    def family(
+        cls,
+        network: "TextCNN",
+        vocabulary: Vocabulary,
+        classes: Sequence[Iterable[str]],
+        metadata: Sequence[Mapping[str, Any]] | None = None,
+    ) -> list[Self]:
+        """Fold a network that was trained for several tasks: one student each, with a shared trunk.
+
+        ``classes`` are the tasks', in the order of the columns of the training targets.
+        """
         arrays = {name: tensor.detach().numpy() for name, tensor in network.named_parameters()}
-        folded = fold(
-            arrays["embedding"],
-            arrays["filters"],
-            arrays["bias"],
-            arrays["head.weight"],
-            arrays["head.bias"],
-            network.architecture.widths,
-        )
-        return cls(folded, vocabulary, classes, network.architecture, metadata)
+        columns = [tuple(each) for each in classes]
+        if sum(map(len, columns)) != len(arrays["head.bias"]):
+            raise InputError(
+                f"student: {sum(map(len, columns))} classes for a network of {len(arrays['head.bias'])}"
+            )
+        made: list[Self] = []
+        first = 0
+        for number, names in enumerate(columns):
+            part = slice(first, first + len(names))
+            folded = fold(
+                arrays["embedding"],
+                arrays["filters"],
+                arrays["bias"],
+                arrays["head.weight"][part],
+                arrays["head.bias"][part],
+                arrays["wide"][:, part],
+                network.architecture,
+            )
+            if made:
+                shared = {name: getattr(made[0].folded, name) for name in ("table", "step", "bias")}
+                folded = dataclasses.replace(folded, **shared)
+            said = metadata[number] if metadata else None
+            trunk = made[0].trunk if made else None
+            made.append(cls(folded, vocabulary, names, network.architecture, said, trunk))
+            first += len(names)
+        return made
 
     def score(self, texts: pa.Array | pa.ChunkedArray | Iterable[str | None]) -> NDArray[np.float32]:
         """Class probabilities of n texts, float32 (n, classes).
@@ -93,20 +134,18 @@ class Student:
         Takes Arrow string, binary and dictionary arrays, chunked or not, or an iterable of strings. The
         row of a null, and of bytes that are not UTF-8, is NaN.
         """
-        if not isinstance(texts, (pa.Array, pa.ChunkedArray)):
-            texts = arrow_texts(texts)
-        pieces = [self.score_encoded(self.vocabulary.encode(piece)) for piece in arrow_pieces(texts)]
-        return np.concatenate([np.empty((0, len(self.classes)), np.float32), *pieces])
+        return self._panel.score(texts)[0]
 
     def score_encoded(self, encoded: Encoded) -> NDArray[np.float32]:
         """``score`` for texts that ``self.vocabulary`` (or one with its fingerprint) has encoded."""
-        return score(self.folded, encoded, self.architecture.widths)
+        return self._panel.score_encoded({self.vocabulary.fingerprint: encoded})[0]
 
     def features(self, encoded: Encoded) -> NDArray[np.float32]:
         """What the linear head sees of each text, float32 (n, widths x filters): where texts lie near."""
-        features = np.empty((len(encoded), len(self.folded.step)), np.float32)
-        score(self.folded, encoded, self.architecture.widths, features)
-        return features
+        seen = np.empty((len(encoded), len(self.folded.step)), np.float32)
+        self._panel.score_encoded({self.vocabulary.fingerprint: encoded}, seen)
+        widths, filters = len(self.architecture.widths), self.architecture.filters
+        return seen.reshape(len(encoded), widths, -1)[:, :, :filters].reshape(len(encoded), -1)
 
     def save(self, folder: Path | str) -> None:
         """Write the artifact. The JSON comes last, so that a folder with a JSON file is complete."""
@@ -125,6 +164,7 @@ class Student:
                 "tokens": list(self.vocabulary.tokens),
             },
             "metadata": self.metadata,
+            "trunk": self.trunk,
             "sha256": checksums,
         }
         checksums[LAYOUT.json] = _checksum(document)
@@ -145,7 +185,14 @@ class Student:
             architecture = Architecture(
                 **{**document["architecture"], "widths": tuple(document["architecture"]["widths"])}
             )
-            return cls(Folded(**tensors), vocabulary, document["classes"], architecture, document["metadata"])
+            return cls(
+                Folded(**tensors),
+                vocabulary,
+                document["classes"],
+                architecture,
+                document["metadata"],
+                document["trunk"],
+            )
         except (KeyError, TypeError, InputError) as error:
             raise ArtifactError(f"{folder}: not a usable student: {error}") from error
 

@@ -9,12 +9,18 @@ A token is known by a 64-bit hash of its code points. Tokens of the vocabulary h
 frequent first, so that the hot rows of a table are neighbours. Every other token falls into one of a
 fixed number of buckets behind them. Id 0 is padding.
 
+What a code point is was read from Unicode 14 once and is kept in characters.bin, so that a student scores
+alike whatever the Python that runs it; ``write_character_table`` made that file.
+
 Not handled: canonical equivalence (a precomposed letter and its decomposed form are different tokens),
 stemming, and word segmentation of scripts without spaces.
 """
 
 import functools
 import unicodedata
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Final
 
 import numba
@@ -24,7 +30,9 @@ from numpy.typing import NDArray
 SEPARATOR, WORD, SINGLE, DROPPED = range(4)
 
 _TABLE_SIZE: Final = 0x20000  # planes 0 and 1; above them lie Han, private use, and tags
-_CLASS_SHIFT: Final = 24
+_CLASS_SHIFT: Final = 28
+_VALUE: Final = (1 << _CLASS_SHIFT) - 1
+_FILE: Final = Path(__file__).with_name("characters.bin")
 _FNV_OFFSET: Final = np.uint64(0xCBF29CE484222325)
 _FNV_PRIME: Final = np.uint64(0x100000001B3)
 
@@ -50,7 +58,17 @@ _UNSPACED: Final = (
 
 @functools.cache
 def character_table() -> NDArray[np.int32]:
-    """For each code point below 0x20000 its folded code point, and its class in the top byte."""
+    """For each code point below 0x20000 its folded code point, and its class above that, int32 (131072,)."""
+    content = zlib.decompress(_FILE.read_bytes())
+    moved = np.frombuffer(content, "<i4", _TABLE_SIZE)
+    kinds = np.frombuffer(content, np.uint8, offset=4 * _TABLE_SIZE).astype(np.int32)
+    table: NDArray[np.int32] = (np.arange(_TABLE_SIZE) + moved).astype(np.int32) | kinds << _CLASS_SHIFT
+    table.flags.writeable = False
+    return table
+
+
+def make_character_table() -> NDArray[np.int32]:
+    """``character_table`` from this Python's Unicode."""
     table = np.empty(_TABLE_SIZE, dtype=np.int32)
     category_class = {"L": WORD, "N": WORD, "M": WORD, "Z": SEPARATOR, "P": SINGLE, "S": SINGLE}
     for code in range(_TABLE_SIZE):
@@ -68,8 +86,15 @@ def character_table() -> NDArray[np.int32]:
         codes = np.arange(first, last + 1, dtype=np.int32)
         letters = table[codes] >> _CLASS_SHIFT == WORD
         table[codes[letters]] = codes[letters] | SINGLE << _CLASS_SHIFT
-    table.flags.writeable = False
     return table
+
+
+def write_character_table() -> None:
+    """Write the file that ``character_table`` reads. Students made before may score otherwise with it."""
+    table = make_character_table()
+    moved = (table & _VALUE) - np.arange(_TABLE_SIZE)
+    kinds = (table >> _CLASS_SHIFT).astype(np.uint8)
+    _FILE.write_bytes(zlib.compress(moved.astype("<i4").tobytes() + kinds.tobytes(), 9))
 
 
 def tokenize(text: str) -> list[str]:
@@ -80,7 +105,7 @@ def tokenize(text: str) -> list[str]:
     for character in text:
         code = ord(character)
         entry = int(table[code]) if code < _TABLE_SIZE else _astral(code)
-        kind, folded = entry >> _CLASS_SHIFT, chr(entry & 0xFFFFFF)
+        kind, folded = entry >> _CLASS_SHIFT, chr(entry & _VALUE)
         if kind == WORD:
             word += folded
         elif kind != DROPPED:
@@ -94,10 +119,11 @@ def tokenize(text: str) -> list[str]:
     return tokens
 
 
-def token_hash(token: str) -> int:
-    """64-bit FNV-1a over the token's code points, then Murmur3's finaliser to spread the high bits."""
-    codes = np.fromiter((ord(character) for character in token), dtype=np.int64, count=len(token))
-    return int(_hash_codes(codes))
+def token_hashes(tokens: Sequence[str]) -> NDArray[np.uint64]:
+    """64-bit FNV-1a over each token's code points, then Murmur3's finaliser to spread the high bits."""
+    codes = np.frombuffer("".join(tokens).encode("utf-32-le", "surrogatepass"), np.uint32)
+    ends = np.cumsum([0, *map(len, tokens)])
+    return _hash_tokens(codes, ends)
 
 
 def _astral(code: int) -> int:
@@ -106,20 +132,22 @@ def _astral(code: int) -> int:
     return code | kind << _CLASS_SHIFT
 
 
-_U8, _I32, _I64 = numba.types.Array(numba.uint8, 1, "C", readonly=True), numba.int32, numba.int64
-_BYTES = _U8
-_OFFSETS = numba.int64[::1]
-_MASK = numba.types.Array(numba.boolean, 1, "A", readonly=True)
-_CHARACTERS = numba.types.Array(numba.int32, 1, "C", readonly=True)
+_I64 = numba.int64
+TEXT_BYTES: Final = numba.types.Array(numba.uint8, 1, "C", readonly=True)
+TEXT_OFFSETS: Final = numba.int64[::1]
+_MASK: Final = numba.boolean[::1]
+CODES: Final = numba.types.Array(numba.int32, 1, "C", readonly=True)
+KEYS: Final = numba.uint64[::1]
+VALUES: Final = numba.int32[::1]
 
 
 @numba.njit(inline="always")
-def _mix(state: np.uint64, code: int) -> np.uint64:
+def _mix(state: Any, code: Any) -> Any:
     return (state ^ np.uint64(code)) * _FNV_PRIME
 
 
 @numba.njit(inline="always")
-def _finish(state: np.uint64) -> np.uint64:
+def _finish(state: Any) -> Any:
     state ^= state >> np.uint64(33)
     state *= np.uint64(0xFF51AFD7ED558CCD)
     state ^= state >> np.uint64(33)
@@ -127,15 +155,34 @@ def _finish(state: np.uint64) -> np.uint64:
     return state ^ (state >> np.uint64(33))
 
 
-@numba.njit(numba.uint64(numba.int64[::1]), cache=True)
-def _hash_codes(codes: NDArray[np.int64]) -> np.uint64:
-    state = _FNV_OFFSET
-    for code in codes:
-        state = _mix(state, code)
-    return _finish(state)
+@numba.njit(
+    numba.uint64[::1](numba.types.Array(numba.uint32, 1, "C", readonly=True), numba.int64[::1]), cache=True
+)
+def _hash_tokens(codes: NDArray[np.uint32], ends: NDArray[np.int64]) -> NDArray[np.uint64]:
+    hashes = np.empty(len(ends) - 1, np.uint64)
+    for token in range(len(hashes)):
+        state: Any = _FNV_OFFSET
+        for index in range(ends[token], ends[token + 1]):
+            state = _mix(state, codes[index])
+        hashes[token] = _finish(state)
+    return hashes
 
 
-@numba.njit(numba.types.UniTuple(_I64, 2)(_BYTES, _I64, _I64), nogil=True, cache=True)
+@numba.njit(numba.types.Tuple((KEYS, VALUES))(KEYS, _I64), cache=True)
+def hash_table(hashes: NDArray[np.uint64], capacity: int) -> tuple[NDArray[np.uint64], NDArray[np.int32]]:
+    """Keys and ids, from 1 on, of an open addressing table; ``capacity`` is a power of two."""
+    keys = np.zeros(capacity, np.uint64)
+    values = np.zeros(capacity, np.int32)
+    for index in range(len(hashes)):
+        slot = hashes[index] & np.uint64(capacity - 1)
+        while values[slot] != 0:
+            slot = (slot + np.uint64(1)) & np.uint64(capacity - 1)
+        keys[slot] = hashes[index]
+        values[slot] = index + 1
+    return keys, values
+
+
+@numba.njit(numba.types.UniTuple(_I64, 2)(TEXT_BYTES, _I64, _I64), nogil=True, cache=True)
 def _decode(data: NDArray[np.uint8], position: Any, end: Any) -> Any:
     """Code point and length in bytes at ``position``; length 0 where the bytes are not UTF-8 (RFC 3629)."""
     first = np.int64(data[position])
@@ -159,7 +206,7 @@ def _decode(data: NDArray[np.uint8], position: Any, end: Any) -> Any:
     return code, length
 
 
-@numba.njit(_I64(_CHARACTERS, _I64), nogil=True, cache=True)
+@numba.njit(_I64(CODES, _I64), nogil=True, cache=True)
 def _entry(table: NDArray[np.int32], code: Any) -> Any:
     if code < _TABLE_SIZE:
         return np.int64(table[code])
@@ -168,68 +215,7 @@ def _entry(table: NDArray[np.int32], code: Any) -> Any:
 
 
 @numba.njit(
-    numba.types.Tuple((_I64, numba.boolean))(
-        _BYTES, _I64, _I64, _CHARACTERS, _I64, numba.uint64[::1], numba.int64[:, ::1], _I64
-    ),
-    nogil=True,
-    cache=True,
-)
-def _hash_text(
-    data: NDArray[np.uint8],
-    start: Any,
-    end: Any,
-    table: NDArray[np.int32],
-    max_tokens: int,
-    hashes: NDArray[np.uint64],
-    spans: NDArray[np.int64],
-    written: Any,
-) -> Any:
-    """Write the hashes of one text's tokens into ``hashes``, from ``written`` on.
-
-    ``spans``, where it has rows, gets where each token's bytes start and end. Gives the new ``written``
-    and whether the whole text is UTF-8; of a text that is not, nothing is kept.
-    """
-    first: Any = written
-    position: Any = start
-    word = False
-    word_start = word_end = np.int64(0)
-    state = _FNV_OFFSET
-    while position < end:
-        code, length = _decode(data, position, end)
-        if length == 0:
-            return first, False
-        entry = _entry(table, code)
-        kind = entry >> _CLASS_SHIFT
-        folded = entry & 0xFFFFFF
-        if kind == WORD:
-            if not word:
-                word, state, word_start = True, _FNV_OFFSET, position
-            state = _mix(state, folded)
-            word_end = position + length
-        elif kind != DROPPED:
-            if word:
-                word = False
-                if written - first < max_tokens:
-                    hashes[written] = _finish(state)
-                    if len(spans):
-                        spans[written, 0], spans[written, 1] = word_start, word_end
-                    written += 1
-            if kind == SINGLE and written - first < max_tokens:
-                hashes[written] = _finish(_mix(_FNV_OFFSET, folded))
-                if len(spans):
-                    spans[written, 0], spans[written, 1] = position, position + length
-                written += 1
-        position += length
-    if word and written - first < max_tokens:
-        hashes[written] = _finish(state)
-        if len(spans):
-            spans[written, 0], spans[written, 1] = word_start, word_end
-        written += 1
-    return written, True
-
-
-@numba.njit(
-    numba.types.Tuple((numba.uint64[::1], numba.int64[:, ::1]))(_BYTES, _OFFSETS, _MASK, _CHARACTERS, _I64),
+    numba.types.Tuple((numba.uint64[::1], numba.int64[:, ::1]))(TEXT_BYTES, TEXT_OFFSETS, _MASK, CODES, _I64),
     nogil=True,
     cache=True,
 )
@@ -238,24 +224,151 @@ def hash_texts(
     offsets: NDArray[np.int64],
     mask: NDArray[np.bool_],
     table: NDArray[np.int32],
-    max_tokens: int,
+    max_tokens: Any,
 ) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
-    """Hash and bytes of every token of every text."""
+    """Hash of every token of every text that is UTF-8, and where its bytes start and end."""
     bound = offsets[-1] - offsets[0]  # a token has at least one byte
     hashes = np.empty(bound, np.uint64)
     spans = np.empty((bound, 2), np.int64)
-    written = np.int64(0)
+    written: Any = np.int64(0)
     for row in range(len(mask)):
-        if not mask[row]:
-            written, _ = _hash_text(
-                data, offsets[row], offsets[row + 1], table, max_tokens, hashes, spans, written
-            )
+        if mask[row]:
+            continue
+        first = written
+        limit = first + max_tokens
+        position: Any = offsets[row]
+        end: Any = offsets[row + 1]
+        word_start, word_end = np.int64(-1), np.int64(-1)
+        state = _FNV_OFFSET
+        while position <= end:
+            code: Any = np.int64(0)
+            length: Any = np.int64(1)
+            entry: Any = np.int64(SEPARATOR << _CLASS_SHIFT)
+            if position < end:  # behind the end stands a separator, which ends the last word
+                code, length = _decode(data, position, end)
+                if length == 0:
+                    written = first
+                    break
+                entry = _entry(table, code)
+            kind = entry >> _CLASS_SHIFT
+            if kind == WORD:
+                if word_start < 0:
+                    state, word_start = _FNV_OFFSET, position
+                state = _mix(state, entry & _VALUE)
+                word_end = position + length
+            elif kind != DROPPED:
+                if word_start >= 0 and written < limit:
+                    hashes[written] = _finish(state)
+                    spans[written, 0], spans[written, 1] = word_start, word_end
+                    written += 1
+                word_start = np.int64(-1)
+                if kind == SINGLE and written < limit:
+                    hashes[written] = _finish(_mix(_FNV_OFFSET, entry & _VALUE))
+                    spans[written, 0], spans[written, 1] = position, position + length
+                    written += 1
+            position += length
     return hashes[:written].copy(), spans[:written].copy()
+
+
+def code_table(tokens: dict[str, int], known: int, buckets: int) -> NDArray[np.int32]:
+    """``character_table`` with ids in place of the folded code points of characters that are tokens.
+
+    ``tokens`` are the vocabulary's, with their ids; most text of unspaced scripts needs no other look-up.
+    """
+    table = character_table().copy()
+    single = table >> _CLASS_SHIFT == SINGLE
+    folded = (table[single] & _VALUE).astype(np.uint64)
+    with np.errstate(over="ignore"):
+        state = _finish.py_func((_FNV_OFFSET ^ folded) * _FNV_PRIME)
+    ids = 1 + known + ((state >> np.uint64(32)) % np.uint64(buckets)).astype(np.int32)
+    known_ids = np.zeros(_TABLE_SIZE, np.int32)
+    for token, number in tokens.items():
+        if len(token) == 1 and ord(token) < _TABLE_SIZE:
+            known_ids[ord(token)] = number
+    found = known_ids[folded.astype(np.int64)]
+    table[single] = np.where(found > 0, found, ids).astype(np.int32) | SINGLE << _CLASS_SHIFT
+    table.flags.writeable = False
+    return table
+
+
+@numba.njit(_I64(numba.uint64, KEYS, VALUES, _I64, _I64), nogil=True, cache=True)
+def _find(key: Any, keys: Any, values: Any, known: Any, buckets: Any) -> Any:
+    """Id of the token with the hash ``key``."""
+    slots = np.uint64(len(keys) - 1)
+    slot = key & slots
+    while values[slot] != 0:
+        if keys[slot] == key:
+            return np.int64(values[slot])
+        slot = (slot + np.uint64(1)) & slots
+    return 1 + known + np.int64((key >> np.uint64(32)) % np.uint64(buckets))
+
+
+@numba.njit(
+    numba.types.Tuple((_I64, numba.boolean))(
+        TEXT_BYTES, _I64, _I64, CODES, KEYS, VALUES, _I64, _I64, _I64, numba.int32[::1], _I64
+    ),
+    nogil=True,
+    cache=True,
+)
+def encode_text(
+    data: NDArray[np.uint8],
+    position: Any,
+    end: Any,
+    codes: NDArray[np.int32],
+    keys: NDArray[np.uint64],
+    values: NDArray[np.int32],
+    known: Any,
+    buckets: Any,
+    max_tokens: Any,
+    ids: NDArray[np.int32],
+    first: Any,
+) -> Any:
+    """Write the ids of the text ``data[position:end]`` into ``ids`` from ``first`` on.
+
+    ``codes`` is of ``code_table``. Gives the number of ids, and whether the whole text is UTF-8; of one
+    that is not, no id counts.
+    """
+    written: Any = first
+    limit = first + max_tokens
+    word = False
+    state = _FNV_OFFSET
+    while position < end:
+        code: Any = np.int64(data[position])
+        length: Any = np.int64(1)
+        if code >= 0x80:
+            code, length = _decode(data, position, end)
+            if length == 0:
+                return 0, False
+        if code < _TABLE_SIZE:
+            entry: Any = np.int64(codes[code])
+        elif 0xE0000 <= code <= 0xE0FFF:
+            entry = np.int64(DROPPED << _CLASS_SHIFT)
+        else:
+            number = _find(_finish(_mix(_FNV_OFFSET, code)), keys, values, known, buckets)
+            entry = number | np.int64(SINGLE << _CLASS_SHIFT)
+        kind = entry >> _CLASS_SHIFT
+        if kind == WORD:
+            if not word:
+                word, state = True, _FNV_OFFSET
+            state = _mix(state, entry & _VALUE)
+        elif kind != DROPPED:
+            if word and written < limit:
+                ids[written] = _find(_finish(state), keys, values, known, buckets)
+                written += 1
+            word = False
+            if kind == SINGLE and written < limit:
+                ids[written] = entry & _VALUE
+                written += 1
+        position += length
+    if word and written < limit:
+        ids[written] = _find(_finish(state), keys, values, known, buckets)
+        written += 1
+    return written - first, True
 
 
 @numba.njit(
     numba.types.Tuple((numba.int32[::1], numba.int64[::1], numba.boolean[::1]))(
-        _BYTES, _OFFSETS, _MASK, _CHARACTERS, numba.uint64[::1], numba.int32[::1], _I64, _I64, _I64
+        TEXT_BYTES, TEXT_OFFSETS, _MASK, CODES, KEYS, VALUES, _I64, _I64, _I64
     ),
     nogil=True,
     cache=True,
@@ -264,44 +377,30 @@ def encode_texts(
     data: NDArray[np.uint8],
     offsets: NDArray[np.int64],
     mask: NDArray[np.bool_],
-    table: NDArray[np.int32],
+    codes: NDArray[np.int32],
     keys: NDArray[np.uint64],
     values: NDArray[np.int32],
-    known: int,
-    buckets: int,
-    max_tokens: int,
+    known: Any,
+    buckets: Any,
+    max_tokens: Any,
 ) -> tuple[NDArray[np.int32], NDArray[np.int64], NDArray[np.bool_]]:
+    """Ids, offsets and validity of texts, as in ``Encoded``."""
     n = len(mask)
-    longest = np.int64(0)
     bound: Any = np.int64(0)
     for row in range(n):
         if not mask[row]:
-            size = min(offsets[row + 1] - offsets[row], max_tokens)
-            bound += size
-            longest = max(longest, size)
+            bound += min(offsets[row + 1] - offsets[row], max_tokens)
     ids = np.empty(bound, np.int32)
     ends = np.zeros(n + 1, np.int64)
     valid = np.zeros(n, np.bool_)
-    hashes = np.empty(longest, np.uint64)
-    no_spans = np.empty((0, 2), np.int64)
-    slots = np.uint64(len(keys) - 1)
-    written = np.int64(0)
+    written: Any = np.int64(0)
     for row in range(n):
         if not mask[row]:
-            count, good = _hash_text(
-                data, offsets[row], offsets[row + 1], table, max_tokens, hashes, no_spans, 0
-            )
+            count, good = encode_text(
+                data, offsets[row], offsets[row + 1], codes, keys, values, known, buckets, max_tokens,
+                ids, written,
+            )  # fmt: skip
             valid[row] = good
-            for index in range(count):
-                key = hashes[index]
-                slot = key & slots
-                while values[slot] != 0 and keys[slot] != key:
-                    slot = (slot + np.uint64(1)) & slots
-                if values[slot] != 0:
-                    ids[written] = values[slot]
-                else:
-                    bucket = np.int64((key >> np.uint64(32)) % np.uint64(buckets))
-                    ids[written] = np.int32(1 + known + bucket)
-                written += 1
+            written += count
         ends[row + 1] = written
     return ids[:written].copy(), ends, valid
