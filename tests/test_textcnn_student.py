@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pingti.errors import ArtifactError, InputError
-from textcnn import Architecture, Encoded, Student, Vocabulary
+from textcnn import Architecture, Encoded, Panel, Student, Vocabulary, score_many
 from textcnn.fold import Folded, fold, reference_score
 from textcnn.network import TextCNN
 from textcnn.student import LAYOUT, _checksum
@@ -271,3 +271,65 @@ def test_a_folder_half_written_is_not_a_student(student: Student, tmp_path: Path
 def test_numbers_that_do_not_fit_the_vocabulary_are_refused(student: Student) -> None:
     with pytest.raises(InputError, match="table has shape"):
         Student(student.folded, Vocabulary(["a"]), student.classes, student.architecture)
+
+
+# ---- several students at once
+
+
+def test_students_asked_together_score_as_each_alone(texts: list[str]) -> None:
+    rng = np.random.default_rng(2)
+    vocabularies = [Vocabulary.build(pa.array(texts), size=size, buckets=8) for size in (40, 90)]
+    shape = Architecture(embedding=6, filters=40, widths=(1, 3), wide=64)
+    students = []
+    for vocabulary, classes in ((vocabularies[0], 2), (vocabularies[1], 3), (vocabularies[0], 4)):
+        network = TextCNN(vocabulary.size, classes, shape, rng)
+        with torch.no_grad():
+            network.wide.normal_()
+        students.append(Student.from_network(network, vocabulary, map(str, range(classes))))
+    rows = [*texts, "", None, "goal", "goal"]
+    for asked in (rows, pa.array(rows).dictionary_encode(), pa.chunked_array([rows[:7], [], rows[7:]]), []):
+        together = score_many(students, asked)
+        for student, found in zip(students, together, strict=True):
+            alone = student.score(asked)
+            assert found.shape == alone.shape == (len(asked), len(student.classes))
+            assert np.array_equal(found, alone, equal_nan=True)
+
+
+def test_a_shared_trunk_is_trained_for_every_task_and_scored_once(tmp_path: Path) -> None:
+    words = ["goal", "match", "code", "chip", "bread", "film"]
+    rng = np.random.default_rng(0)
+    picked = rng.integers(0, 6, (400, 3))
+    texts = [" ".join(words[index] for index in row) for row in picked]
+    has = [(picked == index).any(axis=1) for index in range(6)]
+    first = np.stack([~has[0], has[0]], axis=1).astype(np.float32)
+    second = np.eye(3, dtype=np.float32)[np.where(has[2], 1, np.where(has[3], 2, 0))]
+    second[200:] = np.nan  # its teacher was asked about half of the rows
+    vocabulary = Vocabulary(words, buckets=2)
+    network = train(
+        vocabulary.encode(texts), np.hstack([first, second]), size=vocabulary.size, tasks=[2, 3],
+        architecture=Architecture(embedding=12, filters=12, widths=(1, 2)),
+        rng=np.random.default_rng(1), recipe=Recipe(epochs=30, learning_rate=1e-2),
+    )  # fmt: skip
+    for number, student in enumerate(Student.family(network, vocabulary, [["no", "yes"], ["x", "y", "z"]])):
+        student.save(tmp_path / str(number))
+    family = [Student.load(tmp_path / str(number)) for number in range(2)]
+    assert family[0].trunk == family[1].trunk
+    assert len(Panel(family)._trunks) == 1
+    yes, kind = score_many(family, texts)
+    assert (yes.argmax(axis=1) == has[0]).mean() > 0.98
+    assert (kind.argmax(axis=1)[:200] == second[:200].argmax(axis=1)).mean() > 0.95
+    encoded = vocabulary.encode(texts)
+    with torch.no_grad():
+        logits = network(encoded.ids, encoded.offsets)
+    assert np.abs(torch.softmax(logits[:, :2], 1).numpy() - yes).max() < 0.01
+    assert np.abs(torch.softmax(logits[:, 2:], 1).numpy() - kind).max() < 0.01
+
+
+def test_tasks_that_do_not_fit_the_targets_are_refused() -> None:
+    vocabulary = Vocabulary(["a"], buckets=2)
+    for tasks in ([2, 2], [2, 1]):
+        with pytest.raises(InputError, match="3 columns of targets"):
+            train(
+                vocabulary.encode(["a"]), np.ones((1, 3), np.float32), size=vocabulary.size, tasks=tasks,
+                architecture=Architecture(), rng=np.random.default_rng(0),
+            )  # fmt: skip

@@ -6,7 +6,7 @@ weights returned are a running average of the last steps (Polyak and Juditsky 19
 at scoring and steadies small training sets.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -43,6 +43,7 @@ def train(
     rng: np.random.Generator,
     weights: NDArray[np.float32] | None = None,
     embedding: NDArray[np.float32] | None = None,
+    tasks: Sequence[int] | None = None,
     recipe: Recipe | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> TextCNN:
@@ -50,13 +51,16 @@ def train(
 
     Args:
         encoded: ids of n texts.
-        targets: float (n, classes), each row the teacher's probabilities (or one-hot labels).
+        targets: float (n, classes), each row the teacher's probabilities (or one-hot labels); for several
+            tasks that share a trunk, their columns side by side, NaN where a task's teacher was not asked.
         size: the vocabulary's number of ids.
         architecture: the network's shape.
         rng: every random choice comes from it; one state gives one network on one machine.
         weights: float (n,), how much a row counts; 1 for all where absent.
         embedding: float (m, architecture.embedding), where to start the vectors of the first m tokens of
             the vocabulary; of a standard deviation near 1. Random where absent.
+        tasks: the number of classes of each task, where there are several; ``Student.family`` takes what
+            is trained.
         recipe: epochs, batch size, learning rate.
         progress: called after every step with the number of rows that it took.
 
@@ -69,6 +73,11 @@ def train(
         raise InputError(
             f"training: {n} texts, targets of shape {targets.shape}; one row of targets per text is needed"
         )
+    tasks = tasks or [targets.shape[1]]
+    if sum(tasks) != targets.shape[1] or min(tasks) < 2:
+        raise InputError(
+            f"training: tasks of {list(tasks)} classes, and {targets.shape[1]} columns of targets"
+        )
     if embedding is not None and (embedding.shape[1:] != (architecture.embedding,) or len(embedding) >= size):
         raise InputError(
             f"training: embedding of shape {embedding.shape}; needed is ({size - 1} or fewer, "
@@ -78,7 +87,7 @@ def train(
         network = TextCNN(size, targets.shape[1], architecture, rng)
         if embedding is not None:
             network.start_embedding(embedding)
-        return _fit(encoded, targets, network, rng, weights, recipe, progress)
+        return _fit(encoded, targets, tasks, network, rng, weights, recipe, progress)
 
 
 @contextmanager
@@ -95,6 +104,7 @@ def _one_thread() -> Iterator[None]:
 def _fit(
     encoded: Encoded,
     targets: NDArray[np.float32],
+    tasks: Sequence[int],
     network: TextCNN,
     rng: np.random.Generator,
     weights: NDArray[np.float32] | None,
@@ -106,7 +116,9 @@ def _fit(
     parameters = list(network.parameters())
     optimizer = torch.optim.Adam(parameters, lr=recipe.learning_rate, fused=True)
     average = [parameter.detach().clone() for parameter in parameters]
-    target_tensor = torch.from_numpy(targets.astype(np.float32))
+    # A row of zeros has a loss of zero: so a task's teacher that was not asked has nothing to teach.
+    target_tensor = torch.from_numpy(np.nan_to_num(targets.astype(np.float32), nan=0.0))
+    columns = list(tasks)
     weight_tensor = torch.from_numpy(
         np.ones(n, np.float32) if weights is None else weights.astype(np.float32)
     )
@@ -120,7 +132,8 @@ def _fit(
                 group["lr"] = recipe.learning_rate * _schedule(step / steps)
             batch = encoded.take(rows)
             logits = network(batch.ids, batch.offsets)
-            losses = -(target_tensor[rows] * torch.log_softmax(logits, dim=1)).sum(dim=1)
+            parts = [torch.log_softmax(part, dim=1) for part in logits.split(columns, dim=1)]
+            losses = -(target_tensor[rows] * torch.cat(parts, dim=1)).sum(dim=1)
             loss = (losses * weight_tensor[rows]).mean()
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
