@@ -28,6 +28,14 @@ ROOT = Path(__file__).parents[1]
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 OURS = sorted(set(SERVICES) - {"valkey"})
+BUILDS = {service["image"]: service["build"] for service in SERVICES.values() if "build" in service}
+
+
+def target_of(name: str) -> str:
+    """The Dockerfile's target of the image that a service runs; another service may build it."""
+    target = BUILDS[SERVICES[name]["image"]]["target"]
+    assert isinstance(target, str)
+    return target
 
 
 def stages() -> dict[str, list[str]]:
@@ -65,6 +73,14 @@ def test_the_services_are_those_that_make_up_pingti() -> None:
     assert set(COMPOSE["volumes"]) == {"workspace", "valkey"}
 
 
+def test_every_image_is_built_once_and_never_looked_for_in_a_registry() -> None:
+    built = [SERVICES[name]["image"] for name in OURS if "build" in SERVICES[name]]
+    assert sorted(built) == sorted({SERVICES[name]["image"] for name in OURS})
+    assert all(SERVICES[name]["pull_policy"] == "never" for name in OURS)
+    # What the services to start without retraining need is built by one of them.
+    assert BUILDS["pingti-classify"] == SERVICES["api"]["build"]
+
+
 @pytest.mark.parametrize("name", OURS)
 def test_a_service_runs_a_module_that_exists(name: str) -> None:
     service = SERVICES[name]
@@ -83,7 +99,7 @@ def test_a_service_is_hardened_restarted_and_shares_the_workspace(name: str) -> 
     assert service["cap_drop"] == ["ALL"]
     assert service["volumes"] == [f"workspace:{service['environment']['PINGTI_HOME']}"]
     assert service["depends_on"] == {"valkey": {"condition": "service_healthy"}}
-    users = [line.split()[1] for line in reached(service["build"]["target"]) if line.startswith("USER ")]
+    users = [line.split()[1] for line in reached(target_of(name)) if line.startswith("USER ")]
     assert users
     assert users[-1] != "root"
 
@@ -98,7 +114,7 @@ def test_every_queue_has_a_worker_and_the_retraining_one_has_torch() -> None:
     queues = {}
     for name in ("worker", "retrain"):
         command = SERVICES[name]["command"]
-        queues[command[command.index("--queue") + 1]] = SERVICES[name]["build"]["target"]
+        queues[command[command.index("--queue") + 1]] = target_of(name)
     assert queues == {"classify": "classify", "retrain": "retrain"}
     assert set(queues) == set(QUEUES)
 

@@ -9,7 +9,6 @@ load and an addition. LLVM splits the vectors where registers are narrower (AVX2
 from collections.abc import Callable
 from typing import Any, Final
 
-import llvmlite.binding
 import numba
 import numpy as np
 from llvmlite import ir
@@ -23,9 +22,7 @@ LANES: Final = 32
 _UNROLLED: Final = 5  # widths up to this have a loop of their own
 _BUFFER: Final = 32_768  # ids that are encoded before they are scored: small enough for the nearest caches
 
-_HOST = llvmlite.binding.get_host_cpu_features()
-# Vectors whose maxima and sums fit into the registers: 32 of 512 bits, or 16 of 256 (32 of 128 on arm64).
-_BLOCK: Final = 4 if _HOST.get("avx512bw") else 2
+_BLOCK: Final = 4  # vectors whose maxima and sums fit into the registers, those of AVX2 just so
 
 _I16, _I64 = ir.IntType(16), ir.IntType(64)
 _VECTOR = ir.VectorType(_I16, LANES)
