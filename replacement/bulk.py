@@ -54,7 +54,7 @@ def classify_files(
     with (
         files.replacing(out / RESULTS) as results,
         files.replacing(out / ERRORS) as errors,
-        errors.open("w", encoding="utf-8") as bad_rows,
+        errors.open("w", encoding="utf-8", errors="backslashreplace") as bad_rows,
     ):
 
         def on_bad_row(row: BadRow) -> None:

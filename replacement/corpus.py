@@ -15,14 +15,17 @@ from pathlib import Path
 from typing import IO, Any, Self
 
 import fsspec
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pingti.errors import InputError
+from replacement import parquet
 from replacement.fields import microseconds, string
 
 FORMATS = (".parquet", ".jsonl", ".csv", ".tsv", ".jsonl.gz", ".csv.gz", ".tsv.gz")
 _LONGEST_FIELD = 1 << 26  # characters: a quote that is never closed must not swallow a whole file in silence
+_PART = 2048  # rows of a Parquet file that are read one by one when one of them is bad
 _MAGIC = {
     b"PAR1": "a Parquet file",
     b"\x1f\x8b": "a gzip file",
@@ -128,11 +131,9 @@ def read_rows(
     """
     kind = _format(path)
     if kind == ".parquet":
-        rows = _parquet_rows(path, columns, on_bad_row, batch_rows)
-    elif kind == ".jsonl":
-        rows = _jsonl_rows(path, columns, on_bad_row)
-    else:
-        rows = _csv_rows(path, columns, on_bad_row)
+        yield from _parquet_batches(path, columns, on_bad_row, batch_rows)
+        return
+    rows = (_jsonl_rows if kind == ".jsonl" else _csv_rows)(path, columns, on_bad_row)
     batch: list[Row] = []
     for row in rows:
         batch.append(row)
@@ -223,42 +224,44 @@ def _check_columns(path: str, names: list[str], columns: Columns) -> None:
             raise InputError(f"{path}: {names.count(name)} columns are named {name!r}; one is needed")
 
 
-def _parquet_rows(path: str, columns: Columns, on_bad_row: OnBadRow, batch_rows: int) -> Iterator[Row]:
-    wanted = list(
-        dict.fromkeys(name for name in (columns.text, columns.id, columns.time) if name is not None)
-    )
+def _parquet_batches(
+    path: str, columns: Columns, on_bad_row: OnBadRow, batch_rows: int
+) -> Iterator[pa.RecordBatch]:
+    names = [name for name in (columns.text, columns.id, columns.time) if name is not None]
     with _parquet(path) as file:
         _check_columns(path, file.schema_arrow.names, columns)
-        number = 0
-        batches = file.iter_batches(batch_rows, columns=wanted)
+        first = 0
+        batches = file.iter_batches(batch_rows, columns=list(dict.fromkeys(names)))
         while True:
             with _readable_parquet(path):
                 batch = next(batches, None)
             if batch is None:
                 return
-            texts = _values(batch.column(columns.text))
-            ids = _values(batch.column(columns.id)) if columns.id else [None] * len(texts)
-            times = _values(batch.column(columns.time)) if columns.time else [None] * len(texts)
-            for text, identity, time in zip(texts, ids, times, strict=True):
-                yield from _row(path, number, columns, identity, text, time, on_bad_row)
-                number += 1
+            found = [batch.column(name) for name in names]
+            null = np.zeros(len(batch), np.bool_)
+            for column in found:
+                null |= column.is_null().to_numpy(zero_copy_only=False)
 
+            def row(index: int, found: list[pa.Array] = found, first: int = first) -> Iterator[Row]:
+                values = iter([parquet.value(column[index]) for column in found])
+                text = next(values)
+                identity = next(values) if columns.id is not None else None
+                time = next(values) if columns.time is not None else None
+                return _row(path, first + index, columns, identity, text, time, on_bad_row)
 
-def _values(array: pa.Array) -> list[Any]:
-    """Python values; strings as bytes, because a Parquet string may hold bytes that are not UTF-8.
-
-    Timestamps come as seconds: Python has none of nanoseconds, nor of years above 9999.
-    """
-    if pa.types.is_dictionary(array.type):
-        array = array.dictionary_decode()
-    kind = array.type
-    if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
-        array = array.cast(pa.large_binary())
-    elif pa.types.is_timestamp(kind):
-        units = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}[kind.unit]
-        return [None if value is None else value / units for value in array.cast(pa.int64()).to_pylist()]
-    values: list[Any] = array.to_pylist()
-    return values
+            for index in np.flatnonzero(null).tolist():
+                list(row(index))
+            wanted = schema(columns)
+            for start in range(0, len(batch), _PART):
+                rows = start + np.flatnonzero(~null[start : start + _PART])
+                whole = parquet.whole(found, rows, first, wanted, identified=columns.id is not None)
+                if whole is None:
+                    # One of them at least is bad, or of a type that needs a look: all are read one by one.
+                    read = [each for index in rows.tolist() for each in row(index)]
+                    whole = _batch(read, columns) if read else None
+                if whole is not None and len(whole):
+                    yield whole
+            first += len(batch)
 
 
 def _jsonl_rows(path: str, columns: Columns, on_bad_row: OnBadRow) -> Iterator[Row]:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pingti.errors import DefinitionError, InputError
+from replacement.fields import string
 from replacement.registry import TaskEntry
 
 Progress = Callable[[str, int, int], None]
@@ -143,9 +144,7 @@ def _read_labels(owner: TaskEntry) -> Labelled | None:
             row: Any = json.loads(line)
             label = str(row["label"])
             if "text" in row:
-                text = row["text"]
-                if not isinstance(text, str):
-                    raise TypeError(f"text is {text!r}")
+                text = string("text", row["text"])
             else:
                 if by_id is None:
                     by_id = _texts_by_id(owner)

@@ -165,14 +165,17 @@ class TaskEntry:
         Raises:
             ConflictError: there is none.
         """
+        present, there = self.current(), self.versions()
+        moves = [line for line in self.history() if line["event"] in ("promoted", "rolled back")]
         promoted: list[int] = []
-        for line in self.history():
+        for line, after in zip(moves, [*(move["before"] for move in moves[1:]), present], strict=False):
+            if line["version"] != after:
+                continue  # a crash came before the pointer moved
             if line["event"] == "promoted":
                 promoted.append(line["version"])
-            elif line["event"] == "rolled back":
+            else:
                 while promoted and promoted[-1] != line["version"]:
                     promoted.pop()
-        present, there = self.current(), self.versions()
         earlier = [version for version in promoted if version != present and version in there]
         if present is None or not earlier:
             raise ConflictError(f"task {self.name!r}: no version was promoted before the present one")

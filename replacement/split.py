@@ -122,7 +122,8 @@ def _newest(definition: Definition, table: pa.Table) -> NDArray[np.bool_]:
 
 def _normalised(texts: pa.Array) -> pa.Array:
     """Texts without differences of case and white space: two that are equal so are one text."""
-    spaced: Any = pc.replace_substring_regex(texts, r"\s+", " ")
+    # RE2's \s is ASCII alone; \pZ has the ideographic and the no-break space.
+    spaced: Any = pc.replace_substring_regex(texts, r"[\s\v\x{85}\pZ]+", " ")
     return pc.utf8_lower(pc.utf8_trim_whitespace(spaced))
 
 

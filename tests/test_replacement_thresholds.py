@@ -1,0 +1,201 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from numpy.typing import NDArray
+
+from replacement.definition import GateSection, Scene
+from replacement.thresholds import Measure, choose, curve, decide, measure, operating_points
+
+# Ten documents, the relevant ones at ranks 1, 3, 4, 7 and 10.
+SCORES = np.array([0.95, 0.90, 0.80, 0.70, 0.60, 0.50, 0.40, 0.30, 0.20, 0.10], np.float32)
+RELEVANT = np.array([1, 0, 1, 1, 0, 0, 1, 0, 0, 1], np.bool_)
+
+
+def at(threshold: float | None, gold: NDArray[np.bool_] = RELEVANT, scores: object = SCORES) -> Measure:
+    """Measured as a classifier does: by comparing scores (n, 2) with the threshold."""
+    second = np.asarray(scores)
+    assert threshold is not None
+    decided = decide(np.stack([1 - second, second], axis=1), threshold)
+    return measure(gold.astype(np.int64), decided, 2)
+
+
+def test_two_classes_by_hand() -> None:
+    gold = np.array([1, 1, 1, 1, 0, 0, 0, 0, 0, 0])
+    decided = np.array([1, 1, 1, 0, 1, 0, 0, 0, 0, 0])
+    found = measure(gold, decided, 2)
+    assert (found.precision, found.recall, found.f1) == pytest.approx((3 / 4, 3 / 4, 3 / 4))
+    assert (found.accuracy, found.rows, found.positives) == (0.8, 10, 4)
+    other = measure(decided, np.array([1, 0, 0, 0, 1, 0, 0, 0, 0, 0]), 2)
+    assert (other.precision, other.recall, other.f1) == pytest.approx((1.0, 1 / 2, 2 / 3))
+
+
+def test_three_classes_by_hand_and_a_class_that_is_never_named_does_not_count() -> None:
+    gold = np.array([0, 0, 0, 0, 1, 1, 2, 2, 2, 2])
+    decided = np.array([0, 0, 0, 1, 1, 2, 2, 2, 0, 3])
+    found = measure(gold, decided, 4)  # confusion rows: 3 1 0 0 | 0 1 1 0 | 1 0 2 1 | none
+    assert found.precision == pytest.approx((3 / 4 + 1 / 2 + 2 / 3) / 3)
+    assert found.recall == pytest.approx((3 / 4 + 1 / 2 + 2 / 4) / 3)
+    assert found.f1 == pytest.approx(
+        (3 / 4 + 1 / 2 + 4 / 7) / 3
+    )  # macro: the mean of F1, not F1 of the means
+    assert (found.accuracy, found.positives) == (0.6, 6)
+
+
+@given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 2)), max_size=30))
+def test_measure_is_what_counting_one_by_one_gives(pairs: list[tuple[int, int]]) -> None:
+    table = np.array(pairs, np.int64).reshape(-1, 2)
+    found = measure(table[:, 0], table[:, 1], 3)
+    ratios = []
+    for label in sorted({gold for gold, _ in pairs}):
+        hits = sum(pair == (label, label) for pair in pairs)
+        called, there = sum(d == label for _, d in pairs), sum(g == label for g, _ in pairs)
+        ratios.append((hits / called if called else 0.0, hits / there, 2 * hits / (called + there)))
+    means = np.mean(ratios, axis=0) if ratios else np.zeros(3)
+    assert (found.precision, found.recall, found.f1) == pytest.approx(tuple(means))
+    assert found.accuracy == pytest.approx(sum(g == d for g, d in pairs) / max(1, len(pairs)))
+
+
+def test_nothing_called_and_nothing_there_have_no_precision_and_no_recall() -> None:
+    none, some = np.zeros(5, np.int64), np.array([0, 1, 0, 0, 0])
+    for gold, decided in ((some, none), (none, some), (none, none)):
+        found = measure(gold, decided, 2)
+        assert (found.precision, found.recall, found.f1) == (0.0, 0.0, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("needed", "passes"), [((0.75, 0.75), True), ((0.76, 0.7), False), ((0.7, 0.8), False)]
+)
+def test_the_gate_needs_both_and_the_shortfall_says_what_lacks(
+    needed: tuple[float, float], passes: bool
+) -> None:
+    found = Measure(precision=0.75, recall=0.75, f1=0.75, accuracy=0.9, rows=9, positives=4)
+    gate = GateSection(precision=needed[0], recall=needed[1])
+    assert found.passes(gate) is passes
+    assert found.shortfall(gate) == pytest.approx([max(0.0, least - 0.75) for least in needed])
+
+
+def test_the_curve_of_a_ranked_list() -> None:
+    points = curve(RELEVANT, SCORES)
+    assert points.precisions[::-1] == pytest.approx(
+        [1, 1 / 2, 2 / 3, 3 / 4, 3 / 5, 3 / 6, 4 / 7, 4 / 8, 4 / 9, 5 / 10]
+    )
+    assert points.recalls[::-1] == pytest.approx([0.2, 0.2, 0.4, 0.6, 0.6, 0.6, 0.8, 0.8, 0.8, 1.0])
+    assert points.thresholds == pytest.approx([0.1, 0.15, 0.25, 0.35, 0.45, 0.55, 0.65, 0.75, 0.85, 0.925])
+
+
+# Few values, so that scores tie; neighbours in float32, and numbers between which there is no other.
+VALUES = [0.0, 1e-45, 0.25, 0.5, np.nextafter(np.float32(0.5), np.float32(1)), 0.75]
+VALUES += [float(np.nextafter(np.float32(1), np.float32(0))), 1.0]
+ROWS = st.integers(1, 25).flatmap(
+    lambda n: st.tuples(
+        hnp.arrays(np.bool_, n),
+        st.one_of(
+            hnp.arrays(np.float32, n, elements=st.sampled_from([float(v) for v in VALUES])),
+            hnp.arrays(np.float32, n, elements=st.floats(0, 1, width=32)),
+            hnp.arrays(np.float64, n, elements=st.floats(0, 1)),
+        ),
+    )
+)
+
+
+@given(ROWS)
+def test_every_threshold_of_the_curve_gives_what_it_says(
+    rows: tuple[NDArray[np.bool_], NDArray[np.floating]],
+) -> None:
+    gold, scores = rows
+    points = curve(gold, scores)
+    assert len(points.thresholds) == len(np.unique(scores))
+    assert (np.diff(points.thresholds) > 0).all()
+    for index, threshold in enumerate(points.thresholds.tolist()):
+        found = at(threshold, gold, scores)
+        assert (found.precision, found.recall, found.f1) == pytest.approx(
+            (points.precisions[index], points.recalls[index], points.f1s[index])
+        )
+
+
+@given(ROWS, st.floats(0.05, 1.0), st.sampled_from(["precision", "recall", "f1"]))
+def test_no_threshold_is_better_than_the_chosen(
+    rows: tuple[NDArray[np.bool_], NDArray[np.floating]], least: float, kind: str
+) -> None:
+    gold, scores = rows
+    scene = Scene() if kind == "f1" else Scene.model_validate({kind: least})
+    threshold, says = choose(curve(gold, scores), scene)
+    every = [at(float(score), gold, scores) for score in np.unique(scores)]
+    if kind == "f1":
+        assert at(threshold, gold, scores).f1 == pytest.approx(max(found.f1 for found in every))
+        return
+    other = "recall" if kind == "precision" else "precision"
+    enough = [found for found in every if getattr(found, kind) >= least]
+    if not enough:
+        nearest = max(getattr(found, kind) for found in every)
+        assert threshold is None
+        assert says == f"no threshold reaches {kind} {least:.3f}; the nearest is {nearest:.3f}"
+        return
+    got = at(threshold, gold, scores)
+    assert getattr(got, kind) >= least
+    assert getattr(got, other) == pytest.approx(max(getattr(found, other) for found in enough))
+    assert says == f"{other} {getattr(got, other):.3f} at {kind} {getattr(got, kind):.3f}"
+
+
+@pytest.mark.parametrize(
+    ("scene", "threshold", "says"),
+    [
+        (Scene(precision=0.7), 0.65, "recall 0.600 at precision 0.750"),
+        (Scene(precision=1.0), 0.925, "recall 0.200 at precision 1.000"),
+        (Scene(recall=0.7), 0.35, "precision 0.571 at recall 0.800"),
+        (Scene(recall=1.0), 0.1, "precision 0.500 at recall 1.000"),
+    ],
+)
+def test_scenes_on_a_ranked_list(scene: Scene, threshold: float, says: str) -> None:
+    found, said = choose(curve(RELEVANT, SCORES), scene)
+    assert found == pytest.approx(threshold, abs=0.051)  # half-way to the next score
+    assert said == says
+
+
+def test_float32_neighbours_stay_apart() -> None:
+    below, one = np.nextafter(np.float32(1), np.float32(0)), np.float32(1)
+    scores = np.array([below, below, one, one], np.float32)
+    gold = np.array([False, False, True, True])
+    threshold, _ = choose(curve(gold, scores), Scene(precision=1.0))
+    assert at(threshold, gold, scores).precision == 1.0
+
+
+@pytest.mark.parametrize("scores", [[], [0.1, 0.5, 0.9]])
+def test_without_a_positive_row_there_is_nothing_to_choose_by(scores: list[float]) -> None:
+    points = curve(np.zeros(len(scores), np.bool_), np.array(scores, np.float32))
+    assert choose(points, Scene()) == (0.5, "0.500, for want of a positive row to choose by")
+    assert choose(points, Scene(recall=0.5))[0] is None
+    assert choose(points, Scene(precision=0.5))[0] is None
+
+
+def test_without_a_threshold_the_likeliest_class_is_taken() -> None:
+    scores = np.array([[0.2, 0.3, 0.5], [0.4, 0.3, 0.3], [0.4, 0.4, 0.2]], np.float32)
+    assert decide(scores, None).tolist() == [2, 0, 0]
+    assert decide(scores[:, :2], 0.3).tolist() == [1, 1, 1]
+    assert decide(scores[:, :2], 0.35).tolist() == [0, 0, 1]
+
+
+def test_a_scene_is_chosen_on_the_calibration_rows_and_measured_on_the_holdout() -> None:
+    calibration = RELEVANT.astype(np.int64), np.stack([1 - SCORES, SCORES], axis=1)
+    held = np.array([0.99, 0.93, 0.91, 0.6], np.float32)
+    holdout = np.array([1, 0, 1, 1]), np.stack([1 - held, held], axis=1)
+    scenes = {"default": Scene(), "sure": Scene(precision=0.9)}
+    found = operating_points(scenes, calibration, holdout)
+    sure = found["sure"]
+    assert sure.usable
+    assert sure.holdout is not None
+    assert sure.holdout == at(sure.threshold, holdout[0] > 0, held)
+    assert (sure.holdout.precision, sure.holdout.rows) == (0.5, 4)
+    dream = operating_points({"dream": Scene(precision=0.9)}, (1 - calibration[0], calibration[1]), holdout)
+    assert (dream["dream"].usable, dream["dream"].threshold) == (False, None)
+    assert "no threshold reaches precision 0.900; the nearest is 0.5" in dream["dream"].says
+
+
+def test_with_three_classes_a_scene_is_the_likeliest_class() -> None:
+    scores = np.eye(3, dtype=np.float32)
+    found = operating_points({"default": Scene()}, (np.arange(3), scores), (np.array([0, 1, 1]), scores))
+    assert found["default"].threshold is None
+    assert found["default"].holdout == measure(np.array([0, 1, 1]), np.arange(3), 3)
+    assert found["default"].usable
