@@ -27,7 +27,7 @@ from pingti.errors import ConflictError, PingtiError
 from pingti.files import replacing, sha256, write_json
 from queue_worker.jobs import Job, JobStatus
 from queue_worker.settings import Settings
-from replacement.classify import Classifier
+from replacement.classify import Classifier, results_writer
 from replacement.corpus import BadRow, read_rows
 from replacement.registry import Workspace
 
@@ -154,7 +154,7 @@ def classify_shard(settings: Settings, job: Job, shard: int, classifier: Classif
     source = pq.ParquetFile(folder / str(job.cut_input) / part_name(shard))
     schema = classifier.schema.with_metadata({**(classifier.schema.metadata or {}), b"job": job.id.encode()})
     with source, replacing(folder / part_name(shard)) as temporary:
-        with pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
+        with results_writer(temporary, schema) as writer:
             for batch in source.iter_batches(batch_size=_BATCH_ROWS, use_threads=False):
                 scored = classifier.classify(batch)
                 if scored.num_rows != batch.num_rows:

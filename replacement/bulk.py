@@ -9,11 +9,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from pingti import files
 from pingti.errors import ConflictError
-from replacement.classify import Classifier
+from replacement.classify import Classifier, results_writer
 from replacement.corpus import BadRow, Columns, check_input, read_rows
 
 RESULTS, ERRORS = "results.parquet", "errors.jsonl"
@@ -63,7 +62,7 @@ def classify_files(
             bad_rows.write(json.dumps(asdict(row), ensure_ascii=False) + "\n")
 
         batches = (batch for path in inputs for batch in read_rows(path, columns, on_bad_row))
-        with pq.ParquetWriter(results, classifier.schema, compression="zstd") as writer:
+        with results_writer(results, classifier.schema) as writer:
             for result in _in_threads(classifier, batches, threads or os.cpu_count() or 1):
                 writer.write_batch(result)
                 completed += result.num_rows
@@ -75,6 +74,9 @@ def _in_threads(
     classifier: Classifier, batches: Iterator[pa.RecordBatch], threads: int
 ) -> Iterator[pa.RecordBatch]:
     """Results in the order of the batches. Scoring releases the interpreter's lock; reading holds it."""
+    if threads == 1:  # in turns then: two threads of one core would take each other's caches away
+        yield from map(classifier.classify, batches)
+        return
     waiting: deque[Future[pa.RecordBatch]] = deque()
     with ThreadPoolExecutor(threads) as pool:
         for batch in batches:

@@ -8,17 +8,19 @@ import dataclasses
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from pingti.errors import ConflictError, InputError
 from replacement.definition import RulesSection
 from replacement.registry import Workspace
-from textcnn import Encoded, Panel, Student
+from textcnn import Panel, Student
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,9 +123,6 @@ class Classifier:
         asked = [task for task in self._tasks if not task.depends_on]
         self._asked_of_all = [task.pin.task for task in asked]
         self._panel = Panel([task.student for task in asked])
-        self._vocabularies = {
-            task.student.vocabulary.fingerprint: task.student.vocabulary for task in self._tasks
-        }
         fields = [("id", pa.string())]
         for pin in self.pins:
             if not pin.hidden:
@@ -134,14 +133,12 @@ class Classifier:
     def classify(self, rows: pa.RecordBatch) -> pa.RecordBatch:
         """One result row per row of ``rows`` (columns id and text), in the same order."""
         texts = rows.column("text")
-        encoded = {key: vocabulary.encode(texts) for key, vocabulary in self._vocabularies.items()}
-        scored = dict(zip(self._asked_of_all, self._panel.score_encoded(encoded), strict=True))
+        scored = dict(zip(self._asked_of_all, self._panel.score(texts), strict=True))
         decisions: dict[str, NDArray[np.int64]] = {}
         columns = [rows.column("id")]
         for task in self._tasks:
-            name, words = task.pin.task, encoded[task.student.vocabulary.fingerprint]
-            decided, scores = task.decide(texts, words, scored.get(name), decisions, self._tasks)
-            decisions[name] = decided
+            decided, scores = task.decide(texts, scored.get(task.pin.task), decisions, self._tasks)
+            decisions[task.pin.task] = decided
             if not task.pin.hidden:
                 absent = decided < 0
                 labels = pa.DictionaryArray.from_arrays(
@@ -165,7 +162,6 @@ class _Task:
     def decide(
         self,
         texts: pa.Array,
-        encoded: Encoded,
         scored: NDArray[np.float32] | None,
         decisions: dict[str, NDArray[np.int64]],
         tasks: "list[_Task]",
@@ -174,7 +170,9 @@ class _Task:
 
         ``scored`` are the student's probabilities, (n, classes), where every text was scored.
         """
-        applies = encoded.valid & ~matches(texts, self.rules.drop)
+        applies = ~matches(texts, self.rules.drop)
+        if scored is not None:
+            applies &= ~np.isnan(scored[:, 0])  # not a text; what depends on another is not asked there
         for name, label in self.depends_on:
             parent = next(task.student for task in tasks if task.pin.task == name)
             applies &= decisions[name] == _class_number(self.pin.task, name, label, parent.classes)
@@ -186,7 +184,7 @@ class _Task:
         rows = np.flatnonzero(asked)
         if len(rows):
             if scored is None:
-                probabilities = self.student.score_encoded(encoded.take(rows))
+                probabilities = self.student.score(texts.take(pa.array(rows)))
             else:
                 probabilities = scored if len(rows) == len(texts) else scored[rows]
             if self.pin.threshold is not None:
@@ -196,6 +194,12 @@ class _Task:
                 scores[rows] = probabilities.max(axis=1)
                 decided[rows] = probabilities.argmax(axis=1)
         return decided, scores
+
+
+def results_writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
+    """A writer of results: labels as numbers of a dictionary, ids and scores, seldom equal, as they are."""
+    labels = [field.name for field in schema if pa.types.is_string(field.type) and field.name != "id"]
+    return pq.ParquetWriter(path, schema, compression="zstd", use_dictionary=labels)
 
 
 def matches(texts: pa.Array, patterns: Sequence[str]) -> NDArray[np.bool_]:

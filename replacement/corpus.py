@@ -25,7 +25,7 @@ from replacement.fields import microseconds, string
 
 FORMATS = (".parquet", ".jsonl", ".csv", ".tsv", ".jsonl.gz", ".csv.gz", ".tsv.gz")
 _LONGEST_FIELD = 1 << 26  # characters: a quote that is never closed must not swallow a whole file in silence
-_PART = 2048  # rows of a Parquet file that are read one by one when one of them is bad
+_PART = 512  # rows of a Parquet file that are read one by one when one of them is bad
 _MAGIC = {
     b"PAR1": "a Parquet file",
     b"\x1f\x8b": "a gzip file",
@@ -252,14 +252,19 @@ def _parquet_batches(
             for index in np.flatnonzero(null).tolist():
                 list(row(index))
             wanted = schema(columns)
-            for start in range(0, len(batch), _PART):
-                rows = start + np.flatnonzero(~null[start : start + _PART])
-                whole = parquet.whole(found, rows, first, wanted, identified=columns.id is not None)
+            identified = columns.id is not None
+            rows = np.flatnonzero(~null)
+            whole = parquet.whole(found, rows, first, wanted, identified=identified)
+            if whole is not None and len(whole):
+                yield whole
+            # Else one of them at least is bad, or of a type that needs a look: those are looked for in parts.
+            for start in range(0, len(rows) if whole is None else 0, _PART):
+                part = rows[start : start + _PART]
+                whole = parquet.whole(found, part, first, wanted, identified=identified)
                 if whole is None:
-                    # One of them at least is bad, or of a type that needs a look: all are read one by one.
-                    read = [each for index in rows.tolist() for each in row(index)]
+                    read = [each for index in part.tolist() for each in row(index)]
                     whole = _batch(read, columns) if read else None
-                if whole is not None and len(whole):
+                if whole is not None:
                     yield whole
             first += len(batch)
 

@@ -1,5 +1,6 @@
 """Rows of a Parquet file as whole columns, where nothing in them needs a look of its own."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ _TICKS = {"s": 1_000_000, "ms": 1_000, "us": 1}  # microseconds
 
 
 def whole(
-    columns: list[pa.Array], rows: NDArray[np.int64], first: int, schema: pa.Schema, *, identified: bool
+    columns: Sequence[pa.Array], rows: NDArray[np.int64], first: int, schema: pa.Schema, *, identified: bool
 ) -> pa.RecordBatch | None:
     """The rows ``rows`` of ``columns`` as a batch of ``schema``, or None where one must be read by itself.
 
@@ -22,14 +23,15 @@ def whole(
     taken = [
         column.slice(rows[0], len(rows)) if everything else column.take(pa.array(rows)) for column in columns
     ]
-    numbers = pa.array(first + rows)
+    found = {"row": pa.array(first + rows)}
     try:
-        texts = _text(taken.pop(0))
-        ids = _identity(taken.pop(0)) if identified else numbers.cast(pa.string())
-        times = [_time(taken.pop(0))] if taken else []
+        found["text"] = _text(taken.pop(0)).cast(pa.large_string())
+        found["id"] = _identity(taken.pop(0)) if identified else found["row"].cast(pa.string())
+        if taken:
+            found["time"] = _time(taken.pop(0))
     except (pa.ArrowException, _Unusual):  # bytes that are not UTF-8, a time that does not fit
         return None
-    return pa.record_batch([numbers, ids, texts, *times], schema=schema)
+    return pa.record_batch([found[name] for name in schema.names], schema=schema)
 
 
 class _Unusual(Exception):
@@ -49,7 +51,9 @@ def _text(array: pa.Array) -> pa.Array:
     if not _is_text(array.type):
         raise _Unusual
     # A Parquet string may hold any bytes; the way back from binary looks at them.
-    return array.cast(pa.large_binary()).cast(pa.large_string())
+    narrow = pa.types.is_string(array.type)
+    array = array.cast(pa.binary() if narrow else pa.large_binary())
+    return array.cast(pa.string() if narrow else pa.large_string())
 
 
 def _identity(array: pa.Array) -> pa.Array:
