@@ -295,6 +295,15 @@ def test_students_asked_together_score_as_each_alone(texts: list[str]) -> None:
             assert np.array_equal(found, alone, equal_nan=True)
 
 
+@pytest.mark.parametrize("kind", [pa.string(), pa.large_binary(), pa.string_view()])
+def test_equal_texts_get_equal_scores_whether_scored_once_or_each_time(
+    student: Student, texts: list[str], kind: pa.DataType
+) -> None:
+    rows = [*texts[:50], None, ""] * 100
+    found = student.score(pa.array(rows, kind))
+    assert found.tobytes() == np.tile(student.score(rows[:52]), (100, 1)).tobytes()
+
+
 def test_a_shared_trunk_is_trained_for_every_task_and_scored_once(tmp_path: Path) -> None:
     words = ["goal", "match", "code", "chip", "bread", "film"]
     rng = np.random.default_rng(0)

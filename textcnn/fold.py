@@ -81,7 +81,7 @@ def fold(
     for order, width in enumerate(architecture.widths):
         products = np.stack([embedding @ filters[first + position] for position in range(width)])
         bound = np.abs(products).max(axis=1).sum(axis=0).astype(np.float64)
-        scale = (32767 - width) / np.maximum(bound, 1e-30)
+        scale = (32767 - width) / np.where(bound > 0, bound, 1.0)
         for position in range(width):
             table[:, first + position, :count] = np.rint(products[position] * scale)
         step[order, :count] = 1.0 / scale

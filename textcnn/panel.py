@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from textcnn.encoding import Encoded, Vocabulary, arrow_texts, text_buffers
@@ -17,6 +18,14 @@ from textcnn.kernel import score_ids, score_texts
 if TYPE_CHECKING:
     from textcnn.student import Student
 
+_PROBE: Final = 1024
+_FEWER: Final = 0.94
+_HASHABLE: Final = (
+    pa.types.is_string,
+    pa.types.is_large_string,
+    pa.types.is_binary,
+    pa.types.is_large_binary,
+)
 _PIECE: Final = 4096  # texts whose ids stay in a core's cache while one trunk after another scores them
 
 
@@ -66,6 +75,23 @@ class Panel:
         return found
 
     def _score_array(self, texts: pa.Array) -> list[NDArray[np.float32]]:
+        if self._worth_a_dictionary(texts):
+            encoded = texts.dictionary_encode()
+            if len(encoded.dictionary) < _FEWER * len(texts):
+                return self._score_dictionary(encoded)
+        return self._score_each(texts)
+
+    def _worth_a_dictionary(self, texts: pa.Array) -> bool:
+        """Whether equal texts are likely enough to look for them.
+
+        Finding them took 6 % of the time of one trunk's scoring, on 20-character titles without any twice.
+        """
+        kind = texts.type
+        if len(texts) < _PIECE or not any(check(kind) for check in _HASHABLE):
+            return False
+        return len(self._trunks) >= 4 or len(pc.unique(texts.slice(0, _PROBE))) < _FEWER * _PROBE
+
+    def _score_each(self, texts: pa.Array) -> list[NDArray[np.float32]]:
         if len(self._trunks) > 1:
             pieces = []
             for start in range(0, len(texts), _PIECE):
@@ -95,7 +121,7 @@ class Panel:
         indices = texts.indices
         # A null points to the row of NaN behind the values.
         rows = indices.cast(pa.int64()).fill_null(len(texts.dictionary)).to_numpy()
-        found = self.score(texts.dictionary)
+        found = self._score_each(texts.dictionary)
         return [
             np.vstack([scores, np.full((1, scores.shape[1]), np.nan, np.float32)])[rows] for scores in found
         ]
