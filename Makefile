@@ -1,7 +1,7 @@
 # make demo   install, then replace a BERT and classify a real corpus
 # make test   install, check, then run all tests
 # make check  format, lint, types, layers
-# make bench  measure the student's speed on this machine
+# make bench  install, then measure the student beside other classifiers on this machine
 # make lock   write requirements.lock afresh from what a clean install resolves to
 # make clean  remove what the targets above made
 
@@ -29,6 +29,11 @@ $(VENV)/.demo: $(VENV)/.torch pyproject.toml
 	@$(PIP) --editable '.[teacher,service,demo]'
 	@touch $@
 
+$(VENV)/.bench: $(VENV)/.demo
+	@echo "installing what the bench compares with ..."
+	@$(PIP) --editable '.[teacher,service,demo,bench]'
+	@touch $@
+
 $(VENV)/.dev: $(VENV)/.demo
 	@echo "installing the development tools ..."
 	@$(PIP) --editable '.[teacher,service,demo,dev]'
@@ -46,13 +51,13 @@ check: $(VENV)/.dev
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
-bench: $(VENV)/.demo
-	@$(BIN)/python benchmarks/speed.py
+bench: $(VENV)/.bench
+	@$(BIN)/python -m benchmarks.speed
 
 lock:
 	rm -rf .venv-lock && $(PYTHON) -m venv .venv-lock
 	.venv-lock/bin/pip install --quiet torch==2.13.0
-	.venv-lock/bin/pip install --quiet '.[teacher,service,demo,dev]'
+	.venv-lock/bin/pip install --quiet '.[teacher,service,demo,bench,dev]'
 	(echo '# Written by make lock: every version that Pingti is tested with. A constraints file for pip.'; \
 	 .venv-lock/bin/pip freeze --all --exclude pip --exclude pingti | sed 's/+cpu$$//') > requirements.lock
 	rm -rf .venv-lock build *.egg-info
