@@ -8,6 +8,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors.numpy import load_file
 
 from pingti.errors import ArtifactError, InputError
 from textcnn import Architecture, Encoded, Panel, Student, Vocabulary, score_many
@@ -38,7 +39,8 @@ def folded(network: TextCNN) -> Folded:
 
 
 def score(tables: Folded, texts: Encoded, architecture: Architecture) -> np.ndarray:
-    vocabulary = Vocabulary(["x"], buckets=len(tables.table) - 2)
+    positions = architecture.positions * len(tables.step) // len(architecture.widths)
+    vocabulary = Vocabulary(["x"], buckets=len(tables.table) // positions - 2)
     classes = [f"class {number}" for number in range(max(2, len(tables.head)))]
     return Student(tables, vocabulary, classes, architecture).score_encoded(texts)
 
@@ -81,10 +83,10 @@ def test_no_window_sum_can_leave_int16(widths: tuple[int, ...], size: float, equ
     shape = Architecture(embedding=3, filters=2, widths=widths)
     no_wide = np.zeros((0, 2), np.float32)
     tables = fold(embedding, filters, bias, head, np.zeros(2, np.float32), no_wide, shape)
-    table = tables.table.astype(np.int64).reshape(4, sum(widths), -1)[:, :, :2]
+    table = tables.table.astype(np.int64).reshape(sum(widths), -1)
     first = 0
     for width in widths:
-        block = table[:, first : first + width]
+        block = table[first : first + width].reshape(4, width, -1)[:, :, :2]
         for extreme in (block.max(axis=0).sum(axis=0), block.min(axis=0).sum(axis=0)):
             assert (np.abs(extreme) <= 32767).all()
         # ... and nothing of the range is wasted: the largest possible sum is within rounding of its end.
@@ -157,7 +159,7 @@ def test_a_student_comes_back_as_it_went(student: Student, texts: list[str], tmp
     assert set(before) == {LAYOUT.json, LAYOUT.tensors}
     assert again.score(texts).tobytes() == student.score(texts).tobytes()
     with pytest.raises(ValueError, match="read-only"):
-        again.folded.table[0, 0] = 1
+        again.folded.table[0] = 1
 
 
 def test_nulls_and_texts_that_are_not_utf8_score_nan(student: Student) -> None:
@@ -255,6 +257,16 @@ def test_a_damaged_artifact_is_refused_in_one_sentence(
         Student.load(folder)
     assert "\n" not in str(caught.value)
     assert str(folder) in str(caught.value)
+
+
+def test_the_tensors_are_safetensors_and_aligned(student: Student, tmp_path: Path) -> None:
+    student.save(tmp_path)
+    read = load_file(tmp_path / LAYOUT.tensors)
+    for name, values in vars(student.folded).items():
+        assert np.array_equal(read[name], values)
+        assert read[name].dtype == values.dtype
+    assert Student.load(tmp_path).folded.table.ctypes.data % 64 == 0
+    assert student.folded.table.ctypes.data % 64 == 0
 
 
 def test_a_folder_half_written_is_not_a_student(student: Student, tmp_path: Path, monkeypatch) -> None:

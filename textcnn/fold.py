@@ -31,7 +31,10 @@ class Folded:
     """
 
     table: NDArray[np.int16]
-    """(V, P x F): a token's row, position after position."""
+    """(V x P x F,): for each width a block (V, width x F), a token's row in it position after position.
+
+    It starts at a multiple of 64 bytes, so that no vector is read from two cache lines.
+    """
     step: NDArray[np.float32]
     """(W x F,): what one unit of a filter's window sum is worth."""
     bias: NDArray[np.float32]
@@ -49,6 +52,13 @@ class Folded:
         for values in (self.table, self.step, self.bias):
             digest.update(values.data)
         return digest.hexdigest()[:16]
+
+
+def aligned(count: int) -> NDArray[np.int16]:
+    """Zeros, int16 (count,), from a multiple of 64 bytes on."""
+    buffer = np.zeros(2 * count + 64, np.uint8)
+    start = -buffer.ctypes.data % 64
+    return buffer[start : start + 2 * count].view(np.int16)
 
 
 def padded(filters: int) -> int:
@@ -75,21 +85,22 @@ def fold(
     ``wide`` (B, C) is kept as it is.
     """
     count, wanted = filters.shape[2], padded(filters.shape[2])
-    table = np.zeros((len(embedding), len(filters), wanted), np.int16)
+    table = aligned(len(embedding) * len(filters) * wanted)
     step = np.zeros((len(architecture.widths), wanted), np.float32)
     first = 0
     for order, width in enumerate(architecture.widths):
         products = np.stack([embedding @ filters[first + position] for position in range(width)])
         bound = np.abs(products).max(axis=1).sum(axis=0).astype(np.float64)
         scale = (32767 - width) / np.where(bound > 0, bound, 1.0)
-        for position in range(width):
-            table[:, first + position, :count] = np.rint(products[position] * scale)
+        size = len(embedding) * wanted
+        block = table[first * size : (first + width) * size].reshape(len(embedding), width, wanted)
+        block[:, :, :count] = np.rint(products * scale).transpose(1, 0, 2)
         step[order, :count] = 1.0 / scale
         first += width
     if len(head) == 2:
         head, head_bias, wide = head[1:] - head[:1], head_bias[1:] - head_bias[:1], wide[:, 1:] - wide[:, :1]
     return Folded(
-        table=table.reshape(len(embedding), -1),
+        table=table,
         step=step.reshape(-1),
         bias=_pad(bias, count, wanted),
         head=_pad(head, count, wanted),
@@ -118,9 +129,10 @@ def reference_score(folded: Folded, encoded: Encoded, widths: tuple[int, ...]) -
         for width in widths:
             windows = max(1, length - width + 1)
             sums = np.zeros((windows, count), np.int16)
+            size = len(folded.table) // sum(widths)
+            block = folded.table[first * size : (first + width) * size].reshape(-1, width, count)
             for position in range(width):
-                block = slice((first + position) * count, (first + position + 1) * count)
-                sums += folded.table[ids[position : position + windows], block]
+                sums += block[ids[position : position + windows], position]
             pooled.append(sums.max(axis=0))
             first += width
         features = np.maximum(np.concatenate(pooled) * folded.step + folded.bias, 0.0)

@@ -20,7 +20,8 @@ from textcnn.tokenizer import CODES, KEYS, TEXT_BYTES, TEXT_OFFSETS, VALUES, enc
 LANES: Final = 32
 """Filters of a vector; tables are padded to a multiple of it."""
 _UNROLLED: Final = 5  # widths up to this have a loop of their own
-_BUFFER: Final = 32_768  # ids that are encoded before they are scored: small enough for the nearest caches
+_BUFFER: Final = 65_536  # ids that are encoded before they are scored
+_TURN: Final = 4096  # texts that one width's table goes over before the next width's
 
 _BLOCK: Final = 4  # vectors whose maxima and sums fit into the registers, those of AVX2 just so
 
@@ -49,7 +50,7 @@ def _window_maxima(width: int | None, vectors: int) -> Callable[..., None]:
                 row = builder.load(builder.gep(rows, [builder.add(t, position)]))
                 place = builder.add(builder.add(row, column), builder.mul(stride, position))
                 first = builder.inttoptr(place, _VECTOR.as_pointer())
-                # A row's start is aligned to an int16 alone: the tables are views of a file.
+                # Rows start at multiples of 64 bytes, but for a table that someone made with numpy alone.
                 return [
                     builder.load(builder.gep(first, [ir.Constant(_I64, v)]), align=2) for v in range(vectors)
                 ]
@@ -135,7 +136,7 @@ def _block_maxima(rows: Any, windows: Any, width: Any, column: Any, stride: Any,
 
 _FLOATS = numba.types.Array(numba.float32, 1, "C", readonly=True)
 _MATRIX = numba.types.Array(numba.float32, 2, "C", readonly=True)
-_TABLE = numba.types.Array(numba.int16, 2, "C", readonly=True)
+_TABLE = numba.types.Array(numba.int16, 1, "C", readonly=True)
 _IDS, _OFFSETS, _SCORES = numba.int32[::1], numba.int64[::1], numba.float32[:, ::1]
 _STUDENT = (_TABLE, _OFFSETS, _FLOATS, _FLOATS, _MATRIX, _FLOATS, _OFFSETS, _MATRIX)
 
@@ -173,17 +174,47 @@ def ngram_buckets(
 
 
 @numba.njit(nogil=True)
-def _add_wide(ids: Any, start: Any, length: Any, wide: Any, logits: Any) -> None:
+def _add_wide(ids: Any, start: Any, end: Any, wide: Any, logits: Any) -> None:
     """Add the sum of the n-grams' logits, divided by the root of their number."""
+    length = end - start
     ngrams = length + max(0, length - 1) + max(0, length - 2)
     scale = np.float32(1.0) / np.float32(np.sqrt(max(1, ngrams)))
-    for t in range(start, start + length):
+    for t in range(start, end):
         state = np.uint64(0xCBF29CE484222325)
-        for position in range(t, min(t + 3, start + length)):
+        for position in range(t, min(t + 3, end)):
             state = _extend_ngram(state, ids[position])
             row = wide[_bucket(state, len(wide))]
             for r in range(len(logits)):
                 logits[r] += scale * row[r]
+
+
+@numba.njit(nogil=True, fastmath={"reassoc", "contract", "nsz"})
+def _write_probabilities(logits: Any, groups: Any, probabilities: Any) -> None:
+    """Softmax over each group of classes; one of two classes has one logit, the other's being 0."""
+    r = 0
+    for g in range(len(groups) - 1):
+        c, classes = groups[g], groups[g + 1] - groups[g]
+        if classes == 2:
+            # From the side on which the exponential cannot overflow.
+            odds = np.float32(np.exp(-abs(logits[r])))
+            smaller = odds / (np.float32(1.0) + odds)
+            larger = np.float32(1.0) / (np.float32(1.0) + odds)
+            positive = logits[r] > 0
+            probabilities[c] = smaller if positive else larger
+            probabilities[c + 1] = larger if positive else smaller
+            r += 1
+        else:
+            highest = logits[r]
+            for k in range(1, classes):
+                highest = max(highest, logits[r + k])
+            total = np.float32(0.0)
+            for k in range(classes):
+                value = np.exp(logits[r + k] - highest)
+                probabilities[c + k] = value
+                total += value
+            for k in range(classes):
+                probabilities[c + k] /= total
+            r += classes
 
 
 @numba.njit(
@@ -215,73 +246,53 @@ def score_ids(
     row for each class. ``features``, where it has rows, gets what the head sees.
     """
     filters = len(step) // len(widths)
-    longest: Any = np.int64(0)
+    positions = widths.sum()
+    tokens = len(table) // (positions * filters)
+    longest = np.int64(0)
     for text in range(count):
         longest = max(longest, offsets[text + 1] - offsets[text])
-    widest = widths[-1]
-    rows = np.empty(longest + widest, np.int64)
-    best = np.empty(len(step), np.int16)
+    rows = np.empty(longest + widths[-1], np.int64)
+    best = np.empty((min(count, _TURN), len(step)), np.int16)
     seen = np.empty(len(step), np.float32)
     logits = np.empty(len(head), np.float32)
-    base, row_bytes = np.int64(table.ctypes.data), np.int64(table.shape[1] * 2)
-    rows_at, best_at, stride = np.int64(rows.ctypes.data), np.int64(best.ctypes.data), np.int64(filters * 2)
+    rows_at, stride = np.int64(rows.ctypes.data), np.int64(filters * 2)
     blocked = filters - filters % (_BLOCK * LANES)
-    for text in range(count):
-        start = offsets[text]
-        length = offsets[text + 1] - start
-        for t in range(length):
-            rows[t] = base + ids[start + t] * row_bytes
-        for t in range(length, length + widest):
-            rows[t] = base  # the padding's row: zeros
-        column = np.int64(0)
+    for turn in range(0, count, _TURN):
+        end = min(count, turn + _TURN)
+        # One width after another: the frequent tokens' rows of one width stay in a core's own cache.
+        base = np.int64(table.ctypes.data)
         for order in range(len(widths)):
             width = widths[order]
-            windows = max(np.int64(1), length - width + 1)
-            for f in range(0, blocked, _BLOCK * LANES):
-                _block_maxima(
-                    rows_at, windows, width, column + f * 2, stride, best_at + (order * filters + f) * 2
-                )
-            for f in range(blocked, filters, LANES):
-                _single_any(
-                    rows_at, windows, width, column + f * 2, stride, best_at + (order * filters + f) * 2
-                )
-            column += width * stride
-        for f in range(len(best)):
-            seen[f] = max(np.float32(best[f]) * step[f] + bias[f], np.float32(0.0))
-        if len(features):
-            features[first + text] = seen
-        for r in range(len(head)):
-            weights = head[r]
-            total = np.float32(0.0)
+            row_bytes = width * stride
+            for text in range(turn, end):
+                start = offsets[text]
+                length = offsets[text + 1] - start
+                for t in range(length):
+                    rows[t] = base + ids[start + t] * row_bytes
+                for t in range(length, length + width):
+                    rows[t] = base  # the padding's row: zeros
+                windows = max(np.int64(1), length - width + 1)
+                best_at = np.int64(best[text - turn].ctypes.data) + order * stride
+                for f in range(0, blocked, _BLOCK * LANES):
+                    _block_maxima(rows_at, windows, width, f * 2, stride, best_at + f * 2)
+                for f in range(blocked, filters, LANES):
+                    _single_any(rows_at, windows, width, f * 2, stride, best_at + f * 2)
+            base += tokens * row_bytes
+        for text in range(turn, end):
+            maxima = best[text - turn]
             for f in range(len(seen)):
-                total += seen[f] * weights[f]
-            logits[r] = total + head_bias[r]
-        if len(wide):
-            _add_wide(ids, start, length, wide, logits)
-        r = 0
-        for g in range(len(groups) - 1):
-            c, classes = groups[g], groups[g + 1] - groups[g]
-            if classes == 2:
-                # As softmax over (0, logit), from the side on which the exponential cannot overflow.
-                odds = np.float32(np.exp(-abs(logits[r])))
-                smaller = odds / (np.float32(1.0) + odds)
-                larger = np.float32(1.0) / (np.float32(1.0) + odds)
-                positive = logits[r] > 0
-                probabilities[first + text, c] = smaller if positive else larger
-                probabilities[first + text, c + 1] = larger if positive else smaller
-                r += 1
-            else:
-                highest = logits[r]
-                for k in range(1, classes):
-                    highest = max(highest, logits[r + k])
+                seen[f] = max(np.float32(maxima[f]) * step[f] + bias[f], np.float32(0.0))
+            if len(features):
+                features[first + text] = seen
+            for r in range(len(head)):
+                weights = head[r]
                 total = np.float32(0.0)
-                for k in range(classes):
-                    value = np.exp(logits[r + k] - highest)
-                    probabilities[first + text, c + k] = value
-                    total += value
-                for k in range(classes):
-                    probabilities[first + text, c + k] /= total
-                r += classes
+                for f in range(len(seen)):
+                    total += seen[f] * weights[f]
+                logits[r] = total + head_bias[r]
+            if len(wide):
+                _add_wide(ids, offsets[text], offsets[text + 1], wide, logits)
+            _write_probabilities(logits, groups, probabilities[first + text])
 
 
 @numba.njit(
@@ -320,13 +331,13 @@ def score_texts(
         if not mask[row]:
             longest = max(longest, min(text_offsets[row + 1] - text_offsets[row], max_tokens))
     ids = np.empty(max(longest, _BUFFER), np.int32)
-    offsets = np.zeros(_BUFFER + 1, np.int64)
+    offsets = np.zeros(_TURN + 1, np.int64)
     no_features = np.empty((0, 0), np.float32)
     first: Any = np.int64(0)
     while first < n:
         written: Any = np.int64(0)
         count: Any = np.int64(0)
-        while first + count < n and count < _BUFFER:
+        while first + count < n and count < _TURN:
             row = first + count
             good = False
             if not mask[row]:

@@ -26,7 +26,7 @@ _HASHABLE: Final = (
     pa.types.is_binary,
     pa.types.is_large_binary,
 )
-_PIECE: Final = 4096  # texts whose ids stay in a core's cache while one trunk after another scores them
+_PIECE: Final = 32_768  # texts that one trunk after another scores
 
 
 class Panel:
@@ -68,9 +68,7 @@ class Panel:
         for trunk in self._trunks:
             texts = encoded[trunk.vocabulary.fingerprint]
             scores = np.empty((len(texts), trunk.columns), np.float32)
-            for first in range(0, len(texts), _PIECE):
-                count = min(_PIECE, len(texts) - first)
-                trunk.score_ids(texts, first, count, scores, features)
+            trunk.score_ids(texts, scores, features)
             trunk.hand_out(scores, texts.valid, found)
         return found
 
@@ -157,14 +155,12 @@ class _Trunk:
     def score_ids(
         self,
         texts: Encoded,
-        first: int,
-        count: int,
         scores: NDArray[np.float32],
         features: NDArray[np.float32] | None,
     ) -> None:
         seen = np.empty((0, 0), np.float32) if features is None else features
         everything: tuple[Any, ...] = (
-            texts.ids, texts.offsets[first:], first, count, *self.arguments, scores, seen
+            texts.ids, texts.offsets, 0, len(texts), *self.arguments, scores, seen
         )  # fmt: skip
         score_ids(*everything)
 

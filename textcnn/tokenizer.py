@@ -332,15 +332,27 @@ def encode_text(
     limit = first + max_tokens
     word = False
     state = _FNV_OFFSET
+    # Unsigned indices spare the question whether one is below zero.
     while position < end:
-        code: Any = np.int64(data[position])
+        code: Any = np.int64(data[np.uint64(position)])
         length: Any = np.int64(1)
         if code >= 0x80:
-            code, length = _decode(data, position, end)
-            if length == 0:
-                return 0, False
+            # Three bytes from U+1000 to U+CFFF, as most of Chinese: decoded here, the rest elsewhere.
+            if 0xE1 <= code <= 0xEC and position + 2 < end:
+                second, third = (
+                    np.int64(data[np.uint64(position + 1)]),
+                    np.int64(data[np.uint64(position + 2)]),
+                )
+                if second & 0xC0 != 0x80 or third & 0xC0 != 0x80:
+                    return 0, False
+                code = (code & 0xF) << 12 | (second & 0x3F) << 6 | third & 0x3F
+                length = np.int64(3)
+            else:
+                code, length = _decode(data, position, end)
+                if length == 0:
+                    return 0, False
         if code < _TABLE_SIZE:
-            entry: Any = np.int64(codes[code])
+            entry: Any = np.int64(codes[np.uint64(code)])
         elif 0xE0000 <= code <= 0xE0FFF:
             entry = np.int64(DROPPED << _CLASS_SHIFT)
         else:
@@ -353,15 +365,15 @@ def encode_text(
             state = _mix(state, entry & _VALUE)
         elif kind != DROPPED:
             if word and written < limit:
-                ids[written] = _find(_finish(state), keys, values, known, buckets)
+                ids[np.uint64(written)] = _find(_finish(state), keys, values, known, buckets)
                 written += 1
             word = False
             if kind == SINGLE and written < limit:
-                ids[written] = entry & _VALUE
+                ids[np.uint64(written)] = entry & _VALUE
                 written += 1
         position += length
     if word and written < limit:
-        ids[written] = _find(_finish(state), keys, values, known, buckets)
+        ids[np.uint64(written)] = _find(_finish(state), keys, values, known, buckets)
         written += 1
     return written - first, True
 
