@@ -140,7 +140,8 @@ class Classifier:
             decided, scores = task.decide(texts, scored.get(task.pin.task), decisions, self._tasks)
             decisions[task.pin.task] = decided
             if not task.pin.hidden:
-                absent = decided < 0
+                # Without a mask the arrays are taken as they are.
+                absent = decided < 0 if decided.min(initial=0) < 0 else None
                 labels = pa.DictionaryArray.from_arrays(
                     pa.array(decided, pa.int32(), mask=absent), pa.array(task.student.classes, pa.string())
                 )
@@ -170,6 +171,9 @@ class _Task:
 
         ``scored`` are the student's probabilities, (n, classes), where every text was scored.
         """
+        ruled = self.rules.drop or self.rules.negative
+        if scored is not None and not ruled and not np.isnan(scored[:, 0]).any():
+            return self._choose(scored)  # the usual case, without a copy of anything
         applies = ~matches(texts, self.rules.drop)
         if scored is not None:
             applies &= ~np.isnan(scored[:, 0])  # not a text; what depends on another is not asked there
@@ -183,23 +187,24 @@ class _Task:
         scores = np.full(len(texts), 0.0 if self.pin.threshold is not None else 1.0, np.float32)
         rows = np.flatnonzero(asked)
         if len(rows):
-            if scored is None:
-                probabilities = self.student.score(texts.take(pa.array(rows)))
-            else:
-                probabilities = scored if len(rows) == len(texts) else scored[rows]
-            if self.pin.threshold is not None:
-                scores[rows] = probabilities[:, 1]
-                decided[rows] = probabilities[:, 1] >= self.pin.threshold
-            else:
-                scores[rows] = probabilities.max(axis=1)
-                decided[rows] = probabilities.argmax(axis=1)
+            some = self.student.score(texts.take(pa.array(rows))) if scored is None else scored[rows]
+            decided[rows], scores[rows] = self._choose(some)
         return decided, scores
+
+    def _choose(self, probabilities: NDArray[np.float32]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        if self.pin.threshold is not None:
+            scores = probabilities[:, 1]
+            return (scores >= self.pin.threshold).astype(np.int64), scores
+        return probabilities.argmax(axis=1), probabilities.max(axis=1)
 
 
 def results_writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
-    """A writer of results: labels as numbers of a dictionary, ids and scores, seldom equal, as they are."""
+    """A writer of results: labels as numbers of a dictionary, ids and scores as they are.
+
+    Those are seldom equal, and to look for a dictionary and for extremes cost more than to compress them.
+    """
     labels = [field.name for field in schema if pa.types.is_string(field.type) and field.name != "id"]
-    return pq.ParquetWriter(path, schema, compression="zstd", use_dictionary=labels)
+    return pq.ParquetWriter(path, schema, compression="zstd", use_dictionary=labels, write_statistics=labels)
 
 
 def matches(texts: pa.Array, patterns: Sequence[str]) -> NDArray[np.bool_]:
