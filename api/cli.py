@@ -14,14 +14,15 @@ import typer
 from pydantic import ValidationError
 
 from api import cli_jobs
+from api.cli_tasks import WORKSPACE, Home, Json, TaskName, corpus_app, review_app
 from api.console import Screen
 from pingti import __version__
 from pingti.errors import GateError, InputError, PingtiError, UnavailableError
-from replacement import report
 from replacement.bulk import ERRORS, RESULTS, classify_files
 from replacement.classify import Choice, Classifier, pin
 from replacement.corpus import Columns
 from replacement.definition import explain
+from replacement.gate import shortfall
 from replacement.registry import TaskEntry, Workspace
 
 app = typer.Typer(
@@ -33,12 +34,9 @@ app = typer.Typer(
 )
 task_app = typer.Typer(help="Label tasks of the workspace.", no_args_is_help=True)
 app.add_typer(task_app, name="task")
+app.add_typer(corpus_app, name="corpus")
+app.add_typer(review_app, name="review")
 app.add_typer(cli_jobs.app, name="jobs")
-
-Home = Annotated[Path, typer.Option("--home", envvar="PINGTI_HOME", help="The workspace.", show_default=True)]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
-TaskName = Annotated[str, typer.Argument(help="Name of the task.")]
-WORKSPACE = Path("workspace")
 
 
 def _version(wanted: bool) -> None:
@@ -148,7 +146,7 @@ def replace(
     screen.say(f"report: {folder / 'report.html'}")
     screen.result(outcome.report)
     if not outcome.passed:
-        raise GateError(f"task {task!r}: refused: {report.shortfall(outcome.report)}")
+        raise GateError(f"task {task!r}: refused: {shortfall(outcome.report)}")
     if promote:
         entry.promote(outcome.version, why="passed its gate")
         screen.say(f"version {outcome.version} is promoted")
@@ -169,7 +167,7 @@ def promote_version(
     chosen = version if version is not None else max(entry.versions(), default=0)
     found = entry.report(chosen)
     if not found["gate"]["passed"] and not force:
-        raise GateError(f"task {task!r}: version {chosen}: {report.shortfall(found)}; --force promotes it")
+        raise GateError(f"task {task!r}: version {chosen}: {shortfall(found)}; --force promotes it")
     entry.promote(chosen, why=why)
     Screen().say(f"{task}: version {chosen} is promoted")
 

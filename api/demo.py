@@ -30,7 +30,7 @@ from pingti import files
 from pingti.errors import PingtiError, UnavailableError
 from queue_worker.processes import Processes
 from queue_worker.settings import Settings
-from replacement import report
+from replacement.gate import shortfall
 from replacement.registry import Workspace
 from replacement.rounds import Outcome, replace
 from replacement.speed import Speed, measure_speed
@@ -241,7 +241,7 @@ def _replace(workspace: Workspace, name: str, screen: Screen) -> Outcome:
         entry.promote(outcome.version, who="demo", why="passed its gate")
         screen.say(f"   {name}: {outcome.stopped}; version {outcome.version} is promoted")
     else:
-        screen.say(f"   {name}: {outcome.stopped}; refused: {report.shortfall(outcome.report)}")
+        screen.say(f"   {name}: {outcome.stopped}; refused: {shortfall(outcome.report)}")
     return outcome
 
 

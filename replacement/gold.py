@@ -8,9 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from pingti.errors import DefinitionError, InputError
+from replacement import labels
 from replacement.fields import string
 from replacement.registry import TaskEntry
 
@@ -48,8 +51,19 @@ class Answers:
         return lead
 
 
+def join(parts: list[Answers]) -> Answers:
+    """Answers one behind the other."""
+    parts = [part for part in parts if len(part.probabilities)]
+    if not parts:
+        return Answers(probabilities=np.zeros((0, 2), np.float32), vectors=np.zeros((0, 1), np.float32))
+    return Answers(
+        probabilities=np.concatenate([part.probabilities for part in parts]),
+        vectors=np.concatenate([part.vectors for part in parts]),
+    )
+
+
 class Gold:
-    """What a task takes as right: its teacher's decisions.
+    """What a task takes as right: a person's label where there is one, else its teacher's decision.
 
     Raises, when made:
         DefinitionError: labels or classes that do not fit each other.
@@ -62,6 +76,9 @@ class Gold:
         self.entry = entry
         owner = _owner(entry)
         self.labelled = _read_labels(owner)
+        classes = entry.definition.classes
+        self.reviewed = {text: classes.index(found.label) for text, found in labels.read(entry).items()}
+        """Class number of each text that a person labelled."""
         model = _model(owner, self.labelled, seed=seed, progress=progress, device=device)
         self._teacher = CachedTeacher.open(
             model,
@@ -92,7 +109,18 @@ class Gold:
         probabilities = np.zeros((len(texts), len(self.entry.definition.classes)), np.float32)
         for column, target in enumerate(self._columns):
             probabilities[:, target] += scored.probabilities[:, column]
+        # A person outranks the teacher. The teacher is asked all the same: its vectors are needed.
+        for row, text in enumerate(texts) if self.reviewed else ():
+            decided = self.reviewed.get(text)
+            if decided is not None:
+                probabilities[row] = 0.0
+                probabilities[row, decided] = 1.0
         return Answers(probabilities=probabilities, vectors=scored.vectors)
+
+    def is_reviewed(self, texts: pa.Array) -> NDArray[np.bool_]:
+        """Which texts a person labelled, (n,)."""
+        found: Any = pc.is_in(texts, pa.array(list(self.reviewed), texts.type))
+        return np.asarray(found.to_numpy(zero_copy_only=False), np.bool_)
 
     def token_vectors(self, tokens: tuple[str, ...], width: int) -> NDArray[np.float32]:
         """Start of a student's embedding, (tokens, width): the teacher's own word vectors.

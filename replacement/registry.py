@@ -6,6 +6,7 @@ tasks/<name>/students/<version>/   student.json, student.safetensors, report.jso
 tasks/<name>/current               the promoted version
 tasks/<name>/history.jsonl         who promoted or refused what, when and why
 tasks/<name>/review.jsonl          boundary rows for a person
+tasks/<name>/labels.jsonl          what people said about them
 teachers/<fingerprint>/            cached scores and [CLS] vectors
 jobs/<id>/                         part files, errors.jsonl
 valkey/                            the embedded server's append-only file

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from pingti import files
+from replacement.gate import FIGURES, shortfall
 
 _STYLE = """
 :root { color-scheme: light dark; --line: #8884; --good: #1a7f37; --bad: #c4302b; }
@@ -42,6 +43,7 @@ def render(report: dict[str, Any]) -> str:
             ["", "precision", "recall", "F1", "accuracy", "rows", "positives"],
             [
                 ["student", *_figures(holdout), str(holdout["rows"]), str(holdout["positives"])],
+                *_beside(report),
                 ["gate", f"{gate['precision']:.3f}", f"{gate['recall']:.3f}", "", "", "", ""],
             ],
         ),
@@ -92,15 +94,19 @@ def render(report: dict[str, Any]) -> str:
     )
 
 
-def shortfall(report: dict[str, Any]) -> str:
-    """What a refused student lacks, in words."""
-    gate, holdout = report["gate"], report["holdout"]
-    lacking = [
-        f"{name} {holdout[name]:.3f} is below {gate[name]:.3f}"
-        for name in ("precision", "recall")
-        if holdout[name] < gate[name]
-    ]
-    return " and ".join(lacking)
+def _beside(report: dict[str, Any]) -> list[list[str]]:
+    """Rows of the table: the student's 95 % intervals, and the version that was promoted before it."""
+    found = report.get("holdout_intervals")
+    rows = []
+    if found:
+        spans = [f"{found[name][0]:.3f} to {found[name][1]:.3f}" for name in FIGURES]
+        rows.append(["95 % interval", *spans, "", "", ""])
+    incumbent = report["gate"].get("incumbent")
+    if incumbent:
+        held = incumbent["holdout"]
+        name = f"version {incumbent['version']}, promoted now"
+        rows.append([name, *_figures(held), str(held["rows"]), str(held["positives"])])
+    return rows
 
 
 def _figures(measure: dict[str, Any]) -> list[str]:

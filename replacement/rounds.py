@@ -19,11 +19,10 @@ from numpy.typing import NDArray
 
 import sampling
 from pingti.errors import InputError
-from replacement import acquire, report, review
-from replacement.classify import Choice, Classifier, pin
-from replacement.gold import Answers, Gold, Progress
+from replacement import acquire, gate, report, review
+from replacement.gold import Answers, Gold, Progress, join
 from replacement.registry import TaskEntry
-from replacement.split import Corpus, load_corpus
+from replacement.split import load_corpus, where_parents_hold
 from replacement.thresholds import Measure, choose, curve, decide, measure, operating_points
 from textcnn import Student, Vocabulary
 
@@ -119,7 +118,7 @@ class _Run:
         self.gold = Gold(entry, seed=seed, progress=progress, device=device)
         labelled = self.gold.labelled.texts if self.gold.labelled else []
         corpus = load_corpus(self.definition, entry.path.parent, apart=labelled)
-        self.corpus = _where_parents_hold(entry, corpus)
+        self.corpus = where_parents_hold(entry, corpus)
         self.vocabulary = Vocabulary.build(
             self.corpus.texts.take(pa.array(self.corpus.pool)), size=self.definition.student.vocabulary
         )
@@ -128,16 +127,17 @@ class _Run:
         self.encoded = self.vocabulary.encode(self.texts)
         self.embedding = self.gold.token_vectors(self.vocabulary.tokens, self.definition.student.embedding)
         self._measure_rows()
+        self.rows = np.zeros(0, np.int64)
+        self.answers = join([])
+        self.competing = np.zeros(0, np.bool_)
+        reviewed = self._ask_reviewed()
         first = np.arange(len(self.corpus.texts), len(self.texts))
         if len(first) > self._left():
             first = self._draw(first, self._left(), "labelled")
         if len(first) == 0:
             count = max(1, min(_FIRST_ROWS, self._left() // self.definition.gate.rounds))
             first = self._draw(self._unasked(), count, "first")
-        self.rows = np.zeros(0, np.int64)
-        self.answers = _join([])
-        self.competing = np.zeros(0, np.bool_)
-        self.added = {"labelled" if labelled else "random": len(first)}
+        self.added = {"labelled" if labelled else "random": len(first), **reviewed}
         self._ask(first, np.zeros(len(first), np.bool_))
 
     def _rng(self, purpose: str) -> np.random.Generator:
@@ -164,18 +164,30 @@ class _Run:
         self.calibration = self.gold.ask(self._texts(self.calibration_rows), "teacher: calibration")
         self.asked = len(self.holdout_rows) + len(self.calibration_rows)
 
+    def _ask_reviewed(self) -> dict[str, int]:
+        """Learn from the rows that people labelled, up to half of the budget; how many they are.
+
+        Those among the calibration rows and in the holdout only measure.
+        """
+        pool = self._unasked()
+        rows = pool[self.gold.is_reviewed(self.corpus.texts.take(pa.array(pool)))]
+        rows = self._draw(rows, min(len(rows), self._left() // 2), "reviewed")
+        if len(rows) == 0:
+            return {}
+        self._ask(rows, np.zeros(len(rows), np.bool_))
+        return {"reviewed": len(rows)}
+
     def _left(self) -> int:
         return max(0, self.definition.teacher.budget - self.asked)
 
     def _unasked(self) -> NDArray[np.int64]:
-        known = getattr(self, "rows", np.zeros(0, np.int64))
-        return np.setdiff1d(self.corpus.pool, np.concatenate([self.calibration_rows, known]))
+        return np.setdiff1d(self.corpus.pool, np.concatenate([self.calibration_rows, self.rows]))
 
     def _ask(self, rows: NDArray[np.int64], competing: NDArray[np.bool_]) -> Answers:
         found = self.gold.ask(self._texts(rows), "teacher: rows to learn from")
         self.asked += len(rows)
         self.rows = np.concatenate([self.rows, rows])
-        self.answers = _join([self.answers, found])
+        self.answers = join([self.answers, found])
         self.competing = np.concatenate([self.competing, competing])
         return found
 
@@ -238,11 +250,11 @@ class _Run:
 
     def stop(self, found: Round) -> str:
         """Why the loop ends here, or an empty string."""
-        gate = self.definition.gate
-        if found.holdout.passes(gate) and found.calibration.passes(gate):
+        wanted = self.definition.gate
+        if found.holdout.passes(wanted) and found.calibration.passes(wanted):
             return _REACHED
-        if found.round >= gate.rounds:
-            return f"the limit of {gate.rounds} rounds is reached"
+        if found.round >= wanted.rounds:
+            return f"the limit of {wanted.rounds} rounds is reached"
         return ""
 
     def extend(self, student: Student, found: Round) -> str:
@@ -297,7 +309,20 @@ class _Run:
             (self.holdout.decided, scores),
         )
         version = self.entry.next_version()
-        passed = found.holdout.passes(self.definition.gate)
+        comparison = gate.against_incumbent(
+            self.entry,
+            self.texts.take(pa.array(self.holdout_rows)),
+            self.holdout.decided,
+            decide(scores, found.threshold),
+            self._rng("incumbent"),
+        )
+        judged = gate.verdict(self.definition.gate, found.holdout, comparison)
+        intervals = gate.intervals(
+            self.holdout.decided,
+            decide(scores, found.threshold),
+            len(self.definition.classes),
+            self._rng("intervals"),
+        )
         document = {
             "format": 1,
             "task": self.entry.name,
@@ -312,13 +337,9 @@ class _Run:
                 "rows_computed": self.gold.rows_scored,
             },
             "corpus": self.corpus.counts,
-            "gate": {
-                "precision": self.definition.gate.precision,
-                "recall": self.definition.gate.recall,
-                "passed": passed,
-                "shortfall": list(found.holdout.shortfall(self.definition.gate)),
-            },
+            "gate": judged,
             "holdout": asdict(found.holdout),
+            "holdout_intervals": intervals,
             "rounds": [asdict(each) for each in rounds],
             "kept_round": found.round,
             "stopped": stopped,
@@ -340,7 +361,7 @@ class _Run:
         return Outcome(
             task=self.entry.name,
             version=version,
-            passed=passed,
+            passed=judged["passed"],
             stopped=stopped,
             rounds=rounds,
             best=found,
@@ -372,28 +393,3 @@ class _Run:
         rows = self.rows[unclear]
         ids = [self.corpus.ids[row].as_py() if row < len(self.corpus.ids) else None for row in rows.tolist()]
         return review.write(self.entry, version, ids, self._texts(rows), self.answers.probabilities[unclear])
-
-
-def _join(parts: list[Answers]) -> Answers:
-    parts = [part for part in parts if len(part.probabilities)]
-    if not parts:
-        return Answers(probabilities=np.zeros((0, 2), np.float32), vectors=np.zeros((0, 1), np.float32))
-    return Answers(
-        probabilities=np.concatenate([part.probabilities for part in parts]),
-        vectors=np.concatenate([part.vectors for part in parts]),
-    )
-
-
-def _where_parents_hold(entry: TaskEntry, corpus: Corpus) -> Corpus:
-    """The corpus without the rows for which the task would not be asked."""
-    dependencies = entry.definition.depends_on
-    if not dependencies:
-        return corpus
-    parents = [Choice(task=dependency.partition("=")[0]) for dependency in dependencies]
-    classifier = Classifier(entry.workspace, pin(entry.workspace, parents))
-    found = classifier.classify(pa.record_batch({"id": corpus.ids, "text": corpus.texts}))
-    holds = np.ones(len(corpus.texts), np.bool_)
-    for dependency in dependencies:
-        task, _, label = dependency.partition("=")
-        holds &= np.array(found.column(task).to_pylist(), dtype=object) == label
-    return corpus.keep(holds)

@@ -12,9 +12,10 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from pingti.errors import InputError
-from replacement.classify import matches
+from replacement.classify import Choice, Classifier, matches, pin
 from replacement.corpus import BadRow, Columns, expand, read_rows, schema
 from replacement.definition import Definition
+from replacement.registry import TaskEntry
 
 _DAY = 86_400_000_000  # microseconds
 
@@ -78,8 +79,8 @@ def load_corpus(definition: Definition, folder: Path, *, apart: list[str] | None
     table = table.filter(pa.array(~dropped & ~negative))
     texts = _one_chunk(table.column("text"))
     newest = _newest(definition, table)
-    keys = _normalised(texts)
-    known = set(_normalised(pa.array(apart or [], pa.large_string())).to_pylist())
+    keys = normalised(texts)
+    known = set(normalised(pa.array(apart or [], pa.large_string())).to_pylist())
     holdout = np.flatnonzero(newest & ~_is_in(keys, known))
     held = set(keys.filter(pa.array(newest)).to_pylist())
     older = np.flatnonzero(~newest & ~_is_in(keys, held | known))
@@ -102,6 +103,21 @@ def load_corpus(definition: Definition, folder: Path, *, apart: list[str] | None
     return Corpus(ids=_one_chunk(table.column("id")), texts=texts, pool=pool, holdout=holdout, counts=counts)
 
 
+def where_parents_hold(entry: TaskEntry, corpus: Corpus) -> Corpus:
+    """The corpus without the rows for which the task would not be asked."""
+    dependencies = entry.definition.depends_on
+    if not dependencies:
+        return corpus
+    parents = [Choice(task=dependency.partition("=")[0]) for dependency in dependencies]
+    classifier = Classifier(entry.workspace, pin(entry.workspace, parents))
+    found = classifier.classify(pa.record_batch({"id": corpus.ids, "text": corpus.texts}))
+    holds = np.ones(len(corpus.texts), np.bool_)
+    for dependency in dependencies:
+        task, _, label = dependency.partition("=")
+        holds &= np.array(found.column(task).to_pylist(), dtype=object) == label
+    return corpus.keep(holds)
+
+
 def _check_sizes(pool: NDArray[np.int64], holdout: NDArray[np.int64], read: int) -> None:
     if len(pool) < 10 or len(holdout) < 10:
         raise InputError(
@@ -120,7 +136,7 @@ def _newest(definition: Definition, table: pa.Table) -> NDArray[np.bool_]:
     return np.asarray(times > times.max() - gate.holdout_days * _DAY)
 
 
-def _normalised(texts: pa.Array) -> pa.Array:
+def normalised(texts: pa.Array) -> pa.Array:
     """Texts without differences of case and white space: two that are equal so are one text."""
     # RE2's \s is ASCII alone; \pZ has the ideographic and the no-break space.
     spaced: Any = pc.replace_substring_regex(texts, r"[\s\v\x{85}\pZ]+", " ")

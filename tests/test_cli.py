@@ -5,9 +5,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from replacement import review
 from replacement.registry import Workspace
 
 
@@ -69,3 +71,47 @@ def test_the_service_imports_neither_torch_nor_transformers() -> None:
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ran.stdout.strip() == "[]"
+
+
+def test_corpus_stats_counts_and_proposes_what_can_be_pasted(workspace: Workspace) -> None:
+    rows = ["goal match", "[doge]", "[doge]", "哈哈哈哈", "\x1b[31m:heart:"]
+    lines = [json.dumps({"id": str(number), "text": text}) for number, text in enumerate(rows)]
+    (workspace.root / "corpus.jsonl").write_text("\n".join([*lines, "{}"]))
+    ran = pingti("corpus", "stats", "sport", "--home", workspace.root)
+    assert ran.returncode == 0, ran.stderr
+    assert "1 files, 5 rows; 1 bad rows" in ran.stdout
+    assert "\x1b" not in ran.stdout
+    assert "40.00%  [doge]" in ran.stdout
+    section = ran.stdout[ran.stdout.index("\n[rules]\n") :]
+    described = pingti("corpus", "stats", "sport", "--home", workspace.root, "--json")
+    found = json.loads(described.stdout)
+    assert (found["exact_duplicates"], found["kinds"]["bracketed"]["rows"]) == (1, 2)
+    assert section.strip() == found["toml"].strip()
+    path = workspace.task("sport").path
+    path.write_text(path.read_text() + section)
+    assert len(workspace.task("sport").definition.rules.negative) == 2
+    (workspace.root / "corpus.jsonl").unlink()
+    ran = pingti("corpus", "stats", "sport", "--home", workspace.root)
+    assert (ran.returncode, len(ran.stderr.splitlines())) == (2, 1)
+
+
+def test_boundary_rows_go_out_and_labels_come_back(workspace: Workspace, tmp_path: Path) -> None:
+    home = ("--home", workspace.root)
+    out = tmp_path / "tasks.json"
+    entry = workspace.task("sport")
+    review.write(entry, 1, ["a", "b"], ["goal", "film"], np.array([[0.5, 0.5], [0.52, 0.48]], np.float32))
+    ran = pingti("review", "export", "sport", "--format", "label-studio", "--out", out, *home)
+    assert (ran.returncode, '<Choice value="yes"/>' in ran.stdout) == (0, True)
+    tasks = json.loads(out.read_text())
+    for task, label in zip(tasks, ["yes", "maybe"], strict=True):
+        result = {**task["predictions"][0]["result"][0], "value": {"choices": [label]}}
+        task["annotations"] = [{"result": [result], "completed_by": 1}]
+    done = tmp_path / "done.json"
+    done.write_text(json.dumps(tasks))
+    ran = pingti("review", "import", "sport", done, *home, "--json")
+    assert ran.returncode == 0
+    assert "record 2: annotations[0].result[0].value.choices: 'maybe' is no class" in ran.stderr
+    assert {k: json.loads(ran.stdout)[k] for k in ("records", "added")} == {"records": 2, "added": 1}
+    done.write_text("[")
+    ran = pingti("review", "import", "sport", done, *home)
+    assert (ran.returncode, len(ran.stderr.splitlines())) == (2, 1)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from replacement import report, review
+from replacement.gate import shortfall
 from replacement.registry import Workspace
 
 EVIL = "<script>alert(1)</script>\"'&"
@@ -125,7 +126,7 @@ def test_the_page_needs_no_network() -> None:
 def test_the_verdict(found: dict[str, Any], said: str) -> None:
     gate = {"precision": 0.9, "recall": 0.9, "passed": not said}
     made = document(holdout=found, gate=gate)
-    assert report.shortfall(made) == said
+    assert shortfall(made) == said
     text = Page(report.render(made)).text
     assert ("the gate is reached" in text) == (not said)
     assert ("refused: " + said in text) == bool(said)

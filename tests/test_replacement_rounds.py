@@ -9,6 +9,7 @@ import pytest
 from conftest import WORDS, made_texts, write_bert
 
 from pingti.errors import InputError
+from replacement import labels
 from replacement.gold import Gold
 from replacement.registry import TaskEntry, Workspace
 from replacement.rounds import Outcome, Round, replace
@@ -186,6 +187,20 @@ def test_it_stops_at_the_gate_and_keeps_what_reached_it(topic_teacher: Path, tmp
     assert entry.versions() == [1]
 
 
+def test_a_candidate_is_held_against_the_promoted_version(topic_teacher: Path, tmp_path: Path) -> None:
+    entry = sport(tmp_path, topic_teacher, gate=0.01)
+    first = replace(entry)
+    assert first.report["gate"]["incumbent"] is None
+    entry.promote(1, who="tests", why="passed")
+    second = replace(entry)
+    incumbent = second.report["gate"]["incumbent"]
+    assert incumbent["version"] == 1
+    # The same seed gives the same student: there is nothing between them.
+    assert incumbent["interval"] == (0.0, 0.0)
+    assert incumbent["holdout"] == second.report["holdout"]
+    assert second.passed
+
+
 def test_it_stops_at_the_limit_keeps_the_best_and_is_refused(topic_teacher: Path, tmp_path: Path) -> None:
     outcome = replace(sport(tmp_path, topic_teacher, rounds=2))
     assert (outcome.passed, outcome.stopped) == (False, "the limit of 2 rounds is reached")
@@ -209,7 +224,9 @@ def test_the_kept_student_measures_as_its_report_says(topic_teacher: Path, tmp_p
     # The report measured half of these rows.
     assert abs((gold == called).mean() - outcome.report["holdout"]["accuracy"]) < 0.1
     assert outcome.report["holdout"]["rows"] == 60
-    assert json.loads((entry.student_folder(1) / "report.json").read_text()) == outcome.report
+    assert json.loads((entry.student_folder(1) / "report.json").read_text()) == json.loads(
+        json.dumps(outcome.report)
+    )
 
 
 def test_rows_are_added_for_the_reasons_that_the_errors_give(topic_teacher: Path, tmp_path: Path) -> None:
@@ -256,3 +273,29 @@ def test_a_dependent_task_learns_only_where_its_parent_holds(
     _, topics = made_texts(600, seed=2)
     assert counts["pool"] + counts["holdout"] == pytest.approx(topics.count("sport"), abs=15)
     assert counts["not_asked"] > 300
+
+
+def test_what_a_person_labels_is_learned_from_at_once_and_not_asked_again(tmp_path: Path) -> None:
+    entry = sport(tmp_path, make_teacher(tmp_path, learning_rate=1.5e-3), margin=0.4)
+    first = replace(entry)
+    lines = [json.loads(line) for line in (entry.folder / "review.jsonl").read_text().splitlines()]
+    unclear = [line["text"] for line in lines]
+    texts, topics = made_texts(600, seed=2)
+    truth = {text: "yes" if topic == "sport" else "no" for text, topic in zip(texts, topics, strict=True)}
+    newest = texts[-1]  # of the holdout
+    labelled = tmp_path / "labelled.jsonl"
+    rows = [{"text": text, "label": truth[text]} for text in [*unclear[:12], newest]]
+    labelled.write_text("\n".join(map(json.dumps, rows)))
+    assert labels.add(entry, labelled).added == 13
+
+    second = replace(entry)
+    assert first.rounds[0].added.keys() == {"random"}
+    assert second.rounds[0].added["reviewed"] == 12
+    again = {
+        json.loads(line)["text"] for line in (entry.folder / "review.jsonl").read_text().split("\n") if line
+    }
+    assert not again & set(unclear[:12])
+    assert again & set(unclear[12:])
+    last = second.rounds[-1]
+    assert last.rows + last.boundary == sum(sum(found.added.values()) for found in second.rounds)
+    assert last.asked <= 300

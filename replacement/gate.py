@@ -1,0 +1,137 @@
+"""The gate: whether a candidate may stand for its teacher, and whether it may follow the incumbent.
+
+Intervals are bootstrap percentiles (Efron and Tibshirani 1993, section 13.3) over the holdout's rows. Rows
+that agree in reference and decisions are exchangeable, so the counts of such rows are drawn instead of the
+rows: the same distribution, at a cost that does not grow with the holdout.
+"""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from replacement.definition import GateSection
+from replacement.registry import TaskEntry
+from replacement.thresholds import Classes, Measure, decide, measure
+from textcnn import Student
+
+_SAMPLES = 2000
+_LEVEL = 0.95
+FIGURES = ("precision", "recall", "f1")
+
+Interval = tuple[float, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """A candidate beside the version that is promoted now, on the same rows."""
+
+    version: int
+    """The incumbent's."""
+    holdout: Measure
+    """The incumbent's."""
+    f1_difference: float
+    """Candidate less incumbent."""
+    interval: Interval
+    """Of the difference, paired."""
+
+    @property
+    def clearly_worse(self) -> bool:
+        """Whether the candidate's F1 is below the incumbent's beyond chance."""
+        return self.interval[1] < 0.0
+
+
+def intervals(gold: Classes, decided: Classes, classes: int, rng: np.random.Generator) -> dict[str, Interval]:
+    """95 % intervals of precision, recall and F1 of decisions (n,) against the reference (n,)."""
+    figures = _resampled(gold, [decided], classes, rng)[0]
+    return {name: _interval(figures[:, column]) for column, name in enumerate(FIGURES)}
+
+
+def compare(
+    version: int,
+    gold: Classes,
+    candidate: Classes,
+    incumbent: Classes,
+    classes: int,
+    rng: np.random.Generator,
+) -> Comparison:
+    """The candidate's decisions (n,) beside those (n,) of the promoted ``version``."""
+    mine, theirs = _resampled(gold, [candidate, incumbent], classes, rng)
+    held = measure(gold, incumbent, classes)
+    return Comparison(
+        version=version,
+        holdout=held,
+        f1_difference=measure(gold, candidate, classes).f1 - held.f1,
+        interval=_interval(mine[:, 2] - theirs[:, 2]),
+    )
+
+
+def against_incumbent(
+    entry: TaskEntry, texts: pa.Array, gold: Classes, decided: Classes, rng: np.random.Generator
+) -> Comparison | None:
+    """``compare`` with the student that is promoted now, asked about ``texts``; None where none can be."""
+    version = entry.current()
+    if version is None:
+        return None
+    incumbent = Student.load(entry.student_folder(version))
+    if incumbent.classes != entry.definition.classes:
+        return None  # it answers another question
+    theirs = decide(incumbent.score(texts), incumbent.metadata["thresholds"].get("default"))
+    return compare(version, gold, decided, theirs, len(incumbent.classes), rng)
+
+
+def verdict(gate: GateSection, holdout: Measure, comparison: Comparison | None) -> dict[str, Any]:
+    """What the report says of the gate; ``passed`` is the verdict."""
+    return {
+        "precision": gate.precision,
+        "recall": gate.recall,
+        "shortfall": list(holdout.shortfall(gate)),
+        "incumbent": None if comparison is None else asdict(comparison),
+        "passed": holdout.passes(gate) and not (comparison is not None and comparison.clearly_worse),
+    }
+
+
+def shortfall(report: dict[str, Any]) -> str:
+    """What a refused student lacks, in words."""
+    gate, holdout = report["gate"], report["holdout"]
+    lacking = [
+        f"{name} {holdout[name]:.3f} is below {gate[name]:.3f}"
+        for name in ("precision", "recall")
+        if holdout[name] < gate[name]
+    ]
+    incumbent = gate.get("incumbent")
+    if incumbent is not None and incumbent["interval"][1] < 0.0:
+        low, high = incumbent["interval"]
+        lacking.append(
+            f"F1 is {-incumbent['f1_difference']:.3f} below that of the promoted version "
+            f"{incumbent['version']} (95 % interval {-high:.3f} to {-low:.3f})"
+        )
+    return " and ".join(lacking)
+
+
+def _resampled(
+    gold: Classes, decisions: list[Classes], classes: int, rng: np.random.Generator
+) -> list[NDArray[np.float64]]:
+    """Precision, recall and F1, (samples, 3), of each of ``decisions`` on rows drawn with replacement."""
+    cells, counts = np.unique(np.stack([gold, *decisions]), axis=1, return_counts=True)
+    draws = rng.multinomial(len(gold), counts / len(gold), size=_SAMPLES).astype(np.float64)
+    one_hot = np.eye(classes)
+    named = one_hot[cells[0]]
+    found = []
+    for decided in cells[1:]:
+        called = one_hot[decided]
+        hits = draws @ (named * called)
+        precisions = hits / np.maximum(draws @ called, 1.0)
+        recalls = hits / np.maximum(draws @ named, 1.0)
+        f1s = 2 * precisions * recalls / np.maximum(precisions + recalls, 1e-12)
+        # As in ``measure``: the second of two classes, or the mean over those that the reference names.
+        counted = np.array([1]) if classes == 2 else np.flatnonzero(named.any(axis=0))
+        found.append(np.stack([each[:, counted].mean(axis=1) for each in (precisions, recalls, f1s)], axis=1))
+    return found
+
+
+def _interval(values: NDArray[np.float64]) -> Interval:
+    low, high = np.quantile(values, [(1 - _LEVEL) / 2, (1 + _LEVEL) / 2])
+    return round(float(low), 4), round(float(high), 4)

@@ -1,0 +1,191 @@
+"""A person's labels: brought back from a labelling tool, kept beside the task, and above the teacher's.
+
+``tasks/<name>/labels.jsonl`` has one object a line: text, id (null where none is known), label, who (null
+where the tool does not say), and when, in UTC. Lines are only ever added; the latest label of a text is
+the one that counts.
+"""
+
+import datetime
+import json
+import warnings
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from pingti import files
+from pingti.errors import InputError
+from replacement import annotations, review
+from replacement.annotations import Answer, Unusable
+from replacement.corpus import Columns, expand, read_rows
+from replacement.registry import TaskEntry
+
+FILE = "labels.jsonl"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Label:
+    """What a person says about a text."""
+
+    text: str
+    id: str | None
+    label: str
+    who: str | None
+    when: str
+    """ISO 8601, UTC, with microseconds: two of them compare as text."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Imported:
+    """What an import brought."""
+
+    records: int
+    """Records in the file."""
+    added: int
+    """Texts whose label is new or another now."""
+    unchanged: int
+    """Texts that had this label, or one given later."""
+    unanswered: int
+    """Records without an answer."""
+    disagreements: int
+    """Texts that have different labels within the file; the latest was taken, or the last."""
+    bad: tuple[str, ...]
+    """Records that cannot be used, a sentence each."""
+
+
+def read(entry: TaskEntry) -> dict[str, Label]:
+    """The label that counts for each text.
+
+    A line that is damaged (a full disk, a power loss) is left out with a warning that names it.
+
+    Raises:
+        InputError: a label that is no class of the task.
+    """
+    path = entry.folder / FILE
+    found: dict[str, Label] = {}
+    try:
+        # Not splitlines(): a text may hold U+2028 and the like.
+        lines = path.read_bytes().split(b"\n")
+    except FileNotFoundError:
+        return {}
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            label = Label(**json.loads(line))
+            if not all(isinstance(value, str) for value in (label.text, label.label, label.when)):
+                raise TypeError
+        except (ValueError, TypeError):
+            warnings.warn(f"{path}: line {number} is damaged and left out", stacklevel=2)
+            continue
+        if label.text not in found or label.when >= found[label.text].when:
+            found[label.text] = label
+    classes = entry.definition.classes
+    for label in found.values():
+        if label.label not in classes:
+            raise InputError(
+                f"{path}: the label {label.label!r} of {label.text[:40]!r} is no class; "
+                f"allowed are {', '.join(classes)}"
+            )
+    return found
+
+
+def add(entry: TaskEntry, path: Path, *, now: datetime.datetime | None = None) -> Imported:
+    """Bring the labels of a file back; a second time it changes nothing.
+
+    ``now`` stands for the time of a label where the file has none; the present where absent.
+
+    Raises:
+        InputError: the file cannot be read, or has bad records alone.
+    """
+    present = (now or datetime.datetime.now(datetime.UTC)).astimezone(datetime.UTC)
+    present_text = present.isoformat(timespec="microseconds")
+    bad: list[str] = []
+    answers: list[tuple[str, Answer]] = []
+    records = unanswered = 0
+    for place, record in annotations.records(path):
+        records += 1
+        try:
+            given = annotations.answers(record, entry.definition.classes)
+        except Unusable as error:
+            bad.append(f"{path}: {place}: {error}")
+            continue
+        unanswered += not given
+        answers += [(place, answer) for answer in given]
+    texts = _Texts(entry, {answer.id for _, answer in answers if answer.text is None and answer.id})
+    latest: dict[str, Label] = {}
+    disagreeing: set[str] = set()
+    for place, answer in answers:
+        try:
+            text = answer.text if answer.text is not None else texts.of(answer.id)
+        except Unusable as error:
+            bad.append(f"{path}: {place}: {error}")
+            continue
+        label = Label(
+            text=text, id=answer.id, label=answer.label, who=answer.who, when=answer.when or present_text
+        )
+        before = latest.get(text)
+        if before is not None and before.label != label.label:
+            disagreeing.add(text)
+        if before is None or label.when >= before.when:
+            latest[text] = label
+    if bad and not latest and not unanswered:
+        raise InputError(bad[0] + (f" (and {len(bad) - 1} more)" if len(bad) > 1 else ""))
+    known = read(entry)
+    new = [
+        label
+        for text, label in latest.items()
+        if text not in known or (label.label != known[text].label and label.when >= known[text].when)
+    ]
+    if new:
+        _mend(entry.folder / FILE)
+        files.append_lines(entry.folder / FILE, map(asdict, new))
+    return Imported(
+        records=records,
+        added=len(new),
+        unchanged=len(latest) - len(new),
+        unanswered=unanswered,
+        disagreements=len(disagreeing),
+        bad=tuple(bad),
+    )
+
+
+class _Texts:
+    """Texts of ids: from the review file, else from the corpus."""
+
+    def __init__(self, entry: TaskEntry, ids: set[str]) -> None:
+        self._found: dict[str, set[str]] = {}
+        if not ids:
+            return
+        for row in review.read(entry):
+            if row["id"] in ids:
+                self._found.setdefault(row["id"], set()).add(row["text"])
+        missing = ids - set(self._found)
+        section = entry.definition.corpus
+        columns = Columns(text=section.text, id=section.id)
+        for pattern in section.files if missing else ():
+            for path in expand(pattern, entry.path.parent):
+                for batch in read_rows(path, columns, lambda _: None):
+                    for identity, text in zip(
+                        batch["id"].to_pylist(), batch["text"].to_pylist(), strict=True
+                    ):
+                        if identity in missing:
+                            self._found.setdefault(identity, set()).add(text)
+
+    def of(self, identity: str | None) -> str:
+        texts = self._found.get(identity or "", set())
+        if len(texts) != 1:
+            problem = "several texts of the corpus have it" if texts else "no text of the corpus has it"
+            raise Unusable(f"id: {identity!r}: {problem}; give the text")
+        return next(iter(texts))
+
+
+def _mend(path: Path) -> None:
+    """End a last line that broke off, so that the next one is whole."""
+    try:
+        with path.open("rb+") as file:
+            end = file.seek(0, 2)
+            if end:
+                file.seek(end - 1)
+                if file.read(1) != b"\n":
+                    file.write(b"\n")
+    except FileNotFoundError:
+        pass
