@@ -100,9 +100,6 @@ budget = {budget}
 precision = 0.9
 """
 _GATE = """
-[student]
-widths = [1, 2, 3]
-
 [gate]
 precision = {gate}
 recall = {gate}

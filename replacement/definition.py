@@ -94,11 +94,12 @@ class TeacherSection(_Section):
 
 
 class StudentSection(_Section):
-    """The student's shape."""
+    """The student's shape. The defaults are those that did best on Chinese and English short texts."""
 
-    embedding: int = Field(default=128, ge=1, le=1024)
+    embedding: int = Field(default=256, ge=1, le=1024)
+    """Dimensions; they cost training time, and nothing at scoring."""
     filters: int = Field(default=128, ge=1, le=1024)
-    widths: tuple[Annotated[int, Field(ge=1, le=16)], ...] = (2, 3, 4)
+    widths: tuple[Annotated[int, Field(ge=1, le=16)], ...] = (1, 2, 3)
     wide: int = Field(default=0, ge=0, le=1 << 22)
     """Buckets of the wide part; 0: none, else a power of two."""
     vocabulary: int = Field(default=8000, ge=1, le=200_000)

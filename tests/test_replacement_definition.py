@@ -67,7 +67,7 @@ def test_what_is_not_said_has_a_default() -> None:
     assert (found.priority, found.depends_on, found.retrain) == (5, (), None)
     assert (found.corpus.text, found.corpus.id, found.corpus.time) == ("text", None, None)
     assert (found.teacher.labels, found.teacher.map, found.teacher.budget) == (None, {}, 50_000)
-    assert (found.student.embedding, found.student.filters, found.student.widths) == (128, 128, (2, 3, 4))
+    assert (found.student.embedding, found.student.filters, found.student.widths) == (256, 128, (1, 2, 3))
     assert (found.gate.precision, found.gate.recall, found.gate.rounds) == (0.9, 0.9, 5)
     assert (found.gate.holdout_days, found.gate.holdout_fraction) == (7, 0.1)
     assert found.all_scenes == {"default": Scene()}

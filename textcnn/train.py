@@ -28,7 +28,7 @@ class Recipe:
     """Passes over the rows."""
     batch_size: int = 64
     """Rows per step."""
-    learning_rate: float = 2e-3
+    learning_rate: float = 4e-3
     """Adam's step size at its highest, after the first tenth of the steps."""
     average: float = 0.99
     """Share of the running average that a step keeps; 0 takes the last weights as they are."""
