@@ -108,7 +108,19 @@ def shortfall(report: dict[str, Any]) -> str:
             f"F1 is {-incumbent['f1_difference']:.3f} below that of the promoted version "
             f"{incumbent['version']} (95 % interval {-high:.3f} to {-low:.3f})"
         )
-    return " and ".join(lacking)
+    said = " and ".join(lacking)
+    missed = [each for each in report.get("clusters", []) if each["missed"]]
+    if holdout["recall"] < gate["recall"] and missed:
+        worst = ", ".join(
+            f'"{_short(each["examples"][0])}" ({each["missed"]} of {each["rows"]} missed)'
+            for each in missed[:3]
+        )
+        said += f"; most are missed among texts like {worst}"
+    return said
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 60 else text[:57] + "..."
 
 
 def _resampled(

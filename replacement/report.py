@@ -75,6 +75,7 @@ def render(report: dict[str, Any]) -> str:
                 for name, scene in report["scenes"].items()
             ],
         ),
+        *_evidence(report),
         "<h2>Clearest disagreements on the holdout</h2>",
         _table(
             ["text", "teacher", "student"],
@@ -92,6 +93,70 @@ def render(report: dict[str, Any]) -> str:
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{escape(title)}</title>'
         f'<meta name="viewport" content="width=device-width"><style>{_STYLE}</style>{"".join(parts)}</html>'
     )
+
+
+def _evidence(report: dict[str, Any]) -> list[str]:
+    """Curve, clusters, days and calibration, as far as the report has them."""
+    parts = []
+    if report.get("curve"):
+        parts += ["<h2>Precision and recall, the scenes marked</h2>", _curve(report)]
+    if report.get("clusters"):
+        parts += [
+            "<h2>Where it is missed most: clusters of the held-out rows</h2>",
+            _table(
+                ["texts like", "rows", "decided as the teacher does", "missed"],
+                [
+                    [
+                        " · ".join(each["examples"]),
+                        str(each["rows"]),
+                        f"{each['covered']:.3f}",
+                        str(each["missed"]),
+                    ]
+                    for each in report["clusters"][:10]
+                ],
+            ),
+        ]
+    if report.get("days"):
+        worst = min(report["days"], key=lambda day: day["f1"])
+        parts += [
+            f"<h2>Day by day</h2><p>The worst day is {escape(worst['day'])}.</p>",
+            _table(
+                ["day", "precision", "recall", "F1", "rows", "positives"],
+                [
+                    [day["day"], *_figures(day)[:3], str(day["rows"]), str(day["positives"])]
+                    for day in report["days"]
+                ],
+            ),
+        ]
+    if report.get("calibration"):
+        parts += [
+            "<h2>Calibration</h2>",
+            _table(
+                ["mean score", "share that the teacher confirms", "rows"],
+                [
+                    [f"{each['score']:.3f}", f"{each['share']:.3f}", str(each["rows"])]
+                    for each in report["calibration"]
+                ],
+            ),
+        ]
+    return parts
+
+
+def _curve(report: dict[str, Any]) -> str:
+    """Precision over recall on the holdout."""
+    points = [(60 + 520 * each["recall"], 190 - 170 * each["precision"]) for each in report["curve"]]
+    line = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
+    parts = [f'<polyline stroke="#0b6bcb" points="{line}"/>']
+    for name, scene in report["scenes"].items():
+        if scene["holdout"]:
+            x, y = 60 + 520 * scene["holdout"]["recall"], 190 - 170 * scene["holdout"]["precision"]
+            parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4" fill="#c2571a"/>')
+            parts.append(f'<text x="{x - 8:.1f}" y="{y + 16:.1f}" text-anchor="end">{escape(name)}</text>')
+    for value in (0.0, 0.5, 1.0):
+        parts.append(f'<text x="10" y="{194 - 170 * value:.1f}">{value:.1f}</text>')
+        parts.append(f'<text x="{52 + 520 * value:.1f}" y="208">{value:.1f}</text>')
+    label = "precision (upwards) over recall, on the held-out rows"
+    return f'<svg viewBox="0 0 620 215" role="img" aria-label="{label}">{"".join(parts)}</svg>'
 
 
 def _beside(report: dict[str, Any]) -> list[list[str]]:

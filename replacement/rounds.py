@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 import sampling
 from pingti.errors import InputError
-from replacement import acquire, gate, report, review
+from replacement import acquire, evidence, gate, report, review
 from replacement.gold import Answers, Gold, Progress, join
 from replacement.registry import TaskEntry
 from replacement.split import load_corpus, where_parents_hold
@@ -317,11 +317,12 @@ class _Run:
             self._rng("incumbent"),
         )
         judged = gate.verdict(self.definition.gate, found.holdout, comparison)
-        intervals = gate.intervals(
-            self.holdout.decided,
-            decide(scores, found.threshold),
-            len(self.definition.classes),
-            self._rng("intervals"),
+        held = evidence.Held(
+            texts=self._texts(self.holdout_rows),
+            answers=self.holdout,
+            scores=scores,
+            threshold=found.threshold,
+            days=None if self.corpus.days is None else self.corpus.days[self.holdout_rows],
         )
         document = {
             "format": 1,
@@ -339,13 +340,12 @@ class _Run:
             "corpus": self.corpus.counts,
             "gate": judged,
             "holdout": asdict(found.holdout),
-            "holdout_intervals": intervals,
             "rounds": [asdict(each) for each in rounds],
             "kept_round": found.round,
             "stopped": stopped,
             "scenes": {name: asdict(point) for name, point in scenes.items()},
-            "hardest": self._hardest(scores, found.threshold),
             "boundary_rows": self._write_review(version),
+            **evidence.describe(held, self.definition.classes, self._rng("evidence")),
         }
         folder = self.entry.folder / "students" / str(version)
         report.write(folder, document)
@@ -367,25 +367,6 @@ class _Run:
             best=found,
             report=document,
         )
-
-    def _hardest(self, scores: NDArray[np.float32], threshold: float | None) -> list[dict[str, Any]]:
-        """The holdout's texts on which teacher and student disagree most clearly."""
-        compete = acquire.compete(self.holdout.probabilities, scores, threshold, rng=self._rng("competing"))
-        marked = np.flatnonzero(compete)
-        decided = decide(scores, threshold)
-        distance = np.abs(self.holdout.probabilities - scores).max(axis=1)
-        order = marked[np.argsort(-distance[marked], kind="stable")][:20]
-        texts = self._texts(self.holdout_rows[order])
-        classes = self.definition.classes
-        return [
-            {
-                "text": text,
-                "teacher": classes[int(self.holdout.decided[row])],
-                "student": classes[int(decided[row])],
-                "difference": round(float(distance[row]), 4),
-            }
-            for text, row in zip(texts, order.tolist(), strict=True)
-        ]
 
     def _write_review(self, version: int) -> int:
         """Write the boundary rows for a person; how many they are."""

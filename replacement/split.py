@@ -32,6 +32,8 @@ class Corpus:
     """Rows that may be learned from; no two have the same text, and none has a text of the holdout."""
     holdout: NDArray[np.int64]
     """The newest rows, which only measure."""
+    days: NDArray[np.int64] | None
+    """(n,): days since 1970 (UTC); None where the corpus has no times."""
     counts: dict[str, int]
     """What happened to the rows that were read: read, bad, dropped, negative by rule, duplicates, ..."""
 
@@ -100,7 +102,12 @@ def load_corpus(definition: Definition, folder: Path, *, apart: list[str] | None
         "pool": len(pool),
         "holdout": len(holdout),
     }
-    return Corpus(ids=_one_chunk(table.column("id")), texts=texts, pool=pool, holdout=holdout, counts=counts)
+    days = None
+    if section.time is not None:
+        days = table.column("time").cast(pa.int64()).to_numpy() // _DAY
+    return Corpus(
+        ids=_one_chunk(table.column("id")), texts=texts, pool=pool, holdout=holdout, days=days, counts=counts
+    )
 
 
 def where_parents_hold(entry: TaskEntry, corpus: Corpus) -> Corpus:

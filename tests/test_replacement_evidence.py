@@ -1,0 +1,73 @@
+import numpy as np
+import pytest
+
+from replacement.evidence import Held, describe
+from replacement.gold import Answers
+
+
+def held(n: int = 600, *, classes: int = 2, threshold: float | None = 0.5) -> Held:
+    """A student that misses one kind of positives: those around the second axis."""
+    rng = np.random.default_rng(0)
+    gold = (np.arange(n) % 3 != 0).astype(np.int64) if classes == 2 else np.arange(n) % classes
+    kind = rng.integers(0, 2, n)
+    vectors = np.where(kind[:, None] == 0, [5.0, 0, 0], [0, 5.0, 0]) + rng.normal(0, 0.2, (n, 3))
+    probabilities = np.full((n, classes), 0.05 / (classes - 1), np.float32)
+    probabilities[np.arange(n), gold] = 0.95
+    scores = probabilities.copy()
+    wrong = (kind == 1) & (gold == 1)
+    scores[wrong] = 0.1 / (classes - 1)
+    scores[wrong, 0] = 0.9
+    return Held(
+        texts=[f"kind {k} row {i}" for i, k in enumerate(kind.tolist())],
+        answers=Answers(probabilities=probabilities, vectors=vectors.astype(np.float32)),
+        scores=scores,
+        threshold=threshold,
+        days=19_000 + np.arange(n) // 200,
+    )
+
+
+def test_the_clusters_at_fault_come_first_with_texts_of_theirs() -> None:
+    found = describe(held(), ("no", "yes"), np.random.default_rng(0))["clusters"]
+    positives = sum(each["rows"] for each in found)
+    assert positives == 400
+    missed = [each for each in found if each["missed"]]
+    assert found[: len(missed)] == missed
+    assert all(each["covered"] == 0.0 for each in missed)
+    assert all(text.startswith("kind 1 ") for each in missed for text in each["examples"])
+    assert sum(each["missed"] for each in missed) == int((held().decided != held().answers.decided).sum())
+
+
+def test_days_are_measured_one_by_one() -> None:
+    days = describe(held(), ("no", "yes"), np.random.default_rng(0))["days"]
+    assert [day["day"] for day in days] == ["2022-01-08", "2022-01-09", "2022-01-10"]
+    assert sum(day["rows"] for day in days) == 600
+    assert all(day["precision"] == 1.0 and 0.3 < day["recall"] < 0.7 for day in days)
+
+
+def test_a_point_of_the_curve_is_what_its_threshold_gives() -> None:
+    made = held()
+    points = describe(made, ("no", "yes"), np.random.default_rng(0))["curve"]
+    assert points
+    positive = made.answers.decided > 0
+    for point in points:
+        called = made.scores[:, 1] >= point["threshold"] - 1e-5
+        assert (called & positive).sum() / positive.sum() == pytest.approx(point["recall"], abs=1e-3)
+        assert (called & positive).sum() / called.sum() == pytest.approx(point["precision"], abs=1e-3)
+    assert points[-1]["recall"] >= points[0]["recall"] or points[0]["recall"] == 1.0
+
+
+def test_calibration_counts_every_row_once() -> None:
+    bins = describe(held(), ("no", "yes"), np.random.default_rng(0))["calibration"]
+    assert sum(each["rows"] for each in bins) == 600
+    assert bins[-1]["share"] == 1.0  # what it scores 0.95 the teacher confirms
+    assert bins[0]["score"] == pytest.approx(0.05, abs=0.06)
+
+
+def test_more_classes_have_no_curve_and_clusters_of_all_rows() -> None:
+    found = describe(held(classes=3, threshold=None), ("a", "b", "c"), np.random.default_rng(0))
+    assert found["curve"] == []
+    assert sum(each["rows"] for each in found["clusters"]) == 600
+    assert {each["teacher"] for each in found["hardest"]} == {"b"}
+    assert all(each["teacher"] != each["student"] for each in found["hardest"])
+    low, high = found["holdout_intervals"]["f1"]
+    assert low < high
