@@ -1,6 +1,9 @@
 """The loop with a real teacher, a tiny one that is fine-tuned on made-up words."""
 
 import json
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -299,3 +302,55 @@ def test_what_a_person_labels_is_learned_from_at_once_and_not_asked_again(tmp_pa
     last = second.rounds[-1]
     assert last.rows + last.boundary == sum(sum(found.added.values()) for found in second.rounds)
     assert last.asked <= 300
+
+
+@pytest.mark.slow
+def test_runs_killed_at_any_moment_end_in_the_same_student(topic_teacher: Path, tmp_path: Path) -> None:
+    """SIGKILL five times, wherever it strikes; the teacher is fine-tuned within the run, too."""
+    base = tmp_path / "base"
+    write_bert(base, [word for words in WORDS.values() for word in words])
+    texts, topics = made_texts(60, seed=5)
+    seed = [json.dumps({"text": text, "label": "yes" if topic == "sport" else "no"}) for text, topic in
+            zip(texts, topics, strict=True)]  # fmt: skip
+    made = []
+    for name in ("whole", "killed"):
+        root = tmp_path / name
+        entry = sport(root, base, margin=0.0)
+        (root / "seed.jsonl").write_text("\n".join(seed) + "\n")
+        text = entry.path.read_text().replace('[teacher.map]\nsport = "yes"\n"*" = "no"\n', "")
+        text = text.replace("budget = ", 'labels = "../seed.jsonl"\nlearning_rate = 3e-3\nepochs = 20\nbudget = ')
+        entry.path.write_text(text)
+        made.append(Workspace(root).task("sport"))
+
+    def start(entry: TaskEntry) -> subprocess.Popen[bytes]:
+        home = str(entry.workspace.root)
+        command = [sys.executable, "-m", "api.cli", "replace", "sport", "--home", home]
+        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+    whole, killed = made
+    begun = time.monotonic()
+    with start(whole) as run:
+        _, errors = run.communicate()
+        assert run.returncode == 5, errors  # the gate of 1.0 is out of reach
+    lasted = time.monotonic() - begun
+    rng = np.random.default_rng(0)
+    kills = 0
+    for moment in rng.uniform(0.4, 1.0, 5):
+        with start(killed) as run:
+            try:
+                run.communicate(timeout=moment * lasted)
+            except subprocess.TimeoutExpired:
+                run.kill()
+                kills += 1
+        if killed.versions():
+            break  # the answers found in the cache make it quicker than the first
+    assert kills >= 1
+    if not killed.versions():
+        with start(killed) as run:
+            assert run.wait() == 5
+    for file in ("student.safetensors", "student.json"):
+        assert (killed.student_folder(1) / file).read_bytes() == (whole.student_folder(1) / file).read_bytes()
+    reports = [entry.report(1) for entry in made]
+    for found in reports:
+        del found["made"], found["teacher"]["rows_computed"], found["teacher"]["model"]
+    assert reports[0] == reports[1]
