@@ -34,16 +34,12 @@ _CPU_BATCH_TOKENS = 1024
 _GPU_BATCH_TOKENS = 32_768
 # Texts that are tokenized and sorted by length at a time: bounds memory, and is long enough to sort well.
 _WINDOW = 8192
+TEMPERATURE = "pingti_temperature"  # in config.json: what the logits are divided by
 
 # What a model folder may hold that changes its answers. Weights are found by their suffix.
 _VOCABULARIES = (
-    "tokenizer.json",
-    "vocab.txt",
-    "vocab.json",
-    "sentencepiece.bpe.model",
-    "spiece.model",
-    "spm.model",
-)
+    "tokenizer.json", "vocab.txt", "vocab.json", "sentencepiece.bpe.model", "spiece.model", "spm.model",
+)  # fmt: skip
 _MODEL_FILES = (
     "config.json",
     "tokenizer_config.json",
@@ -110,6 +106,15 @@ def describe(model: str, *, max_length: int = 64) -> Description:
     )
 
 
+def _temperature(config: Any, folder: Path) -> float:
+    found = getattr(config, TEMPERATURE, 1.0)
+    if type(found) not in (int, float) or not 0.01 <= found <= 100:
+        raise InputError(
+            f"teacher {folder}: {TEMPERATURE} in config.json is {found!r}; allowed is 0.01 to 100"
+        )
+    return float(found)
+
+
 class Teacher:
     """A loaded teacher. ``labels``, ``hidden`` and ``fingerprint`` are those of its description."""
 
@@ -136,6 +141,7 @@ class Teacher:
                 "as a classifier: fine-tune it on labelled texts first"
             )
         self._model = model.eval().to(self._device)
+        self._temperature = _temperature(model.config, folder)
         self._batch_tokens = _CPU_BATCH_TOKENS if self._device.type == "cpu" else _GPU_BATCH_TOKENS
 
     @classmethod
@@ -167,7 +173,8 @@ class Teacher:
                         output_hidden_states=True,
                     )
                     at = rows + start
-                    probabilities[at] = torch.softmax(output.logits.float(), dim=1).cpu().numpy()
+                    logits = output.logits.float() / self._temperature
+                    probabilities[at] = torch.softmax(logits, dim=1).cpu().numpy()
                     vectors[at] = output.hidden_states[-1][:, 0].float().cpu().numpy()
                     if progress is not None:
                         progress(len(rows))

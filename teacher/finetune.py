@@ -4,7 +4,9 @@ AdamW with linear warm-up and decay (Devlin et al. 2019; Mosbach et al. 2021, ar
 small sets need the warm-up and more than three epochs), in batches that draw the classes evenly and hold
 texts of like length.
 
-Not done here: a validation part, early stopping, calibration.
+Where there are labelled texts enough, a part of them is held out: the epoch with the lowest loss on it is
+kept, and a temperature is fitted to it (Guo et al. 2017, "On Calibration of Modern Neural Networks",
+section 4.2), so that the model's probabilities mean what they say. ``Teacher`` applies it.
 """
 
 import math
@@ -22,6 +24,7 @@ from numpy.typing import NDArray
 
 from pingti.errors import ConflictError, InputError
 from teacher.bert import (
+    TEMPERATURE,
     check_max_length,
     check_texts,
     choose_device,
@@ -38,6 +41,8 @@ from teacher.bert import (
 
 _WARM_UP = 0.1  # share of the steps in which the learning rate rises from 0
 _CLIP = 1.0  # largest norm of a step's gradient
+_LEAST_HELD_OUT = 40  # rows: fewer tell an epoch from another, and a temperature, too badly
+_PATIENCE = 2  # epochs without a lower loss on the rows held out, after which training ends
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +57,10 @@ class FineTuned:
     """Optimizer steps taken."""
     losses: tuple[float, ...]
     """Mean cross-entropy (nats) of the training batches, one number an epoch."""
+    held_out: tuple[float, ...]
+    """Mean cross-entropy of the rows held out, one number an epoch; empty where none were."""
+    temperature: float
+    """What the logits are divided by; 1 where no rows were held out."""
 
 
 def fine_tune(
@@ -69,6 +78,7 @@ def fine_tune(
     max_length: int = 64,
     freeze_embeddings: bool = True,
     freeze_layers: int = 0,
+    validation: float = 0.1,
     device: str | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> FineTuned:
@@ -86,6 +96,7 @@ def fine_tune(
         contain keep their relation to those that they do, and the optimizer has half the weights to move.
     freeze_layers: leave this many of the lowest layers, and all embeddings, as they are: with half of
         MiniLM's six, training took 0.7 of the time and accuracy on BBC news was the same or a little higher.
+    validation: share of each class's texts that is held out; none is where that makes fewer than 40.
     device: a torch device; None takes CUDA where there is one, else the CPU.
     progress: is told (steps done, steps in all) after each step.
 
@@ -108,12 +119,16 @@ def fine_tune(
     check_max_length(max_length, config, folder)
     if not 0 <= freeze_layers <= config.num_hidden_layers:
         raise InputError(f"freeze_layers is {freeze_layers}; {base} allows 0 to {config.num_hidden_layers}")
+    if not 0.0 <= validation <= 0.5:
+        raise InputError(f"validation is {validation}; allowed is 0 to 0.5")
     target = choose_device(device)
+    rows_of, held = _hold_out(rows_of, validation, rng)
+    count = sum(map(len, rows_of))
     tokenizer = load_tokenizer(folder)
     ids = encode(tokenizer, texts, max_length)
     answer = torch.empty(len(texts), dtype=torch.int64)
-    for index, rows in enumerate(rows_of):
-        answer[torch.from_numpy(rows)] = index
+    for index, name in enumerate(classes):
+        answer[torch.tensor([label == name for label in labels])] = index
 
     # The new head and dropout draw from torch's global generator: seeded here, put back afterwards.
     with torch.random.fork_rng(devices=None if target.type == "cuda" else []):
@@ -121,16 +136,18 @@ def fine_tune(
         model = _new_classifier(folder, classes).to(target)
         _freeze(model, embeddings=freeze_embeddings, layers=freeze_layers)
         optimizer = _optimizer(model, learning_rate, weight_decay)
-        steps_an_epoch = math.ceil(len(texts) / batch_size)
+        steps_an_epoch = math.ceil(count / batch_size)
         steps = steps_an_epoch * epochs
         schedule = _schedule(optimizer, steps)
         draws = [_endless(rows, rng) for rows in rows_of]
         lengths = np.array([len(row) for row in ids])
-        losses = []
-        model.train()
+        losses: list[float] = []
+        held_out: list[float] = []
+        best: dict[str, torch.Tensor] = {}
         for epoch in range(epochs):
+            model.train()
             total = 0.0
-            batches = _balanced_batches(draws, lengths, steps_an_epoch, rng)
+            batches = _balanced_batches(draws, lengths, count, steps_an_epoch, rng)
             for step, batch in enumerate(batches):
                 input_ids, mask = pad([ids[row] for row in batch], tokenizer.pad_token_id)
                 logits = model(input_ids=input_ids.to(target), attention_mask=mask.to(target)).logits
@@ -144,11 +161,70 @@ def fine_tune(
                 if progress is not None:
                     progress(epoch * steps_an_epoch + step + 1, steps)
             losses.append(total / steps_an_epoch)
+            if len(held) == 0:
+                continue
+            logits = _logits(model, [ids[row] for row in held], tokenizer.pad_token_id, target)
+            loss = torch.nn.functional.cross_entropy(logits, answer[torch.from_numpy(held)])
+            held_out.append(loss.item())
+            if held_out[-1] == min(held_out):
+                moved = {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
+                best = {name: weight.detach().clone() for name, weight in moved.items()}
+            elif epoch - held_out.index(min(held_out)) >= _PATIENCE:
+                break
+        temperature = 1.0
+        if len(held):
+            model.load_state_dict(best, strict=False)
+            logits = _logits(model, [ids[row] for row in held], tokenizer.pad_token_id, target)
+            temperature = fit_temperature(logits, answer[torch.from_numpy(held)])
+        setattr(model.config, TEMPERATURE, temperature)
+    if progress is not None and len(losses) < epochs:
+        progress(steps, steps)
     with _new_folder(out) as temporary, quiet():
         model.save_pretrained(temporary)
         tokenizer.save_pretrained(temporary)
     fingerprint = describe(str(out), max_length=max_length).fingerprint
-    return FineTuned(folder=out, fingerprint=fingerprint, steps=steps, losses=tuple(losses))
+    return FineTuned(
+        folder=out,
+        fingerprint=fingerprint,
+        steps=steps_an_epoch * len(losses),
+        losses=tuple(losses),
+        held_out=tuple(held_out),
+        temperature=temperature,
+    )
+
+
+def _hold_out(
+    rows_of: list[NDArray[np.int64]], share: float, rng: np.random.Generator
+) -> tuple[list[NDArray[np.int64]], NDArray[np.int64]]:
+    """Each class's rows to train on, and the rows held out: ``share`` of each class, but never its last."""
+    counts = [min(len(rows) - 1, round(share * len(rows))) for rows in rows_of]
+    if sum(counts) < _LEAST_HELD_OUT:
+        return rows_of, np.zeros(0, np.int64)
+    drawn = [rng.permutation(rows) for rows in rows_of]
+    held = np.concatenate([rows[:count] for rows, count in zip(drawn, counts, strict=True)])
+    return [np.sort(rows[count:]) for rows, count in zip(drawn, counts, strict=True)], np.sort(held)
+
+
+def _logits(model: Any, ids: list[list[int]], padding: int, device: torch.device) -> torch.Tensor:
+    """Logits (n, classes) without dropout, on the CPU."""
+    model.eval()
+    found = []
+    with torch.inference_mode():
+        for start in range(0, len(ids), 64):
+            input_ids, mask = pad(ids[start : start + 64], padding)
+            output = model(input_ids=input_ids.to(device), attention_mask=mask.to(device))
+            found.append(output.logits.float().cpu())
+    return torch.cat(found).clone()
+
+
+def fit_temperature(logits: torch.Tensor, answers: torch.Tensor) -> float:
+    """The temperature at which softmax(logits / temperature) is likeliest; logits (n, classes), answers (n,).
+
+    Looked for on a grid from 1/4 to 4: few rows allow no more, and nothing can run away.
+    """
+    grid = torch.exp(torch.linspace(math.log(0.25), math.log(4.0), 241)).tolist()
+    losses = [torch.nn.functional.cross_entropy(logits / t, answers).item() for t in grid]
+    return round(float(grid[losses.index(min(losses))]), 4)
 
 
 def _rows_of_classes(
@@ -225,16 +301,20 @@ def _endless(rows: NDArray[np.int64], rng: np.random.Generator) -> Iterator[int]
 
 
 def _balanced_batches(
-    draws: Sequence[Iterator[int]], lengths: NDArray[np.int64], batches: int, rng: np.random.Generator
+    draws: Sequence[Iterator[int]],
+    lengths: NDArray[np.int64],
+    count: int,
+    batches: int,
+    rng: np.random.Generator,
 ) -> list[NDArray[np.int64]]:
-    """One epoch: batches in random order, classes even in each, texts of like length.
+    """One epoch of about ``count`` rows: batches in random order, classes even in each, texts of like length.
 
     Each class gives the same number of rows, sorted by length and cut into as many pieces as there are
     batches; the classes' first pieces make one batch, their second pieces the next, and so on. The cuts of
     class c are rounded down from ``share * k / batches + c / classes``: by Hermite's identity the batches
     then differ by at most one row, and so do the pieces of a class.
     """
-    share = math.ceil(len(lengths) / len(draws))
+    share = math.ceil(count / len(draws))
     pieces = []
     for index, draw in enumerate(draws):
         rows = np.fromiter((next(draw) for _ in range(share)), dtype=np.int64, count=share)

@@ -318,7 +318,9 @@ def test_runs_killed_at_any_moment_end_in_the_same_student(topic_teacher: Path, 
         entry = sport(root, base, margin=0.0)
         (root / "seed.jsonl").write_text("\n".join(seed) + "\n")
         text = entry.path.read_text().replace('[teacher.map]\nsport = "yes"\n"*" = "no"\n', "")
-        text = text.replace("budget = ", 'labels = "../seed.jsonl"\nlearning_rate = 3e-3\nepochs = 20\nbudget = ')
+        text = text.replace(
+            "budget = ", 'labels = "../seed.jsonl"\nlearning_rate = 3e-3\nepochs = 20\nbudget = '
+        )
         entry.path.write_text(text)
         made.append(Workspace(root).task("sport"))
 

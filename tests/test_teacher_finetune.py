@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import numpy as np
@@ -8,8 +9,8 @@ from hypothesis import strategies as st
 from safetensors.numpy import load_file
 
 from pingti.errors import ConflictError, InputError
-from teacher.bert import Teacher
-from teacher.finetune import FineTuned, _balanced_batches, _endless, fine_tune
+from teacher.bert import TEMPERATURE, Teacher
+from teacher.finetune import FineTuned, _balanced_batches, _endless, fine_tune, fit_temperature
 
 TEXTS = ["a", "aba", "aa ab", "ab a", "a aa ba", "x", "xyx", "xx yx", "xy x", "x xx yx"] * 4
 LABELS = (["left"] * 5 + ["right"] * 5) * 4
@@ -96,6 +97,7 @@ def test_nothing_is_printed(tiny_bert: Path, tmp_path: Path, capfd: pytest.Captu
         ({"learning_rate": float("nan")}, "above 0"),
         ({"max_length": 65}, "this model allows 3 to 64"),
         ({"freeze_layers": 3}, "allows 0 to 2"),
+        ({"validation": 0.6}, "validation is 0.6; allowed is 0 to 0.5"),
         ({"device": "abacus"}, "'abacus'"),
     ],
 )
@@ -137,7 +139,7 @@ def test_batches_draw_the_classes_evenly(sizes: list[int], batch_size: int, seed
     rows_of = [np.flatnonzero(label == index) for index in range(len(sizes))]
     batches = -(-len(label) // batch_size)
     made = _balanced_batches(
-        [_endless(rows, rng) for rows in rows_of], rng.integers(2, 64, len(label)), batches, rng
+        [_endless(rows, rng) for rows in rows_of], rng.integers(2, 64, len(label)), len(label), batches, rng
     )
     assert len(made) == batches
     counts = np.array([np.bincount(label[batch], minlength=len(sizes)) for batch in made])
@@ -154,6 +156,62 @@ def test_batches_hold_texts_of_like_length() -> None:
     rng = np.random.default_rng(5)
     lengths = rng.integers(3, 64, 300)
     draws = [_endless(rows, rng) for rows in np.array_split(np.arange(300), 3)]
-    batches = _balanced_batches(draws, lengths, 10, rng)
+    batches = _balanced_batches(draws, lengths, 300, 10, rng)
     spread = np.mean([np.ptp(lengths[batch]) for batch in batches])
     assert spread < 15 < 55 < np.ptp(lengths)
+
+
+def noisy(n: int, seed: int) -> tuple[list[str], list[str]]:
+    """Texts whose label is that of their word in four of five cases."""
+    rng = np.random.default_rng(seed)
+    words = rng.integers(0, 2, n)
+    labels = np.where(rng.random(n) < 0.2, 1 - words, words)
+    return [["aa", "bb"][word] for word in words], [["left", "right"][label] for label in labels]
+
+
+def test_rows_held_out_end_the_training_and_calibrate(tiny_bert: Path, tmp_path: Path) -> None:
+    texts, labels = noisy(500, 0)
+    progress: list[tuple[int, int]] = []
+    made = tune(
+        tiny_bert, tmp_path / "made", texts=texts, labels=labels, classes=["left", "right"], epochs=30,
+        batch_size=32, learning_rate=5e-3, progress=lambda done, all_: progress.append((done, all_)),
+    )  # fmt: skip
+    assert len(made.held_out) == len(made.losses) < 30
+    assert progress[-1][0] == progress[-1][1]
+    assert made.steps == len(made.losses) * -(-450 // 32)
+    # The word says what is right in 80 % of the cases, and so do the probabilities.
+    found = Teacher.load(str(made.folder)).score(["aa", "bb"]).probabilities
+    assert found[0, 0] == pytest.approx(0.8, abs=0.12)
+    assert found[1, 1] == pytest.approx(0.8, abs=0.12)
+
+
+def test_too_few_texts_are_all_trained_on(tiny_bert: Path, tmp_path: Path) -> None:
+    made = tune(tiny_bert, tmp_path / "made", epochs=1)
+    assert (made.held_out, made.temperature) == ((), 1.0)
+
+
+@pytest.mark.parametrize("true", [0.5, 1.0, 2.0])
+def test_the_temperature_is_found(true: float) -> None:
+    rng = np.random.default_rng(0)
+    logits = rng.normal(0, 3, (4000, 3))
+    scaled = np.exp(logits / true)
+    draws = (rng.random((4000, 1)) > np.cumsum(scaled / scaled.sum(axis=1, keepdims=True), axis=1)).sum(
+        axis=1
+    )
+    found = fit_temperature(torch.from_numpy(logits), torch.from_numpy(draws))
+    assert found == pytest.approx(true, rel=0.1)
+
+
+def test_the_teacher_applies_the_temperature_and_refuses_nonsense(tiny_bert: Path, tmp_path: Path) -> None:
+    made = tune(tiny_bert, tmp_path / "made", epochs=1)
+    config = made.folder / "config.json"
+    read = json.loads(config.read_text())
+    plain = Teacher.load(str(made.folder)).score(["aa", "bb"]).probabilities
+    config.write_text(json.dumps({**read, TEMPERATURE: 2.0}))
+    cooled = Teacher.load(str(made.folder)).score(["aa", "bb"]).probabilities
+    odds = np.log(plain[:, 0] / plain[:, 1])
+    assert np.log(cooled[:, 0] / cooled[:, 1]) == pytest.approx(odds / 2, abs=1e-4)
+    for nonsense in (0, "hot", True, None):
+        config.write_text(json.dumps({**read, TEMPERATURE: nonsense}))
+        with pytest.raises(InputError, match=r"pingti_temperature in config\.json is"):
+            Teacher.load(str(made.folder))
