@@ -64,6 +64,36 @@ class Coverage:
     """Share of those that the student decides as the teacher does, drawn to the overall share where few."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Brought:
+    """What the rows of one kind turned out to be, once the teacher was asked."""
+
+    rows: int
+    positives: int
+    """Rows that the teacher puts into the second class, or for more classes not into the first."""
+    errors: int
+    """Rows that the student had decided otherwise."""
+    lead: float
+    """The teacher's mean lead: how clear they are to it."""
+
+
+def brought(
+    kinds: NDArray[np.str_], gold: NDArray[np.int64], decided: NDArray[np.int64], lead: NDArray[np.float32]
+) -> dict[str, Brought]:
+    """By kind, for n rows with their kinds, the teacher's and the student's classes, the teacher's lead."""
+    found = {}
+    for kind in KINDS:
+        inside = kinds == kind
+        if inside.any():
+            found[kind] = Brought(
+                rows=int(inside.sum()),
+                positives=int((gold[inside] > 0).sum()),
+                errors=int((gold[inside] != decided[inside]).sum()),
+                lead=round(float(lead[inside].mean()), 4),
+            )
+    return found
+
+
 def shares(shortfall: tuple[float, float]) -> dict[str, float]:
     """Which part of a round's rows each kind gets.
 

@@ -62,6 +62,7 @@ def render(report: dict[str, Any]) -> str:
                 for found in report["rounds"]
             ],
         ),
+        *_brought(report["rounds"]),
         "<h2>Scenes</h2>",
         _table(
             ["scene", "threshold", "on the calibration rows", "precision", "recall", "F1"],
@@ -93,6 +94,19 @@ def render(report: dict[str, Any]) -> str:
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{escape(title)}</title>'
         f'<meta name="viewport" content="width=device-width"><style>{_STYLE}</style>{"".join(parts)}</html>'
     )
+
+
+def _brought(rounds: list[dict[str, Any]]) -> list[str]:
+    """What each kind of chosen rows turned out to be."""
+    rows = [
+        [str(found["round"]), kind, *(str(each[name]) for name in ("rows", "positives", "errors", "lead"))]
+        for found in rounds
+        for kind, each in found.get("brought", {}).items()
+    ]
+    if not rows:
+        return []
+    head = ["round", "kind", "rows", "positives", "the student was wrong", "teacher's mean lead"]
+    return ["<h2>What the chosen rows brought</h2>", _table(head, rows)]
 
 
 def _evidence(report: dict[str, Any]) -> list[str]:

@@ -29,6 +29,7 @@ from textcnn import Student, Vocabulary
 _FIRST_ROWS = 1000  # round 1, where no labelled rows are given
 _CALIBRATION_ROWS = 1500
 _COMPETING_WEIGHT = 2.0
+_IDLE = 3  # rounds without a higher F1 on the calibration rows, after which the loop ends
 _REACHED = "the gate is reached"
 
 
@@ -43,6 +44,8 @@ class Round:
     """Rows that the teacher was asked about so far, those that measure included."""
     added: dict[str, int]
     """Rows that this round added, by the reason for which they were chosen."""
+    brought: dict[str, acquire.Brought]
+    """What those turned out to be, where the round before chose them."""
     boundary: int
     """Rows left out so far because the teacher itself is unsure."""
     competing: int
@@ -102,7 +105,7 @@ def replace(
         rounds.append(found)
         students.append(student)
         announce(found)
-        stopped = run.stop(found) or run.extend(student, found)
+        stopped = run.stop(rounds) or run.extend(student, found)
     best = len(rounds) - 1
     if stopped != _REACHED:
         best = max(range(len(rounds)), key=lambda index: (rounds[index].calibration.f1, index))
@@ -130,6 +133,7 @@ class _Run:
         self.rows = np.zeros(0, np.int64)
         self.answers = join([])
         self.competing = np.zeros(0, np.bool_)
+        self.brought: dict[str, acquire.Brought] = {}
         reviewed = self._ask_reviewed()
         first = np.arange(len(self.corpus.texts), len(self.texts))
         if len(first) > self._left():
@@ -233,6 +237,7 @@ class _Run:
             rows=len(rows),
             asked=self.asked,
             added=self.added,
+            brought=self.brought,
             boundary=int((~clear).sum()),
             competing=int(self.competing[clear].sum()),
             threshold=threshold,
@@ -248,13 +253,16 @@ class _Run:
         scores = student.score_encoded(self.encoded.take(rows))
         return measure(answers.decided, decide(scores, threshold), len(self.definition.classes))
 
-    def stop(self, found: Round) -> str:
+    def stop(self, rounds: list[Round]) -> str:
         """Why the loop ends here, or an empty string."""
-        wanted = self.definition.gate
+        wanted, found = self.definition.gate, rounds[-1]
         if found.holdout.passes(wanted) and found.calibration.passes(wanted):
             return _REACHED
         if found.round >= wanted.rounds:
             return f"the limit of {wanted.rounds} rounds is reached"
+        reached = [each.calibration.f1 for each in rounds]
+        if len(reached) > _IDLE and max(reached[-_IDLE:]) <= max(reached[:-_IDLE]):
+            return f"{_IDLE} rounds in a row brought nothing"
         return ""
 
     def extend(self, student: Student, found: Round) -> str:
@@ -280,9 +288,13 @@ class _Run:
         found.coverage.extend(coverage)
         self.added = {kind: len(picked) for kind, picked in chosen.items()}
         picked = np.concatenate(list(chosen.values()))
+        kinds = np.repeat(list(chosen), [len(rows) for rows in chosen.values()])
         order = np.argsort(unasked[picked])  # in order of time, as the cache keeps them
-        picked = picked[order]
+        picked, kinds = picked[order], kinds[order]
         answers = self._ask(unasked[picked], np.zeros(len(picked), np.bool_))
+        self.brought = acquire.brought(
+            kinds, answers.decided, decide(scores[picked], found.threshold), answers.lead
+        )
         self.competing[-len(picked) :] = acquire.compete(
             answers.probabilities, scores[picked], found.threshold, rng=self._rng("competing")
         )

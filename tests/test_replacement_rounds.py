@@ -238,7 +238,25 @@ def test_rows_are_added_for_the_reasons_that_the_errors_give(topic_teacher: Path
     for found in outcome.rounds[1:]:
         assert set(found.added) == {"random", "uncertain", "competing", "diverse"}
         assert sum(found.added.values()) > 0
+        assert {kind: each.rows for kind, each in found.brought.items()} == {
+            kind: rows for kind, rows in found.added.items() if rows
+        }
+        assert all(
+            each.errors <= each.rows and each.positives <= each.rows for each in found.brought.values()
+        )
     assert outcome.rounds[-1].rows > outcome.rounds[0].rows
+
+
+def test_rounds_that_bring_nothing_end_the_loop(
+    topic_teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Measure, "passes", lambda self, gate: False)
+    outcome = replace(sport(tmp_path, topic_teacher, rounds=12, budget=600))
+    f1s = [found.calibration.f1 for found in outcome.rounds]
+    assert outcome.stopped == "3 rounds in a row brought nothing"
+    assert max(f1s[-3:]) <= max(f1s[:-3])
+    assert len(f1s) < 12
+    assert outcome.best.calibration.f1 == max(f1s)
 
 
 def test_more_than_two_classes(topic_teacher: Path, tmp_path: Path) -> None:
