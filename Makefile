@@ -2,6 +2,7 @@
 # make test   install, check, then run all tests
 # make check  format, lint, types, layers
 # make bench  install, then measure the student beside other classifiers on this machine
+# make bench-fidelity  install, then measure students against their teachers (hours; ARGS=--quick: minutes)
 # make lock   write requirements.lock afresh from what a clean install resolves to
 # make clean  remove what the targets above made
 
@@ -12,7 +13,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/pip --disable-pip-version-check install --quiet --constraint requirements.lock
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench lock clean
+.PHONY: help demo test check bench bench-fidelity lock clean
 
 help:
 	@sed -n 's/^# make /make /p' Makefile
@@ -53,6 +54,9 @@ check: $(VENV)/.dev
 
 bench: $(VENV)/.bench
 	@$(BIN)/python -m benchmarks.speed
+
+bench-fidelity: $(VENV)/.bench
+	@$(BIN)/python -m benchmarks.fidelity $(ARGS)
 
 lock:
 	rm -rf .venv-lock && $(PYTHON) -m venv .venv-lock
