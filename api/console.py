@@ -29,11 +29,11 @@ class Screen:
 
     def say(self, text: str = "") -> None:
         """A line for a person; with ``--json`` it goes to stderr, so that stdout holds JSON alone."""
-        (self.err if self.as_json else self.out).print(text, markup=False)
+        (self.err if self.as_json else self.out).print(text)
 
     def note(self, text: str) -> None:
         """A line about how the work goes."""
-        self.err.print(text, markup=False)
+        self.err.print(text)
 
     def result(self, value: Any) -> None:
         """What ``--json`` prints."""

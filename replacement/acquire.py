@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 import sampling
 from replacement.thresholds import Measure, decide
+from sampling.clusters import unit
 
 _CLUSTERS = 32
 _COMPETING_MARGIN = 0.2
@@ -241,7 +242,7 @@ def _diverse(
     if clusters is None or budget < 1:
         return np.zeros(0, np.int64)
     inside = known.gold > 0 if candidates.threshold is not None else np.ones(len(known.gold), np.bool_)
-    features = _unit(known.features[inside])
+    features = unit(known.features[inside])
     centres = np.zeros((len(clusters), features.shape[1]), np.float32)
     np.add.at(centres, clusters.assigned, features)
     usable = left.copy()
@@ -251,13 +252,8 @@ def _diverse(
     if len(rows) == 0:
         return np.zeros(0, np.int64)
     # Far from every centre lie the plain negatives: of the others, four times the budget are kept.
-    nearness = _unit(candidates.features[rows]) @ _unit(centres).T
+    nearness = unit(candidates.features[rows]) @ unit(centres).T
     near = np.argsort(-nearness.max(axis=1), kind="stable")[: 4 * budget]
     need = 1.0 - np.array([found.covered for found in coverage])
     found = sampling.by_need(nearness[near].argmax(axis=1), need, budget=budget, rng=rng)
     return rows[near[found]]
-
-
-def _unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-    unit: NDArray[np.float32] = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
-    return unit

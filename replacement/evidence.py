@@ -12,6 +12,7 @@ from replacement import acquire
 from replacement.gate import intervals
 from replacement.gold import Answers
 from replacement.thresholds import curve, decide, measure
+from sampling.clusters import unit
 
 _CLUSTERS = 16
 _MEMBERS = 8  # a cluster of fewer tells little
@@ -115,13 +116,13 @@ def _clusters(held: Held, rng: np.random.Generator) -> list[dict[str, Any]]:
     vectors = held.answers.vectors[rows]
     clusters = sampling.cluster(vectors, k, rng=rng)
     hit = (held.decided == gold)[rows]
-    unit = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+    directions = unit(vectors)
     found = []
     for number in range(len(clusters)):
         members = np.flatnonzero(clusters.assigned == number)
         if len(members) == 0:
             continue
-        near = members[np.argsort(-(unit[members] @ clusters.centroids[number]), kind="stable")][:3]
+        near = members[np.argsort(-(directions[members] @ clusters.centroids[number]), kind="stable")][:3]
         found.append(
             {
                 "rows": len(members),

@@ -5,11 +5,11 @@ that agree in reference and decisions are exchangeable, so the counts of such ro
 rows: the same distribution, at a cost that does not grow with the holdout.
 """
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from replacement.definition import GateSection
@@ -69,7 +69,7 @@ def compare(
 
 
 def against_incumbent(
-    entry: TaskEntry, texts: pa.Array, gold: Classes, decided: Classes, rng: np.random.Generator
+    entry: TaskEntry, texts: Sequence[str], gold: Classes, decided: Classes, rng: np.random.Generator
 ) -> Comparison | None:
     """``compare`` with the student that is promoted now, asked about ``texts``; None where none can be."""
     version = entry.current()

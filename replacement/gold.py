@@ -16,6 +16,7 @@ from pingti.errors import DefinitionError, InputError
 from replacement import labels
 from replacement.fields import string
 from replacement.registry import TaskEntry
+from replacement.thresholds import lead
 
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, how much of it is done, and how much there is."""
@@ -46,9 +47,7 @@ class Answers:
     @property
     def lead(self) -> NDArray[np.float32]:
         """How far the likeliest class is ahead of the next, (n,)."""
-        ordered = np.sort(self.probabilities, axis=1)
-        lead: NDArray[np.float32] = ordered[:, -1] - ordered[:, -2]
-        return lead
+        return lead(self.probabilities)
 
 
 def join(parts: list[Answers]) -> Answers:

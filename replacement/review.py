@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from pingti import files
 from pingti.errors import ArtifactError, ConflictError, NotFoundError
 from replacement.registry import TaskEntry
+from replacement.thresholds import lead
 
 FILE = "review.jsonl"
 QUESTION = "label"
@@ -39,8 +40,7 @@ def write(
 
     ``probabilities`` (n, classes) are the teacher's.
     """
-    ordered = np.sort(probabilities, axis=1)
-    leads = ordered[:, -1] - ordered[:, -2]
+    leads = lead(probabilities)
     lines = []
     for row in np.argsort(leads, kind="stable").tolist():
         scores = zip(entry.definition.classes, probabilities[row].tolist(), strict=True)

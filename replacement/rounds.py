@@ -321,14 +321,6 @@ class _Run:
             (self.holdout.decided, scores),
         )
         version = self.entry.next_version()
-        comparison = gate.against_incumbent(
-            self.entry,
-            self.texts.take(pa.array(self.holdout_rows)),
-            self.holdout.decided,
-            decide(scores, found.threshold),
-            self._rng("incumbent"),
-        )
-        judged = gate.verdict(self.definition.gate, found.holdout, comparison)
         held = evidence.Held(
             texts=self._texts(self.holdout_rows),
             answers=self.holdout,
@@ -336,6 +328,10 @@ class _Run:
             threshold=found.threshold,
             days=None if self.corpus.days is None else self.corpus.days[self.holdout_rows],
         )
+        comparison = gate.against_incumbent(
+            self.entry, held.texts, held.answers.decided, held.decided, self._rng("incumbent")
+        )
+        judged = gate.verdict(self.definition.gate, found.holdout, comparison)
         document = {
             "format": 1,
             "task": self.entry.name,

@@ -65,6 +65,13 @@ def decide(scores: Scores, threshold: float | None) -> NDArray[np.int64]:
     return (scores[:, 1] >= threshold).astype(np.int64)
 
 
+def lead(probabilities: NDArray[np.float32]) -> NDArray[np.float32]:
+    """How far the likeliest class is ahead of the next, (n,), for probabilities (n, classes)."""
+    ordered = np.sort(probabilities, axis=1)
+    ahead: NDArray[np.float32] = ordered[:, -1] - ordered[:, -2]
+    return ahead
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Curve:
     """Precision and recall at every threshold that tells two scores apart, thresholds ascending."""

@@ -40,15 +40,15 @@ def cluster(
     """
     if len(vectors) == 0 or k < 1:
         raise ValueError(f"{len(vectors)} vectors into {k} clusters; needed is at least one of each")
-    unit = _unit(vectors)
-    k = min(k, len(unit))
+    scaled = unit(vectors)
+    k = min(k, len(scaled))
     kmeans = faiss.Kmeans(
-        unit.shape[1], k, niter=iterations, spherical=True, seed=int(rng.integers(2**31)),
+        scaled.shape[1], k, niter=iterations, spherical=True, seed=int(rng.integers(2**31)),
         min_points_per_centroid=1, max_points_per_centroid=1024,
     )  # fmt: skip
-    kmeans.train(unit)
+    kmeans.train(scaled)
     centroids = np.ascontiguousarray(kmeans.centroids, np.float32)
-    return Clusters(centroids=centroids, assigned=_search(centroids, unit, 1)[:, 0])
+    return Clusters(centroids=centroids, assigned=_search(centroids, scaled, 1)[:, 0])
 
 
 def neighbours(queries: NDArray[np.floating], vectors: NDArray[np.floating], *, budget: int) -> Rows:
@@ -56,7 +56,7 @@ def neighbours(queries: NDArray[np.floating], vectors: NDArray[np.floating], *, 
     if len(queries) == 0 or len(vectors) == 0 or budget < 1:
         return np.zeros(0, np.int64)
     depth = min(len(vectors), -(-budget // len(queries)) + 4)
-    found = _search(_unit(vectors), queries, depth).T.ravel()
+    found = _search(unit(vectors), queries, depth).T.ravel()
     _, first = np.unique(found, return_index=True)
     return found[np.sort(first)][:budget]
 
@@ -96,15 +96,15 @@ def by_need(
     return np.concatenate([np.zeros(0, np.int64), *chosen]).astype(np.int64)
 
 
-def _unit(vectors: NDArray[np.floating]) -> NDArray[np.float32]:
-    unit = np.array(vectors, np.float32, order="C")
-    lengths = np.linalg.norm(unit, axis=1, keepdims=True)
-    unit /= np.maximum(lengths, 1e-12)
-    return unit
+def unit(vectors: NDArray[np.floating]) -> NDArray[np.float32]:
+    """``vectors`` (n, d) scaled to length one; a vector of zeros stays as it is."""
+    scaled = np.array(vectors, np.float32, order="C")
+    scaled /= np.maximum(np.linalg.norm(scaled, axis=1, keepdims=True), 1e-12)
+    return scaled
 
 
 def _search(base: NDArray[np.float32], queries: NDArray[np.floating], depth: int) -> NDArray[np.int64]:
     index = faiss.IndexFlatIP(base.shape[1])
     index.add(base)
-    _, found = index.search(_unit(queries), depth)
+    _, found = index.search(unit(queries), depth)
     return np.asarray(found, np.int64)

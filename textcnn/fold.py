@@ -97,16 +97,25 @@ def fold(
         block[:, :, :count] = np.rint(products * scale).transpose(1, 0, 2)
         step[order, :count] = 1.0 / scale
         first += width
-    if len(head) == 2:
-        head, head_bias, wide = head[1:] - head[:1], head_bias[1:] - head_bias[:1], wide[:, 1:] - wide[:, :1]
     return Folded(
         table=table,
         step=step.reshape(-1),
         bias=_pad(bias, count, wanted),
-        head=_pad(head, count, wanted),
-        head_bias=head_bias.astype(np.float32),
-        wide=np.ascontiguousarray(wide, np.float32),
+        **fold_head(head, head_bias, wide, count),
     )
+
+
+def fold_head(
+    head: NDArray[np.float32], head_bias: NDArray[np.float32], wide: NDArray[np.float32], filters: int
+) -> dict[str, NDArray[np.float32]]:
+    """The part of ``Folded`` that students of one trunk do not share; arguments as of ``fold``."""
+    if len(head) == 2:
+        head, head_bias, wide = head[1:] - head[:1], head_bias[1:] - head_bias[:1], wide[:, 1:] - wide[:, :1]
+    return {
+        "head": _pad(head, filters, padded(filters)),
+        "head_bias": head_bias.astype(np.float32),
+        "wide": np.ascontiguousarray(wide, np.float32),
+    }
 
 
 def _pad(values: NDArray[np.float32], count: int, wanted: int) -> NDArray[np.float32]:

@@ -152,6 +152,12 @@ def _bucket(state: Any, buckets: Any) -> Any:
     return np.int64((state >> np.uint64(32)) & np.uint64(buckets - 1))
 
 
+@numba.njit(inline="always")
+def _ngrams(length: Any) -> Any:
+    """How many 1- to 3-grams so many tokens have."""
+    return length + max(0, length - 1) + max(0, length - 2)
+
+
 @numba.njit(numba.types.Tuple((_OFFSETS, _OFFSETS))(_IDS, _OFFSETS, numba.int64), nogil=True, cache=True)
 def ngram_buckets(
     ids: NDArray[np.int32], offsets: NDArray[np.int64], buckets: int
@@ -159,8 +165,7 @@ def ngram_buckets(
     """Buckets of every text's 1- to 3-grams of tokens, one text after another, and their offsets."""
     ends = np.zeros(len(offsets), np.int64)
     for text in range(len(offsets) - 1):
-        length = offsets[text + 1] - offsets[text]
-        ends[text + 1] = ends[text] + length + max(0, length - 1) + max(0, length - 2)
+        ends[text + 1] = ends[text] + _ngrams(offsets[text + 1] - offsets[text])
     found = np.empty(ends[-1], np.int64)
     written = 0
     for text in range(len(offsets) - 1):
@@ -176,9 +181,7 @@ def ngram_buckets(
 @numba.njit(nogil=True)
 def _add_wide(ids: Any, start: Any, end: Any, wide: Any, logits: Any) -> None:
     """Add the sum of the n-grams' logits, divided by the root of their number."""
-    length = end - start
-    ngrams = length + max(0, length - 1) + max(0, length - 2)
-    scale = np.float32(1.0) / np.float32(np.sqrt(max(1, ngrams)))
+    scale = np.float32(1.0) / np.float32(np.sqrt(max(1, _ngrams(end - start))))
     for t in range(start, end):
         state = np.uint64(0xCBF29CE484222325)
         for position in range(t, min(t + 3, end)):

@@ -90,7 +90,7 @@ class Panel:
         return len(self._trunks) >= 4 or len(pc.unique(texts.slice(0, _PROBE))) < _FEWER * _PROBE
 
     def _score_each(self, texts: pa.Array) -> list[NDArray[np.float32]]:
-        if len(self._trunks) > 1:
+        if len(self._trunks) != 1:
             pieces = []
             for start in range(0, len(texts), _PIECE):
                 piece = texts.slice(start, _PIECE)
@@ -99,15 +99,15 @@ class Panel:
                 )
             return [np.concatenate(columns) for columns in zip(*pieces, strict=True)]
         found: list[NDArray[np.float32]] = [np.empty(0, np.float32)] * self._count
-        for trunk in self._trunks:
-            ((data, offsets, mask),) = text_buffers(texts)
-            scores = np.empty((len(mask), trunk.columns), np.float32)
-            valid = np.empty(len(mask), np.bool_)
-            everything: tuple[Any, ...] = (
-                data, offsets, mask, *trunk.vocabulary.tables, *trunk.arguments, scores, valid
-            )  # fmt: skip
-            score_texts(*everything)
-            trunk.hand_out(scores, valid, found)
+        (trunk,) = self._trunks
+        ((data, offsets, mask),) = text_buffers(texts)
+        scores = np.empty((len(mask), trunk.columns), np.float32)
+        valid = np.empty(len(mask), np.bool_)
+        everything: tuple[Any, ...] = (
+            data, offsets, mask, *trunk.vocabulary.tables, *trunk.arguments, scores, valid
+        )  # fmt: skip
+        score_texts(*everything)
+        trunk.hand_out(scores, valid, found)
         return found
 
     def _score_dictionary(self, texts: pa.Array | pa.ChunkedArray) -> list[NDArray[np.float32]]:

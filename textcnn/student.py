@@ -16,7 +16,7 @@ from pingti import files
 from pingti.errors import ArtifactError, InputError
 from textcnn.architecture import Architecture
 from textcnn.encoding import Encoded, Vocabulary
-from textcnn.fold import Folded, fold, padded, rows
+from textcnn.fold import Folded, fold, fold_head, padded, rows
 from textcnn.panel import Panel
 
 if TYPE_CHECKING:
@@ -111,18 +111,13 @@ class Student:
         first = 0
         for number, names in enumerate(columns):
             part = slice(first, first + len(names))
-            folded = fold(
-                arrays["embedding"],
-                arrays["filters"],
-                arrays["bias"],
-                arrays["head.weight"][part],
-                arrays["head.bias"][part],
-                arrays["wide"][:, part],
-                network.architecture,
-            )
+            head = (arrays["head.weight"][part], arrays["head.bias"][part], arrays["wide"][:, part])
             if made:
-                shared = {name: getattr(made[0].folded, name) for name in ("table", "step", "bias")}
-                folded = dataclasses.replace(folded, **shared)
+                own: dict[str, Any] = fold_head(*head, network.architecture.filters)
+                folded = dataclasses.replace(made[0].folded, **own)
+            else:
+                trunk_arrays = (arrays["embedding"], arrays["filters"], arrays["bias"])
+                folded = fold(*trunk_arrays, *head, network.architecture)
             said = metadata[number] if metadata else None
             trunk = made[0].trunk if made else None
             made.append(cls(folded, vocabulary, names, network.architecture, said, trunk))

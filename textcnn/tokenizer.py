@@ -9,92 +9,30 @@ A token is known by a 64-bit hash of its code points. Tokens of the vocabulary h
 frequent first, so that the hot rows of a table are neighbours. Every other token falls into one of a
 fixed number of buckets behind them. Id 0 is padding.
 
-What a code point is was read from Unicode 14 once and is kept in characters.bin, so that a student scores
-alike whatever the Python that runs it; ``write_character_table`` made that file.
-
 Not handled: canonical equivalence (a precomposed letter and its decomposed form are different tokens),
 stemming, and word segmentation of scripts without spaces.
 """
 
-import functools
-import unicodedata
-import zlib
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, Final
 
 import numba
 import numpy as np
 from numpy.typing import NDArray
 
-SEPARATOR, WORD, SINGLE, DROPPED = range(4)
-
-_TABLE_SIZE: Final = 0x20000  # planes 0 and 1; above them lie Han, private use, and tags
-_CLASS_SHIFT: Final = 28
-_VALUE: Final = (1 << _CLASS_SHIFT) - 1
-_FILE: Final = Path(__file__).with_name("characters.bin")
-_FNV_OFFSET: Final = np.uint64(0xCBF29CE484222325)
-_FNV_PRIME: Final = np.uint64(0x100000001B3)
-
-# Scripts written without spaces between words, as ranges of code points.
-_UNSPACED: Final = (
-    (0x0E00, 0x0EFF),  # Thai, Lao
-    (0x1000, 0x109F),  # Myanmar
-    (0x1100, 0x11FF),  # Hangul Jamo
-    (0x1780, 0x17FF),  # Khmer
-    (0x2E80, 0x2FDF),  # Han radicals
-    (0x3005, 0x3007),  # iteration mark, closing mark, zero
-    (0x3021, 0x3029),
-    (0x3040, 0x31FF),  # kana, bopomofo, Hangul compatibility Jamo
-    (0x3400, 0x4DBF),
-    (0x4E00, 0x9FFF),  # Han
-    (0xA960, 0xA97F),
-    (0xAC00, 0xD7FF),  # Hangul syllables
-    (0xF900, 0xFAFF),
-    (0xFF66, 0xFFDC),  # half-width kana and Hangul
-    (0x1AFF0, 0x1B16F),  # kana extensions
+from textcnn.characters import (
+    CLASS_SHIFT,
+    DROPPED,
+    SEPARATOR,
+    SINGLE,
+    TABLE_SIZE,
+    VALUE,
+    WORD,
+    character_table,
 )
 
-
-@functools.cache
-def character_table() -> NDArray[np.int32]:
-    """For each code point below 0x20000 its folded code point, and its class above that, int32 (131072,)."""
-    content = zlib.decompress(_FILE.read_bytes())
-    moved = np.frombuffer(content, "<i4", _TABLE_SIZE)
-    kinds = np.frombuffer(content, np.uint8, offset=4 * _TABLE_SIZE).astype(np.int32)
-    table: NDArray[np.int32] = (np.arange(_TABLE_SIZE) + moved).astype(np.int32) | kinds << _CLASS_SHIFT
-    table.flags.writeable = False
-    return table
-
-
-def make_character_table() -> NDArray[np.int32]:
-    """``character_table`` from this Python's Unicode."""
-    table = np.empty(_TABLE_SIZE, dtype=np.int32)
-    category_class = {"L": WORD, "N": WORD, "M": WORD, "Z": SEPARATOR, "P": SINGLE, "S": SINGLE}
-    for code in range(_TABLE_SIZE):
-        folded = code - 0xFEE0 if 0xFF01 <= code <= 0xFF5E else code
-        category = unicodedata.category(chr(folded))
-        if category in ("Cf", "Cs") or 0xFE00 <= code <= 0xFE0F:  # format, surrogate, variation selector
-            kind = DROPPED
-        elif category == "Cc":
-            kind = SEPARATOR
-        else:  # unassigned and private use: a token by itself
-            kind = category_class.get(category[0], SINGLE)
-        folded = ord(chr(folded).lower()[0])
-        table[code] = folded | kind << _CLASS_SHIFT
-    for first, last in _UNSPACED:
-        codes = np.arange(first, last + 1, dtype=np.int32)
-        letters = table[codes] >> _CLASS_SHIFT == WORD
-        table[codes[letters]] = codes[letters] | SINGLE << _CLASS_SHIFT
-    return table
-
-
-def write_character_table() -> None:
-    """Write the file that ``character_table`` reads. Students made before may score otherwise with it."""
-    table = make_character_table()
-    moved = (table & _VALUE) - np.arange(_TABLE_SIZE)
-    kinds = (table >> _CLASS_SHIFT).astype(np.uint8)
-    _FILE.write_bytes(zlib.compress(moved.astype("<i4").tobytes() + kinds.tobytes(), 9))
+_FNV_OFFSET: Final = np.uint64(0xCBF29CE484222325)
+_FNV_PRIME: Final = np.uint64(0x100000001B3)
 
 
 def tokenize(text: str) -> list[str]:
@@ -104,8 +42,8 @@ def tokenize(text: str) -> list[str]:
     word = ""
     for character in text:
         code = ord(character)
-        entry = int(table[code]) if code < _TABLE_SIZE else _astral(code)
-        kind, folded = entry >> _CLASS_SHIFT, chr(entry & _VALUE)
+        entry = int(table[code]) if code < TABLE_SIZE else _astral(code)
+        kind, folded = entry >> CLASS_SHIFT, chr(entry & VALUE)
         if kind == WORD:
             word += folded
         elif kind != DROPPED:
@@ -129,7 +67,7 @@ def token_hashes(tokens: Sequence[str]) -> NDArray[np.uint64]:
 def _astral(code: int) -> int:
     """Character table entry of a code point from 0x20000: variation selectors and tags are dropped."""
     kind = DROPPED if 0xE0000 <= code <= 0xE0FFF else SINGLE
-    return code | kind << _CLASS_SHIFT
+    return code | kind << CLASS_SHIFT
 
 
 _I64 = numba.int64
@@ -208,10 +146,10 @@ def _decode(data: NDArray[np.uint8], position: Any, end: Any) -> Any:
 
 @numba.njit(_I64(CODES, _I64), nogil=True, cache=True)
 def _entry(table: NDArray[np.int32], code: Any) -> Any:
-    if code < _TABLE_SIZE:
+    if code < TABLE_SIZE:
         return np.int64(table[code])
     kind = DROPPED if 0xE0000 <= code <= 0xE0FFF else SINGLE
-    return code | kind << _CLASS_SHIFT
+    return code | kind << CLASS_SHIFT
 
 
 @numba.njit(
@@ -243,18 +181,18 @@ def hash_texts(
         while position <= end:
             code: Any = np.int64(0)
             length: Any = np.int64(1)
-            entry: Any = np.int64(SEPARATOR << _CLASS_SHIFT)
+            entry: Any = np.int64(SEPARATOR << CLASS_SHIFT)
             if position < end:  # behind the end stands a separator, which ends the last word
                 code, length = _decode(data, position, end)
                 if length == 0:
                     written = first
                     break
                 entry = _entry(table, code)
-            kind = entry >> _CLASS_SHIFT
+            kind = entry >> CLASS_SHIFT
             if kind == WORD:
                 if word_start < 0:
                     state, word_start = _FNV_OFFSET, position
-                state = _mix(state, entry & _VALUE)
+                state = _mix(state, entry & VALUE)
                 word_end = position + length
             elif kind != DROPPED:
                 if word_start >= 0 and written < limit:
@@ -263,7 +201,7 @@ def hash_texts(
                     written += 1
                 word_start = np.int64(-1)
                 if kind == SINGLE and written < limit:
-                    hashes[written] = _finish(_mix(_FNV_OFFSET, entry & _VALUE))
+                    hashes[written] = _finish(_mix(_FNV_OFFSET, entry & VALUE))
                     spans[written, 0], spans[written, 1] = position, position + length
                     written += 1
             position += length
@@ -276,17 +214,17 @@ def code_table(tokens: dict[str, int], known: int, buckets: int) -> NDArray[np.i
     ``tokens`` are the vocabulary's, with their ids; most text of unspaced scripts needs no other look-up.
     """
     table = character_table().copy()
-    single = table >> _CLASS_SHIFT == SINGLE
-    folded = (table[single] & _VALUE).astype(np.uint64)
+    single = table >> CLASS_SHIFT == SINGLE
+    folded = (table[single] & VALUE).astype(np.uint64)
     with np.errstate(over="ignore"):
         state = _finish.py_func((_FNV_OFFSET ^ folded) * _FNV_PRIME)
     ids = 1 + known + ((state >> np.uint64(32)) % np.uint64(buckets)).astype(np.int32)
-    known_ids = np.zeros(_TABLE_SIZE, np.int32)
+    known_ids = np.zeros(TABLE_SIZE, np.int32)
     for token, number in tokens.items():
-        if len(token) == 1 and ord(token) < _TABLE_SIZE:
+        if len(token) == 1 and ord(token) < TABLE_SIZE:
             known_ids[ord(token)] = number
     found = known_ids[folded.astype(np.int64)]
-    table[single] = np.where(found > 0, found, ids).astype(np.int32) | SINGLE << _CLASS_SHIFT
+    table[single] = np.where(found > 0, found, ids).astype(np.int32) | SINGLE << CLASS_SHIFT
     table.flags.writeable = False
     return table
 
@@ -351,25 +289,25 @@ def encode_text(
                 code, length = _decode(data, position, end)
                 if length == 0:
                     return 0, False
-        if code < _TABLE_SIZE:
+        if code < TABLE_SIZE:
             entry: Any = np.int64(codes[np.uint64(code)])
         elif 0xE0000 <= code <= 0xE0FFF:
-            entry = np.int64(DROPPED << _CLASS_SHIFT)
+            entry = np.int64(DROPPED << CLASS_SHIFT)
         else:
             number = _find(_finish(_mix(_FNV_OFFSET, code)), keys, values, known, buckets)
-            entry = number | np.int64(SINGLE << _CLASS_SHIFT)
-        kind = entry >> _CLASS_SHIFT
+            entry = number | np.int64(SINGLE << CLASS_SHIFT)
+        kind = entry >> CLASS_SHIFT
         if kind == WORD:
             if not word:
                 word, state = True, _FNV_OFFSET
-            state = _mix(state, entry & _VALUE)
+            state = _mix(state, entry & VALUE)
         elif kind != DROPPED:
             if word and written < limit:
                 ids[np.uint64(written)] = _find(_finish(state), keys, values, known, buckets)
                 written += 1
             word = False
             if kind == SINGLE and written < limit:
-                ids[np.uint64(written)] = entry & _VALUE
+                ids[np.uint64(written)] = entry & VALUE
                 written += 1
         position += length
     if word and written < limit:
