@@ -9,7 +9,7 @@ from fastapi.openapi.utils import get_openapi
 from fastapi.security import HTTPBearer
 from fastapi.staticfiles import StaticFiles
 
-from api import problems, routes_files, routes_jobs, routes_system, routes_tasks
+from api import problems, routes_events, routes_files, routes_jobs, routes_system, routes_tasks
 from api.guard import Guard
 from api.services import UPLOAD_BYTES, Services
 from pingti import __version__
@@ -33,6 +33,7 @@ def create_app(settings: Settings | None = None, *, upload_bytes: int = UPLOAD_B
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         yield
+        await app.state.feed.close()
         services.close()
 
     app = FastAPI(
@@ -46,6 +47,7 @@ def create_app(settings: Settings | None = None, *, upload_bytes: int = UPLOAD_B
         generate_unique_id_function=lambda route: route.name,
     )
     app.state.services = services
+    app.state.feed = routes_events.Feed(services)
     key = settings.api_key.get_secret_value() if settings.api_key is not None else None
     app.add_middleware(Guard, api_key=key, upload_bytes=upload_bytes, hosts=frozenset({settings.host}))
     problems.install(app)
@@ -58,6 +60,7 @@ def create_app(settings: Settings | None = None, *, upload_bytes: int = UPLOAD_B
     )
     for router in (routes_jobs.router, routes_files.router, routes_tasks.router, routes_system.v1):
         app.include_router(router, dependencies=bearer, responses=anywhere)
+    app.include_router(routes_events.router)
     app.include_router(routes_system.router)
     app.include_router(routes_system.pages)
     app.mount("/static", StaticFiles(directory=routes_system.STATIC), name="static")

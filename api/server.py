@@ -8,8 +8,10 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import cast
 
 import uvicorn
+from fastapi import FastAPI
 
 from api.app import create_app
 from pingti.errors import InputError, PingtiError, UnavailableError
@@ -70,7 +72,16 @@ def serve(settings: Settings, listener: socket.socket | None = None, *, log_leve
     sys.stderr.write(f"Pingti listens on {host}, port {port} ({key}): {url(listener)}\n")
     sys.stderr.flush()
     with listener, _sigterm_as_exit():
-        uvicorn.Server(config).run(sockets=[listener])
+        _Server(config).run(sockets=[listener])
+
+
+class _Server(uvicorn.Server):
+    """Ends the event streams first: uvicorn waits for every answer, and theirs have no end of their own."""
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        app = cast("FastAPI", self.config.app)
+        await app.state.feed.close()
+        await super().shutdown(sockets)
 
 
 @contextmanager
