@@ -7,8 +7,9 @@ import glob
 import gzip
 import io
 import json
+import os
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,6 +95,14 @@ def expand(pattern: str, base: Path) -> list[str]:
     if not found:
         raise InputError(f"{pattern}: no such file (looked from {base})")
     return found
+
+
+def expand_all(patterns: Iterable[str], base: Path) -> list[str]:
+    """The files that several patterns name, as ``expand``; a file that two of them name comes once."""
+    found: dict[str, str] = {}
+    for path in (path for pattern in patterns for path in expand(pattern, base)):
+        found.setdefault(path if "://" in path else os.path.realpath(path), path)
+    return list(found.values())
 
 
 def check_input(path: str, columns: Columns) -> None:

@@ -76,7 +76,9 @@ class TeacherSection(_Section):
     model: str
     """A folder (relative to the definition's), a hub name, or "task:NAME" for the teacher of another task."""
     labels: str | None = None
-    """JSONL file with text (or the corpus's id) and label: the model is fine-tuned on it first."""
+    """JSONL file with text (or the corpus's id) and label: the texts that round 1 starts from."""
+    fine_tune: bool = True
+    """Where there are labels, whether the model is fine-tuned on them first; false: it is taken as it is."""
     map: dict[str, str] = {}
     """Which class a label of the model stands for; "*" names the class of all others."""
     max_length: int = Field(default=64, ge=8, le=512)

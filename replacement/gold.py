@@ -12,22 +12,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from pingti.errors import DefinitionError, InputError
+from pingti.errors import DefinitionError
 from replacement import labels
-from replacement.fields import string
+from replacement.labelled import Labelled, read_labelled
 from replacement.registry import TaskEntry
 from replacement.thresholds import lead
 
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, how much of it is done, and how much there is."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Labelled:
-    """The labelled seed."""
-
-    texts: list[str]
-    labels: list[str]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -74,7 +66,8 @@ class Gold:
 
         self.entry = entry
         owner = _owner(entry)
-        self.labelled = _read_labels(owner)
+        section = owner.definition.teacher
+        self.labelled = read_labelled(owner.path.parent / section.labels, owner) if section.labels else None
         classes = entry.definition.classes
         self.reviewed = {text: classes.index(found.label) for text, found in labels.read(entry).items()}
         """Class number of each text that a person labelled."""
@@ -150,71 +143,20 @@ def _owner(entry: TaskEntry) -> TaskEntry:
     return owner
 
 
-def _read_labels(owner: TaskEntry) -> Labelled | None:
-    """The labelled seed of a task, texts as they stand or found in the corpus by their ids."""
-    definition = owner.definition
-    if definition.teacher.labels is None:
-        return None
-    path = owner.path.parent / definition.teacher.labels
-    texts: list[str] = []
-    labels: list[str] = []
-    by_id: dict[str, str] | None = None
-    try:
-        # Not splitlines(): a text may hold U+2028 and the like.
-        lines = path.read_text(encoding="utf-8-sig").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: labels not readable: {error}") from error
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        try:
-            row: Any = json.loads(line)
-            label = str(row["label"])
-            if "text" in row:
-                text = string("text", row["text"])
-            else:
-                if by_id is None:
-                    by_id = _texts_by_id(owner)
-                text = by_id[str(row["id"])]
-        except (ValueError, TypeError, KeyError) as error:
-            raise InputError(
-                f"{path}: line {number}: needed is an object with label, and text or an id of the corpus "
-                f"({type(error).__name__}: {error})"
-            ) from error
-        if label not in definition.classes:
-            known = ", ".join(definition.classes)
-            raise InputError(f"{path}: line {number}: label {label!r} is no class; allowed are {known}")
-        texts.append(text)
-        labels.append(label)
-    return Labelled(texts=texts, labels=labels)
-
-
-def _texts_by_id(owner: TaskEntry) -> dict[str, str]:
-    from replacement.corpus import Columns, expand, read_rows
-
-    section = owner.definition.corpus
-    columns = Columns(text=section.text, id=section.id)
-    found: dict[str, str] = {}
-    for pattern in section.files:
-        for path in expand(pattern, owner.path.parent):
-            for batch in read_rows(path, columns, lambda _: None):
-                found.update(zip(batch["id"].to_pylist(), batch["text"].to_pylist(), strict=True))
-    return found
-
-
 def _model(
     owner: TaskEntry, labelled: Labelled | None, *, seed: int, progress: Progress, device: str | None
 ) -> str:
-    """The folder or hub name of the fine-tuned model; made first where the task has labels."""
+    """The folder or hub name of the fine-tuned model; made first where labels are to fine-tune it."""
     section = owner.definition.teacher
     local = owner.path.parent / section.model
     model = str(local) if local.is_dir() else section.model
-    if labelled is None:
+    if labelled is None or not section.fine_tune:
         return model
     from teacher.finetune import fine_tune
 
     # One folder per set of inputs: a second run finds it, a changed seed makes another.
-    inputs = [labelled.texts, labelled.labels, section.model_dump(), owner.definition.classes, model, seed]
+    how = section.model_dump(include={"max_length", "epochs", "learning_rate", "freeze_layers"})
+    inputs = [labelled.texts, labelled.labels, how, owner.definition.classes, model, seed]
     key = hashlib.sha256(json.dumps(inputs).encode()).hexdigest()[:16]
     folder = owner.folder / "teacher" / key
     if not folder.exists():

@@ -15,7 +15,7 @@ from pingti import files
 from pingti.errors import InputError
 from replacement import annotations, review
 from replacement.annotations import Answer, Unusable
-from replacement.corpus import Columns, expand, read_rows
+from replacement.labelled import TextsOfIds
 from replacement.registry import TaskEntry
 
 FILE = "labels.jsonl"
@@ -110,13 +110,16 @@ def add(entry: TaskEntry, path: Path, *, now: datetime.datetime | None = None) -
             continue
         unanswered += not given
         answers += [(place, answer) for answer in given]
-    texts = _Texts(entry, {answer.id for _, answer in answers if answer.text is None and answer.id})
+    ids = {answer.id for _, answer in answers if answer.text is None and answer.id}
+    texts = TextsOfIds(
+        entry, ids, known=((row["id"], row["text"]) for row in review.read(entry)) if ids else ()
+    )
     latest: dict[str, Label] = {}
     disagreeing: set[str] = set()
     for place, answer in answers:
         try:
-            text = answer.text if answer.text is not None else texts.of(answer.id)
-        except Unusable as error:
+            text = answer.text if answer.text is not None else texts.of(answer.id or "")
+        except ValueError as error:
             bad.append(f"{path}: {place}: {error}")
             continue
         label = Label(
@@ -146,36 +149,6 @@ def add(entry: TaskEntry, path: Path, *, now: datetime.datetime | None = None) -
         disagreements=len(disagreeing),
         bad=tuple(bad),
     )
-
-
-class _Texts:
-    """Texts of ids: from the review file, else from the corpus."""
-
-    def __init__(self, entry: TaskEntry, ids: set[str]) -> None:
-        self._found: dict[str, set[str]] = {}
-        if not ids:
-            return
-        for row in review.read(entry):
-            if row["id"] in ids:
-                self._found.setdefault(row["id"], set()).add(row["text"])
-        missing = ids - set(self._found)
-        section = entry.definition.corpus
-        columns = Columns(text=section.text, id=section.id)
-        for pattern in section.files if missing else ():
-            for path in expand(pattern, entry.path.parent):
-                for batch in read_rows(path, columns, lambda _: None):
-                    for identity, text in zip(
-                        batch["id"].to_pylist(), batch["text"].to_pylist(), strict=True
-                    ):
-                        if identity in missing:
-                            self._found.setdefault(identity, set()).add(text)
-
-    def of(self, identity: str | None) -> str:
-        texts = self._found.get(identity or "", set())
-        if len(texts) != 1:
-            problem = "several texts of the corpus have it" if texts else "no text of the corpus has it"
-            raise Unusable(f"id: {identity!r}: {problem}; give the text")
-        return next(iter(texts))
 
 
 def _mend(path: Path) -> None:

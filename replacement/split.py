@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from pingti.errors import InputError
 from replacement.classify import Choice, Classifier, matches, pin
-from replacement.corpus import BadRow, Columns, expand, read_rows, schema
+from replacement.corpus import BadRow, Columns, expand_all, read_rows, schema
 from replacement.definition import Definition
 from replacement.registry import TaskEntry
 
@@ -69,7 +69,7 @@ def load_corpus(definition: Definition, folder: Path, *, apart: list[str] | None
     def on_bad_row(row: BadRow) -> None:
         bad[row.file] += 1
 
-    paths = [path for pattern in section.files for path in expand(pattern, folder)]
+    paths = expand_all(section.files, folder)
     batches = [batch for path in paths for batch in read_rows(path, columns, on_bad_row)]
     table = pa.Table.from_batches(batches, schema=schema(columns)).combine_chunks()
     read = len(table) + bad.total()

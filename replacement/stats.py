@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from replacement import cleaning
 from replacement.classify import matches
 from replacement.cleaning import KINDS, REPEATED, Proposal, Rule
-from replacement.corpus import BadRow, Columns, expand, read_rows
+from replacement.corpus import BadRow, Columns, expand_all, read_rows
 from replacement.definition import Definition
 from replacement.registry import TaskEntry
 from replacement.split import normalised
@@ -101,7 +101,7 @@ def collect(
     section = definition.corpus
     columns = Columns(text=section.text, id=section.id, time=section.time)
     counts = _Counts(definition)
-    files = [path for pattern in section.files for path in expand(pattern, entry.path.parent)]
+    files = expand_all(section.files, entry.path.parent)
     for number, path in enumerate(files, 1):
         for batch in read_rows(path, columns, counts.on_bad_row, batch_rows=batch_rows):
             counts.add(batch)

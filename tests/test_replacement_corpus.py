@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pingti.errors import InputError
-from replacement.corpus import FORMATS, BadRow, Columns, check_input, expand, read_rows, schema
+from replacement.corpus import FORMATS, BadRow, Columns, check_input, expand, expand_all, read_rows, schema
 
 TEXTS = ['谁在"表扬"单上呢?', "a,b\tc", "two\nlines", " é ", "x"]
 TIMES = ["2025-01-02T03:04:05+00:00", "1735787046.5", "2025-01-02", "2025-01-02T03:04:05", "0"]
@@ -273,6 +273,14 @@ def test_a_pattern_names_files_in_order(tree: Path, pattern: str, names: list[st
     assert expand("deep/*.tsv", tree) == sorted(
         str(tree / "deep" / f"{letter}.tsv") for letter in "qwertyuiop"
     )
+
+
+def test_a_file_that_two_patterns_name_is_read_once(tree: Path) -> None:
+    (tree / "link.csv").symlink_to(tree / "b.csv")
+    patterns = ["b.csv", "?.csv", str(tree / "b.csv"), "deep/../a.csv", f"file://{tree}/b.csv", "link.csv"]
+    found = expand_all(patterns, tree)
+    # A URL is left as it is: what it points at is not known.
+    assert found == [str(tree / "b.csv"), str(tree / "a.csv"), f"file://{tree}/b.csv"]
 
 
 def test_a_url_is_read_and_a_pattern_without_files_is_refused(tree: Path) -> None:

@@ -175,9 +175,52 @@ def test_labels_may_name_rows_of_the_corpus(add: Add, tiny_bert: Path) -> None:
     assert labelled.texts == [*TEXTS, "own text"]
     write_labels(owner, [*lines, json.dumps({"id": "k9", "label": "up"})])
     with pytest.raises(
-        InputError, match=r"labels\.jsonl: line 7: .*text or an id of the corpus \(KeyError: 'k9'\)"
+        InputError, match=r"labels\.jsonl: line 7: .* \(id: 'k9': no text of the corpus has it"
     ):
         gold(owner)
+
+
+def test_a_row_number_names_no_row_of_several_files(add: Add, tiny_bert: Path) -> None:
+    """Every file counts from 0: the number of one file's row must not bring another file's text."""
+    owner = add(
+        "side", ["left", "right", "up"], f'model = "{tiny_bert}"\n{TUNED}', 'files = ["rows/*.jsonl"]'
+    )
+    (owner.workspace.tasks / "rows").mkdir()
+    for name in ("a", "b"):
+        rows = [json.dumps({"text": f"{name} {text}"}) + "\n" for text in TEXTS]
+        (owner.workspace.tasks / "rows" / f"{name}.jsonl").write_text("".join(rows))
+        write_labels(owner, [json.dumps({"id": i, "label": label}) for i, label in enumerate(LABELS)])
+        if name == "a":
+            labelled = gold(owner).labelled
+            assert labelled is not None
+            assert labelled.texts == [f"a {text}" for text in TEXTS]
+            continue
+        with pytest.raises(InputError, match=r"line 1: .*'0': the corpus has no id column and 2 files"):
+            gold(owner)
+
+
+def test_a_teacher_that_is_there_is_taken_as_it_is_beside_labels(add: Add, model: Path) -> None:
+    given = f'model = "{model}"\nlabels = "seed/labels.jsonl"\nfine_tune = false\n'
+    given += 'map = {up = "yes", "*" = "no"}'
+    owner = add("side", ["no", "yes"], given)
+    write_labels(owner, [json.dumps({"text": text, "label": "yes"}) for text in ("nm", "mn")])
+    found = gold(owner)
+    assert found.model == str(model)
+    assert not (owner.folder / "teacher").exists()
+    assert found.labelled is not None
+    assert found.labelled.texts == ["nm", "mn"]
+    assert found.fingerprint == Teacher.load(str(model)).fingerprint
+
+
+def test_what_does_not_change_a_fine_tuned_teacher_makes_no_new_one(add: Add, tiny_bert: Path) -> None:
+    owner = add("side", ["left", "right", "up"], f'model = "{tiny_bert}"\n{TUNED}')
+    write_labels(owner, [json.dumps(row) for row in SEED])
+    first = gold(owner).model
+    text = owner.path.read_text()
+    owner.path.write_text(text.replace("[teacher]", "[teacher]\nbudget = 777\nmargin = 0.2"))
+    assert gold(owner.workspace.task("side")).model == first
+    owner.path.write_text(text.replace("epochs = 1", "epochs = 2"))
+    assert gold(owner.workspace.task("side")).model != first
 
 
 NEEDED = "needed is an object with label, and text or an id of the corpus"
