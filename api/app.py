@@ -48,14 +48,14 @@ def create_app(settings: Settings | None = None, *, upload_bytes: int = UPLOAD_B
     )
     app.state.services = services
     app.state.feed = routes_events.Feed(services)
-    key = settings.api_key.get_secret_value() if settings.api_key is not None else None
-    app.add_middleware(Guard, api_key=key, upload_bytes=upload_bytes, hosts=frozenset({settings.host}))
+    app.add_middleware(Guard, keys=services.keys, upload_bytes=upload_bytes, host=settings.host)
     problems.install(app)
     # Guard asks for the key; this only writes it into the OpenAPI document.
-    bearer = [Security(HTTPBearer(auto_error=False, description="The server's key, where one is set."))]
+    bearer = [Security(HTTPBearer(auto_error=False, description="A key, where the server has any."))]
     anywhere = problems.responses(
-        unauthorized="This server asks for its key: send Authorization: Bearer KEY.",
-        forbidden="A page of https://other.example may not change anything on this server.",
+        unauthorized="This server asks for a key: send Authorization: Bearer KEY.",
+        forbidden="The key 'nightly' has the role read; this request needs submit.",
+        too_many="Too many wrong keys came from your address; wait before you send another.",
         internal="GET /v1/tasks failed inside the server.",
     )
     for router in (routes_jobs.router, routes_files.router, routes_tasks.router, routes_system.v1):

@@ -1,10 +1,16 @@
-"""What a request passes before a route sees it: host, origin, key, body size; and the answers' headers.
+"""What a request passes before a route sees it: host, origin, key, role, body size; and the answers' headers.
 
-A plain ASGI middleware: it acts before a byte of the body is read, so that nobody without the key can make
+A plain ASGI middleware: it acts before a byte of the body is read, so that nobody without a key can make
 the server parse or store anything.
 """
 
-import hmac
+import ipaddress
+import logging
+import math
+import re
+import time
+from collections import OrderedDict
+from collections.abc import Callable
 from urllib.parse import urlsplit
 
 from fastapi import HTTPException
@@ -12,13 +18,17 @@ from fastapi.responses import Response
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from api.keys import LOCAL, Caller, KeyRing, Role
 from api.problems import problem_response
+from pingti.errors import ArtifactError
 
 MAX_BODY_BYTES = 1024 * 1024  # every body but an upload: a job request with thousands of inputs fits
 MULTIPART_OVERHEAD_BYTES = 64 * 1024
 
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 _SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
+# What a key of role submit may change; every other change is an admin's.
+_SUBMIT = re.compile(r"/v1/(?:jobs|files|classify)(?:/.*)?|/v1/tasks/[^/]+/labels", re.DOTALL)
 _HEADERS = {
     # No inline script or style, nothing from another host, no framing.
     "Content-Security-Policy": (
@@ -29,18 +39,78 @@ _HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
+_log = logging.getLogger(__name__)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a server that listens on ``host`` can be reached from this machine alone."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        # Any other name may resolve to anything.
+        return False
+
+
+def needed_role(method: str, path: str) -> Role:
+    """The role that a request under ``/v1`` needs."""
+    if method in _SAFE_METHODS:
+        return Role.READ
+    return Role.SUBMIT if _SUBMIT.fullmatch(path) else Role.ADMIN
+
+
+class Guesses:
+    """Wrong keys by peer: after some, a peer waits, each time twice as long. Memory is bounded."""
+
+    FREE = 20
+    LONGEST_SECONDS = 60.0
+    FORGET_SECONDS = 900.0
+
+    def __init__(self, *, most_peers: int = 10_000, now: Callable[[], float] = time.monotonic) -> None:
+        self._peers: OrderedDict[str, tuple[int, float]] = OrderedDict()  # wrong keys, time of the last
+        self._most, self._now = most_peers, now
+
+    def wait(self, peer: str) -> float:
+        """Seconds that ``peer`` must still wait before its key is looked at."""
+        count, last = self._peers.get(_network(peer), (0, 0.0))
+        if count < self.FREE:
+            return 0.0
+        pause = min(2.0 ** min(count - self.FREE, 30), self.LONGEST_SECONDS)
+        return max(0.0, last + pause - self._now())
+
+    def wrong(self, peer: str) -> None:
+        now, key = self._now(), _network(peer)
+        count, last = self._peers.pop(key, (0, now))
+        self._peers[key] = (1 if now - last > self.FORGET_SECONDS else count + 1, now)
+        if len(self._peers) > self._most:
+            self._peers.popitem(last=False)
+
+
+def _network(peer: str) -> str:
+    """An IPv6 peer owns its /64 as a rule: all of it counts as one."""
+    try:
+        address = ipaddress.ip_address(peer)
+    except ValueError:
+        return peer
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is None:
+        return str(ipaddress.ip_network((int(address) >> 64 << 64, 64)))
+    return peer
 
 
 class Guard:
-    """ASGI middleware. ``api_key`` None: no key is asked for, and only loopback names are answered."""
+    """ASGI middleware. While there is no key at all, only loopback names are answered, as an admin.
 
-    def __init__(
-        self, app: ASGIApp, *, api_key: str | None, upload_bytes: int, hosts: frozenset[str]
-    ) -> None:
+    ``host``: where the server listens. The caller is left in ``request.state.caller``.
+    """
+
+    def __init__(self, app: ASGIApp, *, keys: KeyRing, upload_bytes: int, host: str) -> None:
         self.app = app
-        self.api_key = api_key.encode() if api_key is not None else None
+        self.keys = keys
         self.upload_bytes = upload_bytes
-        self.hosts = hosts | _LOOPBACK
+        self.local_only = is_loopback(host)
+        self.hosts = _LOOPBACK | ({host} if self.local_only else set())
+        self.guesses = Guesses()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -67,7 +137,7 @@ class Guard:
                 for name, value in _HEADERS.items():
                     answer.setdefault(name, value)
                 # Pages are asked for again each time (and mostly not sent again), so that none is stale.
-                private = scope["path"].startswith("/v1")
+                private = _is_private(scope["path"])
                 answer.setdefault("Cache-Control", "no-store" if private else "no-cache")
             await send(message)
 
@@ -82,9 +152,14 @@ class Guard:
         return MAX_BODY_BYTES
 
     def _refuse(self, scope: Scope, headers: Headers, limit: int) -> Response | None:
+        try:
+            locked = bool(self.keys.keys()) or not self.local_only
+        except ArtifactError as error:
+            _log.error("%s", error)
+            return problem_response("damaged-artifact", "The file of keys is damaged; nobody is let in.")
         host = headers.get("host", "")
         # Without a key, a foreign name that resolves to 127.0.0.1 (DNS rebinding) would let any web page in.
-        if self.api_key is None and _name(host) not in self.hosts:
+        if not locked and _name(host) not in self.hosts:
             return problem_response(
                 "forbidden", f"Host {host!r} is not answered without an API key; allowed are loopback names."
             )
@@ -97,23 +172,52 @@ class Guard:
             return problem_response(
                 "forbidden", f"A page of {origin} may not change anything on this server."
             )
-        if scope["path"].startswith("/v1") and not self._knows(headers):
-            return problem_response(
-                "unauthorized", "This server asks for its key: send Authorization: Bearer KEY."
-            )
+        if _is_private(scope["path"]):
+            refusal = self._admit(scope, headers, locked)
+            if refusal is not None:
+                return refusal
         length = headers.get("content-length", "0")
         if length.isascii() and length.isdigit() and int(length) > limit:
             # The connection stays open: closing it under a client that still writes would lose this answer.
             return problem_response("too-large", _too_large(limit))
         return None
 
-    def _knows(self, headers: Headers) -> bool:
-        if self.api_key is None:
-            return True
-        scheme, _, key = headers.get("authorization", "").partition(" ")
-        # Bytes as they came (header text is Latin-1), compared in a time that tells nothing of the key.
-        given = key.strip().encode("latin-1", "replace")
-        return hmac.compare_digest(given, self.api_key) and scheme.lower() == "bearer"
+    def _admit(self, scope: Scope, headers: Headers, locked: bool) -> Response | None:
+        """Find out who asks, and whether they may."""
+        caller: Caller | None = Caller(name=LOCAL, role=Role.ADMIN)
+        if locked:
+            scheme, _, key = headers.get("authorization", "").partition(" ")
+            peer = (scope.get("client") or ("",))[0]
+            wait = self.guesses.wait(peer) if key else 0.0
+            if wait > 0:
+                return problem_response(
+                    "too-many",
+                    "Too many wrong keys came from your address; wait before you send another.",
+                    headers={"Retry-After": str(math.ceil(wait))},
+                )
+            # Bytes as they came (header text is Latin-1).
+            given = key.strip().encode("latin-1", "replace")
+            caller = self.keys.caller(given) if scheme.lower() == "bearer" else None
+            if caller is None:
+                if key:
+                    self.guesses.wrong(peer)
+                return problem_response(
+                    "unauthorized", "This server asks for a key: send Authorization: Bearer KEY."
+                )
+        assert caller is not None
+        needed = needed_role(scope["method"], scope["path"])
+        if not caller.role.allows(needed):
+            return problem_response(
+                "forbidden",
+                f"The key {caller.name!r} has the role {caller.role}; this request needs {needed}.",
+            )
+        scope.setdefault("state", {})["caller"] = caller
+        return None
+
+
+def _is_private(path: str) -> bool:
+    """Whether a key is asked for, where there are keys."""
+    return path.startswith("/v1") or path == "/metrics"
 
 
 def _too_large(limit: int) -> str:

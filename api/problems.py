@@ -5,6 +5,7 @@
 (``#/inputs/0``); for a query, path or header value it carries the ``parameter``'s name.
 """
 
+import errno
 import json
 import logging
 import re
@@ -46,12 +47,13 @@ KINDS: Mapping[str, Kind] = {
     "unauthorized": Kind(
         status=401,
         title="A key is needed",
-        meaning="Send the server's key as Authorization: Bearer KEY (setting PINGTI_API_KEY).",
+        meaning="Send a key as Authorization: Bearer KEY; pingti keys add makes one.",
     ),
     "forbidden": Kind(
         status=403,
-        title="Not from there",
-        meaning="Without a key the server answers requests to its loopback name alone; a page of another "
+        title="Not allowed",
+        meaning="The key's role (read, submit, admin) does not reach so far, or the job or file is another "
+        "key's. Without any key the server answers requests to its loopback name alone; a page of another "
         "site may change nothing.",
     ),
     "not-found": Kind(
@@ -92,6 +94,12 @@ KINDS: Mapping[str, Kind] = {
         title="The task's definition is wrong",
         meaning="The detail names the file, key and limits.",
     ),
+    "too-many": Kind(
+        status=429,
+        title="Too much at once",
+        meaning="A limit of the key on unfinished jobs, rows or stored bytes is reached, or too many wrong "
+        "keys came from this address. Try again after Retry-After seconds.",
+    ),
     "internal": Kind(
         status=500, title="Pingti failed", meaning="A fault of the server; its log has the details."
     ),
@@ -105,6 +113,11 @@ KINDS: Mapping[str, Kind] = {
         title="Something that is needed does not answer",
         meaning="The broker or a worker cannot be reached now; try again after Retry-After seconds.",
     ),
+    "no-space": Kind(
+        status=507,
+        title="The server's disk is full",
+        meaning="Nothing was stored; delete files or jobs, or tell the operator.",
+    ),
 }
 
 _KIND_OF_STATUS = {
@@ -116,7 +129,9 @@ _KIND_OF_STATUS = {
     413: "too-large",
     415: "unsupported-media-type",
     422: "invalid-input",
+    429: "too-many",
     503: "unavailable",
+    507: "no-space",
 }
 
 _BROKER_ERRORS: tuple[type[Exception], ...] = (
@@ -157,10 +172,18 @@ class Problem(BaseModel):
 class ProblemError(Exception):
     """A problem of the door itself (not of the rooms behind it), raised by a route."""
 
-    def __init__(self, kind: str, detail: str, errors: Sequence[ProblemItem] = ()) -> None:
+    def __init__(
+        self,
+        kind: str,
+        detail: str,
+        errors: Sequence[ProblemItem] = (),
+        *,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
         super().__init__(detail)
         self.kind = kind
         self.errors = tuple(errors)
+        self.headers = dict(headers or {})
 
 
 def problem_response(
@@ -209,7 +232,7 @@ def _pingti_error(_: Request, error: Exception) -> Response:
 
 def _problem_error(_: Request, error: Exception) -> Response:
     assert isinstance(error, ProblemError)
-    return problem_response(error.kind, str(error), error.errors)
+    return problem_response(error.kind, str(error), error.errors, headers=error.headers)
 
 
 def _validation_error(request: Request, error: Exception) -> Response:
@@ -260,6 +283,14 @@ def _broker_error(_: Request, error: Exception) -> Response:
     )
 
 
+def _os_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, OSError)
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        _log.error("%s %s: %s", request.method, request.url.path, error)
+        return problem_response("no-space", "The server's disk is full; nothing was stored.")
+    raise error
+
+
 def _unknown_error(request: Request, error: Exception) -> Response:
     # Starlette raises the error again afterwards, so that the server's log has its traceback.
     return problem_response("internal", f"{request.method} {request.url.path} failed inside the server.")
@@ -271,6 +302,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(ProblemError, _problem_error)
     app.add_exception_handler(RequestValidationError, _validation_error)
     app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(OSError, _os_error)
     for broker_error in _BROKER_ERRORS:
         app.add_exception_handler(broker_error, _broker_error)
     app.add_exception_handler(Exception, _unknown_error)

@@ -1,6 +1,5 @@
 """Serve the REST door and the dashboard with uvicorn, from the settings."""
 
-import ipaddress
 import signal
 import socket
 import sys
@@ -14,6 +13,9 @@ import uvicorn
 from fastapi import FastAPI
 
 from api.app import create_app
+from api.guard import is_loopback
+from api.keys import KeyRing
+from api.services import api_key
 from pingti.errors import InputError, PingtiError, UnavailableError
 from queue_worker.settings import Settings
 
@@ -24,14 +26,14 @@ def listen(settings: Settings) -> socket.socket:
     Raises
     ------
     InputError
-        The host is not a loopback address and no API key is set.
+        The host is not a loopback address and there is no key.
     UnavailableError
         The address cannot be bound.
     """
-    if settings.api_key is None and not _is_loopback(settings.host):
+    if not is_loopback(settings.host) and not KeyRing(settings.home, api_key(settings)).keys():
         raise InputError(
-            f"The server would listen on {settings.host} without an API key; set PINGTI_API_KEY, or "
-            "listen on 127.0.0.1."
+            f"The server would listen on {settings.host} without an API key; make one by pingti keys add, "
+            "set PINGTI_API_KEY, or listen on 127.0.0.1."
         )
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     try:
@@ -68,7 +70,8 @@ def serve(settings: Settings, listener: socket.socket | None = None, *, log_leve
         timeout_graceful_shutdown=5,
     )
     host, port = listener.getsockname()[:2]
-    key = "with an API key" if settings.api_key is not None else "without an API key, this machine only"
+    locked = KeyRing(settings.home, api_key(settings)).keys()
+    key = "with an API key" if locked else "without an API key, this machine only"
     sys.stderr.write(f"Pingti listens on {host}, port {port} ({key}): {url(listener)}\n")
     sys.stderr.flush()
     with listener, _sigterm_as_exit():
@@ -99,16 +102,6 @@ def _sigterm_as_exit() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        # Any other name may resolve to anything.
-        return False
 
 
 def main() -> int:

@@ -8,6 +8,7 @@ from fastapi import Request
 from redis.backoff import ExponentialWithJitterBackoff, NoBackoff
 from redis.retry import Retry
 
+from api.keys import Caller, KeyRing
 from api.schemas import ReadyOut
 from pingti.errors import UnavailableError
 from queue_worker.app import CLASSIFY, broker_url, connect
@@ -29,6 +30,7 @@ class Services:
         self.upload_bytes = upload_bytes
         self.workspace = Workspace(settings.home)
         self.uploads: Path = settings.home / "uploads"
+        self.keys = KeyRing(settings.home, api_key(settings))
 
     @cached_property
     def store(self) -> JobStore:
@@ -73,3 +75,14 @@ def services(request: Request) -> Services:
     """The application's services, as a FastAPI dependency."""
     found: Services = request.app.state.services
     return found
+
+
+def caller(request: Request) -> Caller:
+    """Who asks, as ``guard`` found out."""
+    found: Caller = request.state.caller
+    return found
+
+
+def api_key(settings: Settings) -> str | None:
+    """The key of PINGTI_API_KEY."""
+    return settings.api_key.get_secret_value() if settings.api_key is not None else None

@@ -42,7 +42,7 @@ def serving_app(app: FastAPI) -> Iterator[httpx.Client]:
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "pingti.example"])
 def test_without_a_key_it_listens_on_loopback_only(tmp_path: Path, host: str) -> None:
-    with pytest.raises(InputError, match="without an API key; set PINGTI_API_KEY"):
+    with pytest.raises(InputError, match="without an API key; make one by pingti keys add"):
         listen(Settings(home=tmp_path, host=host, port=0))
 
 
