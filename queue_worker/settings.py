@@ -1,5 +1,7 @@
 """Settings of the service: read from ``PINGTI_*`` environment variables, the same in every process."""
 
+import base64
+import ipaddress
 import os
 import stat
 from pathlib import Path
@@ -58,6 +60,68 @@ class Settings(BaseSettings):
         default=3600.0, gt=0, description="A scheduler that starts this late still starts the night's run."
     )
 
+    retention_days: float = Field(
+        default=30.0,
+        gt=0,
+        description="Ended jobs with their results, and uploads that no unfinished job reads, are deleted "
+        "after so many days.",
+    )
+    key_jobs: int = Field(default=1000, ge=1, description="Most unfinished jobs of one API key.")
+    key_rows: int = Field(
+        default=1_000_000_000, ge=1, description="Most rows in the unfinished jobs of one API key."
+    )
+    key_bytes: int = Field(
+        default=256 << 30, ge=1, description="Most bytes of one API key's uploads and queued inputs, each."
+    )
+
+    url_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(), description="Hosts from which a job's inputs may be fetched, comma-separated. None: none."
+    )
+    private_networks: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(),
+        description="Networks (10.0.0.0/8, ...) that fetches and callbacks may reach although they are not "
+        "public, comma-separated.",
+    )
+    callback_secret: SecretStr | None = Field(
+        default=None,
+        description="Signs callbacks: whsec_ and 24 to 64 bytes in base64. None: made once, kept in home.",
+    )
+    callback_pauses: Annotated[tuple[float, ...], NoDecode] = Field(
+        default=(5, 30, 120, 600, 1800, 3600, 7200, 14_400, 28_800, 28_800),
+        description="Seconds between attempts at a callback, comma-separated; then it is given up.",
+    )
+    callback_seconds: float = Field(default=15.0, gt=0, description="Time limit of one attempt.")
+
+    @field_validator("url_hosts", "private_networks", "callback_pauses", mode="before")
+    @classmethod
+    def _split_commas(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("url_hosts")
+    @classmethod
+    def _host_names(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(host.lower().rstrip(".") for host in value)
+
+    @field_validator("private_networks")
+    @classmethod
+    def _networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(str(ipaddress.ip_network(network)) for network in value)
+
+    @field_validator("callback_secret")
+    @classmethod
+    def _signing_secret(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            text = value.get_secret_value()
+            try:
+                key = base64.b64decode(text.removeprefix("whsec_"), validate=True)
+            except ValueError:
+                key = b""
+            if not text.startswith("whsec_") or not 24 <= len(key) <= 64:
+                raise ValueError("needed is whsec_ and 24 to 64 bytes in base64")
+        return value
+
     @field_validator("input_roots", mode="before")
     @classmethod
     def _split_roots(cls, value: Any) -> Any:
@@ -86,7 +150,8 @@ class Settings(BaseSettings):
             if isinstance(value, SecretStr):
                 value = value.get_secret_value()
             elif isinstance(value, tuple):
-                value = os.pathsep.join(str(part) for part in value)
+                separator = os.pathsep if name == "input_roots" else ","
+                value = separator.join(str(part) for part in value)
             variables[f"PINGTI_{name.upper()}"] = str(value)
         return variables
 
