@@ -19,6 +19,8 @@ from textcnn import Student
 
 _SAMPLES = 2000
 _LEVEL = 0.95
+_IDLE = 3  # rounds without a higher F1 on the calibration rows, after which the loop ends
+REACHED = "the gate is reached"
 FIGURES = ("precision", "recall", "f1")
 
 Interval = tuple[float, float]
@@ -80,6 +82,18 @@ def against_incumbent(
         return None  # it answers another question
     theirs = decide(incumbent.score(texts), incumbent.metadata["thresholds"].get("default"))
     return compare(version, gold, decided, theirs, len(incumbent.classes), rng)
+
+
+def stop(gate: GateSection, holdout: Measure, calibration: Sequence[Measure]) -> str:
+    """Why the rounds end here, or an empty string; ``holdout`` of the last round, ``calibration`` of all."""
+    if holdout.passes(gate) and calibration[-1].passes(gate):
+        return REACHED
+    if len(calibration) >= gate.rounds:
+        return f"the limit of {gate.rounds} rounds is reached"
+    reached = [each.f1 for each in calibration]
+    if len(reached) > _IDLE and max(reached[-_IDLE:]) <= max(reached[:-_IDLE]):
+        return f"{_IDLE} rounds in a row brought nothing"
+    return ""
 
 
 def verdict(gate: GateSection, holdout: Measure, comparison: Comparison | None) -> dict[str, Any]:

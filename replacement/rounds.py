@@ -19,18 +19,17 @@ from numpy.typing import NDArray
 
 import sampling
 from pingti.errors import InputError
-from replacement import acquire, evidence, gate, report, review
+from replacement import acquire, evidence, gate, incumbent, report, review
 from replacement.gold import Answers, Gold, Progress, join
 from replacement.registry import TaskEntry
 from replacement.split import load_corpus, where_parents_hold
 from replacement.thresholds import Measure, choose, curve, decide, measure, operating_points
 from textcnn import Student, Vocabulary
 
-_FIRST_ROWS = 1000  # round 1, where no labelled rows are given
+_FIRST_ROWS = 1000  # at most, drawn for round 1 where no labelled rows are given, or beside known ones
+_KNOWN_BUDGETS = 4  # so many budgets' rows of the incumbent are kept, the newest
 _CALIBRATION_ROWS = 1500
 _COMPETING_WEIGHT = 2.0
-_IDLE = 3  # rounds without a higher F1 on the calibration rows, after which the loop ends
-_REACHED = "the gate is reached"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,17 +76,20 @@ def replace(
     entry: TaskEntry,
     *,
     seed: int = 0,
+    run: str | None = None,
     progress: Progress = lambda what, done, total: None,
     announce: Callable[[Round], None] = lambda found: None,
     device: str | None = None,
 ) -> Outcome:
     """Make a student for a task, and write it with its report as a new version; it is not promoted.
 
-    Started again after a kill it goes the same way, the teacher's cached answers costing nothing.
+    Started again after a kill it goes the same way, the teacher's cached answers costing nothing. Where a
+    version is promoted, its rows are learned from too, at no cost, and the first round adds newer ones.
 
     Args:
         entry: the task.
         seed: every random choice comes from it.
+        run: a name for the report, by which a run that was cut off finds the version that it made.
         progress: told what is being done, how much of it is done, and how much there is.
         announce: told every round's result.
         device: the teacher's torch device; a GPU where there is one, if absent.
@@ -96,27 +98,31 @@ def replace(
         InputError: a file, label or definition that cannot be used.
         UnavailableError: the teacher cannot be had.
     """
-    run = _Run(entry, seed=seed, progress=progress, device=device)
+    loop = _Run(entry, seed=seed, name=run, progress=progress, device=device)
     rounds: list[Round] = []
     students: list[Student] = []
     stopped = ""
     while not stopped:
-        student, found = run.round(len(rounds) + 1)
+        student, found = loop.round(len(rounds) + 1)
         rounds.append(found)
         students.append(student)
         announce(found)
-        stopped = run.stop(rounds) or run.extend(student, found)
+        measured = [each.calibration for each in rounds]
+        stopped = gate.stop(entry.definition.gate, found.holdout, measured) or loop.extend(student, found)
     best = len(rounds) - 1
-    if stopped != _REACHED:
+    if stopped != gate.REACHED:
         best = max(range(len(rounds)), key=lambda index: (rounds[index].calibration.f1, index))
-    return run.keep(students[best], rounds, best, stopped)
+    return loop.keep(students[best], rounds, best, stopped)
 
 
 class _Run:
-    def __init__(self, entry: TaskEntry, *, seed: int, progress: Progress, device: str | None) -> None:
+    def __init__(
+        self, entry: TaskEntry, *, seed: int, name: str | None, progress: Progress, device: str | None
+    ) -> None:
         self.entry = entry
         self.definition = entry.definition
         self.seed = seed
+        self.name = name
         self.progress = progress
         self.gold = Gold(entry, seed=seed, progress=progress, device=device)
         labelled = self.gold.labelled.texts if self.gold.labelled else []
@@ -134,14 +140,19 @@ class _Run:
         self.answers = join([])
         self.competing = np.zeros(0, np.bool_)
         self.brought: dict[str, acquire.Brought] = {}
+        known = self._take_known()
         reviewed = self._ask_reviewed()
-        first = np.arange(len(self.corpus.texts), len(self.texts))
+        first = np.setdiff1d(np.arange(len(self.corpus.texts), len(self.texts)), self.rows)
         if len(first) > self._left():
             first = self._draw(first, self._left(), "labelled")
+        kind = "labelled" if labelled else "random"
         if len(first) == 0:
             count = max(1, min(_FIRST_ROWS, self._left() // self.definition.gate.rounds))
-            first = self._draw(self._unasked(), count, "first")
-        self.added = {"labelled" if labelled else "random": len(first), **reviewed}
+            rows, kind = self._unasked(), "new" if known else "random"
+            if known:  # the corpus is in order of time
+                rows = rows[rows > self.rows[self.rows < len(self.corpus.texts)].max(initial=-1)]
+            first = self._draw(rows, min(count, len(rows)), "first")
+        self.added = {**known, kind: len(first), **reviewed}
         self._ask(first, np.zeros(len(first), np.bool_))
 
     def _rng(self, purpose: str) -> np.random.Generator:
@@ -168,6 +179,20 @@ class _Run:
         self.calibration = self.gold.ask(self._texts(self.calibration_rows), "teacher: calibration")
         self.asked = len(self.holdout_rows) + len(self.calibration_rows)
 
+    def _take_known(self) -> dict[str, int]:
+        """Learn from the rows of the promoted version, as far as they are still there; how many they are."""
+        known = incumbent.read(self.entry, self.gold.fingerprint)
+        if not known:
+            return {}
+        rows = np.concatenate([self._unasked(), np.arange(len(self.corpus.texts), len(self.texts))])
+        places, competing = incumbent.find(self._texts(rows), known)
+        most = _KNOWN_BUDGETS * self.definition.teacher.budget
+        rows, competing = rows[places][-most:], competing[-most:]
+        if len(rows) == 0:
+            return {}
+        self._ask(rows, competing, free=True)
+        return {"known": len(rows)}
+
     def _ask_reviewed(self) -> dict[str, int]:
         """Learn from the rows that people labelled, up to half of the budget; how many they are.
 
@@ -187,9 +212,9 @@ class _Run:
     def _unasked(self) -> NDArray[np.int64]:
         return np.setdiff1d(self.corpus.pool, np.concatenate([self.calibration_rows, self.rows]))
 
-    def _ask(self, rows: NDArray[np.int64], competing: NDArray[np.bool_]) -> Answers:
+    def _ask(self, rows: NDArray[np.int64], competing: NDArray[np.bool_], *, free: bool = False) -> Answers:
         found = self.gold.ask(self._texts(rows), "teacher: rows to learn from")
-        self.asked += len(rows)
+        self.asked += 0 if free else len(rows)
         self.rows = np.concatenate([self.rows, rows])
         self.answers = join([self.answers, found])
         self.competing = np.concatenate([self.competing, competing])
@@ -252,18 +277,6 @@ class _Run:
     ) -> Measure:
         scores = student.score_encoded(self.encoded.take(rows))
         return measure(answers.decided, decide(scores, threshold), len(self.definition.classes))
-
-    def stop(self, rounds: list[Round]) -> str:
-        """Why the loop ends here, or an empty string."""
-        wanted, found = self.definition.gate, rounds[-1]
-        if found.holdout.passes(wanted) and found.calibration.passes(wanted):
-            return _REACHED
-        if found.round >= wanted.rounds:
-            return f"the limit of {wanted.rounds} rounds is reached"
-        reached = [each.calibration.f1 for each in rounds]
-        if len(reached) > _IDLE and max(reached[-_IDLE:]) <= max(reached[:-_IDLE]):
-            return f"{_IDLE} rounds in a row brought nothing"
-        return ""
 
     def extend(self, student: Student, found: Round) -> str:
         """Choose the next round's rows from this round's errors, and ask about them."""
@@ -336,6 +349,7 @@ class _Run:
             "format": 1,
             "task": self.entry.name,
             "version": version,
+            "run": self.name,
             "made": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             "seed": self.seed,
             "classes": list(self.definition.classes),
@@ -357,6 +371,7 @@ class _Run:
         }
         folder = self.entry.folder / "students" / str(version)
         report.write(folder, document)
+        incumbent.write(folder, self._texts(self.rows), self.competing)
         student.metadata.update(
             task=self.entry.name,
             version=version,

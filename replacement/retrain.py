@@ -1,0 +1,122 @@
+"""One retraining in a process of its own: ``python -m replacement.retrain --home H --task T --run NAME``.
+
+What is going on is written to standard output, a JSON object a line: ``{"what", "done", "total"}``,
+``{"round", "rounds", "f1"}``, and at the end ``{"outcome": "promoted" | "refused", "version", "reason"}`` or
+``{"outcome": "failed", "reason"}``. The exit code is 0 in all three cases: another attempt would not end
+otherwise. Any other end (a kill, memory that ran out) may be tried again.
+
+A run has a name and happens once. A lock on the task, which the kernel drops when its process is gone,
+keeps two retrainings of a task apart; a run that was cut off goes on from the teacher's cached answers,
+or, where its student is written already, from the decision about it.
+"""
+
+import argparse
+import fcntl
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from pingti.errors import PingtiError
+from replacement.gate import shortfall
+from replacement.registry import TaskEntry, Workspace
+
+Tell = Callable[[dict[str, Any]], None]
+_TELL_SECONDS = 1.0
+
+
+def retrain(entry: TaskEntry, run: str, *, who: str, tell: Tell, device: str | None = None) -> dict[str, Any]:
+    """Make a candidate and promote or refuse it, unless the run of this name has done so before.
+
+    Returns the last of the objects given to ``tell``. Raises what ``rounds.replace`` raises.
+    """
+    with _alone(entry.folder):
+        version = made_by(entry, run)
+        if version is None:
+            version = _replace(entry, run, tell, device)
+        return _settle(entry, version, who=who, run=run)
+
+
+def made_by(entry: TaskEntry, run: str) -> int | None:
+    """The version that a run of this name made, if it came so far."""
+    for version in reversed(entry.versions()):
+        if (entry.student_folder(version) / "report.json").is_file() and entry.report(version).get(
+            "run"
+        ) == run:
+            return version
+    return None
+
+
+def _replace(entry: TaskEntry, run: str, tell: Tell, device: str | None) -> int:
+    from replacement.rounds import Round, replace  # torch only where something is trained
+
+    told = 0.0
+
+    def progress(what: str, done: int, total: int) -> None:
+        nonlocal told
+        if done >= total or time.monotonic() - told > _TELL_SECONDS:
+            told = time.monotonic()
+            tell({"what": what, "done": done, "total": total})
+
+    def announce(found: Round) -> None:
+        most = entry.definition.gate.rounds
+        tell({"round": found.round, "rounds": most, "f1": round(found.holdout.f1, 4)})
+
+    return replace(entry, run=run, progress=progress, announce=announce, device=device).version
+
+
+def _settle(entry: TaskEntry, version: int, *, who: str, run: str) -> dict[str, Any]:
+    """Promote or refuse, each recorded once however often this is done."""
+    report = entry.report(version)
+    if not report["gate"]["passed"]:
+        reason = shortfall(report)
+        if not any(line["event"] == "refused" and line["version"] == version for line in entry.history()):
+            entry.record("refused", version, who=who, why=reason)
+        return {"outcome": "refused", "version": version, "reason": reason}
+    moves = [line for line in entry.history() if line["event"] in ("promoted", "rolled back")]
+    recorded = any(line["event"] == "promoted" and line["version"] == version for line in moves)
+    # A crash may come between the line and the pointer; then nobody has moved it since.
+    if not recorded or (moves[-1]["version"] == version and entry.current() == moves[-1]["before"]):
+        entry.promote(version, who=who, why=f"passed its gate in the run {run}")
+    return {"outcome": "promoted", "version": version, "reason": report["stopped"]}
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    folder.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(folder / "retrain.lock", os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m replacement.retrain", description="One retraining.")
+    parser.add_argument("--home", type=Path, required=True)
+    parser.add_argument("--task", required=True)
+    parser.add_argument("--run", required=True, help="its name")
+    parser.add_argument("--who", default="scheduler", help="for the task's history")
+    options = parser.parse_args(arguments)
+
+    def tell(event: dict[str, Any]) -> None:
+        sys.stdout.write(json.dumps(event, ensure_ascii=False) + "\n")
+        sys.stdout.flush()
+
+    try:
+        entry = Workspace(options.home).task(options.task)
+        tell(retrain(entry, options.run, who=options.who, tell=tell))
+    except PingtiError as error:
+        tell({"outcome": "failed", "reason": str(error)})
+    except ModuleNotFoundError as error:
+        tell({"outcome": "failed", "reason": f"{error.name} is missing: install 'pingti[teacher]'"})
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
