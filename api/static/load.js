@@ -1,0 +1,55 @@
+// What waits, by priority and for how long, and the workers with what they have in hand.
+
+import { $, arrange, make, put } from "./dom.js";
+import { bytes, duration, number, say, sayKnown } from "./language.js";
+
+const items = new Map(); // a worker's name: its element
+
+export function draw({ state }) {
+  if (state.queue) drawQueue(state.queue.levels);
+  if (state.workers) drawWorkers(state.workers);
+}
+
+function drawQueue(levels) {
+  const body = $("queue").tBodies[0];
+  const most = Math.max(1, ...levels.map((level) => level.waiting));
+  while (body.rows.length < levels.length) {
+    body.append(make("tr", {}, make("th", { scope: "row" }), make("td.wide", { ariaHidden: "true" }, make("span.bar", {}, make("i"))),
+      make("td.n"), make("td.n")));
+  }
+  levels.forEach((level, i) => {
+    const row = body.rows[i];
+    const [name, bar, count, age] = row.cells;
+    row.classList.toggle("none", level.waiting === 0);
+    put(name, String(level.priority));
+    bar.querySelector("i").style.setProperty("width", `${(100 * level.waiting) / most}%`);
+    put(count, number(level.waiting));
+    const seconds = level.oldest_seconds ?? null;
+    put(age, seconds === null || level.waiting === 0 ? "–" : duration(seconds));
+  });
+}
+
+function drawWorkers(workers) {
+  $("no-workers").hidden = workers.length > 0;
+  for (const name of items.keys()) if (!workers.some((worker) => worker.name === name)) items.delete(name);
+  arrange($("workers"), workers.map((worker) => {
+    if (!items.has(worker.name)) {
+      items.set(worker.name, make("li.worker", {}, make("div.line", {}, make("strong"), make("span.note.push")), make("p.note")));
+    }
+    const item = items.get(worker.name);
+    const [queue, host] = worker.name.split("@");
+    put(item.querySelector("strong"), sayKnown(`queue_${queue}`).replace("queue_", ""));
+    put(item.querySelector(".push"), host ?? "");
+    put(item.querySelector("p"), facts(worker).join(" · "));
+    return item;
+  }));
+}
+
+function facts(worker) {
+  const found = [];
+  const { busy, threads, rows_per_second: rate, rss_bytes: memory, memory_bytes: other } = worker;
+  if (busy !== undefined && busy !== null) found.push(threads ? say("busyOf", { n: number(busy), of: number(threads) }) : say("busy", { n: number(busy) }));
+  if (rate) found.push(say("rate", { n: number(rate) }));
+  if (memory ?? other) found.push(bytes(memory ?? other));
+  return found;
+}
