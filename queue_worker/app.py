@@ -1,14 +1,13 @@
 """The Celery application, and the one place that names queues, messages and priorities.
 
-A classify message is a *ticket*: it says "there is a unit of work", not which. The worker that gets it
-asks the job store for the most urgent unit (``JobStore.claim``). So a lost message costs nothing that a
-new ticket does not mend, a message delivered twice finds nothing to do, and the order among jobs is
-decided in one place, by one script.
+A classify message is a *ticket*: it says "there is work", not which. The worker that gets it asks the job
+store for the most urgent unit (``JobStore.claim``), again and again until nothing waits: a message costs
+more than a small job. So a lost message costs nothing that a new ticket does not mend, a message delivered
+twice finds nothing to do, and the order among jobs is decided in one place, by one script.
 """
 
 import logging
 import sys
-from datetime import date
 from functools import lru_cache
 
 import redis
@@ -19,16 +18,16 @@ from redis.retry import Retry
 from pingti.errors import UnavailableError
 from queue_worker.settings import Settings
 
-CLASSIFY = "classify"  # queue: tickets for plan, shard and finalize units
-RETRAIN = "retrain"  # queue: nightly retraining, in a worker of its own that may use torch
+CLASSIFY = "classify"  # queue: tickets
+RETRAIN = "retrain"  # queue: retrainings, kept by ``runs`` without messages, for a worker of its own
 QUEUES = (CLASSIFY, RETRAIN)
 
-WORK = "pingti.work"  # message: take one unit
-RETRAIN_TASK = "pingti.retrain"  # message: retrain one label task for one scheduled date
+WORK = "pingti.work"  # message: take units until none waits
 
 PRIORITIES = tuple(range(10))  # 0 runs first; Celery's own default has four steps and merges 4 with 5
 DEFAULT_PRIORITY = 5
-MOST_TICKETS = 1000  # published at once; the scheduler tops up when more units wait
+# Tickets that are ever needed: each wakes a thread, which then works until nothing waits.
+MOST_TICKETS = 64
 
 # The same in every producer and worker. The time-out is long because an expired one runs a task twice:
 # lost work comes back through our own leases, within seconds.
@@ -42,6 +41,9 @@ TRANSPORT = {
     "socket_connect_timeout": 5,
     "socket_keepalive": True,
 }
+
+CLASSIFY_LISTS = tuple(f"{CLASSIFY}{TRANSPORT['sep']}{each}" if each else CLASSIFY for each in PRIORITIES)
+"""The broker's lists of tickets, one a priority."""
 
 
 def broker_url(settings: Settings) -> str:
@@ -98,21 +100,17 @@ def make_celery(settings: Settings) -> Celery:
 
 
 def publish_tickets(app: Celery, count: int, priority: int) -> None:
-    """Publish ``count`` tickets (at most 1,000) on the classify queue."""
+    """Publish ``count`` tickets (at most 64) on the classify queue."""
     with app.producer_pool.acquire(block=True) as producer:
         for _ in range(min(count, MOST_TICKETS)):
             app.send_task(WORK, queue=CLASSIFY, priority=priority, producer=producer)
 
 
-def publish_retrain(app: Celery, task: str, scheduled: date) -> None:
-    app.send_task(RETRAIN_TASK, args=[task, scheduled.isoformat()], queue=RETRAIN)
-
-
 def tickets_waiting(client: redis.Redis) -> int:
     """Messages on the classify queue that no worker has taken."""
     pipe = client.pipeline(transaction=False)
-    for priority in PRIORITIES:
-        pipe.llen(f"{CLASSIFY}{TRANSPORT['sep']}{priority}" if priority else CLASSIFY)
+    for name in CLASSIFY_LISTS:
+        pipe.llen(name)
     return sum(pipe.execute())
 
 

@@ -22,8 +22,8 @@ import redis
 
 from pingti.errors import UnavailableError
 from queue_worker.app import CLASSIFY, connect
-from queue_worker.jobs import JobStore
 from queue_worker.settings import Settings
+from queue_worker.store import JobStore
 
 _GUARD = Path(__file__).with_name("guard.py")
 _STOP_SECONDS = 20.0  # a worker finishes its running shards first

@@ -1,143 +1,73 @@
-"""The job store's Lua scripts: every change of state happens in one of them, atomically.
+"""The job store's Lua scripts: every change of state happens in one, atomically. Keys: see ``lua``."""
 
-Keys (prefix ``pingti:``):
+from collections.abc import Mapping, Sequence
 
-    jobs                       sorted set of all job ids (equal scores: order by name, which is by time)
-    job:<id>                   hash: document, status, at:<status>, counts, priority, error, ...
-    job:<id>:waiting           list of units that nobody works on, oldest first
-    job:<id>:leased            set of units that somebody works on
-    job:<id>:done              set of finished shards
-    job:<id>:attempts          hash: unit -> attempts begun
-    ready:<level>              list of the jobs of a priority level that have waiting units
-    leases                     sorted set: "<id>/<unit>" -> deadline in ms of the server's clock
-    tokens                     hash: "<id>/<unit>" -> token of the attempt that holds the lease
-    idempotency:<key>          hash: job, fingerprint
-    workers                    sorted set: worker -> last sign of life in ms
-
-A unit is ``plan``, a shard's number, or ``finalize``. Invariant: a unit of a living job is in exactly one
-of waiting, leased, done; a job is in its ready list exactly when it has waiting units. Time is the
-server's. A lease is held by a token, so that a worker that was paused and wakes is refused.
-"""
-
-from collections.abc import Mapping
-
-_PRELUDE = """
-local P = 'pingti:'
-local call = redis.call
-local function key(id, part) return P .. 'job:' .. id .. (part and ':' .. part or '') end
-local function now() local t = call('TIME'); return t[1] * 1000 + math.floor(t[2] / 1000) end
-
--- The one place that changes a status.
-local function move(id, to)
-  local from = call('HGET', key(id), 'status')
-  if not from or not MOVES[from][to] then
-    return redis.error_reply('PINGTI illegal move from ' .. tostring(from) .. ' to ' .. to)
-  end
-  call('HSET', key(id), 'status', to, 'at:' .. to, string.format('%.3f', now() / 1000))
-  return true
-end
-
-local function ready(id) return P .. 'ready:' .. call('HGET', key(id), 'priority') end
-
-local function enqueue(id, unit, first)
-  if call('EXISTS', key(id, 'waiting')) == 0 then call('RPUSH', ready(id), id) end
-  call(first and 'LPUSH' or 'RPUSH', key(id, 'waiting'), unit)
-end
-
-local function drop_waiting(id)
-  call('DEL', key(id, 'waiting'))
-  call('LREM', ready(id), 0, id)
-end
-
-local function forget_units(id)
-  drop_waiting(id)
-  call('DEL', key(id, 'leased'), key(id, 'done'), key(id, 'attempts'))
-end
-
-local function holds(id, unit, token) return call('HGET', P .. 'tokens', id .. '/' .. unit) == token end
-
-local function drop_lease(id, unit)
-  call('ZREM', P .. 'leases', id .. '/' .. unit)
-  call('HDEL', P .. 'tokens', id .. '/' .. unit)
-  call('SREM', key(id, 'leased'), unit)
-end
-
--- After every end of a lease: when nothing of the job runs or waits, its finalize unit is due.
--- Returns the number of units that it made wait, as do the two functions below.
-local function settle(id)
-  if call('SCARD', key(id, 'leased')) > 0 or call('EXISTS', key(id, 'waiting')) == 1 then return 0 end
-  local status, total, failure = unpack(call('HMGET', key(id), 'status', 'shards_total', 'error'))
-  if status == 'running' and total and
-      (failure or call('SCARD', key(id, 'done')) == tonumber(total)) then
-    move(id, 'finalizing')
-  elseif status ~= 'cancelling' then
-    return 0
-  end
-  enqueue(id, 'finalize')
-  return 1
-end
-
--- The job cannot be completed: what runs may end, nothing new starts.
-local function give_up(id, unit, reason)
-  call('HSET', key(id), 'error', reason)
-  local cancelling = call('HGET', key(id), 'status') == 'cancelling'
-  if unit == 'finalize' or (unit == 'plan' and not cancelling) then
-    move(id, 'failed')
-    forget_units(id)
-    return 0
-  end
-  drop_waiting(id)
-  return settle(id)
-end
-
--- A unit whose lease ended without a result goes back to the front of its job, or the job is given up.
-local function give_back(id, unit, reason, most)
-  local status, failure = unpack(call('HMGET', key(id), 'status', 'error'))
-  if not status then return 0 end
-  if (status == 'cancelling' or failure) and unit ~= 'finalize' then return settle(id) end
-  if tonumber(call('HGET', key(id, 'attempts'), unit) or 0) >= most then
-    return give_up(id, unit, reason .. ' (' .. most .. ' attempts)')
-  end
-  enqueue(id, unit, true)
-  return 1
-end
-"""
+from queue_worker import lua
 
 _BODIES = {
-    # ARGV: id, document, priority, idempotency key or '', fingerprint, seconds
-    # -> {'new' | 'same' | 'other', id}
+    # ARGV: id, document, priority, idempotency key or '', fingerprint, seconds, owner or '', callback or '',
+    # '1' if it is small, rows as far as they are known, ms of ageing (0: none), '1' if it must be durable
+    # -> {'new' | 'same' | 'other' | 'volatile', id, when accepted, tickets to publish}
     "create": """
 local id, mark = ARGV[1], P .. 'idempotency:' .. ARGV[4]
 if ARGV[4] ~= '' then
   local job, fingerprint = unpack(call('HMGET', mark, 'job', 'fingerprint'))
-  if job then return {fingerprint == ARGV[5] and 'same' or 'other', job} end
+  if job then return {fingerprint == ARGV[5] and 'same' or 'other', job, '0', 0} end
 end
-if call('EXISTS', key(id)) == 1 then return {'same', id} end  -- the client sent its command again
-call('HSET', key(id), 'document', ARGV[2], 'priority', ARGV[3], 'status', 'queued',
-     'at:queued', string.format('%.3f', now() / 1000))
+if call('EXISTS', key(id)) == 1 then return {'same', id, '0', 0} end  -- the client sent its command again
+if ARGV[12] == '1' and not string.find(call('INFO', 'persistence'), 'aof_enabled:1', 1, true) then
+  return {'volatile', id, '0', 0}
+end
+local at = string.format('%.3f', now() / 1000)
+call('HSET', key(id), 'document', ARGV[2], 'priority', ARGV[3], 'level', ARGV[3], 'status', 'queued',
+     'at:queued', at, 'small', ARGV[9])
 call('ZADD', P .. 'jobs', 0, id)
-enqueue(id, 'plan')
+call('ZADD', P .. 'status:queued', 0, id)
+if ARGV[7] ~= '' then
+  call('HSET', key(id), 'owner', ARGV[7])
+  call('HINCRBY', P .. 'owner:' .. ARGV[7], 'jobs', 1)
+  owe(id, tonumber(ARGV[10]))
+end
+if ARGV[8] ~= '' then call('HSET', key(id), 'callback', ARGV[8]) end
+if ARGV[11] ~= '0' and ARGV[3] ~= '0' then call('ZADD', P .. 'rising', now() + ARGV[11], id) end
+enqueue(id, {'plan'})
+count('jobs:accepted', 1)
 if ARGV[4] ~= '' then
+  call('HSET', key(id), 'idempotency', ARGV[4])
   call('HSET', mark, 'job', id, 'fingerprint', ARGV[5])
   call('EXPIRE', mark, ARGV[6])
 end
-return {'new', id}
+return {'new', id, at, wanted(1)}
 """,
-    # ARGV: token, lease ms -> {id, unit, attempt} or nil. Most urgent level first; round robin within it.
+    # ARGV: token, lease ms, ms of ageing, most units -> a list of {id, unit, attempt, job's fields, source}.
+    # Most urgent level first, turns within it. More than one unit only of small jobs that are begun here.
     "claim": """
+if ARGV[3] ~= '0' then rise(tonumber(ARGV[3])) end
+local found, most = {}, tonumber(ARGV[4])
 for level = 0, 9 do
-  local id = call('LPOP', P .. 'ready:' .. level)
-  local unit = id and call('LPOP', key(id, 'waiting'))
-  if unit then
-    if call('EXISTS', key(id, 'waiting')) == 1 then call('RPUSH', P .. 'ready:' .. level, id) end
+  local queue = P .. 'ready:' .. level
+  while #found < most do
+    local id = call('ZRANGE', queue, 0, 0)[1]
+    if not id then break end
+    local unit = call('LINDEX', key(id, 'waiting'), 0)
+    local whole = unit == 'plan' and call('HGET', key(id), 'small') == '1' and
+                  call('EXISTS', key(id, 'attempts')) == 0
+    if #found > 0 and not whole then return found end
+    call('LPOP', key(id, 'waiting'))
+    call('HINCRBY', P .. 'units', level, -1)
+    call('ZREM', queue, id)
+    if call('EXISTS', key(id, 'waiting')) == 1 then take_place(id, level) end
     call('ZADD', P .. 'leases', now() + ARGV[2], id .. '/' .. unit)
     call('HSET', P .. 'tokens', id .. '/' .. unit, ARGV[1])
     call('SADD', key(id, 'leased'), unit)
     if call('HGET', key(id), 'status') == 'queued' then move(id, 'running') end
-    return {id, unit, call('HINCRBY', key(id, 'attempts'), unit, 1)}
+    local attempt = call('HINCRBY', key(id, 'attempts'), unit, 1)
+    local source = call('HGET', key(id, 'sources'), unit) or ''
+    found[#found + 1] = {id, unit, attempt, call('HGETALL', key(id)), source}
+    if not whole then return found end
   end
 end
-return nil
+return found
 """,
     # ARGV: id, unit, token, lease ms -> 'held' | 'cancelling' | 'lost'
     "beat": """
@@ -145,29 +75,82 @@ if not holds(ARGV[1], ARGV[2], ARGV[3]) then return 'lost' end
 call('ZADD', P .. 'leases', 'XX', now() + ARGV[4], ARGV[1] .. '/' .. ARGV[2])
 return call('HGET', key(ARGV[1]), 'status') == 'cancelling' and 'cancelling' or 'held'
 """,
+    # ARGV: id, token, rows -> rows of a shard of this job, which the first to ask decides; nil: lease lost
+    "fix_rows": """
+if not holds(ARGV[1], 'plan', ARGV[2]) then return nil end
+call('HSETNX', key(ARGV[1]), 'shard_rows', ARGV[3])
+return tonumber(call('HGET', key(ARGV[1]), 'shard_rows'))
+""",
+    # ARGV: id, token, number of the first shard, sources of the shards from there ('': cut)
+    # -> tickets to publish because of this, or -1 when the lease is lost (so too in those that follow)
+    "shards_ready": """
+local id, first = ARGV[1], tonumber(ARGV[3])
+if not holds(id, 'plan', ARGV[2]) then return -1 end
+local known = tonumber(call('HGET', key(id), 'shards_cut') or 0)
+local status, failure = unpack(call('HMGET', key(id), 'status', 'error'))
+local units = {}
+for at = 4, #ARGV do
+  local shard = first + at - 4
+  if shard >= known then
+    units[#units + 1] = shard
+    if ARGV[at] ~= '' then call('HSET', key(id, 'sources'), shard, ARGV[at]) end
+  end
+end
+call('HSET', key(id), 'shards_cut', math.max(known, first + #ARGV - 3))
+if status ~= 'running' or failure then return 0 end
+enqueue(id, units)
+return wanted(#units)
+""",
     # ARGV: id, token, shards, rows in, bad rows, folder of the cut input
-    # -> units that wait because of this, or -1 when the lease is lost (so too in the next three)
     "planned": """
 local id = ARGV[1]
 if not holds(id, 'plan', ARGV[2]) then return -1 end
 drop_lease(id, 'plan')
-call('HSET', key(id), 'shards_total', ARGV[3], 'total', ARGV[4], 'failed', ARGV[5], 'input', ARGV[6])
-local shards = tonumber(ARGV[3])
-if shards > 0 and call('HGET', key(id), 'status') == 'running' then
-  for shard = 0, shards - 1 do enqueue(id, shard) end
-  return shards
+call('HSET', key(id), 'shards_total', ARGV[3], 'total', ARGV[4], 'input', ARGV[6])
+call('HINCRBY', key(id), 'failed', ARGV[5])
+count('failed_rows', tonumber(ARGV[5]))
+local rows, owed, done, failed = unpack(call('HMGET', key(id), 'total', 'owed', 'completed', 'failed'))
+owe(id, rows - (done or 0) - failed - (owed or 0))
+local status, failure, known = unpack(call('HMGET', key(id), 'status', 'error', 'shards_cut'))
+if status == 'running' and not failure then
+  local units = {}
+  for shard = tonumber(known or 0), ARGV[3] - 1 do units[#units + 1] = shard end
+  enqueue(id, units)
+  if #units > 0 then return wanted(#units) end
 end
 return settle(id)
 """,
-    # ARGV: id, shard, token, rows
+    # ARGV: id, shard, token, rows, bad rows, seconds, bucket, JSON of rows by task
     "finish_shard": """
 local id = ARGV[1]
 if not holds(id, ARGV[2], ARGV[3]) then return -1 end
 drop_lease(id, ARGV[2])
 if call('SADD', key(id, 'done'), ARGV[2]) == 1 then
   call('HINCRBY', key(id), 'completed', ARGV[4])
+  if ARGV[5] ~= '0' then call('HINCRBY', key(id), 'failed', ARGV[5]) end
   call('HSET', key(id), 'shards_done', call('SCARD', key(id, 'done')))
+  if call('HEXISTS', key(id), 'shards_total') == 1 then owe(id, -(ARGV[4] + ARGV[5])) end
+  measured(unpack(ARGV, 4, 8))
 end
+return settle(id)
+""",
+    # ARGV: id, token, rows in, rows out, bad rows, seconds, bucket, JSON of rows by task
+    # A small job was worked on whole, its manifest is written. If it is being cancelled, another is due.
+    "finish_whole": """
+local id = ARGV[1]
+if not holds(id, 'plan', ARGV[2]) then return -1 end
+drop_lease(id, 'plan')
+local status = call('HGET', key(id), 'status')
+call('HSET', key(id), 'total', ARGV[3], 'completed', ARGV[4], 'failed', ARGV[5],
+     'shards_total', 1, 'shards_done', 1)
+measured(unpack(ARGV, 4, 8))
+if status == 'running' then
+  move(id, 'finalizing')
+  move(id, 'completed')
+  forget_units(id)
+  return 0
+end
+call('SADD', key(id, 'done'), 0)
 return settle(id)
 """,
     # ARGV: id, unit, token, reason, most attempts
@@ -208,6 +191,19 @@ elseif status == 'running' then
 end
 return call('HGET', key(id), 'status') or ''
 """,
+    # ARGV: id -> '' when it is deleted, or why not: its status, 'unknown'
+    "delete": """
+local id = ARGV[1]
+local status, mark = unpack(call('HMGET', key(id), 'status', 'idempotency'))
+if not status then return 'unknown' end
+if next(MOVES[status]) then return status end
+forget_units(id)
+mark = P .. 'idempotency:' .. (mark or '')
+if call('HGET', mark, 'job') == id then call('DEL', mark) end
+for _, name in ipairs({'jobs', 'status:' .. status, 'callbacks'}) do call('ZREM', P .. name, id) end
+call('DEL', key(id))
+return ''
+""",
     # ARGV: most attempts, reason -> units whose lease had expired (at most 1000 in one call)
     "reap": """
 local names = call('ZRANGEBYSCORE', P .. 'leases', '-inf', now(), 'LIMIT', 0, 1000)
@@ -218,31 +214,45 @@ for _, name in ipairs(names) do
 end
 return names
 """,
-    # -> units that wait, a number for each of the ten levels
-    "waiting": """
-local counts = {}
+    # -> for each of the ten levels {units that wait, jobs, ms since the one that waits longest had a turn}
+    "depths": """
+local found = {}
 for level = 0, 9 do
-  local sum = 0
-  for _, id in ipairs(call('LRANGE', P .. 'ready:' .. level, 0, -1)) do
-    sum = sum + call('LLEN', key(id, 'waiting'))
-  end
-  counts[level + 1] = sum
+  local oldest = call('ZRANGE', P .. 'ready:' .. level, 0, 0, 'WITHSCORES')[2]
+  found[level + 1] = {tonumber(call('HGET', P .. 'units', level) or 0), call('ZCARD', P .. 'ready:' .. level),
+                      oldest and math.max(0, now() - math.floor(oldest / 1000)) or 0}
 end
-return counts
+return found
 """,
-    # ARGV: worker -> the server's time in ms
+    # ARGV: id -> how many jobs get a worker before this one gets its next, or nil when it does not wait
+    "place": """
+local level = call('HGET', key(ARGV[1]), 'level')
+local rank = level and call('ZRANK', P .. 'ready:' .. level, ARGV[1])
+if not rank then return nil end
+for before = 0, level - 1 do rank = rank + call('ZCARD', P .. 'ready:' .. before) end
+return rank
+""",
+    # ARGV: worker, then fields and values of what it tells
     "present": """
 call('ZADD', P .. 'workers', now(), ARGV[1])
+if #ARGV > 1 then
+  call('HSET', P .. 'worker:' .. ARGV[1], unpack(ARGV, 2))
+  call('EXPIRE', P .. 'worker:' .. ARGV[1], 3600)
+end
 call('ZREMRANGEBYSCORE', P .. 'workers', '-inf', now() - 3600000)
-return now()
 """,
 }
 
 
-def build(moves: Mapping[str, frozenset[str]]) -> dict[str, str]:
-    """The source of every script by name; ``moves`` are the allowed changes of a job's status."""
+def build(moves: Mapping[str, frozenset[str]], tickets: Sequence[str], most_tickets: int) -> dict[str, str]:
+    """The source of every script by name.
+
+    ``moves`` are the allowed changes of a job's status, ``tickets`` the broker's lists of tickets.
+    """
     table = ", ".join(
         f"{start} = {{{', '.join(f'{end} = true' for end in sorted(ends))}}}"
         for start, ends in sorted(moves.items())
     )
-    return {name: f"local MOVES = {{{table}}}\n{_PRELUDE}{body}" for name, body in _BODIES.items()}
+    names = ", ".join(f"'{name}'" for name in tickets)
+    constants = f"local MOVES, TICKETS, MOST_TICKETS = {{{table}}}, {{{names}}}, {most_tickets}\n"
+    return {name: f"{constants}{lua.PRELUDE}{body}" for name, body in _BODIES.items()}

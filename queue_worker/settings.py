@@ -5,12 +5,28 @@ import ipaddress
 import os
 import stat
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from pingti.errors import InputError
+
+
+class FileStamp(BaseModel):
+    """What tells a file from another one that took its place."""
+
+    model_config = ConfigDict(frozen=True)
+
+    size: int = Field(ge=0, description="Bytes.")
+    mtime_ns: int = Field(description="When its content was last changed, in nanoseconds since 1970.")
+    inode: int = Field(description="Its number in the file system.")
+
+    @classmethod
+    def of(cls, path: str | Path) -> Self:
+        """Raises OSError where there is no such file."""
+        found = os.stat(path)  # noqa: PTH116
+        return cls(size=found.st_size, mtime_ns=found.st_mtime_ns, inode=found.st_ino)
 
 
 class Settings(BaseSettings):
@@ -31,8 +47,17 @@ class Settings(BaseSettings):
     port: int = Field(default=8080, ge=0, le=65535)
     api_key: SecretStr | None = Field(default=None, description="Bearer key; none: loopback only.")
 
-    shard_rows: int = Field(default=20_000, ge=1, description="Most rows in a shard.")
-    shard_bytes: int = Field(default=16 << 20, ge=1, description="Most bytes of text in a shard.")
+    shard_seconds: float = Field(
+        default=1.5, gt=0, description="About how long a shard takes: urgent work waits so long for a thread."
+    )
+    shard_rows: int = Field(default=1_000_000, ge=1, description="Most rows in a shard.")
+    shard_bytes: int = Field(default=128 << 20, ge=1, description="Most bytes of text in a shard.")
+    small_bytes: int = Field(
+        default=64 << 10, ge=0, description="Inputs of a job up to this size are not cut, but done in one go."
+    )
+    ageing_minutes: float = Field(
+        default=30.0, ge=0, description="A job rises one priority level each so many minutes; 0: never."
+    )
     concurrency: int = Field(
         default_factory=lambda: os.cpu_count() or 1, ge=1, description="Threads of a classifying worker."
     )
@@ -139,6 +164,10 @@ class Settings(BaseSettings):
     @classmethod
     def _absolute_roots(cls, value: tuple[Path, ...]) -> tuple[Path, ...]:
         return tuple(root.expanduser().absolute() for root in value)
+
+    @property
+    def ageing_ms(self) -> int:
+        return int(self.ageing_minutes * 60_000)
 
     def environment(self) -> dict[str, str]:
         """The variables that make these settings again in a child process (they hold secrets)."""

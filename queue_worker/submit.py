@@ -2,21 +2,28 @@
 
 import hashlib
 import logging
-from typing import Annotated
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Annotated, NamedTuple
 
+import pyarrow.parquet as pq
 import redis
 from kombu.exceptions import OperationalError
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from pingti.errors import ConflictError, InputError, NotFoundError
 from queue_worker.app import make_celery, publish_tickets
-from queue_worker.jobs import Job, JobStore
-from queue_worker.settings import Settings
+from queue_worker.jobs import Job
+from queue_worker.settings import FileStamp, Settings
+from queue_worker.store import JobStore
 from replacement.classify import Choice, Pin, pin
 from replacement.corpus import Columns, check_input
 from replacement.registry import Workspace
 
 _log = logging.getLogger(__name__)
+_MOST_KNOWN = 256  # requests whose pins are kept
 
 _Key = Annotated[str, StringConstraints(min_length=1, max_length=64)]
 _Value = Annotated[str, StringConstraints(max_length=512)]
@@ -34,7 +41,10 @@ class JobRequest(BaseModel):
         "folders; a relative path counts from the workspace.",
     )
     tasks: tuple[str, ...] = Field(
-        min_length=1, max_length=1000, description='Label tasks: "task", or "task@scene".'
+        min_length=1,
+        max_length=1000,
+        description='Label tasks: "task", or "task@scene"; each may end in "#version", else it is the '
+        "student in use now.",
     )
     priority: int | None = Field(
         default=None, ge=0, le=9, description="0 runs first; absent: the most urgent of the tasks' own."
@@ -42,64 +52,152 @@ class JobRequest(BaseModel):
     metadata: dict[_Key, _Value] = Field(default_factory=dict, max_length=16, description="Your own notes.")
     text: str = Field(default="text", min_length=1, description="Column of the texts.")
     id: str | None = Field(default=None, description="Column of the ids; absent: the row's number.")
+    callback: str | None = Field(
+        default=None, min_length=1, max_length=2048, description="Address that is told of the job's end."
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checked:
+    """What a request comes to."""
+
+    columns: Columns
+    inputs: tuple[str, ...]  # real paths
+    stamps: tuple[FileStamp, ...]  # of the inputs
+    rows: int  # of those inputs that tell it without being read
+    pins: tuple[Pin, ...]
+    priority: int
 
 
 def submit(
-    request: JobRequest, settings: Settings, store: JobStore, *, idempotency_key: str | None = None
+    request: JobRequest,
+    settings: Settings,
+    store: JobStore,
+    *,
+    idempotency_key: str | None = None,
+    owner: str | None = None,
 ) -> Job:
-    """Accept a job, or return the one that the same key made before.
+    """Accept a job, or return the one that the same key (of the same owner) made before.
 
-    Everything is checked first: InputError says where in the request (``inputs[0]: ...``). Of an input
-    only what the check needs is read, never the rows. The student versions in use now are fixed.
+    Everything is checked first, see ``validate``. The student versions in use now are fixed.
 
     The job is on the server's disk before this returns (see ``JobStore.create``): a crash of this
     process, of the server or of the machine does not lose it. Only then is a ticket published; when that
     fails, or the process dies in between, the scheduler publishes one. UnavailableError when the server
     cannot make the job durable.
     """
-    if idempotency_key is not None and not 1 <= len(idempotency_key) <= 255:
-        raise InputError("an idempotency key must have 1 to 255 characters")
-    fingerprint = hashlib.sha256(request.model_dump_json().encode()).hexdigest()
+    fingerprint = ""
     if idempotency_key is not None:
-        known = store.find_idempotent(idempotency_key, fingerprint)
+        if not 1 <= len(idempotency_key) <= 255:
+            raise InputError("an idempotency key must have 1 to 255 characters")
+        fingerprint = hashlib.sha256(request.model_dump_json().encode()).hexdigest()
+        known = store.find_idempotent(idempotency_key, fingerprint, owner=owner)
         if known is not None:
             return known
-
-    columns = Columns(text=request.text, id=request.id)
-    inputs = [_checked_input(request, index, columns, settings) for index in range(len(request.inputs))]
-    workspace = Workspace(settings.home)
-    choices, pins = _pinned(request, workspace)
-    priority = request.priority
-    if priority is None:
-        priority = min(workspace.task(choice.task).definition.priority for choice in choices)
-    job, new = store.create(
-        inputs=inputs,
-        columns=columns,
-        pins=pins,
-        priority=priority,
+    checked = validate(request, settings)
+    accepted = store.create(
+        inputs=checked.inputs,
+        stamps=checked.stamps,
+        rows=checked.rows,
+        columns=checked.columns,
+        pins=checked.pins,
+        priority=checked.priority,
         metadata=request.metadata,
         settings=settings,
         idempotency_key=idempotency_key,
         fingerprint=fingerprint,
+        owner=owner,
+        callback=request.callback,
     )
-    if new:
+    if accepted.tickets:
         try:
-            publish_tickets(make_celery(settings), 1, priority)
+            publish_tickets(make_celery(settings), accepted.tickets, checked.priority)
         except (OperationalError, redis.RedisError) as error:
-            _log.warning("ticket not published job=%s reason=%s", job.id, error)
-    return job
+            _log.warning("ticket not published job=%s reason=%s", accepted.job.id, error)
+    return accepted.job
 
 
-def _checked_input(request: JobRequest, index: int, columns: Columns, settings: Settings) -> str:
+def validate(request: JobRequest, settings: Settings) -> Checked:
+    """Check all of a request: InputError says where in it (``inputs[0]: ...``).
+
+    Of an input only what the check needs is read, never the rows.
+    """
+    columns = Columns(text=request.text, id=request.id)
+    found = [_checked_input(request, index, columns, settings) for index in range(len(request.inputs))]
+    pins, urgent = _pinned(request, settings)
+    return Checked(
+        columns=columns,
+        inputs=tuple(path for path, _, _ in found),
+        stamps=tuple(stamp for _, stamp, _ in found),
+        rows=sum(rows for _, _, rows in found),
+        pins=pins,
+        priority=urgent if request.priority is None else request.priority,
+    )
+
+
+def _checked_input(
+    request: JobRequest, index: int, columns: Columns, settings: Settings
+) -> tuple[str, FileStamp, int]:
     try:
         real = str(settings.allowed_input(request.inputs[index]))
-        check_input(real, columns)
+        # Before the look inside: a file that is exchanged after it is another one.
+        stamp = FileStamp.of(real)
+        return real, stamp, _rows_of(real, stamp, columns)
     except InputError as error:
         raise InputError(f"inputs[{index}]: {error}") from None
-    return real
+    except OSError as error:
+        raise InputError(f"inputs[{index}]: {real!r} cannot be read: {error.strerror}") from None
 
 
-def _pinned(request: JobRequest, workspace: Workspace) -> tuple[list[Choice], tuple[Pin, ...]]:
+@lru_cache(maxsize=4096)
+def _rows_of(path: str, stamp: FileStamp, columns: Columns) -> int:
+    """Check a file, once for the same one; its rows if it tells them, else 0."""
+    check_input(path, columns)
+    return int(pq.read_metadata(path).num_rows) if path.lower().endswith(".parquet") else 0
+
+
+class _Pins(NamedTuple):
+    pins: tuple[Pin, ...]
+    urgent: int  # priority of the most urgent task that was asked for
+
+
+_Watched = tuple[tuple[Path, FileStamp | None], ...]
+_known: dict[tuple[Path, tuple[str, ...]], tuple[_Pins, _Watched]] = {}
+
+
+def _pinned(request: JobRequest, settings: Settings) -> _Pins:
+    """The pins; read again only when a file of theirs has changed, as one for each job takes long."""
+    key = (settings.home, request.tasks)
+    known = _known.get(key)
+    if known is not None and all(_stamp(path) == stamp for path, stamp in known[1]):
+        return known[0]
+    workspace = Workspace(settings.home)
+    before = _read_pins(request, workspace)
+    files = [path for pin in before.pins for path in _files_of(workspace, pin)]
+    watched = tuple((path, _stamp(path)) for path in files)
+    found = _read_pins(request, workspace)
+    if found == before:  # else a student was promoted between two of these lines
+        if len(_known) >= _MOST_KNOWN:
+            _known.clear()
+        _known[key] = (found, watched)
+    return found
+
+
+def _files_of(workspace: Workspace, pin: Pin) -> Iterator[Path]:
+    entry = workspace.task(pin.task)
+    yield entry.path
+    yield entry.folder / "current"
+    yield entry.student_folder(pin.version) / "student.json"
+
+
+def _stamp(path: Path) -> FileStamp | None:
+    try:
+        return FileStamp.of(path)
+    except OSError:
+        return None
+
+
+def _read_pins(request: JobRequest, workspace: Workspace) -> _Pins:
     choices: list[Choice] = []
     for index, text in enumerate(request.tasks):
         try:
@@ -110,9 +208,10 @@ def _pinned(request: JobRequest, workspace: Workspace) -> tuple[list[Choice], tu
             raise InputError(f"tasks[{index}]: task {choice.task!r} is asked for twice; name each task once")
         choices.append(choice)
     try:
-        return choices, pin(workspace, choices)
+        pins = pin(workspace, choices)
     except (NotFoundError, ConflictError) as error:
         raise InputError(f"tasks{_culprit(workspace, choices)}: {error}") from None
+    return _Pins(pins, min(workspace.task(choice.task).definition.priority for choice in choices))
 
 
 def _culprit(workspace: Workspace, choices: list[Choice]) -> str:

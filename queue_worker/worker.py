@@ -17,7 +17,6 @@ import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import date
 from typing import Any
 
 import pyarrow as pa
@@ -26,21 +25,20 @@ from celery import Celery, signals
 from celery.exceptions import SecurityWarning
 
 from pingti.errors import InputError, PingtiError
-from queue_worker import shards
+from queue_worker import retraining, shards
 from queue_worker.app import (
     CLASSIFY,
     QUEUES,
     RETRAIN,
-    RETRAIN_TASK,
     WORK,
     configure_logging,
     connect,
     make_celery,
     publish_tickets,
 )
-from queue_worker.jobs import FINALIZE, PLAN, Claim, Job, JobStore
-from queue_worker.nightly import retrain
+from queue_worker.jobs import FINALIZE, PLAN, Claim, Done, Job
 from queue_worker.settings import Settings
+from queue_worker.store import JobStore
 from replacement.classify import Classifier, Pin
 from replacement.registry import Workspace
 
@@ -133,10 +131,12 @@ class Runner:
 
     def run_one(self) -> Claim | None:
         """Work on the most urgent unit; None when none waits. No error of a unit leaves this method."""
-        claim = self._store.claim(lease_seconds=self._settings.lease_seconds)
+        claim = self._store.claim(
+            lease_seconds=self._settings.lease_seconds, ageing_ms=self._settings.ageing_ms
+        )
         if claim is None:
             return None
-        job = self._store.get(claim.job)
+        job = claim.snapshot
         with self._heartbeat.holding(claim) as lease:
             waiting = self._attempt(job, claim, lease)
         _log.info(
@@ -160,7 +160,7 @@ class Runner:
             rows = shards.classify_shard(
                 self._settings, job, int(claim.unit), self._classifiers.get(job.pins), lease.check
             )
-            return self._store.finish_shard(claim, rows=rows)
+            return self._store.finish_shard(claim, Done(rows=rows))
         except Stopped as stop:
             reason = str(stop)
         except redis.RedisError as error:
@@ -195,15 +195,12 @@ def make_worker(settings: Settings) -> Celery:
 
     def work() -> None:
         try:
-            runner.run_one()
+            while runner.run_one() is not None:
+                pass
         except Exception as error:  # the ticket is spent; what it was for comes back by lease and reaper
             _log.error("ticket failed reason=%s", _sentence(error))
 
-    def retrain_task(task: str, scheduled: str) -> None:
-        retrain(settings, connect(settings), task, date.fromisoformat(scheduled))
-
     app.task(work, name=WORK, shared=False)
-    app.task(retrain_task, name=RETRAIN_TASK, shared=False)
     return app
 
 
@@ -233,13 +230,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     configure_logging()
     settings = Settings()
     try:
+        if queue == RETRAIN:
+            return retraining.serve(settings, options.name)
         app = make_worker(settings)
     except PingtiError as error:
         print(error, file=sys.stderr)  # noqa: T201
         return error.exit_code
     # Celery warns a worker that runs as root, as in containers, of pickled messages. We take none.
     warnings.filterwarnings("ignore", category=SecurityWarning)
-    concurrency = 1 if queue == RETRAIN else settings.concurrency
+    concurrency = settings.concurrency
     pa.set_cpu_count(1)  # the threads are the parallel part
     name = options.name or f"{queue}@{socket.gethostname()}-{os.getpid()}"
 

@@ -6,6 +6,7 @@ the scene, and one encoding of a text for all tasks of one vocabulary.
 
 import dataclasses
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,11 +35,12 @@ class Choice:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read "task" or "task@scene"."""
-        task, at, scene = text.partition("@")
-        if not task or (at and not scene):
-            raise InputError(f'task {text!r}: needed is "task" or "task@scene"')
-        return cls(task=task, scene=scene or "default")
+        """Read "task" or "task@scene", with "#version" behind either."""
+        named, hash_sign, version = text.partition("#")
+        task, at, scene = named.partition("@")
+        if not task or (at and not scene) or (hash_sign and not re.fullmatch("[1-9][0-9]{0,8}", version)):
+            raise InputError(f'task {text!r}: needed is "task" or "task@scene", then perhaps "#version"')
+        return cls(task=task, scene=scene or "default", version=int(version) if version else None)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,9 +18,10 @@ from test_api_problems import problem
 from test_api_server import serving
 
 from queue_worker.app import connect
-from queue_worker.jobs import JobStatus, JobStore
+from queue_worker.jobs import JobStatus
 from queue_worker.processes import Processes
 from queue_worker.settings import Settings
+from queue_worker.store import JobStore
 from replacement.registry import Workspace
 
 pytestmark = pytest.mark.broker

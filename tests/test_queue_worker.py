@@ -18,9 +18,10 @@ from test_queue_processes import require_broker, until
 
 from queue_worker import shards, submit
 from queue_worker.app import connect, make_celery, publish_tickets, tickets_waiting
-from queue_worker.jobs import Job, JobStatus, JobStore
+from queue_worker.jobs import Job, JobStatus
 from queue_worker.processes import Processes
 from queue_worker.settings import Settings
+from queue_worker.store import JobStore
 from queue_worker.submit import JobRequest
 from replacement.registry import Workspace
 
