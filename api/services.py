@@ -12,8 +12,8 @@ from api.keys import Caller, KeyRing
 from api.schemas import ReadyOut
 from pingti.errors import UnavailableError
 from queue_worker.app import CLASSIFY, broker_url, connect
-from queue_worker.jobs import JobStore
 from queue_worker.settings import Settings
+from queue_worker.store import JobStore
 from replacement.registry import Workspace
 
 # A file larger than this is better mounted below an input root than sent through HTTP.

@@ -29,9 +29,9 @@ from queue_worker.app import (
     tickets_waiting,
 )
 from queue_worker.health import SCHEDULER_SECONDS, tell_scheduler
-from queue_worker.jobs import JobStore
 from queue_worker.processes import guarded
 from queue_worker.settings import Settings
+from queue_worker.store import JobStore
 from replacement.registry import Workspace
 
 _log = logging.getLogger(__name__)
