@@ -1,16 +1,17 @@
 """The scheduler process: nightly retraining, and the reaper. ``python -m queue_worker.nightly``
 
-Several schedulers started by mistake do no harm: a night's run is guarded by a key of task and
-*scheduled* date (the clock's date would be wrong around midnight), and reaping is one script.
+Of several schedulers started by mistake one leads: it holds a key in Valkey that it renews, and another
+takes over some seconds after it has died. Even two that lead for a moment do no harm, since one script
+makes a night's run and notes that the night was dealt with. A night is named by its *scheduled* date (the
+clock's would be wrong around midnight), and the clock is the server's, in this process's time zone.
 """
 
 import logging
-import os
+import secrets
 import signal
-import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterator
 from datetime import date, datetime, time, timedelta
 from time import monotonic
 from typing import Any
@@ -24,21 +25,21 @@ from queue_worker.app import (
     configure_logging,
     connect,
     make_celery,
-    publish_retrain,
     publish_tickets,
     tickets_waiting,
 )
 from queue_worker.health import SCHEDULER_SECONDS, tell_scheduler
-from queue_worker.processes import guarded
+from queue_worker.runs import RunStore
 from queue_worker.settings import Settings
 from queue_worker.store import JobStore
 from replacement.registry import Workspace
 
 _log = logging.getLogger(__name__)
 
-_TICK_SECONDS = 10.0
-_SENT_SECONDS = 3600  # a message that nobody took by then is sent again
-_NIGHT_SECONDS = 8 * 86_400  # how long a night's record is kept
+_TICK_SECONDS = 2.0
+_TELL_SECONDS = 10.0
+_RUN_ATTEMPTS = 3
+_MOST_MISSED = 31  # nights that are recorded as missed; there is nothing to learn from more
 
 
 class Reaper:
@@ -46,6 +47,7 @@ class Reaper:
 
     def __init__(self, settings: Settings, store: JobStore, publish: Callable[[int, int], None]) -> None:
         self._settings, self._store, self._publish = settings, store, publish
+        self._runs = RunStore(store.client)
         self.looked = monotonic()  # when a look last succeeded
 
     def tick(self) -> int:
@@ -57,6 +59,8 @@ class Reaper:
         """
         for name in self._store.reap(max_attempts=self._settings.max_attempts):
             _log.warning("lease expired unit=%s", name)
+        for id in self._runs.reap(max_attempts=_RUN_ATTEMPTS):
+            _log.warning("lease expired run=%s", id)
         levels = self._store.waiting()
         missing = min(sum(levels), MOST_TICKETS) - tickets_waiting(self._store.client)
         if missing <= 0:
@@ -75,49 +79,78 @@ class Reaper:
                 _log.error("reaper: %s", " ".join(str(error).split()))
 
 
+class Leadership:
+    """The key that says which of several schedulers leads; it fades ``seconds`` after its last renewal."""
+
+    _KEY = "pingti:scheduler:leader"
+    # ARGV: token, ms -> 1 for the one that leads. SET with NX alone could not renew.
+    _TAKE = """
+local holder = redis.call('GET', KEYS[1])
+if holder and holder ~= ARGV[1] then return 0 end
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+return 1
+"""
+    _DROP = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0"
+
+    def __init__(self, client: redis.Redis, *, seconds: float = 10.0) -> None:
+        self._seconds = seconds
+        self._token = secrets.token_hex(8)
+        self._take = client.register_script(self._TAKE)
+        self._drop = client.register_script(self._DROP)
+
+    def held(self) -> bool:
+        """Take the lead where nobody has it, or keep it; whether this one leads."""
+        return bool(self._take(keys=[self._KEY], args=[self._token, int(self._seconds * 1000)]))
+
+    def give_up(self) -> None:
+        """Let another lead at once."""
+        self._drop(keys=[self._KEY], args=[self._token])
+
+
 def last_scheduled(at: time, now: datetime) -> datetime:
     """The newest moment not after ``now`` whose time of day is ``at`` (in the zone of ``now``)."""
     today = now.replace(hour=at.hour, minute=at.minute, second=at.second, microsecond=0)
     return today if today <= now else today - timedelta(days=1)
 
 
-def due(plans: Iterable[tuple[str, time]], now: datetime, catch_up: timedelta) -> list[tuple[str, date]]:
-    """Tasks with the scheduled date of a run that should have begun by ``now``, at most ``catch_up`` ago."""
-    moments = ((task, last_scheduled(at, now)) for task, at in plans)
-    return [(task, moment.date()) for task, moment in moments if now - moment <= catch_up]
+def between(last: date | None, night: date) -> list[date]:
+    """The nights after ``last`` and before ``night``: the newest month of them."""
+    days = 0 if last is None else (night - last).days - 1
+    return [night - timedelta(days=back) for back in range(min(days, _MOST_MISSED), 0, -1)]
 
 
 class Scheduler:
-    """Sends each task's nightly retraining to the retrain queue. ``now`` is the clock, with a zone."""
+    """Makes the run of each task's night. ``now`` is the clock, with a zone; the server's where absent."""
 
     def __init__(
-        self,
-        settings: Settings,
-        client: redis.Redis,
-        publish: Callable[[str, date], None],
-        now: Callable[[], datetime] = lambda: datetime.now().astimezone(),
+        self, settings: Settings, client: redis.Redis, now: Callable[[], datetime] | None = None
     ) -> None:
-        self._settings, self._client, self._publish, self._now = settings, client, publish, now
+        self._settings = settings
+        self._now = now or (lambda: server_time(client))
+        self._runs = RunStore(client)
 
     def tick(self) -> list[tuple[str, date]]:
-        """Send what is due and neither begun nor sent within the hour; returns it."""
-        catch_up = timedelta(seconds=self._settings.retrain_catch_up_seconds)
-        sent = []
-        for task, scheduled in due(self._plans(), self._now(), catch_up):
-            night = _night_key(task, scheduled)
-            if self._client.exists(night):
-                continue
-            # If this process dies between the mark and the message, the mark expires and the run is sent
-            # again; the worker's own mark makes it run once.
-            if self._client.set(f"{night}:sent", 1, nx=True, ex=_SENT_SECONDS):
-                self._publish(task, scheduled)
-                _log.info("retraining sent task=%s scheduled=%s", task, scheduled)
-                sent.append((task, scheduled))
-        return sent
+        """Make the runs that are due and were not made before; returns their tasks and nights.
 
-    def _plans(self) -> list[tuple[str, time]]:
+        A night whose hour passed while no scheduler ran is caught up when one runs again: once, with the
+        newest night, those before it being recorded as missed. A task starts with the first hour after
+        its plan was first seen.
+        """
+        made = []
+        now = self._now()
+        for task, at in self._plans():
+            night = last_scheduled(at, now).date()
+            last = self._runs.last_night(task, at)
+            if last is not None and last >= night:
+                continue
+            missed = between(last, night)
+            if self._runs.night(task, at, night, missed):
+                _log.info("retraining due task=%s night=%s missed=%d", task, night, len(missed))
+                made.append((task, night))
+        return made
+
+    def _plans(self) -> Iterator[tuple[str, time]]:
         workspace = Workspace(self._settings.home)
-        plans = []
         for name in workspace.task_names():
             try:
                 plan = workspace.task(name).definition.retrain
@@ -125,84 +158,63 @@ class Scheduler:
                 _log.error("task skipped task=%s reason=%s", name, error)
                 continue
             if plan is not None:
-                plans.append((name, plan.at))
-        return plans
+                yield name, plan.at
 
 
-def _night_key(task: str, scheduled: date) -> str:
-    return f"pingti:night:{task}:{scheduled.isoformat()}"
+def server_time(client: redis.Redis) -> datetime:
+    """The server's clock in the local zone: schedulers on several hosts have one clock so."""
+    seconds, microseconds = client.time()
+    return datetime.fromtimestamp(seconds + microseconds / 1e6).astimezone()
 
 
-def retrain_command(task: str) -> list[str]:
-    """What a retraining runs: the same command as a person would, in a process that may use torch."""
-    return [sys.executable, "-m", "api.cli", "replace", "--promote", "--", task]
-
-
-def retrain(
-    settings: Settings,
-    client: redis.Redis,
-    task: str,
-    scheduled: date,
-    command: Callable[[str], Sequence[str]] = retrain_command,
-) -> str:
-    """Run one night's retraining unless it was begun before; returns how it ended.
-
-    Output goes to ``tasks/<name>/retrain.log``. The process ends with this one, and after
-    ``retrain_seconds``. The answers: ``begun before``, ``done``, ``failed with code N``, ``timed out``.
-    Raises NotFoundError for an unknown task.
-    """
-    folder = Workspace(settings.home).task(task).folder
-    night = _night_key(task, scheduled)
-    if not client.set(night, "running", nx=True, ex=_NIGHT_SECONDS):
-        _log.info("retraining begun before task=%s scheduled=%s", task, scheduled)
-        return "begun before"
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "retrain.log").open("ab") as log:
-        log.write(f"--- {scheduled.isoformat()}\n".encode())
-        log.flush()
+def run_scheduler(
+    settings: Settings, stop: threading.Event, *, now: Callable[[], datetime] | None = None
+) -> None:
+    """Reap, and schedule while leading, until ``stop`` is set. ``now`` as for ``Scheduler``."""
+    app: Celery = make_celery(settings)
+    client = connect(settings)
+    reaper = Reaper(settings, JobStore(client), lambda count, priority: publish_tickets(app, count, priority))
+    scheduler = Scheduler(settings, client, now)
+    leadership = Leadership(client)
+    thread = threading.Thread(target=reaper.run, args=(stop,), name="reaper", daemon=True)
+    thread.start()
+    led: bool | None = None
+    told = -_TELL_SECONDS
+    while not stop.is_set():
         try:
-            process = subprocess.run(
-                guarded(command(task)),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                env={**os.environ, **settings.environment()},
-                timeout=settings.retrain_seconds,
-                check=False,
-            )
-            outcome = "done" if process.returncode == 0 else f"failed with code {process.returncode}"
-        except subprocess.TimeoutExpired:
-            outcome = "timed out"
-    client.set(night, outcome, ex=_NIGHT_SECONDS)
-    _log.info("retraining ended task=%s scheduled=%s outcome=%s", task, scheduled, outcome)
-    return outcome
+            leads = leadership.held()
+            if leads != led:
+                led = leads
+                _log.info("scheduler %s", "leads" if led else "waits: another one leads")
+            if leads:
+                scheduler.tick()
+            # A sign of life for both threads: silent, too, when the reaper is stuck.
+            if (
+                monotonic() - told >= _TELL_SECONDS
+                and monotonic() - reaper.looked < SCHEDULER_SECONDS + settings.reap_seconds
+            ):
+                tell_scheduler(client)
+                told = monotonic()
+        except Exception as error:  # as in the reaper
+            _log.error("scheduler: %s", " ".join(str(error).split()))
+        stop.wait(_TICK_SECONDS)
+    try:
+        leadership.give_up()
+    except redis.RedisError as error:  # it fades
+        _log.warning("the lead was not given up: %s", " ".join(str(error).split()))
 
 
 def main() -> int:
     configure_logging()
     settings = Settings()
+    stop = threading.Event()
+    _stop_on_sigterm(stop)
+    _log.info("scheduler starts")
     try:
-        app: Celery = make_celery(settings)
+        run_scheduler(settings, stop)
     except PingtiError as error:
         print(error, file=sys.stderr)  # noqa: T201
         return error.exit_code
-    client = connect(settings)
-    reaper = Reaper(settings, JobStore(client), lambda count, priority: publish_tickets(app, count, priority))
-    scheduler = Scheduler(settings, client, lambda task, scheduled: publish_retrain(app, task, scheduled))
-    stop = threading.Event()
-    _stop_on_sigterm(stop)
-    thread = threading.Thread(target=reaper.run, args=(stop,), name="reaper", daemon=True)
-    thread.start()
-    _log.info("scheduler starts")
-    while not stop.is_set():
-        try:
-            scheduler.tick()
-            # A sign of life for both threads: silent, too, when the reaper is stuck.
-            if monotonic() - reaper.looked < SCHEDULER_SECONDS + settings.reap_seconds:
-                tell_scheduler(client)
-        except Exception as error:  # as in the reaper
-            _log.error("scheduler: %s", " ".join(str(error).split()))
-        stop.wait(_TICK_SECONDS)
     return 0
 
 

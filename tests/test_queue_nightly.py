@@ -1,5 +1,6 @@
-"""Nightly retraining: what is due, once a night whatever restarts, and the process that does it."""
+"""Nightly retraining: what is due, once a night whatever restarts, and who leads."""
 
+import subprocess
 import sys
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, time, timedelta
@@ -9,43 +10,37 @@ import pytest
 import redis
 from hypothesis import given
 from hypothesis import strategies as st
-from test_queue_processes import gone, require_broker, until
+from test_queue_processes import require_broker, until
 
-from pingti.errors import NotFoundError
-from queue_worker.app import RETRAIN, connect, make_celery, publish_retrain
-from queue_worker.nightly import Scheduler, due, last_scheduled, retrain
+from queue_worker.app import connect
+from queue_worker.nightly import Leadership, Scheduler, between, last_scheduled, server_time
 from queue_worker.processes import Processes
+from queue_worker.runs import RunState, RunStore, runs
 from queue_worker.settings import Settings
 from replacement.registry import Workspace
 
 NIGHT = date(2025, 12, 1)
-TWO = time(2, 0)
+DAY = timedelta(days=1)
 
 
 @given(at=st.times(), now=st.datetimes(timezones=st.just(UTC), min_value=datetime(2000, 1, 2)))
 def test_the_last_scheduled_moment(at: time, now: datetime) -> None:
     moment = last_scheduled(at, now)
     assert moment.timetz() == at.replace(microsecond=0, tzinfo=UTC)
-    assert timedelta(0) <= now - moment < timedelta(days=1)
-
-
-@pytest.mark.parametrize(
-    ("now", "expected"),
-    [
-        (datetime(2025, 12, 1, 1, 59, tzinfo=UTC), []),
-        (datetime(2025, 12, 1, 2, 0, tzinfo=UTC), [("praise", NIGHT)]),
-        (datetime(2025, 12, 1, 3, 0, tzinfo=UTC), [("praise", NIGHT)]),
-        (datetime(2025, 12, 1, 3, 1, tzinfo=UTC), []),
-    ],
-)
-def test_due_within_the_time_for_catching_up(now: datetime, expected: list[tuple[str, date]]) -> None:
-    assert due([("praise", TWO)], now, timedelta(hours=1)) == expected
+    assert timedelta(0) <= now - moment < DAY
 
 
 def test_a_run_of_before_midnight_keeps_its_date() -> None:
     """A scheduler that is a little late has another date on its clock."""
-    now = datetime(2025, 12, 2, 0, 5, tzinfo=UTC)
-    assert due([("praise", time(23, 55))], now, timedelta(hours=1)) == [("praise", NIGHT)]
+    assert last_scheduled(time(23, 55), datetime(2025, 12, 2, 0, 5, tzinfo=UTC)).date() == NIGHT
+
+
+def test_the_nights_between_two() -> None:
+    assert between(None, NIGHT) == []
+    assert between(NIGHT - DAY, NIGHT) == []
+    assert between(NIGHT - 3 * DAY, NIGHT) == [NIGHT - 2 * DAY, NIGHT - DAY]
+    assert between(NIGHT - 1000 * DAY, NIGHT)[-1] == NIGHT - DAY
+    assert len(between(NIGHT - 1000 * DAY, NIGHT)) == 31
 
 
 @pytest.fixture
@@ -57,89 +52,156 @@ def service(workspace: Workspace) -> Iterator[tuple[Settings, redis.Redis]]:
             yield settings, client
 
 
-def add_plan(settings: Settings, task: str) -> None:
+def add_plan(settings: Settings, task: str, at: str = "02:00") -> None:
     path = Workspace(settings.home).tasks / f"{task}.toml"
-    path.write_text(path.read_text() + '\n[retrain]\nat = "02:00"\n')
+    path.write_text(path.read_text().partition("\n[retrain]")[0] + f'\n[retrain]\nat = "{at}"\n')
+
+
+class Clock:
+    def __init__(self, *moment: int) -> None:
+        self.now = datetime(*moment, tzinfo=UTC)  # type: ignore[misc, arg-type]
+
+    def __call__(self) -> datetime:
+        return self.now
 
 
 @pytest.mark.broker
-def test_two_schedulers_send_a_night_once(service: tuple[Settings, redis.Redis]) -> None:
+def test_two_schedulers_make_a_night_once(service: tuple[Settings, redis.Redis]) -> None:
     settings, client = service
     add_plan(settings, "sport")
     add_plan(settings, "topic")
     (Workspace(settings.home).tasks / "tech.toml").write_text("nonsense")  # must not stop the others
-    now = datetime(2025, 12, 1, 2, 0, 30, tzinfo=UTC)
-    sent: list[tuple[str, date]] = []
-    pair = [
-        Scheduler(settings, client, lambda task, night: sent.append((task, night)), now=lambda: now)
-        for _ in range(2)
-    ]
-    for scheduler in pair * 2:
-        scheduler.tick()
-    assert sorted(sent) == [("sport", NIGHT), ("topic", NIGHT)]
-    now += timedelta(days=1)
-    for scheduler in pair * 2:
-        scheduler.tick()
-    assert sorted(sent)[2:] == [("topic", NIGHT), ("topic", NIGHT + timedelta(days=1))]
-    assert len(sent) == 4
+    clock = Clock(2025, 11, 30, 12)
+    pair = [Scheduler(settings, client, clock) for _ in range(2)]
+    made = [each for scheduler in pair * 2 for each in scheduler.tick()]
+    assert made == []  # a new plan starts with its next hour
+    clock.now = datetime(2025, 12, 1, 1, 59, 59, tzinfo=UTC)
+    assert pair[0].tick() == []
+    clock.now = datetime(2025, 12, 1, 2, 0, 30, tzinfo=UTC)
+    made = [each for scheduler in pair * 2 for each in scheduler.tick()]
+    assert made == [("sport", NIGHT), ("topic", NIGHT)]
+    (Workspace(settings.home).tasks / "sport.toml").unlink()
+    clock.now += DAY
+    assert [each for scheduler in pair * 2 for each in scheduler.tick()] == [("topic", NIGHT + DAY)]
+    assert [run.night for run in runs(client, "topic")] == [NIGHT + DAY, NIGHT]
+    (run,) = runs(client, "sport")
+    assert (run.id, run.state, run.who) == (f"sport/{NIGHT}", RunState.QUEUED, "scheduler")
 
 
 @pytest.mark.broker
-def test_a_lost_message_is_sent_again_but_a_begun_night_is_not(service: tuple[Settings, redis.Redis]) -> None:
+def test_missed_nights_are_caught_up_once(service: tuple[Settings, redis.Redis]) -> None:
     settings, client = service
     add_plan(settings, "sport")
-    sent: list[str] = []
-    scheduler = Scheduler(
-        settings, client, lambda task, _: sent.append(task), now=lambda: datetime(2025, 12, 1, 2, tzinfo=UTC)
-    )
-    scheduler.tick()
-    client.delete(f"pingti:night:sport:{NIGHT}:sent")  # as when it expires
-    scheduler.tick()
-    assert sent == ["sport", "sport"]
-    assert retrain(settings, client, "sport", NIGHT, command=python("print('trained')")) == "done"
-    client.delete(f"pingti:night:sport:{NIGHT}:sent")
-    scheduler.tick()
-    assert sent == ["sport", "sport"]
-
-
-def python(code: str):  # type: ignore[no-untyped-def]
-    return lambda task: [sys.executable, "-c", code, task]
-
-
-@pytest.mark.broker
-def test_a_night_runs_once_and_is_recorded(service: tuple[Settings, redis.Redis]) -> None:
-    settings, client = service
-    code = "import sys, os; print('task', sys.argv[1], os.environ['PINGTI_HOME'])"
-    log = settings.home / "tasks" / "sport" / "retrain.log"
-    assert retrain(settings, client, "sport", NIGHT, command=python(code)) == "done"
-    assert retrain(settings, client, "sport", NIGHT, command=python(code)) == "begun before"
-    assert log.read_text() == f"--- 2025-12-01\ntask sport {settings.home}\n"
-    failing = python("raise SystemExit(5)")
-    assert retrain(settings, client, "sport", date(2025, 12, 2), command=failing) == "failed with code 5"
-    assert client.get("pingti:night:sport:2025-12-02") == "failed with code 5"
-    with pytest.raises(NotFoundError):
-        retrain(settings, client, "../sport", NIGHT, command=python(code))
+    clock = Clock(2025, 12, 1, 1)
+    Scheduler(settings, client, clock).tick()
+    clock.now = datetime(2025, 12, 4, 9, tzinfo=UTC)  # none ran for three nights
+    assert Scheduler(settings, client, clock).tick() == [("sport", date(2025, 12, 4))]
+    assert Scheduler(settings, client, clock).tick() == []
+    found = {run.night: (run.state, run.reason) for run in runs(client, "sport")}
+    reason = "no scheduler ran; the run of 2025-12-04 stands for it"
+    assert found == {
+        date(2025, 12, 4): (RunState.QUEUED, None),
+        **{date(2025, 12, day): (RunState.MISSED, reason) for day in (1, 2, 3)},
+    }
+    clock.now += DAY
+    assert Scheduler(settings, client, clock).tick() == [("sport", date(2025, 12, 5))]
+    # A clock that goes back makes nothing again.
+    clock.now -= 3 * DAY
+    assert Scheduler(settings, client, clock).tick() == []
+    assert len(runs(client, "sport")) == 5
 
 
 @pytest.mark.broker
-def test_a_run_that_takes_too_long_is_ended(service: tuple[Settings, redis.Redis]) -> None:
+def test_another_hour_starts_with_its_next_night(service: tuple[Settings, redis.Redis]) -> None:
     settings, client = service
-    short = settings.model_copy(update={"retrain_seconds": 0.5})
-    code = "import os, time; print(os.getpid(), flush=True); time.sleep(600)"
-    assert retrain(short, client, "sport", NIGHT, command=python(code)) == "timed out"
-    pid = int((settings.home / "tasks" / "sport" / "retrain.log").read_text().split()[-1])
-    until(lambda: gone(pid), "the process ends")
+    add_plan(settings, "sport", at="23:00")
+    clock = Clock(2025, 12, 1, 12)
+    Scheduler(settings, client, clock).tick()
+    add_plan(settings, "sport", at="02:00")
+    assert Scheduler(settings, client, clock).tick() == []
+    clock.now = datetime(2025, 12, 2, 2, tzinfo=UTC)
+    assert Scheduler(settings, client, clock).tick() == [("sport", date(2025, 12, 2))]
 
 
 @pytest.mark.broker
-def test_a_retrain_worker_takes_the_message(service: tuple[Settings, redis.Redis], tmp_path: Path) -> None:
-    """The definition's teacher does not exist, so that the run must end as a failure, and say why."""
+def test_old_runs_are_forgotten_but_none_that_is_under_way(service: tuple[Settings, redis.Redis]) -> None:
+    _, client = service
+    store = RunStore(client)
+    store.night("sport", time(2), NIGHT)
+    for day in range(1, 130):
+        assert store.night("sport", time(2), NIGHT + day * DAY)
+        claim = store.claim(lease_seconds=60)
+        assert claim is not None
+        if day > 1:
+            assert store.finish(claim, RunState.REFUSED, version=day, reason="")
+    found = store.of_task("sport", limit=1000)
+    assert (len(found), found[0].night, found[0].version) == (101, NIGHT + 129 * DAY, 129)
+    assert (found[-1].night, found[-1].state) == (NIGHT + DAY, RunState.RUNNING)
+    assert len(list(client.scan_iter("pingti:run:*"))) == 101
+
+
+@pytest.mark.broker
+def test_one_of_several_schedulers_leads(service: tuple[Settings, redis.Redis]) -> None:
+    _, client = service
+    first, second = (Leadership(client, seconds=0.3) for _ in range(2))
+    assert (first.held(), second.held(), first.held()) == (True, False, True)
+    until(second.held, "the lead of a silent one fades")
+    assert not first.held()
+    second.give_up()
+    first.give_up()  # has nothing to give up
+    assert first.held()
+    assert abs((server_time(client) - datetime.now(UTC)).total_seconds()) < 60
+
+
+SCHEDULER = """
+import sys, threading
+from datetime import datetime
+from pathlib import Path
+from queue_worker.app import configure_logging
+from queue_worker.nightly import run_scheduler
+from queue_worker.settings import Settings
+
+configure_logging()
+clock = Path(sys.argv[1])
+run_scheduler(Settings(), threading.Event(), now=lambda: datetime.fromisoformat(clock.read_text()))
+"""
+
+
+class Nights:
+    """A scheduler process whose clock is a file."""
+
+    def __init__(self, processes: Processes, settings: Settings, folder: Path) -> None:
+        self.processes, self.settings, self.clock = processes, settings, folder / "clock"
+        self.log = folder / "scheduler.log"
+
+    def set(self, moment: str) -> None:
+        new = self.clock.with_suffix(".new")
+        new.write_text(f"{moment}+00:00")
+        new.replace(self.clock)
+
+    def start(self) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-c", SCHEDULER, str(self.clock)]
+        return self.processes.start("scheduler", command, settings=self.settings, log=self.log)
+
+    def kill(self, process: subprocess.Popen[bytes]) -> None:
+        process.kill()
+        self.processes.stop(process)
+
+
+@pytest.mark.broker
+def test_another_scheduler_takes_over_from_a_killed_one(
+    service: tuple[Settings, redis.Redis], tmp_path: Path
+) -> None:
     settings, client = service
+    add_plan(settings, "sport")
     with Processes() as processes:
-        processes.start_worker(settings, queue=RETRAIN, log=tmp_path / "retrain-worker.log")
-        publish_retrain(make_celery(settings), "sport", NIGHT)
-        publish_retrain(make_celery(settings), "sport", NIGHT)
-        night = f"pingti:night:sport:{NIGHT}"
-        until(lambda: str(client.get(night)).startswith("failed with code"), f"{client.get(night)}")
-        until(lambda: "begun before" in (tmp_path / "retrain-worker.log").read_text(), "the second message")
-    assert (settings.home / "tasks" / "sport" / "retrain.log").read_text().count("--- 2025-12-01") == 1
+        nights = Nights(processes, settings, tmp_path)
+        nights.set("2025-12-01T01:00:00")
+        first = nights.start()
+        until(lambda: client.hexists("pingti:nights", "sport"), "the plan is seen")
+        nights.start()
+        until(lambda: "waits: another one leads" in nights.log.read_text(), "the second one waits")
+        nights.kill(first)
+        nights.set("2025-12-01T02:00:00")
+        until(lambda: runs(client, "sport"), "the second one leads")
+        assert [run.night for run in runs(client, "sport")] == [NIGHT]
