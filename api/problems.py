@@ -84,6 +84,11 @@ KINDS: Mapping[str, Kind] = {
         title="The body's type is not taken",
         meaning="Jobs are application/json, files are multipart/form-data.",
     ),
+    "range-not-satisfiable": Kind(
+        status=416,
+        title="The range is behind the end",
+        meaning="Content-Range tells the file's size.",
+    ),
     "invalid-input": Kind(
         status=422,
         title="The input cannot be used",
@@ -331,6 +336,7 @@ def responses(**examples: str) -> dict[int | str, dict[str, Any]]:
     return entries
 
 
+RANGE = {"range_not_satisfiable": "The file has 1,024 bytes; the range 'bytes=2048-' is not in it."}
 _SCHEMA = {"$ref": "#/components/schemas/Problem"}
 
 

@@ -1,152 +1,32 @@
-"""Uploads: a file of texts, streamed to the workspace, usable as a job's input."""
+"""Files over REST: upload, list, download, delete."""
 
-import hashlib
-import re
-import secrets
 import shutil
-from contextlib import ExitStack
-from pathlib import Path
-from typing import Annotated, BinaryIO
+from typing import Annotated
 
 import anyio
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
+from fastapi.responses import FileResponse
 from python_multipart.exceptions import FormParserError
-from python_multipart.multipart import MultipartParser, parse_options_header
+from python_multipart.multipart import parse_options_header
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 
 from api import problems
-from api.problems import ProblemError, ProblemItem
-from api.schemas import FileOut
-from api.services import Services, services
-from pingti.files import replacing
+from api.downloads import DOWNLOAD, send_file
+from api.keys import Caller, Role
+from api.problems import ProblemError
+from api.schemas import FileListOut, FileOut, utc
+from api.services import Services, caller, services
+from api.uploads import Stored, Upload
 
 router = APIRouter(prefix="/v1/files", tags=["files"])
 
-ENDINGS = (".parquet", ".jsonl", ".csv", ".tsv", ".jsonl.gz", ".csv.gz", ".tsv.gz")
+Room = Annotated[Services, Depends(services)]
+Who = Annotated[Caller, Depends(caller)]
+FileId = Annotated[str, Path(description="The id that the upload answered.", max_length=64)]
+
 _CHUNK_BYTES = 1024 * 1024
-
-
-class Upload:
-    """One multipart body on its way to a file. Blocking: every method runs in a thread."""
-
-    def __init__(self, folder: Path, boundary: bytes, limit: int) -> None:
-        self._folder = folder
-        self._limit = limit
-        self._parser = MultipartParser(
-            boundary,
-            {
-                "on_part_begin": self._part_begins,
-                "on_header_field": self._header_field,
-                "on_header_value": self._header_value,
-                "on_header_end": self._header_ends,
-                "on_headers_finished": self._headers_finished,
-                "on_part_data": self._data,
-                "on_part_end": self._part_ends,
-                "on_end": self._ends,
-            },
-        )
-        self._header: list[bytes] = [b"", b""]
-        self._disposition = b""
-        self._stack = ExitStack()
-        self._file: BinaryIO | None = None
-        self._digest = hashlib.sha256()
-        self._bytes = 0
-        self._path: Path | None = None
-        self._ended = False
-
-    def feed(self, data: bytes) -> None:
-        self._parser.write(data)
-
-    def finish(self) -> FileOut:
-        """Make the file visible. ProblemError where the body had no file or broke off."""
-        if not self._ended:
-            raise ProblemError("bad-request", "The multipart body ends before its closing boundary.")
-        if self._path is None:
-            raise ProblemError(
-                "invalid-input",
-                "#/file: the form has no part named file.",
-                [ProblemItem(pointer="#/file", detail="the form has no part named file")],
-            )
-        if self._bytes == 0:
-            raise ProblemError(
-                "invalid-input",
-                f"#/file: {self._path.name} is empty.",
-                [ProblemItem(pointer="#/file", detail="the file is empty")],
-            )
-        self._stack.close()
-        return FileOut(
-            name=self._path.name,
-            path=str(self._path),
-            bytes=self._bytes,
-            sha256=self._digest.hexdigest(),
-        )
-
-    def abandon(self, error: BaseException) -> None:
-        """Remove what was written."""
-        self._stack.__exit__(type(error), error, error.__traceback__)
-        shutil.rmtree(self._folder, ignore_errors=True)
-
-    def _part_begins(self) -> None:
-        self._disposition = b""
-
-    def _header_field(self, data: bytes, start: int, end: int) -> None:
-        self._header[0] += data[start:end]
-
-    def _header_value(self, data: bytes, start: int, end: int) -> None:
-        self._header[1] += data[start:end]
-
-    def _header_ends(self) -> None:
-        if self._header[0].lower() == b"content-disposition":
-            self._disposition = self._header[1]
-        self._header = [b"", b""]
-
-    def _headers_finished(self) -> None:
-        _, options = parse_options_header(self._disposition.decode("latin-1"))
-        if options.get(b"name") != b"file":
-            return
-        if self._path is not None:
-            raise ProblemError(
-                "invalid-input", "The form has more than one part named file; send one a request."
-            )
-        name = file_name(options.get(b"filename", b"").decode("utf-8", "replace"))
-        self._path = self._folder / name
-        self._file = self._stack.enter_context(self._stack.enter_context(replacing(self._path)).open("wb"))
-
-    def _data(self, data: bytes, start: int, end: int) -> None:
-        if self._file is None:
-            return
-        self._bytes += end - start
-        if self._bytes > self._limit:
-            raise ProblemError("too-large", f"The file is larger than the limit of {self._limit:,} bytes.")
-        chunk = memoryview(data)[start:end]
-        self._digest.update(chunk)
-        self._file.write(chunk)
-
-    def _part_ends(self) -> None:
-        self._file = None
-
-    def _ends(self) -> None:
-        self._ended = True
-
-
-def file_name(given: str) -> str:
-    """A safe last part of a path: letters, digits, ``.``, ``-`` and ``_``; the ending must be a known format.
-
-    Folders in the name are dropped, other characters become ``_``, a leading dot is not kept.
-    """
-    base = given.replace("\\", "/").rpartition("/")[2]
-    safe = re.sub(r"[^\w.-]+", "_", base).lstrip(".")
-    ending = next((known for known in ENDINGS if safe.lower().endswith(known)), None)
-    if ending is None or len(safe) == len(ending):
-        item = ProblemItem(
-            pointer="#/file", detail=f"the file's name {given!r} must end in one of {', '.join(ENDINGS)}"
-        )
-        raise ProblemError("invalid-input", f"#/file: {item.detail}.", [item])
-    stem = safe[: -len(ending)]
-    # File systems allow 255 bytes; the temporary name beside it takes some of them.
-    short = stem.encode()[:120].decode("utf-8", "ignore")
-    return short + ending.lower()
+_NO_FILE = {"not_found": "There is no file 'file-065a1b2c3d4e5f6a1b2c3d'."}
 
 
 @router.post(
@@ -154,12 +34,17 @@ def file_name(given: str) -> str:
     status_code=201,
     summary="Upload a file of texts",
     response_model=FileOut,
-    responses=problems.responses(
-        bad_request="The multipart body ends before its closing boundary.",
-        too_large="The file is larger than the limit of 4,294,967,296 bytes.",
-        unsupported_media_type="The body's Content-Type is text/csv; allowed is multipart/form-data.",
-        invalid_input="#/file: the file's name 'a.doc' must end in one of .parquet, .jsonl, .csv, ...",
-    ),
+    responses={
+        201: {"headers": {"Location": {"description": "The file's path.", "schema": {"type": "string"}}}},
+        **problems.responses(
+            bad_request="The multipart body ends before its closing boundary.",
+            no_space="The server's disk is full; nothing was stored.",
+            too_many="The key 'nightly' has 1,048,570 bytes of files here; the limit is 1,048,576.",
+            too_large="The file is larger than the limit of 4,294,967,296 bytes.",
+            unsupported_media_type="The body's Content-Type is text/csv; allowed is multipart/form-data.",
+            invalid_input="#/file: the file's name 'a.doc' must end in one of .parquet, .jsonl, .csv, ...",
+        ),
+    },
     openapi_extra={
         "requestBody": {
             "required": True,
@@ -181,8 +66,10 @@ def file_name(given: str) -> str:
         }
     },
 )
-async def upload_file(request: Request, room: Annotated[Services, Depends(services)]) -> FileOut:
-    """Store a file under the workspace. Its ``path`` in the answer is what a job takes as an input.
+async def upload_file(request: Request, response: Response, room: Room, who: Who) -> FileOut:
+    """Store a file under the workspace. Its ``id`` in the answer is what a job takes as an input.
+
+    The first bytes must be what the name's ending says.
 
     ``curl -F file=@titles.csv http://127.0.0.1:8080/v1/files``
     """
@@ -194,9 +81,9 @@ async def upload_file(request: Request, room: Annotated[Services, Depends(servic
             "unsupported-media-type",
             f"The body's Content-Type is {content_type}; allowed is multipart/form-data with its boundary.",
         )
-    folder = room.uploads / secrets.token_hex(8)
+    left = await run_in_threadpool(_room_left, request, room, who)
     try:
-        upload = Upload(folder, boundary, room.upload_bytes)
+        upload = Upload(room.uploads, boundary, limit=left, owner=who.name)
     except FormParserError as error:
         raise ProblemError("bad-request", f"The multipart boundary cannot be used: {error}.") from error
     try:
@@ -217,4 +104,101 @@ async def upload_file(request: Request, room: Annotated[Services, Depends(servic
         if isinstance(error, ClientDisconnect):
             raise ProblemError("bad-request", "The client went away in the middle of the upload.") from error
         raise
-    return stored
+    response.headers["Location"] = f"/v1/files/{stored.id}"
+    return file_out(stored)
+
+
+def _room_left(request: Request, room: Services, who: Caller) -> int:
+    """Most bytes that the file may have. ProblemError where the key has no room, or the disk."""
+    declared = request.headers.get("content-length", "")
+    size = int(declared) if declared.isascii() and declared.isdigit() else 1
+    room.uploads.folder.mkdir(parents=True, exist_ok=True)
+    if size > shutil.disk_usage(room.uploads.folder).free:
+        raise ProblemError("no-space", "The server's disk has no room for this file; nothing was stored.")
+    if room.settings.key_bytes < 1 << 62 and who.role is not Role.ADMIN:
+        used = room.uploads.bytes_of(who.name)
+        if used + min(size, room.upload_bytes) > room.settings.key_bytes:
+            raise ProblemError(
+                "too-many",
+                f"The key {who.name!r} has {used:,} bytes of files here; the limit is "
+                f"{room.settings.key_bytes:,}. Delete files that are no longer needed.",
+                headers={"Retry-After": "60"},
+            )
+        return min(room.upload_bytes, room.settings.key_bytes - used)
+    return room.upload_bytes
+
+
+@router.get("", summary="List files", responses=problems.responses(invalid_input="limit: ..."))
+def list_files(
+    room: Room,
+    cursor: Annotated[
+        str | None, Query(description="next_cursor of the page before.", pattern=r"^[\w-]{1,64}$")
+    ] = None,
+    limit: Annotated[int, Query(description="Files a page.", ge=1, le=100)] = 20,
+) -> FileListOut:
+    """Uploaded files, newest first."""
+    found, next_cursor = room.uploads.page(after=cursor, limit=limit)
+    return FileListOut(items=tuple(map(file_out, found)), next_cursor=next_cursor)
+
+
+@router.get(
+    "/{file_id}",
+    summary="Look at a file",
+    responses=problems.responses(**_NO_FILE, invalid_input="file_id: ..."),
+)
+def get_file(room: Room, file_id: FileId) -> FileOut:
+    """Name, size, checksum, owner and time of an upload."""
+    return file_out(room.uploads.find(file_id))
+
+
+@router.get(
+    "/{file_id}/content",
+    summary="Download a file",
+    response_class=Response,
+    responses={**DOWNLOAD, **problems.responses(**_NO_FILE, **problems.RANGE, invalid_input="file_id: ...")},
+)
+def get_content(request: Request, room: Room, file_id: FileId) -> FileResponse:
+    """The bytes as they were sent; whole, or a Range of them."""
+    stored = room.uploads.find(file_id)
+    return send_file(request, stored.path, name=stored.name, etag=stored.sha256)
+
+
+@router.head(
+    "/{file_id}/content",
+    summary="Size and checksum of a file",
+    response_class=Response,
+    responses={**DOWNLOAD, **problems.responses(**_NO_FILE, invalid_input="file_id: ...")},
+)
+def head_content(request: Request, room: Room, file_id: FileId) -> FileResponse:
+    """The headers of the download; the ETag is the SHA-256."""
+    return get_content(request, room, file_id)
+
+
+@router.delete(
+    "/{file_id}",
+    status_code=204,
+    summary="Delete a file",
+    responses=problems.responses(**_NO_FILE, invalid_input="file_id: ..."),
+)
+def delete_file(room: Room, who: Who, file_id: FileId) -> Response:
+    """Remove an upload: one of the key's own, or any for an admin.
+
+    A job that has begun has its own copy of the rows; one that still waits would fail.
+    """
+    stored = room.uploads.find(file_id)
+    if stored.owner != who.name and who.role is not Role.ADMIN:
+        raise ProblemError("forbidden", f"The file {file_id} is another key's; an admin may delete it.")
+    room.uploads.remove(stored)
+    return Response(status_code=204)
+
+
+def file_out(stored: Stored) -> FileOut:
+    return FileOut(
+        id=stored.id,
+        name=stored.name,
+        path=str(stored.path),
+        bytes=stored.bytes,
+        sha256=stored.sha256,
+        created=utc(stored.created),
+        owner=stored.owner,
+    )

@@ -6,10 +6,11 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 JOB_ID = "job-065a1b2c3d4e5f6a1b2c"
+FILE_ID = "file-065a1b2c3d4e5f6a1b2c3d"
 JOB_EXAMPLE: dict[str, Any] = {
     "id": JOB_ID,
     "status": "running",
-    "inputs": ["/srv/pingti/uploads/0f3a9c5d7b1e2846/titles.csv"],
+    "inputs": ["/srv/pingti/uploads/file-065a1b2c3d4e5f6a1b2c3d/titles.csv"],
     "tasks": [
         {"task": "sport", "scene": "default", "version": 1, "threshold": 0.42, "hidden": False},
         {"task": "topic", "scene": "default", "version": 3, "threshold": None, "hidden": False},
@@ -129,8 +130,9 @@ class FileOut(Answer):
         json_schema_extra={
             "examples": [
                 {
+                    "id": FILE_ID,
                     "name": "titles.csv",
-                    "path": "/srv/pingti/uploads/0f3a9c5d7b1e2846/titles.csv",
+                    "path": f"/srv/pingti/uploads/{FILE_ID}/titles.csv",
                     "bytes": 1048576,
                     "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
                 }
@@ -138,10 +140,20 @@ class FileOut(Answer):
         },
     )
 
+    id: str = Field(description="Use this as an input of a job.")
     name: str = Field(description="The file's name as stored (unsafe characters became _).")
-    path: str = Field(description="Use this as an input of a job.")
+    path: str = Field(description="Where it is on the server; a job takes this too.")
     bytes: int = Field(description="Size.")
     sha256: str = Field(description="Hexadecimal SHA-256 of the stored bytes.")
+    created: datetime = Field(description="When the upload ended.")
+    owner: str = Field(description="Name of the key that sent it.")
+
+
+class FileListOut(Answer):
+    """A page of uploaded files, newest first."""
+
+    items: tuple[FileOut, ...]
+    next_cursor: str | None = Field(description="Pass as ``cursor`` for the next page; null on the last one.")
 
 
 class MetricsOut(Answer):

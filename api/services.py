@@ -1,7 +1,6 @@
 """What the routes stand on: settings, workspace, job store, and the look at broker and workers."""
 
 from functools import cached_property
-from pathlib import Path
 
 import redis
 from fastapi import Request
@@ -10,6 +9,7 @@ from redis.retry import Retry
 
 from api.keys import Caller, KeyRing
 from api.schemas import ReadyOut
+from api.uploads import Uploads
 from pingti.errors import UnavailableError
 from queue_worker.app import CLASSIFY, broker_url, connect
 from queue_worker.settings import Settings
@@ -29,7 +29,7 @@ class Services:
         self.settings = settings
         self.upload_bytes = upload_bytes
         self.workspace = Workspace(settings.home)
-        self.uploads: Path = settings.home / "uploads"
+        self.uploads = Uploads(settings.home / "uploads")
         self.keys = KeyRing(settings.home, api_key(settings))
 
     @cached_property

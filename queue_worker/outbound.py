@@ -96,7 +96,7 @@ class Outbound:
                 pool.stream(
                     method,
                     url,
-                    headers={"User-Agent": "Pingti", **headers, "Host": urlsplit(url).netloc},
+                    headers=[("Host", urlsplit(url).netloc), ("User-Agent", "Pingti"), *headers.items()],
                     content=body or None,
                 ) as response,
             ):

@@ -217,12 +217,17 @@ def _lines(path: str) -> Iterator[Iterator[bytes]]:
             start = buffered.peek(8)[:8]
             if not start:
                 raise InputError(f"{path}: the file is empty")
-            for magic, what in _MAGIC.items():
-                if start.startswith(magic):
-                    raise InputError(f"{path}: looks like {what}, not like {_format(path)} as its name says")
+            refuse_other_format(path, start)
             yield iter(buffered)
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:
             raise InputError(f"{path}: not a whole gzip file: {error}") from error
+
+
+def refuse_other_format(path: str, start: bytes) -> None:
+    """InputError where the first bytes of a text file are those of a format that its name does not say."""
+    for magic, what in _MAGIC.items():
+        if start.startswith(magic):
+            raise InputError(f"{path}: looks like {what}, not like {_format(path)} as its name says")
 
 
 def _check_columns(path: str, names: list[str], columns: Columns) -> None:

@@ -1,7 +1,10 @@
 """Uploads: what arrives is what is stored, in bounded memory and within the limits."""
 
+import errno
+import gzip
 import hashlib
-import json
+import os
+import socket
 import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,11 +13,13 @@ import httpx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from test_api_keys import bearer
 from test_api_problems import problem
 from test_api_server import serving
 
+from api.keys import Role, add_key
 from api.problems import ProblemError
-from api.routes_files import ENDINGS, Upload, file_name
+from api.uploads import ENDINGS, RECORD, Upload, Uploads, file_name
 from queue_worker.settings import Settings
 
 LIMIT = 64 * 1024 * 1024
@@ -34,7 +39,7 @@ def client(tmp_path: Path) -> Iterator[httpx.Client]:
 
 
 def stored(home: Path) -> list[Path]:
-    return [path for path in (home / "uploads").rglob("*") if path.is_file()]
+    return [path for path in (home / "uploads").rglob("*") if path.is_file() and path.name != RECORD]
 
 
 def test_an_upload_is_stored_as_it_came(client: httpx.Client, tmp_path: Path) -> None:
@@ -56,7 +61,7 @@ def test_two_files_of_one_name_do_not_meet(client: httpx.Client, tmp_path: Path)
 
 
 def test_memory_stays_bounded(client: httpx.Client) -> None:
-    chunk = bytes(range(256)) * 1024
+    chunk = bytes(range(1, 256)) * 1024
     count = 192  # 48 MiB
 
     def body() -> Iterator[bytes]:
@@ -174,16 +179,152 @@ def test_a_stored_name_is_always_one_safe_part(stem: str, ending: str) -> None:
 def test_the_packets_do_not_matter(
     tmp_path_factory: pytest.TempPathFactory, content: bytes, cuts: list[int]
 ) -> None:
-    folder = tmp_path_factory.mktemp("upload") / "one"
     if b"\r\n--B" in content:
         return
     body = part("file", "a.csv", content) + END
-    upload = Upload(folder, b"B", 10_000)
+    upload = Upload(Uploads(tmp_path_factory.mktemp("upload")), b"B", limit=10_000, owner="o")
     for cut in cuts:
         upload.feed(body[:cut])
         body = body[cut:]
     upload.feed(body)
+    if b"\0" in content:
+        with pytest.raises(ProblemError, match="NUL"):
+            upload.finish()
+        return
     answer = upload.finish()
     assert Path(answer.path).read_bytes() == content
     assert answer.sha256 == hashlib.sha256(content).hexdigest()
-    assert json.loads(answer.model_dump_json())["bytes"] == len(content)
+    assert answer.bytes == len(content)
+
+
+def upload(client: httpx.Client, name: str, content: bytes, **headers: str) -> httpx.Response:
+    return client.post("/v1/files", files={"file": (name, content)}, headers=headers)
+
+
+def test_files_are_listed_by_pages_looked_at_and_deleted(client: httpx.Client, tmp_path: Path) -> None:
+    made = [upload(client, f"{n}.csv", b"text\n%d\n" % n) for n in range(5)]
+    files = [answer.json() for answer in made]
+    assert [answer.headers["location"] for answer in made] == [f"/v1/files/{file['id']}" for file in files]
+    (tmp_path / "uploads" / "file-0000000000000000000000").mkdir()  # an upload that broke off
+    found: list[object] = []
+    cursor = None
+    while True:
+        page = client.get("/v1/files", params={"limit": 2, **({"cursor": cursor} if cursor else {})}).json()
+        assert len(page["items"]) <= 2
+        found += page["items"]
+        cursor = page["next_cursor"]
+        if cursor is None:
+            break
+    assert found == files[::-1]
+    one = f"/v1/files/{files[2]['id']}"
+    assert client.get(one).json() == files[2]
+    assert client.delete(one).status_code == 204
+    assert not Path(files[2]["path"]).parent.exists()
+    for method, path in (("GET", one), ("DELETE", one), ("GET", one + "/content"), ("GET", "/v1/files/..")):
+        answer = client.request(method, path)
+        assert answer.status_code == 404
+        problem(answer)
+
+
+def test_downloads_whole_and_by_range(client: httpx.Client) -> None:
+    content = b"text\n" + bytes(range(32, 127)) * 100
+    file = upload(client, "标题.csv", content).json()
+    path = f"/v1/files/{file['id']}/content"
+    whole = client.get(path)
+    assert whole.content == content
+    assert whole.headers["etag"] == f'"{file["sha256"]}"'
+    assert "filename*=utf-8''%E6%A0%87%E9%A2%98.csv" in whole.headers["content-disposition"]
+    head = client.head(path)
+    assert (head.status_code, head.content) == (200, b"")
+    assert head.headers["content-length"] == str(len(content))
+    end = len(content)
+    for asked, status, piece in [
+        ("bytes=0-9", 206, content[:10]),
+        (f"bytes={end - 5}-", 206, content[-5:]),
+        ("bytes=-7", 206, content[-7:]),
+        (f"bytes=5-{end * 2}", 206, content[5:]),
+        ("bytes=9-5", 200, content),  # cannot be read: ignored
+        ("bytes=0-1,4-5", 200, content),
+        ("lines=1-2", 200, content),
+    ]:
+        answer = client.get(path, headers={"Range": asked})
+        assert (answer.status_code, answer.content) == (status, piece), asked
+    for asked in (f"bytes={end}-", "bytes=-0"):
+        answer = client.get(path, headers={"Range": asked})
+        assert answer.status_code == 416
+        assert answer.headers["content-range"] == f"bytes */{end}"
+        problem(answer)
+    same = {"Range": "bytes=0-3", "If-Range": whole.headers["etag"]}
+    assert client.get(path, headers=same).status_code == 206
+    assert client.get(path, headers={**same, "If-Range": '"another"'}).content == content
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("a.parquet", b"text\nno parquet\n", "not a readable Parquet file"),
+        ("a.parquet", b"PAR1" + b"x" * 100 + b"PAR1", "not a readable Parquet file"),
+        ("a.csv.gz", b"text\nno gzip\n", "not a gzip file"),
+        ("a.jsonl.gz", gzip.compress(b"x")[:2] + b"\xff" * 40, "not a gzip file"),
+        ("a.csv", gzip.compress(b"text\nx\n"), "looks like a gzip file"),
+        ("a.csv.gz", gzip.compress(b"PK\x03\x04 a workbook"), "looks like a zip archive"),
+        ("a.csv", "text\n题\n".encode("utf-16"), "UTF-16"),
+        ("a.csv", "text\n题\n".encode("utf-16-be"), "UTF-8"),
+    ],
+)
+def test_content_that_is_not_what_the_name_says(
+    client: httpx.Client, tmp_path: Path, name: str, content: bytes, words: str
+) -> None:
+    answer = upload(client, name, content)
+    assert answer.status_code == 422
+    detail = problem(answer)["detail"]
+    assert words in detail
+    assert str(tmp_path) not in detail
+    assert stored(tmp_path) == []
+
+
+def test_a_full_disk_is_told_and_leaves_nothing(
+    client: httpx.Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patched:
+        patched.setattr("pingti.files.os.fsync", full)
+        answer = upload(client, "a.csv", b"text\nx\n")
+    assert answer.status_code == 507
+    assert problem(answer)["type"] == "/problems#no-space"
+    assert stored(tmp_path) == []
+    with serving(Settings(home=tmp_path), upload_bytes=1 << 62) as large:
+        # Refused by what it says, before a byte of it is sent.
+        url = large.base_url
+        with socket.create_connection((url.host, url.port)) as connection:
+            head = f"POST /v1/files HTTP/1.1\r\nHost: {url.host}\r\nContent-Type: {FORM}\r\n"
+            connection.sendall(f"{head}Content-Length: {1 << 61}\r\n\r\n".encode())
+            assert connection.recv(100).startswith(b"HTTP/1.1 507 ")
+    assert upload(client, "a.csv", b"text\nx\n").status_code == 201
+
+
+def test_a_key_has_room_for_so_many_bytes_and_deletes_its_own(tmp_path: Path) -> None:
+    one, other = (bearer(add_key(tmp_path, name, Role.SUBMIT)) for name in ("one", "other"))
+    admin = bearer(add_key(tmp_path, "boss", Role.ADMIN))
+    with serving(Settings(home=tmp_path, key_bytes=1000)) as client:
+        first = upload(client, "a.csv", b"x" * 600, **one)
+        assert first.json()["owner"] == "one"
+        second = upload(client, "a.csv", b"x" * 600, **one)
+        assert second.status_code == 429
+        assert second.headers["retry-after"]
+        assert "1,000" in problem(second)["detail"]
+        unsized = client.post(
+            "/v1/files",
+            content=iter([part("file", "a.csv", b"x" * 600) + END]),
+            headers={"Content-Type": FORM, **one},
+        )
+        assert unsized.status_code == 413
+        assert upload(client, "a.csv", b"x" * 600, **other).status_code == 201
+        path = first.headers["location"]
+        assert client.delete(path, headers=other).status_code == 403
+        assert client.delete(path, headers=one).status_code == 204
+        again = upload(client, "a.csv", b"x" * 600, **one)
+        assert again.status_code == 201
+        assert client.delete(again.headers["location"], headers=admin).status_code == 204

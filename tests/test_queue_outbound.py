@@ -31,8 +31,11 @@ def server(answer: Callable[[BaseHTTPRequestHandler], None]) -> Iterator[str]:
         def log_message(self, *_: Any) -> None:
             pass
 
-    found = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    found.daemon_threads = True
+    class Server(ThreadingHTTPServer):
+        request_queue_size = 64  # many callers at once
+        daemon_threads = True
+
+    found = Server(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=found.serve_forever)
     thread.start()
     try:
