@@ -74,14 +74,18 @@ def against_incumbent(
     entry: TaskEntry, texts: Sequence[str], gold: Classes, decided: Classes, rng: np.random.Generator
 ) -> Comparison | None:
     """``compare`` with the student that is promoted now, asked about ``texts``; None where none can be."""
-    version = entry.current()
-    if version is None:
+    incumbent = promoted(entry)
+    if incumbent is None:
         return None
-    incumbent = Student.load(entry.student_folder(version))
-    if incumbent.classes != entry.definition.classes:
-        return None  # it answers another question
     theirs = decide(incumbent.score(texts), incumbent.metadata["thresholds"].get("default"))
-    return compare(version, gold, decided, theirs, len(incumbent.classes), rng)
+    return compare(incumbent.metadata["version"], gold, decided, theirs, len(incumbent.classes), rng)
+
+
+def promoted(entry: TaskEntry) -> Student | None:
+    """The student that is promoted now; None where there is none, or it answers another question."""
+    version = entry.current()
+    found = None if version is None else Student.load(entry.student_folder(version))
+    return found if found is not None and found.classes == entry.definition.classes else None
 
 
 def stop(gate: GateSection, holdout: Measure, calibration: Sequence[Measure]) -> str:

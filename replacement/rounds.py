@@ -19,11 +19,12 @@ from numpy.typing import NDArray
 
 import sampling
 from pingti.errors import InputError
-from replacement import acquire, evidence, gate, incumbent, report, review
+from replacement import acquire, calibration, evidence, gate, incumbent, report, review
 from replacement.gold import Answers, Gold, Progress, join
 from replacement.registry import TaskEntry
+from replacement.scenes import Scored, operating_points
 from replacement.split import load_corpus, where_parents_hold
-from replacement.thresholds import Measure, choose, curve, decide, measure, operating_points
+from replacement.thresholds import Measure, decide
 from textcnn import Student, Vocabulary
 
 _FIRST_ROWS = 1000  # at most, drawn for round 1 where no labelled rows are given, or beside known ones
@@ -174,10 +175,11 @@ class _Run:
         # The draws depend on the corpus alone, so tasks over one corpus share the teacher's answers.
         self.holdout_rows = self._draw(self.corpus.holdout, held, "holdout")
         count = min(_CALIBRATION_ROWS, budget // 6, len(self.corpus.pool) // 4)
-        self.calibration_rows = self._draw(self.corpus.pool, count, "calibration")
+        promoted = gate.promoted(self.entry) if self.definition.binary else None
+        even = round(count * calibration.EVEN) if self.definition.binary else count
+        self.calibration = calibration.Rows(self.corpus, self.gold, even, count, promoted, rng=self._rng)
         self.holdout = self.gold.ask(self._texts(self.holdout_rows), "teacher: holdout")
-        self.calibration = self.gold.ask(self._texts(self.calibration_rows), "teacher: calibration")
-        self.asked = len(self.holdout_rows) + len(self.calibration_rows)
+        self.asked = len(self.holdout_rows) + count
 
     def _take_known(self) -> dict[str, int]:
         """Learn from the rows of the promoted version, as far as they are still there; how many they are."""
@@ -210,7 +212,7 @@ class _Run:
         return max(0, self.definition.teacher.budget - self.asked)
 
     def _unasked(self) -> NDArray[np.int64]:
-        return np.setdiff1d(self.corpus.pool, np.concatenate([self.calibration_rows, self.rows]))
+        return np.setdiff1d(self.corpus.pool, np.concatenate([self.calibration.rows, self.rows]))
 
     def _ask(self, rows: NDArray[np.int64], competing: NDArray[np.bool_], *, free: bool = False) -> Answers:
         found = self.gold.ask(self._texts(rows), "teacher: rows to learn from")
@@ -251,11 +253,9 @@ class _Run:
             progress=advance,
         )
         student = Student.from_network(network, self.vocabulary, self.definition.classes)
-        threshold = None
-        scores = student.score_encoded(self.encoded.take(self.calibration_rows))
-        if self.definition.binary:
-            points = curve(self.calibration.decided > 0, scores[:, 1])
-            threshold, _ = choose(points, self.definition.all_scenes["default"])
+        self.calibration.aim(student, self.rows)
+        judged = self._calibrated(student)
+        threshold = judged.threshold(self.definition.all_scenes["default"])[0]
         coverage: list[acquire.Coverage] = []
         found = Round(
             round=number,
@@ -266,17 +266,18 @@ class _Run:
             boundary=int((~clear).sum()),
             competing=int(self.competing[clear].sum()),
             threshold=threshold,
-            calibration=self._measure(student, self.calibration_rows, self.calibration, threshold),
-            holdout=self._measure(student, self.holdout_rows, self.holdout, threshold),
+            calibration=judged.measure(threshold),
+            holdout=self._held(student).measure(threshold),
             coverage=coverage,
         )
         return student, found
 
-    def _measure(
-        self, student: Student, rows: NDArray[np.int64], answers: Answers, threshold: float | None
-    ) -> Measure:
-        scores = student.score_encoded(self.encoded.take(rows))
-        return measure(answers.decided, decide(scores, threshold), len(self.definition.classes))
+    def _calibrated(self, student: Student) -> Scored:
+        return self.calibration.scored(student.score_encoded(self.encoded.take(self.calibration.rows)))
+
+    def _held(self, student: Student) -> Scored:
+        scores = student.score_encoded(self.encoded.take(self.holdout_rows))
+        return Scored(gold=self.holdout.decided, scores=scores)
 
     def extend(self, student: Student, found: Round) -> str:
         """Choose the next round's rows from this round's errors, and ask about them."""
@@ -292,7 +293,7 @@ class _Run:
                 probabilities=scores, features=student.features(candidates), threshold=found.threshold
             ),
             self._known(student, self.rows, self.answers, found.threshold),
-            self._known(student, self.calibration_rows, self.calibration, found.threshold),
+            self._known(student, self.calibration.rows, self.calibration.answers, found.threshold),
             found.calibration,
             found.calibration.shortfall(self.definition.gate),
             budget=budget,
@@ -327,17 +328,15 @@ class _Run:
     def keep(self, student: Student, rounds: list[Round], best: int, stopped: str) -> Outcome:
         """Write student, report and review file."""
         found = rounds[best]
-        scores = student.score_encoded(self.encoded.take(self.holdout_rows))
+        measured = self._held(student)
         scenes = operating_points(
-            self.definition.all_scenes,
-            (self.calibration.decided, student.score_encoded(self.encoded.take(self.calibration_rows))),
-            (self.holdout.decided, scores),
+            self.definition.all_scenes, self._calibrated(student), measured, self._rng("scenes")
         )
         version = self.entry.next_version()
         held = evidence.Held(
             texts=self._texts(self.holdout_rows),
             answers=self.holdout,
-            scores=scores,
+            scores=measured.scores,
             threshold=found.threshold,
             days=None if self.corpus.days is None else self.corpus.days[self.holdout_rows],
         )

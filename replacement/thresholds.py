@@ -1,6 +1,5 @@
 """Decisions against a teacher's: precision, recall, F1, and the threshold of a scene."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,16 +33,18 @@ class Measure:
         return self.shortfall(gate) == (0.0, 0.0)
 
 
-def measure(gold: Classes, decided: Classes, classes: int) -> Measure:
+def measure(gold: Classes, decided: Classes, classes: int, weights: Scores | None = None) -> Measure:
     """Compare decisions (n,) with the reference (n,), both class numbers below ``classes``.
 
-    A ratio without a denominator is 0: a student that never says yes has no precision to show.
+    A ratio without a denominator is 0: a student that never says yes has no precision to show. ``weights``
+    (n,) are how many rows a row stands for, where rows were drawn with unequal chances: the ratios are then
+    estimates for all rows (Horvitz and Thompson 1952); ``rows`` and ``positives`` count what was drawn.
     """
-    confusion = np.zeros((classes, classes), np.int64)
-    np.add.at(confusion, (gold, decided), 1)
-    hits = np.diag(confusion).astype(np.float64)
-    precisions = hits / np.maximum(confusion.sum(axis=0), 1)
-    recalls = hits / np.maximum(confusion.sum(axis=1), 1)
+    confusion = np.zeros((classes, classes))
+    np.add.at(confusion, (gold, decided), 1.0 if weights is None else weights)
+    hits = np.diag(confusion)
+    precisions = _ratio(hits, confusion.sum(axis=0))
+    recalls = _ratio(hits, confusion.sum(axis=1))
     f1s = 2 * precisions * recalls / np.maximum(precisions + recalls, 1e-12)
     # A class that the reference never names cannot be recalled; it is left out of the means.
     counted = np.array([1]) if classes == 2 else np.flatnonzero(confusion.sum(axis=1))
@@ -51,7 +52,7 @@ def measure(gold: Classes, decided: Classes, classes: int) -> Measure:
         precision=_mean(precisions[counted]),
         recall=_mean(recalls[counted]),
         f1=_mean(f1s[counted]),
-        accuracy=float(hits.sum() / max(1, len(gold))),
+        accuracy=float(hits.sum() / max(confusion.sum(), 1e-12)),
         rows=len(gold),
         positives=int((gold > 0).sum()),
     )
@@ -85,8 +86,10 @@ class Curve:
         return 2 * self.precisions * self.recalls / np.maximum(self.precisions + self.recalls, 1e-12)
 
 
-def curve(positive: NDArray[np.bool_], scores: Scores) -> Curve:
+def curve(positive: NDArray[np.bool_], scores: Scores, weights: Scores | None = None) -> Curve:
     """Precision-recall curve of scores (n,) for the reference ``positive`` (n,).
+
+    ``weights`` (n,) are those of ``measure``.
 
     A threshold lies half-way between two neighbouring scores, so that rounding cannot move a row across
     it; where the scores' type has no number between the two, at the upper. The lowest lies at the lowest
@@ -98,12 +101,13 @@ def curve(positive: NDArray[np.bool_], scores: Scores) -> Curve:
     # A comparison is made in the scores' type, and confident students score 1 and the next number below.
     between = ((values[:-1] + values[1:]) / 2).astype(scores.dtype).astype(np.float64)
     between = np.where(between > values[:-1], between, values[1:])
-    hits = np.bincount(index, weights=positive, minlength=len(values))[::-1].cumsum()[::-1]
-    called = np.bincount(index, minlength=len(values))[::-1].cumsum()[::-1]
+    counted = np.ones(len(scores)) if weights is None else np.asarray(weights, np.float64)
+    hits = np.bincount(index, weights=positive * counted, minlength=len(values))[::-1].cumsum()[::-1]
+    called = np.bincount(index, weights=counted, minlength=len(values))[::-1].cumsum()[::-1]
     return Curve(
         thresholds=np.concatenate([values[:1], between]),
         precisions=hits / called,
-        recalls=hits / max(1, int(positive.sum())),
+        recalls=_ratio(hits, hits[:1]),
     )
 
 
@@ -119,51 +123,24 @@ def choose(points: Curve, scene: Scene) -> tuple[float | None, str]:
     return float(points.thresholds[best]), f"best F1 {points.f1s[best]:.3f}"
 
 
-@dataclass(frozen=True, kw_only=True)
-class OperatingPoint:
-    """What a scene became for a student."""
-
-    threshold: float | None
-    """None: the likeliest class is taken, or the scene cannot be had."""
-    says: str
-    """What it reaches on the calibration rows, or how near it gets."""
-    holdout: Measure | None
-    """None where the scene cannot be had."""
-
-    @property
-    def usable(self) -> bool:
-        return self.holdout is not None
-
-
-def operating_points(
-    scenes: Mapping[str, Scene], calibration: tuple[Classes, Scores], holdout: tuple[Classes, Scores]
-) -> dict[str, OperatingPoint]:
-    """Each scene's threshold, chosen on the calibration rows and measured on the holdout.
-
-    ``calibration`` and ``holdout`` are the reference's classes (n,) and the student's scores (n, classes).
-    """
-    classes = holdout[1].shape[1]
-    points = curve(calibration[0] > 0, calibration[1][:, 1]) if classes == 2 else None
-    found = {}
-    for name, scene in scenes.items():
-        threshold, says = choose(points, scene) if points else (None, "the likeliest class")
-        held = None
-        if threshold is not None or points is None:
-            held = measure(holdout[0], decide(holdout[1], threshold), classes)
-        found[name] = OperatingPoint(threshold=threshold, says=says, holdout=held)
-    return found
-
-
 def _best(
     points: Curve, fixed: Scores, free: Scores, least: float, name: str, other: str
 ) -> tuple[float | None, str]:
     enough = fixed >= least
     if not enough.any():
-        nearest = int(fixed.argmax())
-        return None, f"no threshold reaches {name} {least:.3f}; the nearest is {fixed[nearest]:.3f}"
+        nearest = int(np.lexsort((free, fixed))[-1])
+        return None, (
+            f"no threshold reaches {name} {least:.3f}; the nearest is {fixed[nearest]:.3f}, "
+            f"with {other} {free[nearest]:.3f} at {points.thresholds[nearest]:.4f}"
+        )
     best = int(np.where(enough, free, -1.0).argmax())
     return float(points.thresholds[best]), f"{other} {free[best]:.3f} at {name} {fixed[best]:.3f}"
 
 
 def _mean(values: Scores) -> float:
     return float(values.mean()) if len(values) else 0.0
+
+
+def _ratio(part: Scores, whole: Scores) -> NDArray[np.float64]:
+    found: NDArray[np.float64] = part / np.where(whole > 0, whole, 1)
+    return found

@@ -198,9 +198,10 @@ def test_a_candidate_is_held_against_the_promoted_version(topic_teacher: Path, t
     second = replace(entry)
     incumbent = second.report["gate"]["incumbent"]
     assert incumbent["version"] == 1
-    # The same seed gives the same student: there is nothing between them.
-    assert incumbent["interval"] == (0.0, 0.0)
-    assert incumbent["holdout"] == second.report["holdout"]
+    assert incumbent["holdout"] == first.report["holdout"]
+    # It has the rows of its predecessor and some more: there is little between them.
+    low, high = incumbent["interval"]
+    assert low <= 0.0 <= high
     assert second.passed
 
 

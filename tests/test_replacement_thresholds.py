@@ -6,7 +6,7 @@ from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
 from replacement.definition import GateSection, Scene
-from replacement.thresholds import Measure, choose, curve, decide, measure, operating_points
+from replacement.thresholds import Measure, choose, curve, decide, measure
 
 # Ten documents, the relevant ones at ranks 1, 3, 4, 7 and 10.
 SCORES = np.array([0.95, 0.90, 0.80, 0.70, 0.60, 0.50, 0.40, 0.30, 0.20, 0.10], np.float32)
@@ -131,7 +131,9 @@ def test_no_threshold_is_better_than_the_chosen(
     if not enough:
         nearest = max(getattr(found, kind) for found in every)
         assert threshold is None
-        assert says == f"no threshold reaches {kind} {least:.3f}; the nearest is {nearest:.3f}"
+        assert says.startswith(
+            f"no threshold reaches {kind} {least:.3f}; the nearest is {nearest:.3f}, with "
+        )
         return
     got = at(threshold, gold, scores)
     assert getattr(got, kind) >= least
@@ -177,25 +179,21 @@ def test_without_a_threshold_the_likeliest_class_is_taken() -> None:
     assert decide(scores[:, :2], 0.35).tolist() == [0, 0, 1]
 
 
-def test_a_scene_is_chosen_on_the_calibration_rows_and_measured_on_the_holdout() -> None:
-    calibration = RELEVANT.astype(np.int64), np.stack([1 - SCORES, SCORES], axis=1)
-    held = np.array([0.99, 0.93, 0.91, 0.6], np.float32)
-    holdout = np.array([1, 0, 1, 1]), np.stack([1 - held, held], axis=1)
-    scenes = {"default": Scene(), "sure": Scene(precision=0.9)}
-    found = operating_points(scenes, calibration, holdout)
-    sure = found["sure"]
-    assert sure.usable
-    assert sure.holdout is not None
-    assert sure.holdout == at(sure.threshold, holdout[0] > 0, held)
-    assert (sure.holdout.precision, sure.holdout.rows) == (0.5, 4)
-    dream = operating_points({"dream": Scene(precision=0.9)}, (1 - calibration[0], calibration[1]), holdout)
-    assert (dream["dream"].usable, dream["dream"].threshold) == (False, None)
-    assert "no threshold reaches precision 0.900; the nearest is 0.5" in dream["dream"].says
-
-
-def test_with_three_classes_a_scene_is_the_likeliest_class() -> None:
-    scores = np.eye(3, dtype=np.float32)
-    found = operating_points({"default": Scene()}, (np.arange(3), scores), (np.array([0, 1, 1]), scores))
-    assert found["default"].threshold is None
-    assert found["default"].holdout == measure(np.array([0, 1, 1]), np.arange(3), 3)
-    assert found["default"].usable
+@given(ROWS, st.data())
+def test_a_row_of_weight_three_counts_as_three_rows(
+    rows: tuple[NDArray[np.bool_], NDArray[np.floating]], data: st.DataObject
+) -> None:
+    gold, scores = rows
+    weights = np.array(data.draw(st.lists(st.integers(1, 3), min_size=len(gold), max_size=len(gold))))
+    weighted = curve(gold, scores, weights.astype(np.float64))
+    repeated = curve(np.repeat(gold, weights), np.repeat(scores, weights))
+    for name in ("thresholds", "precisions", "recalls", "f1s"):
+        np.testing.assert_allclose(getattr(weighted, name), getattr(repeated, name))
+    decided = (scores >= 0.5).astype(np.int64)
+    found = measure(gold.astype(np.int64), decided, 2, weights.astype(np.float64))
+    whole = measure(np.repeat(gold, weights).astype(np.int64), np.repeat(decided, weights), 2)
+    assert (found.precision, found.recall, found.f1) == pytest.approx(
+        (whole.precision, whole.recall, whole.f1)
+    )
+    assert found.accuracy == pytest.approx(whole.accuracy)
+    assert (found.rows, found.positives) == (len(gold), int(gold.sum()))
