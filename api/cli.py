@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 from pydantic import ValidationError
 
-from api import cli_jobs
+from api import cli_jobs, cli_service
 from api.cli_tasks import WORKSPACE, Home, Json, TaskName, corpus_app, review_app
 from api.console import Screen
 from pingti import __version__
@@ -37,6 +37,7 @@ app.add_typer(task_app, name="task")
 app.add_typer(corpus_app, name="corpus")
 app.add_typer(review_app, name="review")
 app.add_typer(cli_jobs.app, name="jobs")
+app.add_typer(cli_service.app)
 
 
 def _version(wanted: bool) -> None:
@@ -232,22 +233,6 @@ def bench(task: TaskName, home: Home = WORKSPACE, as_json: Json = False) -> None
     )
     screen.say(f"the student is {speed.ratio:,.0f} times as fast")
     screen.result({**asdict(speed), "ratio": speed.ratio})
-
-
-@app.command()
-def up(
-    home: Home = WORKSPACE,
-    redis_url: Annotated[
-        str | None, typer.Option(envvar="PINGTI_REDIS_URL", help="A Valkey or Redis that is there.")
-    ] = None,
-    host: Annotated[str, typer.Option(envvar="PINGTI_HOST", help="Where the API listens.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(envvar="PINGTI_PORT", help="0 takes a free one.")] = 8080,
-    workers: Annotated[int, typer.Option(help="Classifying worker processes.", min=0)] = 1,
-) -> None:
-    """Start everything: Valkey, workers, the scheduler, the API with its dashboard. Ctrl-C ends it all."""
-    from api.up import run_up
-
-    run_up(home=home, redis_url=redis_url, host=host, port=port, workers=workers)
 
 
 @app.command()

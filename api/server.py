@@ -74,7 +74,7 @@ def serve(settings: Settings, listener: socket.socket | None = None, *, log_leve
     key = "with an API key" if locked else "without an API key, this machine only"
     sys.stderr.write(f"Pingti listens on {host}, port {port} ({key}): {url(listener)}\n")
     sys.stderr.flush()
-    with listener, _sigterm_as_exit():
+    with listener, sigterm_as_exit():
         _Server(config).run(sockets=[listener])
 
 
@@ -88,7 +88,8 @@ class _Server(uvicorn.Server):
 
 
 @contextmanager
-def _sigterm_as_exit() -> Iterator[None]:
+def sigterm_as_exit() -> Iterator[None]:
+    """SIGTERM raises SystemExit(143) in the block, so that what it started ends in order."""
     # uvicorn sends itself the signal again when it has ended; the default action would end the process there.
     if threading.current_thread() is not threading.main_thread():
         yield

@@ -72,14 +72,16 @@ class Processes:
         environment: Mapping[str, str] | None = None,
         log: Path | None = None,
         cwd: Path | None = None,
+        keep: tuple[int, ...] = (),
     ) -> subprocess.Popen[bytes]:
         """Start ``command`` (absolute program first), with ``settings`` in its environment.
 
         Output is appended to the file ``log``, or goes where this process's output goes. The child has a
-        session of its own, so that Ctrl-C reaches this process alone, which then ends it in order.
+        session of its own, so that Ctrl-C reaches this process alone, which then ends it in order. It
+        inherits the descriptors ``keep``.
         """
         variables = {**os.environ, **(settings.environment() if settings else {}), **(environment or {})}
-        return self._spawn(name, command, environment=variables, log=log, cwd=cwd)
+        return self._spawn(name, command, environment=variables, log=log, cwd=cwd, keep=keep)
 
     def start_worker(
         self, settings: Settings, *, queue: str = CLASSIFY, log: Path | None = None, wait: bool = True
@@ -120,6 +122,7 @@ class Processes:
                 process = self._spawn_valkey(folder, chosen, password, lock)
                 if _answers(url, process):
                     return settings.model_copy(update={"redis_url": url})
+                self.stop(process)
                 if port is not None or attempt == 4:
                     break  # else another program may have taken the port in between
         finally:
@@ -200,6 +203,10 @@ class Processes:
         process = self._spawner.submit(spawn).result()
         self._children.append(_Child(name, process, log))
         return process
+
+    def latest(self, name: str) -> subprocess.Popen[bytes]:
+        """The child of that name that was started last (``valkey``, ``scheduler``, or a name given)."""
+        return next(child.process for child in reversed(self._children) if child.name == name)
 
     def failed(self) -> str | None:
         """One sentence about a child that has ended by itself; None while all run."""
