@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 import sampling
 from benchmarks import fidelity_data, fidelity_peers
 from benchmarks.fidelity_data import Part, Task
-from replacement import acquire, gold, rounds
+from replacement import acquire, calibration, gold, rounds
 from replacement.definition import Scene
 from replacement.registry import Workspace
 from replacement.thresholds import choose, curve, decide, measure
@@ -71,6 +71,7 @@ class Chosen:
     learn_answers: NDArray[np.float32]
     calibration: list[str]
     calibration_answers: NDArray[np.float32]
+    calibration_weights: NDArray[np.float64]
     asked: int
     """Teacher rows in all, those of the gate included."""
 
@@ -81,6 +82,7 @@ class Chosen:
                 "text": pa.array([*self.learn, *self.calibration], pa.large_string()),
                 "learn": np.arange(len(answers)) < len(self.learn),
                 "probabilities": pa.array(list(answers), pa.list_(pa.float32())),
+                "weight": np.concatenate([np.ones(len(self.learn)), self.calibration_weights]),
             }
         )
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -97,6 +99,7 @@ class Chosen:
             learn_answers=answers[learn],
             calibration=texts[~learn].tolist(),
             calibration_answers=answers[~learn],
+            calibration_weights=np.asarray(table["weight"])[~learn],
             asked=int(table.schema.metadata[b"asked"]),
         )
 
@@ -117,7 +120,7 @@ def run(
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Make a classifier and measure it: a row of the results, and what else there is to say about it."""
     started = time.monotonic()
-    kept = workspace / "chosen" / f"{part.name}-{task.slug}-{seed}-{len(part.pool)}.parquet"
+    kept = workspace / "chosen" / f"2-{part.name}-{task.slug}-{seed}-{len(part.pool)}.parquet"
     chosen = None
     if method != "pingti":
         if not kept.is_file():
@@ -195,9 +198,15 @@ def _loop(
         asked.setdefault(what, []).append((list(texts), answers.probabilities))
         return answers
 
+    weights = np.zeros(0)
+
+    def weigh(original: Callable[..., Any], self: calibration.Rows, scores: Any) -> Any:
+        nonlocal weights
+        weights = self.weights
+        return original(self, scores)
+
     with contextlib.ExitStack() as stack:
-        # The teacher is there already: the labelled rows are the first round's, nothing is fine-tuned.
-        stack.enter_context(_exchanged(gold, "_model", lambda original, *_, **__: str(part.model)))
+        stack.enter_context(_exchanged(calibration.Rows, "scored", weigh))
         stack.enter_context(_exchanged(gold.Gold, "ask", record))
         if chosen is not None:
             # A budget of another size would take another number of calibration rows.
@@ -214,9 +223,12 @@ def _loop(
         learn_answers=np.concatenate([answers for _, answers in asked[_LEARN]]),
         calibration=[text for texts, _ in asked[_CALIBRATE] for text in texts],
         calibration_answers=np.concatenate([answers for _, answers in asked[_CALIBRATE]]),
+        calibration_weights=weights,
         asked=outcome.report["teacher"]["rows_asked"],
     )
-    if chosen is not None and found.calibration != chosen.calibration:
+    # The others are drawn by a student's scores, and a method's student is its own.
+    even = len(asked[_CALIBRATE][0][0])
+    if chosen is not None and found.calibration[:even] != chosen.calibration[:even]:
         raise RuntimeError(f"{name}: its calibration rows are not pingti's; run pingti again first")
     folder = entry.student_folder(outcome.version)
     student = Student.load(folder)
@@ -252,6 +264,7 @@ def _definition(
         "[teacher]",
         f"model = {quoted(str(part.model))}",
         f"labels = {quoted(labels)}",
+        "fine_tune = false",  # the teacher is there already: the labelled rows are the first round's
         f"max_length = {fidelity_data.MAX_LENGTH}",
         f"budget = {budget}",
     ]
@@ -344,7 +357,9 @@ def _other(
     threshold = None
     if task.label is not None:
         positive = chosen.calibration_answers.argmax(axis=1) > 0
-        threshold, _ = choose(curve(positive, score(chosen.calibration)[:, 1]), Scene())
+        threshold, _ = choose(
+            curve(positive, score(chosen.calibration)[:, 1], chosen.calibration_weights), Scene()
+        )
     return _Made(scores=score(part.holdout), threshold=threshold, asked=chosen.asked, rounds=[])
 
 
