@@ -9,7 +9,15 @@ from fastapi.openapi.utils import get_openapi
 from fastapi.security import HTTPBearer
 from fastapi.staticfiles import StaticFiles
 
-from api import problems, routes_events, routes_files, routes_jobs, routes_system, routes_tasks
+from api import (
+    problems,
+    routes_events,
+    routes_files,
+    routes_jobs,
+    routes_results,
+    routes_system,
+    routes_tasks,
+)
 from api.guard import Guard
 from api.services import UPLOAD_BYTES, Services
 from pingti import __version__
@@ -58,7 +66,13 @@ def create_app(settings: Settings | None = None, *, upload_bytes: int = UPLOAD_B
         too_many="Too many wrong keys came from your address; wait before you send another.",
         internal="GET /v1/tasks failed inside the server.",
     )
-    for router in (routes_jobs.router, routes_files.router, routes_tasks.router, routes_system.v1):
+    for router in (
+        routes_jobs.router,
+        routes_results.router,
+        routes_files.router,
+        routes_tasks.router,
+        routes_system.v1,
+    ):
         app.include_router(router, dependencies=bearer, responses=anywhere)
     app.include_router(routes_events.router)
     app.include_router(routes_system.router)

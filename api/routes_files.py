@@ -18,6 +18,8 @@ from api.problems import ProblemError
 from api.schemas import FileListOut, FileOut, utc
 from api.services import Services, caller, services
 from api.uploads import Stored, Upload
+from pingti.errors import ConflictError
+from queue_worker.retention import inputs_in_use
 
 router = APIRouter(prefix="/v1/files", tags=["files"])
 
@@ -178,16 +180,20 @@ def head_content(request: Request, room: Room, file_id: FileId) -> FileResponse:
     "/{file_id}",
     status_code=204,
     summary="Delete a file",
-    responses=problems.responses(**_NO_FILE, invalid_input="file_id: ..."),
+    responses=problems.responses(
+        **_NO_FILE,
+        conflict="A job that has not ended reads the file file-065a1b2c3d4e5f6a1b2c3d.",
+        unavailable="The broker (Valkey or Redis) does not answer; nothing was accepted or changed.",
+        invalid_input="file_id: ...",
+    ),
 )
 def delete_file(room: Room, who: Who, file_id: FileId) -> Response:
-    """Remove an upload: one of the key's own, or any for an admin.
-
-    A job that has begun has its own copy of the rows; one that still waits would fail.
-    """
+    """Remove an upload: one of the key's own, or any for an admin. Not while an unfinished job reads it."""
     stored = room.uploads.find(file_id)
     if stored.owner != who.name and who.role is not Role.ADMIN:
         raise ProblemError("forbidden", f"The file {file_id} is another key's; an admin may delete it.")
+    if room.settings.redis_url is not None and str(stored.path.resolve()) in inputs_in_use(room.store):
+        raise ConflictError(f"A job that has not ended reads the file {file_id}; cancel it first.")
     room.uploads.remove(stored)
     return Response(status_code=204)
 

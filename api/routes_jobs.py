@@ -1,49 +1,67 @@
-"""Jobs over REST: submit, list, watch, cancel, and read the results and errors of a batch."""
+"""Jobs over REST: submit, check, list, watch, cancel, delete."""
 
 import re
 import time
-from collections.abc import Iterator
-from pathlib import Path as FilePath
 from typing import Annotated
 
-import pyarrow as pa
 from fastapi import APIRouter, Body, Depends, Header, Path, Query
-from fastapi.responses import Response, StreamingResponse
+from fastapi.responses import JSONResponse, Response
+from pydantic import AwareDatetime
 
 from api import problems
-from api.results import MEDIA_TYPES, ResultFormat, stream
-from api.schemas import CountsOut, JobLinks, JobListOut, JobOut, JobTaskOut, ShardsOut, utc
-from api.services import Services, services
-from pingti.errors import ConflictError, NotFoundError
+from api.inputs import Inputs
+from api.keys import Caller, Role
+from api.problems import ProblemError, ProblemItem
+from api.schemas import (
+    CallbackOut,
+    CheckedOut,
+    CountsOut,
+    JobLinks,
+    JobListOut,
+    JobOut,
+    JobTaskOut,
+    ShardsOut,
+    utc,
+)
+from api.services import Services, caller, services
+from pingti.errors import NotFoundError, PingtiError
+from queue_worker import callbacks
 from queue_worker.jobs import Job, JobStatus
-from queue_worker.shards import ERRORS, job_folder, results
-from queue_worker.submit import JobRequest, submit
+from queue_worker.outbound import Outbound
+from queue_worker.retention import delete_job
+from queue_worker.submit import Checked, JobRequest, submit, validate
+from replacement.classify import Pin
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
 Room = Annotated[Services, Depends(services)]
+Who = Annotated[Caller, Depends(caller)]
 JobId = Annotated[str, Path(description="The id that the submission answered.")]
 
-_BROKER = {"unavailable": "The broker (Valkey or Redis) does not answer; nothing was accepted or changed."}
-_NO_JOB = {"not_found": "There is no job job-065a1b2c3d4e5f6a1b2c."}
+BROKER = {"unavailable": "The broker (Valkey or Redis) does not answer; nothing was accepted or changed."}
+NO_JOB = {"not_found": "There is no job job-065a1b2c3d4e5f6a1b2c."}
+_NOT_YOURS = {"forbidden": "The job job-065a1b2c3d4e5f6a1b2c is another key's; an admin may do this."}
 _ID = re.compile(r"[\w-]{1,64}", re.ASCII)
-_PAGES_LOOKED_THROUGH = 10  # of 100 jobs, for one page of one status
-_READ_BYTES = 256 * 1024
+_LIMIT_SECONDS = "30"  # when to come again, where the queue is full of one's own jobs
+_LOOK_SECONDS = 5.0
 
 
 @router.post(
     "",
     status_code=202,
     summary="Submit a job",
+    response_model=JobOut,
     responses={
+        200: {"description": "With validate_only: it would be accepted now.", "model": CheckedOut},
         202: {
             "description": "Accepted: it survives a crash of everything. With an Idempotency-Key seen "
             "before, the job that it made then.",
             "headers": {"Location": {"description": "The job's path.", "schema": {"type": "string"}}},
         },
         **problems.responses(
-            **_BROKER,
-            conflict="Task sport has no promoted student; run pingti promote sport.",
+            **BROKER,
+            too_many="The key 'nightly' has 50 unfinished jobs; with this one the limit of 50 is passed.",
+            no_space="The server's disk is full; nothing was stored.",
             too_large="The body is larger than the limit of 1,048,576 bytes.",
             unsupported_media_type="The body's Content-Type is text/plain; allowed is application/json.",
             bad_request="There was an error parsing the body",
@@ -53,20 +71,23 @@ _READ_BYTES = 256 * 1024
 )
 def submit_job(
     room: Room,
-    response: Response,
+    who: Who,
     request: Annotated[
         JobRequest,
         Body(
             openapi_examples={
-                "one task": {
-                    "value": {"inputs": ["/srv/pingti/uploads/0f3a9c5d/titles.csv"], "tasks": ["sport"]}
+                "an uploaded file": {
+                    "value": {"inputs": ["file-065a1b2c3d4e5f6a1b2c3d"], "tasks": ["sport"]}
                 },
                 "all choices": {
                     "value": {
                         "inputs": ["/srv/data/2026-11-20.parquet", "/srv/data/2026-11-21.parquet"],
-                        "tasks": ["sport@live", "topic"],
+                        "tasks": ["sport@live", "topic#3"],
                         "priority": 2,
                         "metadata": {"team": "search"},
+                        "text": "title",
+                        "id": "key",
+                        "callback": "https://batch.example/pingti",
                     }
                 },
             }
@@ -80,15 +101,43 @@ def submit_job(
             max_length=255,
         ),
     ] = None,
-) -> JobOut:
-    """Check everything (tasks, files, columns), fix the students' versions, store the job and queue it."""
-    job = submit(request, room.settings, room.store, idempotency_key=idempotency_key)
-    answer = job_out(job)
-    response.headers["Location"] = answer.links.self
-    return answer
+    validate_only: Annotated[bool, Query(description="Check everything, store nothing.")] = False,
+) -> Response:
+    """Check everything (tasks, files, columns), fix the students' versions, store the job and queue it.
+
+    An input is the id of an uploaded file, a path below the server's allowed folders, or a URL of a host
+    that the server's settings allow.
+    """
+    if request.callback is not None:
+        look = Outbound(private_networks=room.settings.private_networks, seconds=_LOOK_SECONDS)
+        try:
+            look.check(request.callback)
+        except PingtiError as error:
+            item = ProblemItem(pointer="#/callback", detail=str(error))
+            raise ProblemError("invalid-input", f"callback: {error}", [item]) from error
+    inputs = Inputs(room, who)
+    try:
+        if validate_only:
+            checked = validate(request, room.settings, locate=inputs.locate)
+            inputs.forget()
+            return JSONResponse(_checked_out(checked).model_dump(mode="json"))
+        job = submit(
+            request,
+            room.settings,
+            room.store,
+            idempotency_key=idempotency_key,
+            owner=who.name,
+            locate=inputs.locate,
+            admit=lambda checked: _admit(room, who, checked),
+        )
+    except BaseException:
+        inputs.forget()
+        raise
+    answer = job_out(job, place=_place(room, job))
+    return JSONResponse(answer.model_dump(mode="json"), 202, headers={"Location": answer.links.self})
 
 
-@router.get("", summary="List jobs", responses=problems.responses(**_BROKER, invalid_input="limit: ..."))
+@router.get("", summary="List jobs", responses=problems.responses(**BROKER, invalid_input="limit: ..."))
 def list_jobs(
     room: Room,
     cursor: Annotated[
@@ -96,155 +145,150 @@ def list_jobs(
     ] = None,
     limit: Annotated[int, Query(description="Jobs a page.", ge=1, le=100)] = 20,
     status: Annotated[JobStatus | None, Query(description="Only jobs with this status.")] = None,
+    task: Annotated[str | None, Query(description="Only jobs that ask this task.", max_length=128)] = None,
+    owner: Annotated[
+        str | None, Query(description="Only jobs of the key of this name.", max_length=128)
+    ] = None,
+    priority: Annotated[int | None, Query(description="Only jobs of this priority.", ge=0, le=9)] = None,
+    submitted_after: Annotated[AwareDatetime | None, Query(description="Only jobs from then on.")] = None,
+    submitted_before: Annotated[
+        AwareDatetime | None, Query(description="Only jobs from before then.")
+    ] = None,
 ) -> JobListOut:
-    """Jobs, newest first. With a status, a page may hold fewer than ``limit`` and still have a next one."""
-    if status is None:
-        jobs, next_cursor = room.store.list_jobs(after=cursor, limit=limit)
-        return JobListOut(items=tuple(map(job_out, jobs)), next_cursor=next_cursor)
-    found: list[Job] = []
-    for _ in range(_PAGES_LOOKED_THROUGH):
-        jobs, next_cursor = room.store.list_jobs(after=cursor, limit=100)
-        fitting = [job for job in jobs if job.status is status]
-        found += fitting
-        if len(found) > limit:
-            found = found[:limit]
-            cursor = found[-1].id
-            break
-        cursor = next_cursor
-        if cursor is None:
-            break
-    return JobListOut(items=tuple(map(job_out, found)), next_cursor=cursor)
+    """Jobs, newest first. With a filter, a page may hold fewer than ``limit`` and still have a next one."""
+    jobs, next_cursor = room.store.list_jobs(
+        after=cursor,
+        limit=limit,
+        status=status,
+        task=task,
+        owner=owner,
+        priority=priority,
+        submitted_after=_seconds(submitted_after),
+        submitted_before=_seconds(submitted_before),
+    )
+    return JobListOut(items=tuple(map(job_out, jobs)), next_cursor=next_cursor)
 
 
-@router.get("/{job_id}", summary="Look at a job", responses=problems.responses(**_BROKER, **_NO_JOB))
+@router.get("/{job_id}", summary="Look at a job", responses=problems.responses(**BROKER, **NO_JOB))
 def get_job(room: Room, job_id: JobId) -> JobOut:
-    """Status, one timestamp a change, counts, progress, rate, and the versions and thresholds in use."""
-    return job_out(_job(room, job_id))
+    """Status, one timestamp a change, counts, progress, rate, place in the queue, versions and thresholds."""
+    job = find_job(room, job_id)
+    return job_out(job, place=_place(room, job), callback=callbacks.status(room.store.client, job))
 
 
 @router.post(
     "/{job_id}/cancel",
     summary="Cancel a job",
-    responses=problems.responses(**_BROKER, **_NO_JOB, conflict="Job job-065a1b2c3d4e5f6a1b2c is completed."),
+    responses=problems.responses(
+        **BROKER, **NO_JOB, **_NOT_YOURS, conflict="Job job-065a1b2c3d4e5f6a1b2c is completed."
+    ),
 )
-def cancel_job(room: Room, job_id: JobId) -> JobOut:
+def cancel_job(room: Room, who: Who, job_id: JobId) -> JobOut:
     """Stop at the next shard's border; what is finished stays readable."""
-    return job_out(room.store.cancel(_job(room, job_id).id))
+    return job_out(room.store.cancel(_own_job(room, who, job_id).id))
 
 
-@router.get(
-    "/{job_id}/results",
-    summary="Read a job's results",
-    response_class=Response,
-    responses={
-        200: {
-            "description": "id, then for every task its class and its score. Parquet carries job, versions, "
-            "scenes and thresholds in its schema metadata.",
-            "content": {media_type: {} for media_type in MEDIA_TYPES.values()},
-        },
-        **problems.responses(
-            **_BROKER,
-            **_NO_JOB,
-            conflict="Job job-065a1b2c3d4e5f6a1b2c is running; results can be read when it has ended.",
-            invalid_input="format: ...",
-        ),
-    },
+@router.delete(
+    "/{job_id}",
+    status_code=204,
+    summary="Delete a job",
+    responses=problems.responses(
+        **BROKER, **NO_JOB, **_NOT_YOURS, conflict="Job job-065a1b2c3d4e5f6a1b2c is running."
+    ),
 )
-def get_results(
-    room: Room,
-    job_id: JobId,
-    form: Annotated[ResultFormat, Query(alias="format", description="File format.")] = ResultFormat.PARQUET,
-) -> StreamingResponse:
-    """Stream all rows in the order of the inputs; of a cancelled job those that were finished."""
-    job = _job(room, job_id)
-    if job.status not in (JobStatus.COMPLETED, JobStatus.CANCELLED):
-        raise ConflictError(
-            f"Job {job.id} is {job.status}; results can be read when it is completed or cancelled."
-        )
-    parts = results(room.settings, job)
-    return StreamingResponse(
-        stream(parts, _schema(job), form),
-        media_type=MEDIA_TYPES[form],
-        headers={"Content-Disposition": f'attachment; filename="{job.id}.{form}"'},
-    )
+def remove_job(room: Room, who: Who, job_id: JobId) -> Response:
+    """Remove a job that has ended, with its results; the server does so by itself after some weeks."""
+    delete_job(room.settings, room.store, _own_job(room, who, job_id).id)
+    return Response(status_code=204)
 
 
-@router.get(
-    "/{job_id}/errors",
-    summary="Read a job's bad rows",
-    response_class=Response,
-    responses={
-        200: {
-            "description": "One JSON object a line: file, row, id, reason.",
-            "content": {
-                "application/jsonl": {
-                    "example": '{"file": "titles.csv", "row": 17, "id": "a4", "reason": "the text is null"}\n'
-                }
-            },
-        },
-        **problems.responses(**_BROKER, **_NO_JOB),
-    },
-)
-def get_errors(room: Room, job_id: JobId) -> StreamingResponse:
-    """The rows that could not be classified, so far; empty where there are none."""
-    job = _job(room, job_id)
-    return StreamingResponse(
-        _lines(job_folder(room.settings, job.id), job.cut_input),
-        media_type="application/jsonl",
-        headers={"Content-Disposition": f'attachment; filename="{job.id}-errors.jsonl"'},
-    )
-
-
-def _job(room: Services, job_id: str) -> Job:
+def find_job(room: Services, job_id: str) -> Job:
+    """NotFoundError for an unknown job."""
     # The id becomes part of a key: only text that can be an id is looked up.
     if not _ID.fullmatch(job_id):
         raise NotFoundError(f"there is no job {job_id!r}")
     return room.store.get(job_id)
 
 
-def _lines(folder: FilePath, cut_input: str | None) -> Iterator[bytes]:
-    # Beside the cut input while the job runs, in the job's folder when it has ended.
-    places = [folder / ERRORS, *([folder / cut_input / ERRORS] if cut_input else [])]
-    path = next((place for place in places if place.is_file()), None)
-    if path is not None:
-        with path.open("rb") as file:
-            while chunk := file.read(_READ_BYTES):
-                yield chunk
+def _own_job(room: Services, who: Caller, job_id: str) -> Job:
+    job = find_job(room, job_id)
+    if job.owner != who.name and who.role is not Role.ADMIN:
+        raise ProblemError("forbidden", f"The job {job.id} is another key's; an admin may do this.")
+    return job
 
 
-def _schema(job: Job) -> pa.Schema:
-    """Columns of a job that finished no shard."""
-    fields = [pa.field("id", pa.string())]
-    for pin in (pin for pin in job.pins if not pin.hidden):
-        fields += [pa.field(pin.task, pa.string()), pa.field(f"{pin.task}_score", pa.float32())]
-    return pa.schema(fields)
+def _admit(room: Services, who: Caller, checked: Checked) -> None:
+    """The limits of a key. Submissions at the same moment may pass them by a few."""
+    if who.role is Role.ADMIN:
+        return
+    load, settings = room.store.load_of(who.name), room.settings
+    for have, more, limit, what in (
+        (load.jobs, 1, settings.key_jobs, "unfinished jobs"),
+        (load.rows, checked.rows, settings.key_rows, "rows in unfinished jobs"),
+    ):
+        if have + more > limit:
+            raise ProblemError(
+                "too-many",
+                f"The key {who.name!r} has {have:,} {what}; with this one the limit of {limit:,} is passed.",
+                headers={"Retry-After": _LIMIT_SECONDS},
+            )
 
 
-def job_out(job: Job) -> JobOut:
+def _place(room: Services, job: Job) -> int | None:
+    return None if job.status.final else room.store.place(job.id)
+
+
+def _seconds(moment: AwareDatetime | None) -> float | None:
+    return None if moment is None else max(moment.timestamp(), 1.0)
+
+
+def _checked_out(checked: Checked) -> CheckedOut:
+    return CheckedOut(
+        valid=True,
+        inputs=checked.inputs,
+        bytes=sum(stamp.size for stamp in checked.stamps),
+        tasks=_tasks_out(checked.pins),
+        priority=checked.priority,
+    )
+
+
+def _tasks_out(pins: tuple[Pin, ...]) -> tuple[JobTaskOut, ...]:
+    return tuple(
+        JobTaskOut(
+            task=pin.task, scene=pin.scene, version=pin.version, threshold=pin.threshold, hidden=pin.hidden
+        )
+        for pin in pins
+    )
+
+
+def job_out(
+    job: Job, *, place: int | None = None, callback: callbacks.CallbackStatus | None = None
+) -> JobOut:
     path = f"/v1/jobs/{job.id}"
     counts = job.counts
     done = counts.completed + counts.failed
+    rate = _rate(job, done)
+    running = job.status is JobStatus.RUNNING and rate and counts.total
     return JobOut(
         id=job.id,
         status=job.status,
         inputs=job.inputs,
-        tasks=tuple(
-            JobTaskOut(
-                task=pin.task,
-                scene=pin.scene,
-                version=pin.version,
-                threshold=pin.threshold,
-                hidden=pin.hidden,
-            )
-            for pin in job.pins
-        ),
+        tasks=_tasks_out(job.pins),
         priority=job.priority,
         metadata=job.metadata,
+        owner=job.owner,
         timestamps={str(status): utc(seconds) for status, seconds in job.timestamps.items()},
         counts=CountsOut(total=counts.total, completed=counts.completed, failed=counts.failed),
         shards=ShardsOut(total=job.shards_total or 0, done=job.shards_done),
         progress=min(done / counts.total, 1.0) if counts.total else None,
-        rows_per_second=_rate(job, done),
+        rows_per_second=rate,
+        seconds_left=round(max(counts.total - done, 0) / rate, 1) if running and rate else None,
+        place=place,
+        callback=None
+        if callback is None
+        else CallbackOut(
+            url=callback.url, state=callback.state, attempts=callback.attempts, error=callback.error
+        ),
         error=job.error,
         links=JobLinks(self=path, results=f"{path}/results", errors=f"{path}/errors"),
     )

@@ -22,6 +22,15 @@ JOB_EXAMPLE: dict[str, Any] = {
     "shards": {"total": 2, "done": 1},
     "progress": 0.5,
     "rows_per_second": 198000.0,
+    "seconds_left": 0.1,
+    "place": 0,
+    "owner": "nightly",
+    "callback": {
+        "url": "https://batch.example/pingti",
+        "state": "waiting",
+        "attempts": 0,
+        "error": None,
+    },
     "error": None,
     "links": {
         "self": f"/v1/jobs/{JOB_ID}",
@@ -88,6 +97,15 @@ class JobLinks(Answer):
     errors: str
 
 
+class CallbackOut(Answer):
+    """Whether the address that asked for it was told of the job's end."""
+
+    url: str
+    state: str = Field(description="waiting, delivered or given up.")
+    attempts: int = Field(description="So far.")
+    error: str | None = Field(description="Why the last attempt failed.")
+
+
 class JobOut(Answer):
     """A batch: input files × label tasks."""
 
@@ -111,8 +129,27 @@ class JobOut(Answer):
     rows_per_second: float | None = Field(
         description="Mean rate since the job began to run; null before that."
     )
+    seconds_left: float | None = Field(
+        description="At the mean rate so far; null unless the job runs and its rows are counted."
+    )
+    place: int | None = Field(
+        description="Jobs that get a worker before this one gets its next; null in lists, and where none "
+        "of its shards waits."
+    )
+    owner: str | None = Field(description="Name of the key that submitted it.")
+    callback: CallbackOut | None = Field(description="Null in lists, and where none was asked for.")
     error: str | None = Field(description="Why the job failed.")
     links: JobLinks
+
+
+class CheckedOut(Answer):
+    """A request that would be accepted now."""
+
+    valid: bool
+    inputs: tuple[str, ...] = Field(description="Real paths of the inputs.")
+    bytes: int = Field(description="Size of all inputs.")
+    tasks: tuple[JobTaskOut, ...] = Field(description="Tasks with the version and threshold in use now.")
+    priority: int = Field(description="0 runs first, 9 last.")
 
 
 class JobListOut(Answer):

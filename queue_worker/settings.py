@@ -91,13 +91,15 @@ class Settings(BaseSettings):
         description="Ended jobs with their results, and uploads that no unfinished job reads, are deleted "
         "after so many days.",
     )
-    key_jobs: int = Field(default=1000, ge=1, description="Most unfinished jobs of one API key.")
+    key_jobs: int = Field(
+        default=1000,
+        ge=1,
+        description="Most unfinished jobs of one API key (of role read or submit; so, too, below).",
+    )
     key_rows: int = Field(
         default=1_000_000_000, ge=1, description="Most rows in the unfinished jobs of one API key."
     )
-    key_bytes: int = Field(
-        default=256 << 30, ge=1, description="Most bytes of one API key's uploads and queued inputs, each."
-    )
+    key_bytes: int = Field(default=256 << 30, ge=1, description="Most bytes of one API key's uploads.")
 
     url_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(), description="Hosts from which a job's inputs may be fetched, comma-separated. None: none."

@@ -2,7 +2,7 @@
 
 import hashlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -76,10 +76,13 @@ def submit(
     *,
     idempotency_key: str | None = None,
     owner: str | None = None,
+    locate: Callable[[str], str] = str,
+    admit: Callable[[Checked], None] = lambda checked: None,
 ) -> Job:
     """Accept a job, or return the one that the same key (of the same owner) made before.
 
-    Everything is checked first, see ``validate``. The student versions in use now are fixed.
+    Everything is checked first, see ``validate``. The student versions in use now are fixed. ``admit`` may
+    refuse what was checked, by an error of its own.
 
     The job is on the server's disk before this returns (see ``JobStore.create``): a crash of this
     process, of the server or of the machine does not lose it. Only then is a ticket published; when that
@@ -94,7 +97,8 @@ def submit(
         known = store.find_idempotent(idempotency_key, fingerprint, owner=owner)
         if known is not None:
             return known
-    checked = validate(request, settings)
+    checked = validate(request, settings, locate=locate)
+    admit(checked)
     accepted = store.create(
         inputs=checked.inputs,
         stamps=checked.stamps,
@@ -117,14 +121,17 @@ def submit(
     return accepted.job
 
 
-def validate(request: JobRequest, settings: Settings) -> Checked:
+def validate(request: JobRequest, settings: Settings, *, locate: Callable[[str], str] = str) -> Checked:
     """Check all of a request: InputError says where in it (``inputs[0]: ...``).
 
-    Of an input only what the check needs is read, never the rows.
+    Of an input only what the check needs is read, never the rows. ``locate`` makes a path of an input that
+    is none.
     """
     columns = Columns(text=request.text, id=request.id)
-    found = [_checked_input(request, index, columns, settings) for index in range(len(request.inputs))]
     pins, urgent = _pinned(request, settings)
+    found = [
+        _checked_input(request, index, columns, settings, locate) for index in range(len(request.inputs))
+    ]
     return Checked(
         columns=columns,
         inputs=tuple(path for path, _, _ in found),
@@ -136,10 +143,10 @@ def validate(request: JobRequest, settings: Settings) -> Checked:
 
 
 def _checked_input(
-    request: JobRequest, index: int, columns: Columns, settings: Settings
+    request: JobRequest, index: int, columns: Columns, settings: Settings, locate: Callable[[str], str]
 ) -> tuple[str, FileStamp, int]:
     try:
-        real = str(settings.allowed_input(request.inputs[index]))
+        real = str(settings.allowed_input(locate(request.inputs[index])))
         # Before the look inside: a file that is exchanged after it is another one.
         stamp = FileStamp.of(real)
         return real, stamp, _rows_of(real, stamp, columns)
