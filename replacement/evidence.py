@@ -7,15 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-import sampling
-from replacement import acquire
+from replacement import acquire, faults
 from replacement.gate import intervals
 from replacement.gold import Answers
 from replacement.thresholds import curve, decide, measure
-from sampling.clusters import unit
 
-_CLUSTERS = 16
-_MEMBERS = 8  # a cluster of fewer tells little
 _POINTS = 60  # of the precision-recall curve
 _BINS = 10
 _EPOCH = datetime.date(1970, 1, 1)
@@ -49,7 +45,7 @@ def describe(held: Held, classes: tuple[str, ...], rng: np.random.Generator) -> 
         "curve": _curve(held) if len(classes) == 2 else [],
         "calibration": _calibration(held),
         "days": _days(held, len(classes)),
-        "clusters": _clusters(held, rng),
+        **faults.describe(held.texts, held.answers.vectors, gold, decided, classes, rng),
         "hardest": _hardest(held, classes, rng),
     }
 
@@ -100,38 +96,6 @@ def _days(held: Held, classes: int) -> list[dict[str, Any]]:
         name = (_EPOCH + datetime.timedelta(days=day)).isoformat()
         found.append({"day": name, **asdict(measure(gold[inside], decided[inside], classes))})
     return found
-
-
-def _clusters(held: Held, rng: np.random.Generator) -> list[dict[str, Any]]:
-    """Clusters of [CLS] vectors, the one that the student covers worst first.
-
-    For two classes of the teacher's positives, covered where the student finds them; else of all rows,
-    covered where it decides alike.
-    """
-    gold = held.answers.decided
-    rows = np.flatnonzero(gold > 0) if held.scores.shape[1] == 2 else np.arange(len(gold))
-    k = min(_CLUSTERS, len(rows) // _MEMBERS)
-    if k < 1:
-        return []
-    vectors = held.answers.vectors[rows]
-    clusters = sampling.cluster(vectors, k, rng=rng)
-    hit = (held.decided == gold)[rows]
-    directions = unit(vectors)
-    found = []
-    for number in range(len(clusters)):
-        members = np.flatnonzero(clusters.assigned == number)
-        if len(members) == 0:
-            continue
-        near = members[np.argsort(-(directions[members] @ clusters.centroids[number]), kind="stable")][:3]
-        found.append(
-            {
-                "rows": len(members),
-                "covered": round(float(hit[members].mean()), 4),
-                "missed": int((~hit[members]).sum()),
-                "examples": [held.texts[row] for row in rows[near].tolist()],
-            }
-        )
-    return sorted(found, key=lambda each: -each["missed"])
 
 
 def _hardest(held: Held, classes: tuple[str, ...], rng: np.random.Generator) -> list[dict[str, Any]]:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from replacement import faults
 from replacement.definition import GateSection
 from replacement.registry import TaskEntry
 from replacement.thresholds import Classes, Measure, decide, measure
@@ -126,19 +127,7 @@ def shortfall(report: dict[str, Any]) -> str:
             f"F1 is {-incumbent['f1_difference']:.3f} below that of the promoted version "
             f"{incumbent['version']} (95 % interval {-high:.3f} to {-low:.3f})"
         )
-    said = " and ".join(lacking)
-    missed = [each for each in report.get("clusters", []) if each["missed"]]
-    if holdout["recall"] < gate["recall"] and missed:
-        worst = ", ".join(
-            f'"{_short(each["examples"][0])}" ({each["missed"]} of {each["rows"]} missed)'
-            for each in missed[:3]
-        )
-        said += f"; most are missed among texts like {worst}"
-    return said
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= 60 else text[:57] + "..."
+    return " and ".join(lacking) + faults.say(report)
 
 
 def _resampled(

@@ -1,0 +1,169 @@
+"""Where a student fails on the held-out rows: the clusters of texts at fault, and the classes it mixes up.
+
+Clusters are those of the teacher's [CLS] vectors. Two kinds are told apart, as precision and recall are:
+``missed``, among the texts that the teacher puts into a class, and ``false``, among those that the student
+does.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import sampling
+from sampling.clusters import unit
+
+_CLUSTERS = 16
+_MEMBERS = 8  # a cluster of fewer tells little
+_PAIRS = 10
+_EXAMPLES = 3
+_NAMED = 3  # clusters or pairs in a refusal
+_LONGEST = 60  # characters of a text in a refusal
+
+Classes = NDArray[np.int64]
+
+
+def describe(
+    texts: list[str],
+    vectors: NDArray[np.float32],
+    gold: Classes,
+    decided: Classes,
+    classes: tuple[str, ...],
+    rng: np.random.Generator,
+) -> dict[str, Any]:
+    """The report's part on n held-out rows: ``clusters``, ``false_clusters``, ``pairs`` and ``by_class``.
+
+    ``vectors`` (n, hidden), ``gold`` and ``decided`` (n,) class numbers; ``rng`` starts the clusters. For
+    two classes the clusters are of the second class. For more they are of all rows, each named by the class
+    that most of its rows are of; ``pairs`` are the classes that are taken for one another.
+    """
+    several = len(classes) > 2
+    every = np.arange(len(gold))
+    wrong = decided != gold
+    found: dict[str, Any] = {
+        "clusters": _clusters(texts, vectors, every if several else np.flatnonzero(gold > 0), wrong, rng),
+        "false_clusters": []
+        if several
+        else _clusters(texts, vectors, np.flatnonzero(decided > 0), wrong, rng, "false"),
+        "pairs": _pairs(texts, gold, decided, classes) if several else [],
+        "by_class": _by_class(gold, decided, classes) if several else [],
+    }
+    if several:
+        for each in found["clusters"]:
+            each["class"] = classes[int(np.bincount(gold[each.pop("members")]).argmax())]
+    for each in [*found["clusters"], *found["false_clusters"]]:
+        each.pop("members", None)
+    return found
+
+
+def say(report: dict[str, Any]) -> str:
+    """The clusters and pairs at fault for a student that falls short of its gate, in words; or nothing."""
+    gate, holdout = report["gate"], report["holdout"]
+    said = ""
+    missed = [each for each in report.get("clusters", []) if each["missed"]]
+    false = [each for each in report.get("false_clusters", []) if each["false"]]
+    pairs = report.get("pairs", [])
+    if holdout["precision"] < gate["precision"] and false:
+        said += f"; most are called wrongly among texts like {_named(false, 'false', 'called wrongly')}"
+    if pairs and (holdout["precision"] < gate["precision"] or holdout["recall"] < gate["recall"]):
+        listed = ", ".join(
+            f"{each['teacher']} for {each['student']} ({each['rows']} of {each['of']}, like "
+            f'"{_short(each["examples"][0])}")'
+            for each in pairs[:_NAMED]
+        )
+        said += f"; most often it mistakes {listed}"
+    if holdout["recall"] < gate["recall"] and missed:
+        said += f"; most are missed among texts like {_named(missed, 'missed', 'missed')}"
+    return said
+
+
+def _named(clusters: list[dict[str, Any]], key: str, what: str) -> str:
+    return ", ".join(
+        f'"{_short(each["examples"][0])}" ({each[key]} of {each["rows"]} {what})'
+        for each in clusters[:_NAMED]
+    )
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _LONGEST else text[: _LONGEST - 3] + "..."
+
+
+def _clusters(
+    texts: list[str],
+    vectors: NDArray[np.float32],
+    rows: NDArray[np.int64],
+    wrong: NDArray[np.bool_],
+    rng: np.random.Generator,
+    key: str = "missed",
+) -> list[dict[str, Any]]:
+    """Clusters of ``rows``, that with most wrong ones first; examples are of the wrong, where there are."""
+    k = min(_CLUSTERS, len(rows) // _MEMBERS)
+    if k < 1:
+        # Too few to be told apart: together, if any is wrong.
+        k = int(wrong[rows].any())
+    if k < 1:
+        return []
+    clusters = sampling.cluster(vectors[rows], k, rng=rng)
+    directions = unit(vectors[rows])
+    found = []
+    for number in range(len(clusters)):
+        members = np.flatnonzero(clusters.assigned == number)
+        if len(members) == 0:
+            continue
+        nearness = directions[members] @ clusters.centroids[number]
+        # Those at fault first, the most typical of them at the front.
+        order = np.lexsort((-nearness, ~wrong[rows[members]]))[:_EXAMPLES]
+        count = int(wrong[rows[members]].sum())
+        found.append(
+            {
+                "rows": len(members),
+                "covered": round(1.0 - count / len(members), 4),
+                key: count,
+                "examples": [texts[row] for row in rows[members[order]].tolist()],
+                "members": rows[members],
+            }
+        )
+    return sorted(found, key=lambda each: (-each[key], each["covered"]))
+
+
+def _pairs(
+    texts: list[str], gold: Classes, decided: Classes, classes: tuple[str, ...]
+) -> list[dict[str, Any]]:
+    """Classes of the teacher that the student takes for others, the most frequent pairs first."""
+    confusion = np.zeros((len(classes), len(classes)), np.int64)
+    np.add.at(confusion, (gold, decided), 1)
+    of = confusion.sum(axis=1)
+    np.fill_diagonal(confusion, 0)
+    order = np.argsort(-confusion, axis=None, kind="stable")[:_PAIRS]
+    found = []
+    for mine, theirs in zip(*np.unravel_index(order, confusion.shape), strict=True):
+        if confusion[mine, theirs] == 0:
+            break
+        rows = np.flatnonzero((gold == mine) & (decided == theirs))[:_EXAMPLES]
+        found.append(
+            {
+                "teacher": classes[mine],
+                "student": classes[theirs],
+                "rows": int(confusion[mine, theirs]),
+                "of": int(of[mine]),
+                "examples": [texts[row] for row in rows.tolist()],
+            }
+        )
+    return found
+
+
+def _by_class(gold: Classes, decided: Classes, classes: tuple[str, ...]) -> list[dict[str, Any]]:
+    """Precision, recall and F1 of each class."""
+    hits = np.bincount(gold[gold == decided], minlength=len(classes))
+    there = np.bincount(gold, minlength=len(classes))
+    called = np.bincount(decided, minlength=len(classes))
+    return [
+        {
+            "class": name,
+            "precision": round(float(hits[c] / max(1, called[c])), 4),
+            "recall": round(float(hits[c] / max(1, there[c])), 4),
+            "f1": round(float(2 * hits[c] / max(1, called[c] + there[c])), 4),
+            "rows": int(there[c]),
+        }
+        for c, name in enumerate(classes)
+    ]
