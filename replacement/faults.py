@@ -110,16 +110,16 @@ def _clusters(
         members = np.flatnonzero(clusters.assigned == number)
         if len(members) == 0:
             continue
-        nearness = directions[members] @ clusters.centroids[number]
-        # Those at fault first, the most typical of them at the front.
-        order = np.lexsort((-nearness, ~wrong[rows[members]]))[:_EXAMPLES]
-        count = int(wrong[rows[members]].sum())
+        at_fault = members[wrong[rows[members]]]
+        shown = at_fault if len(at_fault) else members
+        nearness = directions[shown] @ clusters.centroids[number]
+        shown = shown[np.argsort(-nearness, kind="stable")[:_EXAMPLES]]
         found.append(
             {
                 "rows": len(members),
-                "covered": round(1.0 - count / len(members), 4),
-                key: count,
-                "examples": [texts[row] for row in rows[members[order]].tolist()],
+                "covered": round(1.0 - len(at_fault) / len(members), 4),
+                key: len(at_fault),
+                "examples": [texts[row] for row in rows[shown].tolist()],
                 "members": rows[members],
             }
         )
