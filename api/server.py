@@ -75,10 +75,10 @@ def serve(settings: Settings, listener: socket.socket | None = None, *, log_leve
     sys.stderr.write(f"Pingti listens on {host}, port {port} ({key}): {url(listener)}\n")
     sys.stderr.flush()
     with listener, sigterm_as_exit():
-        _Server(config).run(sockets=[listener])
+        Server(config).run(sockets=[listener])
 
 
-class _Server(uvicorn.Server):
+class Server(uvicorn.Server):
     """Ends the event streams first: uvicorn waits for every answer, and theirs have no end of their own."""
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:

@@ -14,7 +14,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from api.app import create_app
-from api.server import listen, url
+from api.server import Server, listen, url
 from pingti.errors import InputError, UnavailableError
 from queue_worker.settings import Settings
 
@@ -28,7 +28,7 @@ def serving(settings: Settings, **choices: Any) -> AbstractContextManager[httpx.
 def serving_app(app: FastAPI) -> Iterator[httpx.Client]:
     """A client of ``app`` on a free port, in a thread of this process."""
     listener = listen(Settings(port=0))
-    server = uvicorn.Server(uvicorn.Config(app, log_level="critical"))
+    server = Server(uvicorn.Config(app, log_level="critical"))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     try:

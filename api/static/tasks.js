@@ -1,6 +1,6 @@
 // Label tasks: all of them in a table, and one with its versions, thresholds, report and history.
 
-import { $, announce, button, make, put, sure, table } from "./dom.js";
+import { $, announce, button, make, sure, table } from "./dom.js";
 import { fileLink, get, post } from "./door.js";
 import { current, day, figure, moment, number, say, sayKnown } from "./language.js";
 import { runsTable, when } from "./nights.js";
