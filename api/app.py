@@ -11,6 +11,7 @@ from fastapi.staticfiles import StaticFiles
 
 from api import (
     problems,
+    routes_classify,
     routes_events,
     routes_files,
     routes_jobs,
@@ -67,6 +68,7 @@ def create_app(settings: Settings | None = None, *, upload_bytes: int = UPLOAD_B
         internal="GET /v1/tasks failed inside the server.",
     )
     for router in (
+        routes_classify.router,
         routes_jobs.router,
         routes_results.router,
         routes_files.router,

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Body, Depends, Header, Path, Query
 from fastapi.responses import JSONResponse, Response
-from pydantic import AwareDatetime
+from pydantic import AwareDatetime, BeforeValidator
 
 from api import problems
 from api.inputs import Inputs
@@ -22,6 +22,7 @@ from api.schemas import (
     JobTaskOut,
     ShardsOut,
     utc,
+    whole_text,
 )
 from api.services import Services, caller, services
 from pingti.errors import NotFoundError, PingtiError
@@ -74,6 +75,7 @@ def submit_job(
     who: Who,
     request: Annotated[
         JobRequest,
+        BeforeValidator(whole_text),
         Body(
             openapi_examples={
                 "an uploaded file": {
@@ -247,12 +249,12 @@ def _checked_out(checked: Checked) -> CheckedOut:
         valid=True,
         inputs=checked.inputs,
         bytes=sum(stamp.size for stamp in checked.stamps),
-        tasks=_tasks_out(checked.pins),
+        tasks=tasks_out(checked.pins),
         priority=checked.priority,
     )
 
 
-def _tasks_out(pins: tuple[Pin, ...]) -> tuple[JobTaskOut, ...]:
+def tasks_out(pins: tuple[Pin, ...]) -> tuple[JobTaskOut, ...]:
     return tuple(
         JobTaskOut(
             task=pin.task, scene=pin.scene, version=pin.version, threshold=pin.threshold, hidden=pin.hidden
@@ -273,7 +275,7 @@ def job_out(
         id=job.id,
         status=job.status,
         inputs=job.inputs,
-        tasks=_tasks_out(job.pins),
+        tasks=tasks_out(job.pins),
         priority=job.priority,
         metadata=job.metadata,
         owner=job.owner,

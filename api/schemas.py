@@ -1,5 +1,6 @@
 """What the REST door answers: frozen models, every field explained, with an example a body."""
 
+import json
 from datetime import UTC, datetime
 from typing import Any
 
@@ -52,6 +53,15 @@ TASK_EXAMPLE: dict[str, Any] = {
     "retrain_at": "02:00",
     "fault": None,
 }
+
+
+def whole_text(value: Any) -> Any:
+    """For request bodies: JSON may hold half of a surrogate pair, which no file and no database takes."""
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise ValueError("holds half of a surrogate pair (\\ud800 to \\udfff); it is no text") from None
+    return value
 
 
 def utc(seconds: float) -> datetime:

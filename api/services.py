@@ -8,6 +8,7 @@ from redis.backoff import ExponentialWithJitterBackoff, NoBackoff
 from redis.retry import Retry
 
 from api.keys import Caller, KeyRing
+from api.online import Online
 from api.schemas import ReadyOut
 from api.uploads import Uploads
 from pingti.errors import UnavailableError
@@ -30,6 +31,7 @@ class Services:
         self.upload_bytes = upload_bytes
         self.workspace = Workspace(settings.home)
         self.uploads = Uploads(settings.home / "uploads")
+        self.online = Online(settings)
         self.keys = KeyRing(settings.home, api_key(settings))
 
     @cached_property

@@ -128,7 +128,7 @@ def validate(request: JobRequest, settings: Settings, *, locate: Callable[[str],
     is none.
     """
     columns = Columns(text=request.text, id=request.id)
-    pins, urgent = _pinned(request, settings)
+    pins, urgent = pinned(request.tasks, settings)
     found = [
         _checked_input(request, index, columns, settings, locate) for index in range(len(request.inputs))
     ]
@@ -163,26 +163,31 @@ def _rows_of(path: str, stamp: FileStamp, columns: Columns) -> int:
     return int(pq.read_metadata(path).num_rows) if path.lower().endswith(".parquet") else 0
 
 
-class _Pins(NamedTuple):
+class Pinned(NamedTuple):
+    """Tasks of a request, fixed."""
+
     pins: tuple[Pin, ...]
     urgent: int  # priority of the most urgent task that was asked for
 
 
 _Watched = tuple[tuple[Path, FileStamp | None], ...]
-_known: dict[tuple[Path, tuple[str, ...]], tuple[_Pins, _Watched]] = {}
+_known: dict[tuple[Path, tuple[str, ...]], tuple[Pinned, _Watched]] = {}
 
 
-def _pinned(request: JobRequest, settings: Settings) -> _Pins:
-    """The pins; read again only when a file of theirs has changed, as one for each job takes long."""
-    key = (settings.home, request.tasks)
+def pinned(tasks: tuple[str, ...], settings: Settings) -> Pinned:
+    """The pins of ``tasks`` ("task@scene#version"); InputError says which cannot be had (``tasks[0]: ...``).
+
+    They are read again only when a file of theirs has changed, as one for each job takes long.
+    """
+    key = (settings.home, tasks)
     known = _known.get(key)
     if known is not None and all(_stamp(path) == stamp for path, stamp in known[1]):
         return known[0]
     workspace = Workspace(settings.home)
-    before = _read_pins(request, workspace)
+    before = _read_pins(tasks, workspace)
     files = [path for pin in before.pins for path in _files_of(workspace, pin)]
     watched = tuple((path, _stamp(path)) for path in files)
-    found = _read_pins(request, workspace)
+    found = _read_pins(tasks, workspace)
     if found == before:  # else a student was promoted between two of these lines
         if len(_known) >= _MOST_KNOWN:
             _known.clear()
@@ -204,9 +209,9 @@ def _stamp(path: Path) -> FileStamp | None:
         return None
 
 
-def _read_pins(request: JobRequest, workspace: Workspace) -> _Pins:
+def _read_pins(tasks: tuple[str, ...], workspace: Workspace) -> Pinned:
     choices: list[Choice] = []
-    for index, text in enumerate(request.tasks):
+    for index, text in enumerate(tasks):
         try:
             choice = Choice.parse(text)
         except InputError as error:
@@ -218,7 +223,7 @@ def _read_pins(request: JobRequest, workspace: Workspace) -> _Pins:
         pins = pin(workspace, choices)
     except (NotFoundError, ConflictError) as error:
         raise InputError(f"tasks{_culprit(workspace, choices)}: {error}") from None
-    return _Pins(pins, min(workspace.task(choice.task).definition.priority for choice in choices))
+    return Pinned(pins, min(workspace.task(choice.task).definition.priority for choice in choices))
 
 
 def _culprit(workspace: Workspace, choices: list[Choice]) -> str:
