@@ -162,6 +162,19 @@ class RetrainSection(_Section):
     """Local time of the scheduler."""
 
 
+class WatchSection(_Section):
+    """Watching, day by day, whether the promoted student still decides as its teacher does."""
+
+    sample: int = Field(default=50, ge=0, le=10_000)
+    """Rows of a job that the teacher is asked about afterwards; 0: none."""
+    daily: int = Field(default=2000, ge=1)
+    """Once so many were asked about in a day, further jobs of the day are left out."""
+    on_alarm: Literal["nothing", "rollback", "retrain"] = "nothing"
+    """What happens by itself when the agreement has fallen clearly."""
+    callback: str | None = Field(default=None, pattern="^https?://.", max_length=2048)
+    """Where an alarm is posted to, signed as a job's callback is."""
+
+
 class Definition(_Section):
     """One question asked of every text."""
 
@@ -178,6 +191,7 @@ class Definition(_Section):
     gate: GateSection = GateSection()
     scenes: dict[str, Scene] = {}
     retrain: RetrainSection | None = None
+    watch: WatchSection = WatchSection()
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
