@@ -3,7 +3,7 @@
 ``python -m queue_worker.worker --queue retrain`` comes here. This process imports no torch: a child that
 dies with it does the work (``replacement.retrain``), tells how far it is on standard output, and may be
 killed at any moment; the next attempt goes on where it was. While no run waits, rows of finished jobs are
-held against the teacher (``agreement``).
+held against the teacher (``watch``).
 """
 
 import contextlib
@@ -30,6 +30,7 @@ from queue_worker.processes import guarded
 from queue_worker.runs import Progress, Run, RunClaim, RunState, RunStore
 from queue_worker.settings import Settings
 from queue_worker.store import JobStore
+from queue_worker.watch import Watch
 from replacement.registry import Workspace
 
 _log = logging.getLogger(__name__)
@@ -210,10 +211,11 @@ def serve(settings: Settings, name: str | None = None) -> int:
     name = name or f"{RETRAIN}@{socket.gethostname()}-{os.getpid()}"
     threading.Thread(target=_tell_presence, args=(settings, name, stop), daemon=True).start()
     worker = RetrainWorker(settings, client, stop=stop)
+    watch = Watch(settings, client, stop=stop)
     _log.info("worker starts name=%s", name)
     while not stop.is_set():
         try:
-            busy = worker.run_one() is not None
+            busy = worker.run_one() is not None or watch.step() > 0
         except Exception as error:  # a server that restarts must not end the worker
             _log.error("retrain worker: %s", " ".join(str(error).split()))
             busy = False
