@@ -8,9 +8,12 @@ from pathlib import Path
 
 import llvmlite.binding
 import numba
+import numpy as np
 import pytest
 
-from textcnn import kernel
+from textcnn import Architecture, Panel, Student, Vocabulary, kernel
+from textcnn.fold import reference_score
+from textcnn.network import TextCNN
 
 TARGETS = {
     "AVX-512": ("x86_64-unknown-linux-gnu", "sapphirerapids", r"vpmaxsw.*zmm", r"vpaddw.*zmm"),
@@ -47,7 +50,7 @@ def test_the_inner_loop_uses_registers_of_full_width(
 
 _COMPARED = """
 import numpy as np
-from textcnn import Architecture, Encoded, Student, Vocabulary
+from textcnn import Architecture, Panel, Student, Vocabulary
 from textcnn.fold import reference_score
 from textcnn.network import TextCNN
 
@@ -56,10 +59,14 @@ for widths, filters, wide in (((1, 2, 3), 128, 0), ((2, 7), 200, 64), ((4, 5), 3
     shape = Architecture(embedding=8, filters=filters, widths=widths, wide=wide)
     vocabulary = Vocabulary([f"w{n}" for n in range(40)], buckets=9)
     student = Student.from_network(TextCNN(vocabulary.size, 2, shape, rng), vocabulary, ["no", "yes"])
-    lengths = rng.integers(0, 30, 60)
+    lengths = rng.integers(0, 30, 300)
     texts = [" ".join(f"w{n}" for n in rng.integers(0, 60, length)) + "表扬" for length in lengths]
     wanted = reference_score(student.folded, vocabulary.encode(texts), widths)
     assert np.abs(student.score(texts) - wanted).max() < 1e-5, (widths, filters)
+    family = Student.family(TextCNN(vocabulary.size, 40, shape, rng), vocabulary, [["no", "yes"]] * 20)
+    for member, scores in zip(family, Panel(family).score(texts), strict=True):
+        wanted = reference_score(member.folded, vocabulary.encode(texts), widths)
+        assert np.abs(scores - wanted).max() < 1e-5, (widths, filters)
 print("equal")
 """
 
@@ -78,3 +85,42 @@ def test_older_processors_give_the_references_scores(cpu: str, features: str, tm
     command = [sys.executable, "-c", _COMPARED]
     ran = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     assert ran.stdout.strip() == "equal", ran.stderr
+
+
+@pytest.mark.parametrize("heads", [1, 2, 11, 12, 64, 65])
+@pytest.mark.parametrize("count", [1, 3, 255, 256, 1001])
+def test_any_number_of_heads_and_texts_gives_the_references_scores(heads: int, count: int) -> None:
+    rng = np.random.default_rng(heads * count)
+    shape = Architecture(embedding=4, filters=40, widths=(1, 3), wide=64)
+    vocabulary = Vocabulary([f"w{n}" for n in range(30)], buckets=5)
+    groups = [["no", "yes"]] * heads if heads % 2 else [["a", "b", "c"], *[["no", "yes"]] * (heads - 1)]
+    network = TextCNN(vocabulary.size, sum(map(len, groups)), shape, rng)
+    family = Student.family(network, vocabulary, groups)
+    texts = [" ".join(f"w{n}" for n in rng.integers(0, 40, size)) for size in rng.integers(0, 9, count)]
+    encoded = vocabulary.encode(texts)
+    for member, scores in zip(family, Panel(family).score(texts), strict=True):
+        np.testing.assert_allclose(scores, reference_score(member.folded, encoded, (1, 3)), atol=2e-6)
+
+
+def test_texts_are_ordered_by_their_rarest_token_and_none_is_lost() -> None:
+    rng = np.random.default_rng(5)
+    offsets = np.cumsum([0, *rng.integers(0, 6, 700)])
+    ids = rng.integers(1, 90, offsets[-1]).astype(np.int32)
+    order, sorted_ids, sorted_offsets = kernel.order_texts(ids, offsets)
+    assert sorted(order) == list(range(700))
+    highest = []
+    for place, text in enumerate(order):
+        mine = sorted_ids[sorted_offsets[place] : sorted_offsets[place + 1]]
+        np.testing.assert_array_equal(mine, ids[offsets[text] : offsets[text + 1]])
+        highest.append(mine.max(initial=0))
+    assert highest == sorted(highest)
+
+
+def test_probabilities_are_those_of_exact_arithmetic() -> None:
+    logits = np.concatenate([np.linspace(-100, 100, 4001), [-1e30, 1e30, 0.0]]).astype(np.float32)
+    found = np.empty((len(logits), 2), np.float32)
+    for logit, row in zip(logits, found, strict=True):
+        kernel._write_binary(np.array([logit]), row)
+    wanted = 1 / (1 + np.exp(-np.clip(logits.astype(np.float64), -700, 700)))
+    np.testing.assert_allclose(found[:, 1], wanted, rtol=5e-6, atol=2e-38)
+    np.testing.assert_allclose(found[:, 0], 1 - wanted, rtol=0, atol=1e-7)

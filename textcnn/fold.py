@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 
 from textcnn.architecture import Architecture
 from textcnn.encoding import Encoded
-from textcnn.kernel import LANES, ngram_buckets
+from textcnn.kernel import ngram_buckets
+from textcnn.vectors import LANES
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

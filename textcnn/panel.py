@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from textcnn.encoding import Encoded, Vocabulary, arrow_texts, text_buffers
-from textcnn.kernel import score_ids, score_texts
+from textcnn.kernel import order_texts, score_ids, score_texts
 
 if TYPE_CHECKING:
     from textcnn.student import Student
@@ -65,10 +65,15 @@ class Panel:
         sees, where it is given.
         """
         found: list[NDArray[np.float32]] = [np.empty(0, np.float32)] * self._count
+        ordered = {key: order_texts(texts.ids, texts.offsets) for key, texts in encoded.items()}
+        seen = np.empty((0, 0), np.float32) if features is None else features
         for trunk in self._trunks:
             texts = encoded[trunk.vocabulary.fingerprint]
             scores = np.empty((len(texts), trunk.columns), np.float32)
-            trunk.score_ids(texts, scores, features)
+            everything: tuple[Any, ...] = (
+                *ordered[trunk.vocabulary.fingerprint], 0, *trunk.arguments, scores, seen
+            )  # fmt: skip
+            score_ids(*everything)
             trunk.hand_out(scores, texts.valid, found)
         return found
 
@@ -151,18 +156,6 @@ class _Trunk:
             joined("wide", 1),
         )
         """What the kernels need to score."""
-
-    def score_ids(
-        self,
-        texts: Encoded,
-        scores: NDArray[np.float32],
-        features: NDArray[np.float32] | None,
-    ) -> None:
-        seen = np.empty((0, 0), np.float32) if features is None else features
-        everything: tuple[Any, ...] = (
-            texts.ids, texts.offsets, 0, len(texts), *self.arguments, scores, seen
-        )  # fmt: skip
-        score_ids(*everything)
 
     def hand_out(
         self, scores: NDArray[np.float32], valid: NDArray[np.bool_], found: list[NDArray[np.float32]]
