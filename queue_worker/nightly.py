@@ -1,4 +1,6 @@
-"""The scheduler process: nightly retraining, and the reaper. ``python -m queue_worker.nightly``
+"""The scheduler process: nightly retraining, the reaper, callbacks, retention.
+
+``python -m queue_worker.nightly``
 
 Of several schedulers started by mistake one leads: it holds a key in Valkey that it renews, and another
 takes over some seconds after it has died. Even two that lead for a moment do no harm, since one script
@@ -28,7 +30,9 @@ from queue_worker.app import (
     publish_tickets,
     tickets_waiting,
 )
+from queue_worker.callbacks import Callbacks
 from queue_worker.health import SCHEDULER_SECONDS, tell_scheduler
+from queue_worker.retention import expire
 from queue_worker.runs import RunStore
 from queue_worker.settings import Settings
 from queue_worker.store import JobStore
@@ -38,6 +42,7 @@ _log = logging.getLogger(__name__)
 
 _TICK_SECONDS = 2.0
 _TELL_SECONDS = 10.0
+_EXPIRE_SECONDS = 3600.0
 _RUN_ATTEMPTS = 3
 _MOST_MISSED = 31  # nights that are recorded as missed; there is nothing to learn from more
 
@@ -170,16 +175,20 @@ def server_time(client: redis.Redis) -> datetime:
 def run_scheduler(
     settings: Settings, stop: threading.Event, *, now: Callable[[], datetime] | None = None
 ) -> None:
-    """Reap, and schedule while leading, until ``stop`` is set. ``now`` as for ``Scheduler``."""
+    """Reap, send callbacks, and while leading schedule and delete what is old, until ``stop`` is set.
+
+    ``now`` as for ``Scheduler``.
+    """
     app: Celery = make_celery(settings)
     client = connect(settings)
-    reaper = Reaper(settings, JobStore(client), lambda count, priority: publish_tickets(app, count, priority))
+    store = JobStore(client)
+    reaper = Reaper(settings, store, lambda count, priority: publish_tickets(app, count, priority))
     scheduler = Scheduler(settings, client, now)
     leadership = Leadership(client)
-    thread = threading.Thread(target=reaper.run, args=(stop,), name="reaper", daemon=True)
-    thread.start()
+    for name, run in (("reaper", reaper.run), ("callbacks", Callbacks(settings, store).run)):
+        threading.Thread(target=run, args=(stop,), name=name, daemon=True).start()
     led: bool | None = None
-    told = -_TELL_SECONDS
+    told = expired = float("-inf")
     while not stop.is_set():
         try:
             leads = leadership.held()
@@ -188,6 +197,9 @@ def run_scheduler(
                 _log.info("scheduler %s", "leads" if led else "waits: another one leads")
             if leads:
                 scheduler.tick()
+                if monotonic() - expired >= _EXPIRE_SECONDS:
+                    expired = monotonic()
+                    expire(settings, store)
             # A sign of life for both threads: silent, too, when the reaper is stuck.
             if (
                 monotonic() - told >= _TELL_SECONDS
