@@ -9,6 +9,7 @@ import asyncio
 import json
 import logging
 from collections.abc import AsyncIterator, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -26,14 +27,19 @@ from api.routes_tasks import task_out
 from api.schemas import TaskOut
 from api.services import Services
 from pingti.errors import PingtiError
+from queue_worker.agreement import agreement, alarms
+from queue_worker.jobs import Job, JobStatus
+from queue_worker.runs import runs
 from replacement.registry import TaskEntry
 
 router = APIRouter(prefix="/v1/events", tags=["events"])
 
 JOBS = 100  # the newest; older ones are read through GET /v1/jobs
+PLACES = 10
 MOST_CLIENTS = 500
 PAUSE_SECONDS = 1.0  # between two looks
-TASKS_SECONDS = 5.0  # between two looks at the workspace
+SLOW_SECONDS = 5.0  # between two looks at the workspace
+RUNS = 20  # the newest retrainings, and alarms
 HEARTBEAT_SECONDS = 15.0
 LONGEST_SECONDS = 600.0  # then the client comes again, and its key is looked at again
 _REST = 4  # a look that takes long is followed by a pause of so many times its length
@@ -43,9 +49,10 @@ _log = logging.getLogger(__name__)
 
 @router.get("", include_in_schema=False)  # OpenAPI 3.1 has no words for a body that does not end
 async def events(request: Request) -> StreamingResponse:
-    """``health``, ``queue``, ``workers``, ``tasks``, ``jobs`` (ids, newest first) and ``job`` (one of them).
+    """``jobs`` (ids, newest first), ``job`` (one of them), ``queue``, ``workers``, ``tasks``, ``runs``,
+    ``alarms``, ``agreement`` (by task) and ``health``, each as the REST door answers it.
 
-    Each event's data is what the REST door answers for the same thing. A comment comes every 15 seconds.
+    A comment comes every 15 seconds.
     """
     feed: Feed = request.app.state.feed
     if feed.clients >= MOST_CLIENTS:
@@ -64,7 +71,7 @@ class Feed:
         self._changed = asyncio.Condition()
         self._closing = False
         self._poller: asyncio.Task[None] | None = None
-        self._tasks = _Tasks(room)
+        self._slow = _Slow(room)
         self.clients = 0
 
     async def stream(self) -> AsyncIterator[bytes]:
@@ -140,43 +147,63 @@ class Feed:
             try:
                 jobs = room.store.list_jobs(limit=JOBS)[0]
                 found["jobs"] = _event("jobs", [job.id for job in jobs])
-                found |= {f"job:{job.id}": _event("job", job_out(job)) for job in jobs}
+                places = {job.id: room.store.place(job.id) for job in _next_in_line(jobs)}
+                for job in jobs:
+                    found[f"job:{job.id}"] = _event("job", job_out(job, place=places.get(job.id)))
                 found["queue"] = _event("queue", get_queue(room))
-                found["workers"] = _event("workers", _workers(room))
+                found["workers"] = _event("workers", room.store.worker_loads())
             except (redis.RedisError, PingtiError) as error:
                 _log.warning("jobs cannot be watched: %s", error)
-        found["tasks"] = _event("tasks", self._tasks.look())
-        return found
+        return found | self._slow.look(broker=health.broker == "ok")
 
 
-class _Tasks:
-    """The workspace's tasks; a task is read again when a file of it has changed."""
+class _Slow:
+    """What changes seldom, looked at less often: tasks, their retrainings, alarms, agreement in use."""
 
     def __init__(self, room: Services) -> None:
         self._room = room
-        self._known: dict[str, tuple[tuple[int, ...], TaskOut]] = {}
+        self._tasks: dict[str, tuple[tuple[int, ...], TaskOut]] = {}
+        self._events: dict[str, bytes] = {}
         self._looked = float("-inf")
 
-    def look(self) -> list[TaskOut]:
+    def look(self, *, broker: bool) -> dict[str, bytes]:
+        """The events; where the broker is away, those that it knows stay as they were."""
         now = monotonic()
-        if now - self._looked >= TASKS_SECONDS:
+        if now - self._looked >= SLOW_SECONDS:
             self._looked = now
             workspace = self._room.workspace
             entries = [workspace.task(name) for name in workspace.task_names()]
-            self._known = {entry.name: self._task(entry) for entry in entries}
-        return [task for _, task in self._known.values()]
+            self._tasks = {entry.name: self._task(entry) for entry in entries}
+            self._events["tasks"] = _event("tasks", [task for _, task in self._tasks.values()])
+            if broker:
+                try:
+                    self._events |= self._watched(list(self._tasks))
+                except (redis.RedisError, PingtiError) as error:
+                    _log.warning("retrainings cannot be watched: %s", error)
+        return self._events
 
     def _task(self, entry: TaskEntry) -> tuple[tuple[int, ...], TaskOut]:
+        # A task is read again when a file of it has changed.
         places = (entry.path, entry.folder, entry.folder / "current", entry.folder / "students")
         stamps = tuple(map(_changed_at, places))
-        known = self._known.get(entry.name)
+        known = self._tasks.get(entry.name)
         return known if known is not None and known[0] == stamps else (stamps, task_out(entry))
 
+    def _watched(self, tasks: list[str]) -> dict[str, bytes]:
+        client = self._room.store.client
+        newest = [run for task in tasks for run in runs(client, task, limit=RUNS)]
+        newest.sort(key=lambda run: run.created, reverse=True)
+        agreed = {task: days for task in tasks if (days := agreement(client, task))}
+        return {
+            "runs": _event("runs", newest[:RUNS]),
+            "alarms": _event("alarms", alarms(client, limit=RUNS)),
+            "agreement": _event("agreement", agreed),
+        }
 
-def _workers(room: Services) -> list[dict[str, Any]]:
-    """Those heard of in the last seconds; named queue@host-process."""
-    found = room.store.workers()
-    return [{"name": name} for name in sorted(found)]
+
+def _next_in_line(jobs: list[Job]) -> list[Job]:
+    """Those whose place in the queue is worth a question each: the queued ones that came first."""
+    return [job for job in jobs if job.status is JobStatus.QUEUED][-PLACES:]
 
 
 def _changed_at(path: Path) -> int:
@@ -191,5 +218,5 @@ def _event(name: str, data: object) -> bytes:
     return f"event: {name}\ndata: {text}\n\n".encode()
 
 
-def _plain(value: BaseModel) -> Any:
-    return value.model_dump(mode="json")
+def _plain(value: Any) -> Any:
+    return value.model_dump(mode="json") if isinstance(value, BaseModel) else asdict(value)

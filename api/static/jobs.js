@@ -76,7 +76,7 @@ function write(app, card, job) {
   put(part("rate"), job.rows_per_second ? say("rate", { n: number(job.rows_per_second) }) : "");
   const left = ended ? null : job.seconds_left ?? (job.rows_per_second ? (total - completed - failed) / job.rows_per_second : null);
   put(part("left"), left === null ? "" : say("left", { time: duration(left) }));
-  put(part("place"), job.status === "queued" && job.place ? say("place", { n: number(job.place) }) : "");
+  put(part("place"), typeof job.place === "number" && job.status === "queued" ? say("place", { n: number(job.place + 1) }) : "");
   put(part("bad"), failed ? say("bad", { n: number(failed) }) : "");
   put(part("level"), say("priority", { n: job.priority }));
   put(part("fault"), job.error ?? "");

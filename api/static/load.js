@@ -47,9 +47,8 @@ function drawWorkers(workers) {
 
 function facts(worker) {
   const found = [];
-  const { busy, threads, rows_per_second: rate, rss_bytes: memory, memory_bytes: other } = worker;
-  if (busy !== undefined && busy !== null) found.push(threads ? say("busyOf", { n: number(busy), of: number(threads) }) : say("busy", { n: number(busy) }));
-  if (rate) found.push(say("rate", { n: number(rate) }));
-  if (memory ?? other) found.push(bytes(memory ?? other));
+  if (worker.threads) found.push(say("busyOf", { n: number(worker.busy), of: number(worker.threads) }));
+  if (worker.rows_per_second) found.push(say("rate", { n: number(worker.rows_per_second) }));
+  if (worker.memory_bytes) found.push(bytes(worker.memory_bytes));
   return found;
 }

@@ -56,7 +56,7 @@ function scenes(found) {
 
 function clusters(found) {
   if (!found?.length) return null;
-  return make("div", {}, make("h4", {}, say("clusters")), table(say("clusters"), [say("textsLike"), [say("rowsWord"), "n"], [say("agreed"), "n"], [say("missed"), "n"]],
+  return make("div", {}, make("h4", {}, say("clusters")), table(say("clusters"), [say("textsLike"), [say("rowsWord"), "n"], [say("agreed"), "n"], [say("missedRows"), "n"]],
     found.slice(0, 8).map((each) => [make("span.text", {}, each.examples.join(" · ")), number(each.rows), figure(each.covered), number(each.missed)])));
 }
 

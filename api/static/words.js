@@ -31,7 +31,7 @@ export const WORDS = {
     queue: "Queue", priorityShort: "Priority", share: "Share", waiting: "Waiting", oldest: "Oldest",
     queueNote: "Units that wait for a worker; 0 runs first, 9 last.",
     workers: "Workers", noWorkers: "No worker has given a sign of life lately.",
-    queue_classify: "Classifying", queue_retrain: "Retraining", busy: "{n} busy", busyOf: "{n} of {of} busy",
+    queue_classify: "Classifying", queue_retrain: "Retraining", busyOf: "{n} of {of} busy",
 
     tasks: "Tasks", allTasks: "All tasks", noTasks: "No tasks yet. Add one with pingti task add.", noSuchTask: "There is no such task.",
     task: "Task", student: "Student", precision: "Precision", recall: "Recall", gate: "Gate", scenes: "Scenes", scene: "Scene",
@@ -52,7 +52,7 @@ export const WORDS = {
     calibration: "Calibration: the score, and how often the teacher confirms it", confirmed: "Confirmed", score: "Score",
     pageOf: "Report of {task}, version {n}", reportPage: "As a page", threshold: "Threshold",
     gatePassed: "The gate is reached.", gateBelow: "The gate is not reached.", interval: "F1 lies between {low} and {high} (95 %).",
-    stopped: "The rounds ended: {why}.", clusters: "Where it is missed most", textsLike: "Texts like", rowsWord: "Rows", missed: "Missed",
+    stopped: "The rounds ended: {why}.", clusters: "Where it is missed most", textsLike: "Texts like", rowsWord: "Rows", missedRows: "Missed",
     hardest: "The {n} clearest disagreements", textWord: "Text", teacher: "Teacher",
 
     review: "Review", reviewNote: "Rows on which the teacher itself is unsure. Your labels outrank it from the next training on.",
@@ -66,7 +66,7 @@ export const WORDS = {
     alarms: "Alarms", noAlarms: "Nothing asks for attention.",
     belowGate: "The promoted student has not reached its gate:",
     drift: "{at}: version {n} of {task} agreed with its teacher on {share} of {rows} rows (at most {high}). Done about it: {action}.",
-    runBad: "{at}: a retraining {state}. {why}", nothing: "nothing", retrain: "retraining",
+    runBad: "{at}: a retraining {state}. {why}", nothing: "nothing", retrain: "retraining", missed: "missed",
     state: "State", progressWord: "Progress", night: "night of {day}", took: "{n} min", roundOf: "round {n} of {of}",
   },
   zh: {
@@ -99,7 +99,7 @@ export const WORDS = {
     queue: "队列", priorityShort: "优先级", share: "占比", waiting: "等待", oldest: "最久",
     queueNote: "等待工作进程的单元；0 最先，9 最后。",
     workers: "工作进程", noWorkers: "近来没有工作进程的消息。",
-    queue_classify: "分类", queue_retrain: "重训", busy: "{n} 个忙", busyOf: "{of} 个中 {n} 个忙",
+    queue_classify: "分类", queue_retrain: "重训", busyOf: "{of} 个中 {n} 个忙",
 
     tasks: "任务", allTasks: "全部任务", noTasks: "还没有任务。用 pingti task add 添加。", noSuchTask: "没有这个任务。",
     task: "任务", student: "学生模型", precision: "精确率", recall: "召回率", gate: "门槛", scenes: "场景", scene: "场景",
@@ -120,7 +120,7 @@ export const WORDS = {
     calibration: "校准：分数与教师认可的比例", confirmed: "认可", score: "分数",
     pageOf: "{task} 第 {n} 版的报告", reportPage: "网页", threshold: "阈值",
     gatePassed: "已达到门槛。", gateBelow: "未达到门槛。", interval: "F1 在 {low} 与 {high} 之间（95%）。",
-    stopped: "各轮结束的原因：{why}。", clusters: "漏得最多之处", textsLike: "这类文本", rowsWord: "行", missed: "遗漏",
+    stopped: "各轮结束的原因：{why}。", clusters: "漏得最多之处", textsLike: "这类文本", rowsWord: "行", missedRows: "遗漏",
     hardest: "{n} 处最明显的分歧", textWord: "文本", teacher: "教师",
 
     review: "审阅", reviewNote: "教师模型自己拿不准的行。从下次训练起，您的标注优先于教师。",
@@ -134,7 +134,7 @@ export const WORDS = {
     alarms: "警报", noAlarms: "没有需要注意的事。",
     belowGate: "已发布的学生模型未达到门槛：",
     drift: "{at}：{task} 第 {n} 版在 {rows} 行上与教师的一致率为 {share}（至多 {high}）。已采取：{action}。",
-    runBad: "{at}：重训{state}。{why}", nothing: "无", retrain: "重训",
+    runBad: "{at}：重训{state}。{why}", nothing: "无", retrain: "重训", missed: "错过",
     state: "状态", progressWord: "进度", night: "{day} 夜间", took: "{n} 分钟", roundOf: "第 {n} 轮，共 {of} 轮",
   },
 };
