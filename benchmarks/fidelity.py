@@ -74,7 +74,7 @@ def _measure(
     for data in arguments.data or fidelity_data.NAMES:
         sizes = fidelity_data.QUICK if quick else fidelity_data.SIZES[data]
         try:
-            part = fidelity_data.prepare(data, workspace, sizes, pool=arguments.pool, epochs=5, say=say)
+            part = fidelity_data.prepare(data, workspace, sizes, pool=arguments.pool, say=say)
         except LeftOut as error:
             say(f"left out: {data}: {error}")
             document = _merge(out, document, left_out={data: str(error)})

@@ -96,7 +96,7 @@ def folded_wide(trained: Trained, buckets: int) -> Contender:
         some = array.slice(0, count)
         return lambda: names[student.score(some).argmax(1)]
 
-    what = f"and hashed 1- to 3-grams, {buckets:,} buckets"
+    what = f"and hashed tokens and pairs of them, {buckets:,} buckets"
     return Contender(name="folded_wide", prepare=prepare, limit=len(array), what=what)
 
 

@@ -16,6 +16,9 @@ from textcnn import Architecture
 NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
 """A task's or a scene's name: it becomes a file name and a column name."""
 
+HUB_NAME = re.compile(r"(?!\.)[\w.-]{1,96}(/(?!\.)[\w.-]{1,96})?", re.ASCII)
+"""A model of the hub, not a path."""
+
 
 def _pattern(value: str) -> str:
     try:
@@ -102,8 +105,8 @@ class StudentSection(_Section):
     """Dimensions; they cost training time, and nothing at scoring."""
     filters: int = Field(default=128, ge=1, le=1024)
     widths: tuple[Annotated[int, Field(ge=1, le=16)], ...] = (1, 2, 3)
-    wide: int = Field(default=0, ge=0, le=1 << 22)
-    """Buckets of the wide part; 0: none, else a power of two."""
+    wide: int = Field(default=1 << 17, ge=0, le=1 << 22)
+    """Buckets of the wide part, a linear model of tokens and pairs of them; 0: none, else a power of two."""
     vocabulary: int = Field(default=8000, ge=1, le=200_000)
     """Tokens known by name."""
     epochs: int = Field(default=8, ge=1, le=100)

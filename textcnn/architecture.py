@@ -16,8 +16,8 @@ class Architecture:
     widths: tuple[int, ...] = (2, 3, 4)
     """Window lengths in tokens, each once, ascending."""
     wide: int = 0
-    """Buckets of the wide part: the text's 1- to 3-grams of tokens, hashed, each with a row of logits of its
-    own (Cheng et al. 2016, "Wide & Deep Learning"). 0: none; else a power of two."""
+    """Buckets of the wide part: tokens and pairs of neighbours, hashed, each with a row of logits of its own
+    (Cheng et al. 2016, "Wide & Deep Learning"). 0: none; else a power of two."""
 
     def __post_init__(self) -> None:
         if self.embedding < 1 or self.filters < 1:

@@ -76,15 +76,15 @@ def _bucket(state: Any, buckets: Any) -> Any:
 
 @numba.njit(inline="always")
 def _ngrams(length: Any) -> Any:
-    """How many 1- to 3-grams so many tokens have."""
-    return length + max(0, length - 1) + max(0, length - 2)
+    """How many tokens and pairs of neighbours so many tokens have."""
+    return length + max(0, length - 1)
 
 
 @numba.njit(numba.types.Tuple((_OFFSETS, _OFFSETS))(_IDS, _OFFSETS, numba.int64), nogil=True, cache=True)
 def ngram_buckets(
     ids: NDArray[np.int32], offsets: NDArray[np.int64], buckets: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Buckets of every text's 1- to 3-grams of tokens, one text after another, and their offsets."""
+    """Buckets of every text's tokens and pairs of neighbours, one text after another, and their offsets."""
     ends = np.zeros(len(offsets), np.int64)
     for text in range(len(offsets) - 1):
         ends[text + 1] = ends[text] + _ngrams(offsets[text + 1] - offsets[text])
@@ -93,7 +93,7 @@ def ngram_buckets(
     for text in range(len(offsets) - 1):
         for t in range(offsets[text], offsets[text + 1]):
             state = np.uint64(0xCBF29CE484222325)
-            for position in range(t, min(t + 3, offsets[text + 1])):
+            for position in range(t, min(t + 2, offsets[text + 1])):
                 state = _extend_ngram(state, ids[position])
                 found[written] = _bucket(state, buckets)
                 written += 1
@@ -106,7 +106,7 @@ def _add_wide(ids: Any, start: Any, end: Any, wide: Any, logits: Any) -> None:
     scale = np.float32(1.0) / np.float32(np.sqrt(max(1, _ngrams(end - start))))
     for t in range(start, end):
         state = np.uint64(0xCBF29CE484222325)
-        for position in range(t, min(t + 3, end)):
+        for position in range(t, min(t + 2, end)):
             state = _extend_ngram(state, ids[position])
             row = wide[_bucket(state, len(wide))]
             for r in range(len(logits)):

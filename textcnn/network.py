@@ -28,7 +28,8 @@ class TextCNN(nn.Module):
 
     Parameters: ``embedding`` (size, E) with row 0 zero and fixed; ``filters`` (positions, E, F), the
     positions of the first width, then of the second, ...; ``bias`` (widths x F); ``head`` linear layer to
-    the classes; ``wide`` (buckets, classes), rows of logits that a text's hashed n-grams add.
+    the classes; ``wide`` (buckets, classes), rows of logits that a text's hashed n-grams add, which gradients
+    do not reach.
     """
 
     def __init__(self, size: int, classes: int, architecture: Architecture, rng: np.random.Generator) -> None:
@@ -54,16 +55,33 @@ class TextCNN(nn.Module):
         with torch.no_grad():
             self.head.weight.copy_(torch.from_numpy(head.astype(np.float32)))
             self.head.bias.zero_()
-        # Rows of logits of n-grams; a score is 0 until a text teaches otherwise.
-        self.wide = nn.Parameter(torch.zeros(architecture.wide, classes))
+        self.wide = nn.Parameter(torch.zeros(architecture.wide, classes), requires_grad=False)
 
     def start_embedding(self, vectors: NDArray[np.float32]) -> None:
         """Take ``vectors`` (m, E), of a standard deviation near 1, for the tokens 1 to m."""
         with torch.no_grad():
             self.embedding[1 : 1 + len(vectors)].copy_(torch.from_numpy(vectors * _EMBEDDING_SCALE))
 
+    def add_wide(self, wide: NDArray[np.float32], bias: NDArray[np.float32]) -> None:
+        """Take rows of logits (buckets, classes), and what is added to the classes' bias (classes,)."""
+        with torch.no_grad():
+            self.wide.copy_(torch.from_numpy(wide))
+            self.head.bias.add_(torch.from_numpy(bias))
+
     def forward(self, ids: NDArray[np.int32], offsets: NDArray[np.int64]) -> Tensor:
         """Logits, float32 (n, classes), of n texts; text i is ``ids[offsets[i]:offsets[i + 1]]``."""
+        logits = self.deep(ids, offsets)
+        if len(self.wide):
+            buckets, ends = ngram_buckets(ids, offsets, len(self.wide))
+            sums = nn.functional.embedding_bag(
+                torch.from_numpy(buckets), self.wide, torch.from_numpy(ends[:-1]), mode="sum"
+            )
+            counts = torch.from_numpy(np.maximum(1, np.diff(ends)).astype(np.float32))
+            logits = logits + sums / counts.sqrt()[:, None]
+        return logits
+
+    def deep(self, ids: NDArray[np.int32], offsets: NDArray[np.int64]) -> Tensor:
+        """``forward`` without the wide part."""
         # One row per distinct token of the batch: its product with every filter position is needed once.
         distinct, index = np.unique(ids, return_inverse=True)
         rows = self.embedding[torch.from_numpy(distinct.astype(np.int64))]
@@ -72,13 +90,6 @@ class TextCNN(nn.Module):
         )
         features = self.dropout(torch.relu(pooled + self.bias))
         logits: Tensor = self.head(features)
-        if len(self.wide):
-            buckets, ends = ngram_buckets(ids, offsets, len(self.wide))
-            sums = nn.functional.embedding_bag(
-                torch.from_numpy(buckets), self.wide, torch.from_numpy(ends[:-1]), mode="sum"
-            )
-            counts = torch.from_numpy(np.maximum(1, np.diff(ends)).astype(np.float32))
-            logits = logits + sums / counts.sqrt()[:, None]
         return logits
 
 
