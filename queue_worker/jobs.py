@@ -48,7 +48,10 @@ def allowed_moves(status: JobStatus) -> frozenset[JobStatus]:
 
 
 class Counts(BaseModel):
-    """Rows of a job. ``total`` is 0 until the inputs are cut; at the end total = completed + failed."""
+    """Rows of a job. When it is completed, total = completed + failed.
+
+    ``total`` is 0 until the inputs are cut, unless all of them told their rows at acceptance.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -79,6 +82,8 @@ class Job(BaseModel):
     )
     counts: Counts = Counts()
     shards_total: int | None = Field(default=None, description="Not known until the inputs are cut.")
+    shard_rows: int | None = Field(default=None, description="Most rows of its shards, once that is fixed.")
+    shard_bytes: int | None = Field(default=None, description="As that, of the texts' bytes.")
     shards_ready: int = Field(default=0, description="Shards that could be worked on so far.")
     shards_done: int = 0
     error: str | None = Field(default=None, description="Why the job failed, in one sentence.")
@@ -141,6 +146,8 @@ def read_job(id: str, fields: Mapping[str, str]) -> Job:
             "timestamps": stamps,
             "counts": {name: int(fields.get(name, 0)) for name in Counts.model_fields},
             "shards_total": int(fields["shards_total"]) if "shards_total" in fields else None,
+            "shard_rows": int(fields["shard_rows"]) if "shard_rows" in fields else None,
+            "shard_bytes": int(fields["shard_bytes"]) if "shard_bytes" in fields else None,
             "shards_ready": int(fields.get("shards_total", fields.get("shards_cut", 0))),
             "shards_done": int(fields.get("shards_done", 0)),
             "error": fields.get("error"),

@@ -1,5 +1,6 @@
 """What the queue tells of itself: what waits, what workers do, and counters that only grow."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -106,19 +107,9 @@ class Load:
             for (name, at), fields in zip(names, told, strict=True)
         )
 
-    def present(
-        self,
-        worker: str,
-        *,
-        threads: int = 0,
-        busy: int = 0,
-        rows_per_second: float = 0.0,
-        memory_bytes: int = 0,
-    ) -> None:
-        """A worker's sign of life, and how much it has to do."""
-        told = {"threads": threads, "busy": busy, "rows_per_second": rows_per_second}
-        pairs = [each for pair in {**told, "memory_bytes": memory_bytes}.items() for each in pair]
-        self._run("present", worker, *pairs)
+    def present(self, worker: str, load: Mapping[str, float] | None = None) -> None:
+        """A worker's sign of life, and what it has to do: numbers of ``WorkerLoad`` by their names."""
+        self._run("present", worker, *(each for pair in (load or {}).items() for each in pair))
 
     def totals(self) -> Totals:
         fields = cast("dict[str, str]", self.client.hgetall(f"{P}totals"))

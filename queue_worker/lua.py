@@ -8,7 +8,7 @@ Keys (prefix ``pingti:``):
     job:<id>:waiting           list of units that nobody works on, oldest first
     job:<id>:leased            set of units that somebody works on
     job:<id>:done              set of finished shards
-    job:<id>:attempts          hash: unit -> attempts begun
+    job:<id>:attempts          hash: unit -> attempts begun; <unit>:why -> how the last one failed
     job:<id>:sources           hash: shard -> where its rows are, for shards that are not cut
     ready:<level>              sorted set of a level's jobs with waiting units, by their last turn (us)
     units                      hash: level -> units that wait
@@ -103,6 +103,14 @@ local function drop_lease(id, unit)
   call('SREM', key(id, 'leased'), unit)
 end
 
+-- Units that were put off after a failure are leased to nobody; here they are given up.
+local PUT_OFF = 'put off'
+local function drop_put_off(id)
+  for _, unit in ipairs(call('SMEMBERS', key(id, 'leased'))) do
+    if holds(id, unit, PUT_OFF) then drop_lease(id, unit) end
+  end
+end
+
 -- How many of the units that now wait need a ticket, given those that wait in the broker.
 local function wanted(units)
   local tickets = 0
@@ -127,6 +135,7 @@ end
 -- The job cannot be completed: what runs may end, nothing new starts.
 local function give_up(id, unit, reason)
   call('HSETNX', key(id), 'error', reason)
+  drop_put_off(id)
   local cancelling = call('HGET', key(id), 'status') == 'cancelling'
   local begun = call('SCARD', key(id, 'leased')) + call('SCARD', key(id, 'done')) > 0
   if unit == 'finalize' or (unit == 'plan' and not cancelling and not begun) then

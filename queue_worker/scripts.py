@@ -6,7 +6,7 @@ from queue_worker import lua
 
 _BODIES = {
     # ARGV: id, document, priority, idempotency key or '', fingerprint, seconds, owner or '', callback or '',
-    # '1' if it is small, rows as far as they are known, ms of ageing (0: none), '1' if it must be durable
+    # '1' if it is small, rows (0: not known), ms of ageing (0: none), '1' if it must be durable
     # -> {'new' | 'same' | 'other' | 'volatile', id, when accepted, tickets to publish}
     "create": """
 local id, mark = ARGV[1], P .. 'idempotency:' .. ARGV[4]
@@ -28,6 +28,7 @@ if ARGV[7] ~= '' then
   call('HINCRBY', P .. 'owner:' .. ARGV[7], 'jobs', 1)
   owe(id, tonumber(ARGV[10]))
 end
+if ARGV[10] ~= '0' then call('HSET', key(id), 'total', ARGV[10]) end
 if ARGV[8] ~= '' then call('HSET', key(id), 'callback', ARGV[8]) end
 if ARGV[11] ~= '0' and ARGV[3] ~= '0' then call('ZADD', P .. 'rising', now() + ARGV[11], id) end
 enqueue(id, {'plan'})
@@ -62,6 +63,7 @@ for level = 0, 9 do
     call('SADD', key(id, 'leased'), unit)
     if call('HGET', key(id), 'status') == 'queued' then move(id, 'running') end
     local attempt = call('HINCRBY', key(id, 'attempts'), unit, 1)
+    if attempt > 1 then call('HDEL', key(id, 'attempts'), unit .. ':why') end
     local source = call('HGET', key(id, 'sources'), unit) or ''
     found[#found + 1] = {id, unit, attempt, call('HGETALL', key(id)), source}
     if not whole then return found end
@@ -75,11 +77,13 @@ if not holds(ARGV[1], ARGV[2], ARGV[3]) then return 'lost' end
 call('ZADD', P .. 'leases', 'XX', now() + ARGV[4], ARGV[1] .. '/' .. ARGV[2])
 return call('HGET', key(ARGV[1]), 'status') == 'cancelling' and 'cancelling' or 'held'
 """,
-    # ARGV: id, token, rows -> rows of a shard of this job, which the first to ask decides; nil: lease lost
-    "fix_rows": """
+    # ARGV: id, token, rows, bytes -> most rows and bytes of a shard of this job, which the first to ask
+    # decides: a later attempt at the plan must cut alike; nil: the lease is lost
+    "fix_size": """
 if not holds(ARGV[1], 'plan', ARGV[2]) then return nil end
 call('HSETNX', key(ARGV[1]), 'shard_rows', ARGV[3])
-return tonumber(call('HGET', key(ARGV[1]), 'shard_rows'))
+call('HSETNX', key(ARGV[1]), 'shard_bytes', ARGV[4])
+return call('HMGET', key(ARGV[1]), 'shard_rows', 'shard_bytes')
 """,
     # ARGV: id, token, number of the first shard, sources of the shards from there ('': cut)
     # -> tickets to publish because of this, or -1 when the lease is lost (so too in those that follow)
@@ -153,10 +157,19 @@ end
 call('SADD', key(id, 'done'), 0)
 return settle(id)
 """,
-    # ARGV: id, unit, token, reason, most attempts
+    # ARGV: id, unit, token, reason, most attempts, ms after which the reaper hands it out again (0: at once)
     "release": """
-if not holds(ARGV[1], ARGV[2], ARGV[3]) then return -1 end
-drop_lease(ARGV[1], ARGV[2])
+local id, unit = ARGV[1], ARGV[2]
+if not holds(id, unit, ARGV[3]) then return -1 end
+local status, failure = unpack(call('HMGET', key(id), 'status', 'error'))
+if ARGV[6] ~= '0' and status ~= 'cancelling' and not failure and
+    tonumber(call('HGET', key(id, 'attempts'), unit)) < tonumber(ARGV[5]) then
+  call('ZADD', P .. 'leases', now() + ARGV[6], id .. '/' .. unit)
+  call('HSET', P .. 'tokens', id .. '/' .. unit, PUT_OFF)
+  call('HSET', key(id, 'attempts'), unit .. ':why', ARGV[4])
+  return 0
+end
+drop_lease(id, unit)
 return give_back(ARGV[1], ARGV[2], ARGV[4], tonumber(ARGV[5]))
 """,
     # ARGV: id, unit, token, reason
@@ -187,6 +200,7 @@ if status == 'queued' then
 elseif status == 'running' then
   move(id, 'cancelling')
   drop_waiting(id)
+  drop_put_off(id)
   settle(id)
 end
 return call('HGET', key(id), 'status') or ''
@@ -209,8 +223,9 @@ return ''
 local names = call('ZRANGEBYSCORE', P .. 'leases', '-inf', now(), 'LIMIT', 0, 1000)
 for _, name in ipairs(names) do
   local id, unit = string.match(name, '^(.*)/(.*)$')
+  local why = call('HGET', key(id, 'attempts'), unit .. ':why') or 'unit ' .. unit .. ': ' .. ARGV[2]
   drop_lease(id, unit)
-  give_back(id, unit, 'unit ' .. unit .. ': ' .. ARGV[2], tonumber(ARGV[1]))
+  give_back(id, unit, why, tonumber(ARGV[1]))
 end
 return names
 """,

@@ -71,6 +71,12 @@ class Settings(BaseSettings):
     heartbeat_seconds: float = Field(default=5.0, gt=0, description="How often a worker renews a lease.")
     reap_seconds: float = Field(default=2.0, gt=0, description="How often expired leases are looked for.")
     max_attempts: int = Field(default=5, ge=1, description="Attempts at a unit before its job fails.")
+    retry_seconds: float = Field(
+        default=1.0,
+        ge=0,
+        description="How long a unit waits after its first failure that may pass (a full disk, say); twice "
+        "as long after each further one.",
+    )
     durable: bool = Field(
         default=True,
         description="Refuse jobs when the server keeps no append-only file; false: accept them all the same.",
@@ -193,7 +199,7 @@ class Settings(BaseSettings):
         Raises InputError for a path that is not a readable regular file below an allowed folder.
         """
         if "://" in path:
-            raise InputError(f"{path!r} is an address; a job's input is a file below {self._roots_text()}")
+            raise InputError(f"{path!r} is an address; a job's input is a file below {self.roots_text()}")
         if not path or "\0" in path:
             raise InputError("an input path must not be empty or hold a NUL character")
         try:
@@ -202,18 +208,20 @@ class Settings(BaseSettings):
             # The same words for a missing file and for one that may not be seen: a caller of the API
             # learns nothing about files outside the allowed folders.
             raise self._refused(path) from None
-        if not any(real.is_relative_to(root) for root in self._real_roots()):
+        if not any(real.is_relative_to(root) for root in self.real_roots()):
             raise self._refused(path)
         if not stat.S_ISREG(real.stat().st_mode) or not os.access(real, os.R_OK):
             raise InputError(f"{path!r} is not a file that can be read")
         return real
 
-    def _real_roots(self) -> list[Path]:
+    def real_roots(self) -> list[Path]:
+        """Folders below which a caller may name files, symbolic links resolved."""
         # What was uploaded through the API may always be read.
         return [root.resolve() for root in (*(self.input_roots or (self.home,)), self.home / "uploads")]
 
-    def _roots_text(self) -> str:
+    def roots_text(self) -> str:
+        """The same as text for people."""
         return ", ".join(str(root) for root in (self.input_roots or (self.home,)))
 
     def _refused(self, path: str) -> InputError:
-        return InputError(f"{path!r} is not a file below an allowed folder ({self._roots_text()})")
+        return InputError(f"{path!r} is not a file below an allowed folder ({self.roots_text()})")

@@ -1,53 +1,44 @@
-"""A job's work on disk: cut the inputs into shards, classify one shard, put the results together.
+"""A job's results on disk: classify one shard, and put the parts together.
 
 ``jobs/<id>/`` in the workspace holds
 
-    input-<token>/NNNNN.parquet    shards of the inputs, by the attempt that cut them; errors.jsonl beside
+    input/NNNNN.arrow              shards that were cut from the inputs (see ``cutting``); errors.jsonl beside
     NNNNN.parquet                  finished parts, written under another name and renamed
+    NNNNN.jsonl                    bad rows that were found in a shard
     errors.jsonl, manifest.json    written by the end of the job; the manifest last: it shows the results
 
 Each function may run again after a crash, or at the same time in a worker that lost its lease without
-knowing: names hold the attempt's token or the content does not depend on the attempt.
+knowing: what is written does not depend on the attempt.
 """
 
 import json
-import os
 import shutil
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
-import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pingti.errors import ConflictError, PingtiError
 from pingti.files import replacing, sha256, write_json
-from queue_worker.jobs import Job, JobStatus
+from queue_worker.jobs import Counts, Done, Job, JobStatus
 from queue_worker.settings import Settings
+from queue_worker.store import JobStore
 from replacement.classify import Classifier, results_writer
-from replacement.corpus import BadRow, read_rows
+from replacement.corpus import BadRow, OnBadRow
 from replacement.registry import Workspace
 
+CUT = "input"  # folder of the cut files, in the job's own
 MANIFEST = "manifest.json"
 ERRORS = "errors.jsonl"
 _MANIFEST_VERSION = 1
-_BATCH_ROWS = 16_384
+_READ_BYTES = 256 * 1024
 
 Check = Callable[[], None]
 """Called between steps; raises when the attempt must stop (its lease is lost, or the job is cancelled)."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Cut:
-    """What ``cut_inputs`` made."""
-
-    folder: str  # inside the job's folder
-    shards: int
-    total: int  # rows read, good and bad
-    failed: int  # bad rows
 
 
 def job_folder(settings: Settings, id: str) -> Path:
@@ -71,98 +62,97 @@ def results(settings: Settings, job: Job) -> list[Path]:
         manifest = json.loads((folder / MANIFEST).read_bytes())
     except FileNotFoundError:  # it ended before any part
         return []
+    if manifest["outcome"] != job.status:  # of an attempt that had lost its lease
+        return []
     return [folder / part["name"] for part in manifest["parts"]]
 
 
-# -- plan
-
-
-def cut_inputs(settings: Settings, job: Job, token: str, check: Check) -> Cut:
-    """Read the inputs once and cut them into shards of at most ``shard_rows`` rows and ``shard_bytes``.
-
-    Each shard is a Parquet file of file (index into the job's inputs, int32), row (int64), id and text.
-    Reading a slice of one big row group would cost many times more than reading such a file. Raises
-    InputError when an input is gone, outside the allowed folders by now, or cannot be read.
-    """
+def error_lines(settings: Settings, job: Job) -> Iterator[bytes]:
+    """Pieces of the lines of a job's bad rows; those found so far, while it is under way."""
     folder = job_folder(settings, job.id)
-    for stale in folder.glob("input-*"):  # of attempts that died
-        shutil.rmtree(stale, ignore_errors=True)
-    cut = folder / f"input-{token}"
-    cut.mkdir(parents=True)
-    shards = good = failed = 0
-    with (cut / ERRORS).open("w", encoding="utf-8") as errors:
-
-        def on_bad_row(bad: BadRow) -> None:
-            nonlocal failed
-            failed += 1
-            errors.write(json.dumps(asdict(bad), ensure_ascii=False) + "\n")
-
-        for table in _shard_tables(settings, job, on_bad_row):
-            check()
-            with replacing(cut / part_name(shards)) as temporary:
-                pq.write_table(table, temporary, compression="zstd", compression_level=1)
-            shards += 1
-            good += table.num_rows
-        errors.flush()
-        os.fsync(errors.fileno())
-    return Cut(folder=cut.name, shards=shards, total=good + failed, failed=failed)
+    whole = folder / ERRORS
+    for path in [whole] if whole.exists() else _pieces_of_errors(folder, None):
+        with path.open("rb") as file:
+            while piece := file.read(_READ_BYTES):
+                yield piece
 
 
-def _shard_tables(settings: Settings, job: Job, on_bad_row: Callable[[BadRow], None]) -> Iterator[pa.Table]:
-    pending: list[pa.RecordBatch] = []
-    rows = size = 0
-    for batch in _input_batches(settings, job, on_bad_row):
-        ends = np.cumsum(pc.binary_length(batch["text"]).to_numpy(zero_copy_only=False), dtype=np.int64)
-        start = 0
-        while start < batch.num_rows:
-            before = int(ends[start - 1]) if start else 0
-            fits = int(np.searchsorted(ends, before + settings.shard_bytes - size, side="right")) - start
-            take = min(max(fits, 0), settings.shard_rows - rows, batch.num_rows - start)
-            if take == 0 and rows == 0:
-                take = 1  # one text above the limit makes a shard of its own
-            if take:
-                pending.append(batch.slice(start, take))
-                start += take
-                rows += take
-                size += int(ends[start - 1]) - before
-            if start < batch.num_rows or rows == settings.shard_rows:
-                yield pa.Table.from_batches(pending)
-                pending, rows, size = [], 0, 0
-    if rows:
-        yield pa.Table.from_batches(pending)
+def write_bad_row(file: IO[bytes], bad: BadRow) -> None:
+    # An id may hold half a surrogate pair, as JSON allows.
+    line = json.dumps(asdict(bad), ensure_ascii=False) + "\n"
+    file.write(line.encode("utf-8", "backslashreplace"))
 
 
-def _input_batches(
-    settings: Settings, job: Job, on_bad_row: Callable[[BadRow], None]
-) -> Iterator[pa.RecordBatch]:
-    for index, path in enumerate(job.inputs):
-        # Again, not only at acceptance: a link may have been put in the file's place since.
-        real = settings.allowed_input(path)
-        for batch in read_rows(str(real), job.columns, on_bad_row, batch_rows=_BATCH_ROWS):
-            file = pa.array(np.full(batch.num_rows, index, dtype=np.int32))
-            yield pa.RecordBatch.from_arrays(
-                [file, batch["row"], batch["id"], batch["text"]], names=["file", "row", "id", "text"]
-            )
+def _pieces_of_errors(folder: Path, finished: set[int] | None) -> list[Path]:
+    found = sorted(
+        path for path in folder.glob("[0-9]*.jsonl") if finished is None or int(path.stem) in finished
+    )
+    return [path for path in (folder / CUT / ERRORS, *found) if path.exists()]
+
+
+def delete_job(settings: Settings, store: JobStore, id: str) -> None:
+    """Forget a job that has ended and remove its files; errors as of ``JobStore.delete``."""
+    store.delete(id)
+    shutil.rmtree(job_folder(settings, id), ignore_errors=True)
 
 
 # -- shard
 
 
-def classify_shard(settings: Settings, job: Job, shard: int, classifier: Classifier, check: Check) -> int:
-    """Write the part of one shard; returns its rows. A second run replaces the part by an equal one."""
-    folder = job_folder(settings, job.id)
-    source = pq.ParquetFile(folder / str(job.cut_input) / part_name(shard))
-    schema = classifier.schema.with_metadata({**(classifier.schema.metadata or {}), b"job": job.id.encode()})
-    with source, replacing(folder / part_name(shard)) as temporary:
+def classify_shard(
+    settings: Settings,
+    job: Job,
+    shard: int,
+    rows: Callable[[OnBadRow], Iterator[pa.RecordBatch]],
+    classifier: Classifier,
+    check: Check,
+) -> Done:
+    """Write the part of one shard with these rows (id, text). A second run replaces it by an equal one."""
+    bad: list[BadRow] = []
+
+    def scored() -> Iterator[pa.RecordBatch]:
+        for batch in rows(bad.append):
+            yield _classified(classifier, batch)
+            check()
+
+    return write_part(job_folder(settings, job.id), job, shard, classifier.schema, scored(), bad)
+
+
+def _classified(classifier: Classifier, batch: pa.RecordBatch) -> pa.RecordBatch:
+    found = classifier.classify(batch)
+    if found.num_rows != batch.num_rows:
+        raise PingtiError(f"the classifier gave {found.num_rows} rows for {batch.num_rows}")
+    return found
+
+
+def write_part(
+    folder: Path,
+    job: Job,
+    shard: int,
+    schema: pa.Schema,
+    scored: Iterator[pa.RecordBatch],
+    bad: Sequence[BadRow],
+    *,
+    sync: bool = True,
+) -> Done:
+    """Write a shard's part, and its bad rows, which are all known when ``scored`` ends."""
+    start = time.perf_counter()
+    schema = schema.with_metadata({**(schema.metadata or {}), b"job": job.id.encode()})
+    asked = {pin.task: 0 for pin in job.pins if not pin.hidden}
+    rows = 0
+    with replacing(folder / part_name(shard), sync=sync) as temporary:
         with results_writer(temporary, schema) as writer:
-            for batch in source.iter_batches(batch_size=_BATCH_ROWS, use_threads=False):
-                scored = classifier.classify(batch)
-                if scored.num_rows != batch.num_rows:
-                    raise PingtiError(f"the classifier gave {scored.num_rows} rows for {batch.num_rows}")
-                writer.write_batch(scored)
-                check()
-        rows: int = source.metadata.num_rows
-    return rows
+            for batch in scored:
+                writer.write_batch(batch)
+                rows += batch.num_rows
+                for task in asked:
+                    asked[task] += batch.num_rows - batch.column(task).null_count
+        errors = folder / f"{shard:05d}.jsonl"
+        if bad:
+            with replacing(errors, sync=sync) as lines, lines.open("wb") as file:
+                for each in bad:
+                    write_bad_row(file, each)
+    return Done(rows=rows, failed=len(bad), seconds=time.perf_counter() - start, tasks=asked)
 
 
 # -- finalize
@@ -175,9 +165,12 @@ def finalize(settings: Settings, job: Job, finished: set[int], check: Check) -> 
     """
     folder = job_folder(settings, job.id)
     folder.mkdir(parents=True, exist_ok=True)
-    if job.cut_input is not None and (folder / job.cut_input / ERRORS).exists():
-        with replacing(folder / ERRORS) as temporary:
-            shutil.copyfile(folder / job.cut_input / ERRORS, temporary)
+    pieces = _pieces_of_errors(folder, finished)
+    if pieces:
+        with replacing(folder / ERRORS) as temporary, temporary.open("wb") as whole:
+            for piece in pieces:
+                with piece.open("rb") as file:
+                    shutil.copyfileobj(file, whole)
     parts = []
     for shard in sorted(finished):
         check()
@@ -189,22 +182,24 @@ def finalize(settings: Settings, job: Job, finished: set[int], check: Check) -> 
             path.unlink(missing_ok=True)
     for path in folder.glob(".*.parquet.*"):  # of attempts that died
         path.unlink(missing_ok=True)
-    write_json(
-        folder / MANIFEST,
-        {
-            "format": _MANIFEST_VERSION,
-            "job": job.id,
-            "outcome": _outcome(job),
-            "counts": job.counts.model_dump(),
-            "inputs": list(job.inputs),
-            "tasks": [asdict(pin) for pin in job.pins],
-            "parts": parts,
-            "errors": ERRORS if (folder / ERRORS).exists() else None,
-            "error": job.error,
-        },
-    )
-    for cut in folder.glob("input-*"):
-        shutil.rmtree(cut, ignore_errors=True)
+    write_json(folder / MANIFEST, _manifest(folder, job, _outcome(job), parts))
+    for path in folder.glob("[0-9]*.jsonl"):
+        path.unlink(missing_ok=True)
+    shutil.rmtree(folder / CUT, ignore_errors=True)
+
+
+def _manifest(folder: Path, job: Job, outcome: JobStatus, parts: list[dict[str, Any]]) -> dict[str, Any]:
+    return {
+        "format": _MANIFEST_VERSION,
+        "job": job.id,
+        "outcome": outcome,
+        "counts": job.counts.model_dump(),
+        "inputs": list(job.inputs),
+        "tasks": [asdict(pin) for pin in job.pins],
+        "parts": parts,
+        "errors": ERRORS if (folder / ERRORS).exists() else None,
+        "error": job.error,
+    }
 
 
 def _part_entry(path: Path) -> dict[str, Any]:
@@ -227,3 +222,26 @@ def _outcome(job: Job) -> JobStatus:
     if job.status is JobStatus.CANCELLING:
         return JobStatus.CANCELLED
     return JobStatus.FAILED if job.error else JobStatus.COMPLETED
+
+
+# -- all of a small job in one go
+
+
+def classify_whole(
+    settings: Settings,
+    job: Job,
+    batches: Sequence[pa.RecordBatch],
+    bad: Sequence[BadRow],
+    classifier: Classifier,
+) -> Done:
+    """Write all files of a small job, its manifest too, as of a job that is completed; unsynced."""
+    folder = job_folder(settings, job.id)
+    scored = (_classified(classifier, batch) for batch in batches)
+    done = write_part(folder, job, 0, classifier.schema, scored, bad, sync=False)
+    if bad:
+        (folder / "00000.jsonl").replace(folder / ERRORS)
+    counts = Counts(total=done.rows + done.failed, completed=done.rows, failed=done.failed)
+    parts = [_part_entry(folder / part_name(0))]
+    manifest = _manifest(folder, job.model_copy(update={"counts": counts}), JobStatus.COMPLETED, parts)
+    write_json(folder / MANIFEST, manifest, sync=False)
+    return done

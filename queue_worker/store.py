@@ -14,7 +14,7 @@ import redis
 from pingti.errors import ConflictError, InputError, NotFoundError, UnavailableError
 from queue_worker import scripts
 from queue_worker.app import CLASSIFY_LISTS, MOST_TICKETS
-from queue_worker.jobs import DOCUMENT, Accepted, Claim, Done, Job, JobStatus, allowed_moves, read_job
+from queue_worker.jobs import DOCUMENT, Accepted, Claim, Counts, Done, Job, JobStatus, allowed_moves, read_job
 from queue_worker.load import Load, P
 from queue_worker.settings import FileStamp, Settings
 from replacement.classify import Pin
@@ -57,7 +57,7 @@ class JobStore(Load):
         stamps: Iterable[FileStamp] = (),
         rows: int = 0,
     ) -> Accepted:
-        """Store a new job, or find the one that the key had made before. ``rows``: as far as known by now.
+        """Store a new job, or find the one that the key had made before. ``rows``: 0 where not known.
 
         Returns when the server's disk has it: WAITAOF on the connection of the write. With the embedded
         server (``appendfsync always``) that is at once; with ``everysec`` it takes up to a second or two.
@@ -106,7 +106,7 @@ class JobStore(Load):
         if verdict == "same":
             # The draft itself: the client sent its command again, because the first answer was lost.
             return Accepted(job=self.get(id), new=id == draft.id, tickets=int(id == draft.id))
-        stamped = {"timestamps": {JobStatus.QUEUED: float(at)}}
+        stamped = {"timestamps": {JobStatus.QUEUED: float(at)}, "counts": Counts(total=rows)}
         return Accepted(job=draft.model_copy(update=stamped), new=True, tickets=tickets)
 
     def _create(self, arguments: Sequence[str | int], settings: Settings) -> tuple[list[Any], bool]:
@@ -260,10 +260,10 @@ class JobStore(Load):
     # The next return how many tickets to publish for units that wait because of them, and None, with
     # nothing changed, when the lease was lost to another attempt.
 
-    def fix_rows(self, claim: Claim, rows: int) -> int | None:
-        """Rows of the job's shards: those that its first attempt at the plan chose. None: lease lost."""
-        found = self._run("fix_rows", claim.job, claim.token, rows)
-        return None if found is None else int(found)
+    def fix_size(self, claim: Claim, rows: int, bytes: int) -> tuple[int, int] | None:
+        """Most rows and bytes of the job's shards: those that its first attempt at the plan chose."""
+        found = self._run("fix_size", claim.job, claim.token, rows, bytes)
+        return None if found is None else (int(found[0]), int(found[1]))
 
     def shards_ready(self, claim: Claim, first: int, sources: Sequence[str]) -> int | None:
         """Shards from ``first`` on can be worked on, while the plan goes on; "" for one that is cut."""
@@ -286,9 +286,13 @@ class JobStore(Load):
             script(args=[claim.job, claim.token, total, *done.arguments()], client=pipe)
         return [None if each < 0 else each for each in map(int, pipe.execute())]
 
-    def release(self, claim: Claim, *, reason: str, max_attempts: int) -> int | None:
-        """Hand a unit back after an error; its job fails when this was the last attempt allowed."""
-        return self._end("release", claim.job, claim.unit, claim.token, reason, max_attempts)
+    def release(self, claim: Claim, *, reason: str, max_attempts: int, wait_seconds: float = 0) -> int | None:
+        """Hand a unit back after an error; its job fails when this was the last attempt allowed.
+
+        After ``wait_seconds`` the reaper hands it to another worker; 0: at once.
+        """
+        wait = int(wait_seconds * 1000)
+        return self._end("release", claim.job, claim.unit, claim.token, reason, max_attempts, wait)
 
     def give_up(self, claim: Claim, *, reason: str) -> int | None:
         """The unit can never succeed: its job fails, finished parts are kept."""

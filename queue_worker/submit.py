@@ -64,7 +64,7 @@ class Checked:
     columns: Columns
     inputs: tuple[str, ...]  # real paths
     stamps: tuple[FileStamp, ...]  # of the inputs
-    rows: int  # of those inputs that tell it without being read
+    rows: int  # 0 where an input does not tell without being read
     pins: tuple[Pin, ...]
     priority: int
 
@@ -136,7 +136,7 @@ def validate(request: JobRequest, settings: Settings, *, locate: Callable[[str],
         columns=columns,
         inputs=tuple(path for path, _, _ in found),
         stamps=tuple(stamp for _, stamp, _ in found),
-        rows=sum(rows for _, _, rows in found),
+        rows=sum(rows for _, _, rows in found) if all(rows for _, _, rows in found) else 0,
         pins=pins,
         priority=urgent if request.priority is None else request.priority,
     )

@@ -2,8 +2,8 @@
 
 Settings come from ``PINGTI_*`` variables, logs go to standard error, one line an event. The classify
 worker runs units in threads of one process: the kernel releases the interpreter's lock, and the students
-are loaded once. SIGTERM lets running units finish. The retrain worker has one thread and starts a
-process for each retraining; it may be absent.
+are loaded once (see ``runner``). SIGTERM lets running units finish. The retrain worker starts a process for
+each retraining; it may be absent.
 """
 
 import argparse
@@ -14,9 +14,7 @@ import sys
 import threading
 import time
 import warnings
-from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -24,8 +22,8 @@ import redis
 from celery import Celery, signals
 from celery.exceptions import SecurityWarning
 
-from pingti.errors import InputError, PingtiError
-from queue_worker import retraining, shards
+from pingti.errors import PingtiError
+from queue_worker import retraining
 from queue_worker.app import (
     CLASSIFY,
     QUEUES,
@@ -36,158 +34,16 @@ from queue_worker.app import (
     make_celery,
     publish_tickets,
 )
-from queue_worker.jobs import FINALIZE, PLAN, Claim, Done, Job
+from queue_worker.runner import Runner
 from queue_worker.settings import Settings
 from queue_worker.store import JobStore
-from replacement.classify import Classifier, Pin
-from replacement.registry import Workspace
 
 _log = logging.getLogger(__name__)
 _PRESENCE_SECONDS = 3.0
 
 
-class Stopped(Exception):
-    """This attempt at a unit must end: its lease is lost, or its job is being cancelled."""
-
-
-class Lease:
-    """What is known of the lease of one unit: held, lost, or held by a job that is being cancelled."""
-
-    def __init__(self, claim: Claim) -> None:
-        self.claim = claim
-        self.state = "held"
-
-    def check(self) -> None:
-        """Raise Stopped once the lease is lost."""
-        if self.state == "lost":
-            raise Stopped("the lease was lost")
-
-    def check_cancelled(self) -> None:
-        """As ``check``; also once the job is being cancelled."""
-        if self.state != "held":
-            raise Stopped(f"the lease was {self.state}")
-
-
-class Heartbeat:
-    """One thread that renews the leases of all units that this process works on."""
-
-    def __init__(self, settings: Settings, store: JobStore) -> None:
-        self._settings, self._store = settings, store
-        self._lock = threading.Lock()
-        self._leases: set[Lease] = set()
-        threading.Thread(target=self._beat, name="heartbeat", daemon=True).start()
-
-    @contextmanager
-    def holding(self, claim: Claim) -> Iterator[Lease]:
-        lease = Lease(claim)
-        with self._lock:
-            self._leases.add(lease)
-        try:
-            yield lease
-        finally:
-            with self._lock:
-                self._leases.discard(lease)
-
-    def _beat(self) -> None:
-        while True:
-            time.sleep(self._settings.heartbeat_seconds)
-            with self._lock:
-                leases = list(self._leases)
-            for lease in leases:
-                try:
-                    lease.state = self._store.beat(lease.claim, lease_seconds=self._settings.lease_seconds)
-                except redis.RedisError as error:
-                    # The server may come back in time; if not, the token decides at the end.
-                    _log.warning("lease not renewed job=%s reason=%s", lease.claim.job, error)
-
-
-class ClassifierCache:
-    """The students of the last few jobs, loaded once for all threads."""
-
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-        self._lock = threading.Lock()
-        self._loaded: OrderedDict[tuple[Pin, ...], Classifier] = OrderedDict()
-
-    def get(self, pins: tuple[Pin, ...]) -> Classifier:
-        # One lock also while loading: two threads of one job would otherwise load the same students.
-        with self._lock:
-            classifier = self._loaded.pop(pins, None)
-            if classifier is None:
-                classifier = Classifier(Workspace(self._settings.home), pins)
-            self._loaded[pins] = classifier
-            while len(self._loaded) > self._settings.cached_classifiers:
-                self._loaded.popitem(last=False)
-            return classifier
-
-
-class Runner:
-    """Takes units and works on them; ``publish(count, priority)`` wakes workers for what then waits."""
-
-    def __init__(self, settings: Settings, store: JobStore, publish: Callable[[int, int], None]) -> None:
-        self._settings, self._store, self._publish = settings, store, publish
-        self._classifiers = ClassifierCache(settings)
-        self._heartbeat = Heartbeat(settings, store)
-
-    def run_one(self) -> Claim | None:
-        """Work on the most urgent unit; None when none waits. No error of a unit leaves this method."""
-        claim = self._store.claim(
-            lease_seconds=self._settings.lease_seconds, ageing_ms=self._settings.ageing_ms
-        )
-        if claim is None:
-            return None
-        job = claim.snapshot
-        with self._heartbeat.holding(claim) as lease:
-            waiting = self._attempt(job, claim, lease)
-        _log.info(
-            "unit %s job=%s unit=%s attempt=%d",
-            "lost" if waiting is None else "ended",
-            claim.job,
-            claim.unit,
-            claim.attempt,
-        )
-        if waiting:
-            self._publish(waiting, job.priority)
-        return claim
-
-    def _attempt(self, job: Job, claim: Claim, lease: Lease) -> int | None:
-        try:
-            if claim.unit == PLAN:
-                return self._plan(job, claim, lease)
-            if claim.unit == FINALIZE:
-                shards.finalize(self._settings, job, self._store.finished_shards(job.id), check=lease.check)
-                return 0 if self._store.close(claim) else None
-            rows = shards.classify_shard(
-                self._settings, job, int(claim.unit), self._classifiers.get(job.pins), lease.check
-            )
-            return self._store.finish_shard(claim, Done(rows=rows))
-        except Stopped as stop:
-            reason = str(stop)
-        except redis.RedisError as error:
-            # The store is not to be had: the lease runs out and the reaper gives the unit to another.
-            _log.error("unit abandoned job=%s unit=%s reason=%s", claim.job, claim.unit, error)
-            return None
-        except Exception as error:
-            reason = f"unit {claim.unit}: {_sentence(error)}"
-            _log.error("unit failed job=%s attempt=%d reason=%s", claim.job, claim.attempt, reason)
-            if claim.unit == PLAN and isinstance(error, InputError):
-                return self._store.give_up(claim, reason=str(error))  # another attempt would not mend it
-        return self._store.release(claim, reason=reason, max_attempts=self._settings.max_attempts)
-
-    def _plan(self, job: Job, claim: Claim, lease: Lease) -> int | None:
-        cut = shards.cut_inputs(self._settings, job, claim.token, lease.check_cancelled)
-        return self._store.planned(
-            claim, shards=cut.shards, total=cut.total, failed=cut.failed, cut_input=cut.folder
-        )
-
-
-def _sentence(error: Exception) -> str:
-    text = " ".join(str(error).split()) or "no reason given"
-    return text if isinstance(error, PingtiError) else f"{type(error).__name__}: {text}"
-
-
-def make_worker(settings: Settings) -> Celery:
-    """The Celery application with its tasks, for a process that consumes."""
+def make_worker(settings: Settings) -> tuple[Celery, Runner]:
+    """The Celery application with its task, for a process that consumes, and what its threads run."""
     app = make_celery(settings)
     runner = Runner(
         settings, JobStore(connect(settings)), lambda count, priority: publish_tickets(app, count, priority)
@@ -195,22 +51,21 @@ def make_worker(settings: Settings) -> Celery:
 
     def work() -> None:
         try:
-            while runner.run_one() is not None:
-                pass
+            runner.run()
         except Exception as error:  # the ticket is spent; what it was for comes back by lease and reaper
-            _log.error("ticket failed reason=%s", _sentence(error))
+            _log.error("ticket failed reason=%s", " ".join(str(error).split()))
 
     app.task(work, name=WORK, shared=False)
-    return app
+    return app, runner
 
 
-def _tell_presence(settings: Settings, name: str) -> Callable[..., None]:
+def _tell_presence(settings: Settings, name: str, runner: Runner) -> Callable[..., None]:
     store = JobStore(connect(settings))
 
     def tell() -> None:
         while True:
             try:
-                store.present(name)
+                store.present(name, runner.load())
             except redis.RedisError as error:
                 _log.warning("presence not told reason=%s", error)
             time.sleep(_PRESENCE_SECONDS)
@@ -232,7 +87,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if queue == RETRAIN:
             return retraining.serve(settings, options.name)
-        app = make_worker(settings)
+        app, runner = make_worker(settings)
     except PingtiError as error:
         print(error, file=sys.stderr)  # noqa: T201
         return error.exit_code
@@ -243,9 +98,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     name = options.name or f"{queue}@{socket.gethostname()}-{os.getpid()}"
 
     # With a receiver of its own, Celery leaves logging alone. Signals hold weak references: keep these.
-    keep = [lambda **_: None, _tell_presence(settings, name)]
+    keep = [lambda **_: None, _tell_presence(settings, name, runner), lambda **_: runner.stopping.set()]
     signals.setup_logging.connect(keep[0])
     signals.worker_ready.connect(keep[1])
+    signals.worker_shutting_down.connect(keep[2])
     worker = app.Worker(
         hostname=name,
         pool_cls="threads",

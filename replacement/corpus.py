@@ -127,20 +127,25 @@ def check_input(path: str, columns: Columns) -> None:
 
 
 def read_rows(
-    path: str, columns: Columns, on_bad_row: OnBadRow, *, batch_rows: int = 16_384
+    path: str,
+    columns: Columns,
+    on_bad_row: OnBadRow,
+    *,
+    batch_rows: int = 16_384,
+    groups: range | None = None,
 ) -> Iterator[pa.RecordBatch]:
     """Batches of row number, id, text and (where asked for) time; see ``schema``.
 
     Reads Parquet, JSONL, CSV and TSV (by the file's name), the last three also with ``.gz``. A row with a
     missing or wrong field, or with bytes that are not UTF-8, goes to ``on_bad_row``; all others come out,
-    in order. Memory is bounded by ``batch_rows``.
+    in order. Memory is bounded by ``batch_rows``. ``groups``: only these row groups of a Parquet file.
 
     Raises:
         InputError: as ``check_input``; or the file ends in the middle of its compressed data.
     """
     kind = _format(path)
     if kind == ".parquet":
-        yield from _parquet_batches(path, columns, on_bad_row, batch_rows)
+        yield from _parquet_batches(path, columns, on_bad_row, batch_rows, groups)
         return
     rows = (_jsonl_rows if kind == ".jsonl" else _csv_rows)(path, columns, on_bad_row)
     batch: list[Row] = []
@@ -239,13 +244,14 @@ def _check_columns(path: str, names: list[str], columns: Columns) -> None:
 
 
 def _parquet_batches(
-    path: str, columns: Columns, on_bad_row: OnBadRow, batch_rows: int
+    path: str, columns: Columns, on_bad_row: OnBadRow, batch_rows: int, groups: range | None
 ) -> Iterator[pa.RecordBatch]:
     names = [name for name in (columns.text, columns.id, columns.time) if name is not None]
     with _parquet(path) as file:
         _check_columns(path, file.schema_arrow.names, columns)
-        first = 0
-        batches = file.iter_batches(batch_rows, columns=list(dict.fromkeys(names)))
+        first = sum(file.metadata.row_group(group).num_rows for group in range(groups.start if groups else 0))
+        wanted_groups = None if groups is None else list(groups)
+        batches = file.iter_batches(batch_rows, row_groups=wanted_groups, columns=list(dict.fromkeys(names)))
         while True:
             with _readable_parquet(path):
                 batch = next(batches, None)

@@ -1,7 +1,10 @@
 """Jobs whose worker, server or messages are lost in the middle: nothing is lost with them."""
 
+import json
 import os
 import signal
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,10 +14,11 @@ from kombu.exceptions import OperationalError
 from test_queue_processes import until
 from test_queue_worker import Service, assert_every_row_once, keys, serving
 
-from queue_worker import shards, submit, worker
+from pingti.errors import InputError
+from queue_worker import careful, shards, submit
 from queue_worker.app import tickets_waiting
-from queue_worker.jobs import Job, JobStatus
-from queue_worker.settings import Settings
+from queue_worker.jobs import Done, Job, JobStatus
+from queue_worker.runner import ClassifierCache, Runner
 from replacement.registry import Workspace
 
 pytestmark = pytest.mark.broker
@@ -44,16 +48,15 @@ def test_a_killed_worker_loses_nothing(service: Service, texts: list[str]) -> No
 
 
 def test_a_worker_killed_while_it_cuts_the_input(service: Service, texts: list[str]) -> None:
+    """What was cut is being worked on by then; another worker cuts the rest, alike."""
     job = service.submit(service.write("cut.parquet", texts * 10))
     victim = service.start_worker()
-    service.wait(job, lambda job: any(service.folder(job).glob("input-*/00003.parquet")))
+    service.wait(job, lambda job: job.shards_ready >= 3)
     service.kill(victim)
     assert service.store.get(job.id).shards_total is None
-    service.store.cancel(job.id)  # it would take long; a second attempt is in test_queue_shards
     with service.worker():
         job = service.wait(job)
-    assert job.status is JobStatus.CANCELLED
-    assert [path.name for path in service.folder(job).iterdir()] == ["manifest.json"]
+    assert_every_row_once(service, job, keys("cut", 4000))
 
 
 def test_a_paused_worker_that_wakes_does_no_harm(service: Service, texts: list[str]) -> None:
@@ -114,34 +117,145 @@ def test_an_input_that_is_gone_fails_the_job(service: Service, texts: list[str])
 
 
 def run_out(service: Service, **changes: Any) -> None:
-    given = service.settings.model_copy(update=changes)
-    runner = worker.Runner(given, service.store, lambda _count, _priority: None)
-    while runner.run_one() is not None:
-        pass
+    given = service.settings.model_copy(update={"retry_seconds": 0, **changes})
+    Runner(given, service.store, lambda _count, _priority: None).run()
 
 
 def test_a_shard_that_always_fails_ends_its_job_with_a_reason(
     service: Service, texts: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job = service.submit(service.write("poison.parquet", texts[:100]))
-    real = shards.classify_shard
+    real = shards.write_part
 
-    def poisoned(settings: Settings, job: Job, shard: int, *rest: Any) -> int:
+    def poisoned(folder: Path, job: Job, shard: int, *rest: Any, **more: Any) -> Done:
         if shard == 2:
             raise OSError(28, "No space left on device")
-        return real(settings, job, shard, *rest)
+        return real(folder, job, shard, *rest, **more)
 
-    monkeypatch.setattr(shards, "classify_shard", poisoned)
+    monkeypatch.setattr(shards, "write_part", poisoned)
+    monkeypatch.setattr(careful, "write_part", poisoned)
     run_out(service, max_attempts=2)
     job = service.store.get(job.id)
     assert job.status is JobStatus.FAILED
     assert job.error == "unit 2: OSError: [Errno 28] No space left on device (2 attempts)"
-    assert [path.name for path in shards.results(service.settings, job)] == ["00000.parquet", "00001.parquet"]
+    names = [path.name for path in shards.results(service.settings, job)]
+    assert names == ["00000.parquet", "00001.parquet"]
     assert service.rows(job)
 
 
+def test_a_full_disk_that_has_room_again_costs_nothing(
+    service: Service, texts: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The unit is put off, so that its attempts are not used up at once; the scheduler's reaper brings it."""
+    job = service.submit(service.write("full.parquet", texts[:100]))
+    real, failures = shards.write_part, []
+
+    def full(folder: Path, job: Job, shard: int, *rest: Any, **more: Any) -> Done:
+        if shard == 1 and len(failures) < 2:
+            failures.append(shard)
+            raise OSError(28, "No space left on device")
+        return real(folder, job, shard, *rest, **more)
+
+    monkeypatch.setattr(shards, "write_part", full)
+    monkeypatch.setattr(careful, "write_part", full)
+    run_out(service, retry_seconds=0.2)
+    assert service.store.get(job.id).status is JobStatus.RUNNING
+    while not (job := service.store.get(job.id)).status.final:
+        run_out(service, retry_seconds=0.2)
+    assert_every_row_once(service, job, keys("full", 100))
+
+
+def test_a_job_with_a_unit_that_was_put_off_is_cancelled_at_once(
+    service: Service, texts: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = service.submit(service.write("off.parquet", texts[:50]))
+
+    def full(*_: Any, **__: Any) -> Done:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(shards, "write_part", full)
+    run_out(service, retry_seconds=600)
+    assert service.store.get(job.id).status is JobStatus.RUNNING
+    service.store.cancel(job.id)
+    run_out(service)
+    assert service.store.get(job.id).status is JobStatus.CANCELLED
+
+
+POISON = """
+import os, sys
+from replacement import classify
+
+real = classify.Classifier.classify
+def poisoned(self, rows):
+    texts = rows.column("text").to_pylist()
+    if any("[crash]" in text for text in texts):
+        os.abort()
+    if any("[raise]" in text for text in texts):
+        raise ValueError("the kernel\\nstumbled")
+    return real(self, rows)
+classify.Classifier.classify = poisoned
+"""
+
+
+def test_poison_rows_are_found_and_the_rest_is_delivered(service: Service, texts: list[str]) -> None:
+    """Worker processes whose classifier aborts over one text and raises an error over two."""
+    site = service.settings.home / "site"
+    site.mkdir()
+    (site / "sitecustomize.py").write_text(POISON)
+    poisoned = texts[:300]
+    poisoned[70] = "[crash] " + poisoned[70]
+    poisoned[71] = poisoned[299] = "[raise]"
+    job = service.submit(service.write("bad.parquet", poisoned))
+    settings = service.settings.model_copy(update={"shard_rows": 100})
+    path = os.pathsep.join([str(site), *filter(None, [os.environ.get("PYTHONPATH")])])
+    command = [sys.executable, "-m", "queue_worker.worker"]
+
+    def start() -> Any:
+        log = service.settings.home / "logs" / "poisoned.log"
+        environment = {"PYTHONPATH": path}
+        return service.processes.start("worker", command, settings=settings, environment=environment, log=log)
+
+    worker = start()
+    deadline = time.monotonic() + 120
+    while not (job := service.store.get(job.id)).status.final and time.monotonic() < deadline:
+        if worker.poll() is not None:  # the text killed it, as an operator's supervisor would see
+            service.processes.stop(worker)
+            worker = start()
+        time.sleep(0.05)
+    service.processes.stop(worker)
+    expected = [key for number, key in enumerate(keys("bad", 300)) if number not in (70, 71, 299)]
+    assert_every_row_once(service, job, expected)
+    assert job.counts.model_dump() == {"total": 300, "completed": 297, "failed": 3}
+    lines = [json.loads(line) for line in b"".join(shards.error_lines(service.settings, job)).splitlines()]
+    assert [(Path(line["file"]).name, line["row"], line["id"]) for line in lines] == [
+        ("bad.parquet", number, f"bad-{number}") for number in (70, 71, 299)
+    ]
+    stumbled = "it cannot be classified: the kernel stumbled"
+    assert [line["reason"] for line in lines] == [
+        "the classifier died over it (signal 6)",
+        stumbled,
+        stumbled,
+    ]
+
+
+def test_too_many_bad_rows_are_the_students_fault(
+    service: Service, texts: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(careful, "_MOST_BAD", 3)
+    job = service.submit(service.write("many.parquet", texts[:20]))
+    claim = service.store.claim(lease_seconds=60)
+    assert claim is not None
+    job = job.model_copy(update={"shard_rows": 20, "shard_bytes": 1 << 20})
+    child = f"{POISON.replace('[raise]', 'the')}\nfrom queue_worker import careful\nsys.exit(careful.main())"
+    command = (sys.executable, "-c", child)
+    sentence = "more than 3 rows of shard 0 cannot be classified; of the last: it cannot be classified"
+    with pytest.raises(InputError, match=sentence):
+        careful.classify_carefully(service.settings, job, 0, "[[0, 0, 1]]", lambda: None, command=command)
+    assert list(shards.job_folder(service.settings, job.id).iterdir()) == []
+
+
 def test_students_are_loaded_once_and_a_few_kept(service: Service) -> None:
-    cache = worker.ClassifierCache(service.settings.model_copy(update={"cached_classifiers": 2}))
+    cache = ClassifierCache(service.settings.model_copy(update={"cached_classifiers": 2}))
     pins = [
         submit.pin(Workspace(service.settings.home), [submit.Choice.parse(name)])
         for name in ("sport", "topic", "sport@strict")

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pingti.errors import ConflictError, InputError, PingtiError
-from queue_worker.jobs import Counts, Job, JobStatus
-from queue_worker.settings import Settings
-from queue_worker.shards import classify_shard, cut_inputs, finalize, job_folder, part_name, results
+from queue_worker.cutting import Cut, cut_inputs, cut_path, read_whole, shard_batches, shard_rows
+from queue_worker.jobs import Counts, Done, Job, JobStatus
+from queue_worker.settings import FileStamp, Settings
+from queue_worker.shards import (
+    Check,
+    classify_shard,
+    classify_whole,
+    error_lines,
+    finalize,
+    job_folder,
+    part_name,
+    results,
+)
 from replacement.classify import Choice, Classifier, pin
 from replacement.corpus import Columns
 from replacement.registry import Workspace
@@ -33,7 +44,31 @@ def write_csv(path: Path, texts: list[str]) -> str:
 
 
 def make_job(inputs: list[str], **changes: Any) -> Job:
-    return Job(**{"id": "job-1", "inputs": inputs, "columns": Columns(id="key"), "pins": (), **changes})
+    given_ = {"id": "job-1", "inputs": inputs, "columns": Columns(id="key"), "pins": ()}
+    return Job(**{**given_, "shard_rows": 100, "shard_bytes": 10_000, **changes})
+
+
+def cut_all(given_settings: Settings, job: Job, check: Check = fine) -> tuple[Cut, list[str]]:
+    """All shards, and where the rows of each are."""
+    sources: list[str] = []
+
+    def ready(first: int, more: Any) -> None:
+        assert first == len(sources)
+        sources.extend(more)
+
+    return cut_inputs(given_settings, job, ready, check), sources
+
+
+def table_of(given_settings: Settings, job: Job, shard: int, source: str = "") -> pa.Table:
+    batches = shard_batches(given_settings, job, shard, source or None, lambda _: None)
+    return pa.Table.from_batches(batches)
+
+
+def classify(given_settings: Settings, job: Job, shard: int, classifier: Classifier, check: Check) -> Done:
+    def rows(on_bad_row: Any) -> Any:
+        return shard_batches(given_settings, job, shard, None, on_bad_row)
+
+    return classify_shard(given_settings, job, shard, rows, classifier, check)
 
 
 @settings(max_examples=40, deadline=None)
@@ -49,10 +84,10 @@ def test_every_row_is_in_one_shard_and_no_shard_is_too_big(
     inputs = [
         write_csv(home / f"f{n}.csv", ["x" * length for length in file]) for n, file in enumerate(files)
     ]
-    given_settings = Settings(home=home, shard_rows=rows, shard_bytes=size)
-    cut = cut_inputs(given_settings, make_job(inputs), "t", fine)
-    folder = job_folder(given_settings, "job-1") / cut.folder
-    shards = [pq.read_table(folder / part_name(number)) for number in range(cut.shards)]
+    given_settings = Settings(home=home)
+    job = make_job(inputs, shard_rows=rows, shard_bytes=size)
+    cut, _ = cut_all(given_settings, job)
+    shards = [table_of(given_settings, job, number) for number in range(cut.shards)]
     ids = [id for shard in shards for id in shard["id"].to_pylist()]
     assert ids == [f"f{n}-{row}" for n, file in enumerate(files) for row in range(len(file))]
     assert (cut.total, cut.failed) == (len(ids), 0)
@@ -65,18 +100,135 @@ def test_every_row_is_in_one_shard_and_no_shard_is_too_big(
         assert sources["row"].to_pylist() == [row for file in files for row in range(len(file))]
 
 
-def test_a_new_attempt_clears_what_a_dead_one_left(tmp_path: Path) -> None:
-    given_settings = Settings(home=tmp_path, shard_rows=2)
-    job = make_job([write_csv(tmp_path / "a.csv", ["x"] * 5)])
+def test_a_new_attempt_makes_the_same_shards(tmp_path: Path) -> None:
+    given_settings = Settings(home=tmp_path)
+    job = make_job([write_csv(tmp_path / "a.csv", ["x"] * 5)], shard_rows=2)
+    whole = cut_all(given_settings, job)[0]
+    files = [cut_path(given_settings, job, shard) for shard in range(3)]
+    before = [path.read_bytes() for path in files]
+    files[1].unlink()
 
     def dies() -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        cut_inputs(given_settings, job, "first", dies)
-    cut = cut_inputs(given_settings, job, "second", fine)
-    assert (cut.shards, cut.total) == (3, 5)
-    assert [path.name for path in job_folder(given_settings, "job-1").iterdir()] == ["input-second"]
+        cut_all(given_settings, job, dies)
+    (files[0].parent / ".00001.arrow.abc").write_text("of an attempt that died")
+    assert cut_all(given_settings, job)[0] == whole == Cut(shards=3, total=5, failed=0)
+    assert [path.read_bytes() for path in files] == before
+    assert sorted(path.name for path in files[0].parent.iterdir()) == [
+        *(path.name for path in files),
+        "errors.jsonl",
+    ]
+
+
+@pytest.mark.parametrize("fault", ["gone", "empty", "short"])
+def test_a_cut_file_that_a_power_loss_took_is_made_again(tmp_path: Path, fault: str) -> None:
+    given_settings = Settings(home=tmp_path)
+    job = make_job([write_csv(tmp_path / "a.csv", ["x"] * 5)], shard_rows=2)
+    cut_all(given_settings, job)
+    path = cut_path(given_settings, job, 1)
+    before = path.read_bytes()
+    path.write_bytes({"gone": b"", "empty": b"", "short": before[:100]}[fault])
+    if fault == "gone":
+        path.unlink()
+    assert table_of(given_settings, job, 1)["id"].to_pylist() == ["a-2", "a-3"]
+    assert path.read_bytes() == before
+
+
+def write_parquet(path: Path, rows: int, group: int) -> str:
+    keys = [f"{path.stem}-{number}" for number in range(rows)]
+    pq.write_table(pa.table({"key": keys, "text": ["x"] * rows}), path, row_group_size=group)
+    return str(path)
+
+
+def test_small_row_groups_are_not_cut(tmp_path: Path) -> None:
+    inputs = [
+        write_parquet(tmp_path / "a.parquet", 100, 20),
+        write_parquet(tmp_path / "b.parquet", 90, 90),  # one group, too big for a shard
+        write_parquet(tmp_path / "c.parquet", 10, 3),
+        write_parquet(tmp_path / "d.parquet", 0, 3),
+        write_parquet(tmp_path / "e.parquet", 45, 45),
+    ]
+    job = make_job(inputs, shard_rows=45)
+    cut, sources = cut_all(Settings(home=tmp_path), job)
+    assert [json.loads(source) if source else source for source in sources] == [
+        [[0, 0, 2]],
+        [[0, 2, 4]],
+        [[0, 4, 5]],
+        "",
+        "",
+        [[2, 0, 4]],
+        [[4, 0, 1]],
+    ]
+    assert (cut.shards, cut.total) == (7, 245)
+    tables = [table_of(Settings(home=tmp_path), job, n, source) for n, source in enumerate(sources)]
+    names = "a" * 100 + "b" * 90 + "c" * 10 + "e" * 45
+    ids = [id for table in tables for id in table["id"].to_pylist()]
+    assert [id[0] for id in ids] == list(names)
+    assert len(set(ids)) == 245
+    numbers = [row for table in tables for row in table["row"].to_pylist()]
+    assert numbers == [int(id.split("-")[1]) for id in ids]
+
+
+def test_the_size_of_a_shard_follows_the_time_it_takes(workspace: Workspace, texts: list[str]) -> None:
+    pins = pin(workspace, [Choice.parse("sport")])
+    classifier = Classifier(workspace, pins)
+    job = make_job([write_csv(workspace.root / "a.csv", texts)], pins=pins)
+
+    def rows(**changes: Any) -> int:
+        return shard_rows(Settings(home=workspace.root, concurrency=3, **changes), job, classifier)
+
+    assert rows(shard_seconds=0.5) < rows(shard_seconds=50)
+    assert rows(shard_rows=7) == 7
+    job = make_job([write_parquet(workspace.root / "b.parquet", 7000, 7000)], pins=pins)
+    assert rows(shard_seconds=1e-9) == 778  # seven shards of 1,000 are made nine, for three threads
+    assert rows(shard_seconds=3600) == 7000
+
+
+def stamped(inputs: list[str], **changes: Any) -> Job:
+    return make_job(inputs, stamps=[FileStamp.of(path) for path in inputs], **changes)
+
+
+@pytest.mark.parametrize("how", ["replaced", "appended", "truncated", "touched"])
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_an_input_that_changed_since_acceptance_is_named(tmp_path: Path, how: str, suffix: str) -> None:
+    path = tmp_path / f"a.{suffix}"
+    write_csv(path, ["x"] * 9) if suffix == "csv" else write_parquet(path, 9, 3)
+    job = stamped([str(path)], shard_rows=3)
+    settings_ = Settings(home=tmp_path)
+    _, sources = cut_all(settings_, job)
+    content = path.read_bytes()
+    if how == "replaced":
+        (tmp_path / "other").write_bytes(content)
+        os.utime(tmp_path / "other", ns=(0, job.stamps[0].mtime_ns))
+        (tmp_path / "other").replace(path)
+    elif how == "touched":
+        os.utime(path, ns=(0, job.stamps[0].mtime_ns + 1))
+    else:
+        path.write_bytes(content + b"x" if how == "appended" else content[: len(content) // 2])
+    sentence = rf"a\.{suffix}: was changed or replaced after the job was accepted"
+    with pytest.raises(InputError, match=sentence):
+        cut_all(settings_, job)
+    if suffix == "parquet":
+        with pytest.raises(InputError, match=sentence):
+            table_of(settings_, job, 1, sources[1])
+
+
+def test_an_input_that_is_truncated_while_it_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    write_csv(path, ["some text"] * 100_000)
+    job = stamped([str(path)], shard_rows=30_000)
+    made: list[int] = []
+
+    def truncates() -> None:
+        made.append(1)
+        if len(made) == 2:
+            os.truncate(path, path.stat().st_size // 2 + 3)
+
+    with pytest.raises(InputError, match=r"a\.csv: was changed or replaced after the job was accepted"):
+        cut_all(Settings(home=tmp_path), job, truncates)
+    assert len(made) == 2  # before a shard that could hold half a row was made
 
 
 def test_an_input_that_became_a_link_to_elsewhere_is_refused(tmp_path: Path) -> None:
@@ -86,16 +238,16 @@ def test_an_input_that_became_a_link_to_elsewhere_is_refused(tmp_path: Path) -> 
     (home / "a.csv").rename(tmp_path / "secret.csv")
     (home / "a.csv").symlink_to(tmp_path / "secret.csv")
     with pytest.raises(InputError, match="not a file below an allowed folder"):
-        cut_inputs(Settings(home=home), job, "t", fine)
+        cut_all(Settings(home=home), job)
 
 
 @pytest.fixture
 def cut_job(workspace: Workspace, texts: list[str]) -> tuple[Settings, Job, Classifier]:
-    given_settings = Settings(home=workspace.root, shard_rows=100)
+    given_settings = Settings(home=workspace.root)
     pins = pin(workspace, [Choice.parse("sport@strict"), Choice.parse("topic")])
     job = make_job([write_csv(workspace.root / "a.csv", texts)], pins=pins)
-    cut = cut_inputs(given_settings, job, "t", fine)
-    job = job.model_copy(update={"cut_input": cut.folder, "shards_total": cut.shards})
+    cut, _ = cut_all(given_settings, job)
+    job = job.model_copy(update={"shards_total": cut.shards})
     return given_settings, job, Classifier(workspace, pins)
 
 
@@ -107,9 +259,9 @@ def at_the_end(job: Job, **changes: Any) -> Job:
 def test_a_shard_done_twice_leaves_one_equal_part(cut_job: tuple[Settings, Job, Classifier]) -> None:
     given_settings, job, classifier = cut_job
     part = job_folder(given_settings, job.id) / part_name(1)
-    assert classify_shard(given_settings, job, 1, classifier, fine) == 100
+    assert classify(given_settings, job, 1, classifier, fine).rows == 100
     first = part.read_bytes()
-    assert classify_shard(given_settings, job, 1, classifier, fine) == 100
+    assert classify(given_settings, job, 1, classifier, fine).rows == 100
     assert part.read_bytes() == first
     assert len(list(part.parent.glob("*.parquet*"))) == len(list(part.parent.glob(".*"))) + 1 == 1
 
@@ -121,13 +273,13 @@ def test_an_attempt_that_lost_its_lease_leaves_no_part(cut_job: tuple[Settings, 
         raise RuntimeError("lost")
 
     with pytest.raises(RuntimeError, match="lost"):
-        classify_shard(given_settings, job, 1, classifier, lost)
-    assert [path.name for path in job_folder(given_settings, job.id).iterdir()] == ["input-t"]
+        classify(given_settings, job, 1, classifier, lost)
+    assert [path.name for path in job_folder(given_settings, job.id).iterdir()] == ["input"]
 
 
 def test_the_parts_say_what_made_them(cut_job: tuple[Settings, Job, Classifier], texts: list[str]) -> None:
     given_settings, job, classifier = cut_job
-    classify_shard(given_settings, job, 3, classifier, fine)
+    classify(given_settings, job, 3, classifier, fine)
     table = pq.read_table(job_folder(given_settings, job.id) / part_name(3))
     assert table["id"].to_pylist() == [f"a-{number}" for number in range(300, 400)]
     assert table.column_names == ["id", "sport", "sport_score", "topic", "topic_score"]
@@ -144,7 +296,7 @@ def test_the_parts_say_what_made_them(cut_job: tuple[Settings, Job, Classifier],
 def test_the_end_of_a_job(cut_job: tuple[Settings, Job, Classifier]) -> None:
     given_settings, job, classifier = cut_job
     for shard in range(4):
-        classify_shard(given_settings, job, shard, classifier, fine)
+        classify(given_settings, job, shard, classifier, fine)
     folder = job_folder(given_settings, job.id)
     (folder / ".00002.parquet.abc").write_text("of an attempt that died")
     ended = at_the_end(job)
@@ -168,7 +320,7 @@ def test_the_end_of_a_job(cut_job: tuple[Settings, Job, Classifier]) -> None:
 def test_a_cancelled_job_keeps_the_parts_that_count(cut_job: tuple[Settings, Job, Classifier]) -> None:
     given_settings, job, classifier = cut_job
     for shard in (0, 2):
-        classify_shard(given_settings, job, shard, classifier, fine)
+        classify(given_settings, job, shard, classifier, fine)
     counts = Counts(total=400, completed=100)
     ending = at_the_end(job, status=JobStatus.CANCELLING, counts=counts)
     finalize(given_settings, ending, {2}, fine)  # the worker of shard 0 died before it was marked
@@ -180,10 +332,61 @@ def test_a_cancelled_job_keeps_the_parts_that_count(cut_job: tuple[Settings, Job
 def test_a_job_with_rows_missing_is_never_called_complete(cut_job: tuple[Settings, Job, Classifier]) -> None:
     given_settings, job, classifier = cut_job
     for shard in range(4):
-        classify_shard(given_settings, job, shard, classifier, fine)
+        classify(given_settings, job, shard, classifier, fine)
     with pytest.raises(PingtiError, match="the parts hold 300 rows, but 400 were counted"):
         finalize(given_settings, at_the_end(job), {0, 1, 2}, fine)
     counts = Counts(total=401, completed=400)
     with pytest.raises(PingtiError, match="of 401 rows, 400 are in parts and 0 in errors"):
         finalize(given_settings, at_the_end(job, counts=counts), {0, 1, 2, 3}, fine)
     assert not (job_folder(given_settings, job.id) / "manifest.json").exists()
+
+
+def test_bad_rows_of_shards_come_after_those_of_the_cut(cut_job: tuple[Settings, Job, Classifier]) -> None:
+    given_settings, job, classifier = cut_job
+    folder = job_folder(given_settings, job.id)
+    for shard in range(4):
+        classify(given_settings, job, shard, classifier, fine)
+    (folder / "input" / "errors.jsonl").write_text("cut\n")
+    (folder / "00003.jsonl").write_text("three\n")
+    (folder / "00001.jsonl").write_text("one\n")
+    under_way = b"".join(error_lines(given_settings, job))
+    finalize(given_settings, at_the_end(job), {0, 1, 2, 3}, fine)
+    assert b"".join(error_lines(given_settings, job)) == under_way == b"cut\none\nthree\n"
+    assert not list(folder.glob("0*.jsonl"))
+
+
+def test_a_manifest_of_an_attempt_without_a_lease_counts_for_nothing(
+    cut_job: tuple[Settings, Job, Classifier],
+) -> None:
+    given_settings, job, classifier = cut_job
+    for shard in range(4):
+        classify(given_settings, job, shard, classifier, fine)
+    finalize(given_settings, at_the_end(job), {0, 1, 2, 3}, fine)
+    failed = job.model_copy(update={"status": JobStatus.FAILED})
+    assert results(given_settings, failed) == []
+
+
+def test_a_small_job_in_one_go(workspace: Workspace, texts: list[str]) -> None:
+    settings_ = Settings(home=workspace.root)
+    pins = pin(workspace, [Choice.parse("sport")])
+    path = workspace.root / "a.csv"
+    write_csv(path, texts[:20])
+    path.write_text(path.read_text() + "a-20\n")  # a field is missing
+    job = stamped([str(path)], pins=pins)
+    read = read_whole(settings_, job)
+    assert read is not None
+    done = classify_whole(settings_, job, *read, Classifier(workspace, pins))
+    assert (done.rows, done.failed, done.tasks) == (20, 1, {"sport": 20})
+    completed = job.model_copy(update={"status": JobStatus.COMPLETED})
+    (part,) = results(settings_, completed)
+    assert pq.read_table(part)["id"].to_pylist() == [f"a-{n}" for n in range(20)]
+    manifest = json.loads((part.parent / "manifest.json").read_text())
+    assert manifest["counts"] == {"total": 21, "completed": 20, "failed": 1}
+    (line,) = b"".join(error_lines(settings_, completed)).splitlines()
+    assert json.loads(line)["row"] == 20
+    assert sorted(each.name for each in part.parent.iterdir()) == [
+        "00000.parquet",
+        "errors.jsonl",
+        "manifest.json",
+    ]
+    assert read_whole(Settings(home=workspace.root, shard_rows=19), job) is None

@@ -487,7 +487,8 @@ def test_each_owner_has_idempotency_keys_of_its_own(store: JobStore) -> None:
 
 
 def test_workers_tell_their_load(store: JobStore) -> None:
-    store.present("classify@a-1", threads=2, busy=1, rows_per_second=1234.5, memory_bytes=10**9)
+    told = {"threads": 2, "busy": 1, "rows_per_second": 1234.5, "memory_bytes": 10**9}
+    store.present("classify@a-1", told)
     store.present("classify@a-2")
     one, two = store.worker_loads()
     assert (one.name, one.threads, one.busy, one.rows_per_second) == ("classify@a-1", 2, 1, 1234.5)
@@ -530,7 +531,7 @@ def test_small_jobs_are_taken_together(store: JobStore) -> None:
 def test_shards_can_be_worked_on_before_all_are_cut(store: JobStore) -> None:
     id = create(store).id
     planner = claim(store)
-    assert store.fix_rows(planner, 500) == 500
+    assert store.fix_size(planner, 500, 9000) == (500, 9000)
     assert store.shards_ready(planner, 0, ["", "there"]) == 2
     first = claim(store)
     assert (first.unit, first.source, store.get(id).shards_ready) == ("0", None, 2)
@@ -538,7 +539,7 @@ def test_shards_can_be_worked_on_before_all_are_cut(store: JobStore) -> None:
     expire(store)
     planner = claim(store)  # it starts again, from the front
     assert (planner.unit, planner.snapshot.shards_ready) == (PLAN, 2)
-    assert store.fix_rows(planner, 700) == 500
+    assert store.fix_size(planner, 700, 1000) == (500, 9000)
     assert store.shards_ready(planner, 0, ["", "there"]) == 0
     assert store.shards_ready(planner, 2, [""]) == 1
     assert store.planned(planner, shards=3, total=30, failed=0, cut_input="x") == 0

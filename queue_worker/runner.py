@@ -1,0 +1,305 @@
+"""What a classifying worker's threads do: take units, hold their leases, work on them, report them."""
+
+import logging
+import resource
+import sys
+import threading
+import time
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import pyarrow as pa
+import redis
+
+from pingti.errors import InputError, PingtiError
+from pingti.files import sync_all
+from queue_worker import careful, cutting, shards
+from queue_worker.jobs import FINALIZE, PLAN, Claim, Done, Job
+from queue_worker.settings import Settings
+from queue_worker.store import JobStore
+from replacement.classify import Classifier, Pin
+from replacement.corpus import OnBadRow
+from replacement.registry import Workspace
+
+_log = logging.getLogger(__name__)
+_SMALL_JOBS = 32  # taken together at most: urgent work waits for them
+_LOAD_SECONDS = 60.0  # over which the rate is told
+_CAREFUL_ATTEMPT = 3  # a worker that is killed twice over a shard is more often bad luck than a bad row
+
+
+class Stopped(Exception):
+    """This attempt at a unit must end: its lease is lost, or its job is being cancelled."""
+
+
+class Lease:
+    """What is known of the lease of one unit: held, lost, or held by a job that is being cancelled."""
+
+    def __init__(self, claim: Claim) -> None:
+        self.claim = claim
+        self.state = "held"
+
+    def check(self) -> None:
+        """Raise Stopped once the lease is lost."""
+        if self.state == "lost":
+            raise Stopped("the lease was lost")
+
+    def check_cancelled(self) -> None:
+        """As ``check``; also once the job is being cancelled."""
+        if self.state != "held":
+            raise Stopped(f"the lease was {self.state}")
+
+
+class Heartbeat:
+    """One thread that renews the leases of all units that this process works on."""
+
+    def __init__(self, settings: Settings, store: JobStore) -> None:
+        self._settings, self._store = settings, store
+        self._lock = threading.Lock()
+        self._leases: set[Lease] = set()
+        threading.Thread(target=self._beat, name="heartbeat", daemon=True).start()
+
+    @contextmanager
+    def holding(self, claims: Sequence[Claim]) -> Iterator[list[Lease]]:
+        leases = [Lease(claim) for claim in claims]
+        with self._lock:
+            self._leases.update(leases)
+        try:
+            yield leases
+        finally:
+            with self._lock:
+                self._leases.difference_update(leases)
+
+    def _beat(self) -> None:
+        while True:
+            time.sleep(self._settings.heartbeat_seconds)
+            with self._lock:
+                leases = list(self._leases)
+            for lease in leases:
+                try:
+                    lease.state = self._store.beat(lease.claim, lease_seconds=self._settings.lease_seconds)
+                except redis.RedisError as error:
+                    # The server may come back in time; if not, the token decides at the end.
+                    _log.warning("lease not renewed job=%s reason=%s", lease.claim.job, error)
+
+
+class ClassifierCache:
+    """The students of the last few jobs, loaded once for all threads."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._lock = threading.Lock()
+        self._loaded: OrderedDict[tuple[Pin, ...], Classifier] = OrderedDict()
+
+    def get(self, pins: tuple[Pin, ...]) -> Classifier:
+        # One lock also while loading: two threads of one job would otherwise load the same students.
+        with self._lock:
+            classifier = self._loaded.pop(pins, None)
+            if classifier is None:
+                classifier = Classifier(Workspace(self._settings.home), pins)
+            self._loaded[pins] = classifier
+            while len(self._loaded) > self._settings.cached_classifiers:
+                self._loaded.popitem(last=False)
+            return classifier
+
+
+class Runner:
+    """Takes units and works on them; ``publish(count, priority)`` wakes workers for what then waits."""
+
+    def __init__(self, settings: Settings, store: JobStore, publish: Callable[[int, int], None]) -> None:
+        self._settings, self._store, self._publish = settings, store, publish
+        self._classifiers = ClassifierCache(settings)
+        self._heartbeat = Heartbeat(settings, store)
+        self._lock = threading.Lock()
+        self._busy = 0
+        self._done: deque[tuple[float, int]] = deque()  # when, rows
+        self.stopping = threading.Event()
+        """Set it, and ``run`` returns after the unit at hand."""
+
+    def run(self) -> None:
+        """Work until nothing waits. No error of a unit leaves this method."""
+        while not self.stopping.is_set() and self.run_some():
+            pass
+
+    def run_some(self) -> list[Claim]:
+        """Work on the most urgent unit, or on several small jobs; none: nothing waits."""
+        claims = self._store.claim_some(
+            lease_seconds=self._settings.lease_seconds, ageing_ms=self._settings.ageing_ms, most=_SMALL_JOBS
+        )
+        if claims:
+            with self._working(), self._heartbeat.holding(claims) as leases:
+                held = self._run_whole(leases) if claims[0].unit == PLAN else leases
+                for lease in held:
+                    self._run_unit(lease)
+        return claims
+
+    def load(self) -> dict[str, float]:
+        """What ``JobStore.present`` is told."""
+        now = time.monotonic()
+        with self._lock:
+            while self._done and self._done[0][0] < now - _LOAD_SECONDS:
+                self._done.popleft()
+            rows, busy = sum(rows for _, rows in self._done), self._busy
+        return {
+            "threads": self._settings.concurrency,
+            "busy": busy,
+            "rows_per_second": round(rows / _LOAD_SECONDS, 1),
+            "memory_bytes": _memory_bytes(),
+        }
+
+    @contextmanager
+    def _working(self) -> Iterator[None]:
+        with self._lock:
+            self._busy += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._busy -= 1
+
+    def _count(self, done: Done) -> None:
+        with self._lock:
+            self._done.append((time.monotonic(), done.rows))
+
+    # -- one unit
+
+    def _run_unit(self, lease: Lease) -> None:
+        claim = lease.claim
+        tickets = self._attempt(claim.snapshot, claim, lease)
+        _log.info(
+            "unit %s job=%s unit=%s attempt=%d",
+            "lost" if tickets is None else "ended",
+            claim.job,
+            claim.unit,
+            claim.attempt,
+        )
+        # One of what waits now is for this thread.
+        self._wake((tickets or 0) - 1, claim.snapshot.priority)
+
+    def _wake(self, tickets: int, priority: int) -> None:
+        if tickets > 0:
+            try:
+                self._publish(tickets, priority)
+            except Exception as error:  # the reaper publishes what is missing
+                _log.warning("tickets not published reason=%s", " ".join(str(error).split()))
+
+    def _attempt(self, job: Job, claim: Claim, lease: Lease) -> int | None:
+        try:
+            if claim.unit == PLAN:
+                return self._plan(job, claim, lease)
+            if claim.unit == FINALIZE:
+                shards.finalize(self._settings, job, self._store.finished_shards(job.id), check=lease.check)
+                return 0 if self._store.close(claim) else None
+            done = self._classify(job, claim, lease)
+            self._count(done)
+            return self._store.finish_shard(claim, done)
+        except Exception as error:
+            return self._failed(claim, error)
+
+    def _failed(self, claim: Claim, error: Exception) -> int | None:
+        """Tell the store of an attempt that ended with an error."""
+        wait = 0.0
+        if isinstance(error, redis.RedisError):
+            # The store is not to be had: the lease runs out and the reaper gives the unit to another.
+            _log.error("unit abandoned job=%s unit=%s reason=%s", claim.job, claim.unit, error)
+            return None
+        try:
+            if isinstance(error, Stopped):
+                reason = str(error)
+            else:
+                reason = f"unit {claim.unit}: {_sentence(error)}"
+                _log.error("unit failed job=%s attempt=%d reason=%s", claim.job, claim.attempt, reason)
+                if claim.unit != FINALIZE and isinstance(error, InputError):
+                    return self._store.give_up(claim, reason=str(error))  # another attempt would not mend it
+                if isinstance(error, OSError | MemoryError):  # the system's fault, which may pass
+                    wait = self._settings.retry_seconds * 2 ** (claim.attempt - 1)
+            return self._store.release(
+                claim, reason=reason, max_attempts=self._settings.max_attempts, wait_seconds=wait
+            )
+        except redis.RedisError as lost:
+            _log.error("unit abandoned job=%s unit=%s reason=%s", claim.job, claim.unit, lost)
+            return None
+
+    def _classify(self, job: Job, claim: Claim, lease: Lease) -> Done:
+        shard, source = int(claim.unit), claim.source
+        if claim.attempt >= min(_CAREFUL_ATTEMPT, max(2, self._settings.max_attempts)):
+            return careful.classify_carefully(self._settings, job, shard, source, lease.check)
+
+        def rows(on_bad_row: OnBadRow) -> Iterator[pa.RecordBatch]:
+            return cutting.shard_batches(self._settings, job, shard, source, on_bad_row)
+
+        classifier = self._classifiers.get(job.pins)
+        return shards.classify_shard(self._settings, job, shard, rows, classifier, lease.check)
+
+    def _plan(self, job: Job, claim: Claim, lease: Lease) -> int | None:
+        tried = self._classifiers.get(job.pins) if claim.attempt == 1 else None
+        rows = job.shard_rows or cutting.shard_rows(self._settings, job, tried)
+        size = self._store.fix_size(claim, rows, self._settings.shard_bytes)
+        if size is None:
+            return None
+        job = job.model_copy(update={"shard_rows": size[0], "shard_bytes": size[1]})
+
+        def ready(first: int, sources: Sequence[str]) -> None:
+            for start in range(0, len(sources), 1000):
+                tickets = self._store.shards_ready(claim, first + start, sources[start : start + 1000])
+                if tickets is None:
+                    raise Stopped("the lease was lost")
+                self._wake(tickets, job.priority)
+
+        cut = cutting.cut_inputs(self._settings, job, ready, lease.check_cancelled)
+        return self._store.planned(
+            claim, shards=cut.shards, total=cut.total, failed=cut.failed, cut_input=shards.CUT
+        )
+
+    # -- small jobs, each in one go
+
+    def _run_whole(self, leases: Sequence[Lease]) -> list[Lease]:
+        """Do what can be done in one go; returns the leases of what must be planned as other jobs are."""
+        done: list[tuple[Claim, Done]] = []
+        planned: list[Lease] = []
+        for lease in leases:
+            claim, job = lease.claim, lease.claim.snapshot
+            # After a first failure the longer way: it finds bad rows, and waits for a disk that is full.
+            if claim.attempt > 1 or not job.stamps or job.bytes > self._settings.small_bytes:
+                planned.append(lease)
+                continue
+            try:
+                read = cutting.read_whole(self._settings, job)
+                if read is None:
+                    planned.append(lease)
+                    continue
+                classifier = self._classifiers.get(job.pins)
+                done.append((claim, shards.classify_whole(self._settings, job, *read, classifier)))
+            except Exception as error:
+                self._failed(claim, error)
+        if done:
+            self._finish_whole(done)
+        return planned
+
+    def _finish_whole(self, done: list[tuple[Claim, Done]]) -> None:
+        try:
+            # The store is told when the files are on the disk, all by one sync and all by one message.
+            sync_all(Workspace(self._settings.home).jobs)
+            ends = self._store.finish_whole(done)
+        except Exception as error:
+            for claim, _ in done:
+                self._failed(claim, error)
+            return
+        for (claim, each), tickets in zip(done, ends, strict=True):
+            self._count(each)
+            _log.info("job %s job=%s rows=%d", "lost" if tickets is None else "ended", claim.job, each.rows)
+
+
+def _sentence(error: Exception) -> str:
+    text = " ".join(str(error).split()) or "no reason given"
+    return text if isinstance(error, PingtiError) else f"{type(error).__name__}: {text}"
+
+
+def _memory_bytes() -> int:
+    """Resident memory of this process; where only the most so far is told, that."""
+    try:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+    except OSError:
+        most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return most if sys.platform == "darwin" else most * 1024
