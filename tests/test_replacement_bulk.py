@@ -50,7 +50,7 @@ def test_rows_in_are_rows_out_and_rows_failed_in_the_order_of_the_inputs(
     assert found["sport"][-1].as_py() == "yes"
     assert told == sorted(told)
     assert told[-1] == 40_001
-    assert len(told) > 2
+    assert len(told) > 1
     errors = [json.loads(line) for line in (out / "errors.jsonl").read_text().splitlines()]
     assert [(error["file"], error["row"], error["id"]) for error in errors] == [
         (first, 20_000, "bad"),
