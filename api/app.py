@@ -12,10 +12,12 @@ from fastapi.staticfiles import StaticFiles
 from api import (
     problems,
     routes_classify,
+    routes_definitions,
     routes_events,
     routes_files,
     routes_jobs,
     routes_results,
+    routes_review,
     routes_system,
     routes_tasks,
 )
@@ -23,6 +25,7 @@ from api.guard import Guard
 from api.services import UPLOAD_BYTES, Services
 from pingti import __version__
 from queue_worker.settings import Settings
+from replacement.definition import Definition
 
 _DESCRIPTION = (
     "Classify files of texts with the students that replaced their BERTs. Upload a file or name one that the "
@@ -73,6 +76,8 @@ def create_app(settings: Settings | None = None, *, upload_bytes: int = UPLOAD_B
         routes_results.router,
         routes_files.router,
         routes_tasks.router,
+        routes_definitions.router,
+        routes_review.router,
         routes_system.v1,
     ):
         app.include_router(router, dependencies=bearer, responses=anywhere)
@@ -102,5 +107,8 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
         problem = problems.Problem.model_json_schema(ref_template=template)
         schemas.update(problem.pop("$defs"))
         schemas["Problem"] = problem
+        definition = Definition.model_json_schema(ref_template=template)
+        schemas.update(definition.pop("$defs"))
+        schemas["Definition"] = definition
         app.openapi_schema = document
     return app.openapi_schema

@@ -1,25 +1,40 @@
 """Label tasks over REST: what there is, which student answers now, and its report."""
 
+from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path
 from fastapi.responses import FileResponse, Response
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from api import problems
-from api.schemas import GateOut, MetricsOut, TaskListOut, TaskOut
-from api.services import Services, services
-from pingti.errors import NotFoundError, PingtiError
+from api.keys import Caller
+from api.schemas import (
+    EventOut,
+    GateOut,
+    HistoryOut,
+    MetricsOut,
+    RoundOut,
+    TaskListOut,
+    TaskOut,
+    VersionListOut,
+    VersionOut,
+    whole_text,
+)
+from api.services import Services, caller, services
+from pingti.errors import GateError, NotFoundError, PingtiError
+from replacement.gate import shortfall
 from replacement.registry import TaskEntry
 
 router = APIRouter(prefix="/v1/tasks", tags=["tasks"])
 
 Room = Annotated[Services, Depends(services)]
+Who = Annotated[Caller, Depends(caller)]
 TaskName = Annotated[str, Path(description="Name of a label task.", max_length=128)]
 Version = Annotated[int, Path(description="A student's version, from 1.", ge=1, le=2**31 - 1)]
 
-_NO_TASK = {"not_found": "There is no task spotr."}
-_DAMAGED = {"damaged_artifact": "tasks/sport/students/2/report.json: not readable as JSON"}
+NO_TASK = {"not_found": "There is no task spotr."}
+DAMAGED = {"damaged_artifact": "tasks/sport/students/2/report.json: not readable as JSON"}
 
 # The report brings its own style sheet and pictures inside the page, and nothing else may run or load there.
 _REPORT_POLICY = (
@@ -35,7 +50,7 @@ def list_tasks(room: Room) -> TaskListOut:
     )
 
 
-@router.get("/{name}", summary="Look at a task", responses=problems.responses(**_NO_TASK))
+@router.get("/{name}", summary="Look at a task", responses=problems.responses(**NO_TASK))
 def get_task(room: Room, name: TaskName) -> TaskOut:
     """One label task with its current student's figures."""
     return task_out(room.workspace.task(name))
@@ -46,9 +61,7 @@ def get_task(room: Room, name: TaskName) -> TaskOut:
     summary="Read a student's report",
     responses={
         200: {"description": "Rounds, figures on the holdout, gate, thresholds by scene."},
-        **problems.responses(
-            **_NO_TASK, **_DAMAGED, invalid_input="version: Input should be a valid integer"
-        ),
+        **problems.responses(**NO_TASK, **DAMAGED, invalid_input="version: Input should be a valid integer"),
     },
 )
 def get_report(room: Room, name: TaskName, version: Version) -> dict[str, Any]:
@@ -62,9 +75,7 @@ def get_report(room: Room, name: TaskName, version: Version) -> dict[str, Any]:
     response_class=Response,
     responses={
         200: {"description": "A page that stands alone.", "content": {"text/html": {}}},
-        **problems.responses(
-            **_NO_TASK, **_DAMAGED, invalid_input="version: Input should be a valid integer"
-        ),
+        **problems.responses(**NO_TASK, **DAMAGED, invalid_input="version: Input should be a valid integer"),
     },
 )
 def get_report_page(room: Room, name: TaskName, version: Version) -> FileResponse:
@@ -73,6 +84,80 @@ def get_report_page(room: Room, name: TaskName, version: Version) -> FileRespons
     if not path.is_file():
         raise NotFoundError(f"Version {version} of task {name} has no report page.")
     return FileResponse(path, media_type="text/html", headers={"Content-Security-Policy": _REPORT_POLICY})
+
+
+@router.get("/{name}/versions", summary="A task's students", responses=problems.responses(**NO_TASK))
+def list_versions(room: Room, name: TaskName) -> VersionListOut:
+    """Every student with its figures, newest first."""
+    entry = room.workspace.task(name)
+    current = entry.current()
+    items = (_version_out(entry, version, current) for version in reversed(entry.versions()))
+    return VersionListOut(items=tuple(items))
+
+
+@router.get(
+    "/{name}/history", summary="What was done to a task", responses=problems.responses(**NO_TASK, **DAMAGED)
+)
+def get_history(room: Room, name: TaskName) -> HistoryOut:
+    """Promotions, refusals, roll-backs and changes of the definition: who, when and why; newest first."""
+    lines = room.workspace.task(name).history()
+    return HistoryOut(items=tuple(EventOut.model_validate(line) for line in reversed(lines)))
+
+
+class Move(BaseModel):
+    """Which version, and why."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    version: int | None = Field(default=None, ge=1, le=2**31 - 1, description="See the operation.")
+    why: str | None = Field(default=None, min_length=1, max_length=500, description="Kept in the history.")
+
+
+class Promotion(Move):
+    """As a move, and whether the gate counts."""
+
+    force: bool = Field(default=False, description="Even if it fell short of its gate.")
+
+
+_MOVE = problems.responses(
+    **NO_TASK,
+    **DAMAGED,
+    conflict="Task sport: no version was promoted before the present one.",
+    gate_not_reached="Task sport: version 3: recall 0.86 is below 0.90; force promotes it.",
+    bad_request="There was an error parsing the body",
+    too_large="The body is larger than the limit of 1,048,576 bytes.",
+    unsupported_media_type="The body's Content-Type is text/plain; allowed is application/json.",
+    no_space="The server's disk is full; nothing was stored.",
+    invalid_input="#/version: Input should be greater than or equal to 1",
+)
+
+
+@router.post("/{name}/promote", summary="Promote a version", responses=_MOVE)
+def promote_version(
+    room: Room, who: Who, name: TaskName, move: Annotated[Promotion, BeforeValidator(whole_text)]
+) -> TaskOut:
+    """Jobs get this version (the newest where none is named) from now on."""
+    entry = room.workspace.task(name)
+    version = move.version if move.version is not None else max(entry.versions(), default=0)
+    report = entry.report(version)
+    if not move.force and not report.get("gate", {}).get("passed"):
+        raise GateError(f"task {name!r}: version {version}: {shortfall(report)}; force promotes it")
+    entry.promote(version, who=who.name, why=move.why or "over REST")
+    return task_out(entry)
+
+
+@router.post("/{name}/rollback", summary="Go back to an earlier version", responses=_MOVE)
+def roll_back(
+    room: Room, who: Who, name: TaskName, move: Annotated[Move, BeforeValidator(whole_text)]
+) -> TaskOut:
+    """Promote the version before the present one again, or the one that is named."""
+    entry = room.workspace.task(name)
+    why = move.why or "rolled back over REST"
+    if move.version is None:
+        entry.roll_back(who=who.name, why=why)
+    else:
+        entry.promote(move.version, who=who.name, why=why)
+    return task_out(entry)
 
 
 class _Gate(BaseModel):
@@ -84,6 +169,49 @@ class _Report(BaseModel):
 
     holdout: MetricsOut
     gate: _Gate
+
+
+class _Version(_Report):
+    """The same, and what the list of versions shows."""
+
+    class Round(BaseModel):
+        round: int
+        holdout: MetricsOut
+
+    class Scene(BaseModel):
+        threshold: float | None = None
+
+    made: datetime | None = None
+    rounds: tuple[Round, ...] = ()
+    scenes: dict[str, Scene] = {}
+
+
+def _version_out(entry: TaskEntry, version: int, current: int | None) -> VersionOut:
+    """A report that is missing or damaged leaves its figures out."""
+    try:
+        report = _Version.model_validate(entry.report(version))
+    except (PingtiError, ValidationError):
+        report = None
+    return VersionOut(
+        version=version,
+        promoted=version == current,
+        made=report.made if report else None,
+        holdout=report.holdout if report else None,
+        gate_passed=report.gate.passed if report else None,
+        thresholds={name: scene.threshold for name, scene in report.scenes.items()} if report else {},
+        rounds=tuple(
+            RoundOut(
+                round=found.round,
+                precision=found.holdout.precision,
+                recall=found.holdout.recall,
+                f1=found.holdout.f1,
+            )
+            for found in report.rounds
+        )
+        if report
+        else (),
+        report_page=(entry.folder / "students" / str(version) / "report.html").is_file(),
+    )
 
 
 def task_out(task: TaskEntry) -> TaskOut:

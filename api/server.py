@@ -83,7 +83,8 @@ class Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         app = cast("FastAPI", self.config.app)
-        await app.state.feed.close()
+        if hasattr(app.state, "feed"):
+            await app.state.feed.close()
         await super().shutdown(sockets)
 
 

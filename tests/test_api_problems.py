@@ -130,7 +130,7 @@ def test_parameters_are_named(client: httpx.Client, query: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/nothing", "/v1", "/v1/jobs/", "/static/nothing.js", "/v1/tasks/sport/versions"]
+    "path", ["/nothing", "/v1", "/v1/jobs/", "/static/nothing.js", "/v1/tasks/sport/nothing"]
 )
 def test_unknown_paths(client: httpx.Client, path: str) -> None:
     answer = client.get(path)
