@@ -3,6 +3,7 @@
 # make check  format, lint, types, layers
 # make bench  install, then measure the student beside other classifiers on this machine
 # make bench-fidelity  install, then measure students against their teachers (hours; ARGS=--quick: minutes)
+# make chaos  install, then let 20 schedules of faults fall on a running service (some 15 minutes)
 # make lock   write requirements.lock afresh from what a clean install resolves to
 # make clean  remove what the targets above made
 
@@ -13,7 +14,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/pip --disable-pip-version-check install --quiet --constraint requirements.lock
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench bench-fidelity lock clean
+.PHONY: help demo test check bench bench-fidelity chaos lock clean
 
 help:
 	@sed -n 's/^# make /make /p' Makefile
@@ -57,6 +58,9 @@ bench: $(VENV)/.bench
 
 bench-fidelity: $(VENV)/.bench
 	@$(BIN)/python -m benchmarks.fidelity $(ARGS)
+
+chaos: $(VENV)/.demo
+	@$(BIN)/python -m benchmarks.chaos $(ARGS)
 
 lock:
 	rm -rf .venv-lock && $(PYTHON) -m venv .venv-lock

@@ -1,0 +1,218 @@
+"""``make chaos``: seeded schedules of faults against a running service, and what must hold afterwards.
+
+Each schedule starts ``pingti up`` on a workspace of its own, submits jobs through REST, and lets faults fall
+on its processes and files: kill -9 of workers, Valkey, the scheduler, the API, or of everything; SIGTERM;
+a worker that is paused until its lease is lost; a second scheduler; a disk without room; an input that is
+replaced or truncated; texts over which the classifier aborts. Then
+
+- every job ends in the state that it must end in, and no job is there twice;
+- every row is in the results once, or in errors.jsonl, and there with the right rows;
+- from the last fault to the end of the last job it takes less than 30 seconds;
+- after SIGTERM no process is left.
+
+Prints a line a schedule and ``N passed, N failed``; ends with 1 when one failed. Linux only (it reads /proc).
+"""
+
+import argparse
+import collections
+import os
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.chaos_jobs import Expected, Wrong, check, make_jobs, make_workspace
+from benchmarks.chaos_service import Faults, Later, Service
+
+RECOVERY_SECONDS = 30.0
+_END_SECONDS = 150.0  # a schedule that has not ended by then hangs
+_TMPFS = "64m"
+_ANY = (
+    "kill_worker",
+    "kill_valkey",
+    "kill_scheduler",
+    "kill_api",
+    "term_worker",
+    "term_valkey",
+    "pause_worker",
+    "second_scheduler",
+)
+_IN_TURN = ("full_disk", "replace_input", "truncate_input", "kill_everything", "poison")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    seed: int
+    faults: list[str]
+    jobs: int
+    seconds: float
+    recovery: float | None
+    wrong: str | None
+
+    def line(self) -> str:
+        names = collections.Counter(self.faults)
+        said = ", ".join(f"{count} x {name}" if count > 1 else name for name, count in names.items())
+        verdict = "passed" if self.wrong is None else f"FAILED: {self.wrong};"
+        recovered = "" if self.recovery is None else f", recovered in {self.recovery:.1f} s"
+        seconds = f"{self.seconds:.0f} s"
+        return f"schedule {self.seed}: {verdict} {self.jobs} jobs{recovered}, {seconds} ({said})"
+
+
+def run_schedule(seed: int, folder: Path, template: Path, *, seconds: float, tmpfs: bool) -> Result:
+    """One schedule of about ``seconds`` of faults; ``folder`` is made, and left where something is wrong."""
+    rng = random.Random(seed)
+    started = time.monotonic()
+    home = folder / "disk" / "home"
+    home.parent.mkdir(parents=True)
+    special = [_IN_TURN[seed % len(_IN_TURN)], rng.choice(_IN_TURN)]
+    if not tmpfs:
+        special = [name for name in special if name != "full_disk"]
+    mounted = "full_disk" in special
+    faults = [*rng.choices(_ANY, k=rng.randint(3, 5)), *dict.fromkeys(special)]
+    recovery: float | None = None
+    wrong: str | None = None
+    jobs: list[Expected] = []
+    if mounted:
+        _mount(home.parent)
+    service = Service(home, f"{os.getpid()}-{seed}", folder / "up.log")
+    try:
+        shutil.copytree(template, home)
+        jobs = make_jobs(home, special, rng)
+        service.start()
+        service.ready()
+        recovery = _act(service, jobs, faults, seconds, rng)
+        for job in jobs:
+            check(home, job, service.ask("GET", f"/v1/jobs/{job.id}").json())
+        _check_list(service, jobs)
+        service.stop()
+        if recovery > RECOVERY_SECONDS:
+            wrong = f"recovery took {recovery:.1f} s"
+    except Wrong as error:
+        wrong = str(error)
+    finally:
+        service.destroy()
+        if mounted:
+            if wrong is not None:  # what is on the mount would be gone
+                shutil.copytree(home, folder / "home", dirs_exist_ok=True)
+            subprocess.run(["umount", "--lazy", str(home.parent)], check=False)
+    if wrong is None:
+        shutil.rmtree(folder, ignore_errors=True)
+    else:
+        wrong = f"{wrong}; see {folder}"
+    return Result(
+        seed=seed,
+        faults=[name.replace("_", " ") for name in faults],
+        jobs=len(jobs),
+        seconds=time.monotonic() - started,
+        recovery=recovery,
+        wrong=wrong,
+    )
+
+
+def _act(
+    service: Service, jobs: list[Expected], names: list[str], seconds: float, rng: random.Random
+) -> float:
+    """Submit, let the faults fall, wait for the jobs; seconds from the last fault to the last job's end."""
+    acts = Faults(service, jobs, rng)
+    first = [job for job in jobs if not job.path.name.startswith("small")]
+    for job in first:
+        service.submit(job)
+    begun = time.monotonic()
+    timeline: list[tuple[float, Callable[[], Later | None]]] = [
+        (rng.uniform(0.5, seconds), getattr(acts, name)) for name in names if name != "poison"
+    ]
+    timeline += [
+        (rng.uniform(0.2, seconds), lambda job=job: service.submit(job)) for job in jobs if job not in first
+    ]
+    timeline += [
+        (rng.uniform(0.2, seconds / 2), lambda job=job: _cancel(service, job)) for job in jobs if job.cancel
+    ]
+    last = 0.0
+    while timeline:
+        timeline.sort(key=lambda event: event[0])
+        at, act = timeline.pop(0)
+        time.sleep(max(0.0, begun + at - time.monotonic()))
+        now = time.monotonic() - begun
+        timeline += [(now + after, then) for after, then in act() or []]
+        last = time.monotonic()
+    deadline = last + _END_SECONDS
+    waiting = list(jobs)
+    while waiting:
+        state = service.ask("GET", f"/v1/jobs/{waiting[0].id}").json()["status"]
+        if state in ("completed", "failed", "cancelled"):
+            waiting.pop(0)
+        elif time.monotonic() > deadline:
+            raise Wrong(f"{waiting[0].path.name} ({waiting[0].id}) is still {state}")
+        else:
+            time.sleep(0.1)
+    return time.monotonic() - last
+
+
+def _cancel(service: Service, job: Expected) -> None:
+    answer = service.ask("POST", f"/v1/jobs/{job.id}/cancel")
+    if answer.status_code not in (200, 202, 409):
+        raise Wrong(f"{job.path.name} was not cancelled: {answer.status_code} {answer.text}")
+
+
+def _check_list(service: Service, jobs: list[Expected]) -> None:
+    listed = service.ask("GET", "/v1/jobs", params={"limit": 100}).json()
+    rows = listed.get("data") or listed.get("items") or listed.get("jobs")
+    if sorted(row["id"] for row in rows) != sorted(job.id for job in jobs):
+        raise Wrong(f"{len(rows)} jobs are listed, {len(jobs)} were submitted")
+
+
+def _mount(folder: Path) -> None:
+    options = ["mount", "-t", "tmpfs", "-o", f"size={_TMPFS}", "pingti-chaos", str(folder)]
+    done = subprocess.run(options, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise OSError(done.stderr.strip())
+
+
+def may_mount() -> str | None:
+    """Why no small disk can be had; None where it can."""
+    with tempfile.TemporaryDirectory() as name:
+        try:
+            _mount(Path(name))
+        except OSError as error:
+            return str(error)
+        subprocess.run(["umount", name], check=False)
+    return None
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="chaos", description="Faults against a running service.")
+    parser.add_argument("--schedules", type=int, default=20)
+    parser.add_argument("--seed", type=int, default=0, help="of the first schedule; the next ones follow")
+    parser.add_argument("--seconds", type=float, default=10.0, help="during which faults fall")
+    options = parser.parse_args(arguments)
+    reason = may_mount()
+    if reason is not None:
+        _say(f"full disk: left out, since a small disk cannot be mounted ({reason})")
+    folder = Path(tempfile.mkdtemp(prefix="pingti-chaos-"))
+    template = folder / "template"
+    make_workspace(template)
+    failed = 0
+    for seed in range(options.seed, options.seed + options.schedules):
+        result = run_schedule(
+            seed, folder / str(seed), template, seconds=options.seconds, tmpfs=reason is None
+        )
+        _say(result.line())
+        failed += result.wrong is not None
+    _say(f"{options.schedules - failed} passed, {failed} failed")
+    if not failed:
+        shutil.rmtree(folder, ignore_errors=True)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
