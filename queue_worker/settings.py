@@ -87,9 +87,6 @@ class Settings(BaseSettings):
     idempotency_seconds: int = Field(default=7 * 86_400, ge=1, description="Life of an idempotency key.")
 
     retrain_seconds: float = Field(default=6 * 3600.0, gt=0, description="Time limit of one retraining.")
-    retrain_catch_up_seconds: float = Field(
-        default=3600.0, gt=0, description="A scheduler that starts this late still starts the night's run."
-    )
 
     retention_days: float = Field(
         default=30.0,
