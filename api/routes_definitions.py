@@ -14,7 +14,8 @@ from api import problems
 from api.keys import Caller
 from api.problems import ProblemError, ProblemItem
 from api.routes_tasks import NO_TASK, TaskName, task_out
-from api.schemas import DefinitionOut, TaskOut, whole_text
+from api.schemas import TaskOut, whole_text
+from api.schemas_tasks import DefinitionOut
 from api.services import Services, caller, services
 from api.toml import write_toml
 from pingti.errors import DefinitionError, InputError, PingtiError

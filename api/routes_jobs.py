@@ -29,7 +29,7 @@ from pingti.errors import NotFoundError, PingtiError
 from queue_worker import callbacks
 from queue_worker.jobs import Job, JobStatus
 from queue_worker.outbound import Outbound
-from queue_worker.retention import delete_job
+from queue_worker.shards import delete_job
 from queue_worker.submit import Checked, JobRequest, submit, validate
 from replacement.classify import Pin
 

@@ -19,7 +19,7 @@ from pingti.errors import ConflictError
 from pingti.files import replacing
 from queue_worker.jobs import Job, JobStatus
 from queue_worker.settings import Settings
-from queue_worker.shards import ERRORS, job_folder, results
+from queue_worker.shards import ERRORS, error_lines, job_folder, results
 
 router = APIRouter(prefix="/v1/jobs/{job_id}", tags=["jobs"])
 
@@ -27,7 +27,6 @@ Room = Annotated[Services, Depends(services)]
 Form = Annotated[ResultFormat, Query(alias="format", description="File format.")]
 
 _ERRORS_TYPE = "application/jsonl"
-_READ_BYTES = 256 * 1024
 _writing: weakref.WeakValueDictionary[Path, "_Lock"] = weakref.WeakValueDictionary()
 _writing_lock = threading.Lock()
 
@@ -94,17 +93,13 @@ def head_results(request: Request, room: Room, job_id: JobId, form: Form = Resul
 def get_errors(request: Request, room: Room, job_id: JobId) -> Response:
     """The rows that could not be classified, so far; empty where there are none."""
     job = find_job(room, job_id)
-    folder = job_folder(room.settings, job.id)
     name = f"{job.id}-errors.jsonl"
-    kept = folder / ERRORS
+    kept = job_folder(room.settings, job.id) / ERRORS
     if job.status.final and kept.is_file() and not _packs(request, ResultFormat.JSONL):
         return send_file(request, kept, name=name, etag=f"{job.id}-errors", media_type=_ERRORS_TYPE)
-    # Beside the cut input while the job runs, in the job's folder when it has ended.
-    places = [kept, *([folder / job.cut_input / ERRORS] if job.cut_input else [])]
-    path = next((place for place in places if place.is_file()), None)
     return _streamed(
         request,
-        _lines(path),
+        error_lines(room.settings, job),
         name=name,
         etag=f"{job.id}-errors" if job.status.final else None,
         media_type=_ERRORS_TYPE,
@@ -166,13 +161,6 @@ def _export(settings: Settings, job: Job, form: ResultFormat, export: Path) -> N
         with replacing(export) as temporary, temporary.open("wb") as file:
             for chunk in stream(results(settings, job), _schema(job), form):
                 file.write(chunk)
-
-
-def _lines(path: Path | None) -> Iterator[bytes]:
-    if path is not None:
-        with path.open("rb") as file:
-            while chunk := file.read(_READ_BYTES):
-                yield chunk
 
 
 def _schema(job: Job) -> pa.Schema:

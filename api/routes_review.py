@@ -13,7 +13,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 from api import problems
 from api.keys import Caller
 from api.routes_tasks import DAMAGED, NO_TASK, TaskName
-from api.schemas import LabelledOut, ReviewOut, ReviewRowOut, RunListOut, RunOut, utc, whole_text
+from api.schemas import utc, whole_text
+from api.schemas_tasks import LabelledOut, ReviewOut, ReviewRowOut, RunListOut, RunOut
 from api.services import Services, caller, services
 from pingti.errors import InputError
 from queue_worker import runs

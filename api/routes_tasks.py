@@ -9,18 +9,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from api import problems
 from api.keys import Caller
-from api.schemas import (
-    EventOut,
-    GateOut,
-    HistoryOut,
-    MetricsOut,
-    RoundOut,
-    TaskListOut,
-    TaskOut,
-    VersionListOut,
-    VersionOut,
-    whole_text,
-)
+from api.schemas import GateOut, MetricsOut, TaskListOut, TaskOut, whole_text
+from api.schemas_tasks import EventOut, HistoryOut, RoundOut, VersionListOut, VersionOut
 from api.services import Services, caller, services
 from pingti.errors import GateError, NotFoundError, PingtiError
 from replacement.gate import shortfall

@@ -1,12 +1,10 @@
-"""What the REST door answers: frozen models, every field explained, with an example a body."""
+"""What the REST door answers of files, jobs, tasks and the service: frozen models, an example each."""
 
 import json
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
-
-from queue_worker.runs import Progress
 
 JOB_ID = "job-065a1b2c3d4e5f6a1b2c"
 FILE_ID = "file-065a1b2c3d4e5f6a1b2c3d"
@@ -254,8 +252,10 @@ class QueueLevelOut(Answer):
     """What waits at one priority."""
 
     priority: int
-    waiting: int = Field(
-        description="Messages (a job's plan or one of its shards) that no worker has taken yet."
+    waiting: int = Field(description="Units of work (a job's plan or one of its shards) that no worker has.")
+    jobs: int = Field(description="Jobs that have such.")
+    oldest_seconds: float | None = Field(
+        description="Since the job that waits longest had a turn, or was accepted; null where none waits."
     )
 
 
@@ -280,103 +280,25 @@ class ReadyOut(Answer):
     workers: str = Field(description="ok, or what is wrong.", examples=["ok"])
 
 
-class RoundOut(Answer):
-    """One turn of training and measuring."""
+class WorkerOut(Answer):
+    """A worker process, as it told last."""
 
-    round: int
-    precision: float
-    recall: float
-    f1: float
-
-
-class VersionOut(Answer):
-    """A student, and what its report says in short."""
-
-    version: int
-    promoted: bool = Field(description="Whether jobs get it now.")
-    made: datetime | None = Field(description="When it was trained; null where the report does not say.")
-    holdout: MetricsOut | None = Field(description="Null where there is no report, or a damaged one.")
-    gate_passed: bool | None
-    thresholds: dict[str, float | None] = Field(description="By scene; null with three or more classes.")
-    rounds: tuple[RoundOut, ...] = Field(description="Figures on the holdout, round by round.")
-    report_page: bool = Field(description="Whether it has a report as a page.")
+    name: str = Field(examples=["classify@host-4711"])
+    threads: int
+    busy: int = Field(description="Threads that work on a unit.")
+    rows_per_second: float = Field(description="Over about the last minute.")
+    memory_bytes: int = Field(description="Resident.")
+    heard_seconds: float = Field(description="Since its last sign of life.")
 
 
-class VersionListOut(Answer):
-    """A task's students, newest first."""
+class WorkerListOut(Answer):
+    """Workers, by name."""
 
-    items: tuple[VersionOut, ...]
-
-
-class EventOut(Answer):
-    """Something that was done to a task."""
-
-    time: datetime
-    event: str = Field(examples=["promoted"])
-    version: int = Field(description="The version in question; 0 where there was none yet.")
-    who: str
-    why: str
+    items: tuple[WorkerOut, ...]
 
 
-class HistoryOut(Answer):
-    """What was done to a task, newest first."""
+class MeOut(Answer):
+    """Who asks."""
 
-    items: tuple[EventOut, ...]
-
-
-class DefinitionOut(Answer):
-    """A task's definition."""
-
-    toml: str = Field(description="The file.")
-    definition: dict[str, Any] = Field(description="What it says, with all defaults.")
-
-
-class ReviewRowOut(Answer):
-    """A row for a person."""
-
-    id: str | None
-    text: str
-    reason: str = Field(description="Why it is here.")
-    teacher: dict[str, float] = Field(description="The teacher's probability of each class.")
-
-
-class ReviewOut(Answer):
-    """A page of rows without a label, the least clear first."""
-
-    items: tuple[ReviewRowOut, ...]
-    next_cursor: int | None = Field(
-        description="Pass as ``cursor`` for the next page; null on the last one. Rows that get a label "
-        "meanwhile move the others up."
-    )
-    left: int = Field(description="Rows without a label.")
-
-
-class LabelledOut(Answer):
-    """What became of labels."""
-
-    added: int = Field(description="Texts whose label is new or another now.")
-    unchanged: int = Field(description="Texts that had this label.")
-    bad: tuple[str, ...] = Field(description="Labels that could not be used, a sentence each.")
-
-
-class RunOut(Answer):
-    """A retraining."""
-
-    id: str
-    task: str
-    night: date | None = Field(description="The scheduled date; null: on demand.")
-    who: str = Field(description="Who asked for it; the scheduler, for a night.")
-    state: str = Field(description="queued, running, promoted, refused, failed or missed.")
-    created: datetime
-    started: datetime | None = Field(description="When a worker first took it.")
-    ended: datetime | None
-    attempts: int = Field(description="How often a worker took it; more than 1 after a crash.")
-    progress: Progress | None
-    version: int | None = Field(description="The candidate's, once there is one.")
-    reason: str | None = Field(description="Why it ended so, or why it was given back.")
-
-
-class RunListOut(Answer):
-    """A task's retrainings, newest first."""
-
-    items: tuple[RunOut, ...]
+    name: str
+    role: str = Field(description="read, submit or admin.")

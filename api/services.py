@@ -20,7 +20,7 @@ from replacement.registry import Workspace
 # A file larger than this is better mounted below an input root than sent through HTTP.
 UPLOAD_BYTES = 4 * 1024**3
 _LOOK_SECONDS = 2.0
-_SILENT_SECONDS = 10.0  # a worker gives a sign of life every three seconds
+SILENT_SECONDS = 10.0  # a worker gives a sign of life every three seconds
 
 
 class Services:
@@ -43,7 +43,8 @@ class Services:
         return JobStore(client)
 
     @cached_property
-    def _looking(self) -> JobStore:
+    def looking(self) -> JobStore:
+        """The same store for those who would rather know at once that it is away."""
         client = redis.Redis.from_url(
             broker_url(self.settings),
             decode_responses=True,
@@ -56,7 +57,7 @@ class Services:
     def look(self) -> ReadyOut:
         """Whether the broker answers and a worker consumes the classify queue."""
         try:
-            workers = self._looking.workers(seconds=_SILENT_SECONDS)
+            workers = self.looking.workers(seconds=SILENT_SECONDS)
         except UnavailableError as error:
             return ReadyOut(ready=False, broker=f"{error}.", workers="unknown")
         except redis.RedisError:
@@ -67,7 +68,7 @@ class Services:
         return ReadyOut(ready=True, broker="ok", workers="ok")
 
     def close(self) -> None:
-        for name in ("store", "_looking"):
+        for name in ("store", "looking"):
             store = self.__dict__.get(name)
             if store is not None:
                 store.client.close()

@@ -9,19 +9,12 @@ from pathlib import Path
 from pingti.errors import ConflictError, NotFoundError
 from queue_worker.jobs import Job, JobStatus
 from queue_worker.settings import Settings
-from queue_worker.shards import job_folder
+from queue_worker.shards import delete_job
 from queue_worker.store import JobStore
 
 _DAY_SECONDS = 86_400.0
 _PAGE = 100
 _log = logging.getLogger(__name__)
-
-
-def delete_job(settings: Settings, store: JobStore, id: str) -> None:
-    """Remove a job that has ended, and its files. NotFoundError; ConflictError while it is under way."""
-    store.delete(id)
-    # The record first: whoever still reads a part keeps it open, and nobody new finds the job.
-    shutil.rmtree(job_folder(settings, id), ignore_errors=True)
 
 
 def inputs_in_use(store: JobStore) -> set[str]:
