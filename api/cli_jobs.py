@@ -1,14 +1,18 @@
 """``pingti jobs``: batches through the service, over its REST door."""
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-import httpx
 import typer
 
+from api.cli_tasks import Json, TaskChoices
 from api.console import Screen
 from pingti.errors import ConflictError, InputError, NotFoundError, PingtiError, UnavailableError
+
+if TYPE_CHECKING:
+    import httpx
 
 app = typer.Typer(help="Batch jobs of the running service.", no_args_is_help=True)
 
@@ -17,7 +21,6 @@ Url = Annotated[str, typer.Option("--url", envvar="PINGTI_URL", help="Where the 
 Key = Annotated[
     str | None, typer.Option("--key", envvar="PINGTI_API_KEY", help="Bearer key.", show_default=False)
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
 JobId = Annotated[str, typer.Argument(help="The job's id.")]
 LOCAL = "http://127.0.0.1:8080"
 
@@ -26,6 +29,9 @@ class Door:
     """The REST door of a running service; its problem documents become Pingti's errors."""
 
     def __init__(self, url: str, key: str | None = None) -> None:
+        import httpx
+
+        self._transport_error = httpx.TransportError
         self._client = httpx.Client(
             base_url=url, headers={"Authorization": f"Bearer {key}"} if key else {}, timeout=60.0
         )
@@ -44,6 +50,19 @@ class Door:
     def post(self, path: str, body: Any = None, **headers: str) -> Any:
         return self._ask("POST", path, json=body, headers=headers).json()
 
+    def delete(self, path: str) -> None:
+        self._ask("DELETE", path)
+
+    def upload(self, path: Path) -> str:
+        """Send a file; its name on the server."""
+        try:
+            with path.open("rb") as file:
+                # The time-out is a packet's, not the file's.
+                stored = self._ask("POST", "/v1/files", files={"file": (path.name, file)}).json()
+        except OSError as error:
+            raise InputError(f"{path}: not readable: {error.strerror}") from error
+        return str(stored["path"])
+
     def download(self, path: str, target: Path, **query: str) -> int:
         """Stream an answer into a file that appears whole; its size in bytes."""
         from pingti import files
@@ -56,14 +75,14 @@ class Door:
                 with files.replacing(target) as temporary, temporary.open("wb") as file:
                     for piece in answer.iter_bytes():
                         file.write(piece)
-        except httpx.TransportError as error:
+        except self._transport_error as error:
             raise UnavailableError(f"{self._url}: the download broke off: {error}") from error
         return target.stat().st_size
 
-    def _ask(self, method: str, path: str, **options: Any) -> httpx.Response:
+    def _ask(self, method: str, path: str, **options: Any) -> "httpx.Response":
         try:
             answer = self._client.request(method, path, **options)
-        except httpx.TransportError as error:
+        except self._transport_error as error:
             raise UnavailableError(
                 f"{self._url}: no answer ({error}); pingti up starts the service, --url names another"
             ) from error
@@ -72,7 +91,7 @@ class Door:
         return answer
 
 
-def _refuse(answer: httpx.Response) -> None:
+def _refuse(answer: "httpx.Response") -> None:
     try:
         problem = answer.json()
         message = str(problem.get("detail") or problem["title"])
@@ -87,10 +106,13 @@ def _refuse(answer: httpx.Response) -> None:
 @app.command()
 def submit(
     inputs: Annotated[list[str], typer.Argument(help="Files that the service may read.")],
-    tasks: Annotated[list[str], typer.Option("--task", "-t", help="A task, or task@scene; repeatable.")],
+    tasks: TaskChoices,
     priority: Annotated[int | None, typer.Option(min=0, max=9, help="0 runs first.")] = None,
     text: Annotated[str, typer.Option(help="Column of the text.")] = "text",
     id_column: Annotated[str | None, typer.Option("--id", help="Column of the id.")] = None,
+    upload: Annotated[
+        bool, typer.Option("--upload", help="Send the files; else the service reads them where they are.")
+    ] = False,
     wait: Annotated[bool, typer.Option("--wait", help="Come back when the job has ended.")] = False,
     url: Url = LOCAL,
     key: Key = None,
@@ -98,16 +120,16 @@ def submit(
 ) -> None:
     """Submit a job."""
     screen = Screen(as_json=as_json)
-    # A relative path is the caller's, not the service's.
-    body = {
-        "inputs": [str(Path(path).absolute()) for path in inputs],
-        "tasks": tasks,
-        "priority": priority,
-        "text": text,
-        "id": id_column,
-    }
     with Door(url, key) as door:
-        job = door.post("/v1/jobs", {name: value for name, value in body.items() if value is not None})
+        # A relative path is the caller's, not the service's.
+        places = [door.upload(Path(path)) for path in inputs] if upload else _places(inputs)
+        body = {"inputs": places, "tasks": tasks, "priority": priority, "text": text, "id": id_column}
+        try:
+            job = door.post("/v1/jobs", {name: value for name, value in body.items() if value is not None})
+        except InputError as error:
+            if "allowed folder" not in str(error):
+                raise
+            raise InputError(f"{error}; --upload sends the files instead") from None
         if wait:
             job = follow(door, job["id"], screen)
     _show(job, screen)
@@ -125,6 +147,8 @@ def list_jobs(
     screen = Screen(as_json=as_json)
     with Door(url, key) as door:
         jobs = door.get("/v1/jobs", limit=limit, status=status)["items"]
+    if not jobs:
+        screen.note("no such job; pingti jobs submit FILE --task TASK sends one")
     screen.table(
         ["job", "status", "priority", "tasks", "rows", "done", "failed"],
         [
@@ -156,11 +180,44 @@ def cancel(job: JobId, url: Url = LOCAL, key: Key = None, as_json: Json = False)
 
 
 @app.command()
+def wait(job: JobId, url: Url = LOCAL, key: Key = None, as_json: Json = False) -> None:
+    """Watch a job until it has ended."""
+    screen = Screen(as_json=as_json)
+    with Door(url, key) as door:
+        _show(follow(door, job, screen), screen)
+
+
+@app.command()
+def delete(job: JobId, url: Url = LOCAL, key: Key = None, as_json: Json = False) -> None:
+    """Remove a job that has ended, with its results."""
+    screen = Screen(as_json=as_json)
+    with Door(url, key) as door:
+        door.delete(f"/v1/jobs/{job}")
+    screen.say(f"{job}: deleted")
+    screen.result({"id": job, "deleted": True})
+
+
+@app.command()
+def errors(
+    job: JobId,
+    out: Annotated[Path, typer.Option("--out", "-o", help="File to write, one JSON object a line.")],
+    url: Url = LOCAL,
+    key: Key = None,
+    as_json: Json = False,
+) -> None:
+    """Download the rows that could not be classified."""
+    with Door(url, key) as door:
+        size = door.download(f"/v1/jobs/{job}/errors", out)
+    _downloaded(out, size, Screen(as_json=as_json))
+
+
+@app.command()
 def results(
     job: JobId,
     out: Annotated[Path, typer.Option("--out", "-o", help="File to write: .parquet, .jsonl or .csv.")],
     url: Url = LOCAL,
     key: Key = None,
+    as_json: Json = False,
 ) -> None:
     """Download a job's results."""
     form = out.suffix.removeprefix(".")
@@ -168,7 +225,19 @@ def results(
         raise InputError(f"{out}: the name must end in .parquet, .jsonl or .csv")
     with Door(url, key) as door:
         size = door.download(f"/v1/jobs/{job}/results", out, format=form)
-    Screen().say(f"{out}: {size:,} bytes")
+    _downloaded(out, size, Screen(as_json=as_json))
+
+
+def _places(inputs: Sequence[str]) -> list[str]:
+    """Paths as the service is to see them; addresses and ids of uploaded files stay as they are."""
+    return [
+        path if "://" in path or path.startswith("file-") else str(Path(path).absolute()) for path in inputs
+    ]
+
+
+def _downloaded(out: Path, size: int, screen: Screen) -> None:
+    screen.say(f"{out}: {size:,} bytes")
+    screen.result({"out": str(out), "bytes": size})
 
 
 def follow(door: Door, job: str, screen: Screen) -> Any:

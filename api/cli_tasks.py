@@ -1,144 +1,188 @@
-"""``pingti corpus`` and ``pingti review``: what a task is made of, and what people say about it."""
+"""``pingti task``: the workspace's label tasks, their versions, reports and history.
 
-from dataclasses import asdict
+What the command line is made of is imported at the top; what a command works with, inside it: help and
+completion answer at once, and a part that is not installed is missed by its own commands alone.
+"""
+
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from api.console import Screen
-from replacement import labels, review
-from replacement.registry import Workspace
-from replacement.stats import Share, Stats, collect
+from pingti.errors import InputError
 
-corpus_app = typer.Typer(help="The texts of a task.", no_args_is_help=True)
-review_app = typer.Typer(help="Boundary rows, labelled by people.", no_args_is_help=True)
+if TYPE_CHECKING:
+    from replacement.registry import TaskEntry
+
+WORKSPACE = Path("workspace")
+
+
+def complete_task(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Names of the workspace's tasks, for the shell."""
+    home = Path(ctx.params.get("home") or WORKSPACE)
+    return sorted(path.stem for path in (home / "tasks").glob("*.toml") if path.stem.startswith(incomplete))
+
 
 Home = Annotated[Path, typer.Option("--home", envvar="PINGTI_HOME", help="The workspace.", show_default=True)]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
-TaskName = Annotated[str, typer.Argument(help="Name of the task.")]
-WORKSPACE = Path("workspace")
+TaskName = Annotated[str, typer.Argument(help="Name of the task.", autocompletion=complete_task)]
+TaskChoices = Annotated[
+    list[str],
+    typer.Option("--task", "-t", help="A task, or task@scene; repeatable.", autocompletion=complete_task),
+]
+Version = Annotated[int | None, typer.Argument(help="The promoted one where absent, else the newest.", min=1)]
 
-_DAYS = 14  # of the newest days shown
-_UNITS = 10
-_BAD = 20
+app = typer.Typer(help="Label tasks of the workspace.", no_args_is_help=True)
 
 
-@corpus_app.command("stats")
-def corpus_stats(task: TaskName, home: Home = WORKSPACE, as_json: Json = False) -> None:
-    """Count a task's corpus, and propose cleaning rules for its definition."""
+@app.command()
+def add(
+    file: Annotated[Path, typer.Argument(help="A definition; its name without .toml is the task's.")],
+    name: Annotated[str | None, typer.Option(help="Another name for the task.")] = None,
+    home: Home = WORKSPACE,
+    as_json: Json = False,
+) -> None:
+    """Add a task from a definition file, or change its definition.
+
+    Relative paths in it count from the workspace's folder tasks/ once it is there.
+    """
+    from replacement.registry import Workspace
+
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{file}: not readable: {error}") from error
+    entry = Workspace(home).add_task(name or file.stem, text)
     screen = Screen(as_json=as_json)
-    entry = Workspace(home).task(task)
-    with screen.progress():
-        found = collect(entry, progress=screen.advance)
-    _show_stats(found, screen)
-    screen.result(asdict(found))
+    screen.say(f"{entry.path}: next is pingti replace {entry.name}")
+    screen.result({"task": entry.name, "definition": str(entry.path)})
 
 
-def _show_stats(found: Stats, screen: Screen) -> None:
-    screen.say(f"{found.files} files, {found.rows:,} rows; {found.bad:,} bad rows")
-    for sentence in found.bad_examples:
-        screen.say(f"  {sentence}")
-    if not found.rows:
-        return
-    screen.say(
-        f"duplicates: {_of(found.exact_duplicates, found.rows)} exact, "
-        f"{_of(found.normalised_duplicates, found.rows)} but for case and white space"
-    )
-    screen.table(
-        ["length in", *found.characters],
-        [["characters", *found.characters.values()], ["tokens", *found.tokens.values()]],
-    )
-    if found.days:
-        ordered = sorted(found.days.values())
-        screen.say(
-            f"{len(ordered)} days, {min(found.days)} to {max(found.days)}; texts a day: "
-            f"least {ordered[0]:,}, median {ordered[len(ordered) // 2]:,}, most {ordered[-1]:,}"
-        )
-        newest = list(found.days.items())[-_DAYS:]
-        screen.table(["day", "texts"], [[day, f"{rows:,}"] for day, rows in newest], title="the newest days")
-    screen.table(
-        ["texts", "rows", "share", "examples"],
-        [
-            *(_row(f"a rule of {name} hits", share) for name, share in found.rules.items() if share.rows),
-            *(
-                _row(f"only {name}" if name != "empty" else name, share)
-                for name, share in found.kinds.items()
-            ),
-            _row("with a repeated pattern", found.repeats),
-        ],
-    )
-    if found.units:
-        units = list(found.units.items())[:_UNITS]
-        screen.table(["repeated", "rows"], [[repr(unit), f"{rows:,}"] for unit, rows in units])
-    if found.shapes:
+@app.command("list")
+def list_tasks(home: Home = WORKSPACE, as_json: Json = False) -> None:
+    """The tasks and their promoted students."""
+    from replacement.registry import Workspace
+
+    workspace = Workspace(home)
+    found = [_describe(workspace.task(name)) for name in workspace.task_names()]
+    screen = Screen(as_json=as_json)
+    if found:
         screen.table(
-            ["frequent shape (0: digits)", "rows", "share", "examples"],
-            [_row(_one_line(shape), share) for shape, share in found.shapes.items()],
+            ["task", "classes", "priority", "promoted", "versions", "F1"],
+            [
+                [
+                    task["task"],
+                    ", ".join(task["classes"]),
+                    task["priority"],
+                    task["promoted"],
+                    len(task["versions"]),
+                    "" if task["holdout"] is None else f"{task['holdout']['f1']:.3f}",
+                ]
+                for task in found
+            ],
         )
-    if found.proposals:
-        screen.say("\nproposed, to take the place of [rules] in the definition:\n")
-        screen.say(found.toml)
     else:
-        screen.say("no rule to propose")
+        screen.note(f"{workspace.tasks}: no task yet; pingti task add FILE.toml adds one")
+    screen.result(found)
 
 
-def _row(name: str, share: Share) -> list[str]:
-    return [name, f"{share.rows:,}", f"{share.share:.2%}", " | ".join(map(_one_line, share.examples))]
-
-
-def _of(rows: int, total: int) -> str:
-    return f"{rows:,} ({rows / total:.2%})"
-
-
-def _one_line(text: str) -> str:
-    return text if text.isprintable() else repr(text)[1:-1]
-
-
-@review_app.command("export")
-def review_export(
-    task: TaskName,
-    out: Annotated[Path, typer.Option("--out", "-o", help="File to write.")],
-    form: Annotated[
-        review.Format, typer.Option("--format", "-f", help="The tool that is to read it.")
-    ] = review.Format.JSONL,
-    home: Home = WORKSPACE,
-    as_json: Json = False,
-) -> None:
-    """Write the rows on which the teacher is unsure for a labelling tool."""
-    entry = Workspace(home).task(task)
-    rows = review.export(entry, form, out, labelled=list(labels.read(entry)))
+@app.command()
+def show(task: TaskName, home: Home = WORKSPACE, as_json: Json = False) -> None:
+    """One task: its versions, their figures on the holdout, and its history."""
+    entry = _entry(home, task)
+    described = _describe(entry)
     screen = Screen(as_json=as_json)
-    screen.say(f"{out}: {rows:,} rows for a person; next is pingti review import {task} with the labels")
-    needed = ""
-    if form is review.Format.LABEL_STUDIO:
-        needed = review.label_studio_config(entry.definition.classes)
-        screen.say(f"the project's labelling interface:\n  {needed}")
-    elif form is review.Format.ARGILLA:
-        needed = review.argilla_settings(entry.definition.classes)
-        screen.say(f"the dataset's settings, then dataset.records.from_json({str(out)!r}):\n  {needed}")
-    screen.result({"out": str(out), "format": form.value, "rows": rows, "settings": needed})
+    rows = []
+    for version in described["versions"]:
+        found = entry.report(version)
+        mark = "promoted" if version == described["promoted"] else ""
+        reached = "reached" if found["gate"]["passed"] else "not reached"
+        rows.append([version, *_figures(found["holdout"]), reached, mark])
+    if rows:
+        screen.table(["version", "precision", "recall", "F1", "gate", ""], rows, title=f"{task}")
+    else:
+        screen.say(f"{task}: no version yet; next is pingti replace {task}")
+    _show_history(entry, screen)
+    screen.result({**described, "history": entry.history()})
 
 
-@review_app.command("import")
-def review_import(
-    task: TaskName,
-    file: Annotated[Path, typer.Argument(help="What Label Studio or Argilla exported, or JSON lines.")],
-    home: Home = WORKSPACE,
-    as_json: Json = False,
-) -> None:
-    """Bring people's labels back; they outrank the teacher from the next run on."""
-    entry = Workspace(home).task(task)
-    found = labels.add(entry, file)
+@app.command()
+def history(task: TaskName, home: Home = WORKSPACE, as_json: Json = False) -> None:
+    """What was promoted, refused or rolled back: when, by whom, and why."""
+    entry = _entry(home, task)
     screen = Screen(as_json=as_json)
-    for sentence in found.bad[:_BAD]:
-        screen.note(sentence)
-    if len(found.bad) > _BAD:
-        screen.note(f"and {len(found.bad) - _BAD:,} more bad records")
+    if not entry.history():
+        screen.note(f"{task}: nothing was promoted or refused yet; next is pingti replace {task}")
+    _show_history(entry, screen)
+    screen.result(entry.history())
+
+
+@app.command()
+def report(task: TaskName, version: Version = None, home: Home = WORKSPACE, as_json: Json = False) -> None:
+    """How far a version can be trusted: its figures, rounds and scenes, and where its page is."""
+    entry = _entry(home, task)
+    if version is None:
+        version = entry.current() or max(entry.versions(), default=None)
+    if version is None:
+        raise InputError(f"task {task!r}: no version yet; pingti replace {task} makes one")
+    found = entry.report(version)
+    screen = Screen(as_json=as_json)
+    gate = found["gate"]
     screen.say(
-        f"{found.records:,} records: {found.added:,} labels added, {found.unchanged:,} known already, "
-        f"{found.unanswered:,} without an answer, {len(found.bad):,} bad"
+        f"{task}, version {version}: the gate (precision {gate['precision']:.2f}, recall "
+        f"{gate['recall']:.2f}) is {'reached' if gate['passed'] else 'not reached'}"
     )
-    if found.disagreements:
-        screen.say(f"{found.disagreements:,} texts have different labels in the file; the latest was taken")
-    screen.result(asdict(found))
+    head = ["precision", "recall", "F1", "rows"]
+    rows = [["on the holdout", *_figures(found["holdout"]), f"{found['holdout']['rows']:,}"]]
+    rows += [
+        [f"round {each['round']}", *_figures(each["holdout"]), f"{each['holdout']['rows']:,}"]
+        for each in found["rounds"]
+    ]
+    screen.table(["", *head], rows)
+    scenes = found.get("scenes", {})
+    if scenes:
+        screen.table(
+            ["scene", "threshold", *head[:3]],
+            [
+                [
+                    name,
+                    "" if scene["threshold"] is None else f"{scene['threshold']:.4f}",
+                    *(_figures(scene["holdout"]) if scene["holdout"] else ["", "", ""]),
+                ]
+                for name, scene in scenes.items()
+            ],
+        )
+    page = entry.student_folder(version) / "report.html"
+    if page.is_file():
+        screen.say(f"the whole report: {page}")
+    screen.result(found)
+
+
+def _entry(home: Path, task: str) -> "TaskEntry":
+    from replacement.registry import Workspace
+
+    return Workspace(home).task(task)
+
+
+def _show_history(entry: "TaskEntry", screen: Screen) -> None:
+    head = ["time", "event", "version", "who", "why"]
+    lines = entry.history()
+    if lines:
+        screen.table(head, [[line[key] for key in head] for line in lines])
+
+
+def _figures(measured: dict[str, Any]) -> list[str]:
+    return [f"{measured[name]:.3f}" for name in ("precision", "recall", "f1")]
+
+
+def _describe(entry: "TaskEntry") -> dict[str, Any]:
+    current = entry.current()
+    return {
+        "task": entry.name,
+        "classes": list(entry.definition.classes),
+        "priority": entry.definition.priority,
+        "promoted": current,
+        "versions": entry.versions(),
+        "holdout": entry.report(current)["holdout"] if current is not None else None,
+    }

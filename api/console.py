@@ -8,12 +8,14 @@ from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
 _PLAIN_SECONDS = 10.0  # between two lines of progress where there is no terminal
 
 _PLAIN_WIDTH = 160  # where there is no terminal whose width could be known
+_COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
 
 
 class Screen:
@@ -25,7 +27,7 @@ class Screen:
         self.err = _console(stderr=True)
         self._bar: Progress | None = None
         self._tasks: dict[str, TaskID] = {}
-        self._shown: dict[str, float] = {}
+        self._shown: dict[str, tuple[float, float]] = {}  # when it began, and when it was last told
 
     def say(self, text: str = "") -> None:
         """A line for a person; with ``--json`` it goes to stderr, so that stdout holds JSON alone."""
@@ -43,15 +45,24 @@ class Screen:
     def table(
         self, head: Sequence[str], rows: Sequence[Sequence[object]], *, title: str | None = None
     ) -> None:
-        if self.as_json:
+        if self.as_json or not rows:
             return
         table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
-        numeric = [bool(rows) and all(_is_figure(row[index]) for row in rows) for index in range(len(head))]
+        numeric = [all(_is_figure(row[index]) for row in rows) for index in range(len(head))]
         for name, right in zip(head, numeric, strict=True):
             table.add_column(name, justify="right" if right else "left", overflow="fold")
         for row in rows:
             table.add_row(*("" if cell is None else str(cell) for cell in row))
         self.out.print(table)
+
+    def finding(self, state: str, name: str, says: str, next_step: str) -> None:
+        """A line of a check: ``ok``, ``warn`` or ``fail``, what was looked at, and what to do."""
+        if self.as_json:
+            return
+        line = Text.assemble((f"{state:<5}", _COLOURS[state]), (f"{name:<14}", "bold"), says)
+        self.out.print(line)
+        if next_step:
+            self.out.print(Text(" " * 19 + f"→ {next_step}", style="dim"))
 
     @contextmanager
     def progress(self) -> Iterator[None]:
@@ -62,9 +73,9 @@ class Screen:
         columns = (
             TextColumn("  {task.description}"),
             BarColumn(),
-            MofNCompleteColumn(),
+            TextColumn("{task.fields[counted]}"),
             TextColumn("{task.fields[rate]}"),
-            TimeRemainingColumn(),
+            TimeRemainingColumn(compact=True),
         )
         with Progress(*columns, console=self.err, transient=True) as bar:
             self._bar, self._tasks = bar, {}
@@ -73,24 +84,33 @@ class Screen:
             finally:
                 self._bar = None
 
-    def advance(self, what: str, done: int, total: int) -> None:
-        """``done`` of ``total`` rows of the work ``what``."""
+    def advance(self, what: str, done: int, total: int | None) -> None:
+        """``done`` of ``total`` units of the work ``what``; None: nobody knows how many there are."""
         now = time.monotonic()
+        ended = total is not None and done >= total
+        counted = f"{done:,}" if total is None else f"{done:,} of {total:,}"
         if self._bar is not None:
             if what not in self._tasks:
-                self._tasks[what] = self._bar.add_task(what, total=total, rate="")
+                self._tasks[what] = self._bar.add_task(what, total=total, rate="", counted="")
             speed = self._bar.tasks[self._bar.task_ids.index(self._tasks[what])].speed
             rate = f"{speed:,.0f}/s" if speed else ""
-            self._bar.update(self._tasks[what], completed=done, total=total, rate=rate)
-            if done >= total:
+            self._bar.update(self._tasks[what], completed=done, total=total, rate=rate, counted=counted)
+            if ended:
                 self._bar.remove_task(self._tasks.pop(what))
         elif not self.err.is_terminal:
-            last = self._shown.setdefault(what, now)
-            if done < total and now - last >= _PLAIN_SECONDS:
-                self._shown[what] = now
-                self.note(f"  {what}: {done:,} of {total:,}")
-            elif done >= total:
+            began, last = self._shown.setdefault(what, (now, now))
+            if ended:
                 del self._shown[what]
+            elif now - last >= _PLAIN_SECONDS:
+                self._shown[what] = (began, now)
+                pace = done / (now - began)
+                left = f", {_clock((total - done) / pace)} left" if total is not None and pace else ""
+                self.note(f"  {what}: {counted}, {pace:,.0f}/s{left}")
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02}:{rest:02}"
 
 
 def _console(*, stderr: bool) -> Console:
