@@ -175,7 +175,7 @@ def _static_vectors(encoder: Path, tokenizer: Any) -> NDArray[np.float32]:
     """(tokens, 256 or as many as the encoder has)."""
     from transformers import AutoModel
 
-    from teacher.bert import quiet
+    from teacher.folders import quiet
 
     with quiet():
         model = AutoModel.from_pretrained(encoder, local_files_only=True).eval()

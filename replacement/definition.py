@@ -86,6 +86,8 @@ class TeacherSection(_Section):
     """Which class a label of the model stands for; "*" names the class of all others."""
     max_length: int = Field(default=64, ge=8, le=512)
     """Word pieces of a text that the model reads."""
+    precision: Literal["float32", "bfloat16", "int8"] | None = None
+    """What the model computes with; bfloat16 on a GPU and float32 on a CPU if absent, int8 for CPUs alone."""
     budget: int = Field(default=50_000, ge=100)
     """Rows that the model may be asked about in one run, those of the holdout included."""
     epochs: int = Field(default=5, ge=1, le=100)

@@ -75,7 +75,8 @@ class Gold:
         self._teacher = CachedTeacher.open(
             model,
             entry.workspace.teachers,
-            max_length=owner.definition.teacher.max_length,
+            max_length=section.max_length,
+            precision=section.precision,
             device=device,
         )
         self.model = model

@@ -28,7 +28,8 @@ from numpy.typing import NDArray
 
 from pingti.errors import ArtifactError
 from pingti.files import replacing
-from teacher.bert import Description, Scored, Teacher, check_texts, describe
+from teacher.bert import Description, Scored, Teacher, describe
+from teacher.folders import check_texts
 
 _log = logging.getLogger(__name__)
 
@@ -260,11 +261,14 @@ class CachedTeacher:
         folder: Path,
         *,
         max_length: int = 64,
+        precision: str | None = None,
         device: str | None = None,
         threads: int | None = None,
     ) -> "CachedTeacher":
-        """The cache of a model folder or hub name; errors as in ``describe`` and ``ScoreCache``."""
-        return cls(describe(model, max_length=max_length), folder, device=device, threads=threads)
+        """The cache of a model folder or hub name; arguments and errors as in ``describe``, and errors as in
+        ``ScoreCache``."""
+        found = describe(model, max_length=max_length, precision=precision, device=device)
+        return cls(found, folder, device=device, threads=threads)
 
     def cached(self, texts: Sequence[str]) -> NDArray[np.bool_]:
         """Which texts would be answered without the teacher; bool (n,)."""

@@ -23,12 +23,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pingti.errors import ConflictError, InputError
-from teacher.bert import (
-    TEMPERATURE,
+from teacher.bert import TEMPERATURE, describe
+from teacher.folders import (
     check_max_length,
     check_texts,
     choose_device,
-    describe,
     encode,
     load_model,
     load_tokenizer,

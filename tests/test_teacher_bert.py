@@ -13,8 +13,9 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
 from pingti.errors import ArtifactError, InputError, UnavailableError
-from teacher.bert import Teacher, _batches, describe, quiet
+from teacher.bert import Teacher, _batches, describe
 from teacher.finetune import fine_tune
+from teacher.folders import quiet
 
 CLASSES = [f"class {letter}" for letter in "kjihgfedcba"]  # eleven: "10" sorts before "2" as text
 

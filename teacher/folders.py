@@ -1,0 +1,196 @@
+"""Folders and hub names of models: found, checked and loaded; and texts made into token ids.
+
+What ``teacher.bert`` and ``teacher.finetune`` share. Only safetensors weights are read, and code that comes
+with a model is never run.
+"""
+
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pingti.errors import InputError, UnavailableError
+
+try:
+    import torch as torch  # "as": taken from here, past this guard
+    from huggingface_hub import snapshot_download
+    from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
+    from transformers.utils import logging as transformers_logging
+except ImportError as error:
+    raise UnavailableError(
+        f"a teacher needs torch and transformers ({error}): install 'pingti[teacher]'"
+    ) from error
+
+# What a model folder may hold that changes its answers. Weights are found by their suffix.
+_VOCABULARIES = (
+    "tokenizer.json", "vocab.txt", "vocab.json", "sentencepiece.bpe.model", "spiece.model", "spm.model",
+)  # fmt: skip
+MODEL_FILES = (
+    "config.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "merges.txt",
+    *_VOCABULARIES,
+)
+
+
+def resolve(model: str) -> Path:
+    """The folder of a model: itself, or a copy of the hub's in the Hugging Face cache.
+
+    Raises InputError for a folder without config.json or safetensors weights, UnavailableError for a name
+    that is neither a folder nor to be had from the hub (``HF_HUB_OFFLINE=1`` keeps it to the cache).
+    """
+    folder = Path(model).expanduser()
+    if not folder.is_dir():
+        # A hub name is "name" or "owner/name"; anything else can only have been meant as a path.
+        if model.startswith(("/", ".", "~")) or model.count("/") > 1:
+            raise InputError(
+                f"teacher {model}: there is no such folder; give a folder that save_pretrained wrote"
+            )
+        try:
+            # Top-level files only: hubs also keep exports for other runtimes in sub-folders.
+            wanted = [*MODEL_FILES, "*.safetensors", "*.safetensors.index.json"]
+            with quiet():
+                found = snapshot_download(model, allow_patterns=wanted, ignore_patterns="*/*")
+        except Exception as error:  # its own errors, httpx's and the system's have no common root
+            raise UnavailableError(
+                f"teacher {model}: it is not a folder here and the Hugging Face hub did not give it "
+                f"({type(error).__name__}); give the path of a folder that save_pretrained wrote"
+            ) from error
+        folder = Path(found)
+    if not (folder / "config.json").is_file():
+        raise InputError(
+            f"teacher {folder}: there is no config.json; give a folder that save_pretrained wrote"
+        )
+    if not any(folder.glob("*.safetensors")):
+        raise InputError(
+            f"teacher {folder}: there are no safetensors weights, and no other format is read; "
+            "save the model anew with save_pretrained"
+        )
+    return folder
+
+
+def read_config(folder: Path) -> Any:
+    """The transformers configuration of a model folder (InputError where it cannot be used)."""
+    with _as_input_error(folder, "config.json"):
+        return AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+
+
+def load_tokenizer(folder: Path) -> Any:
+    """The tokenizer of a model folder (InputError where it cannot be used)."""
+    # Without a vocabulary, transformers would make an empty one and every word would be unknown.
+    if not any((folder / name).is_file() for name in _VOCABULARIES):
+        raise InputError(f"teacher {folder}: there is no tokenizer; save it there with save_pretrained, too")
+    with _as_input_error(folder, "the tokenizer"):
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    if tokenizer.pad_token_id is None:
+        raise InputError(f"teacher {folder}: the tokenizer has no padding token, which a BERT-type model has")
+    return tokenizer
+
+
+def load_model(folder: Path, **config: Any) -> tuple[Any, list[str]]:
+    """The sequence classifier of a model folder in float32, and the names of weights that were not there.
+
+    ``config`` overrides entries of its configuration. Weights that are not there are drawn from torch's
+    global generator.
+    """
+    with _as_input_error(folder, "the weights"):
+        model, info = AutoModelForSequenceClassification.from_pretrained(
+            folder,
+            dtype=torch.float32,
+            use_safetensors=True,
+            local_files_only=True,
+            trust_remote_code=False,
+            ignore_mismatched_sizes=bool(config),  # a head of another task, when fine-tuning
+            output_loading_info=True,
+            **config,
+        )
+    return model, sorted(info["missing_keys"])
+
+
+def check_max_length(max_length: int, config: Any, folder: Path) -> None:
+    """Raise InputError unless the model has a position for each of ``max_length`` tokens."""
+    positions = getattr(config, "max_position_embeddings", None) or 1_000_000
+    if config.model_type in ("roberta", "xlm-roberta", "camembert"):
+        positions -= 2  # their positions count from the padding index on
+    if not 3 <= max_length <= positions:
+        raise InputError(f"teacher {folder}: max_length is {max_length}; this model allows 3 to {positions}")
+
+
+def choose_device(device: str | None) -> torch.device:
+    """The torch device of that name; None is CUDA where there is one, else the CPU."""
+    if device is None:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        return torch.device(device)
+    except RuntimeError as error:
+        raise InputError(f"device {device!r} is not one that torch knows, such as cpu or cuda:0") from error
+
+
+def check_texts(texts: Sequence[str]) -> None:
+    """Raise InputError for a text that has no UTF-8 form: tokenizers and hashes need one."""
+    for row, text in enumerate(texts):
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise InputError(
+                f"text {row} is not valid Unicode: {error.reason} at character {error.start}"
+            ) from error
+
+
+def encode(tokenizer: Any, texts: Sequence[str], max_length: int) -> list[list[int]]:
+    """Token ids of each text with its special tokens, cut to ``max_length``."""
+    if not texts:
+        return []
+    encoded = tokenizer(
+        list(texts),
+        truncation=True,
+        max_length=max_length,
+        padding=False,
+        return_attention_mask=False,
+        return_token_type_ids=False,
+    )
+    ids: list[list[int]] = encoded["input_ids"]
+    return ids
+
+
+def pad(ids: Sequence[Sequence[int]], pad_id: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Token ids and attention mask, both int64 (rows, longest row), padded on the right."""
+    shape = (len(ids), max(len(row) for row in ids))
+    padded = np.full(shape, pad_id, dtype=np.int64)
+    mask = np.zeros(shape, dtype=np.int64)
+    for index, row in enumerate(ids):
+        padded[index, : len(row)] = row
+        mask[index, : len(row)] = 1
+    return torch.from_numpy(padded), torch.from_numpy(mask)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep the progress bars and load reports of transformers and the hub off the screen meanwhile."""
+    bars = transformers_logging.is_progress_bar_enabled()
+    level = transformers_logging.get_verbosity()
+    transformers_logging.set_verbosity(logging.CRITICAL)
+    if bars:
+        transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    try:
+        yield
+    finally:
+        transformers_logging.set_verbosity(level)
+        if bars:
+            transformers_logging.enable_progress_bar()  # type: ignore[no-untyped-call]
+
+
+@contextmanager
+def _as_input_error(folder: Path, part: str) -> Iterator[None]:
+    """Say in one sentence what transformers says in many; it has no common root of its errors."""
+    try:
+        with quiet():
+            yield
+    except Exception as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise InputError(f"teacher {folder}: {part} cannot be loaded: {reason}") from error

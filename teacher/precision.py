@@ -1,0 +1,73 @@
+"""What numbers a teacher computes with: float32, bfloat16, or int8 on a CPU.
+
+int8 is dynamic quantization of the linear layers (Zafrir et al. 2019, "Q8BERT"; here without training):
+weights once, with a scale for every output; activations at each call, with a scale for every token, so that
+a text's scores do not depend on the texts beside it. All other layers stay in float32. It needs a processor
+with 8-bit dot products (VNNI) to be worth while.
+"""
+
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, Literal, get_args
+
+from pingti.errors import InputError
+from teacher.folders import torch
+
+Precision = Literal["float32", "bfloat16", "int8"]
+PRECISIONS: tuple[str, ...] = get_args(Precision)
+
+
+def resolve_precision(precision: str | None, device: torch.device) -> Precision:
+    """The precision of that name; None is bfloat16 on a GPU and float32 on a CPU.
+
+    Raises InputError for another name, or int8 on a device that is no CPU.
+    """
+    if precision is None:
+        return "bfloat16" if device.type == "cuda" else "float32"
+    if precision not in PRECISIONS:
+        raise InputError(f"precision {precision!r} is not known; allowed are {', '.join(PRECISIONS)}")
+    if precision == "int8" and device.type != "cpu":
+        raise InputError(f"precision int8 is for a CPU; on {device} allowed are float32 and bfloat16")
+    return precision  # type: ignore[return-value]
+
+
+def prepared(model: Any, precision: Precision) -> Any:
+    """The model, its linear layers exchanged where ``precision`` is int8; it is changed in place."""
+    if precision == "int8":
+        for module in list(model.modules()):
+            for name, child in list(module.named_children()):
+                if type(child) is torch.nn.Linear:
+                    setattr(module, name, _Int8Linear(child))
+    return model
+
+
+def computing(precision: Precision, device: torch.device) -> AbstractContextManager[object]:
+    """The context in which a model of that precision is called."""
+    if precision == "bfloat16":
+        # Weights stay in float32, and layer norms and softmax are computed in it.
+        return torch.autocast(device.type, dtype=torch.bfloat16)
+    return nullcontext()
+
+
+class _Int8Linear(torch.nn.Module):
+    """``torch.nn.Linear`` with int8 weights, for inference on a CPU."""
+
+    weight: torch.Tensor
+    scale: torch.Tensor
+    bias: torch.Tensor
+
+    def __init__(self, linear: torch.nn.Linear) -> None:
+        super().__init__()
+        weight = linear.weight.detach()
+        scale = weight.abs().amax(dim=1).clamp_min(1e-12) / 127
+        # (inputs, outputs), as the product wants it.
+        self.register_buffer("weight", (weight / scale[:, None]).round().to(torch.int8).t().contiguous())
+        self.register_buffer("scale", scale)
+        bias = torch.zeros(len(weight)) if linear.bias is None else linear.bias.detach()
+        self.register_buffer("bias", bias)
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        rows = inputs.reshape(-1, inputs.shape[-1])
+        scale = torch.linalg.vector_norm(rows, ord=torch.inf, dim=1, keepdim=True).clamp_min_(1e-12) / 127
+        product = torch._int_mm((rows / scale).round_().to(torch.int8), self.weight)
+        found = torch.addcmul(self.bias, product.float().mul_(self.scale), scale)
+        return found.reshape(*inputs.shape[:-1], -1)
