@@ -42,7 +42,7 @@ def up(
 ) -> None:
     """Start everything: Valkey, workers, the scheduler, the API with its dashboard.
 
-    What ends by itself is started again, after pauses that grow to half a minute. Ctrl-C ends it all.
+    What ends by itself is started again, after pauses that grow to ten seconds. Ctrl-C ends it all.
     """
     from api.up import run_up
 

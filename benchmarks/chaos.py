@@ -23,7 +23,9 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from benchmarks.chaos_jobs import Expected, Wrong, check, make_jobs, make_workspace
@@ -126,20 +128,19 @@ def _act(
     timeline: list[tuple[float, Callable[[], Later | None]]] = [
         (rng.uniform(0.5, seconds), getattr(acts, name)) for name in names if name != "poison"
     ]
-    timeline += [
-        (rng.uniform(0.2, seconds), lambda job=job: service.submit(job)) for job in jobs if job not in first
-    ]
-    timeline += [
-        (rng.uniform(0.2, seconds / 2), lambda job=job: _cancel(service, job)) for job in jobs if job.cancel
-    ]
-    last = 0.0
-    while timeline:
-        timeline.sort(key=lambda event: event[0])
-        at, act = timeline.pop(0)
-        time.sleep(max(0.0, begun + at - time.monotonic()))
-        now = time.monotonic() - begun
-        timeline += [(now + after, then) for after, then in act() or []]
+    clients = [(rng.uniform(0.2, seconds), service.submit, job) for job in jobs if job not in first]
+    clients += [(rng.uniform(0.2, seconds / 2), partial(_cancel, service), job) for job in jobs if job.cancel]
+    with ThreadPoolExecutor(len(clients)) as pool:  # clients wait for the service, faults for nobody
+        asked = [pool.submit(_at, begun + at, ask, job) for at, ask, job in clients]
+        while timeline:
+            timeline.sort(key=lambda event: event[0])
+            at, act = timeline.pop(0)
+            time.sleep(max(0.0, begun + at - time.monotonic()))
+            now = time.monotonic() - begun
+            timeline += [(now + after, then) for after, then in act() or []]
         last = time.monotonic()
+        for each in asked:
+            each.result()
     deadline = last + _END_SECONDS
     waiting = list(jobs)
     while waiting:
@@ -151,6 +152,11 @@ def _act(
         else:
             time.sleep(0.1)
     return time.monotonic() - last
+
+
+def _at(moment: float, ask: Callable[[Expected], None], job: Expected) -> None:
+    time.sleep(max(0.0, moment - time.monotonic()))
+    ask(job)
 
 
 def _cancel(service: Service, job: Expected) -> None:

@@ -17,7 +17,7 @@ _log = logging.getLogger(__name__)
 
 _LOOK_SECONDS = 0.2
 FIRST_PAUSE = 0.5
-LONGEST_PAUSE = 30.0
+LONGEST_PAUSE = 10.0
 STEADY_SECONDS = 60.0
 """A part that has run so long counts as healthy: its next end is followed by the first pause again."""
 
