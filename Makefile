@@ -2,6 +2,7 @@
 # make test   install, check, then run all tests
 # make check  format, lint, types, layers
 # make bench  install, then measure the student beside other classifiers on this machine
+# make bench-teacher  install, then measure how fast a teacher scores, beside the pipeline of transformers
 # make bench-fidelity  install, then measure students against their teachers (hours; ARGS=--quick: minutes)
 # make chaos  install, then let 20 schedules of faults fall on a running service (some 15 minutes)
 # make lock   write requirements.lock afresh from what a clean install resolves to
@@ -14,7 +15,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/pip --disable-pip-version-check install --quiet --constraint requirements.lock
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench bench-fidelity chaos lock clean
+.PHONY: help demo test check bench bench-teacher bench-fidelity chaos lock clean
 
 help:
 	@sed -n 's/^# make /make /p' Makefile
@@ -55,6 +56,9 @@ check: $(VENV)/.dev
 
 bench: $(VENV)/.bench
 	@$(BIN)/python -m benchmarks.speed
+
+bench-teacher: $(VENV)/.bench
+	@$(BIN)/python -m benchmarks.teacher $(ARGS)
 
 bench-fidelity: $(VENV)/.bench
 	@$(BIN)/python -m benchmarks.fidelity $(ARGS)
