@@ -17,6 +17,7 @@ from replacement.gold import Gold
 from replacement.registry import TaskEntry, Workspace
 from replacement.retrain import made_by, retrain
 from replacement.rounds import replace
+from replacement.thresholds import Measure
 
 __all__ = ["topic_teacher"]
 
@@ -120,14 +121,19 @@ def test_a_run_of_one_name_happens_once(
     assert entry.current() == 1
 
 
-def test_a_refusal_is_recorded_once_with_its_reason(topic_teacher: Path, tmp_path: Path) -> None:
-    entry = sport(tmp_path, topic_teacher, gate=1.0, rounds=1, budget=100)
+def test_a_refusal_is_recorded_once_with_its_reason(
+    topic_teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The made-up words are easy: no gate is too high for them.
+    monkeypatch.setattr(Measure, "passes", lambda self, gate: False)
+    monkeypatch.setattr("replacement.retrain.shortfall", lambda report: "recall 0.900 is below 1.000")
+    entry = sport(tmp_path, topic_teacher, rounds=1)
     for _ in range(2):
         ended = retrain(entry, "night", who="scheduler", tell=silent)
         assert ended["outcome"] == "refused"
     (line,) = entry.history()
     assert (line["event"], line["version"], line["who"]) == ("refused", 1, "scheduler")
-    assert "is below 1.000" in line["why"]
+    assert line["why"] == "recall 0.900 is below 1.000"
     assert entry.current() is None
 
 
