@@ -160,24 +160,26 @@ local function give_back(id, unit, reason, most)
   return wanted(1)
 end
 
--- Jobs whose time has come rise one level, and stand there as long as they have waited.
+-- Jobs whose time has come rise, and stand at their new level as long as they have waited.
 local function rise(every)
   local due = call('ZRANGEBYSCORE', P .. 'rising', '-inf', now(), 'WITHSCORES', 'LIMIT', 0, 20)
   for at = 1, #due, 2 do
-    local id, level = due[at], tonumber(call('HGET', key(due[at]), 'level') or 0)
-    if level <= 1 then
+    local id, since = due[at], tonumber(due[at + 1])
+    local level, steps = tonumber(call('HGET', key(id), 'level') or 0), 1 + math.floor((now() - since) / every)
+    local to = math.max(0, level - steps)
+    if to == 0 then
       call('ZREM', P .. 'rising', id)
     else
-      call('ZADD', P .. 'rising', tonumber(due[at + 1]) + every, id)
+      call('ZADD', P .. 'rising', since + steps * every, id)
     end
-    if level > 0 then
-      call('HSET', key(id), 'level', level - 1)
+    if to < level then
+      call('HSET', key(id), 'level', to)
       local turn, units = call('ZSCORE', P .. 'ready:' .. level, id), call('LLEN', key(id, 'waiting'))
       if turn then
         call('ZREM', P .. 'ready:' .. level, id)
-        call('ZADD', P .. 'ready:' .. (level - 1), turn, id)
+        call('ZADD', P .. 'ready:' .. to, turn, id)
         call('HINCRBY', P .. 'units', level, -units)
-        call('HINCRBY', P .. 'units', level - 1, units)
+        call('HINCRBY', P .. 'units', to, units)
       end
     end
   end

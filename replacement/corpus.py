@@ -250,8 +250,12 @@ def _parquet_batches(
     with _parquet(path) as file:
         _check_columns(path, file.schema_arrow.names, columns)
         first = sum(file.metadata.row_group(group).num_rows for group in range(groups.start if groups else 0))
-        wanted_groups = None if groups is None else list(groups)
-        batches = file.iter_batches(batch_rows, row_groups=wanted_groups, columns=list(dict.fromkeys(names)))
+        batches = file.iter_batches(
+            batch_rows,
+            row_groups=None if groups is None else list(groups),
+            columns=list(dict.fromkeys(names)),
+            use_threads=pa.cpu_count() > 1,  # a pool of one thread only costs a small file time
+        )
         while True:
             with _readable_parquet(path):
                 batch = next(batches, None)

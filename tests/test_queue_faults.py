@@ -113,6 +113,18 @@ def test_an_input_that_is_gone_fails_the_job(service: Service, texts: list[str])
     assert shards.results(service.settings, job) == []
 
 
+def test_a_small_job_whose_input_is_changed_fails_alone(service: Service, texts: list[str]) -> None:
+    job = service.submit(service.write("changed.parquet", texts[:10]))
+    other = service.submit(service.write("other.parquet", texts[:10]))
+    service.write("changed.parquet", texts[10:20])
+    with service.worker():
+        job, other = service.wait(job), service.wait(other)
+    assert job.status is JobStatus.FAILED
+    assert "changed.parquet: was changed or replaced after the job was accepted" in str(job.error)
+    assert shards.results(service.settings, job) == []
+    assert_every_row_once(service, other, keys("other", 10))
+
+
 # -- one worker's loop inside the test, where a unit must fail in a certain way
 
 

@@ -10,8 +10,10 @@ from test_queue_worker import Service, serving
 
 from pingti.errors import InputError, UnavailableError
 from queue_worker.app import make_celery
-from queue_worker.settings import Settings
-from queue_worker.submit import JobRequest
+from queue_worker.load import OwnerLoad
+from queue_worker.settings import FileStamp, Settings
+from queue_worker.submit import JobRequest, submit, validate
+from replacement.registry import Workspace
 
 pytestmark = pytest.mark.broker
 
@@ -50,6 +52,7 @@ def test_the_same_key_gives_the_same_job(service: Service, texts: list[str]) -> 
         ({"tasks": ["sport@nonsense"]}, r"^tasks\[0\]: .*no scene 'nonsense'"),
         ({"tasks": ["sport", "sport@strict"]}, r"^tasks\[1\]: task 'sport' is asked for twice"),
         ({"tasks": ["sport@"]}, r"^tasks\[0\]: "),
+        ({"tasks": ["topic", "sport#7"]}, r"^tasks\[1\]: task 'sport': no version 7; there are: 1"),
     ],
 )
 def test_a_request_is_checked_before_it_is_accepted(
@@ -90,6 +93,43 @@ def test_the_job_carries_what_was_asked(service: Service, texts: list[str]) -> N
     ]
     assert (job.priority, job.metadata) == (5, {"team": "x"})  # the more urgent task's priority
     assert service.submit("a.parquet", priority=8).priority == 8
+
+
+def test_a_dry_run_says_what_a_job_would_be(service: Service, texts: list[str]) -> None:
+    path = service.settings.home / service.write("dry.parquet", texts[:5])
+    request = JobRequest(inputs=("dry.parquet",), tasks=("topic", "sport#1"), id="key")
+    checked = validate(request, service.settings)
+    assert checked.inputs == (str(path.resolve()),)
+    assert checked.stamps == (FileStamp.of(path),)
+    assert (checked.rows, checked.priority, checked.columns.id) == (5, 3, "key")
+    assert [(each.task, each.version) for each in checked.pins] == [("topic", 1), ("sport", 1)]
+    assert service.store.list_jobs()[0] == []
+
+
+def test_the_owner_and_the_callback_are_kept(service: Service, texts: list[str]) -> None:
+    service.write("own.parquet", texts[:5])
+    request = JobRequest(inputs=("own.parquet",), tasks=("sport",), id="key", callback="http://a/b")
+    job = submit(request, service.settings, service.store, owner="team")
+    assert service.store.get(job.id) == job
+    assert (job.owner, job.callback, job.counts.total) == ("team", "http://a/b", 5)
+    assert service.store.load_of("team") == OwnerLoad(jobs=1, rows=5)
+
+
+def test_a_changed_task_is_looked_at_again(service: Service, texts: list[str]) -> None:
+    service.write("again.parquet", texts[:5])
+    task = Workspace(service.settings.home).task("tech")
+    assert service.submit("again.parquet", tasks=["tech"]).priority == 5
+    text = task.path.read_text()
+    try:
+        task.path.write_text(text.replace("priority = 5", "priority = 1"))
+        assert service.submit("again.parquet", tasks=["tech"]).priority == 1
+        (task.folder / "current").unlink()
+        with pytest.raises(InputError, match="no student is promoted yet"):
+            service.submit("again.parquet", tasks=["tech"])
+    finally:
+        task.path.write_text(text)
+        task.promote(1, who="tests", why="as it was")
+    assert service.submit("again.parquet", tasks=["tech"]).pins[0].version == 1
 
 
 def test_without_a_server_one_sentence_says_so(tmp_path: Path) -> None:

@@ -199,15 +199,37 @@ def test_a_job_keeps_its_student_version(service: Service, texts: list[str]) -> 
     """Promoted in the middle of a job: all its rows are of the version that it was accepted with."""
     task = Workspace(service.settings.home).task("tech")
     shutil.copytree(task.folder / "students" / "1", task.folder / "students" / "2")
-    job = service.submit(service.write("pin.parquet", texts), tasks=["tech"])
+    job = service.submit(service.write("pin.parquet", texts * 4), tasks=["tech"])
+    service.wait(job, lambda job: job.shards_done >= 3)
     task.promote(2, who="test", why="in the middle of a job")
     later = service.submit("pin.parquet", tasks=["tech"])
-    job, later = service.wait(job), service.wait(later)
-    assert (job.pins[0].version, later.pins[0].version) == (1, 2)
-    for each, version in ((job, 1), (later, 2)):
+    named = service.submit("pin.parquet", tasks=["tech@strict#1"])
+    assert service.store.get(job.id).shards_done < 64
+    jobs = [service.wait(each) for each in (job, later, named)]
+    assert [each.pins[0].version for each in jobs] == [1, 2, 1]
+    assert jobs[2].pins[0].scene == "strict"
+    for each, version in zip(jobs, (1, 2, 1), strict=True):
+        assert_every_row_once(service, each, keys("pin", 1600))
         for path in shards.results(service.settings, each):
             described = json.loads(pq.read_schema(path).metadata[b"pingti.tasks"])
             assert described[0]["version"] == version
+
+
+def test_small_jobs_are_done_in_one_go(service: Service, texts: list[str]) -> None:
+    jobs = [service.submit(service.write(f"s{n}.parquet", texts[n : n + 10])) for n in range(40)]
+    lines = [f"l-{number},{text}" for number, text in enumerate(texts[:10])]
+    (service.settings.home / "l.csv").write_text("\n".join(["key,text", *lines, "l-10"]) + "\n")
+    faulty = service.wait(service.submit("l.csv"))
+    assert faulty.counts.model_dump() == {"total": 11, "completed": 10, "failed": 1}
+    (line,) = b"".join(shards.error_lines(service.settings, faulty)).splitlines()
+    assert json.loads(line)["row"] == 10
+    for number, job in enumerate(jobs):
+        ended = service.wait(job)
+        assert_every_row_once(service, ended, keys(f"s{number}", 10))
+        assert ended.cut_input is None  # it was never cut
+        names = sorted(path.name for path in service.folder(job).iterdir())
+        assert names == ["00000.parquet", "manifest.json"]
+    assert service.store.totals().shards == 41
 
 
 def test_worker_life_signs_and_one_line_logs(service: Service, texts: list[str]) -> None:

@@ -44,6 +44,25 @@ def test_the_scene_moves_the_threshold(workspace: Workspace, texts: list[str]) -
     assert set(result["sport"].to_pylist()) == {"no"}
 
 
+@pytest.mark.parametrize(
+    ("text", "choice"),
+    [
+        ("a", Choice(task="a")),
+        ("a@live", Choice(task="a", scene="live")),
+        ("a#12", Choice(task="a", version=12)),
+        ("a@live#3", Choice(task="a", scene="live", version=3)),
+    ],
+)
+def test_how_a_task_is_named(text: str, choice: Choice) -> None:
+    assert Choice.parse(text) == choice
+
+
+@pytest.mark.parametrize("text", ["", "@a", "a@", "a#", "a#0", "a#x", "a#-1", "#1", "a@#1", "a#1#2", "a#1@b"])
+def test_other_names_are_refused(text: str) -> None:
+    with pytest.raises(InputError, match='needed is "task" or "task@scene"'):
+        Choice.parse(text)
+
+
 def test_rules_decide_before_the_student(workspace: Workspace) -> None:
     remake(workspace, "sport", rules={"drop": [r"^\s*$"], "negative": [r"^(\[[^\]]+\])+$"]})
     batch = rows(["goal match team coach", "  ", "[goal][match]", "[goal] match team league"])
@@ -52,12 +71,23 @@ def test_rules_decide_before_the_student(workspace: Workspace) -> None:
     assert result["sport_score"].to_pylist()[1:3] == [None, 0.0]
 
 
-def test_a_dependent_task_is_asked_only_where_its_parent_holds(workspace: Workspace) -> None:
+def test_a_dependent_task_is_asked_only_where_its_parent_holds(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
     remake(workspace, "tech", depends_on=["topic=tech"])
     pins = pin(workspace, choices("tech"))
     assert [(found.task, found.hidden) for found in pins] == [("topic", True), ("tech", False)]
     batch = rows(["software chip browser server", "goal match team coach"])
+    scored: list[str] = []
+    real = Student.score
+
+    def score(student: Student, texts: pa.Array) -> object:
+        scored.extend(texts.to_pylist())
+        return real(student, texts)
+
+    monkeypatch.setattr(Student, "score", score)
     result = Classifier(workspace, pins).classify(batch)
+    assert scored == ["software chip browser server"]
     assert result.schema.names == ["id", "tech", "tech_score"]
     assert result["tech"].to_pylist() == ["yes", None]
     assert result["tech_score"].to_pylist()[1] is None
