@@ -152,7 +152,7 @@ def test_a_job_from_the_form_to_its_results(looker: Looker, place: Place, tmp_pa
     page.get_by_label("tech@strict", exact=True).check()
     page.get_by_label("Priority, 0 first").select_option("2")
     page.get_by_role("button", name="Submit").click()
-    card = page.locator(".job").first
+    card = page.locator('.job:has-text("tech@strict")')
     playwright.expect(card).to_have_attribute("data-status", "completed", timeout=60_000)
     assert card.locator(".names").inner_text() == "sport, tech@strict"
     assert card.locator(".rows").inner_text() == "2,000 rows"
@@ -207,7 +207,7 @@ def test_a_task_is_drawn_and_told_in_tables(looker: Looker, place: Place) -> Non
     drawn = page.locator("figcaption").all_inner_texts()
     assert drawn[:2] == ["F1, precision and recall by version", "Thresholds by day"]
     assert {"By round of the training", "By day of the held-out rows"} <= set(drawn)
-    page.get_by_text("clearest disagreements").click()
+    page.locator("summary", has_text="clearest disagreements").click()
     assert page.get_by_text("<b>the match</b>").is_visible()  # a text, never markup
     page.get_by_role("button", name="Promote version 2").click()
     page.locator("#sure-yes").click()

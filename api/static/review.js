@@ -6,11 +6,11 @@ import { get, post } from "./door.js";
 import { current, number, say } from "./language.js";
 
 const SEND_MS = 2500;
-const PAGE = 200;
+const PAGE = 100;
 
 let task = null; // the task's name
 let rows = null; // rows to label, as the server gave them; each gets .label
-let cursor = null; // of the rows that are not fetched yet
+let more = false; // whether the server has rows that are not fetched yet
 let at = 0;
 let given = []; // indices in the order in which they were labelled
 let unsent = new Set();
@@ -66,12 +66,12 @@ async function load(app) {
   given = [];
   unsent = new Set();
   sent = new Set();
-  cursor = null;
+  more = false;
   try {
     const page = await get(`/v1/tasks/${encodeURIComponent(name)}/review?limit=${PAGE}`);
     if (name !== task) return;
     rows = page.items;
-    cursor = page.next_cursor;
+    more = page.next_cursor !== null;
     focusNext = location.hash.startsWith("#/review") && !document.activeElement?.closest("header, select");
   } catch (error) {
     rows = [];
@@ -81,16 +81,17 @@ async function load(app) {
 }
 
 async function loadMore(app) {
-  if (cursor === null) return;
-  const from = cursor;
-  cursor = null;
+  if (!more) return;
+  more = false;
   try {
-    const page = await get(`/v1/tasks/${encodeURIComponent(task)}/review?limit=${PAGE}&cursor=${encodeURIComponent(from)}`);
+    // Rows whose labels the server has are no longer among those that it counts.
+    const from = rows.length - sent.size;
+    const page = await get(`/v1/tasks/${encodeURIComponent(task)}/review?limit=${PAGE}&cursor=${from}`);
     const known = new Set(rows.map((row) => row.text));
     rows.push(...page.items.filter((row) => !known.has(row.text)));
-    cursor = page.next_cursor;
+    more = page.next_cursor !== null;
   } catch (error) {
-    cursor = from;
+    more = true;
     app.fault(error);
   }
   app.draw();

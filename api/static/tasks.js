@@ -94,7 +94,7 @@ const verdict = (passed) => make(`span.${passed ? "pass" : "fall"}`, {}, `${pass
 
 // ---- one task
 
-const title = (name) => make("div.line.head", {}, make("h2", { tabIndex: -1 }, name), make("a.push", { href: "#/tasks" }, say("allTasks")));
+const title = (name) => make("div.line.head", {}, make("h2", { tabIndex: -1, "data-hold": "title" }, name), make("a.push", { href: "#/tasks" }, say("allTasks")));
 
 function page(app, task, agreed) {
   const { versions, history, runs } = facts ?? { versions: [], history: [], runs: [] };
