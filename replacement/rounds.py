@@ -23,7 +23,7 @@ from replacement import acquire, calibration, evidence, gate, incumbent, report,
 from replacement.gold import Answers, Gold, Progress, join
 from replacement.registry import TaskEntry
 from replacement.scenes import Scored, operating_points
-from replacement.split import load_corpus, where_parents_hold
+from replacement.split import load_corpus, outside, where_parents_hold
 from replacement.thresholds import Measure, decide
 from textcnn import Student, Vocabulary
 
@@ -132,8 +132,9 @@ class _Run:
         self.vocabulary = Vocabulary.build(
             self.corpus.texts.take(pa.array(self.corpus.pool)), size=self.definition.student.vocabulary
         )
-        # Labelled texts come behind the corpus: they may not be in it.
-        self.texts = pa.concat_arrays([self.corpus.texts, pa.array(labelled, pa.large_string())])
+        # Texts that people labelled and labelled texts come behind the corpus: they may not be in it.
+        behind = outside(self.corpus, self.gold.reviewed, self.definition.rules, labelled)
+        self.texts = pa.concat_arrays([self.corpus.texts, pa.array([*behind, *labelled], pa.large_string())])
         self.encoded = self.vocabulary.encode(self.texts)
         self.embedding = self.gold.token_vectors(self.vocabulary.tokens, self.definition.student.embedding)
         self._measure_rows()
@@ -142,8 +143,9 @@ class _Run:
         self.competing = np.zeros(0, np.bool_)
         self.brought: dict[str, acquire.Brought] = {}
         known = self._take_known()
-        reviewed = self._ask_reviewed()
-        first = np.setdiff1d(np.arange(len(self.corpus.texts), len(self.texts)), self.rows)
+        end = len(self.corpus.texts) + len(behind)
+        reviewed = self._ask_reviewed(np.arange(len(self.corpus.texts), end))
+        first = np.setdiff1d(np.arange(end, len(self.texts)), self.rows)
         if len(first) > self._left():
             first = self._draw(first, self._left(), "labelled")
         kind = "labelled" if labelled else "random"
@@ -190,23 +192,21 @@ class _Run:
         places, competing = incumbent.find(self._texts(rows), known)
         most = _KNOWN_BUDGETS * self.definition.teacher.budget
         rows, competing = rows[places][-most:], competing[-most:]
-        if len(rows) == 0:
-            return {}
-        self._ask(rows, competing, free=True)
-        return {"known": len(rows)}
+        if len(rows):
+            self._ask(rows, competing, free=True)
+        return {"known": len(rows)} if len(rows) else {}
 
-    def _ask_reviewed(self) -> dict[str, int]:
+    def _ask_reviewed(self, behind: NDArray[np.int64]) -> dict[str, int]:
         """Learn from the rows that people labelled, up to half of the budget; how many they are.
 
-        Those among the calibration rows and in the holdout only measure.
+        Those among the calibration rows and in the holdout only measure. ``behind``: rows not of the corpus.
         """
-        pool = self._unasked()
-        rows = pool[self.gold.is_reviewed(self.corpus.texts.take(pa.array(pool)))]
+        rows = np.setdiff1d(np.concatenate([self._unasked(), behind]), self.rows)
+        rows = rows[self.gold.is_reviewed(self.texts.take(pa.array(rows)))]
         rows = self._draw(rows, min(len(rows), self._left() // 2), "reviewed")
-        if len(rows) == 0:
-            return {}
-        self._ask(rows, np.zeros(len(rows), np.bool_))
-        return {"reviewed": len(rows)}
+        if len(rows):
+            self._ask(rows, np.zeros(len(rows), np.bool_))
+        return {"reviewed": len(rows)} if len(rows) else {}
 
     def _left(self) -> int:
         return max(0, self.definition.teacher.budget - self.asked)

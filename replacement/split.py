@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from pingti.errors import InputError
 from replacement.classify import Choice, Classifier, matches, pin
 from replacement.corpus import BadRow, Columns, expand_all, read_rows, schema
-from replacement.definition import Definition
+from replacement.definition import Definition, RulesSection
 from replacement.registry import TaskEntry
 
 _DAY = 86_400_000_000  # microseconds
@@ -108,6 +109,20 @@ def load_corpus(definition: Definition, folder: Path, *, apart: list[str] | None
     return Corpus(
         ids=_one_chunk(table.column("id")), texts=texts, pool=pool, holdout=holdout, days=days, counts=counts
     )
+
+
+def outside(corpus: Corpus, texts: Iterable[str], rules: RulesSection, known: list[str]) -> list[str]:
+    """Those of ``texts`` that no rule decides and that are neither in the corpus nor ``known``, in order.
+
+    Texts that differ in case or white space alone are one text: none of the holdout is among them.
+    """
+    found = pa.array(sorted(texts), pa.large_string())
+    if len(found) == 0:
+        return []
+    keys = {*normalised(corpus.texts).to_pylist(), *normalised(pa.array(known, found.type)).to_pylist()}
+    left = ~matches(found, rules.drop + rules.negative) & ~_is_in(normalised(found), keys)
+    values: list[str] = found.filter(pa.array(left)).to_pylist()
+    return values
 
 
 def where_parents_hold(entry: TaskEntry, corpus: Corpus) -> Corpus:

@@ -36,6 +36,7 @@ embedding = 16
 filters = 16
 widths = [1, 2]
 epochs = 3
+wide = 0
 
 [gate]
 precision = {gate}
@@ -321,6 +322,35 @@ def test_what_a_person_labels_is_learned_from_at_once_and_not_asked_again(tmp_pa
     last = second.rounds[-1]
     assert last.rows + last.boundary == sum(sum(found.added.values()) for found in second.rounds)
     assert last.asked <= 300
+
+
+def test_a_person_s_label_of_a_text_outside_the_corpus_is_learned_from(
+    topic_teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry = sport(tmp_path, topic_teacher, rounds=1)
+    text = entry.path.read_text().replace("[teacher]", '[rules]\ndrop = ["^dropped"]\n\n[teacher]', 1)
+    entry.path.write_text(text)
+    entry = Workspace(tmp_path).task("sport")
+    texts, _ = made_texts(600, seed=2)
+    newest = texts[-1]  # of the holdout, but for the case: the same text
+    given = ["a text of somebody's own", "and another", newest.upper(), "dropped by a rule"]
+    labelled = tmp_path / "labelled.jsonl"
+    labelled.write_text("".join(json.dumps({"text": text, "label": "yes"}) + "\n" for text in given))
+    assert labels.add(entry, labelled).added == 4
+    asked: dict[str, list[str]] = {}
+    ask = Gold.ask
+
+    def record(self: Gold, texts: list[str], what: str) -> Any:
+        asked.setdefault(what, []).extend(texts)
+        return ask(self, texts, what)
+
+    monkeypatch.setattr(Gold, "ask", record)
+    outcome = replace(entry)
+    assert outcome.rounds[0].added["reviewed"] == 2
+    assert outcome.rounds[0].added["random"] > 50
+    learned = asked.pop("teacher: rows to learn from")
+    assert set(given) & set(learned) == set(given[:2])
+    assert not any(set(given) & set(others) for others in asked.values())
 
 
 @pytest.mark.slow
