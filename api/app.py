@@ -6,7 +6,6 @@ from typing import Any
 
 from fastapi import FastAPI, Security
 from fastapi.openapi.utils import get_openapi
-from fastapi.security import HTTPBearer
 from fastapi.staticfiles import StaticFiles
 
 from api import (
@@ -21,7 +20,7 @@ from api import (
     routes_system,
     routes_tasks,
 )
-from api.guard import Guard
+from api.guard import BEARER, Guard
 from api.services import UPLOAD_BYTES, Services
 from pingti import __version__
 from queue_worker.settings import Settings
@@ -63,7 +62,7 @@ def create_app(settings: Settings | None = None, *, upload_bytes: int = UPLOAD_B
     app.add_middleware(Guard, keys=services.keys, upload_bytes=upload_bytes, host=settings.host)
     problems.install(app)
     # Guard asks for the key; this only writes it into the OpenAPI document.
-    bearer = [Security(HTTPBearer(auto_error=False, description="A key, where the server has any."))]
+    bearer = [Security(BEARER)]
     anywhere = problems.responses(
         unauthorized="This server asks for a key: send Authorization: Bearer KEY.",
         forbidden="The key 'nightly' has the role read; this request needs submit.",
@@ -85,30 +84,39 @@ def create_app(settings: Settings | None = None, *, upload_bytes: int = UPLOAD_B
     app.include_router(routes_system.router)
     app.include_router(routes_system.pages)
     app.mount("/static", StaticFiles(directory=routes_system.STATIC), name="static")
-    app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
+    documents: dict[bool, dict[str, Any]] = {}
+
+    def openapi() -> dict[str, Any]:
+        locked = bool(services.keys.keys())
+        if locked not in documents:
+            documents[locked] = _openapi(app, locked=locked)
+        return documents[locked]
+
+    app.openapi = openapi  # type: ignore[method-assign]
     return app
 
 
-def _openapi(app: FastAPI) -> dict[str, Any]:
-    """FastAPI's document with our Problem in place of its own validation error."""
-    if app.openapi_schema is None:
-        document = get_openapi(
-            title=app.title, version=app.version, description=app.description, routes=app.routes
-        )
-        # FastAPI adds its 422 to every route with a parameter; those that can fail so have declared ours.
-        for methods in document["paths"].values():
-            for operation in methods.values():
-                if "HTTPValidationError" in str(operation["responses"].get("422")):
-                    del operation["responses"]["422"]
-        schemas = document["components"]["schemas"]
-        for name in ("HTTPValidationError", "ValidationError"):
-            schemas.pop(name, None)
-        template = "#/components/schemas/{model}"
-        problem = problems.Problem.model_json_schema(ref_template=template)
-        schemas.update(problem.pop("$defs"))
-        schemas["Problem"] = problem
-        definition = Definition.model_json_schema(ref_template=template)
-        schemas.update(definition.pop("$defs"))
-        schemas["Definition"] = definition
-        app.openapi_schema = document
-    return app.openapi_schema
+def _openapi(app: FastAPI, *, locked: bool) -> dict[str, Any]:
+    """FastAPI's document with our Problem in place of its own validation error.
+
+    ``locked``: whether there are keys; without any, a key is not needed, and the document says so.
+    """
+    document = get_openapi(
+        title=app.title, version=app.version, description=app.description, routes=app.routes
+    )
+    for methods in document["paths"].values():
+        for operation in methods.values():
+            # FastAPI adds its 422 to every route with a parameter; those that can fail so declared ours.
+            if "HTTPValidationError" in str(operation["responses"].get("422")):
+                del operation["responses"]["422"]
+            if not locked and "security" in operation:
+                operation["security"] = [*operation["security"], {}]
+    schemas = document["components"]["schemas"]
+    for name in ("HTTPValidationError", "ValidationError"):
+        schemas.pop(name, None)
+    template = "#/components/schemas/{model}"
+    for model in (problems.Problem, Definition):
+        schema = model.model_json_schema(ref_template=template)
+        schemas.update(schema.pop("$defs"))
+        schemas[model.__name__] = schema
+    return document

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from fastapi import HTTPException
 from fastapi.responses import Response
+from fastapi.security import HTTPBearer
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -39,6 +40,8 @@ _HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
+BEARER = HTTPBearer(auto_error=False, description="A key, where the server has any: see pingti keys.")
+"""For routes' ``dependencies``: it writes the key into the OpenAPI document. Guard asks for it."""
 _log = logging.getLogger(__name__)
 
 

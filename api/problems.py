@@ -22,6 +22,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from pingti.errors import InputError, PingtiError
 
@@ -274,11 +275,22 @@ def _http_error(request: Request, error: Exception) -> Response:
     detail = str(error.detail)
     if error.status_code == 404 and detail == HTTPStatus.NOT_FOUND.phrase:
         detail = f"There is nothing at {request.url.path}."
-    elif error.status_code == 405:
-        allowed = (error.headers or {}).get("Allow", "other methods")
-        detail = f"{request.url.path} does not take {request.method}, but {allowed}."
+    headers = dict(error.headers or {})
+    if error.status_code == 405:
+        # A route knows its own methods alone; the header must name those of all routes of the path.
+        headers["Allow"] = ", ".join(sorted(_methods(request)))
+        detail = f"{request.url.path} does not take {request.method}, but {headers['Allow']}."
     kind = _KIND_OF_STATUS.get(error.status_code, "internal" if error.status_code >= 500 else "bad-request")
-    return problem_response(kind, detail, status=error.status_code, headers=error.headers)
+    return problem_response(kind, detail, status=error.status_code, headers=headers)
+
+
+def _methods(request: Request) -> set[str]:
+    found: set[str] = set()
+    for route in request.app.routes:
+        match, _ = route.matches(request.scope)
+        if match is not Match.NONE:
+            found |= getattr(route, "methods", None) or set()
+    return found
 
 
 def _broker_error(_: Request, error: Exception) -> Response:

@@ -142,9 +142,9 @@ def _parsed(body: bytes, media_type: str) -> tuple[str, Definition]:
     if media_type in _TOML:
         return text, definition.parse(text, "#")
     try:
-        document = whole_text(json.loads(text, parse_constant=_no_constant))
+        whole_text(json.loads(text, parse_constant=_no_constant))
         # The same rules as for the file; here each fault has its place in the body.
-        made = Definition.model_validate(document)
+        made = Definition.model_validate_json(text, strict=True)
         return write_toml(made.model_dump(mode="json", exclude_unset=True)), made
     except ValidationError as error:
         faults = [{**fault, "loc": ("body", *fault["loc"])} for fault in error.errors(include_url=False)]

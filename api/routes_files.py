@@ -25,7 +25,7 @@ router = APIRouter(prefix="/v1/files", tags=["files"])
 
 Room = Annotated[Services, Depends(services)]
 Who = Annotated[Caller, Depends(caller)]
-FileId = Annotated[str, Path(description="The id that the upload answered.", max_length=64)]
+FileId = Annotated[str, Path(description="The id that the upload answered.")]
 
 _CHUNK_BYTES = 1024 * 1024
 _NO_FILE = {"not_found": "There is no file 'file-065a1b2c3d4e5f6a1b2c3d'."}
@@ -146,7 +146,7 @@ def list_files(
 @router.get(
     "/{file_id}",
     summary="Look at a file",
-    responses=problems.responses(**_NO_FILE, invalid_input="file_id: ..."),
+    responses=problems.responses(**_NO_FILE),
 )
 def get_file(room: Room, file_id: FileId) -> FileOut:
     """Name, size, checksum, owner and time of an upload."""
@@ -157,7 +157,7 @@ def get_file(room: Room, file_id: FileId) -> FileOut:
     "/{file_id}/content",
     summary="Download a file",
     response_class=Response,
-    responses={**DOWNLOAD, **problems.responses(**_NO_FILE, **problems.RANGE, invalid_input="file_id: ...")},
+    responses={**DOWNLOAD, **problems.responses(**_NO_FILE, **problems.RANGE)},
 )
 def get_content(request: Request, room: Room, file_id: FileId) -> FileResponse:
     """The bytes as they were sent; whole, or a Range of them."""
@@ -169,7 +169,7 @@ def get_content(request: Request, room: Room, file_id: FileId) -> FileResponse:
     "/{file_id}/content",
     summary="Size and checksum of a file",
     response_class=Response,
-    responses={**DOWNLOAD, **problems.responses(**_NO_FILE, invalid_input="file_id: ...")},
+    responses={**DOWNLOAD, **problems.responses(**_NO_FILE)},
 )
 def head_content(request: Request, room: Room, file_id: FileId) -> FileResponse:
     """The headers of the download; the ETag is the SHA-256."""
@@ -184,7 +184,6 @@ def head_content(request: Request, room: Room, file_id: FileId) -> FileResponse:
         **_NO_FILE,
         conflict="A job that has not ended reads the file file-065a1b2c3d4e5f6a1b2c3d.",
         unavailable="The broker (Valkey or Redis) does not answer; nothing was accepted or changed.",
-        invalid_input="file_id: ...",
     ),
 )
 def delete_file(room: Room, who: Who, file_id: FileId) -> Response:

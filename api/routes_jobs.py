@@ -2,7 +2,8 @@
 
 import re
 import time
-from typing import Annotated
+from datetime import datetime
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Depends, Header, Path, Query
 from fastapi.responses import JSONResponse, Response
@@ -37,6 +38,16 @@ router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
 Room = Annotated[Services, Depends(services)]
 Who = Annotated[Caller, Depends(caller)]
+
+
+def _date_first(value: Any) -> Any:
+    """A bare number would be taken for Unix seconds, which the document does not say."""
+    if isinstance(value, str) and not re.match(r"\d{4}-\d\d-\d\d[Tt]", value, re.ASCII):
+        raise ValueError("needed is a time with its zone, such as 2026-11-21T02:00:00Z")
+    return value
+
+
+Moment = Annotated[AwareDatetime, BeforeValidator(_date_first)]
 JobId = Annotated[str, Path(description="The id that the submission answered.")]
 
 BROKER = {"unavailable": "The broker (Valkey or Redis) does not answer; nothing was accepted or changed."}
@@ -152,10 +163,8 @@ def list_jobs(
         str | None, Query(description="Only jobs of the key of this name.", max_length=128)
     ] = None,
     priority: Annotated[int | None, Query(description="Only jobs of this priority.", ge=0, le=9)] = None,
-    submitted_after: Annotated[AwareDatetime | None, Query(description="Only jobs from then on.")] = None,
-    submitted_before: Annotated[
-        AwareDatetime | None, Query(description="Only jobs from before then.")
-    ] = None,
+    submitted_after: Annotated[Moment | None, Query(description="Only jobs from then on.")] = None,
+    submitted_before: Annotated[Moment | None, Query(description="Only jobs from before then.")] = None,
 ) -> JobListOut:
     """Jobs, newest first. With a filter, a page may hold fewer than ``limit`` and still have a next one."""
     jobs, next_cursor = room.store.list_jobs(
@@ -240,7 +249,7 @@ def _place(room: Services, job: Job) -> int | None:
     return None if job.status.final else room.store.place(job.id)
 
 
-def _seconds(moment: AwareDatetime | None) -> float | None:
+def _seconds(moment: datetime | None) -> float | None:
     return None if moment is None else max(moment.timestamp(), 1.0)
 
 

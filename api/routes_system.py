@@ -4,10 +4,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Security
 from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, Response
 
 from api import metrics, problems
+from api.guard import BEARER
 from api.keys import Caller
 from api.routes_tasks import NO_TASK, TaskName
 from api.schemas import AliveOut, MeOut, QueueLevelOut, QueueOut, ReadyOut, WorkerListOut, WorkerOut
@@ -98,6 +99,7 @@ def get_me(who: Annotated[Caller, Depends(caller)]) -> MeOut:
 @router.get(
     "/metrics",
     tags=["health"],
+    dependencies=[Security(BEARER)],
     summary="Figures for Prometheus",
     response_class=Response,
     responses={

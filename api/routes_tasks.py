@@ -20,7 +20,7 @@ router = APIRouter(prefix="/v1/tasks", tags=["tasks"])
 
 Room = Annotated[Services, Depends(services)]
 Who = Annotated[Caller, Depends(caller)]
-TaskName = Annotated[str, Path(description="Name of a label task.", max_length=128)]
+TaskName = Annotated[str, Path(description="Name of a label task.")]
 Version = Annotated[int, Path(description="A student's version, from 1.", ge=1, le=2**31 - 1)]
 
 NO_TASK = {"not_found": "There is no task spotr."}
@@ -99,14 +99,16 @@ class Move(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    version: int | None = Field(default=None, ge=1, le=2**31 - 1, description="See the operation.")
+    version: int | None = Field(
+        default=None, ge=1, le=2**31 - 1, strict=True, description="See the operation."
+    )
     why: str | None = Field(default=None, min_length=1, max_length=500, description="Kept in the history.")
 
 
 class Promotion(Move):
     """As a move, and whether the gate counts."""
 
-    force: bool = Field(default=False, description="Even if it fell short of its gate.")
+    force: bool = Field(default=False, strict=True, description="Even if it fell short of its gate.")
 
 
 _MOVE = problems.responses(

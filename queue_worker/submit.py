@@ -47,7 +47,11 @@ class JobRequest(BaseModel):
         "student in use now.",
     )
     priority: int | None = Field(
-        default=None, ge=0, le=9, description="0 runs first; absent: the most urgent of the tasks' own."
+        default=None,
+        ge=0,
+        le=9,
+        strict=True,
+        description="0 runs first; absent: the most urgent of the tasks' own.",
     )
     metadata: dict[_Key, _Value] = Field(default_factory=dict, max_length=16, description="Your own notes.")
     text: str = Field(default="text", min_length=1, description="Column of the texts.")
