@@ -7,7 +7,8 @@ replaced or truncated; texts over which the classifier aborts. Then
 
 - every job ends in the state that it must end in, and no job is there twice;
 - every row is in the results once, or in errors.jsonl, and there with the right rows;
-- from the last fault to the end of the last job it takes less than 30 seconds;
+- from the last fault (or the last worker that a text has killed) to the end of the last job it takes less
+  than 30 seconds;
 - after SIGTERM no process is left.
 
 Prints a line a schedule and ``N passed, N failed``; ends with 1 when one failed. Linux only (it reads /proc).
@@ -142,8 +143,10 @@ def _act(
         for each in asked:
             each.result()
     deadline = last + _END_SECONDS
-    waiting = list(jobs)
+    waiting, deaths = list(jobs), service.deaths()
     while waiting:
+        if service.deaths() > deaths:  # a text kills workers, too: the last of them is the last fault
+            last, deaths = time.monotonic(), service.deaths()
         state = service.ask("GET", f"/v1/jobs/{waiting[0].id}").json()["status"]
         if state in ("completed", "failed", "cancelled"):
             waiting.pop(0)

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from replacement.registry import Workspace
 from textcnn import Architecture, Student, Vocabulary
 
-_ROWS = 4000
+_ROWS = 2000
 _WORDS = ["goal", "match", "team", "league", "software", "chip", "market", "garden"]
 
 
@@ -105,17 +105,17 @@ def make_jobs(home: Path, special: list[str], rng: random.Random) -> list[Expect
     """The jobs of a schedule; ``special`` names the faults that need one of their own."""
     jobs = [
         _parquet(home, "large", _ROWS, rng, priority=7),
-        _lines(home, "lines", 800, rng),
-        _parquet(home, "stopped", 2000, rng, cancel=True, ends=("cancelled", "completed"), priority=6),
+        _lines(home, "lines", 400, rng),
+        _parquet(home, "stopped", 1000, rng, cancel=True, ends=("cancelled", "completed"), priority=6),
         *(_parquet(home, f"small{number}", 20, rng, priority=0) for number in range(4)),
     ]
     if "poison" in special:
-        jobs.append(_poisoned(home, "poison", 120, rng))
+        jobs.append(_poisoned(home, "poison", 60, rng))
     # These two are read to the end before the fault falls on them, or fail with a reason.
     if "replace_input" in special:
-        jobs.append(_parquet(home, "replaced", 2000, rng, ends=("failed", "completed"), priority=8))
+        jobs.append(_parquet(home, "replaced", 1000, rng, ends=("failed", "completed"), priority=8))
     if "truncate_input" in special:
-        jobs.append(_parquet(home, "truncated", 2000, rng, ends=("failed", "completed"), priority=8))
+        jobs.append(_parquet(home, "truncated", 1000, rng, ends=("failed", "completed"), priority=8))
     return jobs
 
 

@@ -97,6 +97,10 @@ class Service:
                 found.append(pid)
         return sorted(found)
 
+    def deaths(self) -> int:
+        """How many parts have ended so far, as ``pingti up`` tells."""
+        return self.log.read_bytes().count(b" ended with code ")
+
     def ready(self) -> None:
         deadline = time.monotonic() + _READY_SECONDS
         while time.monotonic() < deadline:
