@@ -37,6 +37,7 @@ _log = logging.getLogger(__name__)
 _LOOK_SECONDS = 1.0
 _PRESENCE_SECONDS = 3.0
 _MAX_ATTEMPTS = 3  # of a run whose process is killed
+_NICE = 10  # what classifies goes first
 
 T = TypeVar("T")
 Command = Callable[[Run], Sequence[str]]
@@ -208,6 +209,7 @@ def serve(settings: Settings, name: str | None = None) -> int:
     signal.signal(signal.SIGTERM, leave)
     signal.signal(signal.SIGINT, leave)
     client = connect(settings)
+    os.nice(_NICE)
     name = name or f"{RETRAIN}@{socket.gethostname()}-{os.getpid()}"
     threading.Thread(target=_tell_presence, args=(settings, name, stop), daemon=True).start()
     worker = RetrainWorker(settings, client, stop=stop)

@@ -1,8 +1,10 @@
 """What the retrain worker does while no retraining waits: rows of finished jobs go to the teacher.
 
 Jobs are noted as they appear and looked at when they have ended; their rows are read again from the inputs,
-as far as those are still the files that were accepted. The teacher is asked by a process of its own
-(``replacement.agree``), some jobs together. What is cut off is done again, and counted once.
+as far as those are still the files that were accepted. Reading all of a big one would cost as much as
+classifying it: a sample is drawn from the rows of one input, from some of its row groups, or where it is
+no Parquet from its first rows. The teacher is asked by a process of its own (``replacement.agree``), some
+jobs together. What is cut off is done again, and counted once.
 """
 
 import hashlib
@@ -14,12 +16,14 @@ import subprocess
 import sys
 import threading
 import time as clock
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any, cast
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import redis
 
 from pingti.errors import ConflictError, NotFoundError, PingtiError
@@ -31,6 +35,7 @@ from queue_worker.processes import guarded
 from queue_worker.runs import request_retrain
 from queue_worker.settings import FileStamp, Settings
 from queue_worker.store import JobStore
+from replacement.classify import Pin
 from replacement.corpus import read_rows
 from replacement.registry import TaskEntry, Workspace
 
@@ -40,6 +45,7 @@ _P = "pingti:"
 _PAUSE_SECONDS = 30.0  # between two looks: a process that loads a teacher is worth some jobs together
 _JOBS = 200  # looked at together
 _ASK_SECONDS = 3600.0
+_READ_ROWS = 50_000  # of a job, of which the sample is drawn
 WHO = "watch"
 
 
@@ -86,9 +92,8 @@ class Watch:
         ended = [job for job in self._noted() if job.status.final][:_JOBS]
         groups: dict[tuple[str, int], list[_Sample]] = {}
         for job in ended:
-            for pin in job.pins:
-                if not pin.hidden and (sample := self._sample(job, pin.task)) is not None:
-                    groups.setdefault((pin.task, pin.version), []).append(sample)
+            for pin, sample in self._samples(job):
+                groups.setdefault((pin.task, pin.version), []).append(sample)
         for (task, version), samples in groups.items():
             try:
                 self._ask(self._workspace.task(task), version, samples)
@@ -123,42 +128,54 @@ class Watch:
                 self._client.srem(f"{_P}watch:open", id)
         return found
 
-    def _sample(self, job: Job, task: str) -> _Sample | None:
-        """Rows of a job for a task's teacher: equally likely ones, always the same of a job."""
+    def _samples(self, job: Job) -> Iterator[tuple[Pin, _Sample]]:
+        """For each of a job's tasks that is watched, rows for its teacher: always the same of a job."""
+        if job.status is not JobStatus.COMPLETED or not job.counts.completed:
+            return
+        day = datetime.fromtimestamp(job.timestamps[job.status], UTC).date()
+        sizes = {pin: size for pin in job.pins if not pin.hidden and (size := self._size(pin.task, day))}
+        if not sizes:
+            return
+        seed = hashlib.blake2b(job.id.encode(), digest_size=8).digest()
+        rng = np.random.default_rng(int.from_bytes(seed))
+        try:
+            texts = self._texts(job, max(sizes.values()), rng)
+        except (PingtiError, OSError, pa.ArrowException) as error:
+            _log.info("agreement not watched job=%s reason=%s", job.id, error)
+            return
+        for pin, size in sizes.items():
+            yield pin, _Sample(job=job.id, day=day, texts=texts[:size])
+
+    def _size(self, task: str, day: date) -> int:
+        """Rows of a job that the task's teacher is to be asked about."""
         try:
             wanted = self._workspace.task(task).definition.watch
         except PingtiError:
-            return None
-        day = datetime.fromtimestamp(job.timestamps[job.status], UTC).date()
-        if job.status is not JobStatus.COMPLETED or not wanted.sample or not job.counts.completed:
-            return None
-        if sum(found.rows for found in agreement(self._client, task, 2) if found.day == day) >= wanted.daily:
-            return None
-        seed = hashlib.blake2b(f"{job.id}/{task}".encode(), digest_size=8).digest()
-        rng = np.random.default_rng(int.from_bytes(seed))
-        size = min(wanted.sample, job.counts.completed)
-        places = np.sort(rng.choice(job.counts.completed, size, replace=False))
-        try:
-            return _Sample(job=job.id, day=day, texts=self._texts(job, places))
-        except (PingtiError, OSError) as error:
-            _log.info("agreement not watched job=%s reason=%s", job.id, error)
-            return None
+            return 0
+        counted = sum(found.rows for found in agreement(self._client, task, 2) if found.day == day)
+        return 0 if counted >= wanted.daily else wanted.sample
 
-    def _texts(self, job: Job, places: "np.ndarray[Any, np.dtype[np.int64]]") -> list[str]:
-        """The texts of the rows that stand at ``places`` (m,), ascending, of all good ones."""
+    def _texts(self, job: Job, size: int, rng: np.random.Generator) -> list[str]:
+        """At most ``size`` texts of one of the job's inputs, in random order."""
+        index = int(rng.integers(len(job.inputs)))
+        real = self._settings.allowed_input(job.inputs[index])
+        if index < len(job.stamps) and FileStamp.of(real) != job.stamps[index]:
+            raise ConflictError(f"{real} is another file by now")
+        groups = None
+        if real.suffix.lower() == ".parquet":
+            metadata = pq.read_metadata(real)
+            rows = np.array(
+                [metadata.row_group(number).num_rows for number in range(metadata.num_row_groups)]
+            )
+            first = int(rng.integers(max(1, len(rows))))
+            within = int((rows[first:].cumsum() <= _READ_ROWS).sum())
+            groups = range(first, min(len(rows), first + max(1, within)))
         texts: list[str] = []
-        start = 0
-        for index, path in enumerate(job.inputs):
-            real = self._settings.allowed_input(path)
-            if index < len(job.stamps) and FileStamp.of(real) != job.stamps[index]:
-                raise ConflictError(f"{real} is another file by now")
-            for batch in read_rows(str(real), job.columns, lambda _: None):
-                inside = places[(places >= start) & (places < start + batch.num_rows)] - start
-                texts += batch["text"].take(inside).to_pylist()
-                start += batch.num_rows
-                if len(texts) == len(places):
-                    return texts
-        return texts
+        for batch in read_rows(str(real), job.columns, lambda _: None, groups=groups):
+            texts += batch["text"].to_pylist()
+            if len(texts) >= _READ_ROWS or self._stop.is_set():
+                break
+        return [texts[row] for row in rng.permutation(len(texts))[:size].tolist()]
 
     def _ask(self, entry: TaskEntry, version: int, samples: list[_Sample]) -> None:
         lines = "".join(json.dumps({"texts": sample.texts}) + "\n" for sample in samples)

@@ -56,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--task", required=True)
     parser.add_argument("--version", type=int, required=True)
     options = parser.parse_args(arguments)
-    os.nice(19)
+    os.nice(19)  # the highest value that there is
 
     def tell(answer: dict[str, Any]) -> None:
         sys.stdout.write(json.dumps(answer, ensure_ascii=False) + "\n")

@@ -52,6 +52,7 @@ budget = {budget}
 embedding = {width}
 filters = {width}
 widths = [1, 2]
+wide = 0
 epochs = {epochs}
 
 [gate]
@@ -60,6 +61,9 @@ recall = {gate}
 holdout_days = {days}
 holdout_rows = {rows}
 rounds = 2
+
+[watch]
+sample = 0
 
 [retrain]
 at = "02:00"
