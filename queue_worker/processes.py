@@ -5,9 +5,11 @@ the scheduler and whatever else they start end with it, in reverse order; and wh
 with -9, they are killed too (see ``guard``).
 """
 
+import contextlib
 import fcntl
 import os
 import secrets
+import signal
 import socket
 import subprocess
 import sys
@@ -225,7 +227,9 @@ class Processes:
             try:
                 process.wait(_STOP_SECONDS)
             except subprocess.TimeoutExpired:
-                process.kill()
+                # The whole session: where a guard stays, the command is its child.
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 
     def stop_all(self) -> None:

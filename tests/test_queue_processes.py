@@ -126,6 +126,23 @@ def test_leaving_the_block_ends_everything(tmp_path: Path) -> None:
         client.ping()
 
 
+@pytest.mark.parametrize("guard", ["kernel", "watch"])
+def test_a_child_that_does_not_listen_is_killed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, guard: str
+) -> None:
+    monkeypatch.setattr(module, "_STOP_SECONDS", 0.2)
+    code = (
+        "import os, signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+        "print(os.getpid(), flush=True); time.sleep(600)"
+    )
+    log = tmp_path / "deaf.log"
+    with Processes() as processes:
+        command = [sys.executable, "-c", code]
+        processes.start("deaf one", command, environment={"PINGTI_GUARD": guard}, log=log)
+        until(lambda: log.exists() and log.read_text().endswith("\n"), "it runs")
+    until(lambda: gone(int(log.read_text())), "the command itself has ended")
+
+
 def test_a_child_that_ends_by_itself_is_named(tmp_path: Path) -> None:
     with Processes() as processes:
         log = tmp_path / "short.log"
