@@ -9,6 +9,7 @@ import sampling
 from replacement.thresholds import Measure, decide
 from sampling.clusters import unit
 
+_RANDOM, _UNCERTAIN = 0.15, 0.5
 _CLUSTERS = 32
 _COMPETING_MARGIN = 0.2
 _MEMBERS = 8
@@ -98,18 +99,18 @@ def brought(
 def shares(shortfall: tuple[float, float]) -> dict[str, float]:
     """Which part of a round's rows each kind gets.
 
-    Half keeps the distribution and watches the threshold. The other half goes after the errors: to
-    competing negatives as far as precision is short, to badly covered clusters as far as recall is, in
-    proportion; evenly where neither is.
+    A few random rows keep the distribution, half of the rows watch the threshold. The others go after the
+    errors: to competing negatives as far as precision is short, to badly covered clusters as far as recall
+    is, in proportion; evenly where neither is.
     """
     precision, recall = shortfall
     total = precision + recall
     competing = 0.5 if total == 0.0 else precision / total
     return {
-        "random": 0.25,
-        "uncertain": 0.25,
-        "competing": 0.5 * competing,
-        "diverse": 0.5 * (1.0 - competing),
+        "random": _RANDOM,
+        "uncertain": _UNCERTAIN,
+        "competing": (1.0 - _RANDOM - _UNCERTAIN) * competing,
+        "diverse": (1.0 - _RANDOM - _UNCERTAIN) * (1.0 - competing),
     }
 
 

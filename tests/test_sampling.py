@@ -27,6 +27,15 @@ def test_every_strategy_gives_distinct_rows_within_the_budget(n: int, budget: in
         assert rows.tolist() == strategy(np.random.default_rng(seed)).tolist()
 
 
+def test_near_a_threshold_is_measured_in_odds() -> None:
+    # Odds 19 at the threshold; at the scores 99, 9, 4 and without end.
+    scores = np.array([0.99, 0.9, 0.8, 1.0], np.float32)
+    found = sampling.near_threshold(scores, 0.95, budget=4, rng=np.random.default_rng(0))
+    assert found.tolist() == [1, 2, 0, 3]
+    low = sampling.near_threshold(1 - scores, 0.05, budget=3, rng=np.random.default_rng(0))
+    assert low.tolist() == [1, 2, 0]
+
+
 def test_competing_rows_are_the_clear_disagreements_widest_first() -> None:
     teacher = np.array([0.9, 0.1, 0.2, 0.55, 0.9])
     student = np.array([0.9, 0.6, 0.9, 0.10, 0.1])
