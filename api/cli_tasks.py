@@ -4,6 +4,8 @@ What the command line is made of is imported at the top; what a command works wi
 completion answer at once, and a part that is not installed is missed by its own commands alone.
 """
 
+import glob
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,6 +15,7 @@ from api.console import Screen
 from pingti.errors import InputError
 
 if TYPE_CHECKING:
+    from replacement.definition import Definition
     from replacement.registry import TaskEntry
 
 WORKSPACE = Path("workspace")
@@ -45,15 +48,20 @@ def add(
 ) -> None:
     """Add a task from a definition file, or change its definition.
 
-    Relative paths in it count from the workspace's folder tasks/ once it is there.
+    Relative paths in it count from the workspace's folder tasks/, where it goes.
     """
+    from replacement import definition
     from replacement.registry import Workspace
 
     try:
         text = file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{file}: not readable: {error}") from error
-    entry = Workspace(home).add_task(name or file.stem, text)
+    except OSError as error:
+        raise InputError(f"{file}: not readable: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{file}: not UTF-8 at byte {error.start}") from error
+    workspace = Workspace(home)
+    _check_places(definition.parse(text, file), file, workspace.tasks)
+    entry = workspace.add_task(name or file.stem, text)
     screen = Screen(as_json=as_json)
     screen.say(f"{entry.path}: next is pingti replace {entry.name}")
     screen.result({"task": entry.name, "definition": str(entry.path)})
@@ -157,6 +165,24 @@ def report(task: TaskName, version: Version = None, home: Home = WORKSPACE, as_j
     if page.is_file():
         screen.say(f"the whole report: {page}")
     screen.result(found)
+
+
+def _check_places(found: "Definition", file: Path, tasks: Path) -> None:
+    """Refuse a path that leads somewhere from where the definition is, and nowhere from where it goes."""
+    places = [(f"corpus.files[{number}]", path) for number, path in enumerate(found.corpus.files)]
+    places += [("teacher.model", found.teacher.model)]
+    if found.teacher.labels:
+        places.append(("teacher.labels", found.teacher.labels))
+    for key, path in places:
+        if ":" not in path and not _leads(tasks, path) and _leads(file.parent, path):
+            there = os.path.relpath(file.parent.resolve() / path, tasks.resolve())
+            raise InputError(
+                f"{file}: {key}: {path!r} counts from {tasks}, where the definition goes; write {there!r}"
+            )
+
+
+def _leads(base: Path, path: str) -> bool:
+    return (base / path).exists() or bool(glob.glob(path, root_dir=base, recursive=True))  # noqa: PTH207
 
 
 def _entry(home: Path, task: str) -> "TaskEntry":

@@ -27,7 +27,7 @@ class Screen:
         self.err = _console(stderr=True)
         self._bar: Progress | None = None
         self._tasks: dict[str, TaskID] = {}
-        self._shown: dict[str, tuple[float, float]] = {}  # when it began, and when it was last told
+        self._shown: dict[str, tuple[float, int, float]] = {}  # first told: when, of how many; last told
 
     def say(self, text: str = "") -> None:
         """A line for a person; with ``--json`` it goes to stderr, so that stdout holds JSON alone."""
@@ -98,12 +98,12 @@ class Screen:
             if ended:
                 self._bar.remove_task(self._tasks.pop(what))
         elif not self.err.is_terminal:
-            began, last = self._shown.setdefault(what, (now, now))
+            began, first, last = self._shown.setdefault(what, (now, done, now))
             if ended:
                 del self._shown[what]
             elif now - last >= _PLAIN_SECONDS:
-                self._shown[what] = (began, now)
-                pace = done / (now - began)
+                self._shown[what] = (began, first, now)
+                pace = (done - first) / (now - began)
                 left = f", {_clock((total - done) / pace)} left" if total is not None and pace else ""
                 self.note(f"  {what}: {counted}, {pace:,.0f}/s{left}")
 

@@ -72,10 +72,11 @@ function write(app, card, job) {
 
   if (ended && total > 0) put(part("rows"), say(total === completed + failed ? "rowsAll" : "rows", { done: number(completed + failed), total: number(total) }));
   else if (total > 0) put(part("rows"), say("rows", { done: number(completed + failed), total: number(total) }));
+  else if (completed + failed > 0) put(part("rows"), say("rowsSoFar", { done: number(completed + failed) }));
   else put(part("rows"), { queued: say("rowsQueued"), running: say("rowsUnknown") }[job.status] ?? "");
   put(part("rate"), job.rows_per_second ? say("rate", { n: number(job.rows_per_second) }) : "");
-  const left = ended ? null : job.seconds_left ?? (job.rows_per_second ? (total - completed - failed) / job.rows_per_second : null);
-  put(part("left"), left === null ? "" : say("left", { time: duration(left) }));
+  const left = ended || total === 0 ? null : job.seconds_left;
+  put(part("left"), typeof left === "number" ? say("left", { time: duration(left) }) : "");
   put(part("place"), typeof job.place === "number" && job.status === "queued" ? say("place", { n: number(job.place + 1) }) : "");
   put(part("bad"), failed ? say("bad", { n: number(failed) }) : "");
   put(part("level"), say("priority", { n: job.priority }));
