@@ -55,7 +55,7 @@ class Settings:
     """About how long a contender runs in a turn."""
     embedding: int = 128
     filters: int = 128
-    wide: int = 1 << 18
+    wide: int = 1 << 17
     """Buckets of the wide part."""
     rows: int = 8000
     """Texts that students are trained on."""
