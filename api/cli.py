@@ -182,7 +182,6 @@ def bench(task: TaskName, home: Home = WORKSPACE, as_json: Json = False) -> None
     from replacement.classify import Choice, pin
     from replacement.gold import Gold
     from replacement.registry import Workspace
-    from replacement.speed import measure_speed
     from replacement.split import load_corpus
     from textcnn import Student
 
@@ -190,7 +189,7 @@ def bench(task: TaskName, home: Home = WORKSPACE, as_json: Json = False) -> None
     pinned = pin(entry.workspace, [Choice(task=task)])[-1]
     gold = Gold(entry, seed=0, progress=lambda what, done, total: None)
     texts = load_corpus(entry.definition, entry.path.parent).texts.slice(0, 50_000)
-    speed = measure_speed(Student.load(entry.student_folder(pinned.version)), gold.model, texts)
+    speed = gold.speed(Student.load(entry.student_folder(pinned.version)), texts)
     screen = Screen(as_json=as_json)
     screen.table(
         ["", "texts/s on one core"],

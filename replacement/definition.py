@@ -141,6 +141,8 @@ class GateSection(_Section):
     """The last part of the rows, held out; where it has none."""
     holdout_rows: int = Field(default=5000, ge=10)
     """At most so many rows of the holdout, drawn at random, are scored by the teacher."""
+    labels: str | None = None
+    """JSONL file as teacher.labels: true labels. Held-out texts that have one measure student and teacher."""
     rounds: int = Field(default=5, ge=1, le=50)
     """The loop ends after so many rounds at the latest."""
 

@@ -1,6 +1,8 @@
 """What the held-out rows tell of a student: how sure its figures are, and where it fails."""
 
 import datetime
+import itertools
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -14,7 +16,27 @@ from replacement.thresholds import curve, decide, measure
 
 _POINTS = 60  # of the precision-recall curve
 _BINS = 10
+_STRETCHES = 12  # of days, in which the rows asked about are counted
+_RANKED = 20  # rows of the highest loss
 _EPOCH = datetime.date(1970, 1, 1)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Learned:
+    """m rows that the teacher was asked about to learn from, in the order of asking."""
+
+    rows: NDArray[np.int64]
+    """(m,): rows of the corpus; those behind its end are labelled texts."""
+    rounds: list[int]
+    """Rows that each round added."""
+    days: NDArray[np.int64] | None
+    """Days since 1970 of the corpus's rows, where it has times."""
+    targets: NDArray[np.float32]
+    """(m, classes): the teacher's probabilities."""
+    scores: NDArray[np.float32]
+    """(m, classes): the student's."""
+    texts: Callable[[NDArray[np.int64]], list[str]]
+    """Texts of rows."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -28,6 +50,10 @@ class Held:
     threshold: float | None
     days: NDArray[np.int64] | None
     """(n,): days since 1970 (UTC), where the corpus has times."""
+    before: NDArray[np.int64]
+    """(n,): the classes that the first round's student gave."""
+    truth: Mapping[str, int]
+    """True class number of texts, as far as they are known."""
 
     @property
     def decided(self) -> NDArray[np.int64]:
@@ -45,9 +71,65 @@ def describe(held: Held, classes: tuple[str, ...], rng: np.random.Generator) -> 
         "curve": _curve(held) if len(classes) == 2 else [],
         "calibration": _calibration(held),
         "days": _days(held, len(classes)),
-        **faults.describe(held.texts, held.answers.vectors, gold, decided, classes, rng),
+        "truth": _truth(held, len(classes)),
+        **faults.describe(held.texts, held.answers.vectors, gold, decided, held.before, classes, rng),
         "hardest": _hardest(held, classes, rng),
     }
+
+
+def of_learned(learned: Learned, classes: tuple[str, ...]) -> dict[str, Any]:
+    """The report's part on the rows learned from: when they are of, and which the student fits worst."""
+    return {"asked_by_day": _asked_by_day(learned), "losses": _losses(learned, classes)}
+
+
+def _asked_by_day(learned: Learned) -> list[dict[str, Any]]:
+    """Rows by stretches of days, and by the round that asked for them."""
+    inside = np.flatnonzero(learned.rows < (0 if learned.days is None else len(learned.days)))
+    if learned.days is None or len(inside) == 0:
+        return []
+    round_of = np.repeat(np.arange(len(learned.rounds)), learned.rounds)[inside]
+    day_of = learned.days[learned.rows[inside]]
+    edges = np.linspace(day_of.min(), day_of.max() + 1, min(_STRETCHES, int(np.ptp(day_of)) + 1) + 1)
+    edges = edges.astype(np.int64)
+    found = []
+    for first, end in itertools.pairwise(edges.tolist()):
+        counts = np.bincount(round_of[(day_of >= first) & (day_of < end)], minlength=len(learned.rounds))
+        found.append({"first": _date(first), "last": _date(end - 1), "rounds": counts.tolist()})
+    return found
+
+
+def _losses(learned: Learned, classes: tuple[str, ...]) -> list[dict[str, Any]]:
+    """The rows with the highest loss: what the student cannot learn, or the teacher has wrong."""
+    loss = -(learned.targets * np.log(np.maximum(learned.scores, 1e-7))).sum(axis=1)
+    order = np.argsort(-loss, kind="stable")[:_RANKED]
+    texts = learned.texts(learned.rows[order])
+    return [
+        {
+            "text": text,
+            "loss": round(float(loss[row]), 4),
+            "teacher": classes[int(learned.targets[row].argmax())],
+            "teacher_score": round(float(learned.targets[row].max()), 4),
+            "student": classes[int(learned.scores[row].argmax())],
+            "student_score": round(float(learned.scores[row].max()), 4),
+        }
+        for row, text in zip(order.tolist(), texts, strict=True)
+    ]
+
+
+def _truth(held: Held, classes: int) -> dict[str, Any] | None:
+    """Student and teacher against true labels, where there are any."""
+    rows = np.array([row for row, text in enumerate(held.texts) if text in held.truth], np.int64)
+    if len(rows) == 0:
+        return None
+    true = np.array([held.truth[held.texts[row]] for row in rows.tolist()], np.int64)
+    return {
+        "student": asdict(measure(true, held.decided[rows], classes)),
+        "teacher": asdict(measure(true, held.answers.decided[rows], classes)),
+    }
+
+
+def _date(day: int) -> str:
+    return (_EPOCH + datetime.timedelta(days=day)).isoformat()
 
 
 def _curve(held: Held) -> list[dict[str, float]]:
@@ -93,8 +175,7 @@ def _days(held: Held, classes: int) -> list[dict[str, Any]]:
     found = []
     for day in np.unique(held.days).tolist():
         inside = held.days == day
-        name = (_EPOCH + datetime.timedelta(days=day)).isoformat()
-        found.append({"day": name, **asdict(measure(gold[inside], decided[inside], classes))})
+        found.append({"day": _date(day), **asdict(measure(gold[inside], decided[inside], classes))})
     return found
 
 

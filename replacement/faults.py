@@ -28,12 +28,14 @@ def describe(
     vectors: NDArray[np.float32],
     gold: Classes,
     decided: Classes,
+    before: Classes,
     classes: tuple[str, ...],
     rng: np.random.Generator,
 ) -> dict[str, Any]:
     """The report's part on n held-out rows: ``clusters``, ``false_clusters``, ``pairs`` and ``by_class``.
 
-    ``vectors`` (n, hidden), ``gold`` and ``decided`` (n,) class numbers; ``rng`` starts the clusters. For
+    ``vectors`` (n, hidden), ``gold`` and ``decided`` (n,) class numbers, ``before`` (n,) those that the
+    first round's student gave; ``rng`` starts the clusters. For
     two classes the clusters are of the second class. For more they are of all rows, each named by the class
     that most of its rows are of; ``pairs`` are the classes that are taken for one another.
     """
@@ -41,10 +43,12 @@ def describe(
     every = np.arange(len(gold))
     wrong = decided != gold
     found: dict[str, Any] = {
-        "clusters": _clusters(texts, vectors, every if several else np.flatnonzero(gold > 0), wrong, rng),
+        "clusters": _clusters(
+            texts, vectors, every if several else np.flatnonzero(gold > 0), wrong, before != gold, rng
+        ),
         "false_clusters": []
         if several
-        else _clusters(texts, vectors, np.flatnonzero(decided > 0), wrong, rng, "false"),
+        else _clusters(texts, vectors, np.flatnonzero(decided > 0), wrong, before != gold, rng, "false"),
         "pairs": _pairs(texts, gold, decided, classes) if several else [],
         "by_class": _by_class(gold, decided, classes) if several else [],
     }
@@ -93,6 +97,7 @@ def _clusters(
     vectors: NDArray[np.float32],
     rows: NDArray[np.int64],
     wrong: NDArray[np.bool_],
+    wrong_before: NDArray[np.bool_],
     rng: np.random.Generator,
     key: str = "missed",
 ) -> list[dict[str, Any]]:
@@ -118,6 +123,7 @@ def _clusters(
             {
                 "rows": len(members),
                 "covered": round(1.0 - len(at_fault) / len(members), 4),
+                "covered_before": round(1.0 - float(wrong_before[rows[members]].mean()), 4),
                 key: len(at_fault),
                 "examples": [texts[row] for row in rows[shown].tolist()],
                 "members": rows[members],

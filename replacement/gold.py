@@ -16,7 +16,9 @@ from pingti.errors import DefinitionError
 from replacement import labels
 from replacement.labelled import Labelled, read_labelled
 from replacement.registry import TaskEntry
+from replacement.speed import Speed, measure_speed
 from replacement.thresholds import lead
+from textcnn import Student
 
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, how much of it is done, and how much there is."""
@@ -66,11 +68,18 @@ class Gold:
 
         self.entry = entry
         owner = _owner(entry)
-        section = owner.definition.teacher
+        section = self._section = owner.definition.teacher
         self.labelled = read_labelled(owner.path.parent / section.labels, owner) if section.labels else None
         classes = entry.definition.classes
         self.reviewed = {text: classes.index(found.label) for text, found in labels.read(entry).items()}
         """Class number of each text that a person labelled."""
+        self.truth: dict[str, int] = {}
+        """Class number of each text whose true label the gate's labels tell."""
+        if entry.definition.gate.labels is not None:
+            true = read_labelled(entry.path.parent / entry.definition.gate.labels, entry)
+            self.truth = {
+                text: classes.index(label) for text, label in zip(true.texts, true.labels, strict=True)
+            }
         model = _model(owner, self.labelled, seed=seed, progress=progress, device=device)
         self._teacher = CachedTeacher.open(
             model,
@@ -114,6 +123,13 @@ class Gold:
         """Which texts a person labelled, (n,)."""
         found: Any = pc.is_in(texts, pa.array(list(self.reviewed), texts.type))
         return np.asarray(found.to_numpy(zero_copy_only=False), np.bool_)
+
+    def speed(self, student: Student, texts: pa.Array) -> Speed:
+        """How fast a student and this teacher are on some texts, on one core each."""
+        section = self._section
+        return measure_speed(
+            student, self.model, texts, max_length=section.max_length, precision=section.precision
+        )
 
     def token_vectors(self, tokens: tuple[str, ...], width: int) -> NDArray[np.float32]:
         """Start of a student's embedding, (tokens, width): the teacher's own word vectors.

@@ -8,12 +8,16 @@ from pingti import files
 from replacement.gate import FIGURES, shortfall
 
 _STYLE = """
-:root { color-scheme: light dark; --line: #8884; --good: #1a7f37; --bad: #c4302b; }
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
-table { border-collapse: collapse; width: 100%; margin: 1rem 0; font-variant-numeric: tabular-nums; }
-th, td { text-align: right; padding: .3rem .6rem; border-bottom: 1px solid var(--line); }
-th:first-child, td:first-child, td.text { text-align: left; }
-.good { color: var(--good); } .bad { color: var(--bad); }
+:root { color-scheme: light dark; --line: #8884; --good: #1a7f37; --bad: #c4302b; --ink: #0b6bcb; }
+@media (prefers-color-scheme: dark) { :root { --good: #4ac26b; --bad: #ff7b72; --ink: #58a6ff; } }
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem 4rem; }
+h1 { margin-bottom: .2rem; } h2 { margin: 2.5rem 0 .5rem; font-size: 1.2rem; }
+div { overflow-x: auto; }
+table { border-collapse: collapse; width: 100%; margin: .5rem 0 1rem; font-variant-numeric: tabular-nums; }
+th, td { text-align: right; padding: .3rem .6rem; border-bottom: 1px solid var(--line); vertical-align: top; }
+th { font-weight: 600; font-size: .85rem; } tbody tr:hover { background: #8881; }
+th:first-child, td:first-child { text-align: left; overflow-wrap: anywhere; }
+.good { color: var(--good); } .bad { color: var(--bad); } summary { cursor: pointer; }
 polyline { fill: none; stroke-width: 2.5; } svg text { font-size: 12px; fill: currentColor; }
 """
 _LINES = (("precision", "#0b6bcb"), ("recall", "#c2571a"), ("f1", "#1a7f37"))
@@ -63,6 +67,7 @@ def render(report: dict[str, Any]) -> str:
             ],
         ),
         *_brought(report["rounds"]),
+        *_asked_by_day(report.get("asked_by_day", [])),
         "<h2>Scenes</h2>",
         _table(
             ["scene", "threshold", "on the calibration rows", "precision", "recall", "F1"],
@@ -76,12 +81,15 @@ def render(report: dict[str, Any]) -> str:
                 for name, scene in report["scenes"].items()
             ],
         ),
+        *_scene_days(report["scenes"]),
         *_evidence(report),
+        *_faults(report),
         "<h2>Clearest disagreements on the holdout</h2>",
         _table(
             ["text", "teacher", "student"],
             [[row["text"], row["teacher"], row["student"]] for row in report["hardest"]],
         ),
+        *_losses(report.get("losses", [])),
         "<h2>Corpus and teacher</h2>",
         _table(
             ["", "rows"], [[key.replace("_", " "), str(value)] for key, value in report["corpus"].items()]
@@ -89,6 +97,7 @@ def render(report: dict[str, Any]) -> str:
         f"<p>The teacher was asked about {report['teacher']['rows_asked']} rows, of which "
         f"{report['teacher']['rows_computed']} were computed in this run and the others were cached. "
         f"{report['boundary_rows']} boundary rows wait for a person in review.jsonl.</p>",
+        *_speed(report.get("speed")),
     ]
     return (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{escape(title)}</title>'
@@ -110,26 +119,10 @@ def _brought(rounds: list[dict[str, Any]]) -> list[str]:
 
 
 def _evidence(report: dict[str, Any]) -> list[str]:
-    """Curve, clusters, days and calibration, as far as the report has them."""
+    """Curve, days and calibration, as far as the report has them."""
     parts = []
     if report.get("curve"):
         parts += ["<h2>Precision and recall, the scenes marked</h2>", _curve(report)]
-    if report.get("clusters"):
-        parts += [
-            "<h2>Where it is missed most: clusters of the held-out rows</h2>",
-            _table(
-                ["texts like", "rows", "decided as the teacher does", "missed"],
-                [
-                    [
-                        " · ".join(each["examples"]),
-                        str(each["rows"]),
-                        f"{each['covered']:.3f}",
-                        str(each["missed"]),
-                    ]
-                    for each in report["clusters"][:10]
-                ],
-            ),
-        ]
     if report.get("days"):
         worst = min(report["days"], key=lambda day: day["f1"])
         parts += [
@@ -154,6 +147,147 @@ def _evidence(report: dict[str, Any]) -> list[str]:
             ),
         ]
     return parts
+
+
+def _asked_by_day(stretches: list[dict[str, Any]]) -> list[str]:
+    """When the rows that were learned from are of, by the round that asked about them: stacked bars."""
+    if not stretches:
+        return []
+    most = max(sum(each["rounds"]) for each in stretches) or 1
+    width = 540 / len(stretches)
+    parts = []
+    for index, each in enumerate(stretches):
+        x, y = 60 + width * index, 150.0
+        for number, count in enumerate(each["rounds"], 1):
+            height = 130 * count / most
+            y -= height
+            if count:
+                title = f"{each['first']} to {each['last']}, round {number}: {count} rows"
+                shade = 1.0 - 0.75 * (number - 1) / max(1, len(each["rounds"]) - 1)
+                parts.append(
+                    f'<rect x="{x + 1:.1f}" y="{y:.1f}" width="{max(1.0, width - 2):.1f}" '
+                    f'height="{height:.1f}" fill="#0b6bcb" fill-opacity="{shade:.2f}">'
+                    f"<title>{escape(title)}</title></rect>"
+                )
+    first, last = escape(stretches[0]["first"]), escape(stretches[-1]["last"])
+    parts.append(f'<text x="60" y="168">{first}</text>')
+    parts.append(f'<text x="600" y="168" text-anchor="end">{last}</text>')
+    parts.append(f'<text x="10" y="30">{most:,}</text><text x="10" y="152">0</text>')
+    label = "teacher rows by day; a later round is lighter"
+    return [
+        "<h2>Teacher rows by day and round</h2>",
+        f'<svg viewBox="0 0 620 176" role="img" aria-label="{label}">{"".join(parts)}</svg>',
+        "<p>Of the rows learned from; a later round is lighter.</p>",
+    ]
+
+
+def _scene_days(scenes: dict[str, Any]) -> list[str]:
+    """Each scene's intervals, and what its threshold reaches day by day."""
+    parts = []
+    for name, scene in scenes.items():
+        spans = scene.get("intervals")
+        if not spans and not scene.get("days"):
+            continue
+        said = [f"{key} {low:.3f} to {high:.3f}" for key, (low, high) in (spans or {}).items()]
+        rows = []
+        for each in scene.get("days", []):
+            worst = " (the worst)" if each == scene["worst"] else ""
+            figures = each["measure"]
+            days = each["first"] if each["first"] == each["last"] else f"{each['first']} to {each['last']}"
+            rows.append(
+                [days + worst, *_figures(figures)[:3], str(figures["rows"]), str(figures["positives"])]
+            )
+        if rows:
+            overall = scene["calibration"]
+            rows.append(
+                ["all", *_figures(overall)[:3], str(overall["rows"]), str(overall["positives"])],
+            )
+        title = f"{name}: " + (f"95 % intervals: {', '.join(said)}" if said else "by day")
+        parts.append(f"<details><summary>{escape(title)}</summary>")
+        if rows:
+            parts.append(_table(["days", "precision", "recall", "F1", "rows", "positives"], rows))
+        parts.append("</details>")
+    return (
+        ["<p>On the calibration rows, by day, with their chances to be drawn as weights:</p>", *parts]
+        if parts
+        else []
+    )
+
+
+def _faults(report: dict[str, Any]) -> list[str]:
+    """Clusters that are missed or called wrongly, and the classes that are mixed up."""
+    parts = []
+    for key, count, title in (
+        ("clusters", "missed", "Where it is missed most"),
+        ("false_clusters", "false", "Where it is called wrongly most"),
+    ):
+        found = report.get(key, [])[:10]
+        if not found:
+            continue
+        head = ["texts like", "rows", "as the teacher: round 1", "now", count]
+        rows = [
+            [
+                (f"{each['class']}: " if "class" in each else "") + " · ".join(each["examples"]),
+                str(each["rows"]),
+                f"{each.get('covered_before', each['covered']):.3f}",
+                f"{each['covered']:.3f}",
+                str(each[count]),
+            ]
+            for each in found
+        ]
+        parts += [f"<h2>{title}: clusters of the held-out rows</h2>", _table(head, rows)]
+    if report.get("by_class"):
+        rows = [
+            [each["class"], *(f"{each[name]:.3f}" for name in FIGURES), str(each["rows"])]
+            for each in report["by_class"]
+        ]
+        parts += ["<h2>Classes</h2>", _table(["class", "precision", "recall", "F1", "rows"], rows)]
+    if report.get("pairs"):
+        rows = [
+            [
+                f"{each['teacher']} for {each['student']}",
+                " · ".join(each["examples"]),
+                f"{each['rows']} of {each['of']}",
+            ]
+            for each in report["pairs"]
+        ]
+        parts += [
+            "<h2>Classes that it mistakes</h2>",
+            _table(["teacher's for its own", "texts like", "rows"], rows),
+        ]
+    return parts
+
+
+def _losses(ranked: list[dict[str, Any]]) -> list[str]:
+    """The rows learned from with the highest loss."""
+    if not ranked:
+        return []
+    rows = [
+        [
+            each["text"],
+            f"{each['teacher']} {each['teacher_score']:.3f}",
+            f"{each['student']} {each['student_score']:.3f}",
+            f"{each['loss']:.2f}",
+        ]
+        for each in ranked
+    ]
+    head = ["text", "teacher", "student", "loss"]
+    return [
+        "<h2>Learned worst: rows of the highest loss</h2>",
+        "<p>The student cannot learn them, or the teacher has them wrong.</p>",
+        f"<details><summary>{len(rows)} rows</summary>{_table(head, rows)}</details>",
+    ]
+
+
+def _speed(speed: dict[str, float] | None) -> list[str]:
+    if not speed:
+        return []
+    student, teacher = speed["student"], speed["teacher"]
+    return [
+        "<p>On one core of the machine that made it the student scores "
+        f"{student:,.0f} texts a second and the teacher {teacher:,.0f}: "
+        f"{student / teacher:,.0f} times as many.</p>"
+    ]
 
 
 def _curve(report: dict[str, Any]) -> str:
@@ -185,6 +319,10 @@ def _beside(report: dict[str, Any]) -> list[list[str]]:
         held = incumbent["holdout"]
         name = f"version {incumbent['version']}, promoted now"
         rows.append([name, *_figures(held), str(held["rows"]), str(held["positives"])])
+    for who, held in (report.get("truth") or {}).items():
+        rows.append(
+            [f"{who}, against true labels", *_figures(held), str(held["rows"]), str(held["positives"])]
+        )
     return rows
 
 
@@ -195,7 +333,7 @@ def _figures(measure: dict[str, Any]) -> list[str]:
 def _table(head: list[str], rows: list[list[str]]) -> str:
     cells = "".join(f'<th scope="col">{escape(cell)}</th>' for cell in head)
     body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
-    return f"<table><thead><tr>{cells}</tr></thead><tbody>{body}</tbody></table>"
+    return f"<div><table><thead><tr>{cells}</tr></thead><tbody>{body}</tbody></table></div>"
 
 
 def _plot(rounds: list[dict[str, Any]]) -> str:

@@ -10,8 +10,7 @@ measures; the gate is held against it.
 
 import datetime
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import asdict
 
 import numpy as np
 import pyarrow as pa
@@ -21,56 +20,18 @@ import sampling
 from pingti.errors import InputError
 from replacement import acquire, calibration, evidence, gate, incumbent, report, review
 from replacement.gold import Answers, Gold, Progress, join
+from replacement.outcome import Outcome as Outcome  # "as": callers take both from here
+from replacement.outcome import Round as Round
 from replacement.registry import TaskEntry
 from replacement.scenes import Scored, operating_points
 from replacement.split import load_corpus, outside, where_parents_hold
-from replacement.thresholds import Measure, decide
+from replacement.thresholds import decide
 from textcnn import Student, Vocabulary
 
 _FIRST_ROWS = 1000  # at most, drawn for round 1 where no labelled rows are given, or beside known ones
 _KNOWN_BUDGETS = 4  # so many budgets' rows of the incumbent are kept, the newest
 _CALIBRATION_ROWS = 1500
 _COMPETING_WEIGHT = 2.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class Round:
-    """What one turn of the loop did."""
-
-    round: int
-    rows: int
-    """Rows that the student was trained on."""
-    asked: int
-    """Rows that the teacher was asked about so far, those that measure included."""
-    added: dict[str, int]
-    """Rows that this round added, by the reason for which they were chosen."""
-    brought: dict[str, acquire.Brought]
-    """What those turned out to be, where the round before chose them."""
-    boundary: int
-    """Rows left out so far because the teacher itself is unsure."""
-    competing: int
-    """Competing negatives among the rows trained on."""
-    threshold: float | None
-    calibration: Measure
-    holdout: Measure
-    coverage: list[acquire.Coverage]
-    """Clusters of the rows trained on, and how the student does there on unseen rows."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Outcome:
-    """How a run ended."""
-
-    task: str
-    version: int
-    passed: bool
-    stopped: str
-    """Why no further round was run."""
-    rounds: list[Round]
-    best: Round
-    """The round whose student was kept: the one that reached the gate; else the best F1 on the calibration
-    rows."""
-    report: dict[str, Any]
 
 
 def replace(
@@ -113,7 +74,7 @@ def replace(
     best = len(rounds) - 1
     if stopped != gate.REACHED:
         best = max(range(len(rounds)), key=lambda index: (rounds[index].calibration.f1, index))
-    return loop.keep(students[best], rounds, best, stopped)
+    return loop.keep(students, rounds, best, stopped)
 
 
 class _Run:
@@ -325,9 +286,9 @@ class _Run:
             features=student.features(encoded),
         )
 
-    def keep(self, student: Student, rounds: list[Round], best: int, stopped: str) -> Outcome:
-        """Write student, report and review file."""
-        found = rounds[best]
+    def keep(self, students: list[Student], rounds: list[Round], best: int, stopped: str) -> Outcome:
+        """Write the best round's student, report and review file."""
+        student, found = students[best], rounds[best]
         measured = self._held(student)
         scenes = operating_points(
             self.definition.all_scenes, self._calibrated(student), measured, self._rng("scenes")
@@ -339,6 +300,16 @@ class _Run:
             scores=measured.scores,
             threshold=found.threshold,
             days=None if self.corpus.days is None else self.corpus.days[self.holdout_rows],
+            before=decide(self._held(students[0]).scores, rounds[0].threshold),
+            truth=self.gold.truth,
+        )
+        learned = evidence.Learned(
+            rows=self.rows,
+            rounds=[sum(each.added.values()) for each in rounds],
+            days=self.corpus.days,
+            targets=self.answers.probabilities,
+            scores=student.score_encoded(self.encoded.take(self.rows)),
+            texts=self._texts,
         )
         comparison = gate.against_incumbent(
             self.entry, held.texts, held.answers.decided, held.decided, self._rng("incumbent")
@@ -366,7 +337,9 @@ class _Run:
             "stopped": stopped,
             "scenes": {name: asdict(point) for name, point in scenes.items()},
             "boundary_rows": self._write_review(version),
+            "speed": asdict(self.gold.speed(student, self.texts.take(pa.array(self.holdout_rows)))),
             **evidence.describe(held, self.definition.classes, self._rng("evidence")),
+            **evidence.of_learned(learned, self.definition.classes),
         }
         folder = self.entry.folder / "students" / str(version)
         report.write(folder, document)

@@ -1,7 +1,9 @@
+import dataclasses
+
 import numpy as np
 import pytest
 
-from replacement.evidence import Held, describe
+from replacement.evidence import Held, Learned, describe, of_learned
 from replacement.gold import Answers
 
 
@@ -23,6 +25,8 @@ def held(n: int = 600, *, classes: int = 2, threshold: float | None = 0.5) -> He
         scores=scores,
         threshold=threshold,
         days=19_000 + np.arange(n) // 200,
+        before=np.zeros(n, np.int64),
+        truth={},
     )
 
 
@@ -71,3 +75,57 @@ def test_more_classes_have_no_curve_and_clusters_of_all_rows() -> None:
     assert all(each["teacher"] != each["student"] for each in found["hardest"])
     low, high = found["holdout_intervals"]["f1"]
     assert low < high
+
+
+def test_clusters_tell_how_the_first_round_did() -> None:
+    found = describe(held(), ("no", "yes"), np.random.default_rng(0))["clusters"]
+    # The first round's student called nothing positive.
+    assert {each["covered_before"] for each in found} == {0.0}
+    assert {each["covered"] for each in found} == {0.0, 1.0}
+
+
+def test_true_labels_measure_student_and_teacher_where_they_are_known() -> None:
+    made = held()
+    assert describe(made, ("no", "yes"), np.random.default_rng(0))["truth"] is None
+    wrong = 1 - made.answers.decided  # the teacher is wrong about all of them
+    truth = {made.texts[row]: int(wrong[row]) for row in range(0, 100, 2)}
+    known = dataclasses.replace(made, truth={**truth, "not held out": 1})
+    found = describe(known, ("no", "yes"), np.random.default_rng(0))["truth"]
+    assert (found["teacher"]["accuracy"], found["teacher"]["rows"]) == (0.0, 50)
+    disagree = (made.decided != made.answers.decided)[:100:2]
+    assert found["student"]["accuracy"] == pytest.approx(disagree.mean())
+
+
+def learned() -> Learned:
+    """Ten rows of twenty days and two labelled texts behind the corpus; the first round asked about five."""
+    targets = np.full((12, 2), 0.5, np.float32)
+    targets[:] = [0.9, 0.1]
+    scores = targets.copy()
+    scores[3], scores[7] = [0.01, 0.99], [0.2, 0.8]
+    return Learned(
+        rows=np.array([100, 101, *range(0, 20, 2)]),
+        rounds=[5, 7],
+        days=np.repeat(np.arange(19_000, 19_020), 5)[:100],
+        targets=targets,
+        scores=scores,
+        texts=lambda rows: [f"row {row}" for row in rows.tolist()],
+    )
+
+
+def test_rows_asked_about_are_counted_by_day_and_round() -> None:
+    found = of_learned(learned(), ("no", "yes"))["asked_by_day"]
+    # Labelled texts have no day: three of the first round's rows have one, and all seven of the second's.
+    assert [sum(each["rounds"][number] for each in found) for number in (0, 1)] == [3, 7]
+    assert found[0]["first"] == "2022-01-08"
+    assert found[0]["rounds"] == [3, 0]
+    assert found[-1]["last"] == "2022-01-11"
+    without = dataclasses.replace(learned(), days=None)
+    assert of_learned(without, ("no", "yes"))["asked_by_day"] == []
+
+
+def test_the_highest_losses_come_first() -> None:
+    found = of_learned(learned(), ("no", "yes"))["losses"]
+    assert [each["text"] for each in found[:2]] == ["row 2", "row 10"]
+    assert (found[0]["teacher"], found[0]["student"]) == ("no", "yes")
+    assert found[0]["loss"] == pytest.approx(-0.9 * np.log(0.01) - 0.1 * np.log(0.99), abs=1e-3)
+    assert [each["loss"] for each in found] == sorted((each["loss"] for each in found), reverse=True)

@@ -27,7 +27,7 @@ def report(found: dict[str, Any], precision: float, recall: float) -> dict[str, 
 
 def test_false_positives_and_misses_have_clusters_of_their_own() -> None:
     texts, vectors, gold, decided = made()
-    found = describe(texts, vectors, gold, decided, ("no", "yes"), np.random.default_rng(0))
+    found = describe(texts, vectors, gold, decided, decided, ("no", "yes"), np.random.default_rng(0))
     false, missed = found["false_clusters"], found["clusters"]
     assert sum(each["false"] for each in false) == int(((decided == 1) & (gold == 0)).sum())
     assert sum(each["missed"] for each in missed) == int(((decided == 0) & (gold == 1)).sum())
@@ -56,7 +56,7 @@ def test_false_positives_and_misses_have_clusters_of_their_own() -> None:
 def test_a_refusal_names_the_clusters_of_what_lacks(
     precision: float, recall: float, named: list[str], not_named: list[str]
 ) -> None:
-    found = describe(*made(), ("no", "yes"), np.random.default_rng(0))
+    found = describe(*made(), made()[3], ("no", "yes"), np.random.default_rng(0))
     said = shortfall(report(found, precision, recall))
     assert all(f" {word})" in said for word in named)
     assert not any(word in said for word in not_named)
@@ -69,7 +69,7 @@ def test_few_wrong_rows_still_make_a_cluster() -> None:
     texts, vectors, gold, _ = made(9)
     decided = gold.copy()
     decided[4] = 1 - decided[4]
-    found = describe(texts, vectors, gold, decided, ("no", "yes"), np.random.default_rng(0))
+    found = describe(texts, vectors, gold, decided, decided, ("no", "yes"), np.random.default_rng(0))
     (only,) = found["false_clusters"]
     assert (only["false"], only["examples"][0]) == (1, texts[4])
     assert found["clusters"] == []  # nothing is missed
@@ -82,7 +82,7 @@ def test_several_classes_have_pairs_and_a_line_each() -> None:
     decided[np.flatnonzero(gold == 1)[:50]] = 2
     decided[np.flatnonzero(gold == 0)[:20]] = 1
     classes = ("news", "sport", "tech")
-    found = describe(texts, vectors, gold, decided, classes, np.random.default_rng(0))
+    found = describe(texts, vectors, gold, decided, decided, classes, np.random.default_rng(0))
     assert [(each["teacher"], each["student"], each["rows"], each["of"]) for each in found["pairs"]] == [
         ("sport", "tech", 50, 200),
         ("news", "sport", 20, 200),
@@ -101,9 +101,15 @@ def test_several_classes_have_pairs_and_a_line_each() -> None:
 
 def test_a_student_without_faults_has_nothing_to_name() -> None:
     texts, vectors, gold, _ = made()
-    found = describe(texts, vectors, gold, gold, ("no", "yes"), np.random.default_rng(0))
+    found = describe(texts, vectors, gold, gold, gold, ("no", "yes"), np.random.default_rng(0))
     assert say(report(found, 0.0, 0.0)) == ""
     none = describe(
-        [], np.zeros((0, 3), np.float32), gold[:0], gold[:0], ("no", "yes"), np.random.default_rng(0)
+        [],
+        np.zeros((0, 3), np.float32),
+        gold[:0],
+        gold[:0],
+        gold[:0],
+        ("no", "yes"),
+        np.random.default_rng(0),
     )
     assert (none["clusters"], none["false_clusters"]) == ([], [])

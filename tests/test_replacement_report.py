@@ -151,6 +151,54 @@ def test_the_lines_stay_inside_the_picture_and_rise_with_the_values(values: list
         assert len({x for x, _ in points}) == len(values)
 
 
+def test_all_that_is_known_is_shown_and_stays_text() -> None:
+    stretch = {"first": "2025-01-01", "last": "2025-01-03", "measure": figures(f1=0.111)}
+    scene = {
+        "threshold": 0.4, "says": "best", "holdout": figures(), "calibration": figures(),
+        "intervals": {"threshold": [0.3, 0.5], "f1": [0.8, 0.9]}, "days": [stretch], "worst": stretch,
+    }  # fmt: skip
+    cluster = {"rows": 9, "covered": 0.8, "covered_before": 0.25, "examples": [EVIL, "b"]}
+    made = document(
+        scenes={EVIL: scene},
+        asked_by_day=[
+            {"first": "2025-01-01", "last": "2025-01-05", "rounds": [30, 10, 0]},
+            {"first": "2025-01-06", "last": "2025-01-09", "rounds": [0, 5, 5]},
+        ],
+        clusters=[{**cluster, "missed": 2, "class": EVIL}],
+        false_clusters=[{**cluster, "false": 3}],
+        pairs=[{"teacher": EVIL, "student": "b", "rows": 4, "of": 50, "examples": [EVIL]}],
+        by_class=[{"class": EVIL, "precision": 0.5, "recall": 0.6, "f1": 0.7, "rows": 80}],
+        losses=[
+            {
+                "text": EVIL,
+                "loss": 4.5,
+                "teacher": EVIL,
+                "teacher_score": 0.9,
+                "student": "b",
+                "student_score": 1.0,
+            }
+        ],
+        truth={"student": figures(accuracy=0.1234), "teacher": figures()},
+        speed={"student": 500_000.0, "teacher": 50.0},
+    )
+    page = Page(report.render(made))
+    assert page.open == []
+    assert "script" not in page.tags
+    assert ["2025-01-01 to 2025-01-03 (the worst)", "0.910", "0.820", "0.111", "500", "60"] in page.rows
+    assert [f"{EVIL}: {EVIL} · b", "9", "0.250", "0.800", "2"] in page.rows
+    assert [f"{EVIL} · b", "9", "0.250", "0.800", "3"] in page.rows
+    assert [f"{EVIL} for b", EVIL, "4 of 50"] in page.rows
+    assert [EVIL, "0.500", "0.600", "0.700", "80"] in page.rows
+    assert [EVIL, f"{EVIL} 0.900", "b 1.000", "4.50"] in page.rows
+    assert ["student, against true labels", "0.910", "0.820", "0.860", "0.123", "500", "60"] in page.rows
+    assert "threshold 0.300 to 0.500, f1 0.800 to 0.900" in page.text
+    assert "10,000 times as many" in page.text
+    assert page.tags.count("rect") == 4  # a bar for every round that asked about rows of those days
+    assert "2025-01-01 to 2025-01-05, round 1: 30 rows" in page.text
+    heights = [float(value or 0) for name, value in page.attributes if name == "height"]
+    assert sum(heights[:2]) == pytest.approx(130.0, abs=0.2)
+
+
 def test_what_is_no_json_is_refused_before_anything_is_written(tmp_path: Path) -> None:
     with pytest.raises(ValueError):
         report.write(tmp_path, document(holdout=figures(f1=float("nan"))))
