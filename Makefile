@@ -2,6 +2,7 @@
 # make test   install, check, then run all tests
 # make check  format, lint, types, layers
 # make bench  install, then measure the student beside other classifiers on this machine
+# make bench-queue  install, then measure jobs through the queue beside the same work in one process
 # make bench-teacher  install, then measure how fast a teacher scores, beside the pipeline of transformers
 # make bench-fidelity  install, then measure students against their teachers (hours; ARGS=--quick: minutes)
 # make chaos  install, then let 20 schedules of faults fall on a running service (some 15 minutes)
@@ -16,7 +17,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/pip --disable-pip-version-check install --quiet --constraint requirements.lock
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench bench-teacher bench-fidelity chaos fuzz lock clean
+.PHONY: help demo test check bench bench-queue bench-teacher bench-fidelity chaos fuzz lock clean
 
 help:
 	@sed -n 's/^# make /make /p' Makefile
@@ -57,6 +58,9 @@ check: $(VENV)/.dev
 
 bench: $(VENV)/.bench
 	@$(BIN)/python -m benchmarks.speed
+
+bench-queue: $(VENV)/.bench
+	@$(BIN)/python -m benchmarks.queue $(ARGS)
 
 bench-teacher: $(VENV)/.bench
 	@$(BIN)/python -m benchmarks.teacher $(ARGS)

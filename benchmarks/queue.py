@@ -182,7 +182,7 @@ def _completed(store: JobStore, job: Job, rows: int) -> None:
 
 
 def _small_jobs(load: Load, settings: Settings, store: JobStore, titles: list[str]) -> dict[str, float]:
-    """Each job has a file of its own. Accepted: until the last submission answers, while jobs are worked on."""
+    """Each job has a file of its own. Accepted: until the last submission answers; jobs run meanwhile."""
     folder = settings.home / "small"
     folder.mkdir()
     requests = []

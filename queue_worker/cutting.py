@@ -28,6 +28,7 @@ from replacement.corpus import BadRow, OnBadRow, read_rows
 BATCH_ROWS = 16_384
 _PROBE_ROWS = 2_048
 _OVERHEAD = 2e-6  # seconds a row for reading and writing
+_FEW_ROWS = 50_000  # a shard of so few is not made smaller, that all threads have one
 _UNKNOWN = 20_000  # rows of a shard whose speed could not be measured
 
 Source = tuple[tuple[int, int, int], ...]
@@ -72,6 +73,8 @@ def input_batches(
 def shard_rows(settings: Settings, job: Job, classifier: Classifier | None) -> int:
     """Rows of which a shard takes about ``shard_seconds``, by the time that the first of them take.
 
+    A short job's shards take less, so that this worker's threads end at about the same time.
+
     Without a classifier nothing is tried: a row that kills the process must not kill every attempt.
     """
     rows = _UNKNOWN if classifier is None else _measured(settings, job, classifier)
@@ -80,8 +83,11 @@ def shard_rows(settings: Settings, job: Job, classifier: Classifier | None) -> i
         return rows
     total: int = sum(_metadata(settings, job, index).num_rows for index in range(len(job.inputs)))
     shards = -(-total // rows)
-    if 1 < shards < 4 * settings.concurrency:  # with more, the last turn of the threads does not matter
-        shards = -(-shards // settings.concurrency) * settings.concurrency
+    threads = settings.concurrency
+    if shards < 4 * threads:  # with more, the last turn of the threads does not matter
+        shards = max(shards, min(2 * threads, total // _FEW_ROWS), 1)
+        if shards > 1:
+            shards = -(-shards // threads) * threads
     return max(1, -(-total // max(1, shards)))
 
 

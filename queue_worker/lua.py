@@ -165,7 +165,8 @@ local function rise(every)
   local due = call('ZRANGEBYSCORE', P .. 'rising', '-inf', now(), 'WITHSCORES', 'LIMIT', 0, 20)
   for at = 1, #due, 2 do
     local id, since = due[at], tonumber(due[at + 1])
-    local level, steps = tonumber(call('HGET', key(id), 'level') or 0), 1 + math.floor((now() - since) / every)
+    local level = tonumber(call('HGET', key(id), 'level') or 0)
+    local steps = 1 + math.floor((now() - since) / every)
     local to = math.max(0, level - steps)
     if to == 0 then
       call('ZREM', P .. 'rising', id)

@@ -30,14 +30,14 @@ _CAREFUL_ATTEMPT = 3  # a worker that is killed twice over a shard is more often
 
 
 class Stopped(Exception):
-    """This attempt at a unit must end: its lease is lost, or its job is being cancelled."""
+    """This attempt at a unit must end: its lease is lost, its job is being cancelled, or the worker stops."""
 
 
 class Lease:
     """What is known of the lease of one unit: held, lost, or held by a job that is being cancelled."""
 
-    def __init__(self, claim: Claim) -> None:
-        self.claim = claim
+    def __init__(self, claim: Claim, stopping: threading.Event) -> None:
+        self.claim, self.stopping = claim, stopping
         self.state = "held"
 
     def check(self) -> None:
@@ -45,24 +45,26 @@ class Lease:
         if self.state == "lost":
             raise Stopped("the lease was lost")
 
-    def check_cancelled(self) -> None:
-        """As ``check``; also once the job is being cancelled."""
+    def check_long(self) -> None:
+        """As ``check``, in what may take minutes; also once the job is cancelled or the worker stops."""
         if self.state != "held":
             raise Stopped(f"the lease was {self.state}")
+        if self.stopping.is_set():
+            raise Stopped("the worker stops")
 
 
 class Heartbeat:
     """One thread that renews the leases of all units that this process works on."""
 
-    def __init__(self, settings: Settings, store: JobStore) -> None:
-        self._settings, self._store = settings, store
+    def __init__(self, settings: Settings, store: JobStore, stopping: threading.Event) -> None:
+        self._settings, self._store, self._stopping = settings, store, stopping
         self._lock = threading.Lock()
         self._leases: set[Lease] = set()
         threading.Thread(target=self._beat, name="heartbeat", daemon=True).start()
 
     @contextmanager
     def holding(self, claims: Sequence[Claim]) -> Iterator[list[Lease]]:
-        leases = [Lease(claim) for claim in claims]
+        leases = [Lease(claim, self._stopping) for claim in claims]
         with self._lock:
             self._leases.update(leases)
         try:
@@ -110,12 +112,12 @@ class Runner:
     def __init__(self, settings: Settings, store: JobStore, publish: Callable[[int, int], None]) -> None:
         self._settings, self._store, self._publish = settings, store, publish
         self._classifiers = ClassifierCache(settings)
-        self._heartbeat = Heartbeat(settings, store)
+        self.stopping = threading.Event()
+        """Set it, and ``run`` returns: a shard at hand is finished, a plan is handed back."""
+        self._heartbeat = Heartbeat(settings, store, self.stopping)
         self._lock = threading.Lock()
         self._busy = 0
         self._done: deque[tuple[float, int]] = deque()  # when, rows
-        self.stopping = threading.Event()
-        """Set it, and ``run`` returns after the unit at hand."""
 
     def run(self) -> None:
         """Work until nothing waits. No error of a unit leaves this method."""
@@ -199,14 +201,14 @@ class Runner:
 
     def _failed(self, claim: Claim, error: Exception) -> int | None:
         """Tell the store of an attempt that ended with an error."""
-        wait = 0.0
+        wait, counts = 0.0, True
         if isinstance(error, redis.RedisError):
             # The store is not to be had: the lease runs out and the reaper gives the unit to another.
             _log.error("unit abandoned job=%s unit=%s reason=%s", claim.job, claim.unit, error)
             return None
         try:
             if isinstance(error, Stopped):
-                reason = str(error)
+                reason, counts = str(error), not self.stopping.is_set()
             else:
                 reason = f"unit {claim.unit}: {_sentence(error)}"
                 _log.error("unit failed job=%s attempt=%d reason=%s", claim.job, claim.attempt, reason)
@@ -215,7 +217,11 @@ class Runner:
                 if isinstance(error, OSError | MemoryError):  # the system's fault, which may pass
                     wait = self._settings.retry_seconds * 2 ** (claim.attempt - 1)
             return self._store.release(
-                claim, reason=reason, max_attempts=self._settings.max_attempts, wait_seconds=wait
+                claim,
+                reason=reason,
+                max_attempts=self._settings.max_attempts,
+                wait_seconds=wait,
+                counts=counts,
             )
         except redis.RedisError as lost:
             _log.error("unit abandoned job=%s unit=%s reason=%s", claim.job, claim.unit, lost)
@@ -224,7 +230,7 @@ class Runner:
     def _classify(self, job: Job, claim: Claim, lease: Lease) -> Done:
         shard, source = int(claim.unit), claim.source
         if claim.attempt >= min(_CAREFUL_ATTEMPT, max(2, self._settings.max_attempts)):
-            return careful.classify_carefully(self._settings, job, shard, source, lease.check)
+            return careful.classify_carefully(self._settings, job, shard, source, lease.check_long)
 
         def rows(on_bad_row: OnBadRow) -> Iterator[pa.RecordBatch]:
             return cutting.shard_batches(self._settings, job, shard, source, on_bad_row)
@@ -247,7 +253,7 @@ class Runner:
                     raise Stopped("the lease was lost")
                 self._wake(tickets, job.priority)
 
-        cut = cutting.cut_inputs(self._settings, job, ready, lease.check_cancelled)
+        cut = cutting.cut_inputs(self._settings, job, ready, lease.check_long)
         return self._store.planned(
             claim, shards=cut.shards, total=cut.total, failed=cut.failed, cut_input=shards.CUT
         )

@@ -157,10 +157,12 @@ end
 call('SADD', key(id, 'done'), 0)
 return settle(id)
 """,
-    # ARGV: id, unit, token, reason, most attempts, ms after which the reaper hands it out again (0: at once)
+    # ARGV: id, unit, token, reason, most attempts, ms after which the reaper hands it out again (0: at once),
+    # '1' if the attempt does not count
     "release": """
 local id, unit = ARGV[1], ARGV[2]
 if not holds(id, unit, ARGV[3]) then return -1 end
+if ARGV[7] == '1' then call('HINCRBY', key(id, 'attempts'), unit, -1) end
 local status, failure = unpack(call('HMGET', key(id), 'status', 'error'))
 if ARGV[6] ~= '0' and status ~= 'cancelling' and not failure and
     tonumber(call('HGET', key(id, 'attempts'), unit)) < tonumber(ARGV[5]) then

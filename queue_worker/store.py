@@ -286,13 +286,23 @@ class JobStore(Load):
             script(args=[claim.job, claim.token, total, *done.arguments()], client=pipe)
         return [None if each < 0 else each for each in map(int, pipe.execute())]
 
-    def release(self, claim: Claim, *, reason: str, max_attempts: int, wait_seconds: float = 0) -> int | None:
-        """Hand a unit back after an error; its job fails when this was the last attempt allowed.
+    def release(
+        self,
+        claim: Claim,
+        *,
+        reason: str,
+        max_attempts: int,
+        wait_seconds: float = 0,
+        counts: bool = True,
+    ) -> int | None:
+        """Hand a unit back without a result; its job fails when this was the last attempt allowed.
 
-        After ``wait_seconds`` the reaper hands it to another worker; 0: at once.
+        After ``wait_seconds`` the reaper hands it to another worker; 0: at once. With ``counts`` False it is
+        as if there had been no attempt.
         """
         wait = int(wait_seconds * 1000)
-        return self._end("release", claim.job, claim.unit, claim.token, reason, max_attempts, wait)
+        arguments = (claim.job, claim.unit, claim.token, reason, max_attempts, wait, int(not counts))
+        return self._end("release", *arguments)
 
     def give_up(self, claim: Claim, *, reason: str) -> int | None:
         """The unit can never succeed: its job fails, finished parts are kept."""

@@ -193,6 +193,22 @@ def test_a_job_with_a_unit_that_was_put_off_is_cancelled_at_once(
     assert service.store.get(job.id).status is JobStatus.CANCELLED
 
 
+def test_a_worker_that_stops_hands_its_plan_back(service: Service, texts: list[str]) -> None:
+    lines = [f"h-{number},{text}" for number, text in enumerate(texts * 2)]
+    (service.settings.home / "h.csv").write_text("\n".join(["key,text", *lines]) + "\n")
+    job = service.submit("h.csv")
+    runner = Runner(service.settings, service.store, lambda _count, _priority: runner.stopping.set())
+    runner.run()
+    stopped = service.store.get(job.id)
+    assert (stopped.status, stopped.shards_total, stopped.shards_ready) == (JobStatus.RUNNING, None, 1)
+    again = service.store.claim(lease_seconds=60)
+    assert again is not None
+    assert (again.unit, again.attempt) == ("plan", 1)
+    service.store.release(again, reason="", max_attempts=5)
+    run_out(service)
+    assert_every_row_once(service, service.store.get(job.id), keys("h", 800))
+
+
 POISON = """
 import os, sys
 from replacement import classify
