@@ -66,9 +66,9 @@ class Settings(BaseSettings):
     )
 
     lease_seconds: float = Field(
-        default=30.0, gt=0, description="A unit of work whose worker is silent this long goes to another."
+        default=15.0, gt=0, description="A unit of work whose worker is silent this long goes to another."
     )
-    heartbeat_seconds: float = Field(default=5.0, gt=0, description="How often a worker renews a lease.")
+    heartbeat_seconds: float = Field(default=3.0, gt=0, description="How often a worker renews a lease.")
     reap_seconds: float = Field(default=2.0, gt=0, description="How often expired leases are looked for.")
     max_attempts: int = Field(default=5, ge=1, description="Attempts at a unit before its job fails.")
     retry_seconds: float = Field(

@@ -16,6 +16,7 @@ import subprocess
 import sys
 import threading
 import time as clock
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -89,11 +90,13 @@ class Watch:
             return 0
         self._looked = clock.monotonic()
         self._note_new()
-        ended = [job for job in self._noted() if job.status.final][:_JOBS]
+        ended = self._ended()
         groups: dict[tuple[str, int], list[_Sample]] = {}
+        drawn: Counter[tuple[str, date]] = Counter()
         for job in ended:
-            for pin, sample in self._samples(job):
+            for pin, sample in self._samples(job, drawn):
                 groups.setdefault((pin.task, pin.version), []).append(sample)
+                drawn[pin.task, sample.day] += len(sample.texts)
         for (task, version), samples in groups.items():
             try:
                 self._ask(self._workspace.task(task), version, samples)
@@ -119,21 +122,32 @@ class Watch:
             pipe.set(f"{_P}watch:cursor", new[-1])
             pipe.execute()
 
-    def _noted(self) -> list[Job]:
-        found = []
-        for id in sorted(cast("set[str]", self._client.smembers(f"{_P}watch:open")))[: 10 * _JOBS]:
+    def _ended(self) -> list[Job]:
+        """Noted jobs that have ended, the oldest first; those that are gone are forgotten."""
+        noted = sorted(cast("set[str]", self._client.smembers(f"{_P}watch:open")))
+        pipe = self._client.pipeline(transaction=False)
+        for id in noted:
+            pipe.hget(f"{_P}job:{id}", "status")
+        found = list(zip(noted, pipe.execute(), strict=True))
+        ended = [id for id, status in found if status is None or JobStatus(status).final][:_JOBS]
+        jobs = []
+        for id in ended:
             try:
-                found.append(self._store.get(id))
+                jobs.append(self._store.get(id))
             except NotFoundError:
                 self._client.srem(f"{_P}watch:open", id)
-        return found
+        return jobs
 
-    def _samples(self, job: Job) -> Iterator[tuple[Pin, _Sample]]:
+    def _samples(self, job: Job, drawn: Counter[tuple[str, date]]) -> Iterator[tuple[Pin, _Sample]]:
         """For each of a job's tasks that is watched, rows for its teacher: always the same of a job."""
         if job.status is not JobStatus.COMPLETED or not job.counts.completed:
             return
         day = datetime.fromtimestamp(job.timestamps[job.status], UTC).date()
-        sizes = {pin: size for pin in job.pins if not pin.hidden and (size := self._size(pin.task, day))}
+        sizes = {
+            pin: size
+            for pin in job.pins
+            if not pin.hidden and (size := self._size(pin.task, day, drawn[pin.task, day]))
+        }
         if not sizes:
             return
         seed = hashlib.blake2b(job.id.encode(), digest_size=8).digest()
@@ -146,14 +160,14 @@ class Watch:
         for pin, size in sizes.items():
             yield pin, _Sample(job=job.id, day=day, texts=texts[:size])
 
-    def _size(self, task: str, day: date) -> int:
-        """Rows of a job that the task's teacher is to be asked about."""
+    def _size(self, task: str, day: date, drawn: int) -> int:
+        """Rows of a job that the task's teacher is to be asked about, when ``drawn`` will be already."""
         try:
             wanted = self._workspace.task(task).definition.watch
         except PingtiError:
             return 0
         counted = sum(found.rows for found in agreement(self._client, task, 2) if found.day == day)
-        return 0 if counted >= wanted.daily else wanted.sample
+        return 0 if counted + drawn >= wanted.daily else wanted.sample
 
     def _texts(self, job: Job, size: int, rng: np.random.Generator) -> list[str]:
         """At most ``size`` texts of one of the job's inputs, in random order."""

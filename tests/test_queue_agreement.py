@@ -149,6 +149,11 @@ def test_what_is_not_asked_about(service: Service, texts: list[str], tmp_path: P
     finished(service, "second.parquet", texts[:40])  # the day's rows are reached
     assert watch.step() == 1
     assert len(log.read_text().splitlines()) == 1
+    define(service, "sample = 30\ndaily = 60")
+    for name in ("third.parquet", "fourth.parquet", "fifth.parquet"):
+        finished(service, name, texts[:40])
+    assert watch.step() == 3
+    assert len(log.read_text().splitlines()) == 2  # those of one look are counted together
 
 
 @pytest.mark.broker
