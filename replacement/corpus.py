@@ -27,6 +27,9 @@ from replacement.fields import microseconds, string
 FORMATS = (".parquet", ".jsonl", ".csv", ".tsv", ".jsonl.gz", ".csv.gz", ".tsv.gz")
 _LONGEST_FIELD = 1 << 26  # characters: a quote that is never closed must not swallow a whole file in silence
 _PART = 512  # rows of a Parquet file that are read one by one when one of them is bad
+_LINE_BYTES = 16 << 20
+_FREE_BYTES = 256 << 20  # unpacked; below, nobody asks how well a file is packed
+_MOST_PACKED = 200  # texts shrink to a tenth or so; gzip can shrink zeros to a thousandth
 _MAGIC = {
     b"PAR1": "a Parquet file",
     b"\x1f\x8b": "a gzip file",
@@ -216,16 +219,46 @@ def _lines(path: str) -> Iterator[Iterator[bytes]]:
     """The lines of a text file, unpacked, as bytes."""
     with _opened(path) as raw:
         packed = path.lower().endswith(".gz")
-        file: Any = gzip.GzipFile(fileobj=raw) if packed else raw
+        file: Any = _Unpacked(path, raw) if packed else raw
         buffered = io.BufferedReader(file) if packed or not hasattr(file, "peek") else file
         try:
             start = buffered.peek(8)[:8]
             if not start:
                 raise InputError(f"{path}: the file is empty")
             refuse_other_format(path, start)
-            yield iter(buffered)
+            yield _bounded(path, buffered.readline)
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:
             raise InputError(f"{path}: not a whole gzip file: {error}") from error
+
+
+class _Unpacked(io.RawIOBase):
+    """What is in a gzip file, up to what an honest one can hold."""
+
+    def __init__(self, path: str, packed: Any) -> None:
+        self._path, self._packed = path, packed
+        self._file = gzip.GzipFile(fileobj=packed)
+        self._bytes = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        count = self._file.readinto(buffer)
+        self._bytes += count
+        if self._bytes > _FREE_BYTES and self._bytes > _MOST_PACKED * self._packed.tell():
+            raise InputError(
+                f"{self._path}: unpacks to more than {_MOST_PACKED} times its size, as no text does; "
+                "give it unpacked if it is one"
+            )
+        return int(count)
+
+
+def _bounded(path: str, readline: Callable[[int], bytes]) -> Iterator[bytes]:
+    """Lines of a file, none of which fills the memory."""
+    while line := readline(_LINE_BYTES):
+        if len(line) == _LINE_BYTES and not line.endswith(b"\n"):
+            raise InputError(f"{path}: a line is longer than {_LINE_BYTES:,} bytes")
+        yield line
 
 
 def refuse_other_format(path: str, start: bytes) -> None:
