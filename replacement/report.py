@@ -203,15 +203,13 @@ def _scene_days(scenes: dict[str, Any]) -> list[str]:
                 ["all", *_figures(overall)[:3], str(overall["rows"]), str(overall["positives"])],
             )
         title = f"{name}: " + (f"95 % intervals: {', '.join(said)}" if said else "by day")
-        parts.append(f"<details><summary>{escape(title)}</summary>")
+        parts.append(f"<details{' open' if rows else ''}><summary>{escape(title)}</summary>")
         if rows:
             parts.append(_table(["days", "precision", "recall", "F1", "rows", "positives"], rows))
         parts.append("</details>")
-    return (
-        ["<p>On the calibration rows, by day, with their chances to be drawn as weights:</p>", *parts]
-        if parts
-        else []
-    )
+    if not parts:
+        return []
+    return ["<p>On the calibration rows, each counted as one over its chance to be drawn:</p>", *parts]
 
 
 def _faults(report: dict[str, Any]) -> list[str]:

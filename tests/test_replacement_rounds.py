@@ -209,7 +209,9 @@ def test_a_candidate_is_held_against_the_promoted_version(topic_teacher: Path, t
 def test_it_stops_at_the_limit_keeps_the_best_and_is_refused(topic_teacher: Path, tmp_path: Path) -> None:
     outcome = replace(sport(tmp_path, topic_teacher, rounds=2))
     assert (outcome.passed, outcome.stopped) == (False, "the limit of 2 rounds is reached")
-    assert outcome.best.calibration.f1 == max(found.calibration.f1 for found in outcome.rounds)
+    reached = [found.calibration.f1 for found in outcome.rounds]
+    alike = [number for number, f1 in enumerate(reached, 1) if f1 >= max(reached) - 0.02]
+    assert outcome.best.round == alike[-1]
 
 
 def test_the_kept_student_measures_as_its_report_says(topic_teacher: Path, tmp_path: Path) -> None:
@@ -258,7 +260,7 @@ def test_rounds_that_bring_nothing_end_the_loop(
     assert outcome.stopped == "3 rounds in a row brought nothing"
     assert max(f1s[-3:]) <= max(f1s[:-3])
     assert len(f1s) < 12
-    assert outcome.best.calibration.f1 == max(f1s)
+    assert outcome.best.calibration.f1 >= max(f1s) - 0.02
 
 
 def test_more_than_two_classes(topic_teacher: Path, tmp_path: Path) -> None:
@@ -329,9 +331,14 @@ def test_a_person_s_label_of_a_text_outside_the_corpus_is_learned_from(
 ) -> None:
     entry = sport(tmp_path, topic_teacher, rounds=1)
     text = entry.path.read_text().replace("[teacher]", '[rules]\ndrop = ["^dropped"]\n\n[teacher]', 1)
-    entry.path.write_text(text)
+    entry.path.write_text(text.replace("[gate]", '[gate]\nlabels = "true.jsonl"', 1))
     entry = Workspace(tmp_path).task("sport")
-    texts, _ = made_texts(600, seed=2)
+    texts, topics = made_texts(600, seed=2)
+    true = [
+        json.dumps({"text": text, "label": "yes" if topic == "sport" else "no"})
+        for text, topic in zip(texts[540:], topics[540:], strict=True)
+    ]
+    (entry.path.parent / "true.jsonl").write_text("\n".join(true))
     newest = texts[-1]  # of the holdout, but for the case: the same text
     given = ["a text of somebody's own", "and another", newest.upper(), "dropped by a rule"]
     labelled = tmp_path / "labelled.jsonl"
@@ -351,6 +358,13 @@ def test_a_person_s_label_of_a_text_outside_the_corpus_is_learned_from(
     learned = asked.pop("teacher: rows to learn from")
     assert set(given) & set(learned) == set(given[:2])
     assert not any(set(given) & set(others) for others in asked.values())
+    # True labels measure where they are known: about half of the holdout was given.
+    truth = outcome.report["truth"]
+    assert truth["teacher"]["rows"] == truth["student"]["rows"]
+    assert 10 < truth["teacher"]["rows"] < 50
+    assert truth["teacher"]["accuracy"] > 0.8
+    assert outcome.report["speed"]["student"] > 0
+    assert outcome.report["losses"]
 
 
 @pytest.mark.slow
