@@ -88,10 +88,10 @@ def _packages(_: Path) -> Iterator[Finding]:
         missing = [name for name in names if _version(name) is None]
         found = ", ".join(f"{name} {_version(name)}" for name in names if name not in missing)
         if not missing:
-            yield Finding(name=extra, state=State.OK, says=found)
+            yield Finding(name=f"{extra} extra", state=State.OK, says=found)
         else:
             yield Finding(
-                name=extra,
+                name=f"{extra} extra",
                 state=State.WARN,
                 says=f"missing: {', '.join(missing)}; no {without} here",
                 next_step=f"pip install 'pingti[{extra}]'",
