@@ -86,6 +86,9 @@ def replace(
         outcome = replace(entry, seed=seed, device=device, progress=screen.advance, announce=announce)
     folder = entry.student_folder(outcome.version)
     screen.say(f"{task}: version {outcome.version}, of round {outcome.best.round}; {outcome.stopped}")
+    for name, scene in outcome.report["scenes"].items():
+        if scene["holdout"] is None:
+            screen.say(f"scene {name} is refused: {scene['says']}")
     screen.say(f"report: {folder / 'report.html'}")
     screen.result(outcome.report)
     if not outcome.passed:

@@ -97,8 +97,10 @@ def _pin(workspace: Workspace, choice: Choice, *, hidden: bool) -> tuple[Pin, tu
     thresholds = metadata.get("thresholds", {})
     if choice.scene not in thresholds:
         known = ", ".join(sorted(thresholds))
+        why = metadata.get("refused", {}).get(choice.scene)
         raise ConflictError(
-            f"task {choice.task!r}: version {version} has no scene {choice.scene!r}; it has: {known}"
+            f"task {choice.task!r}: version {version} has no scene {choice.scene!r}"
+            f"{f' ({why})' if why else ''}; it has: {known}"
         )
     made = Pin(
         task=choice.task,

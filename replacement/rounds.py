@@ -348,6 +348,7 @@ class _Run:
             task=self.entry.name,
             version=version,
             thresholds={name: point.threshold for name, point in scenes.items() if point.usable},
+            refused={name: point.says for name, point in scenes.items() if not point.usable},
             rules=self.definition.rules.model_dump(),
             depends_on=list(self.definition.depends_on),
         )

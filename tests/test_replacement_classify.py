@@ -142,3 +142,17 @@ def test_no_rows_give_no_rows(workspace: Workspace) -> None:
 def test_patterns_are_searched_anywhere_and_a_null_matches_nothing() -> None:
     found = matches(pa.array(["abc", None, "xbx", "y"]), ["b", "^y$"])
     assert found.tolist() == [True, False, True, True]
+
+
+def test_a_scene_that_was_refused_says_why(workspace: Workspace) -> None:
+    entry = workspace.task("sport")
+    student = Student.load(entry.student_folder(1))
+    why = "no threshold reaches precision 0.999; the nearest is 0.950, with recall 0.100 at 0.9100"
+    student.metadata.update(version=2, refused={"dream": why})
+    student.save(entry.folder / "students" / "2")
+    with pytest.raises(
+        ConflictError, match=r"version 2 has no scene 'dream' \(no threshold reaches .*; it has"
+    ):
+        pin(workspace, [Choice(task="sport", scene="dream", version=2)])
+    with pytest.raises(ConflictError, match=r"version 1 has no scene 'dream'; it has: default, strict"):
+        pin(workspace, [Choice(task="sport", scene="dream", version=1)])
