@@ -11,7 +11,7 @@ from starlette.concurrency import run_in_threadpool
 from api import problems
 from api.online import Online
 from api.routes_jobs import tasks_out
-from api.schemas import Answer, JobTaskOut, whole_text
+from api.schemas import ClassifyOut, whole_text
 from api.services import Services, services
 from replacement.classify import Pin
 
@@ -33,22 +33,6 @@ class ClassifyRequest(BaseModel):
         description='Label tasks: "task", or "task@scene"; each may end in "#version", else it is the '
         "student in use now.",
     )
-
-
-class DecisionOut(Answer):
-    """What a task says of a text."""
-
-    label: str | None = Field(description="The class; null where the task was not asked.")
-    score: float | None = Field(
-        description="Probability of the positive class; with three or more classes, of the one decided on."
-    )
-
-
-class ClassifyOut(Answer):
-    """Decisions in the order of the texts."""
-
-    tasks: tuple[JobTaskOut, ...] = Field(description="The students that answered.")
-    results: tuple[dict[str, DecisionOut], ...] = Field(description="For each text: task to decision.")
 
 
 @router.post(

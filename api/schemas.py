@@ -302,3 +302,19 @@ class MeOut(Answer):
 
     name: str
     role: str = Field(description="read, submit or admin.")
+
+
+class DecisionOut(Answer):
+    """What a task says of a text."""
+
+    label: str | None = Field(description="The class; null where the task was not asked.")
+    score: float | None = Field(
+        description="Probability of the positive class; with three or more classes, of the one decided on."
+    )
+
+
+class ClassifyOut(Answer):
+    """Decisions in the order of the texts."""
+
+    tasks: tuple[JobTaskOut, ...] = Field(description="The students that answered.")
+    results: tuple[dict[str, DecisionOut], ...] = Field(description="For each text: task to decision.")
