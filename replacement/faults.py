@@ -10,9 +10,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-import sampling
-from sampling.clusters import unit
-
 _CLUSTERS = 16
 _MEMBERS = 8  # a cluster of fewer tells little
 _PAIRS = 10
@@ -102,6 +99,9 @@ def _clusters(
     key: str = "missed",
 ) -> list[dict[str, Any]]:
     """Clusters of ``rows``, that with most wrong ones first; examples are of the wrong, where there are."""
+    import sampling  # FAISS only where clusters are made: a refusal is told without it, too
+    from sampling.clusters import unit
+
     k = min(_CLUSTERS, len(rows) // _MEMBERS)
     if k < 1:
         # Too few to be told apart: together, if any is wrong.

@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from typing import Any
 
 import numpy as np
@@ -97,6 +99,14 @@ def test_several_classes_have_pairs_and_a_line_each() -> None:
     assert said.startswith('; most often it mistakes sport for tech (50 of 200, like "kind 1 row')
     assert "news for sport (20 of 200" in said
     assert say(report(found, 0.95, 0.95)) == ""
+
+
+def test_a_refusal_is_told_without_the_extra_for_teachers() -> None:
+    """Promotion runs where neither FAISS nor torch is installed."""
+    code = (
+        "import sys, replacement.gate; sys.exit(bool({'faiss', 'torch', 'transformers'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_a_student_without_faults_has_nothing_to_name() -> None:
