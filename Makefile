@@ -6,6 +6,7 @@
 # make bench-teacher  install, then measure how fast a teacher scores, beside the pipeline of transformers
 # make bench-fidelity  install, then measure students against their teachers (hours; ARGS=--quick: minutes)
 # make chaos  install, then let 20 schedules of faults fall on a running service (some 15 minutes)
+# make bench-doors  install, then measure the REST door: classify, 200 clients, a large upload
 # make fuzz   install, then 10,000 made-up requests against the service, with and without a key
 # make lock   write requirements.lock afresh from what a clean install resolves to
 # make clean  remove what the targets above made
@@ -17,7 +18,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/pip --disable-pip-version-check install --quiet --constraint requirements.lock
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench bench-queue bench-teacher bench-fidelity chaos fuzz lock clean
+.PHONY: help demo test check bench bench-queue bench-teacher bench-fidelity bench-doors chaos fuzz lock clean
 
 help:
 	@sed -n 's/^# make /make /p' Makefile
@@ -70,6 +71,9 @@ bench-fidelity: $(VENV)/.bench
 
 chaos: $(VENV)/.demo
 	@$(BIN)/python -m benchmarks.chaos $(ARGS)
+
+bench-doors: $(VENV)/.demo
+	@$(BIN)/python -m benchmarks.doors $(ARGS)
 
 fuzz: $(VENV)/.dev
 	@FUZZ_EXAMPLES=$${FUZZ_EXAMPLES:-100} $(BIN)/pytest --quiet tests/test_api_fuzz.py
