@@ -4,6 +4,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
+from urllib.parse import quote
 
 import typer
 
@@ -169,14 +170,14 @@ def list_jobs(
 def show(job: JobId, url: Url = LOCAL, key: Key = None, as_json: Json = False) -> None:
     """One job."""
     with Door(url, key) as door:
-        _show(door.get(f"/v1/jobs/{job}"), Screen(as_json=as_json))
+        _show(door.get(_path(job)), Screen(as_json=as_json))
 
 
 @app.command()
 def cancel(job: JobId, url: Url = LOCAL, key: Key = None, as_json: Json = False) -> None:
     """Stop a job; what is finished stays."""
     with Door(url, key) as door:
-        _show(door.post(f"/v1/jobs/{job}/cancel"), Screen(as_json=as_json))
+        _show(door.post(_path(job, "cancel")), Screen(as_json=as_json))
 
 
 @app.command()
@@ -192,7 +193,7 @@ def delete(job: JobId, url: Url = LOCAL, key: Key = None, as_json: Json = False)
     """Remove a job that has ended, with its results."""
     screen = Screen(as_json=as_json)
     with Door(url, key) as door:
-        door.delete(f"/v1/jobs/{job}")
+        door.delete(_path(job))
     screen.say(f"{job}: deleted")
     screen.result({"id": job, "deleted": True})
 
@@ -207,7 +208,7 @@ def errors(
 ) -> None:
     """Download the rows that could not be classified."""
     with Door(url, key) as door:
-        size = door.download(f"/v1/jobs/{job}/errors", out)
+        size = door.download(_path(job, "errors"), out)
     _downloaded(out, size, Screen(as_json=as_json))
 
 
@@ -224,8 +225,13 @@ def results(
     if form not in ("parquet", "jsonl", "csv"):
         raise InputError(f"{out}: the name must end in .parquet, .jsonl or .csv")
     with Door(url, key) as door:
-        size = door.download(f"/v1/jobs/{job}/results", out, format=form)
+        size = door.download(_path(job, "results"), out, format=form)
     _downloaded(out, size, Screen(as_json=as_json))
+
+
+def _path(job: str, part: str = "") -> str:
+    # Whatever was typed stays one piece of the path.
+    return f"/v1/jobs/{quote(job, safe='')}" + (f"/{part}" if part else "")
 
 
 def _places(inputs: Sequence[str]) -> list[str]:
@@ -245,7 +251,7 @@ def follow(door: Door, job: str, screen: Screen) -> Any:
     with screen.progress():
         pause = 0.05
         while True:
-            found = door.get(f"/v1/jobs/{job}")
+            found = door.get(_path(job))
             counts = found["counts"]
             if counts["total"]:
                 screen.advance("rows", counts["completed"] + counts["failed"], counts["total"])

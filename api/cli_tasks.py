@@ -192,10 +192,11 @@ def _entry(home: Path, task: str) -> "TaskEntry":
 
 
 def _show_history(entry: "TaskEntry", screen: Screen) -> None:
-    head = ["time", "event", "version", "who", "why"]
-    lines = entry.history()
-    if lines:
-        screen.table(head, [[line[key] for key in head] for line in lines])
+    rows = [
+        [line["time"][:16].replace("T", " "), line["event"], line["version"], line["who"], line["why"]]
+        for line in entry.history()
+    ]
+    screen.table(["time (UTC)", "event", "version", "who", "why"], rows)
 
 
 def _figures(measured: dict[str, Any]) -> list[str]:

