@@ -176,7 +176,7 @@ def _service(settings: Settings) -> Iterator[tuple[Settings, JobStore]]:
 
 def _completed(store: JobStore, job: Job, rows: int) -> None:
     while not (job := store.get(job.id)).status.final:
-        time.sleep(0.01)
+        time.sleep(0.03)
     if job.status is not JobStatus.COMPLETED or job.counts.completed != rows:
         raise SystemExit(f"job {job.id} is {job.status}: {job.counts}, {job.error}")
 

@@ -45,6 +45,16 @@ def write_json(path: Path, value: Any, *, sync: bool = True) -> None:
     write_bytes(path, (text + "\n").encode(), sync=sync)
 
 
+def sync(*paths: Path) -> None:
+    """Sync files of one folder, and the folder: for those written by ``replacing(sync=False)``.
+
+    By that time they have their names, so that one commit of the file system's journal does for all.
+    """
+    for path in paths:
+        _sync(path)
+    _sync(paths[0].parent)
+
+
 def sync_all(folder: Path) -> None:
     """Sync all that was written to the folder's file system, by anybody: for many small files together.
 

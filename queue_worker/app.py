@@ -26,8 +26,9 @@ WORK = "pingti.work"  # message: take units until none waits
 
 PRIORITIES = tuple(range(10))  # 0 runs first; Celery's own default has four steps and merges 4 with 5
 DEFAULT_PRIORITY = 5
-# Tickets that are ever needed: each wakes a thread, which then works until nothing waits.
-MOST_TICKETS = 64
+# Tickets that wait at most: each wakes a thread, which works until nothing waits and asks for another
+# ticket as long as there is work for more. A message costs as much as a small job.
+MOST_TICKETS = 4
 
 # The same in every producer and worker. The time-out is long because an expired one runs a task twice:
 # lost work comes back through our own leases, within seconds.
@@ -100,7 +101,7 @@ def make_celery(settings: Settings) -> Celery:
 
 
 def publish_tickets(app: Celery, count: int, priority: int) -> None:
-    """Publish ``count`` tickets (at most 64) on the classify queue."""
+    """Publish ``count`` tickets (at most 4) on the classify queue."""
     with app.producer_pool.acquire(block=True) as producer:
         for _ in range(min(count, MOST_TICKETS)):
             app.send_task(WORK, queue=CLASSIFY, priority=priority, producer=producer)

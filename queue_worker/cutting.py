@@ -9,8 +9,10 @@ import itertools
 import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import pyarrow as pa
@@ -27,7 +29,7 @@ from replacement.corpus import BadRow, OnBadRow, read_rows
 
 BATCH_ROWS = 16_384
 _PROBE_ROWS = 2_048
-_OVERHEAD = 2e-6  # seconds a row for reading and writing
+_OVERHEAD = 1e-6  # seconds a row for reading and writing
 _FEW_ROWS = 50_000  # a shard of so few is not made smaller, that all threads have one
 _UNKNOWN = 20_000  # rows of a shard whose speed could not be measured
 
@@ -70,14 +72,12 @@ def input_batches(
 # -- how big a shard is
 
 
-def shard_rows(settings: Settings, job: Job, classifier: Classifier | None) -> int:
-    """Rows of which a shard takes about ``shard_seconds``, by the time that the first of them take.
+def shard_rows(settings: Settings, job: Job, row_seconds: float | None) -> int:
+    """Rows of which a shard takes about ``shard_seconds``, where one takes ``row_seconds`` (None: unknown).
 
     A short job's shards take less, so that this worker's threads end at about the same time.
-
-    Without a classifier nothing is tried: a row that kills the process must not kill every attempt.
     """
-    rows = _UNKNOWN if classifier is None else _measured(settings, job, classifier)
+    rows = _UNKNOWN if row_seconds is None else max(1000, int(settings.shard_seconds / row_seconds))
     rows = min(rows, settings.shard_rows)
     if not all(map(_is_parquet, job.inputs)):
         return rows
@@ -85,23 +85,24 @@ def shard_rows(settings: Settings, job: Job, classifier: Classifier | None) -> i
     shards = -(-total // rows)
     threads = settings.concurrency
     if shards < 4 * threads:  # with more, the last turn of the threads does not matter
-        shards = max(shards, min(2 * threads, total // _FEW_ROWS), 1)
+        shards = max(shards, min(4 * threads, total // _FEW_ROWS), 1)
         if shards > 1:
             shards = -(-shards // threads) * threads
     return max(1, -(-total // max(1, shards)))
 
 
-def _measured(settings: Settings, job: Job, classifier: Classifier) -> int:
+def measured_seconds(settings: Settings, job: Job, classifier: Classifier) -> float | None:
+    """What one row takes, by the first of them; None where there is none."""
     path = checked_input(settings, job, 0)
     batch = next(read_rows(path, job.columns, lambda _: None, batch_rows=_PROBE_ROWS), None)
     if batch is None:
-        return _UNKNOWN
+        return None
     classifier.classify(batch.slice(0, _PROBE_ROWS // 4))  # the tables come from the disk
     start = time.perf_counter()
     classifier.classify(batch)
-    seconds = time.perf_counter() - start
     # A few rows say little of the time of many.
-    return max(1000, int(settings.shard_seconds / (seconds / max(batch.num_rows, 256) + _OVERHEAD)))
+    seconds = time.perf_counter() - start
+    return float(seconds / max(batch.num_rows, 256) + _OVERHEAD)
 
 
 def _is_parquet(path: str) -> bool:
@@ -129,23 +130,33 @@ def cut_inputs(
     read.
     """
     folder = job_folder(settings, job.id) / CUT
-    folder.mkdir(parents=True, exist_ok=True)
     for stale in folder.glob(".*"):  # of attempts that died
         stale.unlink(missing_ok=True)
-    shards = rows = failed = 0
-    with replacing(folder / ERRORS) as temporary, temporary.open("wb") as errors:
-
-        def on_bad_row(bad: BadRow) -> None:
-            nonlocal failed
-            failed += 1
-            write_bad_row(errors, bad)
-
-        for sources, some in _shards(settings, job, on_bad_row):
+    shards = rows = 0
+    with _BadRows(folder / ERRORS) as bad_rows:
+        for sources, some in _shards(settings, job, bad_rows):
             check()
             ready(shards, sources)
             shards += len(sources)
             rows += some
-    return Cut(shards=shards, total=rows + failed, failed=failed)
+    return Cut(shards=shards, total=rows + bad_rows.count, failed=bad_rows.count)
+
+
+class _BadRows(ExitStack):
+    """Writes bad rows to a file, which appears whole at the end, if there are any."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self._path = path
+        self._file: IO[bytes] | None = None
+        self.count = 0
+
+    def __call__(self, bad: BadRow) -> None:
+        if self._file is None:
+            temporary = self.enter_context(replacing(self._path))
+            self._file = self.enter_context(temporary.open("wb"))
+        write_bad_row(self._file, bad)
+        self.count += 1
 
 
 def cut_again(settings: Settings, job: Job, shard: int) -> None:

@@ -112,6 +112,18 @@ class Claim:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Claims:
+    """Units that one worker's thread took together."""
+
+    claims: tuple[Claim, ...]
+    tickets: int  # to publish, since there is work for another thread
+
+    @property
+    def first(self) -> Claim | None:
+        return self.claims[0] if self.claims else None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Done:
     """What a shard brought."""
 

@@ -26,6 +26,8 @@ from replacement.registry import Workspace
 _log = logging.getLogger(__name__)
 _SMALL_JOBS = 32  # taken together at most: urgent work waits for them
 _LOAD_SECONDS = 60.0  # over which the rate is told
+_SOURCES = 1000  # of shards in one message to the store
+_PACE_ROWS = 10_000  # of which a shard's time says what others will take
 _CAREFUL_ATTEMPT = 3  # a worker that is killed twice over a shard is more often bad luck than a bad row
 
 
@@ -107,7 +109,7 @@ class ClassifierCache:
 
 
 class Runner:
-    """Takes units and works on them; ``publish(count, priority)`` wakes workers for what then waits."""
+    """Takes units and works on them; ``publish(count, priority)`` wakes threads for what then waits."""
 
     def __init__(self, settings: Settings, store: JobStore, publish: Callable[[int, int], None]) -> None:
         self._settings, self._store, self._publish = settings, store, publish
@@ -117,6 +119,7 @@ class Runner:
         self._heartbeat = Heartbeat(settings, store, self.stopping)
         self._lock = threading.Lock()
         self._busy = 0
+        self._paces: dict[tuple[Pin, ...], float] = {}  # seconds a row takes, of the last shard
         self._done: deque[tuple[float, int]] = deque()  # when, rows
 
     def run(self) -> None:
@@ -124,12 +127,14 @@ class Runner:
         while not self.stopping.is_set() and self.run_some():
             pass
 
-    def run_some(self) -> list[Claim]:
+    def run_some(self) -> tuple[Claim, ...]:
         """Work on the most urgent unit, or on several small jobs; none: nothing waits."""
-        claims = self._store.claim_some(
+        found = self._store.claim_some(
             lease_seconds=self._settings.lease_seconds, ageing_ms=self._settings.ageing_ms, most=_SMALL_JOBS
         )
+        claims = found.claims
         if claims:
+            self._wake(found.tickets, claims[0].snapshot.priority)
             with self._working(), self._heartbeat.holding(claims) as leases:
                 held = self._run_whole(leases) if claims[0].unit == PLAN else leases
                 for lease in held:
@@ -181,10 +186,7 @@ class Runner:
 
     def _wake(self, tickets: int, priority: int) -> None:
         if tickets > 0:
-            try:
-                self._publish(tickets, priority)
-            except Exception as error:  # the reaper publishes what is missing
-                _log.warning("tickets not published reason=%s", " ".join(str(error).split()))
+            self._publish(tickets, priority)
 
     def _attempt(self, job: Job, claim: Claim, lease: Lease) -> int | None:
         try:
@@ -195,6 +197,8 @@ class Runner:
                 return 0 if self._store.close(claim) else None
             done = self._classify(job, claim, lease)
             self._count(done)
+            if done.rows >= _PACE_ROWS:
+                self._paces[job.pins] = done.seconds / done.rows
             return self._store.finish_shard(claim, done)
         except Exception as error:
             return self._failed(claim, error)
@@ -239,24 +243,44 @@ class Runner:
         return shards.classify_shard(self._settings, job, shard, rows, classifier, lease.check)
 
     def _plan(self, job: Job, claim: Claim, lease: Lease) -> int | None:
-        tried = self._classifiers.get(job.pins) if claim.attempt == 1 else None
-        rows = job.shard_rows or cutting.shard_rows(self._settings, job, tried)
-        size = self._store.fix_size(claim, rows, self._settings.shard_bytes)
-        if size is None:
-            return None
+        rows = job.shard_rows or cutting.shard_rows(self._settings, job, self._row_seconds(job, claim))
+        size = (rows, job.shard_bytes or self._settings.shard_bytes)
         job = job.model_copy(update={"shard_rows": size[0], "shard_bytes": size[1]})
+        whole: list[str] = []  # sources, as long as nothing is cut: told all at once, with the plan's end
 
         def ready(first: int, sources: Sequence[str]) -> None:
-            for start in range(0, len(sources), 1000):
-                tickets = self._store.shards_ready(claim, first + start, sources[start : start + 1000])
+            if first == len(whole) and all(sources) and first + len(sources) <= _SOURCES:
+                whole.extend(sources)
+                return
+            if first == len(whole):  # the first that is told: other attempts must make the same shards
+                if self._store.fix_size(claim, *size) != size:
+                    raise Stopped("the lease was lost")
+                tell(0, whole)
+            tell(first, sources)
+
+        def tell(first: int, sources: Sequence[str]) -> None:
+            for start in range(0, len(sources), _SOURCES):
+                tickets = self._store.shards_ready(claim, first + start, sources[start : start + _SOURCES])
                 if tickets is None:
                     raise Stopped("the lease was lost")
                 self._wake(tickets, job.priority)
 
         cut = cutting.cut_inputs(self._settings, job, ready, lease.check_long)
         return self._store.planned(
-            claim, shards=cut.shards, total=cut.total, failed=cut.failed, cut_input=shards.CUT
+            claim,
+            shards=cut.shards,
+            total=cut.total,
+            failed=cut.failed,
+            cut_input=shards.CUT,
+            sources=whole if len(whole) == cut.shards else (),
         )
+
+    def _row_seconds(self, job: Job, claim: Claim) -> float | None:
+        """What a row takes here: known from the last shard with these students, else tried."""
+        known = self._paces.get(job.pins)
+        if known is not None or claim.attempt > 1:  # a row that kills the process must not kill every attempt
+            return known
+        return cutting.measured_seconds(self._settings, job, self._classifiers.get(job.pins))
 
     # -- small jobs, each in one go
 

@@ -40,11 +40,17 @@ if ARGV[4] ~= '' then
 end
 return {'new', id, at, wanted(1)}
 """,
-    # ARGV: token, lease ms, ms of ageing, most units -> a list of {id, unit, attempt, job's fields, source}.
+    # ARGV: token, lease ms, ms of ageing, most units
+    # -> {tickets to publish as more waits, {id, unit, attempt, job's fields, source} of each unit}
     # Most urgent level first, turns within it. More than one unit only of small jobs that are begun here.
     "claim": """
 if ARGV[3] ~= '0' then rise(tonumber(ARGV[3])) end
 local found, most = {}, tonumber(ARGV[4])
+local function answer()
+  local waiting = 0
+  for _, units in ipairs(call('HVALS', P .. 'units')) do waiting = waiting + units end
+  return {wanted(math.min(1, waiting)), found}
+end
 for level = 0, 9 do
   local queue = P .. 'ready:' .. level
   while #found < most do
@@ -53,7 +59,7 @@ for level = 0, 9 do
     local unit = call('LINDEX', key(id, 'waiting'), 0)
     local whole = unit == 'plan' and call('HGET', key(id), 'small') == '1' and
                   call('EXISTS', key(id, 'attempts')) == 0
-    if #found > 0 and not whole then return found end
+    if #found > 0 and not whole then return answer() end
     call('LPOP', key(id, 'waiting'))
     call('HINCRBY', P .. 'units', level, -1)
     call('ZREM', queue, id)
@@ -66,10 +72,10 @@ for level = 0, 9 do
     if attempt > 1 then call('HDEL', key(id, 'attempts'), unit .. ':why') end
     local source = call('HGET', key(id, 'sources'), unit) or ''
     found[#found + 1] = {id, unit, attempt, call('HGETALL', key(id)), source}
-    if not whole then return found end
+    if not whole then return answer() end
   end
 end
-return found
+return answer()
 """,
     # ARGV: id, unit, token, lease ms -> 'held' | 'cancelling' | 'lost'
     "beat": """
@@ -105,7 +111,7 @@ if status ~= 'running' or failure then return 0 end
 enqueue(id, units)
 return wanted(#units)
 """,
-    # ARGV: id, token, shards, rows in, bad rows, folder of the cut input
+    # ARGV: id, token, shards, rows in, bad rows, folder of the cut input, sources of the first shards
     "planned": """
 local id = ARGV[1]
 if not holds(id, 'plan', ARGV[2]) then return -1 end
@@ -118,7 +124,10 @@ owe(id, rows - (done or 0) - failed - (owed or 0))
 local status, failure, known = unpack(call('HMGET', key(id), 'status', 'error', 'shards_cut'))
 if status == 'running' and not failure then
   local units = {}
-  for shard = tonumber(known or 0), ARGV[3] - 1 do units[#units + 1] = shard end
+  for shard = tonumber(known or 0), ARGV[3] - 1 do
+    units[#units + 1] = shard
+    if (ARGV[7 + shard] or '') ~= '' then call('HSET', key(id, 'sources'), shard, ARGV[7 + shard]) end
+  end
   enqueue(id, units)
   if #units > 0 then return wanted(#units) end
 end

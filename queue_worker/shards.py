@@ -22,6 +22,7 @@ from typing import IO, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pingti import files
 from pingti.errors import ConflictError, PingtiError
 from pingti.files import replacing, sha256, write_json
 from queue_worker.jobs import Counts, Done, Job, JobStatus
@@ -140,18 +141,20 @@ def write_part(
     schema = schema.with_metadata({**(schema.metadata or {}), b"job": job.id.encode()})
     asked = {pin.task: 0 for pin in job.pins if not pin.hidden}
     rows = 0
-    with replacing(folder / part_name(shard), sync=sync) as temporary:
+    part, errors = folder / part_name(shard), folder / f"{shard:05d}.jsonl"
+    with replacing(part, sync=False) as temporary:
         with results_writer(temporary, schema) as writer:
             for batch in scored:
                 writer.write_batch(batch)
                 rows += batch.num_rows
                 for task in asked:
                     asked[task] += batch.num_rows - batch.column(task).null_count
-        errors = folder / f"{shard:05d}.jsonl"
         if bad:
-            with replacing(errors, sync=sync) as lines, lines.open("wb") as file:
+            with replacing(errors, sync=False) as lines, lines.open("wb") as file:
                 for each in bad:
                     write_bad_row(file, each)
+    if sync:  # the store, not the file's name, says that a part is finished
+        files.sync(part, *([errors] if bad else []))
     return Done(rows=rows, failed=len(bad), seconds=time.perf_counter() - start, tasks=asked)
 
 
@@ -167,7 +170,7 @@ def finalize(settings: Settings, job: Job, finished: set[int], check: Check) -> 
     folder.mkdir(parents=True, exist_ok=True)
     pieces = _pieces_of_errors(folder, finished)
     if pieces:
-        with replacing(folder / ERRORS) as temporary, temporary.open("wb") as whole:
+        with replacing(folder / ERRORS, sync=False) as temporary, temporary.open("wb") as whole:
             for piece in pieces:
                 with piece.open("rb") as file:
                     shutil.copyfileobj(file, whole)
@@ -182,7 +185,9 @@ def finalize(settings: Settings, job: Job, finished: set[int], check: Check) -> 
             path.unlink(missing_ok=True)
     for path in folder.glob(".*.parquet.*"):  # of attempts that died
         path.unlink(missing_ok=True)
-    write_json(folder / MANIFEST, _manifest(folder, job, _outcome(job), parts))
+    write_json(folder / MANIFEST, _manifest(folder, job, _outcome(job), parts), sync=False)
+    # Both have their names now; they show nothing before the store says that the job has ended.
+    files.sync(folder / MANIFEST, *([folder / ERRORS] if pieces else []))
     for path in folder.glob("[0-9]*.jsonl"):
         path.unlink(missing_ok=True)
     shutil.rmtree(folder / CUT, ignore_errors=True)

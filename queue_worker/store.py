@@ -14,7 +14,18 @@ import redis
 from pingti.errors import ConflictError, InputError, NotFoundError, UnavailableError
 from queue_worker import scripts
 from queue_worker.app import CLASSIFY_LISTS, MOST_TICKETS
-from queue_worker.jobs import DOCUMENT, Accepted, Claim, Counts, Done, Job, JobStatus, allowed_moves, read_job
+from queue_worker.jobs import (
+    DOCUMENT,
+    Accepted,
+    Claim,
+    Claims,
+    Counts,
+    Done,
+    Job,
+    JobStatus,
+    allowed_moves,
+    read_job,
+)
 from queue_worker.load import Load, P
 from queue_worker.settings import FileStamp, Settings
 from replacement.classify import Pin
@@ -235,13 +246,13 @@ class JobStore(Load):
         Lower levels come first; within one, jobs take turns, so that a job of a thousand shards does not
         hold up a job of one. Each ``ageing_ms`` a job rises a level (0: never).
         """
-        return next(iter(self.claim_some(lease_seconds=lease_seconds, ageing_ms=ageing_ms, most=1)), None)
+        return self.claim_some(lease_seconds=lease_seconds, ageing_ms=ageing_ms, most=1).first
 
-    def claim_some(self, *, lease_seconds: float, ageing_ms: int, most: int) -> list[Claim]:
+    def claim_some(self, *, lease_seconds: float, ageing_ms: int, most: int) -> Claims:
         """As ``claim``; up to ``most`` units where all of them are small jobs that nobody has begun."""
         token = secrets.token_hex(8)
-        found = self._run("claim", token, int(lease_seconds * 1000), ageing_ms, most)
-        return [
+        tickets, found = self._run("claim", token, int(lease_seconds * 1000), ageing_ms, most)
+        claims = [
             Claim(
                 job=id,
                 unit=unit,
@@ -252,6 +263,7 @@ class JobStore(Load):
             )
             for id, unit, attempt, fields, source in found
         ]
+        return Claims(claims=tuple(claims), tickets=tickets)
 
     def beat(self, claim: Claim, *, lease_seconds: float) -> str:
         """Renew a lease: ``held``, ``cancelling`` (held; stop soon), or ``lost`` (to another attempt)."""
@@ -269,9 +281,21 @@ class JobStore(Load):
         """Shards from ``first`` on can be worked on, while the plan goes on; "" for one that is cut."""
         return self._end("shards_ready", claim.job, claim.token, first, *sources)
 
-    def planned(self, claim: Claim, *, shards: int, total: int, failed: int, cut_input: str) -> int | None:
-        """All ``shards`` are ready; ``failed`` of ``total`` rows could not be read while cutting."""
-        return self._end("planned", claim.job, claim.token, shards, total, failed, cut_input)
+    def planned(
+        self,
+        claim: Claim,
+        *,
+        shards: int,
+        total: int,
+        failed: int,
+        cut_input: str,
+        sources: Sequence[str] = (),
+    ) -> int | None:
+        """All ``shards`` are ready; ``failed`` of ``total`` rows could not be read while cutting.
+
+        ``sources`` of the first of them, as of ``shards_ready``, where that was never called.
+        """
+        return self._end("planned", claim.job, claim.token, shards, total, failed, cut_input, *sources)
 
     def finish_shard(self, claim: Claim, done: Done) -> int | None:
         """A shard's part is in place; the last shard's end makes the finalize unit."""

@@ -9,6 +9,7 @@ each retraining; it may be absent.
 import argparse
 import logging
 import os
+import queue
 import socket
 import sys
 import threading
@@ -40,14 +41,24 @@ from queue_worker.store import JobStore
 
 _log = logging.getLogger(__name__)
 _PRESENCE_SECONDS = 3.0
+_SWITCH_SECONDS = 0.0005  # a thread back from the kernel waits so long for one that runs Python; else 5 ms
 
 
 def make_worker(settings: Settings) -> tuple[Celery, Runner]:
     """The Celery application with its task, for a process that consumes, and what its threads run."""
     app = make_celery(settings)
-    runner = Runner(
-        settings, JobStore(connect(settings)), lambda count, priority: publish_tickets(app, count, priority)
-    )
+    wanted: queue.SimpleQueue[tuple[int, int]] = queue.SimpleQueue()
+
+    def publish() -> None:
+        while True:
+            try:
+                publish_tickets(app, *wanted.get())
+            except Exception as error:  # the reaper publishes what is missing
+                _log.warning("tickets not published reason=%s", " ".join(str(error).split()))
+
+    # By a thread of its own: who has made work for others goes on with it meanwhile.
+    threading.Thread(target=publish, name="tickets", daemon=True).start()
+    runner = Runner(settings, JobStore(connect(settings)), lambda *ticket: wanted.put(ticket))
 
     def work() -> None:
         try:
@@ -81,11 +92,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--queue", choices=QUEUES, default=CLASSIFY)
     parser.add_argument("--name", help="told to the store as a sign of life; default: queue, host, process")
     options = parser.parse_args(arguments)
-    queue = options.queue
+    kind = options.queue
     configure_logging()
     settings = Settings()
     try:
-        if queue == RETRAIN:
+        if kind == RETRAIN:
             return retraining.serve(settings, options.name)
         app, runner = make_worker(settings)
     except PingtiError as error:
@@ -95,7 +106,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     warnings.filterwarnings("ignore", category=SecurityWarning)
     concurrency = settings.concurrency
     pa.set_cpu_count(1)  # the threads are the parallel part
-    name = options.name or f"{queue}@{socket.gethostname()}-{os.getpid()}"
+    sys.setswitchinterval(_SWITCH_SECONDS)
+    name = options.name or f"{kind}@{socket.gethostname()}-{os.getpid()}"
 
     # With a receiver of its own, Celery leaves logging alone. Signals hold weak references: keep these.
     keep = [lambda **_: None, _tell_presence(settings, name, runner), lambda **_: runner.stopping.set()]
@@ -106,7 +118,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         hostname=name,
         pool_cls="threads",
         concurrency=concurrency,
-        queues=[queue],
+        queues=[kind],
         without_gossip=True,
         without_mingle=True,
         without_heartbeat=True,

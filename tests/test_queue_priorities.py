@@ -199,5 +199,5 @@ def test_a_small_job_waits_for_its_level_too(store: JobStore) -> None:
     small = {"stamps": [FileStamp(size=10, mtime_ns=0, inode=0)]}
     create(store, 9, **small)
     urgent = [create(store, 1, **small).id for _ in range(3)]
-    found = store.claim_some(lease_seconds=60, ageing_ms=0, most=3)
+    found = store.claim_some(lease_seconds=60, ageing_ms=0, most=3).claims
     assert [each.job for each in found] == urgent

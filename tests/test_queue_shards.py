@@ -13,7 +13,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pingti.errors import ConflictError, InputError, PingtiError
-from queue_worker.cutting import Cut, cut_inputs, cut_path, read_whole, shard_batches, shard_rows
+from queue_worker.cutting import (
+    Cut,
+    cut_inputs,
+    cut_path,
+    measured_seconds,
+    read_whole,
+    shard_batches,
+    shard_rows,
+)
 from queue_worker.jobs import Counts, Done, Job, JobStatus
 from queue_worker.settings import FileStamp, Settings
 from queue_worker.shards import (
@@ -116,10 +124,7 @@ def test_a_new_attempt_makes_the_same_shards(tmp_path: Path) -> None:
     (files[0].parent / ".00001.arrow.abc").write_text("of an attempt that died")
     assert cut_all(given_settings, job)[0] == whole == Cut(shards=3, total=5, failed=0)
     assert [path.read_bytes() for path in files] == before
-    assert sorted(path.name for path in files[0].parent.iterdir()) == [
-        *(path.name for path in files),
-        "errors.jsonl",
-    ]
+    assert sorted(files[0].parent.iterdir()) == files
 
 
 @pytest.mark.parametrize("fault", ["gone", "empty", "short"])
@@ -171,19 +176,37 @@ def test_small_row_groups_are_not_cut(tmp_path: Path) -> None:
     assert numbers == [int(id.split("-")[1]) for id in ids]
 
 
-def test_the_size_of_a_shard_follows_the_time_it_takes(workspace: Workspace, texts: list[str]) -> None:
+def test_the_size_of_a_shard_follows_the_time_it_takes(tmp_path: Path) -> None:
+    def rows(name: str, row_seconds: float | None, **changes: Any) -> int:
+        job = make_job([str(tmp_path / name)])
+        return shard_rows(
+            Settings(home=tmp_path, concurrency=3, shard_seconds=2, **changes), job, row_seconds
+        )
+
+    write_csv(tmp_path / "a.csv", ["x"] * 5)
+    assert rows("a.csv", 2**-16) == 131_072
+    assert rows("a.csv", 1e-5, shard_rows=7) == 7
+    assert rows("a.csv", 1.0) == 1000  # no worker is so slow
+    assert rows("a.csv", None) == 20_000
+    write_parquet(tmp_path / "b.parquet", 7000, 7000)
+    assert rows("b.parquet", 1.0) == 778  # seven shards of 1,000 are made nine, for three threads
+    assert rows("b.parquet", 1e-9) == 7000
+    write_parquet(tmp_path / "c.parquet", 150_000, 150_000)
+    assert rows("c.parquet", 1e-6) == 50_000  # a thread each, though one could do it in time
+    write_parquet(tmp_path / "d.parquet", 60_000, 60_000)
+    assert rows("d.parquet", 1e-3) == 2000
+
+
+def test_the_time_is_measured_on_the_first_rows(workspace: Workspace, texts: list[str]) -> None:
+    settings_ = Settings(home=workspace.root)
     pins = pin(workspace, [Choice.parse("sport")])
     classifier = Classifier(workspace, pins)
     job = make_job([write_csv(workspace.root / "a.csv", texts)], pins=pins)
-
-    def rows(**changes: Any) -> int:
-        return shard_rows(Settings(home=workspace.root, concurrency=3, **changes), job, classifier)
-
-    assert rows(shard_seconds=0.5) < rows(shard_seconds=50)
-    assert rows(shard_rows=7) == 7
-    job = make_job([write_parquet(workspace.root / "b.parquet", 7000, 7000)], pins=pins)
-    assert rows(shard_seconds=1e-9) == 778  # seven shards of 1,000 are made nine, for three threads
-    assert rows(shard_seconds=3600) == 7000
+    found = measured_seconds(settings_, job, classifier)
+    assert found is not None
+    assert 1e-7 < found < 1
+    empty = make_job([write_csv(workspace.root / "b.csv", [])], pins=pins)
+    assert measured_seconds(settings_, empty, classifier) is None
 
 
 def stamped(inputs: list[str], **changes: Any) -> Job:
@@ -308,7 +331,6 @@ def test_the_end_of_a_job(cut_job: tuple[Settings, Job, Classifier]) -> None:
     assert results(given_settings, completed) == [folder / part_name(shard) for shard in range(4)]
     assert sorted(path.name for path in folder.iterdir()) == [
         *(part_name(shard) for shard in range(4)),
-        "errors.jsonl",
         "manifest.json",
     ]
     manifest = json.loads((folder / "manifest.json").read_text())

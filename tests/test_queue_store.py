@@ -501,9 +501,12 @@ def test_workers_tell_their_load(store: JobStore) -> None:
 def test_tickets_are_asked_for_only_where_they_are_few(store: JobStore) -> None:
     create(store)
     found = claim(store)
-    store.client.rpush("classify:3", *range(60))
-    assert store.planned(found, shards=10, total=100, failed=0, cut_input="x") == 4
-    store.client.rpush("classify", *range(60))
+    store.client.rpush("classify:3", "one")
+    assert store.planned(found, shards=10, total=100, failed=0, cut_input="x") == 3
+    # Each thread that finds work asks for one more to be woken, as long as there is more work.
+    assert store.claim_some(lease_seconds=60, ageing_ms=0, most=1).tickets == 1
+    store.client.rpush("classify", *range(3))
+    assert store.claim_some(lease_seconds=60, ageing_ms=0, most=1).tickets == 0
     arguments = {"inputs": [], "columns": Columns(), "pins": PINS, "priority": 5, "metadata": {}}
     assert store.create(**arguments, settings=Settings()).tickets == 0
 
@@ -511,17 +514,17 @@ def test_tickets_are_asked_for_only_where_they_are_few(store: JobStore) -> None:
 def test_small_jobs_are_taken_together(store: JobStore) -> None:
     small = {"stamps": [FileStamp(size=10, mtime_ns=0, inode=0)]}
     ids = [create(store, **changes).id for changes in (small, small, {}, small)]
-    found = store.claim_some(lease_seconds=60, ageing_ms=0, most=10)
+    found = store.claim_some(lease_seconds=60, ageing_ms=0, most=10).claims
     assert [each.job for each in found] == ids[:2]
     assert store.finish_whole([(each, Done(rows=10, failed=1)) for each in found]) == [0, 0]
     job = store.get(ids[0])
     assert (job.status, job.counts.total, job.counts.completed) == (JobStatus.COMPLETED, 11, 10)
     assert list(job.timestamps) == ["queued", "running", "finalizing", "completed"]
-    assert [each.job for each in store.claim_some(lease_seconds=60, ageing_ms=0, most=10)] == ids[2:3]
-    (last,) = store.claim_some(lease_seconds=60, ageing_ms=0, most=10)
+    assert [each.job for each in store.claim_some(lease_seconds=60, ageing_ms=0, most=10).claims] == ids[2:3]
+    (last,) = store.claim_some(lease_seconds=60, ageing_ms=0, most=10).claims
     store.release(last, reason="luck", max_attempts=5)
     create(store, **small)
-    again = store.claim_some(lease_seconds=60, ageing_ms=0, most=10)
+    again = store.claim_some(lease_seconds=60, ageing_ms=0, most=10).claims
     assert len(again) == 1  # the next attempts at one, or others: never together with it
     store.cancel(again[0].job)
     assert store.finish_whole([(again[0], Done(rows=10))]) == [1]  # a manifest of what was cancelled is due
@@ -549,6 +552,12 @@ def test_shards_can_be_worked_on_before_all_are_cut(store: JobStore) -> None:
         store.finish_shard(each, Done(rows=10))
     assert store.close(claim(store)) is JobStatus.COMPLETED
     assert store.get(id).counts.completed == 30
+
+
+def test_sources_can_come_with_the_end_of_the_plan(store: JobStore) -> None:
+    create(store)
+    store.planned(claim(store), shards=2, total=20, failed=0, cut_input="x", sources=["a", "b"])
+    assert [(each.unit, each.source) for each in (claim(store), claim(store))] == [("0", "a"), ("1", "b")]
 
 
 def test_a_shard_that_fails_while_the_rest_is_cut(store: JobStore) -> None:
