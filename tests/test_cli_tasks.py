@@ -68,7 +68,7 @@ def test_names_of_tasks_are_completed(workspace: Workspace) -> None:
 
 
 def test_a_path_that_leads_nowhere_from_the_workspace_is_refused(
-    workspace: Workspace, tmp_path: Path
+    pingti: Run, workspace: Workspace, tmp_path: Path
 ) -> None:
     (tmp_path / "posts.csv").write_text("text\n")
     path = tmp_path / "praise.toml"
