@@ -27,7 +27,7 @@ from queue_worker.shards import CUT, ERRORS, Check, job_folder, write_bad_row
 from replacement.classify import Classifier
 from replacement.corpus import BadRow, OnBadRow, read_rows
 
-BATCH_ROWS = 16_384
+BATCH_ROWS = 32_768  # as many as the kernel scores in one turn
 _PROBE_ROWS = 2_048
 _OVERHEAD = 1e-6  # seconds a row for reading and writing
 _FEW_ROWS = 50_000  # a shard of so few is not made smaller, that all threads have one
