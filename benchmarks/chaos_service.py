@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from benchmarks.chaos_jobs import Expected, Wrong
 
 _READY_SECONDS = 90.0
-_LEASE_SECONDS = 3.0
+_LEASE_SECONDS = 6.0
 
 # The workers of a schedule classify slowly, so that faults find them at work, and abort over one text.
 _SITE = """
@@ -39,7 +39,7 @@ _SETTINGS = {
     "PINGTI_SMALL_BYTES": "8192",
     "PINGTI_CONCURRENCY": "2",
     "PINGTI_LEASE_SECONDS": str(_LEASE_SECONDS),
-    "PINGTI_HEARTBEAT_SECONDS": "0.5",
+    "PINGTI_HEARTBEAT_SECONDS": "1",
     "PINGTI_REAP_SECONDS": "0.3",
     "PINGTI_MAX_ATTEMPTS": "40",
     "PINGTI_RETRY_SECONDS": "0.2",
