@@ -61,7 +61,7 @@ def place(_workspace_template: Path, tmp_path_factory: pytest.TempPathFactory) -
     (root / "texts.csv").write_text("text\n" + "goal match team coach\n" * 1000)
     with Processes() as processes:
         settings = processes.start_valkey(Settings(home=root, concurrency=2, shard_rows=500))
-        processes.start_worker(settings, log=root / "worker.log")
+        processes.start_worker(settings, log=root / "worker.log", wait=False)  # the pages wait
         with serving(settings) as client:
             client.post("/v1/jobs", json={"inputs": ["texts.csv"], "tasks": ["sport"]}).raise_for_status()
             yield Place(url=str(client.base_url).rstrip("/"), settings=settings, workspace=workspace)
@@ -153,7 +153,7 @@ def test_a_job_from_the_form_to_its_results(looker: Looker, place: Place, tmp_pa
     page.get_by_label("Priority, 0 first").select_option("2")
     page.get_by_role("button", name="Submit").click()
     card = page.locator('.job:has-text("tech@strict")')
-    playwright.expect(card).to_have_attribute("data-status", "completed", timeout=60_000)
+    playwright.expect(card).to_have_attribute("data-status", "completed", timeout=120_000)
     assert card.locator(".names").inner_text() == "sport, tech@strict"
     assert card.locator(".rows").inner_text() == "2,000 rows"
     assert card.locator(".level").inner_text() == "priority 2"
@@ -191,7 +191,7 @@ def test_a_running_job_is_cancelled_after_a_question(looker: Looker, place: Plac
     assert card.get_attribute("data-status") in ("queued", "running")
     card.get_by_role("button", name=re.compile("Cancel job")).click()
     page.get_by_role("button", name="Cancel the job").click()
-    playwright.expect(card).to_have_attribute("data-status", "cancelled", timeout=60_000)
+    playwright.expect(card).to_have_attribute("data-status", "cancelled", timeout=120_000)
 
 
 def test_a_task_is_drawn_and_told_in_tables(looker: Looker, place: Place) -> None:
@@ -367,6 +367,7 @@ def test_a_server_with_a_key_asks_for_it(looker: Looker, place: Place, tmp_path:
         page.keyboard.press("Enter")
         page.wait_for_selector("#view-jobs:not([hidden])")
         done = page.locator('.job[data-status="completed"]').first
+        playwright.expect(done).to_be_visible(timeout=120_000)
         with page.expect_download() as download:
             done.get_by_role("button", name=re.compile("as JSONL")).click()
         download.value.save_as(tmp_path / "results.jsonl")
