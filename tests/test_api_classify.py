@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import httpx
 import pyarrow as pa
@@ -17,6 +18,13 @@ from replacement.registry import Workspace
 @pytest.fixture
 def client(workspace: Workspace) -> Iterator[httpx.Client]:
     with serving(Settings(home=workspace.root)) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def shared(_workspace_template: Path) -> Iterator[httpx.Client]:
+    """Of the template itself: nothing is changed there."""
+    with serving(Settings(home=_workspace_template)) as client:
         yield client
 
 
@@ -69,8 +77,8 @@ def test_a_promotion_shows_at_once(client: httpx.Client, workspace: Workspace) -
         ({"texts": ["x"], "tasks": ["sport"], "scene": "live"}, "#/scene"),
     ],
 )
-def test_what_is_wrong_is_pointed_at(client: httpx.Client, body: object, pointer: str) -> None:
-    answer = client.post("/v1/classify", json=body)
+def test_what_is_wrong_is_pointed_at(shared: httpx.Client, body: object, pointer: str) -> None:
+    answer = shared.post("/v1/classify", json=body)
     assert answer.status_code == 422
     assert problem(answer)["errors"][0]["pointer"] == pointer
 

@@ -1,6 +1,7 @@
 """Definitions over HTTP: JSON and TOML, what is refused, and where paths may lead."""
 
 import json
+import shutil
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any
 
 import httpx
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from test_api_keys import bearer
 from test_api_problems import problem
@@ -25,6 +26,26 @@ SMALL = {"classes": ["no", "yes"], "corpus": {"files": ["../corpus.jsonl"]}, "te
 @pytest.fixture
 def client(workspace: Workspace) -> Iterator[httpx.Client]:
     with serving(Settings(home=workspace.root)) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def shared(_workspace_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """For tests that change nothing in it."""
+    root = tmp_path_factory.mktemp("definitions") / "workspace"
+    shutil.copytree(_workspace_template, root)
+    secret = root.parent / "secret"
+    secret.mkdir()
+    (secret / "a.csv").write_text("text\nx\n")
+    (root / "link").symlink_to(secret)
+    (root / "inside").mkdir()
+    (root / "inside" / "a.csv").symlink_to(secret / "a.csv")
+    return Workspace(root)
+
+
+@pytest.fixture(scope="module")
+def strict(shared: Workspace) -> Iterator[httpx.Client]:
+    with serving(Settings(home=shared.root)) as client:
         yield client
 
 
@@ -92,17 +113,12 @@ def test_a_task_is_made_changed_and_read(client: httpx.Client, workspace: Worksp
     ],
 )
 def test_what_is_refused(
-    client: httpx.Client, workspace: Workspace, tmp_path: Path, changes: dict[str, Any], pointer: str
+    strict: httpx.Client, shared: Workspace, changes: dict[str, Any], pointer: str
 ) -> None:
-    (tmp_path / "secret").mkdir()
-    (tmp_path / "secret" / "a.csv").write_text("text\nx\n")
-    (workspace.root / "link").symlink_to(tmp_path / "secret")
-    (workspace.root / "inside").mkdir()
-    (workspace.root / "inside" / "a.csv").symlink_to(tmp_path / "secret" / "a.csv")
-    answer = put(client, "praise", {**SMALL, **changes})
+    answer = put(strict, "praise", {**SMALL, **changes})
     assert answer.status_code == 422
     assert problem(answer)["errors"][0]["pointer"] == pointer
-    assert "praise" not in workspace.task_names()
+    assert "praise" not in shared.task_names()
 
 
 @pytest.mark.parametrize("model", ["bert-base-chinese", "google-bert/bert-base-chinese", "task:sport"])
@@ -111,12 +127,12 @@ def test_teachers_that_are_no_paths(client: httpx.Client, model: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["A", "a-b", "..", "a%2f..%2fb", "1a", "x" * 64])
-def test_names(client: httpx.Client, workspace: Workspace, name: str) -> None:
-    before = sorted(workspace.root.rglob("*"))
-    answer = put(client, name, SMALL)
+def test_names(strict: httpx.Client, shared: Workspace, name: str) -> None:
+    before = sorted(shared.root.rglob("*"))
+    answer = put(strict, name, SMALL)
     assert answer.status_code in (404, 405, 422)
     problem(answer)
-    assert sorted(workspace.root.rglob("*")) == before
+    assert sorted(shared.root.rglob("*")) == before
 
 
 @pytest.mark.parametrize(
@@ -133,8 +149,8 @@ def test_names(client: httpx.Client, workspace: Workspace, name: str) -> None:
         (b"x", "", 415),
     ],
 )
-def test_bodies_that_are_none(client: httpx.Client, body: bytes, content_type: str, status: int) -> None:
-    answer = client.put("/v1/tasks/praise/definition", content=body, headers={"Content-Type": content_type})
+def test_bodies_that_are_none(strict: httpx.Client, body: bytes, content_type: str, status: int) -> None:
+    answer = strict.put("/v1/tasks/praise/definition", content=body, headers={"Content-Type": content_type})
     assert answer.status_code == status
     problem(answer)
 
@@ -156,6 +172,7 @@ JSON = st.recursive(
 )
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.recursive(st.dictionaries(st.text(), JSON), lambda inner: st.dictionaries(st.text(), inner | JSON)))
 def test_what_is_written_as_toml_is_read_again(document: dict[str, Any]) -> None:
     assert tomllib.loads(write_toml(document)) == document

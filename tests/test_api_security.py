@@ -6,6 +6,7 @@ test_api_definitions; here are paths, bodies, packed files and headers.
 
 import gzip
 import resource
+import shutil
 import socket
 import zlib
 from collections.abc import Iterator
@@ -23,14 +24,15 @@ from pingti.errors import InputError
 from queue_worker.settings import Settings
 from replacement import corpus
 from replacement.corpus import Columns, check_input, read_rows
-from replacement.registry import Workspace
 
 __all__ = ["home", "idle", "running"]  # fixtures
 
 
-@pytest.fixture
-def client(workspace: Workspace) -> Iterator[httpx.Client]:
-    with serving(Settings(home=workspace.root)) as client:
+@pytest.fixture(scope="module")
+def client(_workspace_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
+    root = tmp_path_factory.mktemp("security") / "workspace"
+    shutil.copytree(_workspace_template, root)
+    with serving(Settings(home=root)) as client:
         yield client
 
 
