@@ -24,7 +24,7 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 from api.problems import ProblemError, ProblemItem
 from pingti.errors import InputError, NotFoundError
 from pingti.files import replacing, write_json
-from replacement.corpus import refuse_other_format
+from replacement.opening import refuse_other_format
 
 ENDINGS = (".parquet", ".jsonl", ".csv", ".tsv", ".jsonl.gz", ".csv.gz", ".tsv.gz")
 ID = re.compile(r"file-[0-9a-f]{22}")

@@ -2,46 +2,34 @@
 
 import codecs
 import csv
-import functools
 import glob
-import gzip
-import io
 import json
 import os
-import zlib
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Self
+from typing import Any, Self
 
 import fsspec
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from pingti.errors import InputError
 from replacement import parquet
 from replacement.fields import microseconds, string
+from replacement.opening import (
+    LINE_BYTES,
+    first_line,
+    format_of,
+    is_cut,
+    parquet_file,
+    readable_parquet,
+    text_lines,
+)
 
-FORMATS = (".parquet", ".jsonl", ".csv", ".tsv", ".jsonl.gz", ".csv.gz", ".tsv.gz")
 _LONGEST_FIELD = 1 << 26  # characters: a quote that is never closed must not swallow a whole file in silence
+_TOO_LONG = f"a line is longer than {LINE_BYTES:,} bytes"
 _PART = 512  # rows of a Parquet file that are read one by one when one of them is bad
-_LINE_BYTES = 16 << 20
-_FREE_BYTES = 256 << 20  # unpacked; below, nobody asks how well a file is packed
-_MOST_PACKED = 200  # texts shrink to a tenth or so; gzip can shrink zeros to a thousandth
-_MAGIC = {
-    b"PAR1": "a Parquet file",
-    b"\x1f\x8b": "a gzip file",
-    b"PK\x03\x04": "a zip archive or an Excel workbook",
-    b"\x89PNG": "a PNG image",
-    b"%PDF": "a PDF document",
-    b"\x28\xb5\x2f\xfd": "a Zstandard file",
-    b"ARROW1": "an Arrow file",
-    b"SQLite f": "an SQLite database",
-    b"\xff\xfe": "UTF-16 text",
-    b"\xfe\xff": "UTF-16 text",
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,19 +102,21 @@ def check_input(path: str, columns: Columns) -> None:
     Raises:
         InputError: the file is missing, empty, of another format, or lacks a column.
     """
-    if _format(path) == ".parquet":
-        with _parquet(path) as file:
+    if format_of(path) == ".parquet":
+        with parquet_file(path) as file:
             _check_columns(path, file.schema_arrow.names, columns)
         return
-    with _lines(path) as lines:
-        if _format(path) == ".jsonl":
+    with text_lines(path) as lines:
+        if format_of(path) == ".jsonl":
             for line in lines:
                 fields = _json_object(line)
                 if fields is not None:
                     _check_columns(path, list(fields), columns)
                     return
+                if is_cut(line):
+                    raise InputError(f"{path}: {_TOO_LONG}")
             raise InputError(f"{path}: no line of it is a JSON object; one object a line is needed")
-        _header(path, _Decoded(lines), columns)
+        _header(path, _Decoded(path, lines), columns)
 
 
 def read_rows(
@@ -146,7 +136,7 @@ def read_rows(
     Raises:
         InputError: as ``check_input``; or the file ends in the middle of its compressed data.
     """
-    kind = _format(path)
+    kind = format_of(path)
     if kind == ".parquet":
         yield from _parquet_batches(path, columns, on_bad_row, batch_rows, groups)
         return
@@ -172,102 +162,6 @@ def _batch(rows: list[Row], columns: Columns) -> pa.RecordBatch:
     )
 
 
-def _format(path: str) -> str:
-    name = path.lower().removesuffix(".gz")
-    for suffix in FORMATS:
-        if name.endswith(suffix) and not (suffix == ".parquet" and path.lower().endswith(".gz")):
-            return suffix
-    raise InputError(f"{path}: the name ends in none of the formats that are read: {' '.join(FORMATS)}")
-
-
-@contextmanager
-def _opened(path: str) -> Iterator[IO[bytes]]:
-    try:
-        opener = fsspec.open(path, "rb").open if "://" in path else functools.partial(open, path, "rb")
-        file: Any = opener()
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
-    except IsADirectoryError:
-        raise InputError(f"{path}: is a folder; a file is needed") from None
-    except (OSError, ValueError, ImportError) as error:  # fsspec: unknown scheme, missing driver
-        raise InputError(f"{path}: not readable: {error}") from error
-    with file:
-        yield file
-
-
-@contextmanager
-def _parquet(path: str) -> Iterator[pq.ParquetFile]:
-    with _opened(path) as file:
-        if not file.read(1):
-            raise InputError(f"{path}: the file is empty")
-        file.seek(0)
-        with _readable_parquet(path):
-            opened = pq.ParquetFile(file)
-        yield opened
-
-
-@contextmanager
-def _readable_parquet(path: str) -> Iterator[None]:
-    try:
-        yield
-    except (pa.ArrowException, OSError) as error:  # a damaged page is an OSError
-        raise InputError(f"{path}: not a readable Parquet file: {_first_line(error)}") from error
-
-
-@contextmanager
-def _lines(path: str) -> Iterator[Iterator[bytes]]:
-    """The lines of a text file, unpacked, as bytes."""
-    with _opened(path) as raw:
-        packed = path.lower().endswith(".gz")
-        file: Any = _Unpacked(path, raw) if packed else raw
-        buffered = io.BufferedReader(file) if packed or not hasattr(file, "peek") else file
-        try:
-            start = buffered.peek(8)[:8]
-            if not start:
-                raise InputError(f"{path}: the file is empty")
-            refuse_other_format(path, start)
-            yield _bounded(path, buffered.readline)
-        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-            raise InputError(f"{path}: not a whole gzip file: {error}") from error
-
-
-class _Unpacked(io.RawIOBase):
-    """What is in a gzip file, up to what an honest one can hold."""
-
-    def __init__(self, path: str, packed: Any) -> None:
-        self._path, self._packed = path, packed
-        self._file = gzip.GzipFile(fileobj=packed)
-        self._bytes = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        count = self._file.readinto(buffer)
-        self._bytes += count
-        if self._bytes > _FREE_BYTES and self._bytes > _MOST_PACKED * self._packed.tell():
-            raise InputError(
-                f"{self._path}: unpacks to more than {_MOST_PACKED} times its size, as no text does; "
-                "give it unpacked if it is one"
-            )
-        return int(count)
-
-
-def _bounded(path: str, readline: Callable[[int], bytes]) -> Iterator[bytes]:
-    """Lines of a file, none of which fills the memory."""
-    while line := readline(_LINE_BYTES):
-        if len(line) == _LINE_BYTES and not line.endswith(b"\n"):
-            raise InputError(f"{path}: a line is longer than {_LINE_BYTES:,} bytes")
-        yield line
-
-
-def refuse_other_format(path: str, start: bytes) -> None:
-    """InputError where the first bytes of a text file are those of a format that its name does not say."""
-    for magic, what in _MAGIC.items():
-        if start.startswith(magic):
-            raise InputError(f"{path}: looks like {what}, not like {_format(path)} as its name says")
-
-
 def _check_columns(path: str, names: list[str], columns: Columns) -> None:
     for name in (columns.text, columns.id, columns.time):
         if name is not None and name not in names:
@@ -280,7 +174,7 @@ def _parquet_batches(
     path: str, columns: Columns, on_bad_row: OnBadRow, batch_rows: int, groups: range | None
 ) -> Iterator[pa.RecordBatch]:
     names = [name for name in (columns.text, columns.id, columns.time) if name is not None]
-    with _parquet(path) as file:
+    with parquet_file(path) as file:
         _check_columns(path, file.schema_arrow.names, columns)
         first = sum(file.metadata.row_group(group).num_rows for group in range(groups.start if groups else 0))
         batches = file.iter_batches(
@@ -290,7 +184,7 @@ def _parquet_batches(
             use_threads=pa.cpu_count() > 1,  # a pool of one thread only costs a small file time
         )
         while True:
-            with _readable_parquet(path):
+            with readable_parquet(path):
                 batch = next(batches, None)
             if batch is None:
                 return
@@ -327,7 +221,7 @@ def _parquet_batches(
 
 
 def _jsonl_rows(path: str, columns: Columns, on_bad_row: OnBadRow) -> Iterator[Row]:
-    with _lines(path) as lines:
+    with text_lines(path) as lines:
         number = -1
         for line in lines:
             if not line.strip():
@@ -343,6 +237,8 @@ def _jsonl_rows(path: str, columns: Columns, on_bad_row: OnBadRow) -> Iterator[R
 
 
 def _json_object(line: bytes) -> dict[str, Any] | None:
+    if is_cut(line):
+        return None
     try:
         value = json.loads(line)
     except (ValueError, RecursionError):  # UnicodeDecodeError is a ValueError
@@ -351,18 +247,20 @@ def _json_object(line: bytes) -> dict[str, Any] | None:
 
 
 def _json_fault(line: bytes) -> str:
+    if is_cut(line):
+        return _TOO_LONG
     try:
         json.loads(line)
     except UnicodeDecodeError:
         return "the line is not UTF-8"
     except (ValueError, RecursionError) as error:
-        return f"the line is not JSON: {_first_line(error)}"
+        return f"the line is not JSON: {first_line(error)}"
     return "the line is not a JSON object"
 
 
 def _csv_rows(path: str, columns: Columns, on_bad_row: OnBadRow) -> Iterator[Row]:
-    with _lines(path) as raw:
-        lines = _Decoded(raw)
+    with text_lines(path) as raw:
+        lines = _Decoded(path, raw)
         reader, header = _header(path, lines, columns)
         text_at = header.index(columns.text)
         id_at = header.index(columns.id) if columns.id else None
@@ -398,8 +296,8 @@ def _csv_rows(path: str, columns: Columns, on_bad_row: OnBadRow) -> Iterator[Row
 class _Decoded:
     """Lines as strings, without a byte order mark; bytes that are not UTF-8 stay recognisable."""
 
-    def __init__(self, lines: Iterator[bytes]) -> None:
-        self._lines = lines
+    def __init__(self, path: str, lines: Iterator[bytes]) -> None:
+        self._path, self._lines = path, lines
         self._first = True
         self.ended = False
         """Whether a line was asked for behind the last."""
@@ -412,6 +310,8 @@ class _Decoded:
         if line is None:
             self.ended = True
             raise StopIteration
+        if is_cut(line):  # of what follows nobody can say where a row starts
+            raise InputError(f"{self._path}: {_TOO_LONG}")
         if self._first:
             self._first, line = False, line.removeprefix(codecs.BOM_UTF8)
         return line.decode("utf-8", "surrogateescape")
@@ -420,7 +320,7 @@ class _Decoded:
 def _header(path: str, lines: _Decoded, columns: Columns) -> tuple[Any, list[str]]:
     """A reader behind the header, and the header."""
     csv.field_size_limit(_LONGEST_FIELD)
-    reader = csv.reader(lines, delimiter="\t" if _format(path) == ".tsv" else ",")
+    reader = csv.reader(lines, delimiter="\t" if format_of(path) == ".tsv" else ",")
     try:
         header = next(reader, [])
     except csv.Error as error:
@@ -442,7 +342,3 @@ def _row(
         yield number, str(name), found, microseconds(columns.time, time) if columns.time else 0
     except ValueError as error:
         on_bad_row(BadRow(file=path, row=number, id=name, reason=str(error)))
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).splitlines()[0] if str(error) else type(error).__name__

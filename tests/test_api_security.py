@@ -22,7 +22,7 @@ from test_api_server import serving
 
 from pingti.errors import InputError
 from queue_worker.settings import Settings
-from replacement import corpus
+from replacement import opening
 from replacement.corpus import Columns, check_input, read_rows
 
 __all__ = ["home", "idle", "running"]  # fixtures
@@ -161,7 +161,7 @@ def bomb(megabytes: int, line: bytes = b"x" * 99 + b"\n") -> bytes:
 
 
 def test_a_bomb_is_noticed_while_it_is_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(corpus, "_FREE_BYTES", 1 << 20)
+    monkeypatch.setattr(opening, "_FREE_BYTES", 1 << 20)
     path = tmp_path / "a.csv.gz"
     path.write_bytes(bomb(5))
     seen = 0

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pingti.errors import InputError
-from replacement.corpus import FORMATS, BadRow, Columns, check_input, expand, expand_all, read_rows, schema
+from replacement.corpus import BadRow, Columns, check_input, expand, expand_all, read_rows, schema
+from replacement.opening import FORMATS, LINE_BYTES
 
 TEXTS = ['谁在"表扬"单上呢?', "a,b\tc", "two\nlines", " é ", "x"]
 TIMES = ["2025-01-02T03:04:05+00:00", "1735787046.5", "2025-01-02", "2025-01-02T03:04:05", "0"]
@@ -294,3 +295,13 @@ def test_a_url_is_read_and_a_pattern_without_files_is_refused(tree: Path) -> Non
             expand(pattern, tree)
     with pytest.raises(InputError, match="not readable"):
         check_input("nosuch://a.csv", Columns())
+
+
+def test_a_json_line_that_is_too_long_is_a_bad_row_and_the_next_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    long = b'{"text": "' + b"x" * (2 * LINE_BYTES) + b'"}\n'
+    path.write_bytes(b'{"text": "first"}\n' + long + b'{"text": "last"}\n')
+    bad: list[BadRow] = []
+    batches = list(read_rows(str(path), Columns(), bad.append))
+    assert [text for batch in batches for text in batch["text"].to_pylist()] == ["first", "last"]
+    assert [(row.row, "longer than" in row.reason) for row in bad] == [(1, True)]
