@@ -42,6 +42,6 @@ class Outcome:
     """Why no further round was run."""
     rounds: list[Round]
     best: Round
-    """The round whose student was kept: the one that reached the gate; else the best F1 on the calibration
-    rows."""
+    """The round whose student was kept: the one that reached the gate; else the latest of those whose F1
+    on the calibration rows is the best or hardly less."""
     report: dict[str, Any]

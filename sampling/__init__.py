@@ -1,6 +1,6 @@
 """Which rows to take next: arrays in, distinct row numbers within a budget out."""
 
-from sampling.clusters import Clusters, by_need, cluster, coverage, neighbours
+from sampling.clusters import Clusters, by_need, cluster, coverage, neighbours, spread
 from sampling.strategies import (
     breaking_ties,
     competing,
@@ -24,4 +24,5 @@ __all__ = [
     "near_threshold",
     "neighbours",
     "random_rows",
+    "spread",
 ]

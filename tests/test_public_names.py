@@ -19,6 +19,7 @@ NAMES = {
         "near_threshold",
         "neighbours",
         "random_rows",
+        "spread",
     },
 }
 

@@ -12,13 +12,14 @@ CORNERS = np.eye(4, dtype=np.float32)
 """Four directions, as far from each other as can be: places of clusters."""
 
 
+@settings(deadline=None)
 @given(SHORT, SHORT)
 def test_shares_sum_to_one_and_a_part_follows_the_errors(precision: float, recall: float) -> None:
     found = shares((precision, recall))
     assert tuple(found) == KINDS
     assert sum(found.values()) == pytest.approx(1.0)
     assert min(found.values()) >= 0.0
-    assert (found["random"], found["uncertain"]) == (0.15, 0.5)
+    assert (found["random"], found["uncertain"]) == (0.05, 0.85)
     if precision != recall:
         assert (found["competing"] > found["diverse"]) == (precision > recall)
 
@@ -29,7 +30,7 @@ def test_shares_sum_to_one_and_a_part_follows_the_errors(precision: float, recal
 )
 def test_what_lacks_more_gets_more(shortfall: tuple[float, float], competing: float) -> None:
     found = shares(shortfall)
-    wanted = (0.35 * competing, 0.35 * (1.0 - competing))
+    wanted = (0.1 * competing, 0.1 * (1.0 - competing))
     assert (found["competing"], found["diverse"]) == pytest.approx(wanted)
 
 
@@ -123,7 +124,7 @@ def test_rows_go_to_the_cluster_that_the_student_covers_worst(seed: int) -> None
     rows, calibration, candidates, there = spread(seed)
     found = measured(calibration, 2)
     chosen, coverage = choose(
-        candidates, rows, calibration, found, (0.0, 0.4), budget=80, rng=np.random.default_rng(seed)
+        candidates, rows, calibration, found, (0.0, 0.4), budget=240, rng=np.random.default_rng(seed)
     )
     assert sum(cluster.measured for cluster in coverage) == 800
     # A cluster is of one kind: found always or never, and drawn to the recall of one half by four rows.
@@ -131,7 +132,7 @@ def test_rows_go_to_the_cluster_that_the_student_covers_worst(seed: int) -> None
         hits = cluster.measured * (cluster.covered > 0.5)
         assert cluster.covered == pytest.approx((hits + 4 * 0.5) / (cluster.measured + 4), abs=1e-4)
     assert {cluster.covered > 0.5 for cluster in coverage} == {True, False}
-    assert (len(chosen["competing"]), len(chosen["diverse"])) == (0, 28)
+    assert (len(chosen["competing"]), len(chosen["diverse"])) == (0, 24)
     at = np.bincount(there[chosen["diverse"]], minlength=4)
     assert at[1] > 3 * at[0]
     assert at[2] + at[3] == 0
@@ -147,7 +148,7 @@ def test_without_positives_to_cluster_random_rows_take_the_place() -> None:
         )
         assert coverage == []
         assert {kind: len(found) for kind, found in chosen.items()} == {
-            "random": 40, "uncertain": 40, "competing": 0, "diverse": 0
+            "random": 12, "uncertain": 68, "competing": 0, "diverse": 0
         }  # fmt: skip
 
 
@@ -155,7 +156,8 @@ def test_each_kind_takes_what_its_name_says() -> None:
     rows, calibration, candidates, _ = spread(1)
     probabilities = candidates.probabilities.copy()
     probabilities[1::20, 1] = 0.9  # 40 called positive, all where a badly covered cluster is
-    probabilities[2::20, 1] = 0.49  # 40 close to the threshold
+    probabilities[2:281:2, 1] = 0.49  # more than twice 68 close to a tie
+    probabilities[:, 0] = 1 - probabilities[:, 1]
     candidates = Candidates(probabilities=probabilities, features=candidates.features, threshold=0.5)
     chosen, _ = choose(
         candidates,
@@ -168,7 +170,7 @@ def test_each_kind_takes_what_its_name_says() -> None:
     )
     scores = {kind: probabilities[found, 1] for kind, found in chosen.items()}
     counts = {kind: len(found) for kind, found in chosen.items()}
-    assert counts == {"random": 12, "uncertain": 40, "competing": 14, "diverse": 14}
+    assert counts == {"random": 4, "uncertain": 68, "competing": 4, "diverse": 4}
     assert scores["competing"].min() > 0.5
     assert scores["diverse"].max() < 0.5
     assert (scores["uncertain"] > 0.4).all()

@@ -1,10 +1,11 @@
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import sampling
 
 
+@settings(deadline=None)
 @given(st.integers(0, 60), st.integers(0, 80), st.integers(0, 9))
 def test_every_strategy_gives_distinct_rows_within_the_budget(n: int, budget: int, seed: int) -> None:
     scores = np.random.default_rng(seed).dirichlet(np.ones(3), n).reshape(n, 3)
@@ -34,6 +35,20 @@ def test_near_a_threshold_is_measured_in_odds() -> None:
     assert found.tolist() == [1, 2, 0, 3]
     low = sampling.near_threshold(1 - scores, 0.05, budget=3, rng=np.random.default_rng(0))
     assert low.tolist() == [1, 2, 0]
+
+
+def test_rows_that_are_alike_take_turns() -> None:
+    rng = np.random.default_rng(0)
+    # 60 rows in two directions, the 40 of one first: by their order alone, they would take all 15 places.
+    where = np.repeat([0, 1], [40, 20])
+    vectors = np.eye(2)[where] + rng.normal(0.0, 0.01, (60, 2))
+    found = sampling.spread(vectors, budget=15, rng=rng)
+    assert len(set(found.tolist())) == 15
+    assert 5 <= where[found].sum() <= 10  # one of three clusters, or two
+    assert {0, 40} <= set(found.tolist())  # the most wanted of their kind
+    assert sampling.spread(vectors, budget=99, rng=rng).tolist() == list(range(60))
+    assert len(sampling.spread(vectors, budget=0, rng=rng)) == 0
+    assert len(sampling.spread(vectors[:0], budget=3, rng=rng)) == 0
 
 
 def test_competing_rows_are_the_clear_disagreements_widest_first() -> None:
