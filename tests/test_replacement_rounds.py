@@ -400,7 +400,7 @@ def test_runs_killed_at_any_moment_end_in_the_same_student(topic_teacher: Path, 
     lasted = time.monotonic() - begun
     rng = np.random.default_rng(0)
     kills = 0
-    for moment in rng.uniform(0.4, 1.0, 5):
+    for moment in rng.uniform(0.2, 1.0, 5):
         with start(killed) as run:
             try:
                 run.communicate(timeout=moment * lasted)
@@ -417,5 +417,5 @@ def test_runs_killed_at_any_moment_end_in_the_same_student(topic_teacher: Path, 
         assert (killed.student_folder(1) / file).read_bytes() == (whole.student_folder(1) / file).read_bytes()
     reports = [entry.report(1) for entry in made]
     for found in reports:
-        del found["made"], found["teacher"]["rows_computed"], found["teacher"]["model"]
+        del found["made"], found["speed"], found["teacher"]["rows_computed"], found["teacher"]["model"]
     assert reports[0] == reports[1]
