@@ -124,7 +124,8 @@ def test_no_threshold_is_better_than_the_chosen(
     threshold, says = choose(curve(gold, scores), scene)
     every = [at(float(score), gold, scores) for score in np.unique(scores)]
     if kind == "f1":
-        assert at(threshold, gold, scores).f1 == pytest.approx(max(found.f1 for found in every))
+        # Hardly worse than the best: which is noise, and the middle of those is safer.
+        assert at(threshold, gold, scores).f1 >= max(found.f1 for found in every) - 0.02 - 1e-9
         return
     other = "recall" if kind == "precision" else "precision"
     enough = [found for found in every if getattr(found, kind) >= least]
@@ -139,6 +140,16 @@ def test_no_threshold_is_better_than_the_chosen(
     assert getattr(got, kind) >= least
     assert getattr(got, other) == pytest.approx(max(getattr(found, other) for found in enough))
     assert says == f"{other} {getattr(got, other):.3f} at {kind} {getattr(got, kind):.3f}"
+
+
+def test_of_thresholds_that_are_hardly_told_apart_the_middle_one_is_taken() -> None:
+    # 200 rows: negatives, from row 80 every other one a positive, from row 100 positives alone. F1 is .957
+    # with the threshold below row 80, the best, .952 below row 100, and less than .02 worse from 76 to 103.
+    scores = np.linspace(0.0, 1.0, 202)[1:-1]
+    gold = (np.arange(200) >= 100) | (np.arange(200) >= 80) & (np.arange(200) % 2 == 0)
+    threshold, says = choose(curve(gold, scores), Scene())
+    assert 0.43 < threshold < 0.46
+    assert says == "F1 0.950, the best being 0.957"
 
 
 @pytest.mark.parametrize(
