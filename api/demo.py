@@ -30,9 +30,9 @@ from pingti import files
 from pingti.errors import PingtiError, UnavailableError
 from queue_worker.processes import Processes
 from queue_worker.settings import Settings
-from replacement.gate import shortfall
+from replacement.outcome import Round
 from replacement.registry import Workspace
-from replacement.rounds import Outcome, replace
+from replacement.retrain import retrain
 from replacement.speed import Speed, measure_speed
 from textcnn import Student
 
@@ -110,7 +110,7 @@ rounds = {rounds}
 
 
 def run_demo(home: Path, *, quick: bool, screen: Screen) -> None:
-    """Run the demo in the workspace ``home``; started again there, it finds the teacher's answers.
+    """Run the demo in the workspace ``home``; started again there, it goes on from what it finds.
 
     Raises:
         UnavailableError: a package of the extra ``demo`` is missing.
@@ -135,17 +135,15 @@ def run_demo(home: Path, *, quick: bool, screen: Screen) -> None:
     screen.say(
         "3. Replacement: the teacher is fine-tuned, then each task's student learns to decide as it does"
     )
-    outcomes = [_replace(workspace, name, screen) for name in ("topic", *BINARY)]
-    promoted = [outcome.task for outcome in outcomes if outcome.passed]
+    reports = [_replace(workspace, name, screen) for name in ("topic", *BINARY)]
+    promoted = [report["task"] for report in reports if report["gate"]["passed"]]
     if not promoted:
         raise PingtiError("demo: no student reached its gate, so there is nothing to classify with")
 
     screen.say("4. Speed: student and teacher on the same sentences, one core each")
     entry = workspace.task(promoted[0])
     student = Student.load(entry.student_folder(entry.current() or 0))
-    speed = measure_speed(
-        student, outcomes[0].report["teacher"]["model"], corpus.column("text").combine_chunks()
-    )
+    speed = measure_speed(student, reports[0]["teacher"]["model"], corpus.column("text").combine_chunks())
     screen.say(
         f"   student {speed.student:,.0f} texts/s, teacher {speed.teacher:,.0f} texts/s: "
         f"{speed.ratio:,.0f} times as fast"
@@ -163,7 +161,7 @@ def run_demo(home: Path, *, quick: bool, screen: Screen) -> None:
         url = f"http://127.0.0.1:{settings.port}"
         _wait_for(url, processes)
         job, rows, seconds = _batch(url, settings, promoted, screen)
-        _summary(screen, workspace, outcomes, speed, job, rows, seconds, time.monotonic() - started)
+        _summary(screen, workspace, reports, speed, job, rows, seconds, time.monotonic() - started)
         if sys.stdin.isatty() and sys.stdout.isatty():
             screen.say(f"\nThe dashboard is open at {url}/ - press Enter to stop everything.")
             with contextlib.suppress(EOFError):
@@ -225,21 +223,28 @@ def _write_tasks(workspace: Workspace, model: Path, size: Size) -> None:
         workspace.add_task(topic, (_BINARY_TASK + _GATE).format(topic=topic, **values))
 
 
-def _replace(workspace: Workspace, name: str, screen: Screen) -> Outcome:
+def _replace(workspace: Workspace, name: str, screen: Screen) -> dict[str, Any]:
+    """The report of the version that the demo made of a task, now or when it was run here before."""
     entry = workspace.task(name)
     screen.say(
         f"   {name}: the gate is precision and recall {entry.definition.gate.precision} against the teacher"
     )
+
+    def tell(event: dict[str, Any]) -> None:
+        if "what" in event:
+            screen.advance(event["what"], event["done"], event["total"])
+
+    def announce(found: Round) -> None:
+        screen.say(f" {round_line(found)}")
+
     with screen.progress():
-        outcome = replace(
-            entry, progress=screen.advance, announce=lambda found: screen.say(f" {round_line(found)}")
-        )
-    if outcome.passed:
-        entry.promote(outcome.version, who="demo", why="passed its gate")
-        screen.say(f"   {name}: {outcome.stopped}; version {outcome.version} is promoted")
+        ended = retrain(entry, "demo", who="demo", tell=tell, announce=announce)
+    report = entry.report(ended["version"])
+    if ended["outcome"] == "promoted":
+        screen.say(f"   {name}: {report['stopped']}; version {ended['version']} is promoted")
     else:
-        screen.say(f"   {name}: {outcome.stopped}; refused: {shortfall(outcome.report)}")
-    return outcome
+        screen.say(f"   {name}: {report['stopped']}; refused: {ended['reason']}")
+    return report
 
 
 def _free_port() -> int:
@@ -285,7 +290,7 @@ def _batch(
 def _summary(
     screen: Screen,
     workspace: Workspace,
-    outcomes: list[Outcome],
+    reports: list[dict[str, Any]],
     speed: Speed,
     job: dict[str, Any],
     rows: pa.Table,
@@ -316,26 +321,24 @@ def _summary(
         ],
         [
             [
-                outcome.task,
-                len(outcome.rounds),
-                f"{outcome.rounds[0].holdout.f1:.3f}",
-                f"{outcome.best.holdout.f1:.3f}",
-                f"{outcome.best.holdout.precision:.3f}",
-                f"{outcome.best.holdout.recall:.3f}",
-                "reached" if outcome.passed else "refused",
-                f"{outcome.rounds[-1].asked:,}",
-                _positives(rows, outcome.task),
+                report["task"],
+                len(report["rounds"]),
+                f"{report['rounds'][0]['holdout']['f1']:.3f}",
+                *(f"{report['holdout'][name]:.3f}" for name in ("f1", "precision", "recall")),
+                "reached" if report["gate"]["passed"] else "refused",
+                f"{report['teacher']['rows_asked']:,}",
+                _positives(rows, report["task"]),
             ]
-            for outcome in outcomes
+            for report in reports
         ],
     )
     screen.say(
         f"speed on one core: student {speed.student:,.0f} texts/s, teacher {speed.teacher:,.0f} texts/s, "
         f"ratio {speed.ratio:,.0f}"
     )
-    for outcome in outcomes:
-        folder = workspace.task(outcome.task).student_folder(outcome.version)
-        screen.say(f"report of {outcome.task}: {folder / 'report.html'}")
+    for report in reports:
+        folder = workspace.task(report["task"]).student_folder(report["version"])
+        screen.say(f"report of {report['task']}: {folder / 'report.html'}")
     screen.say(f"results: {workspace.root / 'results.parquet'} and {workspace.jobs / job['id']}")
     screen.say(f"the demo took {total / 60:.1f} minutes")
 

@@ -23,21 +23,32 @@ from typing import Any
 
 from pingti.errors import PingtiError
 from replacement.gate import shortfall
+from replacement.outcome import Round
 from replacement.registry import TaskEntry, Workspace
 
 Tell = Callable[[dict[str, Any]], None]
 _TELL_SECONDS = 1.0
 
 
-def retrain(entry: TaskEntry, run: str, *, who: str, tell: Tell, device: str | None = None) -> dict[str, Any]:
+def retrain(
+    entry: TaskEntry,
+    run: str,
+    *,
+    who: str,
+    tell: Tell,
+    announce: Callable[[Round], None] = lambda found: None,
+    device: str | None = None,
+) -> dict[str, Any]:
     """Make a candidate and promote or refuse it, unless the run of this name has done so before.
+
+    ``tell`` is given what is written to standard output, ``announce`` each round's result.
 
     Returns the last of the objects given to ``tell``. Raises what ``rounds.replace`` raises.
     """
     with _alone(entry.folder):
         version = made_by(entry, run)
         if version is None:
-            version = _replace(entry, run, tell, device)
+            version = _replace(entry, run, tell, announce, device)
         return _settle(entry, version, who=who, run=run)
 
 
@@ -51,8 +62,10 @@ def made_by(entry: TaskEntry, run: str) -> int | None:
     return None
 
 
-def _replace(entry: TaskEntry, run: str, tell: Tell, device: str | None) -> int:
-    from replacement.rounds import Round, replace  # torch only where something is trained
+def _replace(
+    entry: TaskEntry, run: str, tell: Tell, announce: Callable[[Round], None], device: str | None
+) -> int:
+    from replacement.rounds import replace  # torch only where something is trained
 
     told = 0.0
 
@@ -62,11 +75,12 @@ def _replace(entry: TaskEntry, run: str, tell: Tell, device: str | None) -> int:
             told = time.monotonic()
             tell({"what": what, "done": done, "total": total})
 
-    def announce(found: Round) -> None:
+    def tell_round(found: Round) -> None:
         most = entry.definition.gate.rounds
         tell({"round": found.round, "rounds": most, "f1": round(found.holdout.f1, 4)})
+        announce(found)
 
-    return replace(entry, run=run, progress=progress, announce=announce, device=device).version
+    return replace(entry, run=run, progress=progress, announce=tell_round, device=device).version
 
 
 def _settle(entry: TaskEntry, version: int, *, who: str, run: str) -> dict[str, Any]:
