@@ -1,18 +1,24 @@
-"""``pingti up``, ``pingti worker`` and ``pingti scheduler``: the service whole, or one part of it."""
+"""``pingti up``, ``worker`` and ``scheduler``: the service whole, or one part of it; ``pingti stress``."""
 
 import os
 import sys
+from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from api.cli_tasks import WORKSPACE, Home
+from api.cli_tasks import WORKSPACE, Home, Json
+from api.console import Screen
+from pingti.errors import InputError, NotFoundError
 
 # The command line also runs where the extra "service" is not installed: the queue is imported when needed.
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from queue_worker.settings import Settings
+    from replacement.registry import Workspace
 
 app = typer.Typer()
 
@@ -69,6 +75,63 @@ def worker(
 def scheduler(home: Home = WORKSPACE, redis_url: RedisUrl = None) -> None:
     """The scheduler of a service: nightly retraining, and work that dead workers held. One is enough."""
     _become(_settings(home, redis_url), "queue_worker.nightly")
+
+
+@app.command()
+def stress(
+    tasks: Annotated[
+        list[str] | None, typer.Option("--task", help="Again for more tasks; else all with a student in use.")
+    ] = None,
+    file: Annotated[str | None, typer.Option("--input", help="Texts; else the first task's corpus.")] = None,
+    text: Annotated[str, typer.Option(help="The column of the texts.")] = "text",
+    most: Annotated[
+        int, typer.Option("--threads", min=1, max=256, help="Most threads to try.", show_default="cores + 1")
+    ] = (os.cpu_count() or 1) + 1,
+    seconds: Annotated[float, typer.Option(min=0.1, max=600, help="Of each of the three turns.")] = 3.0,
+    home: Home = WORKSPACE,
+    as_json: Json = False,
+) -> None:
+    """Try how many threads a worker should have on this machine (PINGTI_CONCURRENCY), on real texts."""
+    from queue_worker.stress import recommended
+    from queue_worker.stress import stress as run
+    from replacement.classify import Choice, Classifier, pin
+    from replacement.registry import Workspace
+
+    screen = Screen(as_json=as_json)
+    workspace = Workspace(home)
+    names = tasks or [name for name in workspace.task_names() if workspace.task(name).current() is not None]
+    if not names:
+        raise NotFoundError(f"{home}: no task has a student in use; pingti replace TASK --promote makes one")
+    classifier = Classifier(workspace, pin(workspace, [Choice.parse(name) for name in names]))
+    texts = _some_texts(workspace, Choice.parse(names[0]).task, file, text)
+    with screen.progress():
+        tried = run(
+            classifier,
+            texts,
+            most=most,
+            seconds=seconds,
+            progress=lambda done, total: screen.advance("turns", done, total),
+        )
+    best = recommended(tried)
+    screen.table(
+        ["threads", "rows/s", "cores used"],
+        [[each.threads, f"{each.rows_per_second:,.0f}", f"{each.cores_used:.2f}"] for each in tried],
+    )
+    screen.say(f"{len(names)} tasks; recommended: PINGTI_CONCURRENCY={best} (or --concurrency {best})")
+    screen.result({"tasks": names, "tried": [asdict(each) for each in tried], "recommended": best})
+
+
+def _some_texts(workspace: "Workspace", task: str, file: str | None, text: str) -> "pa.Array":
+    """The first texts of a file, or of a task's corpus; InputError where it cannot be read."""
+    from replacement.corpus import Columns, expand_all, read_rows
+
+    entry = workspace.task(task)
+    corpus = entry.definition.corpus
+    columns = Columns(text=text if file else corpus.text)
+    for path in [file] if file else expand_all(corpus.files, entry.path.parent):
+        for batch in read_rows(path, columns, lambda bad: None, batch_rows=20_000):
+            return batch["text"]
+    raise InputError(f"{file or task}: there is no row to classify")
 
 
 def _settings(home: Path, redis_url: str | None) -> "Settings":
