@@ -1,5 +1,6 @@
 """The server: where it may listen, what it says, and that nothing slow holds up the others."""
 
+import socket
 import subprocess
 import sys
 import threading
@@ -94,3 +95,12 @@ def test_importing_the_door_imports_no_torch() -> None:
     program = f"import sys, api.app, api.server; print(sorted({heavy} & set(sys.modules)))"
     answer = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert answer.stdout.strip() == "[]"
+
+
+def test_an_answer_does_not_wait_for_the_clients_receipt(tmp_path: Path) -> None:
+    with (
+        listen(Settings(home=tmp_path, port=0)) as listener,
+        socket.create_connection(listener.getsockname()),
+        listener.accept()[0] as accepted,
+    ):
+        assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
