@@ -14,8 +14,8 @@ from pingti import __version__
 from pingti.errors import GateError, InputError, PingtiError, UnavailableError
 
 if TYPE_CHECKING:
+    from replacement.outcome import Round
     from replacement.registry import TaskEntry
-    from replacement.rounds import Round
 
 EXIT_CODES = {
     0: "done",

@@ -5,7 +5,6 @@ hash would be a burden: a key is 256 random bits, so that nobody can try them al
 slow hashes protect passwords that people choose.
 """
 
-import fcntl
 import hashlib
 import hmac
 import json
@@ -13,8 +12,7 @@ import os
 import re
 import secrets
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -22,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from pingti.errors import ArtifactError, ConflictError, InputError, NotFoundError
-from pingti.files import replacing
+from pingti.files import locked, replacing
 
 FILE = "keys.json"
 LOCAL = "local"
@@ -80,7 +78,7 @@ def add_key(home: Path, name: str, role: Role) -> str:
             f"digit first, but not {LOCAL} and {SETTINGS}"
         )
     token = f"pingti_{secrets.token_urlsafe(32)}"
-    with _locked(home):
+    with locked(home / ".keys.lock", mode=0o600):
         keys = list_keys(home)
         if any(key.name == name for key in keys):
             raise ConflictError(f"key {name!r} is there already; revoke it first, or take another name")
@@ -105,7 +103,7 @@ def list_keys(home: Path) -> list[Key]:
 
 def revoke_key(home: Path, name: str) -> None:
     """Remove a key; a running server refuses it from its next request on. NotFoundError; ArtifactError."""
-    with _locked(home):
+    with locked(home / ".keys.lock", mode=0o600):
         keys = list_keys(home)
         kept = [key for key in keys if key.name != name]
         if len(kept) == len(keys):
@@ -170,15 +168,3 @@ def _write(home: Path, keys: Sequence[Key]) -> None:
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             file.write(text + "\n")
-
-
-@contextmanager
-def _locked(home: Path) -> Iterator[None]:
-    """One change at a time, over all processes."""
-    home.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(home / ".keys.lock", os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)

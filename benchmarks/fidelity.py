@@ -7,7 +7,6 @@ a call measures is merged into the file. ``--quick`` takes small pools, to see t
 """
 
 import argparse
-import fcntl
 import json
 import statistics
 import time
@@ -156,9 +155,7 @@ def _merge(
 
     if out is None:
         return add()
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with out.with_suffix(".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with files.locked(out.with_suffix(".lock")):
         added = add()
         files.write_json(out, added)
     return added

@@ -1,6 +1,7 @@
 """Files that are either whole or absent: written under another name, synced, then renamed."""
 
 import ctypes
+import fcntl
 import hashlib
 import json
 import os
@@ -43,6 +44,21 @@ def write_json(path: Path, value: Any, *, sync: bool = True) -> None:
     """Write ``value`` as indented UTF-8 JSON. NaN is refused (ValueError): it is not JSON."""
     text = json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False)
     write_bytes(path, (text + "\n").encode(), sync=sync)
+
+
+@contextmanager
+def locked(path: Path, *, mode: int = 0o644) -> Iterator[None]:
+    """Hold the lock of the file ``path``, over all processes; the system drops it when a process dies.
+
+    ``mode``: of the file, where it is made.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, mode)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def sync(*paths: Path) -> None:

@@ -89,23 +89,35 @@ class Heartbeat:
 
 
 class ClassifierCache:
-    """The students of the last few jobs, loaded once for all threads."""
+    """The students of the last few sets of pins, loaded once for all threads."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-        self._lock = threading.Lock()
+    def __init__(self, settings: Settings, *, most: int | None = None) -> None:
+        """``most``: sets that are kept; else as the settings say."""
+        self._workspace = Workspace(settings.home)
+        self._most = settings.cached_classifiers if most is None else most
+        self._lock, self._loading = threading.Lock(), threading.Lock()
         self._loaded: OrderedDict[tuple[Pin, ...], Classifier] = OrderedDict()
 
     def get(self, pins: tuple[Pin, ...]) -> Classifier:
-        # One lock also while loading: two threads of one job would otherwise load the same students.
+        found = self.loaded(pins)
+        if found is None:
+            # A lock of its own: nobody who needs other students waits, nor are the same loaded twice.
+            with self._loading:
+                found = self.loaded(pins)
+                if found is None:
+                    found = Classifier(self._workspace, pins)
+                    with self._lock:
+                        self._loaded[pins] = found
+                        while len(self._loaded) > self._most:
+                            self._loaded.popitem(last=False)
+        return found
+
+    def loaded(self, pins: tuple[Pin, ...]) -> Classifier | None:
+        """As ``get``, but None where it would have to load."""
         with self._lock:
-            classifier = self._loaded.pop(pins, None)
-            if classifier is None:
-                classifier = Classifier(Workspace(self._settings.home), pins)
-            self._loaded[pins] = classifier
-            while len(self._loaded) > self._settings.cached_classifiers:
-                self._loaded.popitem(last=False)
-            return classifier
+            if pins in self._loaded:
+                self._loaded.move_to_end(pins)
+            return self._loaded.get(pins)
 
 
 class Runner:

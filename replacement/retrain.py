@@ -11,17 +11,15 @@ or, where its student is written already, from the decision about it.
 """
 
 import argparse
-import fcntl
 import json
-import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from pingti.errors import PingtiError
+from pingti.files import locked
 from replacement.gate import shortfall
 from replacement.outcome import Round
 from replacement.registry import TaskEntry, Workspace
@@ -45,7 +43,7 @@ def retrain(
 
     Returns the last of the objects given to ``tell``. Raises what ``rounds.replace`` raises.
     """
-    with _alone(entry.folder):
+    with locked(entry.folder / "retrain.lock"):
         version = made_by(entry, run)
         if version is None:
             version = _replace(entry, run, tell, announce, device)
@@ -97,17 +95,6 @@ def _settle(entry: TaskEntry, version: int, *, who: str, run: str) -> dict[str, 
     if not recorded or (moves[-1]["version"] == version and entry.current() == moves[-1]["before"]):
         entry.promote(version, who=who, why=f"passed its gate in the run {run}")
     return {"outcome": "promoted", "version": version, "reason": report["stopped"]}
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    folder.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(folder / "retrain.lock", os.O_RDWR | os.O_CREAT, 0o644)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

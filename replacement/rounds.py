@@ -20,8 +20,7 @@ import sampling
 from pingti.errors import InputError
 from replacement import acquire, calibration, evidence, gate, incumbent, report, review
 from replacement.gold import Answers, Gold, Progress, join
-from replacement.outcome import Outcome as Outcome  # "as": callers take both from here
-from replacement.outcome import Round as Round
+from replacement.outcome import Outcome, Round
 from replacement.registry import TaskEntry
 from replacement.scenes import Scored, operating_points
 from replacement.split import load_corpus, outside, where_parents_hold

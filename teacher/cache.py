@@ -13,13 +13,10 @@ Several processes may use one cache: a lock is held while a segment is written, 
 process has stored meanwhile keeps the answer that was stored first.
 """
 
-import fcntl
 import hashlib
 import json
 import logging
-import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +24,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from pingti.errors import ArtifactError
-from pingti.files import replacing
+from pingti.files import locked, replacing
 from teacher.bert import Description, Scored, Teacher, describe
 from teacher.folders import check_texts
 
@@ -74,7 +71,7 @@ class ScoreCache:
         self._segments: list[pa.RecordBatch] = []
         self._starts: list[int] = [0]  # number of each segment's first row; the last is that of the next
         self._seen: set[str] = set()
-        with self._locked():
+        with locked(self.folder / "lock"):
             # Who writes holds the lock, so an unfinished file is one that a killed process left.
             for path in self.folder.glob(".*.arrow.*"):
                 path.unlink()
@@ -111,7 +108,7 @@ class ScoreCache:
     def add(self, keys: Sequence[bytes], scored: Scored) -> None:
         """Store answers durably: on return they survive a power loss. Keys that are there already, from
         this or another process, keep the answer that they have."""
-        with self._locked():
+        with locked(self.folder / "lock"):
             self._refresh()
             new = [index for index, key in enumerate(keys) if key not in self._rows]
             if new:
@@ -120,7 +117,7 @@ class ScoreCache:
 
     def refresh(self) -> None:
         """Take note of what other processes have stored since."""
-        with self._locked():
+        with locked(self.folder / "lock"):
             self._refresh()
 
     # ---- segments ---------------------------------------------------------------------------------
@@ -213,16 +210,6 @@ class ScoreCache:
         if (self.folder / name).stat().st_size >= row_bytes * _CHUNK:
             return None
         return self._read(name)
-
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
-        """Hold the folder's lock; the system lets go of it when a process dies."""
-        descriptor = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT, 0o644)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(descriptor)
 
 
 class CachedTeacher:

@@ -1,3 +1,4 @@
+import fcntl
 import json
 import signal
 import subprocess
@@ -74,3 +75,13 @@ def test_every_error_has_its_own_exit_code_status_and_kind() -> None:
     # A damaged artifact is not the caller's fault.
     assert (errors.ArtifactError.exit_code, errors.ArtifactError.http_status) == (1, 500)
     assert (errors.DefinitionError.exit_code, errors.DefinitionError.http_status) == (2, 422)
+
+
+def test_a_lock_is_held_by_one_and_let_go_of(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "lock"
+    with files.locked(path, mode=0o600), path.open() as other:
+        assert path.stat().st_mode & 0o777 == 0o600
+        with pytest.raises(BlockingIOError):
+            fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    with path.open() as other:
+        fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -14,8 +14,9 @@ from conftest import WORDS, made_texts, write_bert
 from pingti.errors import InputError
 from replacement import labels
 from replacement.gold import Gold
+from replacement.outcome import Outcome, Round
 from replacement.registry import TaskEntry, Workspace
-from replacement.rounds import Outcome, Round, replace
+from replacement.rounds import replace
 from replacement.thresholds import Measure
 from textcnn import Student
 
