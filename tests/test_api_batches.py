@@ -307,8 +307,9 @@ def test_old_jobs_and_files_go(idle: Door) -> None:
     time.sleep(0.01)
     assert expire(idle.settings, idle.store) == 2  # the files that only ended jobs or none need
     assert idle.client.get(gone["links"]["self"]).status_code == 200  # submitted just now
-    os.utime(fresh.parent)
-    assert expire(soon.model_copy(update={"retention_days": 1e-6}), idle.store) >= 1
+    os.utime(fresh.parent, (time.time() + 60, time.time() + 60))
+    assert expire(soon, idle.store) == 1
+    assert fresh.exists()
     assert idle.client.get(gone["links"]["self"]).status_code == 404
     assert not folder.exists()
     assert idle.client.get(kept["links"]["self"]).status_code == 200
