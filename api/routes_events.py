@@ -147,7 +147,7 @@ class Feed:
             try:
                 jobs = room.store.list_jobs(limit=JOBS)[0]
                 found["jobs"] = _event("jobs", [job.id for job in jobs])
-                places = {job.id: room.store.place(job.id) for job in _next_in_line(jobs)}
+                places = {job.id: room.store.look(job.id)[1] for job in _next_in_line(jobs)}
                 for job in jobs:
                     found[f"job:{job.id}"] = _event("job", job_out(job, place=places.get(job.id)))
                 found["queue"] = _event("queue", get_queue(room))

@@ -146,8 +146,8 @@ def submit_job(
     except BaseException:
         inputs.forget()
         raise
-    answer = job_out(job, place=_place(room, job))
-    return JSONResponse(answer.model_dump(mode="json"), 202, headers={"Location": answer.links.self})
+    answer = job_out(*room.store.look(job.id))
+    return _written(answer, 202, headers={"Location": answer.links.self})
 
 
 @router.get("", summary="List jobs", responses=problems.responses(**BROKER, invalid_input="limit: ..."))
@@ -180,11 +180,16 @@ def list_jobs(
     return JobListOut(items=tuple(map(job_out, jobs)), next_cursor=next_cursor)
 
 
-@router.get("/{job_id}", summary="Look at a job", responses=problems.responses(**BROKER, **NO_JOB))
-def get_job(room: Room, job_id: JobId) -> JobOut:
+@router.get(
+    "/{job_id}",
+    summary="Look at a job",
+    response_model=JobOut,
+    responses=problems.responses(**BROKER, **NO_JOB),
+)
+def get_job(room: Room, job_id: JobId) -> Response:
     """Status, one timestamp a change, counts, progress, rate, place in the queue, versions and thresholds."""
-    job = find_job(room, job_id)
-    return job_out(job, place=_place(room, job), callback=callbacks.status(room.store.client, job))
+    job, place = room.store.look(_known_form(job_id))
+    return _written(job_out(job, place, callbacks.status(room.store.client, job)))
 
 
 @router.post(
@@ -215,10 +220,19 @@ def remove_job(room: Room, who: Who, job_id: JobId) -> Response:
 
 def find_job(room: Services, job_id: str) -> Job:
     """NotFoundError for an unknown job."""
-    # The id becomes part of a key: only text that can be an id is looked up.
+    return room.store.get(_known_form(job_id))
+
+
+def _known_form(job_id: str) -> str:
+    """The id becomes part of a key: only text that can be an id is looked up."""
     if not _ID.fullmatch(job_id):
         raise NotFoundError(f"there is no job {job_id!r}")
-    return room.store.get(job_id)
+    return job_id
+
+
+def _written(answer: JobOut, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    """Written here: FastAPI would check the answer once more, in another trip to a thread."""
+    return Response(answer.model_dump_json(), status, headers, media_type="application/json")
 
 
 def _own_job(room: Services, who: Caller, job_id: str) -> Job:
@@ -245,10 +259,6 @@ def _admit(room: Services, who: Caller, checked: Checked) -> None:
             )
 
 
-def _place(room: Services, job: Job) -> int | None:
-    return None if job.status.final else room.store.place(job.id)
-
-
 def _seconds(moment: datetime | None) -> float | None:
     return None if moment is None else max(moment.timestamp(), 1.0)
 
@@ -272,9 +282,7 @@ def tasks_out(pins: tuple[Pin, ...]) -> tuple[JobTaskOut, ...]:
     )
 
 
-def job_out(
-    job: Job, *, place: int | None = None, callback: callbacks.CallbackStatus | None = None
-) -> JobOut:
+def job_out(job: Job, place: int | None = None, callback: callbacks.CallbackStatus | None = None) -> JobOut:
     path = f"/v1/jobs/{job.id}"
     counts = job.counts
     done = counts.completed + counts.failed

@@ -74,13 +74,14 @@ class Services:
                 store.client.close()
 
 
-def services(request: Request) -> Services:
+# Both are coroutines only so that FastAPI calls them where it is: a plain function costs a trip to a thread.
+async def services(request: Request) -> Services:
     """The application's services, as a FastAPI dependency."""
     found: Services = request.app.state.services
     return found
 
 
-def caller(request: Request) -> Caller:
+async def caller(request: Request) -> Caller:
     """Who asks, as ``guard`` found out."""
     found: Caller = request.state.caller
     return found

@@ -14,6 +14,7 @@ import argparse
 import asyncio
 import json
 import os
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -144,18 +145,22 @@ def classify(url: str, requests: int) -> dict[str, Any]:
 
 async def crowd(url: str, clients: int, seconds: float) -> dict[str, Any]:
     """``clients`` that submit and look, about a second between two requests of each."""
-    limits = httpx.Limits(max_connections=clients, max_keepalive_connections=clients)
     submits: list[tuple[float, float]] = []
     looks: list[float] = []
     failures: dict[str, int] = {}
-    until = time.monotonic() + seconds
-    async with httpx.AsyncClient(base_url=url, limits=limits, timeout=60) as door:
+    async with httpx.AsyncClient(base_url=url, timeout=60) as door:
         sent = await door.post("/v1/files", files={"file": ("a.csv", b"text\n" + b"the match\n" * 100)})
         file = sent.json()["id"]
+        (await door.post("/v1/jobs", json={"inputs": [file], "tasks": ["task0"]})).raise_for_status()
+    tls = ssl.create_default_context()  # one for all, as making it takes long
+    # A pool of its own for each: httpx looks through all connections of a pool at each request.
+    doors = [httpx.AsyncClient(base_url=url, timeout=60, verify=tls) for _ in range(clients)]
+    until = time.monotonic() + seconds
 
-        async def one(number: int) -> None:
-            rng = np.random.default_rng(number)
-            await asyncio.sleep(rng.random())
+    async def one(number: int) -> None:
+        rng = np.random.default_rng(number)
+        await asyncio.sleep(rng.random() * 2)
+        async with doors[number] as door:
             while time.monotonic() < until:
                 began = time.perf_counter()
                 try:
@@ -172,7 +177,7 @@ async def crowd(url: str, clients: int, seconds: float) -> dict[str, Any]:
                     name = type(error).__name__
                     failures[name] = failures.get(name, 0) + 1
 
-        await asyncio.gather(*(one(number) for number in range(clients)))
+    await asyncio.gather(*(one(number) for number in range(clients)))
     return {
         "clients": clients,
         "seconds": seconds,

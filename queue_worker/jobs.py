@@ -9,13 +9,14 @@ from enum import StrEnum
 from pydantic import BaseModel, ConfigDict, Field
 
 from queue_worker.app import DEFAULT_PRIORITY
-from queue_worker.load import SECONDS_BOUNDS
 from queue_worker.settings import FileStamp
 from replacement.classify import Pin
 from replacement.corpus import Columns
 
 PLAN = "plan"
 FINALIZE = "finalize"
+SECONDS_BOUNDS = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+"""Upper bounds of the histogram of a shard's seconds; what is above the last counts as infinite."""
 
 
 class JobStatus(StrEnum):

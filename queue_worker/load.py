@@ -6,9 +6,10 @@ from typing import Any, cast
 
 import redis
 
+from pingti.errors import NotFoundError
+from queue_worker.jobs import SECONDS_BOUNDS, Job, read_job
+
 P = "pingti:"
-SECONDS_BOUNDS = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
-"""Upper bounds of the histogram of a shard's seconds; what is above the last counts as infinite."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,10 +77,15 @@ class Load:
         """Units that wait for a worker, by priority level 0 to 9."""
         return tuple(depth.units for depth in self.depths())
 
-    def place(self, id: str) -> int | None:
-        """How many jobs get a worker before this one gets its next; None when it has nothing that waits."""
-        found = self._run("place", id)
-        return None if found is None else int(found)
+    def look(self, id: str) -> tuple[Job, int | None]:
+        """The job now, and how many jobs get a worker before it gets its next (None: it does not wait).
+
+        NotFoundError for an unknown id.
+        """
+        fields, *place = self._run("look", id)  # a nil at the end is left out
+        if not fields:
+            raise NotFoundError(f"there is no job {id!r}")
+        return read_job(id, dict(zip(fields[::2], fields[1::2], strict=True))), place[0] if place else None
 
     def workers(self, *, seconds: float = 15.0) -> dict[str, float]:
         """Workers heard of in the last ``seconds``, with the time of the last sign (Unix seconds)."""

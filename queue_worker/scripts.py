@@ -250,13 +250,14 @@ for level = 0, 9 do
 end
 return found
 """,
-    # ARGV: id -> how many jobs get a worker before this one gets its next, or nil when it does not wait
-    "place": """
+    # ARGV: id -> the job's fields; how many jobs get a worker before its next turn, nil if it does not wait
+    "look": """
 local level = call('HGET', key(ARGV[1]), 'level')
 local rank = level and call('ZRANK', P .. 'ready:' .. level, ARGV[1])
-if not rank then return nil end
-for before = 0, level - 1 do rank = rank + call('ZCARD', P .. 'ready:' .. before) end
-return rank
+if rank then
+  for before = 0, level - 1 do rank = rank + call('ZCARD', P .. 'ready:' .. before) end
+end
+return {call('HGETALL', key(ARGV[1])), rank}
 """,
     # ARGV: worker, then fields and values of what it tells
     "present": """

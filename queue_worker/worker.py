@@ -7,6 +7,7 @@ each retraining; it may be absent.
 """
 
 import argparse
+import gc
 import logging
 import os
 import queue
@@ -124,6 +125,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         without_heartbeat=True,
         quiet=True,
     )
+    # What is there at the start stays: without it a full collection stops all threads for 100 ms.
+    gc.collect()
+    gc.freeze()
     _log.info("worker starts name=%s threads=%d", name, concurrency)
     worker.start()
     return int(worker.exitcode or 0)

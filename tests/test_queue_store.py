@@ -407,15 +407,16 @@ def test_a_callback_is_due_when_its_job_ends(store: JobStore) -> None:
 
 def test_depths_and_places(store: JobStore) -> None:
     low, high, last = create(store, 9), create(store, 2), create(store, 9)
-    assert [store.place(job.id) for job in (high, low, last)] == [0, 1, 2]
+    assert [store.look(job.id)[1] for job in (high, low, last)] == [0, 1, 2]
     depths = store.depths()
     assert [(depth.units, depth.jobs) for depth in depths if depth.units] == [(1, 1), (2, 2)]
     assert 0 < depths[9].oldest_seconds < 60
     assert depths[5].oldest_seconds == 0
     claim(store)
-    assert store.place(high.id) is None
-    assert store.place("job-none") is None
-    assert store.place(low.id) == 0
+    assert store.look(high.id) == (store.get(high.id), None)
+    with pytest.raises(NotFoundError, match="job-none"):
+        store.look("job-none")
+    assert store.look(low.id) == (store.get(low.id), 0)
 
 
 def test_jobs_are_listed_by_what_they_are(store: JobStore) -> None:
