@@ -3,6 +3,8 @@
 - POST /v1/classify, 10 texts x 10 tasks, one client after the other: milliseconds in the server.
 - 200 clients at once that submit jobs and look at them for a minute: milliseconds of a submission, in the
   server and as its client sees it, and failures.
+- A large job alone and beside 200 clients that each submit a small job a minute and look at it as the
+  project's own client does, every two seconds: what the worker, of one thread, keeps of its rows per second.
 - An upload of 2 GB: how far the server's resident memory rises above idle.
 
 The server, Valkey and a worker are processes of their own; the clients are one process, whose own work is in
@@ -27,6 +29,7 @@ from typing import Any
 import httpx
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import uvicorn
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -39,6 +42,8 @@ from textcnn.train import Recipe, train
 
 RESULTS = Path(__file__).parent / "results" / "doors.json"
 TASKS = [f"task{number}" for number in range(10)]
+_LARGE_ROWS = 50_000_000
+_TURNS = 3
 WORDS = ["goal", "match", "team", "coach", "league", "server", "chip", "film", "market", "garden"]
 
 
@@ -79,10 +84,10 @@ def serve() -> None:
 
 @contextmanager
 def service(home: Path) -> Any:
-    """Valkey, a worker and the server; gives the server's address and process id."""
+    """Valkey, a worker of one thread and the server; gives the server's address and process id."""
     make_tasks(home)
     with Processes() as processes:
-        settings = processes.start_valkey(Settings(home=home, port=0, concurrency=2))
+        settings = processes.start_valkey(Settings(home=home, port=0, concurrency=1, input_roots=(home,)))
         processes.start_worker(settings, log=home / "worker.log")
         environment = {**os.environ, **settings.environment()}
         command = [sys.executable, "-m", "benchmarks.doors", "--serve"]
@@ -143,8 +148,10 @@ def classify(url: str, requests: int) -> dict[str, Any]:
     return {"server_ms": spread(server), "server_cpu_ms": spread(work), "client_ms": spread(client)}
 
 
-async def crowd(url: str, clients: int, seconds: float) -> dict[str, Any]:
-    """``clients`` that submit and look, about a second between two requests of each."""
+async def crowd(
+    url: str, clients: int, seconds: float, *, looks_each: int = 3, pause: float = 1.0
+) -> dict[str, Any]:
+    """``clients`` that submit a job and look at it ``looks_each`` times, about ``pause`` seconds between."""
     submits: list[tuple[float, float]] = []
     looks: list[float] = []
     failures: dict[str, int] = {}
@@ -159,7 +166,7 @@ async def crowd(url: str, clients: int, seconds: float) -> dict[str, Any]:
 
     async def one(number: int) -> None:
         rng = np.random.default_rng(number)
-        await asyncio.sleep(rng.random() * 2)
+        await asyncio.sleep(rng.random() * 2 * pause)
         async with doors[number] as door:
             while time.monotonic() < until:
                 began = time.perf_counter()
@@ -168,8 +175,10 @@ async def crowd(url: str, clients: int, seconds: float) -> dict[str, Any]:
                     answer.raise_for_status()
                     spent = (time.perf_counter() - began) * 1000
                     submits.append((float(answer.headers["x-milliseconds"]), spent))
-                    for _ in range(3):
-                        await asyncio.sleep(0.5 + rng.random())
+                    for _ in range(looks_each):
+                        await asyncio.sleep((0.5 + rng.random()) * pause)
+                        if time.monotonic() >= until:
+                            break
                         seen = await door.get(answer.headers["location"])
                         seen.raise_for_status()
                         looks.append(float(seen.headers["x-milliseconds"]))
@@ -186,6 +195,56 @@ async def crowd(url: str, clients: int, seconds: float) -> dict[str, Any]:
         "look_server_ms": spread(looks),
         "failures": failures,
     }
+
+
+def large_job(url: str, home: Path) -> str:
+    """Submit far more rows than the worker gets through while it is watched; gives the job's path."""
+    rng = np.random.default_rng(2)
+    texts = [" ".join(words) for words in rng.choice(WORDS, (_LARGE_ROWS // 100, 8))]
+    first = home / "rows-0.parquet"
+    pq.write_table(pa.table({"text": texts}), first, row_group_size=100_000)
+    inputs = [str(first)]
+    for number in range(1, 100):
+        inputs.append(str(home / f"rows-{number}.parquet"))
+        Path(inputs[-1]).hardlink_to(first)
+    with httpx.Client(base_url=url, timeout=60) as door:
+        answer = door.post("/v1/jobs", json={"inputs": inputs, "tasks": TASKS, "priority": 5})
+        answer.raise_for_status()
+        return answer.headers["location"]
+
+
+def rows_done(url: str, job: str) -> tuple[float, int]:
+    answer = httpx.get(url + job, timeout=60).raise_for_status().json()
+    assert answer["status"] in ("queued", "running"), answer["status"]
+    return time.monotonic(), answer["counts"]["completed"]
+
+
+def beside(url: str, home: Path, clients: int, seconds: float) -> dict[str, Any]:
+    """The worker's rows per second alone and with the crowd, in turns, as a shared machine's speed moves."""
+    job = large_job(url, home)
+    while rows_done(url, job)[1] == 0:  # it is being cut
+        time.sleep(1)
+    alone, among, crowded = [], [], {}
+    for _ in range(_TURNS):
+        began = rows_done(url, job)
+        time.sleep(seconds / _TURNS)
+        between = rows_done(url, job)
+        crowded = asyncio.run(crowd(url, clients, seconds / _TURNS, looks_each=30, pause=2.0))
+        alone.append(rate(began, between))
+        among.append(rate(between, rows_done(url, job)))
+    httpx.post(f"{url}{job}/cancel").raise_for_status()
+    return {
+        "rows_per_second": {
+            "alone": [round(each) for each in alone],
+            "with_clients": [round(each) for each in among],
+        },
+        "kept": round(sum(among) / sum(alone), 3),
+        "last_turn": crowded,
+    }
+
+
+def rate(before: tuple[float, int], after: tuple[float, int]) -> float:
+    return (after[1] - before[1]) / (after[0] - before[0])
 
 
 async def upload(url: str, pid: int, size: int) -> dict[str, Any]:
@@ -249,6 +308,8 @@ def main() -> None:
         print(json.dumps(found["classify"]), flush=True)  # noqa: T201
         found["crowd"] = asyncio.run(crowd(url, chosen.clients, chosen.seconds))
         print(json.dumps(found["crowd"]), flush=True)  # noqa: T201
+        found["worker"] = beside(url, Path(folder), chosen.clients, chosen.seconds)
+        print(json.dumps(found["worker"]), flush=True)  # noqa: T201
         found["upload"] = asyncio.run(upload(url, pid, chosen.bytes))
         print(json.dumps(found["upload"]), flush=True)  # noqa: T201
     found["load_after"] = os.getloadavg()
