@@ -208,11 +208,12 @@ def demo(
     home: Annotated[
         Path, typer.Option("--home", envvar="PINGTI_DEMO_HOME", help="The demo's own workspace.")
     ] = Path("demo-workspace"),
+    as_json: Json = False,
 ) -> None:
     """Replace a BERT on real news sentences, and classify all of them through the service."""
     from api.demo import run_demo
 
-    run_demo(home, quick=quick, screen=Screen())
+    run_demo(home, quick=quick, screen=Screen(as_json=as_json))
 
 
 def round_line(found: "Round") -> str:

@@ -13,7 +13,7 @@ import socket
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -335,6 +335,24 @@ def _summary(
     screen.say(
         f"speed on one core: student {speed.student:,.0f} texts/s, teacher {speed.teacher:,.0f} texts/s, "
         f"ratio {speed.ratio:,.0f}"
+    )
+    screen.result(
+        {
+            "tasks": [
+                {
+                    "task": report["task"],
+                    "version": report["version"],
+                    "promoted": report["gate"]["passed"],
+                    "rounds": [round["holdout"]["f1"] for round in report["rounds"]],
+                    **{name: report["holdout"][name] for name in ("f1", "precision", "recall")},
+                    "rows_asked": report["teacher"]["rows_asked"],
+                }
+                for report in reports
+            ],
+            "speed": {**asdict(speed), "ratio": speed.ratio},
+            "job": {"id": job["id"], **counts, "seconds": seconds},
+            "minutes": total / 60,
+        }
     )
     for report in reports:
         folder = workspace.task(report["task"]).student_folder(report["version"])

@@ -1,5 +1,6 @@
 """The demo, whole: killed when everything runs, and started again."""
 
+import json
 import os
 import signal
 import subprocess
@@ -47,16 +48,19 @@ def test_a_killed_demo_leaves_nothing_behind_and_the_next_pays_for_no_answer_aga
     for pid in children:
         until(lambda pid=pid: gone(pid), f"process {pid} outlives the demo")
 
-    ran = subprocess.run(command, capture_output=True, text=True, check=False)
+    ran = subprocess.run([*command, "--json"], capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stderr
     assert "Traceback" not in ran.stderr
-    assert "Summary" in ran.stdout
+    told = json.loads(ran.stdout)
+    assert [task["task"] for task in told["tasks"]] == ["topic", *BINARY]
+    assert told["job"]["failed"] == 0 < told["job"]["completed"]
+    assert "Summary" in ran.stderr
     for name in ("topic", *BINARY):
         entry = Workspace(home).task(name)
         # The students were made before the kill: nothing is asked or trained again.
         assert entry.versions() == [1]
         assert [line["event"] for line in entry.history()] == ["promoted"]
-        assert f"{name}: " in ran.stdout
+        assert f"{name}: " in ran.stderr
     for name in BINARY:
         rounds = Workspace(home).task(name).report(1)["rounds"]
         assert rounds[-1]["holdout"]["f1"] > rounds[0]["holdout"]["f1"]
