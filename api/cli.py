@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 EXIT_CODES = {
     0: "done",
-    1: "a fault of Pingti, or a damaged file",
+    1: "a fault of Pingti, a damaged file, or a job that failed or was cancelled",
     2: "wrong input, definition or usage",
     3: "not found",
     4: "not possible in the present state",

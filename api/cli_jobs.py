@@ -1,107 +1,33 @@
-"""``pingti jobs``: batches through the service, over its REST door."""
+"""``pingti jobs``: batches through the service, by the Python client of its REST door."""
 
-import time
 from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
-from urllib.parse import quote
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from api.cli_tasks import Json, TaskChoices
 from api.console import Screen
-from pingti.errors import ConflictError, InputError, NotFoundError, PingtiError, UnavailableError
+from pingti.errors import InputError
 
 if TYPE_CHECKING:
-    import httpx
+    from api.client import Pingti
+    from api.schemas import JobOut
 
 app = typer.Typer(help="Batch jobs of the running service.", no_args_is_help=True)
 
-DONE = ("completed", "failed", "cancelled")
 Url = Annotated[str, typer.Option("--url", envvar="PINGTI_URL", help="Where the service listens.")]
 Key = Annotated[
     str | None, typer.Option("--key", envvar="PINGTI_API_KEY", help="Bearer key.", show_default=False)
 ]
 JobId = Annotated[str, typer.Argument(help="The job's id.")]
 LOCAL = "http://127.0.0.1:8080"
-
-
-class Door:
-    """The REST door of a running service; its problem documents become Pingti's errors."""
-
-    def __init__(self, url: str, key: str | None = None) -> None:
-        import httpx
-
-        self._transport_error = httpx.TransportError
-        self._client = httpx.Client(
-            base_url=url, headers={"Authorization": f"Bearer {key}"} if key else {}, timeout=60.0
-        )
-        self._url = url
-
-    def __enter__(self) -> "Door":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._client.close()
-
-    def get(self, path: str, **query: Any) -> Any:
-        wanted = {name: value for name, value in query.items() if value is not None}
-        return self._ask("GET", path, params=wanted).json()
-
-    def post(self, path: str, body: Any = None, **headers: str) -> Any:
-        return self._ask("POST", path, json=body, headers=headers).json()
-
-    def delete(self, path: str) -> None:
-        self._ask("DELETE", path)
-
-    def upload(self, path: Path) -> str:
-        """Send a file; its name on the server."""
-        try:
-            with path.open("rb") as file:
-                # The time-out is a packet's, not the file's.
-                stored = self._ask("POST", "/v1/files", files={"file": (path.name, file)}).json()
-        except OSError as error:
-            raise InputError(f"{path}: not readable: {error.strerror}") from error
-        return str(stored["path"])
-
-    def download(self, path: str, target: Path, **query: str) -> int:
-        """Stream an answer into a file that appears whole; its size in bytes."""
-        from pingti import files
-
-        try:
-            with self._client.stream("GET", path, params=query) as answer:
-                if answer.is_error:
-                    answer.read()
-                    _refuse(answer)
-                with files.replacing(target) as temporary, temporary.open("wb") as file:
-                    for piece in answer.iter_bytes():
-                        file.write(piece)
-        except self._transport_error as error:
-            raise UnavailableError(f"{self._url}: the download broke off: {error}") from error
-        return target.stat().st_size
-
-    def _ask(self, method: str, path: str, **options: Any) -> "httpx.Response":
-        try:
-            answer = self._client.request(method, path, **options)
-        except self._transport_error as error:
-            raise UnavailableError(
-                f"{self._url}: no answer ({error}); pingti up starts the service, --url names another"
-            ) from error
-        if answer.is_error:
-            _refuse(answer)
-        return answer
-
-
-def _refuse(answer: "httpx.Response") -> None:
-    try:
-        problem = answer.json()
-        message = str(problem.get("detail") or problem["title"])
-    except (ValueError, KeyError, AttributeError):
-        message = f"{answer.request.url}: HTTP {answer.status_code}"
-    kinds: dict[int, type[PingtiError]] = {404: NotFoundError, 409: ConflictError, 503: UnavailableError}
-    if answer.status_code < 500:
-        raise kinds.get(answer.status_code, InputError)(message)
-    raise kinds.get(answer.status_code, PingtiError)(message)
+_FORMS: dict[str, Literal["parquet", "jsonl", "csv"]] = {
+    ".parquet": "parquet",
+    ".jsonl": "jsonl",
+    ".csv": "csv",
+}
 
 
 @app.command()
@@ -114,86 +40,116 @@ def submit(
     upload: Annotated[
         bool, typer.Option("--upload", help="Send the files; else the service reads them where they are.")
     ] = False,
+    metadata: Annotated[
+        list[str] | None, typer.Option(help="Your own note, NAME=VALUE; repeatable.", metavar="NAME=VALUE")
+    ] = None,
+    callback: Annotated[str | None, typer.Option(help="Address that is told of the job's end.")] = None,
+    idempotency_key: Annotated[
+        str | None, typer.Option(help="Sent again with the same request it gives the same job again.")
+    ] = None,
     wait: Annotated[bool, typer.Option("--wait", help="Come back when the job has ended.")] = False,
     url: Url = LOCAL,
     key: Key = None,
     as_json: Json = False,
 ) -> None:
-    """Submit a job."""
+    """Submit a job. With --wait, exit code 1 where it failed or was cancelled."""
+    from api.client import Pingti
+
     screen = Screen(as_json=as_json)
-    with Door(url, key) as door:
+    notes = dict(_pair(note) for note in metadata or [])
+    with Pingti(url, key) as pingti:
         # A relative path is the caller's, not the service's.
-        places = [door.upload(Path(path)) for path in inputs] if upload else _places(inputs)
-        body = {"inputs": places, "tasks": tasks, "priority": priority, "text": text, "id": id_column}
+        places = [pingti.upload(path).id for path in inputs] if upload else _places(inputs)
         try:
-            job = door.post("/v1/jobs", {name: value for name, value in body.items() if value is not None})
+            job = pingti.submit(
+                places,
+                tasks,
+                upload=False,
+                text=text,
+                id=id_column,
+                priority=priority,
+                metadata=notes,
+                callback=callback,
+                idempotency_key=idempotency_key,
+            )
         except InputError as error:
             if "allowed folder" not in str(error):
                 raise
             raise InputError(f"{error}; --upload sends the files instead") from None
         if wait:
-            job = follow(door, job["id"], screen)
-    _show(job, screen)
+            _follow_and_show(pingti, job.id, screen)
+        else:
+            _show(job, screen)
 
 
 @app.command("list")
 def list_jobs(
     status: Annotated[str | None, typer.Option(help="Only jobs in this state.")] = None,
-    limit: Annotated[int, typer.Option(min=1, max=100, help="At most so many, the newest first.")] = 20,
+    task: Annotated[str | None, typer.Option(help="Only jobs that ask this task.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="At most so many, the newest first.")] = 20,
     url: Url = LOCAL,
     key: Key = None,
     as_json: Json = False,
 ) -> None:
     """The newest jobs."""
+    from api.client import Pingti
+
     screen = Screen(as_json=as_json)
-    with Door(url, key) as door:
-        jobs = door.get("/v1/jobs", limit=limit, status=status)["items"]
+    with Pingti(url, key) as pingti:
+        jobs = list(islice(pingti.jobs(status=status, task=task), limit))
     if not jobs:
         screen.note("no such job; pingti jobs submit FILE --task TASK sends one")
     screen.table(
-        ["job", "status", "priority", "tasks", "rows", "done", "failed"],
+        ["job", "status", "prio", "tasks", "rows", "done", "failed"],
         [
             [
-                job["id"],
-                job["status"],
-                job["priority"],
-                len(job["tasks"]),
-                *(f"{job['counts'][name]:,}" for name in ("total", "completed", "failed")),
+                job.id,
+                job.status,
+                job.priority,
+                len(job.tasks),
+                *(f"{count:,}" for count in (job.counts.total, job.counts.completed, job.counts.failed)),
             ]
             for job in jobs
         ],
     )
-    screen.result(jobs)
+    screen.result([job.model_dump(mode="json") for job in jobs])
 
 
 @app.command()
 def show(job: JobId, url: Url = LOCAL, key: Key = None, as_json: Json = False) -> None:
     """One job."""
-    with Door(url, key) as door:
-        _show(door.get(_path(job)), Screen(as_json=as_json))
+    from api.client import Pingti
+
+    with Pingti(url, key) as pingti:
+        _show(pingti.job(job), Screen(as_json=as_json))
 
 
 @app.command()
 def cancel(job: JobId, url: Url = LOCAL, key: Key = None, as_json: Json = False) -> None:
     """Stop a job; what is finished stays."""
-    with Door(url, key) as door:
-        _show(door.post(_path(job, "cancel")), Screen(as_json=as_json))
+    from api.client import Pingti
+
+    with Pingti(url, key) as pingti:
+        _show(pingti.cancel(job), Screen(as_json=as_json))
 
 
 @app.command()
 def wait(job: JobId, url: Url = LOCAL, key: Key = None, as_json: Json = False) -> None:
-    """Watch a job until it has ended."""
-    screen = Screen(as_json=as_json)
-    with Door(url, key) as door:
-        _show(follow(door, job, screen), screen)
+    """Watch a job until it has ended; exit code 1 where it failed or was cancelled."""
+    from api.client import Pingti
+
+    with Pingti(url, key) as pingti:
+        _follow_and_show(pingti, job, Screen(as_json=as_json))
 
 
 @app.command()
 def delete(job: JobId, url: Url = LOCAL, key: Key = None, as_json: Json = False) -> None:
     """Remove a job that has ended, with its results."""
+    from api.client import Pingti
+
     screen = Screen(as_json=as_json)
-    with Door(url, key) as door:
-        door.delete(_path(job))
+    with Pingti(url, key) as pingti:
+        pingti.delete(job)
     screen.say(f"{job}: deleted")
     screen.result({"id": job, "deleted": True})
 
@@ -207,8 +163,10 @@ def errors(
     as_json: Json = False,
 ) -> None:
     """Download the rows that could not be classified."""
-    with Door(url, key) as door:
-        size = door.download(_path(job, "errors"), out)
+    from api.client import Pingti
+
+    with Pingti(url, key) as pingti:
+        size = pingti.download_errors(job, out)
     _downloaded(out, size, Screen(as_json=as_json))
 
 
@@ -221,17 +179,14 @@ def results(
     as_json: Json = False,
 ) -> None:
     """Download a job's results."""
-    form = out.suffix.removeprefix(".")
-    if form not in ("parquet", "jsonl", "csv"):
+    from api.client import Pingti
+
+    form = _FORMS.get(out.suffix)
+    if form is None:
         raise InputError(f"{out}: the name must end in .parquet, .jsonl or .csv")
-    with Door(url, key) as door:
-        size = door.download(_path(job, "results"), out, format=form)
+    with Pingti(url, key) as pingti:
+        size = pingti.download(job, out, form)
     _downloaded(out, size, Screen(as_json=as_json))
-
-
-def _path(job: str, part: str = "") -> str:
-    # Whatever was typed stays one piece of the path.
-    return f"/v1/jobs/{quote(job, safe='')}" + (f"/{part}" if part else "")
 
 
 def _places(inputs: Sequence[str]) -> list[str]:
@@ -241,28 +196,42 @@ def _places(inputs: Sequence[str]) -> list[str]:
     ]
 
 
+def _pair(note: str) -> tuple[str, str]:
+    name, equals, value = note.partition("=")
+    if not name or not equals:
+        raise InputError(f"--metadata {note!r}: needed is NAME=VALUE")
+    return name, value
+
+
 def _downloaded(out: Path, size: int, screen: Screen) -> None:
     screen.say(f"{out}: {size:,} bytes")
     screen.result({"out": str(out), "bytes": size})
 
 
-def follow(door: Door, job: str, screen: Screen) -> Any:
-    """Poll a job until it has ended, showing its progress; the job as it ended."""
+def follow(pingti: "Pingti", job: str, screen: Screen) -> "JobOut":
+    """Wait for a job's end, showing its progress; JobFailedError where it is not completed."""
+
+    def look(found: "JobOut") -> None:
+        counts = found.counts
+        if counts.total:
+            screen.advance("rows", counts.completed + counts.failed, counts.total)
+
     with screen.progress():
-        pause = 0.05
-        while True:
-            found = door.get(_path(job))
-            counts = found["counts"]
-            if counts["total"]:
-                screen.advance("rows", counts["completed"] + counts["failed"], counts["total"])
-            if found["status"] in DONE:
-                return found
-            time.sleep(pause)
-            pause = min(1.0, pause * 1.3)
+        return pingti.wait(job, progress=look)
 
 
-def _show(job: Any, screen: Screen) -> None:
-    counts = job["counts"]
-    screen.say(f"{job['id']}: {job['status']}" + (f": {job['error']}" if job["error"] else ""))
-    screen.say(f"rows: {counts['total']:,}; done {counts['completed']:,}, failed {counts['failed']:,}")
-    screen.result(job)
+def _follow_and_show(pingti: "Pingti", job: str, screen: Screen) -> None:
+    from api.client import JobFailedError
+
+    try:
+        _show(follow(pingti, job, screen), screen)
+    except JobFailedError as error:
+        _show(error.job, screen)
+        raise
+
+
+def _show(job: "JobOut", screen: Screen) -> None:
+    counts = job.counts
+    screen.say(f"{job.id}: {job.status}" + (f": {job.error}" if job.error else ""))
+    screen.say(f"rows: {counts.total:,}; done {counts.completed:,}, failed {counts.failed:,}")
+    screen.result(job.model_dump(mode="json"))

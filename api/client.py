@@ -21,6 +21,7 @@ from importlib import import_module
 from pathlib import Path
 from types import TracebackType
 from typing import Any, ClassVar, Literal, Self, TypeAlias, TypeVar
+from urllib.parse import quote
 
 import httpx
 import pyarrow as pa
@@ -52,6 +53,7 @@ _Body = TypeVar("_Body", bound=BaseModel)
 class DeniedError(PingtiError):
     """The key is wrong, or its role does not reach so far."""
 
+    exit_code: ClassVar[int] = 2
     kind: ClassVar[str] = "forbidden"
     http_status: ClassVar[int] = 403
 
@@ -59,6 +61,7 @@ class DeniedError(PingtiError):
 class LimitError(PingtiError):
     """A limit of the key is reached; ``retry_after`` says in how many seconds to come again."""
 
+    exit_code: ClassVar[int] = 4
     kind: ClassVar[str] = "too-many"
     http_status: ClassVar[int] = 429
 
@@ -153,7 +156,7 @@ class Pingti:
 
     def job(self, id: str) -> JobOut:
         """NotFoundError for an unknown one."""
-        return self._read(JobOut, self._ask("GET", f"/v1/jobs/{id}"))
+        return self._read(JobOut, self._ask("GET", _path(id)))
 
     def jobs(
         self, *, status: str | None = None, task: str | None = None, owner: str | None = None
@@ -197,11 +200,11 @@ class Pingti:
 
     def cancel(self, id: str) -> JobOut:
         """Stop it at the next shard's border. ConflictError when it has ended."""
-        return self._read(JobOut, self._ask("POST", f"/v1/jobs/{id}/cancel"))
+        return self._read(JobOut, self._ask("POST", f"{_path(id)}/cancel"))
 
     def delete(self, id: str) -> None:
         """Remove a job that has ended, with its results."""
-        self._ask("DELETE", f"/v1/jobs/{id}")
+        self._ask("DELETE", _path(id))
 
     def results(self, id: str, form: Form = "arrow") -> Any:
         """A job's results: a pyarrow.Table, or a frame of pandas or polars.
@@ -209,7 +212,7 @@ class Pingti:
         UnavailableError where that package is not installed.
         """
         package = _needed(form) if form != "arrow" else None
-        answer = self._ask("GET", f"/v1/jobs/{id}/results", params={"format": "parquet"})
+        answer = self._ask("GET", f"{_path(id)}/results", params={"format": "parquet"})
         table: pa.Table = pq.read_table(io.BytesIO(answer.content))
         if form == "pandas":
             return table.to_pandas()
@@ -219,21 +222,28 @@ class Pingti:
         self, id: str, target: Path | str, form: Literal["parquet", "jsonl", "csv"] = "parquet"
     ) -> int:
         """Stream a job's results into a file that appears whole; its bytes."""
+        return self._download(f"{_path(id)}/results", Path(target), {"format": form})
+
+    def download_errors(self, id: str, target: Path | str) -> int:
+        """As ``download``, of the bad rows so far: one JSON object a line."""
+        return self._download(f"{_path(id)}/errors", Path(target), {})
+
+    def _download(self, path: str, target: Path, query: Mapping[str, str]) -> int:
         try:
-            with self._client.stream("GET", f"/v1/jobs/{id}/results", params={"format": form}) as answer:
+            with self._client.stream("GET", path, params=query) as answer:
                 if answer.is_error:
                     answer.read()
                     raise _error(answer)
-                with files.replacing(Path(target)) as temporary, temporary.open("wb") as file:
+                with files.replacing(target) as temporary, temporary.open("wb") as file:
                     for piece in answer.iter_bytes():
                         file.write(piece)
         except httpx.TransportError as error:
             raise UnavailableError(f"{self.url}: the download broke off: {error}") from error
-        return Path(target).stat().st_size
+        return target.stat().st_size
 
     def errors(self, id: str) -> list[dict[str, Any]]:
         """A job's bad rows so far: file, row, id, reason."""
-        text = self._ask("GET", f"/v1/jobs/{id}/errors").text
+        text = self._ask("GET", f"{_path(id)}/errors").text
         return [json.loads(line) for line in text.split("\n") if line]
 
     # -- texts and tasks
@@ -247,7 +257,7 @@ class Pingti:
         return self._read(TaskListOut, self._ask("GET", "/v1/tasks")).items
 
     def task(self, name: str) -> TaskOut:
-        return self._read(TaskOut, self._ask("GET", f"/v1/tasks/{name}"))
+        return self._read(TaskOut, self._ask("GET", f"/v1/tasks/{quote(name, safe='')}"))
 
     # --
 
@@ -300,6 +310,11 @@ def _error(answer: httpx.Response) -> PingtiError:
     if kind.endswith("#gate-not-reached"):
         return GateError(message)
     return _ERRORS.get(answer.status_code, PingtiError)(message)
+
+
+def _path(job: str) -> str:
+    # Whatever was given stays one piece of the path.
+    return f"/v1/jobs/{quote(job, safe='')}"
 
 
 def _present(query: Mapping[str, Any]) -> dict[str, Any]:

@@ -24,7 +24,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from api.cli import round_line
-from api.cli_jobs import Door, follow
+from api.cli_jobs import follow
+from api.client import Pingti
 from api.console import Screen
 from pingti import files
 from pingti.errors import PingtiError, UnavailableError
@@ -271,20 +272,14 @@ def _batch(
     url: str, settings: Settings, tasks: list[str], screen: Screen
 ) -> tuple[dict[str, Any], pa.Table, float]:
     """Submit the whole corpus for all promoted tasks, wait, and read the results as a client would."""
-    with Door(url) as door:
-        start = time.monotonic()
-        job = door.post(
-            "/v1/jobs",
-            {"inputs": ["corpus.parquet"], "tasks": tasks, "id": "id", "metadata": {"from": "demo"}},
-        )
-        screen.say(f"   POST {url}/v1/jobs: {job['id']}, {len(tasks)} tasks")
-        job = follow(door, job["id"], screen)
-        seconds = time.monotonic() - start
-        if job["status"] != "completed":
-            raise PingtiError(f"demo: {job['id']} ended as {job['status']}: {job['error']}")
+    with Pingti(url) as pingti:
+        job = pingti.submit(["corpus.parquet"], tasks, upload=False, id="id", metadata={"from": "demo"})
+        screen.say(f"   POST {url}/v1/jobs: {job.id}, {len(tasks)} tasks")
+        job = follow(pingti, job.id, screen)
+        seconds = (job.timestamps["completed"] - job.timestamps["queued"]).total_seconds()
         target = settings.home / "results.parquet"
-        door.download(f"/v1/jobs/{job['id']}/results", target, format="parquet")
-    return job, pq.read_table(target), seconds
+        pingti.download(job.id, target)
+    return job.model_dump(mode="json"), pq.read_table(target), seconds
 
 
 def _summary(
