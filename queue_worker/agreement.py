@@ -12,7 +12,7 @@ Keys (prefix ``pingti:``):
     agreement:<task>:<day>      hash: "<version>:rows", "<version>:agreed"; kept for a year
     agreement:counted:<day>     set of "<job>/<task>" that were counted
     alarms                      list of alarms, the newest first; the last thousand are kept
-    alarm:<task>:<day>:<version>  there was one
+    alarm:<task>:<day>:<version>  "raised", then "acted" when what follows from it is done
 
 ``tasks/<name>/agreement.jsonl`` has a line for every job that was counted, ``alarms.jsonl`` one an alarm.
 """
@@ -41,12 +41,15 @@ redis.call('EXPIRE', KEYS[1], 31622400)
 redis.call('EXPIRE', KEYS[2], 691200)
 return 1
 """
-# KEYS: mark, list; ARGV: alarm -> 1, or 0 when there was one
+# KEYS: mark, list, totals; ARGV: alarm, task -> "new", or the mark of the one that there was
 _ALARM = """
-if not redis.call('SET', KEYS[1], 1, 'NX', 'EX', 691200) then return 0 end
+local mark = redis.call('GET', KEYS[1])
+if mark then return mark end
+redis.call('SET', KEYS[1], 'raised', 'EX', 691200)
 redis.call('LPUSH', KEYS[2], ARGV[1])
 redis.call('LTRIM', KEYS[2], 0, 999)
-return 1
+redis.call('HINCRBY', KEYS[3], 'alarms:' .. ARGV[2], 1)
+return 'new'
 """
 
 
@@ -142,7 +145,7 @@ def fallen(found: Agreement, holdout: Sequence[int]) -> bool:
 
 
 def raise_alarm(client: redis.Redis, entry: TaskEntry, found: Agreement) -> Alarm | None:
-    """The alarm about a day, if there is reason for one and there was none about it yet."""
+    """The alarm about a day, if there is reason for one and none about it was acted on yet (``acted``)."""
     measured = entry.report(found.version)["holdout"]
     agreed = round(measured["accuracy"] * measured["rows"])
     if not fallen(found, (agreed, measured["rows"])):
@@ -156,11 +159,20 @@ def raise_alarm(client: redis.Redis, entry: TaskEntry, found: Agreement) -> Alar
         action=entry.definition.watch.on_alarm,
         **found.model_dump(exclude={"agreed"}),
     )
-    mark = f"{_P}alarm:{entry.name}:{found.day}:{found.version}"
-    if not client.eval(_ALARM, 2, mark, f"{_P}alarms", alarm.model_dump_json()):
-        return None
-    files.append_line(entry.folder / "alarms.jsonl", alarm.model_dump(mode="json"))
-    return alarm
+    keys = (_mark(alarm), f"{_P}alarms", f"{_P}totals")
+    mark = client.eval(_ALARM, 3, *keys, alarm.model_dump_json(), entry.name)
+    if mark == "new":
+        files.append_line(entry.folder / "alarms.jsonl", alarm.model_dump(mode="json"))
+    return alarm if mark in ("new", "raised") else None
+
+
+def acted(client: redis.Redis, alarm: Alarm) -> None:
+    """What follows from an alarm is done; till then it is raised again, as its process may have died."""
+    client.set(_mark(alarm), "acted", ex=691200)
+
+
+def _mark(alarm: Alarm) -> str:
+    return f"{_P}alarm:{alarm.task}:{alarm.day}:{alarm.version}"
 
 
 def _agreement(day: date, version: int, fields: dict[str, str]) -> Agreement:

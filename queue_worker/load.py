@@ -48,6 +48,7 @@ class Totals:
     retries: int  # units handed to another attempt
     jobs_accepted: int
     jobs_ended: dict[str, int]  # by their final status
+    alarms: dict[str, int]  # of student and teacher drifting apart, by task
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,6 +140,7 @@ class Load:
             retries=int(fields.get("retries", 0)),
             jobs_accepted=jobs.pop("accepted", 0),
             jobs_ended=jobs,
+            alarms=some("alarms:"),
         )
 
     def load_of(self, owner: str) -> OwnerLoad:

@@ -28,7 +28,7 @@ import pyarrow.parquet as pq
 import redis
 
 from pingti.errors import ConflictError, NotFoundError, PingtiError
-from queue_worker.agreement import Alarm, agreement, count, raise_alarm
+from queue_worker.agreement import Alarm, acted, agreement, count, raise_alarm
 from queue_worker.callbacks import secret, sign
 from queue_worker.jobs import Job, JobStatus
 from queue_worker.outbound import Outbound
@@ -209,6 +209,7 @@ class Watch:
             alarm = raise_alarm(self._client, entry, found)
             if alarm is not None:
                 self._act(entry, alarm)
+                acted(self._client, alarm)
 
     def _talk(self, command: Sequence[str], lines: str) -> list[dict[str, Any]]:
         process = subprocess.Popen(

@@ -121,6 +121,8 @@ def test_the_queue_by_priority(idle: Door) -> None:
     assert found.of("pingti_queue_oldest_seconds", priority="2") >= found.of(
         "pingti_queue_oldest_seconds", priority="7"
     )
+    idle.store.client.hincrby("pingti:totals", "alarms:sport", 2)
+    assert scrape(idle.client).of("pingti_agreement_alarms_total", task="sport") == 2
     levels = idle.client.get("/v1/queue").json()["levels"]
     assert [level["jobs"] for level in levels] == [0, 0, 2, 0, 0, 0, 0, 1, 0, 0]
     assert [level["oldest_seconds"] is None for level in levels] == [n not in (2, 7) for n in range(10)]

@@ -20,6 +20,7 @@ from queue_worker.agreement import MIN_ROWS, Agreement, agreement, alarms, falle
 from queue_worker.callbacks import secret, verify
 from queue_worker.jobs import Job
 from queue_worker.runs import runs
+from queue_worker.store import JobStore
 from queue_worker.watch import Watch
 from replacement.agree import Agreeing
 from replacement.definition import parse
@@ -174,6 +175,7 @@ def test_a_fall_raises_one_alarm_and_rolls_back(
     assert alarms(service.client, "tech") == []
     assert alarm.share == 0.5
     assert alarm.high < alarm.holdout_low
+    assert JobStore(service.client).totals().alarms == {"sport": 1}
     assert entry.current() == 1
     last = entry.history()[-1]
     assert (last["event"], last["who"], last["why"]) == ("rolled back", "watch", alarm.sentence)
@@ -191,6 +193,28 @@ def test_a_fall_may_start_a_retraining(service: Service, texts: list[str], tmp_p
     watch.step()
     (run,) = runs(service.client, "sport")
     assert (run.who, run.state) == ("watch", "queued")
+
+
+@pytest.mark.broker
+def test_an_alarm_outlives_the_process_that_raised_it(
+    service: Service, texts: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry = define(service, 'sample = 80\non_alarm = "retrain"')
+    watch = watching(service, 0.2, tmp_path / "asked")
+
+    def dies(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as dying:
+        dying.setattr(Watch, "_act", dies)
+        finished(service, "dies.parquet", texts)
+        with pytest.raises(KeyboardInterrupt):
+            watch.step()
+    assert runs(service.client, "sport") == []
+    watch.step()  # the next process finds the job still noted
+    assert len(runs(service.client, "sport")) == 1
+    assert len(alarms(service.client)) == 1
+    assert len((entry.folder / "alarms.jsonl").read_text().splitlines()) == 1
 
 
 @pytest.mark.broker
