@@ -26,6 +26,7 @@ import redis
 
 from pingti.errors import PingtiError
 from queue_worker.app import RETRAIN, connect
+from queue_worker.load import memory_bytes
 from queue_worker.processes import guarded
 from queue_worker.runs import Progress, Run, RunClaim, RunState, RunStore
 from queue_worker.settings import Settings
@@ -64,6 +65,7 @@ class RetrainWorker:
         self._store = RunStore(client)
         self._stop = stop or threading.Event()
         self._command = command or (lambda run: retrain_command(settings, run))
+        self._child: int | None = None  # process of the run at hand
 
     def run_one(self) -> Run | None:
         """Work on the run that has waited longest, and return it as it is then; None when none waits."""
@@ -79,6 +81,11 @@ class RetrainWorker:
         run = self._patiently(lambda: self._store.get(run.id))
         _log.info("retraining %s run=%s version=%s reason=%s", run.state, run.id, run.version, run.reason)
         return run
+
+    def load(self) -> dict[str, float]:
+        """What ``JobStore.present`` is told; the memory of a run's process is in it."""
+        child = self._child
+        return {"threads": 1, "busy": int(child is not None), "memory_bytes": memory_bytes(child)}
 
     def _work(self, claim: RunClaim) -> None:
         folder = Workspace(self._settings.home).task(claim.run.task).folder
@@ -96,12 +103,14 @@ class RetrainWorker:
                 start_new_session=True,
             )
         assert process.stdout is not None
+        self._child = process.pid
         events: queue.SimpleQueue[dict[str, object] | None] = queue.SimpleQueue()
         reader = threading.Thread(target=_read, args=(process.stdout, path, events), daemon=True)
         reader.start()
         try:
             ended = self._watch(claim, process, events)
         finally:
+            self._child = None
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)  # a session of its own, the guard's child with it
             process.wait()
@@ -211,8 +220,8 @@ def serve(settings: Settings, name: str | None = None) -> int:
     client = connect(settings)
     os.nice(_NICE)
     name = name or f"{RETRAIN}@{socket.gethostname()}-{os.getpid()}"
-    threading.Thread(target=_tell_presence, args=(settings, name, stop), daemon=True).start()
     worker = RetrainWorker(settings, client, stop=stop)
+    threading.Thread(target=_tell_presence, args=(settings, name, worker, stop), daemon=True).start()
     watch = Watch(settings, client, stop=stop)
     _log.info("worker starts name=%s", name)
     while not stop.is_set():
@@ -226,11 +235,11 @@ def serve(settings: Settings, name: str | None = None) -> int:
     return 0
 
 
-def _tell_presence(settings: Settings, name: str, stop: threading.Event) -> None:
+def _tell_presence(settings: Settings, name: str, worker: RetrainWorker, stop: threading.Event) -> None:
     store = JobStore(connect(settings))
     while not stop.is_set():
         try:
-            store.present(name)
+            store.present(name, worker.load())
         except redis.RedisError as error:
             _log.warning("presence not told reason=%s", error)
         stop.wait(_PRESENCE_SECONDS)

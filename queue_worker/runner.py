@@ -1,14 +1,11 @@
 """What a classifying worker's threads do: take units, hold their leases, work on them, report them."""
 
 import logging
-import resource
-import sys
 import threading
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 
 import pyarrow as pa
 import redis
@@ -17,6 +14,7 @@ from pingti.errors import InputError, PingtiError
 from pingti.files import sync_all
 from queue_worker import careful, cutting, shards
 from queue_worker.jobs import FINALIZE, PLAN, Claim, Done, Job
+from queue_worker.load import memory_bytes
 from queue_worker.settings import Settings
 from queue_worker.store import JobStore
 from replacement.classify import Classifier, Pin
@@ -164,7 +162,7 @@ class Runner:
             "threads": self._settings.concurrency,
             "busy": busy,
             "rows_per_second": round(rows / _LOAD_SECONDS, 1),
-            "memory_bytes": _memory_bytes(),
+            "memory_bytes": memory_bytes(),
         }
 
     @contextmanager
@@ -336,12 +334,3 @@ class Runner:
 def _sentence(error: Exception) -> str:
     text = " ".join(str(error).split()) or "no reason given"
     return text if isinstance(error, PingtiError) else f"{type(error).__name__}: {text}"
-
-
-def _memory_bytes() -> int:
-    """Resident memory of this process; where only the most so far is told, that."""
-    try:
-        return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
-    except OSError:
-        most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        return most if sys.platform == "darwin" else most * 1024

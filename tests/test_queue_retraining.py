@@ -19,6 +19,7 @@ from queue_worker.processes import Processes
 from queue_worker.retraining import RetrainWorker
 from queue_worker.runs import Run, RunState, RunStore, allowed_moves, find_run, request_retrain, runs
 from queue_worker.settings import Settings
+from queue_worker.store import JobStore
 from replacement.registry import Workspace
 
 pytestmark = pytest.mark.broker
@@ -123,10 +124,19 @@ def test_a_stopped_worker_hands_its_run_back(service: tuple[Settings, redis.Redi
     asked = request_retrain(settings, client, "sport", "tests")
     stop = threading.Event()
     worker = RetrainWorker(settings, client, stop=stop, command=python("import time; time.sleep(600)"))
-    threading.Timer(0.5, stop.set).start()
+    loads = [worker.load()]
+
+    def look_and_stop() -> None:
+        loads.append(worker.load())
+        stop.set()
+
+    threading.Timer(0.5, look_and_stop).start()
     run = worker.run_one()
     assert run is not None
     assert (run.state, run.attempts, run.reason) == (RunState.QUEUED, 0, "the worker was stopped")
+    idle, busy = loads
+    assert (idle["threads"], idle["busy"], busy["busy"], worker.load()["busy"]) == (1, 0, 1, 0)
+    assert busy["memory_bytes"] > idle["memory_bytes"] + 1_000_000  # its process counts
     done = RetrainWorker(settings, client, command=python("tell(outcome='refused', version=1)")).run_one()
     assert done is not None
     assert (done.id, done.state) == (asked.id, RunState.REFUSED)
@@ -193,6 +203,8 @@ def test_a_real_worker_takes_runs_and_ends_on_sigterm(
     settings, client = service
     with Processes() as processes:
         worker = processes.start_worker(settings, queue=RETRAIN, log=tmp_path / "worker.log")
+        (load,) = JobStore(client).worker_loads()
+        assert load.memory_bytes > 10_000_000
         asked = request_retrain(settings, client, "sport", "tests")
         until(lambda: find_run(client, asked.id).state.final, "the run ends")
         processes.stop(worker)
