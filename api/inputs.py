@@ -56,12 +56,13 @@ class Inputs:
                 f"{url[:200]!r}: inputs are fetched only from hosts that the setting url_hosts names "
                 f"({allowed}); upload the file instead"
             )
+        left = self._room.upload_room(self._who)
         folder = self._room.uploads.new_folder()
         path: Path = folder / name
         out = Outbound(private_networks=settings.private_networks, seconds=FETCH_SECONDS)
         try:
             with replacing(path) as temporary:
-                size = out.fetch(url, temporary, limit=self._room.upload_bytes)
+                size = out.fetch(url, temporary, limit=left)
             if not size:
                 raise InputError(f"{url}: is empty")
             sniff(path)

@@ -1,6 +1,5 @@
 """Files over REST: upload, list, download, delete."""
 
-import shutil
 from typing import Annotated
 
 import anyio
@@ -83,7 +82,9 @@ async def upload_file(request: Request, response: Response, room: Room, who: Who
             "unsupported-media-type",
             f"The body's Content-Type is {content_type}; allowed is multipart/form-data with its boundary.",
         )
-    left = await run_in_threadpool(_room_left, request, room, who)
+    declared = request.headers.get("content-length", "")
+    size = int(declared) if declared.isascii() and declared.isdigit() else 1
+    left = await run_in_threadpool(room.upload_room, who, size)
     try:
         upload = Upload(room.uploads, boundary, limit=left, owner=who.name)
     except FormParserError as error:
@@ -108,26 +109,6 @@ async def upload_file(request: Request, response: Response, room: Room, who: Who
         raise
     response.headers["Location"] = f"/v1/files/{stored.id}"
     return file_out(stored)
-
-
-def _room_left(request: Request, room: Services, who: Caller) -> int:
-    """Most bytes that the file may have. ProblemError where the key has no room, or the disk."""
-    declared = request.headers.get("content-length", "")
-    size = int(declared) if declared.isascii() and declared.isdigit() else 1
-    room.uploads.folder.mkdir(parents=True, exist_ok=True)
-    if size > shutil.disk_usage(room.uploads.folder).free:
-        raise ProblemError("no-space", "The server's disk has no room for this file; nothing was stored.")
-    if room.settings.key_bytes < 1 << 62 and who.role is not Role.ADMIN:
-        used = room.uploads.bytes_of(who.name)
-        if used + min(size, room.upload_bytes) > room.settings.key_bytes:
-            raise ProblemError(
-                "too-many",
-                f"The key {who.name!r} has {used:,} bytes of files here; the limit is "
-                f"{room.settings.key_bytes:,}. Delete files that are no longer needed.",
-                headers={"Retry-After": "60"},
-            )
-        return min(room.upload_bytes, room.settings.key_bytes - used)
-    return room.upload_bytes
 
 
 @router.get("", summary="List files", responses=problems.responses(invalid_input="limit: ..."))

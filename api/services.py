@@ -1,5 +1,6 @@
 """What the routes stand on: settings, workspace, job store, and the look at broker and workers."""
 
+import shutil
 from functools import cached_property
 
 import redis
@@ -7,8 +8,9 @@ from fastapi import Request
 from redis.backoff import ExponentialWithJitterBackoff, NoBackoff
 from redis.retry import Retry
 
-from api.keys import Caller, KeyRing
+from api.keys import Caller, KeyRing, Role
 from api.online import Online
+from api.problems import ProblemError
 from api.schemas import ReadyOut
 from api.uploads import Uploads
 from pingti.errors import UnavailableError
@@ -66,6 +68,24 @@ class Services:
         if not any(name.startswith(f"{CLASSIFY}@") for name in workers):
             return ReadyOut(ready=False, broker="ok", workers="No worker consumes the classify queue.")
         return ReadyOut(ready=True, broker="ok", workers="ok")
+
+    def upload_room(self, who: Caller, size: int = 1) -> int:
+        """Most bytes that a file of ``size`` may have; ProblemError: no room for the key, or on the disk."""
+        folder, most = self.uploads.folder, self.settings.key_bytes
+        folder.mkdir(parents=True, exist_ok=True)
+        if size > shutil.disk_usage(folder).free:
+            raise ProblemError("no-space", "The server's disk has no room for this file; nothing was stored.")
+        if most >= 1 << 62 or who.role is Role.ADMIN:
+            return self.upload_bytes
+        used = self.uploads.bytes_of(who.name)
+        if used + min(size, self.upload_bytes) > most:
+            raise ProblemError(
+                "too-many",
+                f"The key {who.name!r} has {used:,} bytes of files here; the limit is {most:,}. Delete files "
+                "that are no longer needed.",
+                headers={"Retry-After": "60"},
+            )
+        return min(self.upload_bytes, most - used)
 
     def close(self) -> None:
         for name in ("store", "looking"):

@@ -150,14 +150,18 @@ def _checked_input(
     request: JobRequest, index: int, columns: Columns, settings: Settings, locate: Callable[[str], str]
 ) -> tuple[str, FileStamp, int]:
     try:
-        real = str(settings.allowed_input(locate(request.inputs[index])))
+        given = locate(request.inputs[index])
+    except InputError as error:
+        raise InputError(f"inputs[{index}]: {error}") from None
+    try:
+        real = str(settings.allowed_input(given))
         # Before the look inside: a file that is exchanged after it is another one.
         stamp = FileStamp.of(real)
         return real, stamp, _rows_of(real, stamp, columns)
     except InputError as error:
         raise InputError(f"inputs[{index}]: {error}") from None
     except OSError as error:
-        raise InputError(f"inputs[{index}]: {real!r} cannot be read: {error.strerror}") from None
+        raise InputError(f"inputs[{index}]: {given!r} cannot be read: {error.strerror}") from None
 
 
 @lru_cache(maxsize=4096)

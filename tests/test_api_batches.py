@@ -1,5 +1,6 @@
 """Jobs over HTTP, beyond the straight way: keys, limits, inputs, filters, downloads, deletion."""
 
+import errno
 import gzip
 import io
 import json
@@ -21,8 +22,9 @@ from test_api_problems import problem
 from test_api_server import serving
 from test_queue_outbound import server
 
-from api.keys import Role, add_key
+from api.keys import Role, add_key, revoke_key
 from queue_worker.app import connect
+from queue_worker.outbound import Outbound
 from queue_worker.processes import Processes
 from queue_worker.retention import expire
 from queue_worker.settings import Settings
@@ -260,7 +262,7 @@ def test_a_file_that_a_job_waits_for_stays(idle: Door) -> None:
     assert idle.client.delete(f"/v1/files/{file['id']}").status_code == 204
 
 
-def test_inputs_from_an_allowed_host(running: Door) -> None:
+def test_inputs_from_an_allowed_host(running: Door, monkeypatch: pytest.MonkeyPatch) -> None:
     def answer(handler: BaseHTTPRequestHandler) -> None:
         known = {"/a.csv": b"text\nthe match was won\n", "/b.parquet": b"no parquet", "/c.csv": b"title\nx\n"}
         handler.send_response(302 if handler.path.startswith("/away") else 200)
@@ -271,6 +273,7 @@ def test_inputs_from_an_allowed_host(running: Door) -> None:
         handler.wfile.write(body)
 
     uploads = running.settings.home / "uploads"
+    uploads.mkdir(exist_ok=True)
     with server(answer) as url:
         before = set(uploads.iterdir())
         for path, words in [
@@ -288,7 +291,26 @@ def test_inputs_from_an_allowed_host(running: Door) -> None:
         assert "the setting url_hosts names (127.0.0.1)" in problem(elsewhere)["detail"]
         left = {path for path in uploads.iterdir() if path.name.startswith("file-")} - before
         assert len(left) == 6  # door.submit uploads one by itself each time, and nothing that was fetched
-        answered = running.client.post("/v1/jobs", json={"inputs": [f"{url}/a.csv?x=1"], "tasks": ["sport"]})
+        body = {"inputs": [f"{url}/a.csv?x=1"], "tasks": ["sport"]}
+        before = set(uploads.iterdir())
+        with serving(running.settings.model_copy(update={"key_bytes": 30})) as small:
+            one = bearer(add_key(running.settings.home, "one", Role.SUBMIT))
+            try:
+                assert small.post("/v1/jobs", json=body, headers=one).status_code == 202
+                full = small.post("/v1/jobs", json=body, headers=one)
+            finally:
+                revoke_key(running.settings.home, "one")
+            assert (full.status_code, problem(full)["errors"][0]["pointer"]) == (422, "#/inputs/0")
+            assert "larger than the limit of 7 bytes" in problem(full)["detail"]
+        assert len({path for path in uploads.iterdir() if path.name.startswith("file-")} - before) == 1
+
+        def full_disk(*_: object, **__: object) -> int:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        with monkeypatch.context() as patched:
+            patched.setattr(Outbound, "fetch", full_disk)
+            assert running.client.post("/v1/jobs", json=body).status_code == 507
+        answered = running.client.post("/v1/jobs", json=body)
         assert answered.status_code == 202
         assert until_ended(running, answered.headers["location"])["counts"]["completed"] == 1
 
