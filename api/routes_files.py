@@ -115,7 +115,7 @@ async def upload_file(request: Request, response: Response, room: Room, who: Who
 def list_files(
     room: Room,
     cursor: Annotated[
-        str | None, Query(description="next_cursor of the page before.", pattern=r"^[\w-]{1,64}$")
+        str | None, Query(description="next_cursor of the page before.", pattern=r"^[A-Za-z0-9_-]{1,64}$")
     ] = None,
     limit: Annotated[int, Query(description="Files a page.", ge=1, le=100)] = 20,
 ) -> FileListOut:

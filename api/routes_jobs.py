@@ -154,7 +154,7 @@ def submit_job(
 def list_jobs(
     room: Room,
     cursor: Annotated[
-        str | None, Query(description="next_cursor of the page before.", pattern=r"^[\w-]{1,64}$")
+        str | None, Query(description="next_cursor of the page before.", pattern=r"^[A-Za-z0-9_-]{1,64}$")
     ] = None,
     limit: Annotated[int, Query(description="Jobs a page.", ge=1, le=100)] = 20,
     status: Annotated[JobStatus | None, Query(description="Only jobs with this status.")] = None,
