@@ -226,7 +226,7 @@ def test_files_are_listed_by_pages_looked_at_and_deleted(client: httpx.Client, t
         answer = client.request(method, path)
         assert answer.status_code == 404
         problem(answer)
-    # The document's patterns are ECMA's, where \\w is ASCII.
+    # The document's patterns are ECMA's, where \w is ASCII.
     assert client.get("/v1/files", params={"cursor": "Þ"}).status_code == 422
     assert client.get("/v1/jobs", params={"cursor": "Þ"}).status_code == 422
 
