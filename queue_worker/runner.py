@@ -204,7 +204,10 @@ class Runner:
                 return self._plan(job, claim, lease)
             if claim.unit == FINALIZE:
                 shards.finalize(self._settings, job, self._store.finished_shards(job.id), check=lease.check)
-                return 0 if self._store.close(claim) else None
+                if self._store.close(claim) is None:
+                    return None
+                shards.tidy(self._settings, job.id)
+                return 0
             done = self._classify(job, claim, lease)
             self._count(done)
             if done.rows >= _PACE_ROWS:

@@ -153,6 +153,8 @@ def write_part(
             with replacing(errors, sync=False) as lines, lines.open("wb") as file:
                 for each in bad:
                     write_bad_row(file, each)
+        else:  # an earlier attempt may have given up rows that this one delivers
+            errors.unlink(missing_ok=True)
     if sync:  # the store, not the file's name, says that a part is finished
         files.sync(part, *([errors] if bad else []))
     return Done(rows=rows, failed=len(bad), seconds=time.perf_counter() - start, tasks=asked)
@@ -162,18 +164,24 @@ def write_part(
 
 
 def finalize(settings: Settings, job: Job, finished: set[int], check: Check) -> None:
-    """Write errors.jsonl and the manifest of a job whose shards have ended, and remove what is done with.
+    """Write errors.jsonl and the manifest of a job whose shards have ended.
 
-    ``finished`` are the shards that count. Raises PingtiError when rows are missing or too many.
+    ``finished`` are the shards that count. Raises PingtiError when rows are missing or too many. What it is
+    made of stays (see ``tidy``): another attempt, after a crash or at the same time, makes the same of it.
     """
     folder = job_folder(settings, job.id)
     folder.mkdir(parents=True, exist_ok=True)
     pieces = _pieces_of_errors(folder, finished)
     if pieces:
         with replacing(folder / ERRORS, sync=False) as temporary, temporary.open("wb") as whole:
+            lines = 0
             for piece in pieces:
                 with piece.open("rb") as file:
-                    shutil.copyfileobj(file, whole)
+                    while data := file.read(_READ_BYTES):
+                        lines += data.count(b"\n")
+                        whole.write(data)
+            if lines < job.counts.failed:  # pieces are gone: of an attempt that is late
+                raise PingtiError(f"{ERRORS} would have {lines} of {job.counts.failed} bad rows")
     parts = []
     for shard in sorted(finished):
         check()
@@ -188,6 +196,11 @@ def finalize(settings: Settings, job: Job, finished: set[int], check: Check) -> 
     write_json(folder / MANIFEST, _manifest(folder, job, _outcome(job), parts), sync=False)
     # Both have their names now; they show nothing before the store says that the job has ended.
     files.sync(folder / MANIFEST, *([folder / ERRORS] if pieces else []))
+
+
+def tidy(settings: Settings, id: str) -> None:
+    """Remove what a job's results were made of; only once the store says that it has ended."""
+    folder = job_folder(settings, id)
     for path in folder.glob("[0-9]*.jsonl"):
         path.unlink(missing_ok=True)
     shutil.rmtree(folder / CUT, ignore_errors=True)

@@ -33,6 +33,7 @@ from queue_worker.shards import (
     job_folder,
     part_name,
     results,
+    tidy,
 )
 from replacement.classify import Choice, Classifier, pin
 from replacement.corpus import Columns
@@ -327,6 +328,7 @@ def test_the_end_of_a_job(cut_job: tuple[Settings, Job, Classifier]) -> None:
         results(given_settings, ended)
     finalize(given_settings, ended, {0, 1, 2, 3}, fine)
     finalize(given_settings, ended, {0, 1, 2, 3}, fine)  # again, as after a crash: the same
+    tidy(given_settings, job.id)
     completed = ended.model_copy(update={"status": JobStatus.COMPLETED})
     assert results(given_settings, completed) == [folder / part_name(shard) for shard in range(4)]
     assert sorted(path.name for path in folder.iterdir()) == [
@@ -372,9 +374,27 @@ def test_bad_rows_of_shards_come_after_those_of_the_cut(cut_job: tuple[Settings,
     (folder / "00003.jsonl").write_text("three\n")
     (folder / "00001.jsonl").write_text("one\n")
     under_way = b"".join(error_lines(given_settings, job))
-    finalize(given_settings, at_the_end(job), {0, 1, 2, 3}, fine)
+    counts = Counts(total=403, completed=400, failed=3)
+    ended = at_the_end(job, counts=counts)
+    finalize(given_settings, ended, {0, 1, 2, 3}, fine)
+    finalize(given_settings, ended, {0, 1, 2, 3}, fine)  # as after a crash
     assert b"".join(error_lines(given_settings, job)) == under_way == b"cut\none\nthree\n"
+    (folder / "00001.jsonl").unlink()  # another attempt has ended the job and tidies
+    with pytest.raises(PingtiError, match="2 of 3 bad rows"):
+        finalize(given_settings, ended, {0, 1, 2, 3}, fine)
+    assert b"".join(error_lines(given_settings, job)) == under_way
+    tidy(given_settings, job.id)
+    finalize(given_settings, ended, {0, 1, 2, 3}, fine)
+    assert b"".join(error_lines(given_settings, job)) == under_way
     assert not list(folder.glob("0*.jsonl"))
+    assert not (folder / "input").exists()
+
+
+def test_rows_that_a_later_attempt_delivers_are_not_bad(cut_job: tuple[Settings, Job, Classifier]) -> None:
+    given_settings, job, classifier = cut_job
+    (job_folder(given_settings, job.id) / "00001.jsonl").write_text("given up\n")
+    assert classify(given_settings, job, 1, classifier, fine).failed == 0
+    assert b"".join(error_lines(given_settings, job)) == b""
 
 
 def test_a_manifest_of_an_attempt_without_a_lease_counts_for_nothing(
