@@ -74,7 +74,9 @@ def _store(store: JobStore) -> list[str]:
         *counter("retries", "Units given to another attempt.", totals.retries),
         *counter("jobs_accepted", "Jobs accepted.", totals.jobs_accepted),
         *counters("jobs_ended", "Jobs that ended, by status.", "status", totals.jobs_ended),
-        *counters("agreement_alarms", "Alarms: a student that drifts from its teacher.", "task", totals.alarms),
+        *counters(
+            "agreement_alarms", "Alarms: a student that drifts from its teacher.", "task", totals.alarms
+        ),
         *_metric("pingti_workers", "gauge", "Workers heard of lately.", [({}, len(workers))]),
         *working("threads", "Threads of a worker.", [w.threads for w in workers]),
         *working("busy_threads", "Threads that work on a unit.", [w.busy for w in workers]),
