@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from api.console import Screen
-from pingti.errors import InputError
+from pingti.errors import InputError, PingtiError
 
 if TYPE_CHECKING:
     from replacement.definition import Definition
@@ -76,6 +76,9 @@ def list_tasks(home: Home = WORKSPACE, as_json: Json = False) -> None:
     found = [_describe(workspace.task(name)) for name in workspace.task_names()]
     screen = Screen(as_json=as_json)
     if found:
+        for task in found:
+            if task["fault"]:
+                screen.note(f"{task['task']}: {task['fault']}")
         screen.table(
             ["task", "classes", "priority", "promoted", "versions", "F1"],
             [
@@ -101,10 +104,16 @@ def show(task: TaskName, home: Home = WORKSPACE, as_json: Json = False) -> None:
     entry = _entry(home, task)
     described = _describe(entry)
     screen = Screen(as_json=as_json)
+    if described["fault"]:
+        screen.note(f"{task}: {described['fault']}")
     rows = []
     for version in described["versions"]:
-        found = entry.report(version)
         mark = "promoted" if version == described["promoted"] else ""
+        try:
+            found = entry.report(version)
+        except PingtiError:
+            rows.append([version, "", "", "", "no report", mark])
+            continue
         reached = "reached" if found["gate"]["passed"] else "not reached"
         rows.append([version, *_figures(found["holdout"]), reached, mark])
     if rows:
@@ -204,12 +213,21 @@ def _figures(measured: dict[str, Any]) -> list[str]:
 
 
 def _describe(entry: "TaskEntry") -> dict[str, Any]:
-    current = entry.current()
-    return {
+    """A damaged part is told in ``fault``, and does not hide the others."""
+    found: dict[str, Any] = {
         "task": entry.name,
-        "classes": list(entry.definition.classes),
-        "priority": entry.definition.priority,
-        "promoted": current,
+        "classes": [],
+        "priority": None,
+        "promoted": None,
         "versions": entry.versions(),
-        "holdout": entry.report(current)["holdout"] if current is not None else None,
+        "holdout": None,
+        "fault": None,
     }
+    try:
+        definition = entry.definition
+        found |= {"classes": list(definition.classes), "priority": definition.priority}
+        found["promoted"] = current = entry.current()
+        found["holdout"] = entry.report(current)["holdout"] if current is not None else None
+    except PingtiError as error:
+        found["fault"] = str(error)
+    return found

@@ -5,7 +5,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Literal
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
@@ -49,8 +49,12 @@ class Screen:
             return
         table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
         numeric = [all(_is_figure(row[index]) for row in rows) for index in range(len(head))]
-        for name, right in zip(head, numeric, strict=True):
-            table.add_column(name, justify="right" if right else "left", overflow="fold")
+        whole = (
+            max(len(str(row[0])) for row in rows) * 2 <= self.out.width
+        )  # a job's id is there to be copied
+        for index, (name, right) in enumerate(zip(head, numeric, strict=True)):
+            justify: Literal["left", "right"] = "right" if right else "left"
+            table.add_column(name, justify=justify, overflow="fold", no_wrap=whole and index == 0)
         for row in rows:
             table.add_row(*("" if cell is None else str(cell) for cell in row))
         self.out.print(table)

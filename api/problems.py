@@ -249,7 +249,7 @@ def _validation_error(request: Request, error: Exception) -> Response:
         where, *rest = fault["loc"]
         if where != "body":
             name = ".".join(map(str, rest))
-            items.append(ProblemItem(detail=fault["msg"], parameter=name))
+            items.append(ProblemItem(detail=_said(fault), parameter=name))
         elif fault["type"] == "json_invalid":
             reason = fault.get("ctx", {}).get("error", "")
             items.append(ProblemItem(detail=f"not JSON at character {rest[0]}: {reason}", pointer="#"))
@@ -259,11 +259,29 @@ def _validation_error(request: Request, error: Exception) -> Response:
                 "unsupported-media-type", f"The body's Content-Type is {given}; allowed is application/json."
             )
         else:
-            items.append(ProblemItem(detail=fault["msg"], pointer=_pointer(rest)))
+            items.append(ProblemItem(detail=_said(fault), pointer=_pointer(rest)))
     first = items[0]
     place = first.pointer or first.parameter
     more = f" (and {len(items) - 1} more)" if len(items) > 1 else ""
     return problem_response("invalid-input", f"{place}: {first.detail}{more}", items)
+
+
+def _said(fault: Mapping[str, Any]) -> str:
+    """A fault of a request in words that do not ask for knowledge of Python."""
+    given = fault.get("ctx", {})
+    match fault["type"]:
+        case "missing":
+            return "this is needed"
+        case "extra_forbidden":
+            return "there is no such field"
+        case "too_short":
+            return f"needed is a list of at least {given['min_length']}"
+        case "tuple_type":
+            return "needed is a list"
+        case "model_type" | "model_attributes_type" | "dict_type":
+            return "needed is an object"
+        case _:
+            return str(fault["msg"]).removeprefix("Value error, ")
 
 
 def _says_json(request: Request) -> bool:

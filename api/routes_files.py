@@ -51,6 +51,7 @@ _NO_FILE = {"not_found": "There is no file 'file-065a1b2c3d4e5f6a1b2c3d'."}
             "required": True,
             "content": {
                 "multipart/form-data": {
+                    "example": {"file": "text\n谁赢了昨晚的比赛\n"},
                     "schema": {
                         "type": "object",
                         "required": ["file"],
@@ -61,7 +62,7 @@ _NO_FILE = {"not_found": "There is no file 'file-065a1b2c3d4e5f6a1b2c3d'."}
                                 "description": "Parquet, JSONL, CSV or TSV; the last three also as .gz",
                             }
                         },
-                    }
+                    },
                 }
             },
         }

@@ -84,21 +84,23 @@ def test_an_unknown_error_tells_the_caller_nothing_of_it() -> None:
 
 
 @pytest.mark.parametrize(
-    ("body", "pointer"),
+    ("body", "pointer", "words"),
     [
-        ({"tasks": ["sport"]}, "#/inputs"),
-        ({"inputs": [], "tasks": ["sport"]}, "#/inputs"),
-        ({"inputs": ["a.csv", 7], "tasks": ["sport"]}, "#/inputs/1"),
-        ({"inputs": ["a.csv"], "tasks": ["sport"], "priority": 10}, "#/priority"),
-        ({"inputs": ["a.csv"], "tasks": ["sport"], "metadata": {"a/b~c": 1}}, "#/metadata/a~1b~0c"),
-        ({"inputs": ["a.csv"], "tasks": ["sport"], "prioritty": 1}, "#/prioritty"),
-        ([], "#"),
+        ({"tasks": ["sport"]}, "#/inputs", "this is needed"),
+        ({"inputs": [], "tasks": ["sport"]}, "#/inputs", "needed is a list of at least 1"),
+        ({"inputs": "a.csv", "tasks": ["sport"]}, "#/inputs", "needed is a list"),
+        ({"inputs": ["a.csv", 7], "tasks": ["sport"]}, "#/inputs/1", "string"),
+        ({"inputs": ["a.csv"], "tasks": ["sport"], "priority": 10}, "#/priority", "less than or equal to 9"),
+        ({"inputs": ["a.csv"], "tasks": ["sport"], "metadata": {"a/b~c": 1}}, "#/metadata/a~1b~0c", "string"),
+        ({"inputs": ["a.csv"], "tasks": ["sport"], "prioritty": 1}, "#/prioritty", "no such field"),
+        ([], "#", "needed is an object"),
     ],
 )
-def test_validation_points_into_the_body(client: httpx.Client, body: Any, pointer: str) -> None:
+def test_validation_points_into_the_body(client: httpx.Client, body: Any, pointer: str, words: str) -> None:
     answer = client.post("/v1/jobs", json=body)
     assert answer.status_code == 422
     assert [item["pointer"] for item in problem(answer)["errors"]] == [pointer]
+    assert words in problem(answer)["errors"][0]["detail"]
 
 
 def test_a_body_that_is_not_json(client: httpx.Client) -> None:
@@ -121,12 +123,22 @@ def test_nested_and_broken_unicode_bodies_are_the_callers_fault(client: httpx.Cl
 
 
 @pytest.mark.parametrize(
-    "query", ["limit=0", "limit=101", "limit=x", "status=asleep", "cursor=%00", "cursor=" + "a" * 65]
+    "query",
+    [
+        "limit=0",
+        "limit=101",
+        "limit=x",
+        "status=asleep",
+        "cursor=%00",
+        "cursor=" + "a" * 65,
+        "submitted_after=5",
+    ],
 )
 def test_parameters_are_named(client: httpx.Client, query: str) -> None:
     answer = client.get(f"/v1/jobs?{query}")
     assert answer.status_code == 422
     assert problem(answer)["errors"][0]["parameter"] == query.partition("=")[0]
+    assert "Value error" not in answer.text
 
 
 @pytest.mark.parametrize(
@@ -202,3 +214,22 @@ def test_kinds_and_door_errors_agree() -> None:
     known = {kind.kind for kind in subclasses(errors.PingtiError) if kind.__module__ == errors.__name__}
     assert known <= set(KINDS)
     assert ProblemError("too-large", "too large").kind in KINDS
+
+
+def test_every_body_and_every_problem_has_an_example(client: httpx.Client) -> None:
+    document = client.get("/openapi.json").json()
+    schemas = document["components"]["schemas"]
+
+    def shown(content: dict[str, Any]) -> bool:
+        name = content.get("schema", {}).get("$ref", "").rpartition("/")[2]
+        return bool({"example", "examples"} & (content.keys() | schemas.get(name, {}).keys()))
+
+    without = [
+        (method, path, place)
+        for path, methods in document["paths"].items()
+        for method, operation in methods.items()
+        for place, answer in [("body", operation.get("requestBody", {})), *operation["responses"].items()]
+        for kind, content in answer.get("content", {}).items()
+        if (place == "body" or kind == MEDIA_TYPE) and not shown(content)
+    ]
+    assert without == []

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from api.cli import EXIT_CODES, main
+from api.console import Screen
 from api.keys import KeyRing
 from pingti import errors
 from replacement.registry import Workspace
@@ -112,6 +113,22 @@ def test_a_task_without_a_version_says_what_is_next(pingti: Run, workspace: Work
         assert (ran.returncode, "pingti replace fresh" in ran.stderr) == (2, True)
 
 
+def test_a_damaged_task_does_not_hide_the_others(pingti: Run, workspace: Workspace) -> None:
+    (workspace.task("sport").student_folder(1) / "report.json").unlink()
+    (workspace.tasks / "topic.toml").write_text("classes = 3\n")
+    home = ("--home", workspace.root)
+    ran = pingti("task", "list", *home)
+    assert ran.returncode == 0
+    assert all(name in ran.stdout for name in ("sport", "tech", "topic"))
+    assert "sport: task 'sport': version 1 has no report" in ran.stderr
+    found = {task["task"]: task for task in json.loads(pingti("task", "list", *home, "--json").stdout)}
+    assert "topic.toml" in found["topic"]["fault"]
+    assert found["tech"]["fault"] is None
+    assert found["sport"]["promoted"] == 1
+    ran = pingti("task", "show", "sport", *home)
+    assert (ran.returncode, "no report" in ran.stdout) == (0, True)
+
+
 def test_keys_are_made_listed_and_revoked(pingti: Run, tmp_path: Path) -> None:
     home = ("--home", tmp_path)
     ran = pingti("keys", "add", "duty", "--role", "read", *home, "--json")
@@ -151,3 +168,13 @@ def test_tables_fit_the_terminal(workspace: Workspace, width: int) -> None:
     lines = [line.replace("\x1b[0m", "").replace("\x1b[1m", "") for line in said.decode().splitlines()]
     assert max(map(len, lines)) <= width
     assert "on again" in " ".join(" ".join(lines).split())
+
+
+def test_what_stands_first_is_there_to_be_copied(capsys: pytest.CaptureFixture[str]) -> None:
+    screen = Screen()
+    screen.out.width = 50
+    rows = [["job-0660d0b55a733caec9ce", "completed", "9,000,000", "9,000,000"]]
+    screen.table(["job", "status", "rows", "done"], rows)
+    said = capsys.readouterr().out
+    assert rows[0][0] in said
+    assert max(map(len, said.splitlines())) <= 50
