@@ -167,6 +167,19 @@ def test_a_job_from_the_form_to_its_results(looker: Looker, place: Place, tmp_pa
     assert not looker.faults
 
 
+def test_without_a_choice_the_priority_is_the_tasks_own(looker: Looker, place: Place) -> None:
+    own = place.workspace.task("topic").definition.priority
+    assert own != 5  # as of a job's that asks for nothing
+    page = looker.open()
+    page.get_by_text("New job", exact=True).click()
+    page.get_by_label("Or paths").fill("texts.csv")
+    page.get_by_label("topic", exact=True).check()
+    page.get_by_role("button", name="Submit").click()
+    card = page.locator('.job:has(.names:text-is("topic"))')
+    playwright.expect(card.locator(".level")).to_have_text(f"priority {own}")
+    assert not looker.faults
+
+
 def test_what_the_server_refuses_is_said_in_the_form(looker: Looker, place: Place) -> None:
     page = looker.open()
     page.get_by_text("New job", exact=True).click()

@@ -9,7 +9,6 @@ let drawn = "";
 
 export function begin(app) {
   for (let level = 0; level <= 9; level++) $("priority").append(make("option", { value: String(level) }, String(level)));
-  $("priority").value = "5";
   $("job-form").addEventListener("submit", (event) => {
     event.preventDefault();
     send(app);
@@ -64,9 +63,9 @@ async function send(app) {
     const body = {
       inputs: [...(await uploaded([...$("file").files])), ...paths],
       tasks,
-      priority: Number($("priority").value),
       text: $("text-column").value.trim(),
     };
+    if ($("priority").value) body.priority = Number($("priority").value); // else the most urgent of the tasks' own
     if ($("id-column").value.trim()) body.id = $("id-column").value.trim();
     // A second press after an answer that got lost makes no second job.
     send.token ??= [...crypto.getRandomValues(new Uint8Array(16))].map((b) => b.toString(16).padStart(2, "0")).join("");
@@ -75,7 +74,6 @@ async function send(app) {
     app.fault(null);
     announce(say("accepted", { id: job.id.slice(-6) }));
     $("job-form").reset();
-    $("priority").value = "5";
     $("new").open = false;
     $("new").querySelector("summary").focus();
   } catch (error) {

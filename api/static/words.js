@@ -24,7 +24,7 @@ export const WORDS = {
 
     newJob: "New job", files: "Files", filesNote: "Parquet, JSONL, CSV or TSV, the last three also as .gz.",
     paths: "Or paths that the server may read, one a line", textColumn: "Column of the text", idColumn: "Column of the id",
-    priorityLabel: "Priority, 0 first", submit: "Submit", uploading: "Uploading", accepted: "Job {id} is accepted.",
+    priorityLabel: "Priority, 0 first", priorityOwn: "the tasks' own", submit: "Submit", uploading: "Uploading", accepted: "Job {id} is accepted.",
     needFile: "Choose a file, or name a path.", needTask: "Choose a task.", needColumn: "Name the column of the text.",
     noStudents: "No task has a promoted student yet: pingti replace TASK --promote.",
 
@@ -92,7 +92,7 @@ export const WORDS = {
 
     newJob: "新建批次", files: "文件", filesNote: "Parquet、JSONL、CSV 或 TSV，后三种也可为 .gz。",
     paths: "或服务器可读的路径，每行一个", textColumn: "文本列", idColumn: "编号列",
-    priorityLabel: "优先级（0 最先）", submit: "提交", uploading: "正在上传", accepted: "批次 {id} 已受理。",
+    priorityLabel: "优先级（0 最先）", priorityOwn: "按任务设定", submit: "提交", uploading: "正在上传", accepted: "批次 {id} 已受理。",
     needFile: "请选择文件或填写路径。", needTask: "请选择任务。", needColumn: "请填写文本列。",
     noStudents: "还没有任务有已发布的学生模型：pingti replace 任务 --promote。",
 
