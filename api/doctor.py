@@ -345,7 +345,8 @@ def _service(home: Path) -> Iterator[Finding]:
         says = alive.json()
         if says.get("status") != "alive":
             raise ValueError
-        reasons = [value for value in ready.json().values() if value not in (True, False, "ok")]
+        parts = [ready.json().get(part) for part in ("broker", "workers")]
+        reasons = [part for part in parts if part not in (None, "ok", "unknown")]
     except httpx.TransportError:
         yield Finding(
             name="service", state=State.WARN, says=f"{url}: nobody answers", next_step="pingti up starts it"

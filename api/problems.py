@@ -200,7 +200,9 @@ def problem_response(
     *,
     status: int | None = None,
     headers: Mapping[str, str] | None = None,
+    more: Mapping[str, Any] | None = None,
 ) -> Response:
+    """``more``: members beyond those of every problem (RFC 9457, section 3.2)."""
     known = KINDS.get(kind)
     status = status or (known.status if known else 500)
     document: dict[str, Any] = {
@@ -208,6 +210,7 @@ def problem_response(
         "title": known.title if known else HTTPStatus(status).phrase,
         "status": status,
         "detail": detail,
+        **(more or {}),
     }
     if errors:
         document["errors"] = [item.model_dump(exclude_none=True) for item in errors]

@@ -39,12 +39,18 @@ async def healthz() -> AliveOut:
     tags=["health"],
     summary="Would a job run now?",
     response_model=ReadyOut,
-    responses={503: {"description": "Not ready; the body says what is missing.", "model": ReadyOut}},
+    responses=problems.responses(unavailable="No worker consumes the classify queue."),
 )
-def readyz(room: Room) -> JSONResponse:
-    """Ready means: the broker answers, and a worker consumes the classify queue."""
+def readyz(room: Room) -> Response:
+    """Ready means: the broker answers, and a worker consumes the classify queue.
+
+    The problem of one that is not ready has the members of this answer, too.
+    """
     answer = room.look()
-    return JSONResponse(answer.model_dump(), 200 if answer.ready else 503)
+    if answer.ready:
+        return JSONResponse(answer.model_dump())
+    detail = answer.broker if answer.broker != "ok" else answer.workers
+    return problems.problem_response("unavailable", detail, more=answer.model_dump())
 
 
 @v1.get(

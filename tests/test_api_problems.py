@@ -172,6 +172,7 @@ def test_without_a_broker_jobs_say_so(client: httpx.Client) -> None:
     ready = client.get("/readyz")
     assert ready.status_code == 503
     assert ready.json()["ready"] is False
+    assert problem(ready)["detail"] == ready.json()["broker"]
     assert client.get("/healthz").status_code == 200
 
 
