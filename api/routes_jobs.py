@@ -133,6 +133,7 @@ def submit_job(
         if validate_only:
             checked = validate(request, room.settings, locate=inputs.locate)
             inputs.forget()
+            _admit(room, who, checked)
             return JSONResponse(_checked_out(checked).model_dump(mode="json"))
         job = submit(
             request,

@@ -11,6 +11,7 @@ from queue_worker.jobs import Job, JobStatus
 from queue_worker.settings import Settings
 from queue_worker.shards import delete_job
 from queue_worker.store import JobStore
+from replacement.registry import Workspace
 
 _DAY_SECONDS = 86_400.0
 _PAGE = 100
@@ -36,7 +37,11 @@ def expire(settings: Settings, store: JobStore) -> int:
             except (NotFoundError, ConflictError):  # another process was first
                 continue
             gone += 1
-    old = list(_old_uploads(settings.home / "uploads", limit))
+    for folder in list(_old(Workspace(settings.home).jobs, limit)):
+        if folder.name.startswith("job-") and not store.known(folder.name):  # its deletion was cut off
+            shutil.rmtree(folder, ignore_errors=True)
+            gone += 1
+    old = list(_old(settings.home / "uploads", limit))
     in_use = inputs_in_use(store) if old else set()
     for folder in old:
         if not any(str(path.resolve()) in in_use for path in folder.iterdir()):
@@ -47,10 +52,10 @@ def expire(settings: Settings, store: JobStore) -> int:
     return gone
 
 
-def _old_uploads(uploads: Path, limit: float) -> Iterator[Path]:
-    """Folders of uploads, whole or broken off, in which nothing has changed since ``limit``."""
+def _old(parent: Path, limit: float) -> Iterator[Path]:
+    """Folders of uploads or jobs, whole or broken off, in which nothing has changed since ``limit``."""
     try:
-        folders = list(uploads.iterdir())
+        folders = list(parent.iterdir())
     except FileNotFoundError:
         return
     for folder in folders:

@@ -166,6 +166,10 @@ class JobStore(Load):
             raise NotFoundError(f"there is no job {id!r}")
         return read_job(id, fields)
 
+    def known(self, id: str) -> bool:
+        """Whether there is a job of that id."""
+        return bool(self.client.exists(f"{P}job:{id}"))
+
     def list_jobs(
         self,
         *,

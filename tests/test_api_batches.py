@@ -222,6 +222,9 @@ def test_each_key_has_its_jobs_its_limits_and_its_idempotency(idle: Door) -> Non
     assert full.status_code == 429
     assert full.headers["retry-after"]
     assert "2 unfinished jobs" in problem(full)["detail"]
+    body = {"inputs": [path], "tasks": ["sport"]}
+    checked = idle.client.post("/v1/jobs", params={"validate_only": True}, json=body, headers=one)
+    assert checked.status_code == 429  # as it would not be accepted
     assert submit(one, "night").json()["id"] == first.json()["id"]  # no new job, no limit
     assert submit(admin).status_code == 202
 
@@ -330,7 +333,11 @@ def test_old_jobs_and_files_go(idle: Door) -> None:
     assert expire(idle.settings, idle.store) == 2  # the files that only ended jobs or none need
     assert idle.client.get(gone["links"]["self"]).status_code == 200  # submitted just now
     os.utime(fresh.parent, (time.time() + 60, time.time() + 60))
-    assert expire(soon, idle.store) == 1
+    left = folder.parent / "job-0660d0b5d5c8954336e7"  # by a server that was killed while it deleted the job
+    left.mkdir()
+    os.utime(left, (0, 0))
+    assert expire(soon, idle.store) == 2
+    assert not left.exists()
     assert fresh.exists()
     assert idle.client.get(gone["links"]["self"]).status_code == 404
     assert not folder.exists()
