@@ -289,6 +289,7 @@ def job_out(job: Job, place: int | None = None, callback: callbacks.CallbackStat
     done = counts.completed + counts.failed
     rate = _rate(job, done)
     running = job.status is JobStatus.RUNNING and rate and counts.total
+    empty = 1.0 if job.status is JobStatus.COMPLETED else None
     return JobOut(
         id=job.id,
         status=job.status,
@@ -300,7 +301,7 @@ def job_out(job: Job, place: int | None = None, callback: callbacks.CallbackStat
         timestamps={str(status): utc(seconds) for status, seconds in job.timestamps.items()},
         counts=CountsOut(total=counts.total, completed=counts.completed, failed=counts.failed),
         shards=ShardsOut(total=job.shards_total or 0, done=job.shards_done),
-        progress=min(done / counts.total, 1.0) if counts.total else None,
+        progress=min(done / counts.total, 1.0) if counts.total else empty,
         rows_per_second=rate,
         seconds_left=round(max(counts.total - done, 0) / rate, 1) if running and rate else None,
         place=place,

@@ -17,7 +17,7 @@ from typing import ClassVar
 
 
 class PingtiError(Exception):
-    """Root of the hierarchy. ``kind`` names the error in problem documents and in ``--json`` output."""
+    """Root of the hierarchy. ``kind`` names the error in problem documents."""
 
     exit_code: ClassVar[int] = 1
     http_status: ClassVar[int] = 500
