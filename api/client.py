@@ -46,6 +46,7 @@ ENDED = ("completed", "failed", "cancelled")
 """Statuses in which a job stays."""
 
 _FIRST_LOOK_SECONDS, _LONGEST_LOOK_SECONDS = 0.1, 2.0
+_AWAY_SECONDS = 60.0  # that a service may be away while somebody waits for a job
 _TRIES = 3
 _Body = TypeVar("_Body", bound=BaseModel)
 
@@ -181,13 +182,14 @@ class Pingti:
         """Wait until a job is completed.
 
         ``progress``: a bar on standard error (by itself on a terminal), or a function that gets the job
-        after every look. Raises JobFailedError where it failed or was cancelled; UnavailableError where
-        ``timeout`` seconds have passed.
+        after every look. A service that starts again meanwhile is waited for. Raises JobFailedError where
+        the job failed or was cancelled; UnavailableError where ``timeout`` seconds have passed.
         """
         began, pause = time.monotonic(), _FIRST_LOOK_SECONDS
+        job = self.job(id)
+        heard = began
         with _shown(progress) as show:
             while True:
-                job = self.job(id)
                 show(job)
                 if job.status in ENDED:
                     if job.status != "completed":
@@ -197,6 +199,11 @@ class Pingti:
                     raise UnavailableError(f"job {id} is {job.status} after {timeout:g} s")
                 time.sleep(pause)
                 pause = min(pause * 1.5, _LONGEST_LOOK_SECONDS)
+                try:
+                    job, heard = self.job(id), time.monotonic()
+                except UnavailableError:
+                    if time.monotonic() - heard > _AWAY_SECONDS:
+                        raise
 
     def cancel(self, id: str) -> JobOut:
         """Stop it at the next shard's border. ConflictError when it has ended."""

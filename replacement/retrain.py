@@ -11,6 +11,7 @@ or, where its student is written already, from the decision about it.
 """
 
 import argparse
+import contextlib
 import json
 import sys
 import time
@@ -18,7 +19,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from pingti.errors import PingtiError
+from pingti.errors import ArtifactError, NotFoundError, PingtiError
 from pingti.files import locked
 from replacement.gate import shortfall
 from replacement.outcome import Round
@@ -53,10 +54,10 @@ def retrain(
 def made_by(entry: TaskEntry, run: str) -> int | None:
     """The version that a run of this name made, if it came so far."""
     for version in reversed(entry.versions()):
-        if (entry.student_folder(version) / "report.json").is_file() and entry.report(version).get(
-            "run"
-        ) == run:
-            return version
+        # What was written by this run is whole; an old report that is damaged must not end every new run.
+        with contextlib.suppress(NotFoundError, ArtifactError):
+            if entry.report(version).get("run") == run:
+                return version
     return None
 
 

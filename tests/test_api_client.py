@@ -12,7 +12,7 @@ from test_api_server import serving
 
 from api.client import DeniedError, JobFailedError, LimitError, Pingti
 from api.keys import Role, add_key
-from api.schemas import JobOut
+from api.schemas import JOB_EXAMPLE, JobOut
 from pingti.errors import ConflictError, GateError, InputError, NotFoundError, UnavailableError
 from queue_worker.settings import Settings
 from replacement.registry import Workspace
@@ -99,6 +99,33 @@ def test_its_url_and_key_come_from_the_environment(
 def test_nobody_there() -> None:
     with Pingti("http://127.0.0.1:9") as pingti, pytest.raises(UnavailableError, match="pingti up"):
         pingti.tasks()
+
+
+def test_who_waits_outlasts_a_restart(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Logic alone: the answers are made up."""
+    running = JobOut.model_validate(JOB_EXAMPLE)
+    away = UnavailableError("no answer")
+    answers: list[JobOut | Exception] = [
+        running,
+        away,
+        away,
+        running.model_copy(update={"status": "completed"}),
+    ]
+
+    def answer(_: Pingti, __: str) -> JobOut:
+        found = answers.pop(0)
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    monkeypatch.setattr(Pingti, "job", answer)
+    with Pingti("http://127.0.0.1:9") as pingti:
+        assert pingti.wait("job-1", progress=False).status == "completed"
+        monkeypatch.setattr("api.client._AWAY_SECONDS", 0.0)
+        for given in ([away], [running, away]):  # never there; away for too long
+            answers[:] = given
+            with pytest.raises(UnavailableError, match="no answer"):
+                pingti.wait("job-1", progress=False)
 
 
 @pytest.mark.parametrize("package", ["pandas", "polars"])

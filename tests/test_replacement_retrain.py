@@ -1,6 +1,7 @@
 """A retraining: from the incumbent's rows, once per name, and decided by the gate alone."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -119,6 +120,17 @@ def test_a_run_of_one_name_happens_once(
     entry.roll_back(who="tests", why="worse")
     retrain(entry, "sport/2025-12-02", who="tests", tell=silent)
     assert entry.current() == 1
+
+
+def test_an_old_report_that_is_damaged_does_not_hide_what_a_run_made(workspace: Workspace) -> None:
+    entry = workspace.task("sport")
+    students = entry.folder / "students"
+    shutil.copytree(students / "1", students / "2")
+    report = json.loads((students / "1" / "report.json").read_text())
+    (students / "1" / "report.json").write_text(json.dumps({**report, "run": "sport/2025-12-01"}))
+    (students / "2" / "report.json").write_text("{")
+    assert made_by(entry, "sport/2025-12-01") == 1
+    assert made_by(entry, "sport/2025-12-02") is None
 
 
 def test_a_refusal_is_recorded_once_with_its_reason(
