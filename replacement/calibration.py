@@ -5,7 +5,8 @@ of the student. So a third is drawn evenly, and the others in proportion to how 
 estimated F1, given what a student thinks of it (Sawade, Landwehr and Scheffer 2010, "Active Estimation of
 F-Measures", section 3). A row's weight is one over its chance to be drawn either way: weighted sums over
 the rows drawn estimate those over the pool without bias (Horvitz and Thompson 1952), and because of the
-even third no weight exceeds three times that of a row drawn evenly.
+even third no weight exceeds three times that of a row drawn evenly. What is drawn is not learned from: in a
+small pool the rows that tell most, its positives, would nearly all be drawn, so a chance has a ceiling.
 """
 
 from collections.abc import Callable
@@ -25,6 +26,8 @@ from textcnn import Student
 _ASKED = "teacher: calibration"
 EVEN = 1 / 3
 """Share of the rows that is drawn evenly, before there is a student."""
+MOST = 1 / 4
+"""Highest chance of a row to be among the others; the rest of what is alike to it is there to learn from."""
 _LEAST_SURE, _SUREST = 0.5, 0.97  # an F1 estimated outside would leave some rows nearly no chance
 
 
@@ -146,12 +149,16 @@ def _pull(scores: NDArray[np.floating], threshold: float, f1: float) -> NDArray[
 
 
 def _chances(pull: NDArray[np.float64], candidates: NDArray[np.int64], budget: int) -> NDArray[np.float64]:
-    """Chances (n,) in proportion to ``pull``, at most 1; those of the candidates add up to ``budget``."""
+    """Chances (n,) in proportion to ``pull``, at most ``MOST``; those of the candidates add up to ``budget``.
+
+    Where ``budget`` is a larger share of the candidates than that, the share is every row's chance.
+    """
     if budget == 0:
         return np.zeros(len(pull))
     own = pull[candidates]
+    most = max(MOST, budget / len(candidates))
     scale = budget / own.sum()
     for _ in range(50):
-        scale *= budget / np.minimum(scale * own, 1.0).sum()
-    found: NDArray[np.float64] = np.minimum(scale * pull, 1.0)
+        scale *= budget / np.minimum(scale * own, most).sum()
+    found: NDArray[np.float64] = np.minimum(scale * pull, most)
     return found

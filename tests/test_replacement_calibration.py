@@ -54,6 +54,14 @@ def test_more_of_the_rows_are_positive(pool: Arrays) -> None:
     assert positive[rows].sum() > 3 * 600 * positive.mean()
 
 
+def test_a_small_pool_keeps_most_of_its_positives_to_learn_from(pool: Arrays) -> None:
+    small = pool[0][:4000], pool[1][:4000]
+    rows, weights = draw(small, 3, rows=900)
+    assert len(np.unique(rows)) == len(weights) == 900
+    share = small[0][rows].sum() / small[0].sum()
+    assert 900 / 4000 < share < 0.4
+
+
 @pytest.mark.parametrize("left_out", ["none", "by what they are", "evenly"])
 def test_weighted_figures_are_those_of_the_pool(pool: Arrays, left_out: str) -> None:
     """Whatever may not be drawn: rows of one kind (people labelled them), or rows drawn otherwise."""
