@@ -59,12 +59,15 @@ def submit(
     notes = dict(_pair(note) for note in metadata or [])
     with Pingti(url, key) as pingti:
         # A relative path is the caller's, not the service's.
-        places = [pingti.upload(path).id for path in inputs] if upload else _places(inputs)
+        places = inputs if upload else _places(inputs)
+        missing = [path for path in inputs if upload and not Path(path).is_file()]
+        if missing:
+            raise InputError(f"{missing[0]}: there is no such file to send")
         try:
             job = pingti.submit(
                 places,
                 tasks,
-                upload=False,
+                upload=upload,
                 text=text,
                 id=id_column,
                 priority=priority,

@@ -133,9 +133,14 @@ class Pingti:
         ``inputs`` that are files here are uploaded first, unless ``upload`` is False; others (ids of
         uploads, paths on the server, URLs of hosts that it allows) are handed on as they are.
         """
-        named = [
-            self.upload(given).id if upload and Path(given).is_file() else str(given) for given in inputs
-        ]
+        sent: list[FileOut] = []
+        named: list[str] = []
+        for given in inputs:
+            if upload and Path(given).is_file():
+                sent.append(self.upload(given))
+                named.append(sent[-1].id)
+            else:
+                named.append(str(given))
         body = {
             "inputs": named,
             "tasks": list(tasks),
@@ -148,7 +153,11 @@ class Pingti:
         headers = {"Idempotency-Key": idempotency_key} if idempotency_key is not None else {}
         for attempt in range(_TRIES if idempotency_key is not None else 1):
             try:
-                return self._read(JobOut, self._ask("POST", "/v1/jobs", json=body, headers=headers))
+                job = self._read(JobOut, self._ask("POST", "/v1/jobs", json=body, headers=headers))
+                for stored in sent:
+                    if not any(stored.id in path for path in job.inputs):  # a job of before, with its own
+                        self._ask("DELETE", f"/v1/files/{stored.id}")
+                return job
             except UnavailableError:
                 if attempt == _TRIES - 1 or idempotency_key is None:
                     raise

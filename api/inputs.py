@@ -36,6 +36,14 @@ class Inputs:
             return str(self._fetched[given].path)
         return given
 
+    def identify(self, given: str) -> str:
+        """What an upload holds, in place of its id: the same file sent again is the same input."""
+        try:
+            stored = self._room.uploads.find(given)
+        except NotFoundError:  # a path or URL, or it is deleted by now
+            return given
+        return f"{stored.name} {stored.sha256}"
+
     def forget(self) -> None:
         """Remove what was fetched: no job came of it."""
         for stored in self._fetched.values():

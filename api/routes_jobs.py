@@ -109,7 +109,8 @@ def submit_job(
     idempotency_key: Annotated[
         str | None,
         Header(
-            description="Any text of your own; sent again with the same body it gives the same job again.",
+            description="Any text of your own; sent again with the same body it gives the same job again. "
+            "The same file, uploaded again, counts as the same input.",
             min_length=1,
             max_length=255,
         ),
@@ -142,6 +143,7 @@ def submit_job(
             idempotency_key=idempotency_key,
             owner=who.name,
             locate=inputs.locate,
+            identify=inputs.identify,
             admit=lambda checked: _admit(room, who, checked),
         )
     except BaseException:

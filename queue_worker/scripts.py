@@ -12,7 +12,11 @@ _BODIES = {
 local id, mark = ARGV[1], P .. 'idempotency:' .. ARGV[4]
 if ARGV[4] ~= '' then
   local job, fingerprint = unpack(call('HMGET', mark, 'job', 'fingerprint'))
-  if job then return {fingerprint == ARGV[5] and 'same' or 'other', job, '0', 0} end
+  if job then
+    local alike = fingerprint == ARGV[5]
+    for word in string.gmatch(ARGV[5], '%S+') do alike = alike or string.find(fingerprint, word, 1, true) end
+    return {alike and 'same' or 'other', job, '0', 0}
+  end
 end
 if call('EXISTS', key(id)) == 1 then return {'same', id, '0', 0} end  -- the client sent its command again
 if ARGV[12] == '1' and not string.find(call('INFO', 'persistence'), 'aof_enabled:1', 1, true) then

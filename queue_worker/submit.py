@@ -81,9 +81,12 @@ def submit(
     idempotency_key: str | None = None,
     owner: str | None = None,
     locate: Callable[[str], str] = str,
+    identify: Callable[[str], str] = str,
     admit: Callable[[Checked], None] = lambda checked: None,
 ) -> Job:
     """Accept a job, or return the one that the same key (of the same owner) made before.
+
+    Two requests are the same, too, where ``identify`` says the same of their inputs (a file sent twice).
 
     Everything is checked first, see ``validate``. The student versions in use now are fixed. ``admit`` may
     refuse what was checked, by an error of its own.
@@ -97,7 +100,8 @@ def submit(
     if idempotency_key is not None:
         if not 1 <= len(idempotency_key) <= 255:
             raise InputError("an idempotency key must have 1 to 255 characters")
-        fingerprint = hashlib.sha256(request.model_dump_json().encode()).hexdigest()
+        contents = request.model_copy(update={"inputs": tuple(map(identify, request.inputs))})
+        fingerprint = f"{_digest(request)} {_digest(contents)}"
         known = store.find_idempotent(idempotency_key, fingerprint, owner=owner)
         if known is not None:
             return known
@@ -123,6 +127,10 @@ def submit(
         except (OperationalError, redis.RedisError) as error:
             _log.warning("ticket not published job=%s reason=%s", accepted.job.id, error)
     return accepted.job
+
+
+def _digest(request: JobRequest) -> str:
+    return hashlib.sha256(request.model_dump_json().encode()).hexdigest()
 
 
 def validate(request: JobRequest, settings: Settings, *, locate: Callable[[str], str] = str) -> Checked:

@@ -226,6 +226,13 @@ def test_each_key_has_its_jobs_its_limits_and_its_idempotency(idle: Door) -> Non
     checked = idle.client.post("/v1/jobs", params={"validate_only": True}, json=body, headers=one)
     assert checked.status_code == 429  # as it would not be accepted
     assert submit(one, "night").json()["id"] == first.json()["id"]  # no new job, no limit
+    # The same file sent again is the same request; another one under that key is not.
+    for text, status in ((b"text\nx\n", 202), (b"text\ny\n", 422)):
+        again = idle.client.post("/v1/files", files={"file": ("a.csv", text)}, headers=one).json()["id"]
+        headers = {**one, "Idempotency-Key": "night"}
+        answered = idle.client.post("/v1/jobs", json={**body, "inputs": [again]}, headers=headers)
+        assert answered.status_code == status
+        assert status == 422 or answered.json()["id"] == first.json()["id"]
     assert submit(admin).status_code == 202
 
     link = first.json()["links"]["self"]

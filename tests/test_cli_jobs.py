@@ -46,6 +46,14 @@ def test_from_a_file_to_its_results(
     path.write_text("key,text\n")
     empty = json.loads(pingti(*asked, "--upload", "--wait").stdout)
     assert (empty["status"], empty["counts"]["total"], empty["progress"]) == ("completed", 0, 1.0)
+    missing = pingti("jobs", "submit", tmp_path / "none.csv", "--task", "sport", "--upload")
+    assert (missing.returncode, "none.csv: there is no such file" in missing.stderr) == (2, True)
+    night = (*asked, "--upload", "--idempotency-key", "night")
+    first = json.loads(pingti(*night).stdout)
+    files = running.client.get("/v1/files", params={"limit": 100}).json()["items"]
+    assert json.loads(pingti(*night).stdout)["id"] == first["id"]
+    # What was sent for nothing is gone again.
+    assert running.client.get("/v1/files", params={"limit": 100}).json()["items"] == files
     assert pingti("jobs", "cancel", job["id"]).returncode == 4
     assert pingti("jobs", "delete", job["id"]).returncode == 0
     assert pingti("jobs", "show", job["id"]).returncode == 3

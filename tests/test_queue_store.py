@@ -276,6 +276,8 @@ def test_an_idempotency_key_makes_one_job(store: JobStore) -> None:
     )
     assert (again.job.id, again.new, again.tickets) == (job.id, False, 0)
     assert store.find_idempotent("k", "f") == job
+    assert store.find_idempotent("k", "e f") == job  # one of the words is enough
+    assert create(store, idempotency_key="k", fingerprint="e f").id == job.id
     assert store.find_idempotent("other", "f") is None
     for attempt in (
         lambda: create(store, idempotency_key="k", fingerprint="g"),
