@@ -82,17 +82,28 @@ def replace(
     def announce(found: "Round") -> None:
         screen.note(round_line(found))
 
-    with screen.progress():
-        outcome = replace(entry, seed=seed, device=device, progress=screen.advance, announce=announce)
+    try:
+        with screen.progress():
+            outcome = replace(entry, seed=seed, device=device, progress=screen.advance, announce=announce)
+    except KeyboardInterrupt:
+        screen.note(f"interrupted; pingti replace {task} goes on from what the teacher has answered")
+        raise
     folder = entry.student_folder(outcome.version)
     screen.say(f"{task}: version {outcome.version}, of round {outcome.best.round}; {outcome.stopped}")
     for name, scene in outcome.report["scenes"].items():
         if scene["holdout"] is None:
             screen.say(f"scene {name} is refused: {scene['says']}")
+    if bad := outcome.report["corpus"]["bad"]:
+        screen.say(
+            f"rows of the corpus that could not be read: {bad:,}; pingti corpus stats {task} names them"
+        )
     screen.say(f"report: {folder / 'report.html'}")
     screen.result(outcome.report)
     if not outcome.passed:
-        raise GateError(f"task {task!r}: refused: {shortfall(outcome.report)}")
+        raise GateError(
+            f"task {task!r}: refused: {shortfall(outcome.report)}; the ways on are more texts, a lower gate, "
+            f"or pingti promote {task} {outcome.version} --force"
+        )
     if promote:
         entry.promote(outcome.version, why="passed its gate")
         screen.say(f"version {outcome.version} is promoted")

@@ -45,7 +45,7 @@ def corpus_stats(task: TaskName, home: Home = WORKSPACE, as_json: Json = False) 
 
 
 def _show_stats(found: "Stats", screen: Screen) -> None:
-    screen.say(f"{found.files} files, {found.rows:,} rows; {found.bad:,} bad rows")
+    screen.say(f"files: {found.files}; rows: {found.rows:,}; bad rows: {found.bad:,}")
     for sentence in found.bad_examples:
         screen.say(f"  {sentence}")
     if not found.rows:

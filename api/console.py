@@ -97,7 +97,7 @@ class Screen:
             if what not in self._tasks:
                 self._tasks[what] = self._bar.add_task(what, total=total, rate="", counted="")
             speed = self._bar.tasks[self._bar.task_ids.index(self._tasks[what])].speed
-            rate = f"{speed:,.0f}/s" if speed else ""
+            rate = _rate(speed) if speed else ""
             self._bar.update(self._tasks[what], completed=done, total=total, rate=rate, counted=counted)
             if ended:
                 self._bar.remove_task(self._tasks.pop(what))
@@ -109,7 +109,11 @@ class Screen:
                 self._shown[what] = (began, first, now)
                 pace = (done - first) / (now - began)
                 left = f", {_clock((total - done) / pace)} left" if total is not None and pace else ""
-                self.note(f"  {what}: {counted}, {pace:,.0f}/s{left}")
+                self.note(f"  {what}: {counted}, {_rate(pace)}{left}")
+
+
+def _rate(pace: float) -> str:
+    return f"{pace:,.0f}/s" if pace >= 10 else f"{pace:.1f}/s"
 
 
 def _clock(seconds: float) -> str:

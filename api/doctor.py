@@ -153,7 +153,8 @@ def _memory(_: Path) -> Iterator[Finding]:
 
 def _kernels(_: Path) -> Iterator[Finding]:
     # Numba keeps what it compiled in __pycache__ beside the module, or where NUMBA_CACHE_DIR says.
-    found = importlib.util.find_spec("textcnn.kernel")
+    # Looked for by its package, which is not imported by that: what is imported compiles.
+    found = importlib.util.find_spec("textcnn")
     folder = Path(found.origin or ".").parent if found else Path()
     cache = Path(os.environ.get("NUMBA_CACHE_DIR") or folder / "__pycache__")
     before = list(cache.rglob("kernel.*.nbi"))

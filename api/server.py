@@ -47,10 +47,11 @@ def listen(settings: Settings) -> socket.socket:
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return listener
     except OSError as error:
-        reason = error.strerror or str(error)
+        # Python adds to the system's words which address it was at, which is said here anyway.
+        reason = (error.strerror or str(error)).partition(" (while ")[0]
         raise UnavailableError(
-            f"The server cannot listen on {settings.host}, port {settings.port}: {reason}; set "
-            "PINGTI_HOST or PINGTI_PORT."
+            f"The server cannot listen on {settings.host}, port {settings.port}: {reason}; if that is not "
+            "Pingti already, name another port by --port or PINGTI_PORT."
         ) from error
 
 

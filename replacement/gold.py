@@ -166,7 +166,8 @@ def _model(
     """The folder or hub name of the fine-tuned model; made first where labels are to fine-tune it."""
     section = owner.definition.teacher
     local = owner.path.parent / section.model
-    model = str(local) if local.is_dir() else section.model
+    # One that starts with a dot can only be a path: where it leads nowhere, the error says where that is.
+    model = str(local) if local.is_dir() or section.model.startswith(".") else section.model
     if labelled is None or not section.fine_tune:
         return model
     from teacher.finetune import fine_tune

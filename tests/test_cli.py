@@ -79,7 +79,7 @@ def test_corpus_stats_counts_and_proposes_what_can_be_pasted(workspace: Workspac
     (workspace.root / "corpus.jsonl").write_text("\n".join([*lines, "{}"]))
     ran = pingti("corpus", "stats", "sport", "--home", workspace.root)
     assert ran.returncode == 0, ran.stderr
-    assert "1 files, 5 rows; 1 bad rows" in ran.stdout
+    assert "files: 1; rows: 5; bad rows: 1" in ran.stdout
     assert "\x1b" not in ran.stdout
     assert "40.00%  [doge]" in ran.stdout
     section = ran.stdout[ran.stdout.index("\n[rules]\n") :]

@@ -3,6 +3,8 @@
 import json
 import os
 import socket
+import subprocess
+import sys
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -43,6 +45,22 @@ def test_a_healthy_workspace(workspace: Workspace) -> None:
     assert findings["service"].next_step == "pingti up starts it"
     assert not [each for each in findings.values() if each.state is State.FAIL]
     assert not list(workspace.root.glob("tmp*"))
+
+
+@pytest.mark.slow
+def test_kernels_that_had_to_be_compiled_are_told_from_those_that_were_there(tmp_path: Path) -> None:
+    code = "from pathlib import Path; from api.doctor import _kernels; print(next(_kernels(Path())).says)"
+    says = [
+        subprocess.run(
+            [sys.executable, "-c", code],
+            env={**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for _ in range(2)
+    ]
+    assert [each.partition(",")[0] for each in says] == ["compiled just now", "compiled"]
 
 
 def test_a_workspace_that_is_a_file(tmp_path: Path) -> None:

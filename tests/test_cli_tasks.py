@@ -14,7 +14,9 @@ from api.cli import EXIT_CODES, main
 from api.console import Screen
 from api.keys import KeyRing
 from pingti import errors
+from replacement.outcome import Outcome, Round
 from replacement.registry import Workspace
+from replacement.thresholds import Measure
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -111,6 +113,59 @@ def test_a_task_without_a_version_says_what_is_next(pingti: Run, workspace: Work
     for command in (("task", "report", "fresh"), ("promote", "fresh")):
         ran = pingti(*command, "--home", workspace.root)
         assert (ran.returncode, "pingti replace fresh" in ran.stderr) == (2, True)
+
+
+def test_a_replacement_that_is_interrupted_or_refused_says_what_is_next(
+    pingti: Run, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = {
+        "corpus": {"bad": 7},
+        "gate": {"precision": 0.9, "recall": 0.9, "passed": False},
+        "holdout": {"precision": 0.95, "recall": 0.5},
+        "scenes": {},
+    }
+    measured = Measure(precision=0.95, recall=0.5, f1=0.655, accuracy=0.9, rows=20, positives=10)
+    best = Round(
+        round=1,
+        rows=10,
+        asked=20,
+        added={},
+        brought={},
+        boundary=0,
+        competing=0,
+        threshold=0.5,
+        calibration=measured,
+        holdout=measured,
+        coverage=[],
+    )
+    ended = Outcome(
+        task="sport", version=1, passed=False, stopped="so", rounds=[best], best=best, report=said
+    )
+    monkeypatch.setattr("replacement.rounds.replace", lambda *_, **__: ended)
+    ran = pingti("replace", "sport", "--home", workspace.root)
+    assert ran.returncode == 5
+    assert "recall 0.500 is below 0.900" in ran.stderr
+    assert "pingti promote sport 1 --force" in ran.stderr
+    assert "could not be read: 7; pingti corpus stats sport names them" in ran.stdout
+
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("replacement.rounds.replace", interrupted)
+    ran = pingti("replace", "sport", "--home", workspace.root)
+    assert (ran.returncode, "pingti replace sport goes on" in ran.stderr) == (130, True)
+
+
+def test_a_slow_pace_is_not_nought(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = iter((0.0, 20.0, 40.0))
+    monkeypatch.setattr("api.console.time.monotonic", lambda: next(clock))
+    screen = Screen()
+    for done in (0, 8, 1008):
+        screen.advance("steps", done, 2000)
+    assert "steps: 8 of 2,000, 0.4/s" in (err := capsys.readouterr().err)
+    assert "steps: 1,008 of 2,000, 25/s" in err
 
 
 def test_a_damaged_task_does_not_hide_the_others(pingti: Run, workspace: Workspace) -> None:

@@ -281,6 +281,14 @@ def test_a_teacher_of_a_task_that_has_none_is_refused(
         gold(entry)
 
 
+def test_a_folder_that_is_not_there_is_named_whole(add: Add, tmp_path: Path) -> None:
+    entry = add("a", ["left", "right"], 'model = "../../nosuch"')
+    with pytest.raises(
+        InputError, match=rf"teacher {tmp_path}/home/tasks/\.\./\.\./nosuch: there is no such"
+    ):
+        gold(entry)
+
+
 def test_token_vectors_keep_the_teachers_likeness_in_any_width(add: Add, model: Path) -> None:
     made = gold(add("t", ["left", "right", "up"], f'model = "{model}"'))
     tokens = ("a", "b", "ab", "x", "zz", "a")
