@@ -56,7 +56,7 @@ _LEARN, _CALIBRATE = "teacher: rows to learn from", "teacher: calibration"
 class Effort:
     """How much a run may take."""
 
-    share: float = 0.25
+    share: float = 0.2
     """Of the pool: rows that the teacher may be asked about, all that the loop asks for included."""
     rounds: int = 5
     epochs: int | None = None

@@ -250,10 +250,13 @@ class _Run:
             return "the teacher's budget is spent" if len(unasked) else "the pool is used up"
         number = found.round + 1
         candidates = self.encoded.take(unasked)
-        scores = student.score_encoded(candidates)
+        scores, features = student.score_encoded(candidates), student.features(candidates)
         chosen, coverage = acquire.choose(
             acquire.Candidates(
-                probabilities=scores, features=student.features(candidates), threshold=found.threshold
+                probabilities=scores,
+                features=features,
+                network=student.network_logits(features),
+                threshold=found.threshold,
             ),
             self._known(student, self.rows, self.answers, found.threshold),
             self._known(student, self.calibration.rows, self.calibration.answers, found.threshold),

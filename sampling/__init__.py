@@ -1,8 +1,9 @@
 """Which rows to take next: arrays in, distinct row numbers within a budget out."""
 
-from sampling.clusters import Clusters, by_need, cluster, coverage, neighbours, spread
+from sampling.clusters import Clusters, by_need, cluster, coverage, neighbours
 from sampling.strategies import (
     breaking_ties,
+    committee,
     competing,
     competing_classes,
     least_confidence,
@@ -16,6 +17,7 @@ __all__ = [
     "breaking_ties",
     "by_need",
     "cluster",
+    "committee",
     "competing",
     "competing_classes",
     "coverage",
@@ -24,5 +26,4 @@ __all__ = [
     "near_threshold",
     "neighbours",
     "random_rows",
-    "spread",
 ]

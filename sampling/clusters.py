@@ -12,8 +12,6 @@ from numpy.typing import NDArray
 
 from sampling.strategies import Rows
 
-_ALIKE = 20  # rows to a cluster, where rows that are alike are told from others
-
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Clusters:
@@ -96,22 +94,6 @@ def by_need(
             left -= share
     chosen = [members[c][: taken[c]] for c in members]
     return np.concatenate([np.zeros(0, np.int64), *chosen]).astype(np.int64)
-
-
-def spread(vectors: NDArray[np.floating], *, budget: int, rng: np.random.Generator) -> Rows:
-    """The most wanted rows, without taking too many that are alike (Citovsky et al. 2021, Cluster-Margin).
-
-    ``vectors`` (n, d) are the candidates', the most wanted first. They are clustered, about 20 to a cluster,
-    and each cluster gives its first, then its second, ...
-    """
-    if budget < 1 or len(vectors) <= budget:
-        return np.arange(min(len(vectors), max(0, budget)))
-    assigned = cluster(vectors, -(-len(vectors) // _ALIKE), rng=rng).assigned
-    turns = np.zeros(len(vectors), np.int64)
-    for c in np.unique(assigned):
-        members = np.flatnonzero(assigned == c)
-        turns[members] = np.arange(len(members))
-    return np.argsort(turns, kind="stable")[:budget]
 
 
 def unit(vectors: NDArray[np.floating]) -> NDArray[np.float32]:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 Rows = NDArray[np.int64]
 Scores = NDArray[np.floating]
+_AGREED = 16.0  # square of logits: members that are less than four logits apart agree; 1 to 16 were alike
 
 
 def random_rows(n: int, *, budget: int, rng: np.random.Generator) -> Rows:
@@ -27,6 +28,20 @@ def breaking_ties(scores: Scores, *, budget: int, rng: np.random.Generator) -> R
     _check(scores)
     highest = np.sort(scores, axis=1)
     return _smallest(highest[:, -1] - highest[:, -2], budget, rng)
+
+
+def committee(logits: Scores, member: Scores, *, budget: int, rng: np.random.Generator) -> Rows:
+    """Smallest lead of the likeliest class first, measured by how far two members disagree about it.
+
+    ``logits``, (n, classes), is the sum of what both members say, ``member`` what one of them says; each up
+    to a constant of its row. Where the members agree these are the rows of ``breaking_ties``; those come
+    before them of which one member is sure and the other is not: query by committee (Seung, Opper and
+    Sompolinsky 1992), the committee being the parts of one classifier.
+    """
+    two = np.argsort(logits, axis=1)[:, -2:]
+    lead, own = (np.diff(np.take_along_axis(each, two, axis=1), axis=1)[:, 0] for each in (logits, member))
+    disagreement = own - (lead - own)
+    return _smallest(lead / np.sqrt(_AGREED + disagreement**2), budget, rng)
 
 
 def near_threshold(scores: Scores, threshold: float, *, budget: int, rng: np.random.Generator) -> Rows:

@@ -11,6 +11,7 @@ NAMES = {
         "breaking_ties",
         "by_need",
         "cluster",
+        "committee",
         "competing",
         "competing_classes",
         "coverage",
@@ -19,7 +20,6 @@ NAMES = {
         "near_threshold",
         "neighbours",
         "random_rows",
-        "spread",
     },
 }
 

@@ -19,7 +19,7 @@ def test_shares_sum_to_one_and_a_part_follows_the_errors(precision: float, recal
     assert tuple(found) == KINDS
     assert sum(found.values()) == pytest.approx(1.0)
     assert min(found.values()) >= 0.0
-    assert (found["random"], found["uncertain"]) == (0.05, 0.85)
+    assert (found["random"], found["uncertain"]) == (0.05, 0.9)
     if precision != recall:
         assert (found["competing"] > found["diverse"]) == (precision > recall)
 
@@ -30,7 +30,7 @@ def test_shares_sum_to_one_and_a_part_follows_the_errors(precision: float, recal
 )
 def test_what_lacks_more_gets_more(shortfall: tuple[float, float], competing: float) -> None:
     found = shares(shortfall)
-    wanted = (0.1 * competing, 0.1 * (1.0 - competing))
+    wanted = (0.05 * competing, 0.05 * (1.0 - competing))
     assert (found["competing"], found["diverse"]) == pytest.approx(wanted)
 
 
@@ -63,6 +63,7 @@ def random_case(
     candidates = Candidates(
         probabilities=rng.dirichlet(np.ones(classes), n).astype(np.float32).reshape(n, classes),
         features=places(rng.integers(0, 4, n), rng),
+        network=rng.normal(0.0, 3.0, (n, classes)).astype(np.float32),
         threshold=0.6 if classes == 2 else None,
     )
     return candidates, rows, calibration, measured(calibration, classes)
@@ -113,8 +114,12 @@ def spread(seed: int) -> tuple[Known, Known, Candidates, NDArray[np.int64]]:
     calibration = known((where < 2).astype(np.int64), (where == 0).astype(np.int64), where, rng)
     there = np.tile([0, 1, 2, 3], 200)
     scores = rng.uniform(0.0, 0.4, 800).astype(np.float32)
+    probabilities = np.stack([1 - scores, scores], axis=1)
     candidates = Candidates(
-        probabilities=np.stack([1 - scores, scores], axis=1), features=places(there, rng), threshold=0.5
+        probabilities=probabilities,
+        features=places(there, rng),
+        network=np.log(probabilities) / 2,  # the other half is the wide part's
+        threshold=0.5,
     )
     return rows, calibration, candidates, there
 
@@ -132,7 +137,7 @@ def test_rows_go_to_the_cluster_that_the_student_covers_worst(seed: int) -> None
         hits = cluster.measured * (cluster.covered > 0.5)
         assert cluster.covered == pytest.approx((hits + 4 * 0.5) / (cluster.measured + 4), abs=1e-4)
     assert {cluster.covered > 0.5 for cluster in coverage} == {True, False}
-    assert (len(chosen["competing"]), len(chosen["diverse"])) == (0, 24)
+    assert (len(chosen["competing"]), len(chosen["diverse"])) == (0, 12)
     at = np.bincount(there[chosen["diverse"]], minlength=4)
     assert at[1] > 3 * at[0]
     assert at[2] + at[3] == 0
@@ -148,7 +153,7 @@ def test_without_positives_to_cluster_random_rows_take_the_place() -> None:
         )
         assert coverage == []
         assert {kind: len(found) for kind, found in chosen.items()} == {
-            "random": 12, "uncertain": 68, "competing": 0, "diverse": 0
+            "random": 8, "uncertain": 72, "competing": 0, "diverse": 0
         }  # fmt: skip
 
 
@@ -158,7 +163,11 @@ def test_each_kind_takes_what_its_name_says() -> None:
     probabilities[1::20, 1] = 0.9  # 40 called positive, all where a badly covered cluster is
     probabilities[2:281:2, 1] = 0.49  # more than twice 68 close to a tie
     probabilities[:, 0] = 1 - probabilities[:, 1]
-    candidates = Candidates(probabilities=probabilities, features=candidates.features, threshold=0.5)
+    network = np.log(probabilities) / 2
+    network[3, 1] += 300.0  # the wide part says as much against it
+    candidates = Candidates(
+        probabilities=probabilities, features=candidates.features, network=network, threshold=0.5
+    )
     chosen, _ = choose(
         candidates,
         rows,
@@ -170,10 +179,11 @@ def test_each_kind_takes_what_its_name_says() -> None:
     )
     scores = {kind: probabilities[found, 1] for kind, found in chosen.items()}
     counts = {kind: len(found) for kind, found in chosen.items()}
-    assert counts == {"random": 4, "uncertain": 68, "competing": 4, "diverse": 4}
+    assert counts == {"random": 4, "uncertain": 72, "competing": 2, "diverse": 2}
     assert scores["competing"].min() > 0.5
     assert scores["diverse"].max() < 0.5
-    assert (scores["uncertain"] > 0.4).all()
+    assert 3 in chosen["uncertain"]
+    assert (probabilities[np.setdiff1d(chosen["uncertain"], [3]), 1] > 0.4).all()
 
 
 def test_with_three_classes_wrong_decisions_and_badly_covered_clusters_get_the_rows() -> None:
@@ -186,6 +196,7 @@ def test_with_three_classes_wrong_decisions_and_badly_covered_clusters_get_the_r
     candidates = Candidates(
         probabilities=(0.05 + 0.85 * np.eye(3, dtype=np.float32))[there],
         features=places(there, rng),
+        network=np.eye(3, dtype=np.float32)[there],
         threshold=None,
     )
     chosen, coverage = choose(

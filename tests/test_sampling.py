@@ -37,18 +37,19 @@ def test_near_a_threshold_is_measured_in_odds() -> None:
     assert low.tolist() == [1, 2, 0]
 
 
-def test_rows_that_are_alike_take_turns() -> None:
-    rng = np.random.default_rng(0)
-    # 60 rows in two directions, the 40 of one first: by their order alone, they would take all 15 places.
-    where = np.repeat([0, 1], [40, 20])
-    vectors = np.eye(2)[where] + rng.normal(0.0, 0.01, (60, 2))
-    found = sampling.spread(vectors, budget=15, rng=rng)
-    assert len(set(found.tolist())) == 15
-    assert 5 <= where[found].sum() <= 10  # one of three clusters, or two
-    assert {0, 40} <= set(found.tolist())  # the most wanted of their kind
-    assert sampling.spread(vectors, budget=99, rng=rng).tolist() == list(range(60))
-    assert len(sampling.spread(vectors, budget=0, rng=rng)) == 0
-    assert len(sampling.spread(vectors[:0], budget=3, rng=rng)) == 0
+def test_a_committee_takes_rows_that_its_members_see_apart_before_equal_leads() -> None:
+    # Leads of the first class 2, 2, 1 and 8; one member says 1, 12, 0.5 and -4 of them, the other the rest.
+    lead, own = np.array([2.0, 2.0, -1.0, 8.0]), np.array([1.0, 12.0, -0.5, -4.0])
+    for classes in (2, 3):
+        logits = np.full((4, classes), -50.0)  # a third class is never among the likeliest two
+        logits[:, 0], logits[:, 1] = lead + 3, 3  # up to a constant of the row
+        member = np.zeros((4, classes))
+        member[:, 0] = own
+        found = sampling.committee(logits, member, budget=4, rng=np.random.default_rng(0))
+        # 2 / sqrt(16 + 22^2), 1 / 4, 8 / sqrt(16 + 16^2), 2 / 4
+        assert found.tolist() == [1, 2, 3, 0]
+    agreed = sampling.committee(logits, logits / 2, budget=3, rng=np.random.default_rng(0))
+    assert agreed.tolist() == [2, 0, 1] or agreed.tolist() == [2, 1, 0]
 
 
 def test_competing_rows_are_the_clear_disagreements_widest_first() -> None:

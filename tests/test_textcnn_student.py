@@ -120,6 +120,21 @@ def test_features_are_what_the_head_sees() -> None:
     wanted = exponentials / exponentials.sum(axis=1, keepdims=True)
     assert np.allclose(student.score_encoded(texts)[texts.valid], wanted[texts.valid], atol=1e-5)
     assert (features >= 0).all()
+    np.testing.assert_allclose(student.network_logits(features), logits, atol=1e-5)
+
+
+def test_a_wide_part_is_not_in_what_the_network_says_alone() -> None:
+    rng = np.random.default_rng(1)
+    texts = random_texts(rng, 30, 40)
+    for shape in (Architecture(embedding=6, filters=8, widths=(1, 3), wide=wide) for wide in (0, 64)):
+        network = TextCNN(30, 2, shape, np.random.default_rng(2))
+        if shape.wide:
+            network.wide.data[:] = 3.0 * torch.rand(network.wide.shape)
+        student = Student(folded(network), Vocabulary(["x"], buckets=28), ["no", "yes"], shape)
+        said = student.network_logits(student.features(texts))
+        alone = 1 / (1 + np.exp(said[:, 0] - said[:, 1]))
+        same = np.abs(alone - student.score_encoded(texts)[:, 1])[texts.valid] < 1e-5
+        assert same.all() == (shape.wide == 0)
 
 
 # ---- a trained student, kept and read again

@@ -143,6 +143,18 @@ class Student:
         widths, filters = len(self.architecture.widths), self.architecture.filters
         return seen.reshape(len(encoded), widths, -1)[:, :, :filters].reshape(len(encoded), -1)
 
+    def network_logits(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
+        """What the network alone says of texts with these ``features``, its wide part left out.
+
+        Logits, float32 (n, classes), up to a constant of the row.
+        """
+        widths, filters = len(self.architecture.widths), self.architecture.filters
+        head = self.folded.head.reshape(len(self.folded.head), widths, -1)[:, :, :filters]
+        logits = features @ head.reshape(len(head), -1).T + self.folded.head_bias
+        if len(head) == 1:  # two classes: the second's lead
+            return np.hstack([np.zeros_like(logits), logits])
+        return logits
+
     def save(self, folder: Path | str) -> None:
         """Write the artifact. The JSON comes last, so that a folder with a JSON file is complete."""
         folder = Path(folder)
