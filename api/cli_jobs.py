@@ -237,4 +237,8 @@ def _show(job: "JobOut", screen: Screen) -> None:
     counts = job.counts
     screen.say(f"{job.id}: {job.status}" + (f": {job.error}" if job.error else ""))
     screen.say(f"rows: {counts.total:,}; done {counts.completed:,}, failed {counts.failed:,}")
+    if job.status == "completed":
+        screen.say(f"next is pingti jobs results {job.id} --out results.parquet")
+    if counts.failed:
+        screen.say(f"what was wrong with rows: pingti jobs errors {job.id} --out errors.jsonl")
     screen.result(job.model_dump(mode="json"))

@@ -138,6 +138,9 @@ class RetrainWorker:
                     process.wait()
                     return {}
                 if "outcome" in event:
+                    # What was told since the last beat, so that the record ends as the run did.
+                    with contextlib.suppress(redis.RedisError):
+                        self._store.beat(claim, progress, lease_seconds=self._settings.lease_seconds)
                     return event
                 progress = progress.model_copy(update=event)
             if self._stop.is_set():
