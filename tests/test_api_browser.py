@@ -379,7 +379,7 @@ def test_a_server_with_a_key_asks_for_it(looker: Looker, place: Place, tmp_path:
         page.get_by_label("This server asks for your key").fill("ключ-of-the-test")
         page.keyboard.press("Enter")
         page.wait_for_selector("#view-jobs:not([hidden])")
-        done = page.locator('.job[data-status="completed"]').first
+        done = page.locator('.job[data-status="completed"]:has(.names:has-text("sport"))').first
         playwright.expect(done).to_be_visible(timeout=120_000)
         with page.expect_download() as download:
             done.get_by_role("button", name=re.compile("as JSONL")).click()
