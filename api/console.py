@@ -49,9 +49,8 @@ class Screen:
             return
         table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
         numeric = [all(_is_figure(row[index]) for row in rows) for index in range(len(head))]
-        whole = (
-            max(len(str(row[0])) for row in rows) * 2 <= self.out.width
-        )  # a job's id is there to be copied
+        # A job's id is there to be copied.
+        whole = max(len(str(row[0])) for row in rows) * 2 <= self.out.width
         for index, (name, right) in enumerate(zip(head, numeric, strict=True)):
             justify: Literal["left", "right"] = "right" if right else "left"
             table.add_column(name, justify=justify, overflow="fold", no_wrap=whole and index == 0)

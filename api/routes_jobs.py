@@ -133,8 +133,8 @@ def submit_job(
     try:
         if validate_only:
             checked = validate(request, room.settings, locate=inputs.locate)
-            inputs.forget()
             _admit(room, who, checked)
+            inputs.forget()
             return JSONResponse(_checked_out(checked).model_dump(mode="json"))
         job = submit(
             request,

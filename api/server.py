@@ -1,6 +1,5 @@
 """Serve the REST door and the dashboard with uvicorn, from the settings."""
 
-import gc
 import signal
 import socket
 import sys
@@ -18,10 +17,8 @@ from api.guard import is_loopback
 from api.keys import KeyRing
 from api.services import api_key
 from pingti.errors import InputError, PingtiError, UnavailableError
+from queue_worker.app import shorten_pauses
 from queue_worker.settings import Settings
-
-# The event loop waits so long for a thread that has come back from the broker; else 5 ms.
-_SWITCH_SECONDS = 0.0005
 
 
 def listen(settings: Settings) -> socket.socket:
@@ -92,10 +89,7 @@ class Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
-        # What is there by now stays: a full collection that looks through it answers nobody for 100 ms.
-        gc.collect()
-        gc.freeze()
-        sys.setswitchinterval(_SWITCH_SECONDS)
+        shorten_pauses()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         # The event streams first: uvicorn waits for every answer, and theirs have no end of their own.

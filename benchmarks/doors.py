@@ -34,6 +34,7 @@ import uvicorn
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pingti.files import write_json
+from queue_worker.load import resident_bytes
 from queue_worker.processes import Processes
 from queue_worker.settings import Settings
 from replacement.registry import Workspace
@@ -249,7 +250,7 @@ def rate(before: tuple[float, int], after: tuple[float, int]) -> float:
 
 async def upload(url: str, pid: int, size: int) -> dict[str, Any]:
     """Resident memory of the server, looked at every 50 ms."""
-    idle = peak = resident(pid)
+    idle = peak = resident_bytes(pid)
     block = b"0123456789abcdef" * 4095 + b"0123456789abcd\n\n"
     boundary = "B"
 
@@ -263,7 +264,7 @@ async def upload(url: str, pid: int, size: int) -> dict[str, Any]:
     async def watch(done: asyncio.Event) -> None:
         nonlocal peak
         while not done.is_set():
-            peak = max(peak, resident(pid))
+            peak = max(peak, resident_bytes(pid))
             await asyncio.sleep(0.05)
 
     done = asyncio.Event()
@@ -284,11 +285,6 @@ async def upload(url: str, pid: int, size: int) -> dict[str, Any]:
         "idle_mb": round(idle / 1e6, 1),
         "above_idle_mb": round((peak - idle) / 1e6, 1),
     }
-
-
-def resident(pid: int) -> int:
-    """Bytes of resident memory (Linux)."""
-    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def main() -> None:

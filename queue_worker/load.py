@@ -156,15 +156,16 @@ class Load:
 def memory_bytes(child: int | None = None) -> int:
     """Resident memory of this process and its ``child``; where the system does not tell, its own peak."""
     try:
-        pages = _pages("self")
+        found = resident_bytes("self")
     except OSError:
         most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         return most if sys.platform == "darwin" else most * 1024
     if child is not None:
         with suppress(OSError):  # it has ended
-            pages += _pages(str(child))
-    return pages * resource.getpagesize()
+            found += resident_bytes(child)
+    return found
 
 
-def _pages(process: str) -> int:
-    return int(Path(f"/proc/{process}/statm").read_text().split()[1])
+def resident_bytes(process: int | str) -> int:
+    """Resident memory of a process by its id. OSError where it has ended, or the system has no /proc."""
+    return int(Path(f"/proc/{process}/statm").read_text().split()[1]) * resource.getpagesize()

@@ -7,7 +7,6 @@ each retraining; it may be absent.
 """
 
 import argparse
-import gc
 import logging
 import os
 import queue
@@ -35,6 +34,7 @@ from queue_worker.app import (
     connect,
     make_celery,
     publish_tickets,
+    shorten_pauses,
 )
 from queue_worker.runner import Runner
 from queue_worker.settings import Settings
@@ -42,7 +42,6 @@ from queue_worker.store import JobStore
 
 _log = logging.getLogger(__name__)
 _PRESENCE_SECONDS = 3.0
-_SWITCH_SECONDS = 0.0005  # a thread back from the kernel waits so long for one that runs Python; else 5 ms
 
 
 def make_worker(settings: Settings) -> tuple[Celery, Runner]:
@@ -107,7 +106,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     warnings.filterwarnings("ignore", category=SecurityWarning)
     concurrency = settings.concurrency
     pa.set_cpu_count(1)  # the threads are the parallel part
-    sys.setswitchinterval(_SWITCH_SECONDS)
     name = options.name or f"{kind}@{socket.gethostname()}-{os.getpid()}"
 
     # With a receiver of its own, Celery leaves logging alone. Signals hold weak references: keep these.
@@ -125,9 +123,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         without_heartbeat=True,
         quiet=True,
     )
-    # What is there at the start stays: without it a full collection stops all threads for 100 ms.
-    gc.collect()
-    gc.freeze()
+    shorten_pauses()
     _log.info("worker starts name=%s threads=%d", name, concurrency)
     worker.start()
     return int(worker.exitcode or 0)

@@ -140,20 +140,22 @@ class Student:
         """What the linear head sees of each text, float32 (n, widths x filters): where texts lie near."""
         seen = np.empty((len(encoded), len(self.folded.step)), np.float32)
         self._panel.score_encoded({self.vocabulary.fingerprint: encoded}, seen)
-        widths, filters = len(self.architecture.widths), self.architecture.filters
-        return seen.reshape(len(encoded), widths, -1)[:, :, :filters].reshape(len(encoded), -1)
+        return self._unpadded(seen)
 
     def network_logits(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
         """What the network alone says of texts with these ``features``, its wide part left out.
 
         Logits, float32 (n, classes), up to a constant of the row.
         """
-        widths, filters = len(self.architecture.widths), self.architecture.filters
-        head = self.folded.head.reshape(len(self.folded.head), widths, -1)[:, :, :filters]
-        logits = features @ head.reshape(len(head), -1).T + self.folded.head_bias
-        if len(head) == 1:  # two classes: the second's lead
+        logits = features @ self._unpadded(self.folded.head).T + self.folded.head_bias
+        if logits.shape[1] == 1:  # two classes: the second's lead
             return np.hstack([np.zeros_like(logits), logits])
         return logits
+
+    def _unpadded(self, seen: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Rows of (widths x padded filters) as rows of (widths x filters)."""
+        blocks = seen.reshape(len(seen), len(self.architecture.widths), -1)
+        return blocks[:, :, : self.architecture.filters].reshape(len(seen), -1)
 
     def save(self, folder: Path | str) -> None:
         """Write the artifact. The JSON comes last, so that a folder with a JSON file is complete."""
