@@ -4,7 +4,8 @@ import csv
 import gzip
 import json
 import shutil
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -44,7 +45,7 @@ class Sizes:
     """At most so many rows of each kind are taken, drawn at random; None takes all."""
 
     teacher: int
-    """Labelled rows that MiniLM is fine-tuned on, none of them in the pool."""
+    """Labelled rows that MiniLM is fine-tuned on, with their own labels, none of them in the pool."""
     seed: int
     """Those of them that a method starts with."""
     pool: int | None
@@ -57,8 +58,9 @@ class Sizes:
 SIZES: Final = {
     "weibo": Sizes(teacher=3000, seed=3000, pool=None, holdout=10_000),
     "clinc150": Sizes(teacher=3000, seed=800, pool=None, holdout=4500, epochs=12),
-    "arxiv": Sizes(teacher=3000, seed=3000, pool=40_000, holdout=6000),
+    "arxiv": Sizes(teacher=6000, seed=3000, pool=60_000, holdout=6000),
 }
+_LEAST_ARCHIVE: Final = 0.01  # share of the titles: smaller archives are one label
 QUICK: Final = Sizes(teacher=240, seed=240, pool=2400, holdout=400)
 
 
@@ -69,8 +71,8 @@ class Task:
     name: str
     slug: str
     """The name in a-z, as a workspace wants it."""
-    label: str | None = None
-    """The teacher's label that is a yes; None: all of its labels are the classes."""
+    labels: frozenset[str] = frozenset()
+    """The teacher's labels that are a yes; none: all of its labels are the classes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,14 +113,14 @@ class Part:
 
     def names(self, task: Task) -> tuple[str, ...]:
         """The classes of a task."""
-        return self.classes if task.label is None else ("no", "yes")
+        return ("no", "yes") if task.labels else self.classes
 
     def reference(self, task: Task) -> NDArray[np.int64]:
         """The teacher's class of each row of the holdout."""
-        if task.label is None:
+        if not task.labels:
             likeliest: NDArray[np.int64] = self.answers.argmax(axis=1)
             return likeliest
-        yes = self.answers[:, self.classes.index(task.label)]
+        yes = self.answers[:, [name in task.labels for name in self.classes]].sum(axis=1)
         positive: NDArray[np.bool_] = yes > self.answers.sum(axis=1) - yes
         return positive.astype(np.int64)
 
@@ -126,9 +128,9 @@ class Part:
         """Rows of the holdout whose true label is known, and their true classes."""
         rows = np.array([row for row, label in enumerate(self.truth) if label is not None], np.int64)
         labels = [str(self.truth[row]) for row in rows.tolist()]
-        if task.label is None:
+        if not task.labels:
             return rows, np.array([self.classes.index(label) for label in labels], np.int64)
-        return rows, np.array([label == task.label for label in labels], np.int64)
+        return rows, np.array([label in task.labels for label in labels], np.int64)
 
 
 def prepare(
@@ -160,7 +162,7 @@ def prepare(
         if not model.is_dir():
             raise LeftOut(f"{model}: no such folder")
     else:
-        model = _fine_tuned(workspace / "models" / name, rows.labelled, tasks, epochs=sizes.epochs, say=say)
+        model = _fine_tuned(workspace / "models" / name, rows.labelled, epochs=sizes.epochs, say=say)
     definition = Definition(
         classes=("no", "yes"),
         corpus=CorpusSection(files=(str(corpus),)),
@@ -202,7 +204,6 @@ def minilm() -> Path:
 def _fine_tuned(
     folder: Path,
     labelled: list[tuple[str, str]],
-    tasks: Sequence[Task],
     *,
     epochs: int,
     say: Callable[[str], None],
@@ -220,7 +221,7 @@ def _fine_tuned(
         str(minilm()),
         [text for text, _ in labelled],
         [label for _, label in labelled],
-        classes=[OTHER, *(task.label for task in tasks if task.label)],
+        classes=sorted({label for _, label in labelled}),
         out=folder,
         rng=np.random.default_rng(0),
         epochs=epochs,
@@ -253,7 +254,7 @@ def _draw(rows: list[Any], count: int, rng: np.random.Generator) -> list[Any]:
 def _weibo(sizes: Sizes, pool: int, rng: np.random.Generator) -> Rows:
     """Titles by the day of their first sighting; the labelled ones are of 2024."""
     rows = _lines(_file("weibo_hot", "weibo_hot.jsonl.gz"))
-    named = {task.label for task in _WEIBO}
+    named = {task.name for task in _WEIBO}
     truth = {row["text"]: row["label"] if row["label"] in named else OTHER for row in rows if row["label"]}
     older = [row["text"] for row in rows if row["label"] and row["timestamp"][:4] == "2024"]
     labelled = _draw(older, sizes.teacher, rng)
@@ -277,8 +278,7 @@ def _clinc150(sizes: Sizes, pool: int, rng: np.random.Generator) -> Rows:
         for row in _lines(_file("clinc150", "clinc150_full.jsonl.gz"))
         if not row["split"].startswith("oos")
     ]
-    domain = {intent: name for name, intents in _CLINC.items() for intent in intents.split()}
-    truth = {row["text"]: domain.get(row["label"], OTHER) for row in rows}
+    truth = {row["text"]: row["label"] for row in rows}
     older = [row["text"] for row in rows if row["split"] != "test"]
     older = [older[row] for row in rng.permutation(len(older)).tolist()]
     labelled, older = _labelled(older, truth, sizes.teacher, rng)
@@ -292,15 +292,16 @@ def _clinc150(sizes: Sizes, pool: int, rng: np.random.Generator) -> Rows:
 
 
 def _arxiv(sizes: Sizes, pool: int, rng: np.random.Generator) -> Rows:
-    """Titles by the day of their first version; the primary category is the label."""
+    """Titles by the day of their first version; the archive of the primary category is the label."""
     with gzip.open(_file("arxiv_titles", "arxiv_titles.tsv.gz"), "rt", encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
-    named = {str(task.label) for task in _ARXIV}
-    truth, years = {}, {}
-    for row in rows:
-        archive = row["label"].split(".")[0]
-        truth[row["text"]] = archive if archive in named else OTHER
-        years[row["text"]] = row["timestamp"][:4]
+    truth = {row["text"]: row["label"].split(".")[0] for row in rows}
+    sizes_of = Counter(truth.values())
+    truth = {
+        text: archive if sizes_of[archive] >= _LEAST_ARCHIVE * len(truth) else OTHER
+        for text, archive in truth.items()
+    }
+    years = {row["text"]: row["timestamp"][:4] for row in rows}
     older = [text for text, year in years.items() if year <= "2016"]
     labelled, older = _labelled(older, truth, sizes.teacher, rng)
     newest = [text for text, year in years.items() if year in ("2017", "2018")]
@@ -326,24 +327,29 @@ def _labelled(
 
 
 _WEIBO: Final = (
-    Task(name="社会", slug="society", label="社会"),
-    Task(name="明星", slug="stars", label="明星"),
-    Task(name="体育", slug="sports", label="体育"),
-    Task(name="电视剧", slug="drama", label="电视剧"),
-    Task(name="时事", slug="current_affairs", label="时事"),
-    Task(name="综艺", slug="variety", label="综艺"),
-    Task(name="财经", slug="finance", label="财经"),
-    Task(name="游戏", slug="games", label="游戏"),
+    Task(name="社会", slug="society", labels=frozenset({"社会"})),
+    Task(name="明星", slug="stars", labels=frozenset({"明星"})),
+    Task(name="体育", slug="sports", labels=frozenset({"体育"})),
+    Task(name="电视剧", slug="drama", labels=frozenset({"电视剧"})),
+    Task(name="时事", slug="current_affairs", labels=frozenset({"时事"})),
+    Task(name="综艺", slug="variety", labels=frozenset({"综艺"})),
+    Task(name="财经", slug="finance", labels=frozenset({"财经"})),
+    Task(name="游戏", slug="games", labels=frozenset({"游戏"})),
     Task(name="nine", slug="nine"),
 )
 _ARXIV: Final = (
-    Task(name="cs", slug="cs", label="cs"),
-    Task(name="math", slug="math", label="math"),
-    Task(name="quant-ph", slug="quant_ph", label="quant-ph"),
+    Task(name="cs", slug="cs", labels=frozenset({"cs"})),
+    Task(name="math", slug="math", labels=frozenset({"math"})),
+    Task(name="quant-ph", slug="quant_ph", labels=frozenset({"quant-ph"})),
 )
 _PARTS: Final[dict[str, tuple[tuple[Task, ...], Callable[[Sizes, int, np.random.Generator], Rows]]]] = {
     "weibo": (_WEIBO, _weibo),
-    "clinc150": (tuple(Task(name=name, slug=name, label=name) for name in _CLINC), _clinc150),
+    "clinc150": (
+        tuple(
+            Task(name=name, slug=name, labels=frozenset(intents.split())) for name, intents in _CLINC.items()
+        ),
+        _clinc150,
+    ),
     "arxiv": (_ARXIV, _arxiv),
 }
 NAMES: Final = tuple(_PARTS)

@@ -31,11 +31,11 @@ from textcnn import Architecture, Student, Vocabulary
 
 METHODS: Final = (
     "pingti", "random", "breaking_ties", "full_pool", "hard_labels", "no_boundary_drop", "no_diversity",
-    "plain_textcnn", "fasttext", "model2vec", "linear_ngram",
+    "no_subclasses", "plain_textcnn", "fasttext", "model2vec", "linear_ngram",
 )  # fmt: skip
-LOOPS: Final = METHODS[:7]
+LOOPS: Final = METHODS[:8]
 """Those that run the product's loop."""
-PEERS: Final = METHODS[8:]
+PEERS: Final = METHODS[9:]
 WHAT: Final = {
     "pingti": "the loop",
     "random": "as many teacher rows, at random",
@@ -44,6 +44,7 @@ WHAT: Final = {
     "hard_labels": "pingti with the teacher's decisions for targets",
     "no_boundary_drop": "pingti with margin 0",
     "no_diversity": "pingti with competing rows alone",
+    "no_subclasses": "pingti that learns the task's classes alone",
     "plain_textcnn": "no wide part, random start, on pingti's rows",
     "fasttext": "on pingti's rows",
     "model2vec": "distilled and fine-tuned, on pingti's rows",
@@ -56,7 +57,7 @@ _LEARN, _CALIBRATE = "teacher: rows to learn from", "teacher: calibration"
 class Effort:
     """How much a run may take."""
 
-    share: float = 0.2
+    share: float = 0.25
     """Of the pool: rows that the teacher may be asked about, all that the loop asks for included."""
     rounds: int = 5
     epochs: int | None = None
@@ -172,13 +173,15 @@ def _loop(
     budget = int(len(part.pool) * effort.share)
     gate_rows = max(10, min(2000, budget // 10))
     number = effort.rounds
-    settings: dict[str, Any] = {"budget": budget, "margin": None}
+    settings: dict[str, Any] = {"budget": budget, "margin": None, "subclasses": None}
     if method in ("random", "full_pool"):
         number = 2  # the seed, then all the rest at once
     if method == "full_pool":
         settings["budget"] = len(part.pool) + len(part.seed) + gate_rows
     if method == "no_boundary_drop":
         settings["margin"] = 0.0
+    if method == "no_subclasses":
+        settings["subclasses"] = 0
     home = Workspace(workspace)
     name = f"{part.name}_{task.slug}_{method}_{seed}"
     shutil.rmtree(home.tasks / name, ignore_errors=True)
@@ -187,8 +190,8 @@ def _loop(
     yes = part.names(task)
     with (home.tasks / f"{name}.jsonl").open("w", encoding="utf-8") as file:
         for seed_text, label in part.seed:
-            if task.label is not None:
-                label = yes[label == task.label]
+            if task.labels:
+                label = yes[label in task.labels]
             file.write(json.dumps({"text": seed_text, "label": label}, ensure_ascii=False) + "\n")
 
     asked: dict[str, list[tuple[list[str], NDArray[np.float32]]]] = {}
@@ -233,7 +236,7 @@ def _loop(
     folder = entry.student_folder(outcome.version)
     student = Student.load(folder)
     scores = student.score(pa.array(part.holdout, pa.large_string()))
-    threshold = student.metadata["thresholds"]["default"] if task.label is not None else None
+    threshold = student.metadata["thresholds"]["default"] if task.labels else None
     del student
     (folder / "student.safetensors").unlink()  # the reports stay, to be looked at
     keys = ("round", "rows", "asked", "added", "boundary", "competing")
@@ -253,6 +256,7 @@ def _definition(
     *,
     budget: int,
     margin: float | None,
+    subclasses: int | None,
 ) -> str:
     def quoted(value: Any) -> str:
         return json.dumps(value, ensure_ascii=False)
@@ -270,10 +274,14 @@ def _definition(
     ]
     if margin is not None:
         lines.append(f"margin = {margin}")
-    if task.label is not None:
-        lines.append(f'map = {{ {quoted(task.label)} = "yes", "*" = "no" }}')
+    if task.labels:
+        named = "".join(f'{quoted(label)} = "yes", ' for label in sorted(task.labels))
+        lines.append(f'map = {{ {named}"*" = "no" }}')
+    lines.append("[student]")
     if epochs is not None:
-        lines += ["[student]", f"epochs = {epochs}"]
+        lines.append(f"epochs = {epochs}")
+    if subclasses is not None:
+        lines.append(f"subclasses = {subclasses}")
     # The gate is out of reach, so that every round is run.
     lines += ["[gate]", "precision = 1.0", "recall = 1.0", f"rounds = {number}"]
     lines += [f"holdout_rows = {gate_rows}", f"holdout_fraction = {part.holdout_fraction!r}"]
@@ -355,7 +363,7 @@ def _other(
         kept = workspace / "model2vec" / f"{part.name if part.chinese else 'minilm'}.npy"
         score = fidelity_peers.model2vec(chosen.learn, labels, classes, encoder=encoder, kept=kept, rng=rng)
     threshold = None
-    if task.label is not None:
+    if task.labels:
         positive = chosen.calibration_answers.argmax(axis=1) > 0
         threshold, _ = choose(
             curve(positive, score(chosen.calibration)[:, 1], chosen.calibration_weights), Scene()

@@ -109,6 +109,9 @@ class StudentSection(_Section):
     widths: tuple[Annotated[int, Field(ge=1, le=16)], ...] = (1, 2, 3)
     wide: int = Field(default=1 << 17, ge=0, le=1 << 22)
     """Buckets of the wide part, a linear model of tokens and pairs of them; 0: none, else a power of two."""
+    subclasses: int = Field(default=32, ge=0, le=256)
+    """At most so many of the teacher's labels, near ones taken together, are told apart within the classes;
+    0: the classes alone. They cost scoring time, and help where the teacher has more labels than classes."""
     vocabulary: int = Field(default=8000, ge=1, le=200_000)
     """Tokens known by name."""
     epochs: int = Field(default=8, ge=1, le=100)

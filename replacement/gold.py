@@ -30,6 +30,8 @@ class Answers:
 
     probabilities: NDArray[np.float32]
     """(n, classes) in the order of the task's classes."""
+    labels: NDArray[np.float32]
+    """(n, labels) in the order of the teacher's labels, of which one or more stand for a class."""
     vectors: NDArray[np.float32]
     """(n, hidden): [CLS] vectors."""
 
@@ -48,9 +50,11 @@ def join(parts: list[Answers]) -> Answers:
     """Answers one behind the other."""
     parts = [part for part in parts if len(part.probabilities)]
     if not parts:
-        return Answers(probabilities=np.zeros((0, 2), np.float32), vectors=np.zeros((0, 1), np.float32))
+        nothing = np.zeros((0, 2), np.float32)
+        return Answers(probabilities=nothing, labels=nothing, vectors=nothing)
     return Answers(
         probabilities=np.concatenate([part.probabilities for part in parts]),
+        labels=np.concatenate([part.labels for part in parts]),
         vectors=np.concatenate([part.vectors for part in parts]),
     )
 
@@ -90,7 +94,9 @@ class Gold:
         )
         self.model = model
         self.fingerprint = self._teacher.fingerprint
-        self._columns = _columns(entry, self._teacher.labels)
+        self.labels = self._teacher.labels
+        self.class_of = _columns(entry, self.labels)
+        """The class number of each of ``labels``."""
         self._progress = progress
 
     @property
@@ -108,16 +114,20 @@ class Gold:
             self._progress(what, done, len(texts))
 
         scored = self._teacher.score(texts, progress=advance)
+        found = scored.probabilities.astype(np.float32)
         probabilities = np.zeros((len(texts), len(self.entry.definition.classes)), np.float32)
-        for column, target in enumerate(self._columns):
-            probabilities[:, target] += scored.probabilities[:, column]
+        for column, target in enumerate(self.class_of):
+            probabilities[:, target] += found[:, column]
         # A person outranks the teacher. The teacher is asked all the same: its vectors are needed.
         for row, text in enumerate(texts) if self.reviewed else ():
             decided = self.reviewed.get(text)
             if decided is not None:
+                # Which label of the class it is, the teacher still knows best.
+                own = np.where(np.equal(self.class_of, decided), found[row] + np.float32(1e-6), 0.0)
+                found[row] = own / own.sum()
                 probabilities[row] = 0.0
                 probabilities[row, decided] = 1.0
-        return Answers(probabilities=probabilities, vectors=scored.vectors)
+        return Answers(probabilities=probabilities, labels=found, vectors=scored.vectors)
 
     def is_reviewed(self, texts: pa.Array) -> NDArray[np.bool_]:
         """Which texts a person labelled, (n,)."""

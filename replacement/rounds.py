@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 import sampling
 from pingti.errors import InputError
-from replacement import acquire, calibration, evidence, gate, incumbent, report, review
+from replacement import acquire, calibration, evidence, gate, incumbent, report, review, subclasses
 from replacement.gold import Answers, Gold, Progress, join
 from replacement.outcome import Outcome, Round
 from replacement.registry import TaskEntry
@@ -30,7 +30,6 @@ from textcnn import Student, Vocabulary
 _FIRST_ROWS = 1000  # at most, drawn for round 1 where no labelled rows are given, or beside known ones
 _KNOWN_BUDGETS = 4  # so many budgets' rows of the incumbent are kept, the newest
 _CALIBRATION_ROWS = 1500
-_COMPETING_WEIGHT = 2.0
 _ALIKE = 0.02  # of F1 on the calibration rows
 
 
@@ -120,6 +119,14 @@ class _Run:
             first = self._draw(rows, min(count, len(rows)), "first")
         self.added = {**known, kind: len(first), **reviewed}
         self._ask(first, np.zeros(len(first), np.bool_))
+        seen = join([self.calibration.answers, self.answers])
+        self.subclasses = subclasses.divide(
+            self.gold.class_of,
+            seen.labels,
+            seen.vectors,
+            most=self.definition.student.subclasses,
+            rng=self._rng("subclasses"),
+        )
 
     def _rng(self, purpose: str) -> np.random.Generator:
         """A generator of its own for every purpose: a change in one place moves no other."""
@@ -206,16 +213,17 @@ class _Run:
 
         network = train(
             self.encoded.take(rows),
-            self.answers.probabilities[clear],
+            self.subclasses.targets(self.answers.labels[clear]),
             size=self.vocabulary.size,
             architecture=self.definition.student.architecture(),
             rng=self._rng(f"round {number}"),
-            weights=np.where(self.competing[clear], _COMPETING_WEIGHT, 1.0).astype(np.float32),
             embedding=self.embedding,
             recipe=recipe,
             progress=advance,
         )
-        student = Student.from_network(network, self.vocabulary, self.definition.classes)
+        student = Student.from_network(
+            network, self.vocabulary, self.definition.classes, subclasses=self.subclasses.counts
+        )
         self.calibration.aim(student, self.rows)
         judged = self._calibrated(student)
         threshold = judged.threshold(self.definition.all_scenes["default"])[0]
@@ -328,6 +336,7 @@ class _Run:
             "made": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             "seed": self.seed,
             "classes": list(self.definition.classes),
+            "subclasses": self.subclasses.named(self.definition.classes, self.gold.labels),
             "teacher": {
                 "model": self.gold.model,
                 "fingerprint": self.gold.fingerprint,

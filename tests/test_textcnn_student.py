@@ -245,9 +245,9 @@ DAMAGES = {
     "a class renamed": (lambda f: edit(f, honest=False, classes=["a", "b"]), "damaged or edited"),
     "a surrogate in it": (lambda f: edit(f, honest=False, classes=["\ud800", "b"]), "damaged or edited"),
     "no checksums": (lambda f: edit(f, honest=False, sha256=None), "damaged or edited"),
-    "newer": (lambda f: edit(f, honest=True, format=2), "format 2 is newer than 1, the newest read here"),
+    "newer": (lambda f: edit(f, honest=True, format=3), "format 3 is newer than 2, the newest read here"),
     "a class too many": (
-        lambda f: edit(f, honest=True, classes=["a", "b", "c"]),
+        lambda f: edit(f, honest=True, classes=["a", "b", "c"], subclasses=[1, 1, 1]),
         r"not a usable student: student: head has shape \(1, 96\); needed is \(3, 96\)",
     ),
     "no architecture": (lambda f: edit(f, honest=True, architecture={}), "not a usable student"),
@@ -320,6 +320,50 @@ def test_students_asked_together_score_as_each_alone(texts: list[str]) -> None:
             alone = student.score(asked)
             assert found.shape == alone.shape == (len(asked), len(student.classes))
             assert np.array_equal(found, alone, equal_nan=True)
+
+
+def test_a_class_is_worth_the_sum_of_its_subclasses(texts: list[str], tmp_path: Path) -> None:
+    vocabulary = Vocabulary.build(pa.array(texts), size=60, buckets=8)
+    shape = Architecture(embedding=6, filters=40, widths=(1, 3), wide=64)
+    network = TextCNN(vocabulary.size, 6, shape, np.random.default_rng(1))
+    with torch.no_grad():
+        network.wide.normal_()
+    apart = Student.from_network(network, vocabulary, "abcdef")
+    made = Student.from_network(network, vocabulary, ["no", "maybe", "yes"], subclasses=[3, 1, 2])
+    made.save(tmp_path)
+    rows = [*texts, "", None]
+    parts = apart.score(rows)
+    expected = np.stack([parts[:, :3].sum(axis=1), parts[:, 3], parts[:, 4:].sum(axis=1)], axis=1)
+    for student in (made, Student.load(tmp_path)):
+        np.testing.assert_allclose(student.score(rows), expected, rtol=1e-6)
+    assert np.nanmax(made.score(rows)) <= 1.0
+    beside = score_many([apart, made], rows)
+    np.testing.assert_allclose(beside[0], parts, rtol=1e-5)
+    np.testing.assert_allclose(beside[1], made.score(rows), rtol=1e-5)
+    features = made.features(vocabulary.encode(texts))
+    logits = np.exp(apart.network_logits(features).astype(np.float64))
+    sums = np.stack([logits[:, :3].sum(axis=1), logits[:, 3], logits[:, 4:].sum(axis=1)], axis=1)
+    np.testing.assert_allclose(made.network_logits(features), np.log(sums), atol=1e-5)
+
+
+def test_an_artifact_of_format_1_had_no_subclasses(
+    student: Student, texts: list[str], tmp_path: Path
+) -> None:
+    student.save(tmp_path)
+    path = tmp_path / LAYOUT.json
+    document = {**json.loads(path.read_text()), "format": 1}
+    del document["subclasses"]
+    document["sha256"][LAYOUT.json] = _checksum(document)
+    path.write_text(json.dumps(document))
+    np.testing.assert_array_equal(Student.load(tmp_path).score(texts), student.score(texts))
+
+
+@pytest.mark.parametrize("subclasses", [[1], [1, 0], [2, 2]])
+def test_subclasses_that_do_not_fit_are_refused(student: Student, subclasses: list[int]) -> None:
+    with pytest.raises(InputError, match=r"subclasses are|head has shape"):
+        Student(
+            student.folded, student.vocabulary, student.classes, student.architecture, subclasses=subclasses
+        )
 
 
 @pytest.mark.parametrize("kind", [pa.string(), pa.large_binary(), pa.string_view()])

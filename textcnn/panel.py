@@ -136,9 +136,10 @@ class _Trunk:
     def __init__(self, students: "Sequence[Student]", numbers: Sequence[int]) -> None:
         self.numbers = numbers
         self.vocabulary = students[0].vocabulary
-        ends = np.cumsum([0, *(len(student.classes) for student in students)])
+        ends = np.cumsum([0, *(sum(student.subclasses) for student in students)])
         self.columns = int(ends[-1])
         self._ends = ends.tolist()
+        self._subclasses = [student.subclasses for student in students]
         folded = students[0].folded
 
         def joined(name: str, axis: int) -> NDArray[Any]:
@@ -163,8 +164,22 @@ class _Trunk:
         """Put each student's columns into its place in ``found``."""
         if not valid.all():
             scores[~valid] = np.nan
-        for number, start, end in zip(self.numbers, self._ends[:-1], self._ends[1:], strict=True):
-            found[number] = scores[:, start:end]
+        for index, number in enumerate(self.numbers):
+            parts = scores[:, self._ends[index] : self._ends[index + 1]]
+            found[number] = _summed(parts, self._subclasses[index])
+
+
+def first_columns(subclasses: Sequence[int]) -> list[int]:
+    """Each class's first column, where a class has so many of them."""
+    return [sum(subclasses[:number]) for number in range(len(subclasses))]
+
+
+def _summed(parts: NDArray[np.float32], subclasses: Sequence[int]) -> NDArray[np.float32]:
+    """Probabilities of subclasses (n, columns) as those of classes (n, classes)."""
+    if parts.shape[1] == len(subclasses):
+        return parts
+    found: NDArray[np.float32] = np.add.reduceat(parts, first_columns(subclasses), axis=1)
+    return np.minimum(found, 1.0, out=found)  # rounding may lift a sum above it
 
 
 def score_many(

@@ -17,7 +17,7 @@ from pingti.errors import ArtifactError, InputError
 from textcnn.architecture import Architecture
 from textcnn.encoding import Encoded, Vocabulary
 from textcnn.fold import Folded, fold, fold_head, padded, rows
-from textcnn.panel import Panel
+from textcnn.panel import Panel, first_columns
 
 if TYPE_CHECKING:
     from textcnn.network import TextCNN
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 class Layout:
     """Names and version of an artifact's files."""
 
-    format: int = 1
+    format: int = 2
     """Raised when an older program can no longer read the files."""
     json: str = "student.json"
     tensors: str = "student.safetensors"
@@ -52,16 +52,24 @@ class Student:
         architecture: Architecture,
         metadata: Mapping[str, Any] | None = None,
         trunk: str | None = None,
+        subclasses: Sequence[int] | None = None,
     ) -> None:
         self.folded = folded
         self.vocabulary = vocabulary
         self.classes = tuple(classes)
+        self.subclasses = tuple(subclasses or (1 for _ in self.classes))
+        """Into how many parts the network divides each class; a class's probability is the sum of theirs."""
+        if len(self.subclasses) != len(self.classes) or min(self.subclasses) < 1:
+            raise InputError(
+                f"student: subclasses are {list(self.subclasses)}; needed is a number for each of "
+                f"{len(self.classes)} classes, at least 1"
+            )
         self.architecture = architecture
         self.metadata = dict(metadata or {})
         self.trunk = trunk or folded.trunk()
         """Equal for students that differ in their heads alone."""
         width = padded(architecture.filters)
-        seen, count = len(architecture.widths) * width, rows(len(self.classes))
+        seen, count = len(architecture.widths) * width, rows(sum(self.subclasses))
         shapes = {
             "table": (vocabulary.size * architecture.positions * width,),
             "step": (seen,),
@@ -84,9 +92,13 @@ class Student:
         vocabulary: Vocabulary,
         classes: Iterable[str],
         metadata: Mapping[str, Any] | None = None,
+        subclasses: Sequence[int] | None = None,
     ) -> Self:
-        """Fold a trained network."""
-        (student,) = cls.family(network, vocabulary, [classes], [metadata or {}])
+        """Fold a trained network; its columns are those of the first class, then of the second, ..."""
+        names = tuple(classes)
+        (student,) = cls.family(
+            network, vocabulary, [names], [metadata or {}], [subclasses or [1] * len(names)]
+        )
         return student
 
     @classmethod
@@ -96,21 +108,23 @@ class Student:
         vocabulary: Vocabulary,
         classes: Sequence[Iterable[str]],
         metadata: Sequence[Mapping[str, Any]] | None = None,
+        subclasses: Sequence[Sequence[int]] | None = None,
     ) -> list[Self]:
         """Fold a network that was trained for several tasks: one student each, with a shared trunk.
 
-        ``classes`` are the tasks', in the order of the columns of the training targets.
+        ``classes`` are the tasks', in the order of the columns of the training targets; ``subclasses``, of
+        each task, say how many columns each class has, 1 where absent.
         """
         arrays = {name: tensor.detach().numpy() for name, tensor in network.named_parameters()}
-        columns = [tuple(each) for each in classes]
-        if sum(map(len, columns)) != len(arrays["head.bias"]):
-            raise InputError(
-                f"student: {sum(map(len, columns))} classes for a network of {len(arrays['head.bias'])}"
-            )
+        named = [tuple(each) for each in classes]
+        parts = [tuple(each) for each in subclasses or [[1] * len(names) for names in named]]
+        columns = sum(map(sum, parts))
+        if columns != len(arrays["head.bias"]):
+            raise InputError(f"student: {columns} classes for a network of {len(arrays['head.bias'])}")
         made: list[Self] = []
         first = 0
-        for number, names in enumerate(columns):
-            part = slice(first, first + len(names))
+        for number, names in enumerate(named):
+            part = slice(first, first + sum(parts[number]))
             head = (arrays["head.weight"][part], arrays["head.bias"][part], arrays["wide"][:, part])
             if made:
                 own: dict[str, Any] = fold_head(*head, network.architecture.filters)
@@ -120,8 +134,8 @@ class Student:
                 folded = fold(*trunk_arrays, *head, network.architecture)
             said = metadata[number] if metadata else None
             trunk = made[0].trunk if made else None
-            made.append(cls(folded, vocabulary, names, network.architecture, said, trunk))
-            first += len(names)
+            made.append(cls(folded, vocabulary, names, network.architecture, said, trunk, parts[number]))
+            first = part.stop
         return made
 
     def score(self, texts: pa.Array | pa.ChunkedArray | Iterable[str | None]) -> NDArray[np.float32]:
@@ -150,7 +164,8 @@ class Student:
         logits = features @ self._unpadded(self.folded.head).T + self.folded.head_bias
         if logits.shape[1] == 1:  # two classes: the second's lead
             return np.hstack([np.zeros_like(logits), logits])
-        return logits
+        found: NDArray[np.float32] = np.logaddexp.reduceat(logits, first_columns(self.subclasses), axis=1)
+        return found
 
     def _unpadded(self, seen: NDArray[np.float32]) -> NDArray[np.float32]:
         """Rows of (widths x padded filters) as rows of (widths x filters)."""
@@ -166,6 +181,7 @@ class Student:
         document = {
             "format": LAYOUT.format,
             "classes": list(self.classes),
+            "subclasses": list(self.subclasses),
             "architecture": asdict(self.architecture),
             "vocabulary": {
                 "buckets": self.vocabulary.buckets,
@@ -201,6 +217,7 @@ class Student:
                 architecture,
                 document["metadata"],
                 document["trunk"],
+                document.get("subclasses"),  # format 1 had none
             )
         except (KeyError, TypeError, InputError) as error:
             raise ArtifactError(f"{folder}: not a usable student: {error}") from error
