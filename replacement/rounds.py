@@ -218,6 +218,7 @@ class _Run:
             architecture=self.definition.student.architecture(),
             rng=self._rng(f"round {number}"),
             embedding=self.embedding,
+            subclasses=self.subclasses.counts,
             recipe=recipe,
             progress=advance,
         )

@@ -21,7 +21,9 @@ def held(n: int = 600, *, classes: int = 2, threshold: float | None = 0.5) -> He
     scores[wrong, 0] = 0.9
     return Held(
         texts=[f"kind {k} row {i}" for i, k in enumerate(kind.tolist())],
-        answers=Answers(probabilities=probabilities, vectors=vectors.astype(np.float32)),
+        answers=Answers(
+            probabilities=probabilities, labels=probabilities, vectors=vectors.astype(np.float32)
+        ),
         scores=scores,
         threshold=threshold,
         days=19_000 + np.arange(n) // 200,

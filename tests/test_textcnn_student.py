@@ -1,3 +1,4 @@
+import dataclasses
 import json
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -322,28 +323,52 @@ def test_students_asked_together_score_as_each_alone(texts: list[str]) -> None:
             assert np.array_equal(found, alone, equal_nan=True)
 
 
-def test_a_class_is_worth_the_sum_of_its_subclasses(texts: list[str], tmp_path: Path) -> None:
+@pytest.mark.parametrize("subclasses", [(3, 1, 2), (2, 1), (1, 9), (10, 8)])
+def test_a_class_is_worth_the_sum_of_its_subclasses(
+    texts: list[str], tmp_path: Path, subclasses: tuple[int, ...]
+) -> None:
     vocabulary = Vocabulary.build(pa.array(texts), size=60, buckets=8)
     shape = Architecture(embedding=6, filters=40, widths=(1, 3), wide=64)
-    network = TextCNN(vocabulary.size, 6, shape, np.random.default_rng(1))
+    classes = len(subclasses)
+    network = TextCNN(vocabulary.size, classes, shape, np.random.default_rng(1), subclasses)
     with torch.no_grad():
         network.wide.normal_()
-    apart = Student.from_network(network, vocabulary, "abcdef")
-    made = Student.from_network(network, vocabulary, ["no", "maybe", "yes"], subclasses=[3, 1, 2])
+        network.head.bias.normal_()
+    made = Student.from_network(network, vocabulary, map(str, range(classes)), subclasses=subclasses)
     made.save(tmp_path)
-    rows = [*texts, "", None]
-    parts = apart.score(rows)
-    expected = np.stack([parts[:, :3].sum(axis=1), parts[:, 3], parts[:, 4:].sum(axis=1)], axis=1)
+    encoded = vocabulary.encode([*texts, ""])
+    firsts = np.cumsum([0, *subclasses[:-1]])
+    expected = np.add.reduceat(network_scores(network, encoded), firsts, axis=1)
+    reference = reference_score(made.folded, encoded, shape.widths, subclasses)
     for student in (made, Student.load(tmp_path)):
-        np.testing.assert_allclose(student.score(rows), expected, rtol=1e-6)
-    assert np.nanmax(made.score(rows)) <= 1.0
-    beside = score_many([apart, made], rows)
-    np.testing.assert_allclose(beside[0], parts, rtol=1e-5)
-    np.testing.assert_allclose(beside[1], made.score(rows), rtol=1e-5)
-    features = made.features(vocabulary.encode(texts))
-    logits = np.exp(apart.network_logits(features).astype(np.float64))
-    sums = np.stack([logits[:, :3].sum(axis=1), logits[:, 3], logits[:, 4:].sum(axis=1)], axis=1)
-    np.testing.assert_allclose(made.network_logits(features), np.log(sums), atol=1e-5)
+        found = student.score([*texts, "", None])
+        assert np.isnan(found[-1]).all()
+        np.testing.assert_allclose(found[:-1], reference, atol=1e-5)
+        np.testing.assert_allclose(found[:-1], expected, atol=2e-3)
+        assert np.nanmax(found) <= 1.0
+    # Beside a student of the same trunk whose classes are undivided.
+    whole = dataclasses.replace(
+        made.folded,
+        head=made.folded.head[:1],
+        head_bias=made.folded.head_bias[:1],
+        wide=np.ascontiguousarray(made.folded.wide[:, :1]),
+    )
+    other = Student(whole, vocabulary, ["no", "yes"], shape, trunk=made.trunk)
+    first, second, third = score_many([other, made, other], [*texts, "", None])
+    np.testing.assert_allclose(second, made.score([*texts, "", None]), atol=1e-6)
+    np.testing.assert_allclose(first, other.score([*texts, "", None]), atol=1e-6)
+    np.testing.assert_array_equal(first, third)
+
+
+def test_what_the_network_alone_says_adds_up_over_subclasses(texts: list[str]) -> None:
+    vocabulary = Vocabulary.build(pa.array(texts), size=60, buckets=8)
+    shape = Architecture(embedding=6, filters=40, widths=(1, 3))
+    network = TextCNN(vocabulary.size, 2, shape, np.random.default_rng(1), (3, 2))
+    made = Student.from_network(network, vocabulary, ["no", "yes"], subclasses=(3, 2))
+    encoded = vocabulary.encode(texts)
+    logits = made.network_logits(made.features(encoded))
+    odds = made.score_encoded(encoded)
+    np.testing.assert_allclose(logits[:, 1] - logits[:, 0], np.log(odds[:, 1] / odds[:, 0]), atol=1e-4)
 
 
 def test_an_artifact_of_format_1_had_no_subclasses(
@@ -356,6 +381,13 @@ def test_an_artifact_of_format_1_had_no_subclasses(
     document["sha256"][LAYOUT.json] = _checksum(document)
     path.write_text(json.dumps(document))
     np.testing.assert_array_equal(Student.load(tmp_path).score(texts), student.score(texts))
+
+
+def test_a_network_of_other_columns_is_refused() -> None:
+    shape = Architecture(embedding=4, filters=8, widths=(1,), wide=8)
+    network = TextCNN(4, 5, shape, np.random.default_rng(0))
+    with pytest.raises(InputError, match="2 classes of 5 columns for a network of 5 classes and 5 columns"):
+        Student.from_network(network, Vocabulary(["x"], buckets=2), ["no", "yes"], subclasses=(4, 1))
 
 
 @pytest.mark.parametrize("subclasses", [[1], [1, 0], [2, 2]])

@@ -12,6 +12,7 @@ rounding each summand.
 """
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,8 +28,8 @@ from textcnn.vectors import LANES
 class Folded:
     """A student's numbers: V ids, P positions over all widths, F filters a width, padded, W widths, R rows.
 
-    A student of two classes has one row, the logit of the second less that of the first; any other has a
-    row for each class.
+    A student of two undivided classes has one row, the logit of the second less that of the first; any other
+    has a row for each subclass.
     """
 
     table: NDArray[np.int16]
@@ -45,7 +46,8 @@ class Folded:
     head_bias: NDArray[np.float32]
     """(R,)"""
     wide: NDArray[np.float32]
-    """(B, R): logits of the hashed n-grams of tokens; B may be 0."""
+    """(B, rows of the classes): logits of the hashed n-grams of tokens; B may be 0. Each counts for all
+    subclasses of its class; two classes have one, the lead of the second."""
 
     def trunk(self) -> str:
         """Fingerprint of what students with a shared trunk have in common: all but the rows of the head."""
@@ -67,9 +69,16 @@ def padded(filters: int) -> int:
     return -(-filters // LANES) * LANES
 
 
-def rows(classes: int) -> int:
-    """Rows of the head for a task of so many classes."""
-    return 1 if classes == 2 else classes
+def rows(columns: int) -> int:
+    """Rows of the head for so many columns that exclude each other: two make one, the lead of the second."""
+    return 1 if columns == 2 else columns
+
+
+def spread(subclasses: Sequence[int]) -> list[int]:
+    """Which of a task's columns of ``Folded.wide`` each row of its head takes; -1: none."""
+    if len(subclasses) == 2:
+        return [0] if sum(subclasses) == 2 else [-1] * subclasses[0] + [0] * subclasses[1]
+    return [number for number, count in enumerate(subclasses) for _ in range(count)]
 
 
 def fold(
@@ -81,9 +90,9 @@ def fold(
     wide: NDArray[np.float32],
     architecture: Architecture,
 ) -> Folded:
-    """Fold embedding (V, E), filters (P, E, F), bias (W x F,), head (C, W x F) and head_bias (C,).
+    """Fold embedding (V, E), filters (P, E, F), bias (W x F,), head (K, W x F) and head_bias (K,).
 
-    ``wide`` (B, C) is kept as it is.
+    ``wide`` (B, C) has a column for each class, of which there may be fewer than the K subclasses.
     """
     count, wanted = filters.shape[2], padded(filters.shape[2])
     table = aligned(len(embedding) * len(filters) * wanted)
@@ -111,7 +120,9 @@ def fold_head(
 ) -> dict[str, NDArray[np.float32]]:
     """The part of ``Folded`` that students of one trunk do not share; arguments as of ``fold``."""
     if len(head) == 2:
-        head, head_bias, wide = head[1:] - head[:1], head_bias[1:] - head_bias[:1], wide[:, 1:] - wide[:, :1]
+        head, head_bias = head[1:] - head[:1], head_bias[1:] - head_bias[:1]
+    if wide.shape[1] == 2:
+        wide = wide[:, 1:] - wide[:, :1]
     return {
         "head": _pad(head, filters, padded(filters)),
         "head_bias": head_bias.astype(np.float32),
@@ -126,13 +137,18 @@ def _pad(values: NDArray[np.float32], count: int, wanted: int) -> NDArray[np.flo
     return np.pad(blocks, space).reshape(*values.shape[:-1], -1).astype(np.float32)
 
 
-def reference_score(folded: Folded, encoded: Encoded, widths: tuple[int, ...]) -> NDArray[np.float32]:
+def reference_score(
+    folded: Folded, encoded: Encoded, widths: tuple[int, ...], subclasses: Sequence[int] | None = None
+) -> NDArray[np.float32]:
     """A student's scores in plain numpy, a text at a time: what every compiled variant is tested against."""
-    count, classes = len(folded.step) // len(widths), max(2, len(folded.head))
-    probabilities = np.full((len(encoded), classes), np.nan, np.float32)
+    count = len(folded.step) // len(widths)
+    parts = subclasses or [1] * max(2, len(folded.head))
+    takes = np.array(spread(parts))
+    probabilities = np.full((len(encoded), len(parts)), np.nan, np.float32)
     for text in np.flatnonzero(encoded.valid):
         ids = encoded.ids[encoded.offsets[text] : encoded.offsets[text + 1]]
-        logits = _wide_logits(folded.wide, ids)
+        of_classes = _wide_logits(folded.wide, ids)
+        logits = np.where(takes < 0, 0.0, of_classes[takes])
         length = len(ids)
         ids = np.concatenate([ids, np.zeros(max(widths), np.int32)])
         pooled, first = [], 0
@@ -150,7 +166,8 @@ def reference_score(folded: Folded, encoded: Encoded, widths: tuple[int, ...]) -
         if len(logits) == 1:
             logits = np.array([0.0, logits[0]])
         exponentials = np.exp(logits - logits.max())
-        probabilities[text] = exponentials / exponentials.sum()
+        firsts = np.cumsum([0, *parts[:-1]])
+        probabilities[text] = np.add.reduceat(exponentials, firsts) / exponentials.sum()
     return probabilities
 
 

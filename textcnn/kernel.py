@@ -60,7 +60,7 @@ _MATRIX = numba.types.Array(numba.float32, 2, "C", readonly=True)
 _TABLE = numba.types.Array(numba.int16, 1, "C", readonly=True)
 _IDS, _OFFSETS, _SCORES = numba.int32[::1], numba.int64[::1], numba.float32[:, ::1]
 _ORDER = numba.int64[::1]
-_STUDENT = (_TABLE, _OFFSETS, _FLOATS, _FLOATS, _MATRIX, _FLOATS, _OFFSETS, _MATRIX)
+_STUDENT = (_TABLE, _OFFSETS, _FLOATS, _FLOATS, _MATRIX, _FLOATS, _OFFSETS, _MATRIX, _OFFSETS)
 
 
 @numba.njit(inline="always")
@@ -250,14 +250,16 @@ def score_ids(
     head_bias: NDArray[np.float32],
     groups: NDArray[np.int64],
     wide: NDArray[np.float32],
+    takes: NDArray[np.int64],
     probabilities: NDArray[np.float32],
     features: NDArray[np.float32],
 ) -> None:
     """Write the probabilities of the texts of ``order_texts`` into ``probabilities`` from row ``first`` on.
 
     The text ``ids[offsets[i]:offsets[i + 1]]`` has the row ``first + order[i]``. ``groups`` (G + 1,) says
-    which columns belong to one task; a task of two classes has one row of ``head``, its logit for the second
-    class, any other has a row for each class. ``features``, where it has rows, gets what the head sees.
+    which columns belong to one task; a task of two columns has one row of ``head``, its logit for the second,
+    any other has a row for each. ``takes`` says which column of ``wide`` each row of ``head`` adds, -1: none;
+    it is empty where that is its own. ``features``, where it has rows, gets what the head sees.
     """
     count, heads = len(order), len(head)
     filters = len(step) // len(widths)
@@ -267,6 +269,7 @@ def score_ids(
         longest = max(longest, offsets[text + 1] - offsets[text])
     rows = np.empty(longest + widths[-1], np.int64)
     best = np.empty(filters, np.int16)
+    of_classes = np.empty(wide.shape[1], np.float32)
     seen = np.zeros((TEXTS, filters), np.float32)
     padded, across = heads, np.empty((0, 0), np.float32)
     if heads >= _MANY:
@@ -311,7 +314,13 @@ def score_ids(
             base += tokens * row_bytes
         for text in range(turn, end):
             mine, found = logits[text - turn, :heads], probabilities[first + order[text]]
-            if len(wide):
+            if len(wide) and len(takes):
+                of_classes[:] = np.float32(0.0)
+                _add_wide(ids, offsets[text], offsets[text + 1], wide, of_classes)
+                for r in range(heads):
+                    if takes[r] >= 0:
+                        mine[r] += of_classes[takes[r]]
+            elif len(wide):
                 _add_wide(ids, offsets[text], offsets[text + 1], wide, mine)
             if 2 * heads == groups[-1]:
                 _write_binary(mine, found)
@@ -345,6 +354,7 @@ def score_texts(
     head_bias: NDArray[np.float32],
     groups: NDArray[np.int64],
     wide: NDArray[np.float32],
+    takes: NDArray[np.int64],
     probabilities: NDArray[np.float32],
     valid: NDArray[np.bool_],
 ) -> None:
@@ -378,6 +388,6 @@ def score_texts(
         order, sorted_ids, sorted_offsets = order_texts(ids, offsets[: count + 1])
         score_ids(
             order, sorted_ids, sorted_offsets, first, table, widths, step, bias, head, head_bias, groups,
-            wide, probabilities, no_features,
+            wide, takes, probabilities, no_features,
         )  # fmt: skip
         first += count

@@ -28,13 +28,23 @@ class TextCNN(nn.Module):
 
     Parameters: ``embedding`` (size, E) with row 0 zero and fixed; ``filters`` (positions, E, F), the
     positions of the first width, then of the second, ...; ``bias`` (widths x F); ``head`` linear layer to
-    the classes; ``wide`` (buckets, classes), rows of logits that a text's hashed n-grams add, which gradients
-    do not reach.
+    the classes, or to parts of them; ``wide`` (buckets, classes), rows of logits that a text's hashed n-grams
+    add, which gradients do not reach.
     """
 
-    def __init__(self, size: int, classes: int, architecture: Architecture, rng: np.random.Generator) -> None:
+    def __init__(
+        self,
+        size: int,
+        classes: int,
+        architecture: Architecture,
+        rng: np.random.Generator,
+        subclasses: Sequence[int] | None = None,
+    ) -> None:
+        """``subclasses`` say how many logits each class has, one behind the other; 1 where absent."""
         super().__init__()
         self.architecture = architecture
+        self.subclasses = tuple(subclasses or [1] * classes)
+        columns = sum(self.subclasses)
         width_count, filters = len(architecture.widths), architecture.filters
         embedding = rng.normal(0.0, _EMBEDDING_SCALE, (size, architecture.embedding)).astype(np.float32)
         embedding[0] = 0.0
@@ -50,8 +60,8 @@ class TextCNN(nn.Module):
         self.bias = nn.Parameter(torch.zeros(width_count * filters))
         self.dropout = Dropout(rng)
         # Without its own start, which would draw from torch's global generator.
-        self.head = nn.utils.skip_init(nn.Linear, width_count * filters, classes)
-        head = rng.normal(0.0, np.sqrt(1.0 / (width_count * filters)), (classes, width_count * filters))
+        self.head = nn.utils.skip_init(nn.Linear, width_count * filters, columns)
+        head = rng.normal(0.0, np.sqrt(1.0 / (width_count * filters)), (columns, width_count * filters))
         with torch.no_grad():
             self.head.weight.copy_(torch.from_numpy(head.astype(np.float32)))
             self.head.bias.zero_()
@@ -66,10 +76,10 @@ class TextCNN(nn.Module):
         """Take rows of logits (buckets, classes), and what is added to the classes' bias (classes,)."""
         with torch.no_grad():
             self.wide.copy_(torch.from_numpy(wide))
-            self.head.bias.add_(torch.from_numpy(bias))
+            self.head.bias.add_(torch.from_numpy(np.repeat(bias, self.subclasses)))
 
     def forward(self, ids: NDArray[np.int32], offsets: NDArray[np.int64]) -> Tensor:
-        """Logits, float32 (n, classes), of n texts; text i is ``ids[offsets[i]:offsets[i + 1]]``."""
+        """Logits, float32 (n, subclasses), of n texts; text i is ``ids[offsets[i]:offsets[i + 1]]``."""
         logits = self.deep(ids, offsets)
         if len(self.wide):
             buckets, ends = ngram_buckets(ids, offsets, len(self.wide))
@@ -77,7 +87,8 @@ class TextCNN(nn.Module):
                 torch.from_numpy(buckets), self.wide, torch.from_numpy(ends[:-1]), mode="sum"
             )
             counts = torch.from_numpy(np.maximum(1, np.diff(ends)).astype(np.float32))
-            logits = logits + sums / counts.sqrt()[:, None]
+            of_classes = sums / counts.sqrt()[:, None]
+            logits = logits + of_classes.repeat_interleave(torch.tensor(self.subclasses), dim=1)
         return logits
 
     def deep(self, ids: NDArray[np.int32], offsets: NDArray[np.int64]) -> Tensor:

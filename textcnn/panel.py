@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from textcnn.encoding import Encoded, Vocabulary, arrow_texts, text_buffers
+from textcnn.fold import spread
 from textcnn.kernel import order_texts, score_ids, score_texts
 
 if TYPE_CHECKING:
@@ -141,6 +142,13 @@ class _Trunk:
         self._ends = ends.tolist()
         self._subclasses = [student.subclasses for student in students]
         folded = students[0].folded
+        columns = np.cumsum([0, *(student.folded.wide.shape[1] for student in students)])
+        takes = [
+            column if column < 0 else first + column
+            for first, student in zip(columns.tolist(), students, strict=False)
+            for column in spread(student.subclasses)
+        ]
+        divided = max(max(student.subclasses) for student in students) > 1
 
         def joined(name: str, axis: int) -> NDArray[Any]:
             parts = [getattr(student.folded, name) for student in students]
@@ -155,6 +163,7 @@ class _Trunk:
             joined("head_bias", 0),
             ends.astype(np.int64),
             joined("wide", 1),
+            np.array(takes if divided else [], np.int64),
         )
         """What the kernels need to score."""
 

@@ -76,7 +76,7 @@ class Student:
             "bias": (seen,),
             "head": (count, seen),
             "head_bias": (count,),
-            "wide": (architecture.wide, count),
+            "wide": (architecture.wide, rows(len(self.classes))),
         }
         for name, shape in shapes.items():
             if getattr(folded, name).shape != shape:
@@ -118,14 +118,20 @@ class Student:
         arrays = {name: tensor.detach().numpy() for name, tensor in network.named_parameters()}
         named = [tuple(each) for each in classes]
         parts = [tuple(each) for each in subclasses or [[1] * len(names) for names in named]]
-        columns = sum(map(sum, parts))
-        if columns != len(arrays["head.bias"]):
-            raise InputError(f"student: {columns} classes for a network of {len(arrays['head.bias'])}")
+        wanted = (sum(map(len, named)), sum(map(sum, parts)))
+        found = (arrays["wide"].shape[1], len(arrays["head.bias"]))
+        if wanted != found:
+            raise InputError(
+                "student: {} classes of {} columns for a network of {} classes and {} columns".format(
+                    *wanted, *found
+                )
+            )
         made: list[Self] = []
-        first = 0
+        first = first_class = 0
         for number, names in enumerate(named):
             part = slice(first, first + sum(parts[number]))
-            head = (arrays["head.weight"][part], arrays["head.bias"][part], arrays["wide"][:, part])
+            wide = arrays["wide"][:, first_class : first_class + len(names)]
+            head = (arrays["head.weight"][part], arrays["head.bias"][part], wide)
             if made:
                 own: dict[str, Any] = fold_head(*head, network.architecture.filters)
                 folded = dataclasses.replace(made[0].folded, **own)
@@ -135,7 +141,7 @@ class Student:
             said = metadata[number] if metadata else None
             trunk = made[0].trunk if made else None
             made.append(cls(folded, vocabulary, names, network.architecture, said, trunk, parts[number]))
-            first = part.stop
+            first, first_class = part.stop, first_class + len(names)
         return made
 
     def score(self, texts: pa.Array | pa.ChunkedArray | Iterable[str | None]) -> NDArray[np.float32]:
