@@ -83,21 +83,23 @@ def folded(trained: Trained) -> list[Contender]:
     ]
 
 
-def folded_wide(trained: Trained, buckets: int) -> Contender:
-    """The same with a wide part of random rows, as its values cost the same."""
-    network, rng = _copy(trained, len(CLASSES), wide=buckets), np.random.default_rng(1)
+def folded_wide(trained: Trained, buckets: int, subclasses: tuple[int, int] = (1, 1)) -> Contender:
+    """The same with a wide part of random rows, as its values cost the same, and with divided classes."""
+    network, rng = _copy(trained, len(CLASSES), wide=buckets, subclasses=subclasses), np.random.default_rng(1)
     with torch.no_grad():
         rows = rng.normal(0.0, 0.1, tuple(network.wide.shape)).astype(np.float32)
         network.wide.copy_(torch.from_numpy(rows))
-    student = Student.from_network(network, trained.vocabulary, CLASSES)
+    student = Student.from_network(network, trained.vocabulary, CLASSES, subclasses=subclasses)
     array, names = pa.array(trained.texts.timed), np.array(CLASSES)
 
     def prepare(count: int) -> Callable[[], object]:
         some = array.slice(0, count)
         return lambda: names[student.score(some).argmax(1)]
 
-    what = f"and hashed tokens and pairs of them, {buckets:,} buckets"
-    return Contender(name="folded_wide", prepare=prepare, limit=len(array), what=what)
+    name, what = "folded_wide", f"and hashed tokens and pairs of them, {buckets:,} buckets"
+    if sum(subclasses) > len(CLASSES):
+        name, what = f"folded_divided_{sum(subclasses)}", f"and {sum(subclasses)} labels told apart"
+    return Contender(name=name, prepare=prepare, limit=len(array), what=what)
 
 
 def many_tasks(trained: Trained, counts: Sequence[int]) -> list[Contender]:
@@ -304,17 +306,20 @@ def _f1(student: Student, encoded: Encoded, wanted: NDArray[np.bool_]) -> float:
     return float(2 * (found & wanted).sum() / max(1, found.sum() + wanted.sum()))
 
 
-def _copy(trained: Trained, outputs: int, *, wide: int = 0) -> TextCNN:
+def _copy(
+    trained: Trained, outputs: int, *, wide: int = 0, subclasses: Sequence[int] | None = None
+) -> TextCNN:
     """The network with another number of outputs or a wide part; the head is copied where it fits."""
     shape = trained.student.architecture
     architecture = Architecture(
         embedding=shape.embedding, filters=shape.filters, widths=shape.widths, wide=wide
     )
-    network = TextCNN(trained.vocabulary.size, outputs, architecture, np.random.default_rng(0)).eval()
+    rng = np.random.default_rng(0)
+    network = TextCNN(trained.vocabulary.size, outputs, architecture, rng, subclasses).eval()
     with torch.no_grad():
         for name in ("embedding", "filters", "bias"):
             getattr(network, name).copy_(getattr(trained.network, name))
-        if outputs == len(CLASSES):
+        if sum(network.subclasses) == len(CLASSES):
             network.head.load_state_dict(trained.network.head.state_dict())
     return network
 

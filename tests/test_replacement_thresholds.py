@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -121,7 +123,10 @@ def test_no_threshold_is_better_than_the_chosen(
 ) -> None:
     gold, scores = rows
     scene = Scene() if kind == "f1" else Scene.model_validate({kind: least})
-    threshold, says = choose(curve(gold, scores), scene)
+    points = curve(gold, scores)
+    if kind == "f1":  # as if there were so many rows that nothing is left to chance
+        points = dataclasses.replace(points, positives=10**9)
+    threshold, says = choose(points, scene)
     every = [at(float(score), gold, scores) for score in np.unique(scores)]
     if kind == "f1":
         # Hardly worse than the best: which is noise, and the middle of those is safer.
@@ -140,6 +145,17 @@ def test_no_threshold_is_better_than_the_chosen(
     assert getattr(got, kind) >= least
     assert getattr(got, other) == pytest.approx(max(getattr(found, other) for found in enough))
     assert says == f"{other} {getattr(got, other):.3f} at {kind} {getattr(got, kind):.3f}"
+
+
+def test_few_positives_leave_the_threshold_near_half_of_the_best_f1() -> None:
+    # Four positives lie apart from the negatives: thresholds from 0.6 to 0.9 are alike on them.
+    scores = np.concatenate([np.linspace(0.01, 0.6, 300), [0.9, 0.91, 0.95, 0.97]])
+    points = curve(np.arange(304) >= 300, scores)
+    assert points.positives == 4
+    chosen = {count: choose(dataclasses.replace(points, positives=count), Scene())[0] for count in (4, 10**9)}
+    assert chosen[10**9] == pytest.approx(0.75)
+    assert chosen[4] is not None
+    assert 0.595 < chosen[4] < 0.61  # nearer to 0.5, but not below negatives that tell against it
 
 
 def test_of_thresholds_that_are_hardly_told_apart_the_middle_one_is_taken() -> None:
