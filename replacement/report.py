@@ -97,6 +97,7 @@ def render(report: dict[str, Any]) -> str:
         f"<p>The teacher was asked about {report['teacher']['rows_asked']} rows, of which "
         f"{report['teacher']['rows_computed']} were computed in this run and the others were cached. "
         f"{report['boundary_rows']} boundary rows wait for a person in review.jsonl.</p>",
+        *_subclasses(report.get("subclasses", {})),
         *_speed(report.get("speed")),
     ]
     return (
@@ -275,6 +276,22 @@ def _losses(ranked: list[dict[str, Any]]) -> list[str]:
         "<p>The student cannot learn them, or the teacher has them wrong.</p>",
         f"<details><summary>{len(rows)} rows</summary>{_table(head, rows)}</details>",
     ]
+
+
+def _subclasses(divided: dict[str, list[list[str]]]) -> list[str]:
+    """Which of the teacher's labels the student tells apart within a class."""
+    said = [
+        f"{name}: {'; '.join(', '.join(labels) for labels in parts)}"
+        for name, parts in divided.items()
+        if len(parts) > 1
+    ]
+    if not said:
+        return []
+    return (
+        ["<p>The student tells labels of the teacher apart within a class.</p><ul>"]
+        + [f"<li>{escape(each)}</li>" for each in said]
+        + ["</ul>"]
+    )
 
 
 def _speed(speed: dict[str, float] | None) -> list[str]:

@@ -218,3 +218,10 @@ def test_the_review_file_has_the_least_clear_row_first(workspace: Workspace) -> 
     assert {(row["task"], row["version"]) for row in rows} == {("topic", 2)}
     assert review.write(entry, 3, [], [], np.zeros((0, 3), np.float32)) == 0
     assert (entry.folder / "review.jsonl").read_bytes() == b""
+
+
+def test_labels_told_apart_within_a_class_are_listed() -> None:
+    page = report.render(document(subclasses={"no": [["tech", "<b>"], ["other"]], "yes": [["sport"]]}))
+    assert "no: tech, &lt;b&gt;; other" in page
+    assert "yes: sport" not in page
+    assert "tells labels of the teacher apart" not in report.render(document(subclasses={"no": [["a", "b"]]}))
