@@ -48,10 +48,10 @@ class Answers:
 
 def join(parts: list[Answers]) -> Answers:
     """Answers one behind the other."""
-    parts = [part for part in parts if len(part.probabilities)]
     if not parts:
         nothing = np.zeros((0, 2), np.float32)
         return Answers(probabilities=nothing, labels=nothing, vectors=nothing)
+    parts = [part for part in parts if len(part.probabilities)] or parts[:1]
     return Answers(
         probabilities=np.concatenate([part.probabilities for part in parts]),
         labels=np.concatenate([part.labels for part in parts]),
