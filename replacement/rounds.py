@@ -264,7 +264,7 @@ class _Run:
             acquire.Candidates(
                 probabilities=scores,
                 features=features,
-                network=student.network_logits(features),
+                network=None if max(student.subclasses) > 1 else student.network_logits(features),
                 threshold=found.threshold,
             ),
             self._known(student, self.rows, self.answers, found.threshold),

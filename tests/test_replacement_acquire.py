@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -184,6 +186,18 @@ def test_each_kind_takes_what_its_name_says() -> None:
     assert scores["diverse"].max() < 0.5
     assert 3 in chosen["uncertain"]
     assert (probabilities[np.setdiff1d(chosen["uncertain"], [3]), 1] > 0.4).all()
+    divided = dataclasses.replace(candidates, network=None)  # where classes are divided, ties alone count
+    chosen, _ = choose(
+        divided,
+        rows,
+        calibration,
+        measured(calibration, 2),
+        (0.2, 0.2),
+        budget=80,
+        rng=np.random.default_rng(0),
+    )
+    assert 3 not in chosen["uncertain"]
+    assert (probabilities[chosen["uncertain"], 1] > 0.4).all()
 
 
 def test_with_three_classes_wrong_decisions_and_badly_covered_clusters_get_the_rows() -> None:
