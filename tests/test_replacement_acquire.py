@@ -170,15 +170,12 @@ def test_each_kind_takes_what_its_name_says() -> None:
     candidates = Candidates(
         probabilities=probabilities, features=candidates.features, network=network, threshold=0.5
     )
-    chosen, _ = choose(
-        candidates,
-        rows,
-        calibration,
-        measured(calibration, 2),
-        (0.2, 0.2),
-        budget=80,
-        rng=np.random.default_rng(0),
-    )
+
+    def asked(some: Candidates) -> dict[str, np.ndarray]:
+        seen, rng = measured(calibration, 2), np.random.default_rng(0)
+        return choose(some, rows, calibration, seen, (0.2, 0.2), budget=80, rng=rng)[0]
+
+    chosen = asked(candidates)
     scores = {kind: probabilities[found, 1] for kind, found in chosen.items()}
     counts = {kind: len(found) for kind, found in chosen.items()}
     assert counts == {"random": 4, "uncertain": 72, "competing": 2, "diverse": 2}
@@ -186,16 +183,8 @@ def test_each_kind_takes_what_its_name_says() -> None:
     assert scores["diverse"].max() < 0.5
     assert 3 in chosen["uncertain"]
     assert (probabilities[np.setdiff1d(chosen["uncertain"], [3]), 1] > 0.4).all()
-    divided = dataclasses.replace(candidates, network=None)  # where classes are divided, ties alone count
-    chosen, _ = choose(
-        divided,
-        rows,
-        calibration,
-        measured(calibration, 2),
-        (0.2, 0.2),
-        budget=80,
-        rng=np.random.default_rng(0),
-    )
+    # Where classes are divided, ties alone count.
+    chosen = asked(dataclasses.replace(candidates, network=None))
     assert 3 not in chosen["uncertain"]
     assert (probabilities[chosen["uncertain"], 1] > 0.4).all()
 

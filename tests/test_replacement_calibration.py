@@ -103,7 +103,7 @@ def test_a_threshold_chosen_on_them_loses_less_than_one_chosen_on_as_many_even_r
             assert threshold is not None
             lost[name].append(best - f1(pool, every, None, threshold))
             spread[name].append(f1(pool, chosen, counted, 0.5))
-    assert np.mean(lost["aimed"]) < 0.9 * np.mean(lost["even"])
+    assert np.mean(lost["aimed"]) < 0.8 * np.mean(lost["even"])
     assert np.std(spread["aimed"]) < 0.75 * np.std(spread["even"])
 
 

@@ -74,6 +74,11 @@ def rows(columns: int) -> int:
     return 1 if columns == 2 else columns
 
 
+def first_columns(subclasses: Sequence[int]) -> list[int]:
+    """Each class's first column, where a class has so many of them."""
+    return [sum(subclasses[:number]) for number in range(len(subclasses))]
+
+
 def spread(subclasses: Sequence[int]) -> list[int]:
     """Which of a task's columns of ``Folded.wide`` each row of its head takes; -1: none."""
     if len(subclasses) == 2:
@@ -166,8 +171,8 @@ def reference_score(
         if len(logits) == 1:
             logits = np.array([0.0, logits[0]])
         exponentials = np.exp(logits - logits.max())
-        firsts = np.cumsum([0, *parts[:-1]])
-        probabilities[text] = np.add.reduceat(exponentials, firsts) / exponentials.sum()
+        sums = np.add.reduceat(exponentials, first_columns(parts))
+        probabilities[text] = sums / exponentials.sum()
     return probabilities
 
 

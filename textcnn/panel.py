@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from textcnn.encoding import Encoded, Vocabulary, arrow_texts, text_buffers
-from textcnn.fold import spread
+from textcnn.fold import first_columns, spread
 from textcnn.kernel import order_texts, score_ids, score_texts
 
 if TYPE_CHECKING:
@@ -176,11 +176,6 @@ class _Trunk:
         for index, number in enumerate(self.numbers):
             parts = scores[:, self._ends[index] : self._ends[index + 1]]
             found[number] = _summed(parts, self._subclasses[index])
-
-
-def first_columns(subclasses: Sequence[int]) -> list[int]:
-    """Each class's first column, where a class has so many of them."""
-    return [sum(subclasses[:number]) for number in range(len(subclasses))]
 
 
 def _summed(parts: NDArray[np.float32], subclasses: Sequence[int]) -> NDArray[np.float32]:

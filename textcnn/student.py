@@ -16,8 +16,8 @@ from pingti import files
 from pingti.errors import ArtifactError, InputError
 from textcnn.architecture import Architecture
 from textcnn.encoding import Encoded, Vocabulary
-from textcnn.fold import Folded, fold, fold_head, padded, rows
-from textcnn.panel import Panel, first_columns
+from textcnn.fold import Folded, first_columns, fold, fold_head, padded, rows
+from textcnn.panel import Panel
 
 if TYPE_CHECKING:
     from textcnn.network import TextCNN

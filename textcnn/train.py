@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from pingti.errors import InputError
 from textcnn.architecture import Architecture
 from textcnn.encoding import Encoded
+from textcnn.fold import first_columns
 from textcnn.network import TextCNN
 from textcnn.wide import fit_wide
 
@@ -108,7 +109,7 @@ def train(
         network.add_wide(
             *fit_wide(
                 encoded,
-                np.add.reduceat(targets, np.cumsum([0, *parts[:-1]]), axis=1),
+                np.add.reduceat(targets, first_columns(parts), axis=1),
                 tasks,
                 buckets=architecture.wide,
                 strength=recipe.wide_strength if max(parts) == 1 else recipe.wide_strength_divided,
