@@ -9,7 +9,7 @@ import sampling
 from replacement.thresholds import Measure, decide
 from sampling.clusters import unit
 
-_RANDOM, _UNCERTAIN = 0.05, 0.9
+_RANDOM, _UNCERTAIN = 0.02, 0.96
 _CLUSTERS = 32
 _COMPETING_MARGIN = 0.2
 _MEMBERS = 8

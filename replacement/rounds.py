@@ -194,7 +194,7 @@ class _Run:
 
     def round(self, number: int) -> tuple[Student, Round]:
         """Train on the rows known so far, and measure."""
-        from textcnn.train import Recipe, train  # torch only where something is trained
+        from textcnn.train import Recipe, class_weights, train  # torch only where something is trained
 
         clear = self.answers.lead >= self.definition.teacher.margin
         rows = self.rows[clear]
@@ -211,9 +211,14 @@ class _Run:
             done += count
             self.progress(what, done, len(rows) * recipe.epochs)
 
+        # What they do for a rare class of two, the threshold does: F1 was level. Of weibo's nine classes they
+        # made macro F1 .71 to .74 and accuracy .795 to .802.
+        classes = len(self.definition.classes)
+        weights = None if classes == 2 else class_weights(self.answers.decided[clear], classes)
         network = train(
             self.encoded.take(rows),
             self.subclasses.targets(self.answers.labels[clear]),
+            weights=weights,
             size=self.vocabulary.size,
             architecture=self.definition.student.architecture(),
             rng=self._rng(f"round {number}"),

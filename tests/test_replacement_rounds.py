@@ -6,6 +6,7 @@ import sys
 import time
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from replacement.outcome import Outcome, Round
 from replacement.registry import TaskEntry, Workspace
 from replacement.rounds import replace
 from replacement.thresholds import Measure
-from textcnn import Student
+from textcnn import Student, train
 
 _DEFINITION = """\
 classes = {classes}
@@ -289,10 +290,22 @@ def test_more_than_two_classes(topic_teacher: Path, tmp_path: Path) -> None:
         gate=0.01,
         rounds=2,
     )
-    outcome = replace(Workspace(tmp_path).add_task("topic", text))
+    with mock.patch("textcnn.train.train", wraps=train.train) as called:
+        outcome = replace(Workspace(tmp_path).add_task("topic", text))
     assert outcome.passed
     assert outcome.best.threshold is None
     assert outcome.report["scenes"]["default"]["says"] == "the likeliest class"
+    # Every class counts as much as any other: the rows of each weigh a third.
+    for call in called.call_args_list:
+        (_, targets), weights = call.args, call.kwargs["weights"]
+        counted = np.bincount(targets.argmax(axis=1), weights=weights, minlength=3)
+        assert counted == pytest.approx(np.full(3, len(targets) / 3), rel=1e-5)
+
+
+def test_of_two_classes_every_row_counts_the_same(topic_teacher: Path, tmp_path: Path) -> None:
+    with mock.patch("textcnn.train.train", wraps=train.train) as called:
+        replace(sport(tmp_path, topic_teacher, rounds=1))
+    assert [call.kwargs["weights"] for call in called.call_args_list] == [None]
 
 
 def test_a_dependent_task_learns_only_where_its_parent_holds(

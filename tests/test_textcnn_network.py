@@ -8,7 +8,7 @@ from torch import Tensor
 from pingti.errors import InputError
 from textcnn import Architecture, Encoded, Vocabulary
 from textcnn.network import TextCNN, _MaxOverTime
-from textcnn.train import Recipe, train
+from textcnn.train import Recipe, class_weights, train
 
 
 def encoded(texts: list[list[int]]) -> Encoded:
@@ -187,6 +187,14 @@ def test_weights_say_how_much_a_row_counts() -> None:
     with torch.no_grad():
         likely = torch.softmax(network(texts.ids[:2], np.array([0, 2])), dim=1)
     assert likely[0].tolist() == pytest.approx([0.75, 0.25], abs=0.04)
+
+
+def test_classes_weigh_the_same_but_for_one_of_a_handful_of_rows() -> None:
+    decided = np.array([0] * 6 + [1] * 3 + [3], np.int64)  # none of class 2
+    assert class_weights(decided, 4)[[0, 6, 9]].tolist() == pytest.approx([10 / 24, 10 / 12, 10 / 4])
+    rare = np.array([0] * 199 + [1], np.int64)
+    assert class_weights(rare, 2)[[0, 199]].tolist() == pytest.approx([100 / 199, 10.0])
+    assert class_weights(np.zeros(0, np.int64), 2).shape == (0,)
 
 
 def test_the_start_of_the_embedding_can_be_given() -> None:

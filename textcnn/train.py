@@ -23,6 +23,9 @@ from textcnn.network import TextCNN
 from textcnn.wide import fit_wide
 
 
+_HEAVIEST = 10.0
+
+
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
     """How a student is trained."""
@@ -118,6 +121,19 @@ def train(
             )
         )
     return network
+
+
+def class_weights(decided: NDArray[np.int64], classes: int) -> NDArray[np.float32]:
+    """How much each of n rows counts, (n,), so that its class counts as much as any other.
+
+    A row of class c of k counts n / (k times the rows of c) (King and Zeng 2001, "Logistic Regression in Rare
+    Events Data", section 4.2), but ten at most: a class of a handful of rows shall not decide alone.
+    ``decided``: (n,), the class of each row.
+    """
+    counts = np.bincount(decided, minlength=classes)
+    weights = len(decided) / (classes * np.maximum(counts, 1))
+    found: NDArray[np.float32] = np.minimum(weights, _HEAVIEST).astype(np.float32)[decided]
+    return found
 
 
 @contextmanager
