@@ -22,7 +22,6 @@ from textcnn.fold import first_columns
 from textcnn.network import TextCNN
 from textcnn.wide import fit_wide
 
-
 _HEAVIEST = 10.0
 
 
