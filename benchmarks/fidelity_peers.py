@@ -52,7 +52,8 @@ def linear_ngram(texts: list[str], labels: NDArray[np.int64], classes: int, *, c
             found = np.stack([-found, found], axis=1)
         scores = np.full((len(some), classes), -np.inf, np.float32)
         scores[:, model.classes_] = found
-        return scores
+        # The margin for log-odds: a threshold is chosen by a logistic model of them.
+        return 0.5 + 0.5 * np.tanh(0.5 * scores)
 
     return score
 
