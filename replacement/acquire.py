@@ -11,7 +11,8 @@ from sampling.clusters import unit
 
 _RANDOM, _UNCERTAIN = 0.02, 0.96
 _CLUSTERS = 32
-_COMPETING_MARGIN = 0.2
+_COMPETING_LEAD = 0.2  # of the decided class over the other's, in probability
+_COMPETING_SHARE = 0.4  # of the room beside the threshold; at one of 0.5 that is 0.2 in probability
 _MEMBERS = 8
 """Fewer [CLS] vectors than this for a cluster are too few to tell whether it is covered."""
 
@@ -169,10 +170,10 @@ def compete(
     n = len(gold)
     if threshold is not None:
         found = sampling.competing(
-            gold[:, 1], student[:, 1], 0.5, threshold, margin=_COMPETING_MARGIN, budget=n, rng=rng
+            gold[:, 1], student[:, 1], 0.5, threshold, margin=_COMPETING_SHARE, budget=n, rng=rng
         )
     else:
-        found = sampling.competing_classes(gold, student, margin=_COMPETING_MARGIN, budget=n, rng=rng)
+        found = sampling.competing_classes(gold, student, margin=_COMPETING_LEAD, budget=n, rng=rng)
     marked = np.zeros(n, np.bool_)
     marked[found] = True
     return marked

@@ -76,14 +76,22 @@ def competing(
     """Rows on which teacher and student clearly disagree, the widest disagreement first.
 
     One score is above its threshold and the other below its own, each by more than ``margin``. Both
-    scores are (n,) of the positive class; the disagreement is the difference of the scores, each measured
-    from its own threshold.
+    scores are (n,) of the positive class. How far a score is from its threshold is the share that it takes
+    of the room on its side, 0 at the threshold and 1 at a score of 0 or 1: at a threshold of 0.1 a score of
+    0.02 is as clear a no as one of 0.1 at a threshold of 0.5. The disagreement is the sum of the two shares.
     """
-    ahead = student - student_threshold
-    gold = teacher - teacher_threshold
+    ahead = _share_of_room(student, student_threshold)
+    gold = _share_of_room(teacher, teacher_threshold)
     clear = (np.abs(ahead) > margin) & (np.abs(gold) > margin) & ((ahead >= 0) != (gold >= 0))
     rows = np.flatnonzero(clear)
     return rows[_smallest(-np.abs(ahead - gold)[rows], budget, rng)]
+
+
+def _share_of_room(scores: Scores, threshold: float) -> Scores:
+    """From -1 at a score of 0 over 0 at the threshold to 1 at a score of 1."""
+    ahead = scores.astype(np.float64) - threshold
+    found: Scores = ahead / np.where(ahead >= 0, max(1.0 - threshold, 1e-12), max(threshold, 1e-12))
+    return found
 
 
 def competing_classes(

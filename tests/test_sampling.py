@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -56,8 +57,18 @@ def test_competing_rows_are_the_clear_disagreements_widest_first() -> None:
     teacher = np.array([0.9, 0.1, 0.2, 0.55, 0.9])
     student = np.array([0.9, 0.6, 0.9, 0.10, 0.1])
     rng = np.random.default_rng(0)
-    found = sampling.competing(teacher, student, 0.5, 0.5, margin=0.08, budget=9, rng=rng)
+    found = sampling.competing(teacher, student, 0.5, 0.5, margin=0.16, budget=9, rng=rng)
     assert found.tolist() == [4, 2, 1]
+
+
+@pytest.mark.parametrize("threshold", [0.01, 0.15, 0.5, 0.85, 0.999])
+def test_misses_and_false_calls_compete_at_every_threshold(threshold: float) -> None:
+    teacher = np.array([0.99, 0.01, 0.99, 0.01])
+    room = np.array([-0.99, 0.99, -0.3, 0.3])  # clearly below, clearly above, and not clearly
+    student = threshold + room * np.where(room > 0, 1 - threshold, threshold)
+    rng = np.random.default_rng(0)
+    found = sampling.competing(teacher, student, 0.5, threshold, margin=0.4, budget=9, rng=rng)
+    assert sorted(found.tolist()) == [0, 1]
 
 
 def test_need_decides_the_shares_and_a_small_cluster_gives_all_it_has() -> None:
