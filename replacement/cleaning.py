@@ -4,7 +4,10 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
+
+import pyarrow as pa
+import pyarrow.compute as pc
 
 _SPACE = r"\pZ\pC"
 """Inside of a character class: white space, control characters, and invisible ones such as joiners."""
@@ -55,8 +58,15 @@ def repeated(units: Sequence[str]) -> str:
     return f"^(?:{'|'.join(runs)})[{_FILL}]*$"
 
 
+def spaced(texts: pa.Array) -> pa.Array:
+    """Texts (n,) without differences of case and white space, as a pattern can tell them."""
+    # RE2's \s is ASCII alone; \pZ has the ideographic and the no-break space.
+    found: Any = pc.replace_substring_regex(texts, r"[\s\v\x{85}\pZ]+", " ")
+    return pc.utf8_lower(pc.utf8_trim_whitespace(found))
+
+
 def shaped(shape: str) -> str:
-    """RE2 pattern of the texts of a shape: normalised, and every run of digits a 0."""
+    """RE2 pattern of the texts of a shape: ``spaced``, and every run of digits a 0."""
     space = r"[\s\v\x{85}\pZ]"
     parts = (
         r"\p{Nd}+" if character == "0" else f"{space}+" if character == " " else re.escape(character)

@@ -7,9 +7,11 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from replacement import acquire, faults
+from replacement.folding import normalised
 from replacement.gate import intervals
 from replacement.gold import Answers
 from replacement.thresholds import curve, decide, measure
@@ -53,7 +55,7 @@ class Held:
     before: NDArray[np.int64]
     """(n,): the classes that the first round's student gave."""
     truth: Mapping[str, int]
-    """True class number of texts, as far as they are known."""
+    """True class number of texts by their normalised form, as far as they are known."""
 
     @property
     def decided(self) -> NDArray[np.int64]:
@@ -118,10 +120,11 @@ def _losses(learned: Learned, classes: tuple[str, ...]) -> list[dict[str, Any]]:
 
 def _truth(held: Held, classes: int) -> dict[str, Any] | None:
     """Student and teacher against true labels, where there are any."""
-    rows = np.array([row for row, text in enumerate(held.texts) if text in held.truth], np.int64)
+    keys = normalised(pa.array(held.texts, pa.large_string())).to_pylist()
+    rows = np.array([row for row, key in enumerate(keys) if key in held.truth], np.int64)
     if len(rows) == 0:
         return None
-    true = np.array([held.truth[held.texts[row]] for row in rows.tolist()], np.int64)
+    true = np.array([held.truth[keys[row]] for row in rows.tolist()], np.int64)
     return {
         "student": asdict(measure(true, held.decided[rows], classes)),
         "teacher": asdict(measure(true, held.answers.decided[rows], classes)),

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from pingti.errors import DefinitionError
 from replacement import labels
+from replacement.folding import normalised
 from replacement.labelled import Labelled, read_labelled
 from replacement.registry import TaskEntry
 from replacement.speed import Speed, measure_speed
@@ -75,15 +76,16 @@ class Gold:
         section = self._section = owner.definition.teacher
         self.labelled = read_labelled(owner.path.parent / section.labels, owner) if section.labels else None
         classes = entry.definition.classes
-        self.reviewed = {text: classes.index(found.label) for text, found in labels.read(entry).items()}
-        """Class number of each text that a person labelled."""
+        reviewed = labels.read_normalised(entry)
+        self.reviewed = {key: classes.index(found.label) for key, found in reviewed.items()}
+        """Class number of each text that a person labelled, by its normalised form."""
+        self.reviewed_texts = [found.text for found in reviewed.values()]
         self.truth: dict[str, int] = {}
-        """Class number of each text whose true label the gate's labels tell."""
+        """Class number of each text whose true label the gate's labels tell, by its normalised form."""
         if entry.definition.gate.labels is not None:
             true = read_labelled(entry.path.parent / entry.definition.gate.labels, entry)
-            self.truth = {
-                text: classes.index(label) for text, label in zip(true.texts, true.labels, strict=True)
-            }
+            keys = normalised(pa.array(true.texts, pa.large_string())).to_pylist()
+            self.truth = {key: classes.index(name) for key, name in zip(keys, true.labels, strict=True)}
         model = _model(owner, self.labelled, seed=seed, progress=progress, device=device)
         self._teacher = CachedTeacher.open(
             model,
@@ -119,8 +121,9 @@ class Gold:
         for column, target in enumerate(self.class_of):
             probabilities[:, target] += found[:, column]
         # A person outranks the teacher. The teacher is asked all the same: its vectors are needed.
-        for row, text in enumerate(texts) if self.reviewed else ():
-            decided = self.reviewed.get(text)
+        keys = normalised(pa.array(texts, pa.large_string())).to_pylist() if self.reviewed else []
+        for row, key in enumerate(keys):
+            decided = self.reviewed.get(key)
             if decided is not None:
                 # Which label of the class it is, the teacher still knows best.
                 own = np.where(np.equal(self.class_of, decided), found[row] + np.float32(1e-6), 0.0)
@@ -130,8 +133,8 @@ class Gold:
         return Answers(probabilities=probabilities, labels=found, vectors=scored.vectors)
 
     def is_reviewed(self, texts: pa.Array) -> NDArray[np.bool_]:
-        """Which texts a person labelled, (n,)."""
-        found: Any = pc.is_in(texts, pa.array(list(self.reviewed), texts.type))
+        """Which texts a person labelled, (n,), whichever form of them it was."""
+        found: Any = pc.is_in(normalised(texts), pa.array(list(self.reviewed), texts.type))
         return np.asarray(found.to_numpy(zero_copy_only=False), np.bool_)
 
     def speed(self, student: Student, texts: pa.Array) -> Speed:

@@ -10,15 +10,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
 from pingti.errors import InputError
 from replacement.corpus import Columns, expand_all, read_rows
 from replacement.fields import string
+from replacement.folding import normalised
 from replacement.registry import TaskEntry
 
 
 @dataclass(frozen=True, kw_only=True)
 class Labelled:
-    """n texts with the class that each is of."""
+    """n texts with the class that each is of; no two have the same normalised form."""
 
     texts: list[str]
     labels: list[str]
@@ -68,6 +71,8 @@ class TextsOfIds:
 def read_labelled(path: Path, entry: TaskEntry) -> Labelled:
     """The labelled texts of a file; ids are those of the task's corpus.
 
+    Of rows with one text (by its normalised form) the last counts, as of a person's labels.
+
     Raises:
         InputError: the file cannot be read, or a line of it cannot be used.
     """
@@ -91,14 +96,16 @@ def read_labelled(path: Path, entry: TaskEntry) -> Labelled:
             known = ", ".join(entry.definition.classes)
             raise InputError(f"{path}: line {number}: label {label!r} is no class; allowed are {known}")
     texts = TextsOfIds(entry, {identity for _, text, identity, _ in rows if text is None})
-    found = Labelled(texts=[], labels=[])
+    found: list[tuple[str, str]] = []
     for number, text, identity, label in rows:
         try:
-            found.texts.append(texts.of(identity) if text is None else text)
+            found.append((texts.of(identity) if text is None else text, label))
         except ValueError as error:
             raise _wrong(path, number, str(error)) from error
-        found.labels.append(label)
-    return found
+    # A text that came twice would be paid for twice, and could be trained on and held out at once.
+    keys = normalised(pa.array([text for text, _ in found], pa.large_string())).to_pylist()
+    once = dict(zip(keys, found, strict=True)).values()
+    return Labelled(texts=[text for text, _ in once], labels=[label for _, label in once])
 
 
 def _wrong(path: Path, number: int, problem: str) -> InputError:

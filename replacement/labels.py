@@ -11,10 +11,13 @@ import warnings
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import pyarrow as pa
+
 from pingti import files
 from pingti.errors import InputError
 from replacement import annotations, review
 from replacement.annotations import Answer, Unusable
+from replacement.folding import normalised
 from replacement.labelled import TextsOfIds
 from replacement.registry import TaskEntry
 
@@ -85,6 +88,20 @@ def read(entry: TaskEntry) -> dict[str, Label]:
                 f"{path}: the label {label.label!r} of {label.text[:40]!r} is no class; "
                 f"allowed are {', '.join(classes)}"
             )
+    return found
+
+
+def read_normalised(entry: TaskEntry) -> dict[str, Label]:
+    """The label that counts for each text by its normalised form; of several forms the latest, or the last.
+
+    Raises as ``read``.
+    """
+    labels = list(read(entry).values())
+    keys = normalised(pa.array([label.text for label in labels], pa.large_string())).to_pylist()
+    found: dict[str, Label] = {}
+    for key, label in zip(keys, labels, strict=True):
+        if key not in found or label.when >= found[key].when:
+            found[key] = label
     return found
 
 

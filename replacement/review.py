@@ -9,10 +9,12 @@ from typing import Any
 from xml.sax.saxutils import quoteattr
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from pingti import files
 from pingti.errors import ArtifactError, ConflictError, NotFoundError
+from replacement.folding import normalised
 from replacement.registry import TaskEntry
 from replacement.thresholds import lead
 
@@ -89,7 +91,7 @@ def read(entry: TaskEntry) -> list[dict[str, Any]]:
 def export(entry: TaskEntry, form: Format, out: Path, *, labelled: Sequence[str] = ()) -> int:
     """Write the review file's rows for a labelling tool; how many they are.
 
-    Texts that are ``labelled`` already are left out.
+    Texts that are ``labelled`` already, in whichever form, are left out.
 
     Raises:
         NotFoundError: the task has no review file.
@@ -101,14 +103,20 @@ def export(entry: TaskEntry, form: Format, out: Path, *, labelled: Sequence[str]
         )
     if out.exists():
         raise ConflictError(f"{out}: is there already; name another file or remove it")
-    done = set(labelled)
-    rows = [row for row in read(entry) if row["text"] not in done]
+    rows, done = read(entry), set(_keys(labelled))
+    keys = _keys([row["text"] for row in rows])
+    rows = [row for row, key in zip(rows, keys, strict=True) if key not in done]
     made = [_MAKE[form](entry.name, row) for row in rows]
     # One record a line in either case: an array in which a person finds a text too.
     lines = [json.dumps(record, ensure_ascii=False) for record in made]
     whole = "\n".join([*lines, ""]) if form is Format.JSONL else "[\n" + ",\n".join(lines) + "\n]\n"
     files.write_bytes(out, whole.encode())
     return len(rows)
+
+
+def _keys(texts: Sequence[str]) -> list[str]:
+    keys: list[str] = normalised(pa.array(texts, pa.large_string())).to_pylist()
+    return keys
 
 
 def label_studio_config(classes: Sequence[str]) -> str:

@@ -23,7 +23,7 @@ from replacement.gold import Answers, Gold, Progress, join
 from replacement.outcome import Outcome, Round
 from replacement.registry import TaskEntry
 from replacement.scenes import Scored, operating_points
-from replacement.split import load_corpus, outside, where_parents_hold
+from replacement.split import asked, load_corpus, outside, where_parents_hold
 from replacement.thresholds import decide
 from textcnn import Student, Vocabulary
 
@@ -95,7 +95,8 @@ class _Run:
             self.corpus.texts.take(pa.array(self.corpus.pool)), size=self.definition.student.vocabulary
         )
         # Texts that people labelled and labelled texts come behind the corpus: they may not be in it.
-        behind = outside(self.corpus, self.gold.reviewed, self.definition.rules, labelled)
+        behind = asked(entry, outside(self.corpus, self.gold.reviewed_texts, labelled))
+        labelled = asked(entry, labelled)
         self.texts = pa.concat_arrays([self.corpus.texts, pa.array([*behind, *labelled], pa.large_string())])
         self.encoded = self.vocabulary.encode(self.texts)
         self.embedding = self.gold.token_vectors(self.vocabulary.tokens, self.definition.student.embedding)

@@ -12,10 +12,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from pingti.errors import InputError
+from pingti.errors import DefinitionError, InputError
 from replacement.classify import Choice, Classifier, matches, pin
 from replacement.corpus import BadRow, Columns, expand_all, read_rows, schema
-from replacement.definition import Definition, RulesSection
+from replacement.definition import Definition
+from replacement.folding import normalised
 from replacement.registry import TaskEntry
 
 _DAY = 86_400_000_000  # microseconds
@@ -111,33 +112,63 @@ def load_corpus(definition: Definition, folder: Path, *, apart: list[str] | None
     )
 
 
-def outside(corpus: Corpus, texts: Iterable[str], rules: RulesSection, known: list[str]) -> list[str]:
-    """Those of ``texts`` that no rule decides and that are neither in the corpus nor ``known``, in order.
+def outside(corpus: Corpus, texts: Iterable[str], known: list[str]) -> list[str]:
+    """Those of ``texts`` that are neither in the corpus nor ``known``, in order.
 
-    Texts that differ in case or white space alone are one text: none of the holdout is among them.
+    Texts of one normalised form are one text: none of the holdout is among them.
     """
     found = pa.array(sorted(texts), pa.large_string())
     if len(found) == 0:
         return []
     keys = {*normalised(corpus.texts).to_pylist(), *normalised(pa.array(known, found.type)).to_pylist()}
-    left = ~matches(found, rules.drop + rules.negative) & ~_is_in(normalised(found), keys)
-    values: list[str] = found.filter(pa.array(left)).to_pylist()
+    values: list[str] = found.filter(pa.array(~_is_in(normalised(found), keys))).to_pylist()
+    return values
+
+
+def asked(entry: TaskEntry, texts: list[str]) -> list[str]:
+    """Those of ``texts`` that the task is asked about, in order: no rule decides them, its parents hold."""
+    rules = entry.definition.rules
+    found = pa.array(texts, pa.large_string())
+    found = found.filter(pa.array(~matches(found, rules.drop + rules.negative)))
+    values: list[str] = found.filter(pa.array(_parents_hold(entry, found))).to_pylist()
     return values
 
 
 def where_parents_hold(entry: TaskEntry, corpus: Corpus) -> Corpus:
     """The corpus without the rows for which the task would not be asked."""
+    return corpus.keep(_parents_hold(entry, corpus.texts)) if entry.definition.depends_on else corpus
+
+
+def _parents_hold(entry: TaskEntry, texts: pa.Array) -> NDArray[np.bool_]:
+    """Of which texts (n,) the promoted parents say what ``depends_on`` asks for."""
+    holds = np.ones(len(texts), np.bool_)
     dependencies = entry.definition.depends_on
-    if not dependencies:
-        return corpus
+    if not dependencies or len(texts) == 0:
+        return holds
+    _check_dependencies(entry)
     parents = [Choice(task=dependency.partition("=")[0]) for dependency in dependencies]
     classifier = Classifier(entry.workspace, pin(entry.workspace, parents))
-    found = classifier.classify(pa.record_batch({"id": corpus.ids, "text": corpus.texts}))
-    holds = np.ones(len(corpus.texts), np.bool_)
+    found = classifier.classify(pa.record_batch({"id": pa.nulls(len(texts), pa.string()), "text": texts}))
     for dependency in dependencies:
         task, _, label = dependency.partition("=")
         holds &= np.array(found.column(task).to_pylist(), dtype=object) == label
-    return corpus.keep(holds)
+    return holds
+
+
+def _check_dependencies(entry: TaskEntry) -> None:
+    """Raise DefinitionError for dependencies that can never hold, or not all of them at once."""
+    parents: set[str] = set()
+    for dependency in entry.definition.depends_on:
+        task, _, label = dependency.partition("=")
+        classes = entry.workspace.task(task).definition.classes
+        problem = ""
+        if task in parents:
+            problem = f"task {task!r} is named twice; a text is of one of its classes alone"
+        elif label not in classes:
+            problem = f"{dependency!r}: task {task!r} has no class {label!r}; it has {', '.join(classes)}"
+        if problem:
+            raise DefinitionError(f"{entry.path}: depends_on: {problem}")
+        parents.add(task)
 
 
 def _check_sizes(pool: NDArray[np.int64], holdout: NDArray[np.int64], read: int) -> None:
@@ -156,13 +187,6 @@ def _newest(definition: Definition, table: pa.Table) -> NDArray[np.bool_]:
     if len(times) == 0:
         return np.zeros(0, np.bool_)
     return np.asarray(times > times.max() - gate.holdout_days * _DAY)
-
-
-def normalised(texts: pa.Array) -> pa.Array:
-    """Texts without differences of case and white space: two that are equal so are one text."""
-    # RE2's \s is ASCII alone; \pZ has the ideographic and the no-break space.
-    spaced: Any = pc.replace_substring_regex(texts, r"[\s\v\x{85}\pZ]+", " ")
-    return pc.utf8_lower(pc.utf8_trim_whitespace(spaced))
 
 
 def _is_in(keys: pa.Array, known: set[str]) -> NDArray[np.bool_]:

@@ -17,8 +17,8 @@ from replacement.classify import matches
 from replacement.cleaning import KINDS, REPEATED, Proposal, Rule
 from replacement.corpus import BadRow, Columns, expand_all, read_rows
 from replacement.definition import Definition
+from replacement.folding import normalised
 from replacement.registry import TaskEntry
-from replacement.split import normalised
 from textcnn import Vocabulary
 
 _DAY = 86_400_000_000  # microseconds
@@ -56,7 +56,7 @@ class Stats:
     exact_duplicates: int
     """Rows whose text was there before."""
     normalised_duplicates: int
-    """The same, whatever the case and the white space."""
+    """The same, whatever the case, the white space, and the form of its characters; see ``folding``."""
     characters: dict[str, float]
     """Length of a text in characters: min, percentiles (p1, ...), max, mean."""
     tokens: dict[str, float]
@@ -199,9 +199,8 @@ class _Counts:
     def add(self, batch: pa.RecordBatch) -> None:
         texts = batch["text"]
         self.rows += len(texts)
-        keys = normalised(texts)
         self.hashes.append(_hashes(texts))
-        self.normalised_hashes.append(_hashes(keys))
+        self.normalised_hashes.append(_hashes(normalised(texts)))
         lengths = pc.utf8_length(texts).to_numpy(zero_copy_only=False).astype(np.int64)
         _tally(self.characters, lengths)
         _tally(self.tokens, np.diff(self.vocabulary.encode(texts).offsets))
@@ -226,7 +225,9 @@ class _Counts:
         per_unit = Counter(unit for _, unit in {(row, unit) for row, unit, _ in repeats})
         self.units.add(list(per_unit), list(per_unit.values()))
         self.repeats.add(texts, hit, ruled)
-        shapes: Any = pc.replace_substring_regex(keys.filter(pa.array(plain)), r"\p{Nd}+", "0")
+        shapes: Any = pc.replace_substring_regex(
+            cleaning.spaced(texts.filter(pa.array(plain))), r"\p{Nd}+", "0"
+        )
         shapes = shapes.filter(pc.less_equal(pc.utf8_length(shapes), _LONGEST_SHAPE)).value_counts()
         self.shapes.add(shapes.field("values").to_pylist(), shapes.field("counts").to_pylist())
 

@@ -180,6 +180,16 @@ def test_labels_may_name_rows_of_the_corpus(add: Add, tiny_bert: Path) -> None:
         gold(owner)
 
 
+def test_of_labelled_rows_with_one_text_the_last_counts(add: Add, model: Path) -> None:
+    given = f'model = "{model}"\nlabels = "seed/labels.jsonl"\nfine_tune = false\n'
+    owner = add("side", ["left", "right", "up"], given)
+    rows = [("a b", "left"), ("x y", "up"), ("A  B", "right"), ("x y", "up"), ("a\u200b b", "up")]
+    write_labels(owner, [json.dumps({"text": text, "label": label}) for text, label in rows])
+    found = gold(owner).labelled
+    assert found is not None
+    assert (found.texts, found.labels) == (["a\u200b b", "x y"], ["up", "up"])
+
+
 def test_a_row_number_names_no_row_of_several_files(add: Add, tiny_bert: Path) -> None:
     """Every file counts from 0: the number of one file's row must not bring another file's text."""
     owner = add(

@@ -340,6 +340,11 @@ def test_a_person_outranks_the_teacher(tiny_bert: Path, tmp_path: Path) -> None:
     assert found.lead[[1, 3, 4]].tolist() == [1, 1, 1]
     assert found.probabilities[[0, 2]].tolist() == plain.probabilities[[0, 2]].tolist()
     assert found.vectors[:4].tolist() == plain.vectors.tolist()
+    # It is the text that is labelled, in whichever form: the pool may have kept another than was labelled.
+    bring(entry, [{"text": "X  y", "label": "c"}], hour=1)
+    latest = Gold(entry, seed=0, progress=lambda *_: None)
+    assert latest.ask(["x y", "Ｘ Y"], "asking").decided.tolist() == [0, 0]
+    assert latest.is_reviewed(pa.array(["x Y", "x-y"])).tolist() == [True, False]
     for kind in (pa.string(), pa.large_string()):
         assert gold.is_reviewed(pa.array(texts, kind)).tolist() == [False, True, False, True]
     assert not before.is_reviewed(pa.array(texts)).any()

@@ -322,7 +322,22 @@ def test_a_dependent_task_learns_only_where_its_parent_holds(
     )
     text = text.replace("\n[corpus]", 'depends_on = ["topic=sport"]\n\n[corpus]', 1)
     text = text.replace("[student]", '[teacher.map]\nsport = "yes"\n"*" = "no"\n\n[student]')
-    outcome = replace(workspace.add_task("match", text))
+    text = text.replace("[student]", '[rules]\ndrop = ["^spam"]\n\n[student]', 1)
+    seed, person = (
+        ("true yes goal match team", "true yes code chip"),
+        ("goal team coach", "server robot laptop"),
+    )
+    lines = [json.dumps({"text": text, "label": "yes"}) for text in (*seed, "spam goal match team", seed[0])]
+    (workspace.tasks / "seed.jsonl").write_text("\n".join(lines))
+    text = text.replace("[teacher]", '[teacher]\nlabels = "seed.jsonl"\nfine_tune = false', 1)
+    entry = workspace.add_task("match", text)
+    (workspace.root / "labelled.jsonl").write_text(
+        "\n".join(json.dumps({"text": text, "label": "yes"}) for text in person)
+    )
+    labels.add(entry, workspace.root / "labelled.jsonl")
+    outcome = replace(entry)
+    # Of the two texts of the seed and the two of a person, the parent holds for one each.
+    assert outcome.rounds[0].added == {"labelled": 1, "reviewed": 1}
     counts = outcome.report["corpus"]
     _, topics = made_texts(600, seed=2)
     assert counts["pool"] + counts["holdout"] == pytest.approx(topics.count("sport"), abs=15)

@@ -14,10 +14,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from replacement.classify import matches
-from replacement.cleaning import KINDS, Proposal, repeated, shaped, toml
+from replacement.cleaning import KINDS, Proposal, repeated, shaped, spaced, toml
 from replacement.definition import parse
 from replacement.registry import TaskEntry, Workspace
-from replacement.split import normalised
 from replacement.stats import Stats, _Frequent, _repeats, collect
 from textcnn.tokenizer import tokenize
 
@@ -91,7 +90,7 @@ def test_everything_is_counted(tmp_path: Path) -> None:
     found = collect(entry)
     assert (found.files, found.rows, found.bad) == (2, len(ROWS), 2)
     assert "b.jsonl: row 0: the line is not JSON" in found.bad_examples[0]
-    assert (found.exact_duplicates, found.normalised_duplicates) == (1, 2)
+    assert (found.exact_duplicates, found.normalised_duplicates) == (1, 3)
     lengths = sorted(map(len, ROWS))
     assert found.characters["min"] == 0
     assert found.characters["max"] == lengths[-1]
@@ -192,7 +191,7 @@ def test_repeated_patterns_are_those_that_a_plain_search_finds(rows: list[str], 
 @given(st.text("aB9٣ \t'.*[\\#\x00\x7f哈", min_size=1, max_size=10).filter(str.strip))
 def test_the_pattern_of_a_shape_hits_its_text_and_survives_toml(text: str) -> None:
     texts = pa.array([text, f"x{text}", f"{text}x"], pa.large_string())
-    shape = re.sub(r"\d+", "0", normalised(texts)[0].as_py())
+    shape = re.sub(r"\d+", "0", spaced(texts)[0].as_py())
     pattern = shaped(shape)
     assert matches(texts, [pattern]).tolist() == [True, False, False]
     proposal = Proposal(
