@@ -73,7 +73,7 @@ def replace(
     Ends with exit code 5 where the student falls short of the gate; its report tells by how much.
     """
     from replacement.gate import shortfall
-    from replacement.registry import Workspace
+    from replacement.registry import Event, Workspace
     from replacement.rounds import replace
 
     entry = Workspace(home).task(task)
@@ -83,7 +83,7 @@ def replace(
         screen.note(round_line(found))
 
     try:
-        with screen.progress():
+        with entry.making(), screen.progress():
             outcome = replace(entry, seed=seed, device=device, progress=screen.advance, announce=announce)
     except KeyboardInterrupt:
         screen.note(f"interrupted; pingti replace {task} goes on from what the teacher has answered")
@@ -99,9 +99,13 @@ def replace(
         )
     screen.say(f"report: {folder / 'report.html'}")
     screen.result(outcome.report)
+    if unread := outcome.report["gate"].get("unread"):
+        screen.note(unread)
     if not outcome.passed:
+        lacks = shortfall(outcome.report)
+        entry.record(Event.REFUSED, outcome.version, why=lacks)
         raise GateError(
-            f"task {task!r}: refused: {shortfall(outcome.report)}; the ways on are more texts, a lower gate, "
+            f"task {task!r}: refused: {lacks}; the ways on are more texts, a lower gate, "
             f"or pingti promote {task} {outcome.version} --force"
         )
     if promote:
@@ -121,7 +125,6 @@ def promote_version(
     as_json: Json = False,
 ) -> None:
     """Make a version the one that jobs get from now on."""
-    from replacement.gate import shortfall
     from replacement.registry import Workspace
 
     entry = Workspace(home).task(task)
@@ -129,10 +132,7 @@ def promote_version(
         version = max(entry.versions(), default=None)
     if version is None:
         raise InputError(f"task {task!r}: no version yet; pingti replace {task} makes one")
-    found = entry.report(version)
-    if not found["gate"]["passed"] and not force:
-        raise GateError(f"task {task!r}: version {version}: {shortfall(found)}; --force promotes it")
-    entry.promote(version, why=why)
+    entry.promote(version, why=why, force=force)
     _promoted(entry, version, Screen(as_json=as_json))
 
 
@@ -141,6 +141,9 @@ def rollback(
     task: TaskName,
     version: Annotated[int | None, typer.Argument(help="The one promoted before, if absent.")] = None,
     why: Annotated[str, typer.Option(help="Kept in the history.")] = "rolled back by hand",
+    force: Annotated[
+        bool, typer.Option("--force", help="Even if it was never promoted and fell short of its gate.")
+    ] = False,
     home: Home = WORKSPACE,
     as_json: Json = False,
 ) -> None:
@@ -148,10 +151,7 @@ def rollback(
     from replacement.registry import Workspace
 
     entry = Workspace(home).task(task)
-    if version is None:
-        version = entry.roll_back(why=why)
-    else:
-        entry.promote(version, why=why)
+    version = entry.roll_back(version, why=why, force=force)
     _promoted(entry, version, Screen(as_json=as_json))
 
 
@@ -201,7 +201,7 @@ def bench(task: TaskName, home: Home = WORKSPACE, as_json: Json = False) -> None
 
     entry = Workspace(home).task(task)
     pinned = pin(entry.workspace, [Choice(task=task)])[-1]
-    gold = Gold(entry, seed=0, progress=lambda what, done, total: None)
+    gold = Gold.of_version(entry, pinned.version)
     texts = load_corpus(entry.definition, entry.path.parent).texts.slice(0, 50_000)
     speed = gold.speed(Student.load(entry.student_folder(pinned.version)), texts)
     screen = Screen(as_json=as_json)

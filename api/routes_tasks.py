@@ -12,8 +12,7 @@ from api.keys import Caller
 from api.schemas import GateOut, MetricsOut, TaskListOut, TaskOut, whole_text
 from api.schemas_tasks import EventOut, HistoryOut, RoundOut, VersionListOut, VersionOut
 from api.services import Services, caller, services
-from pingti.errors import GateError, NotFoundError, PingtiError
-from replacement.gate import shortfall
+from pingti.errors import NotFoundError, PingtiError
 from replacement.registry import TaskEntry
 
 router = APIRouter(prefix="/v1/tasks", tags=["tasks"])
@@ -95,7 +94,7 @@ def get_history(room: Room, name: TaskName) -> HistoryOut:
 
 
 class Move(BaseModel):
-    """Which version, and why."""
+    """Which version, why, and whether the gate counts."""
 
     model_config = ConfigDict(
         frozen=True, extra="forbid", json_schema_extra={"examples": [{"version": 2, "why": "fewer misses"}]}
@@ -105,11 +104,6 @@ class Move(BaseModel):
         default=None, ge=1, le=2**31 - 1, strict=True, description="See the operation."
     )
     why: str | None = Field(default=None, min_length=1, max_length=500, description="Kept in the history.")
-
-
-class Promotion(Move):
-    """As a move, and whether the gate counts."""
-
     force: bool = Field(default=False, strict=True, description="Even if it fell short of its gate.")
 
 
@@ -117,7 +111,7 @@ _MOVE = problems.responses(
     **NO_TASK,
     **DAMAGED,
     conflict="Task sport: no version was promoted before the present one.",
-    gate_not_reached="Task sport: version 3: recall 0.86 is below 0.90; force promotes it.",
+    gate_not_reached="Task sport: version 3: recall 0.86 is below 0.90; force (--force) promotes it.",
     bad_request="There was an error parsing the body",
     too_large="The body is larger than the limit of 1,048,576 bytes.",
     unsupported_media_type="The body's Content-Type is text/plain; allowed is application/json.",
@@ -128,15 +122,12 @@ _MOVE = problems.responses(
 
 @router.post("/{name}/promote", summary="Promote a version", responses=_MOVE)
 def promote_version(
-    room: Room, who: Who, name: TaskName, move: Annotated[Promotion, BeforeValidator(whole_text)]
+    room: Room, who: Who, name: TaskName, move: Annotated[Move, BeforeValidator(whole_text)]
 ) -> TaskOut:
     """Jobs get this version (the newest where none is named) from now on."""
     entry = room.workspace.task(name)
     version = move.version if move.version is not None else max(entry.versions(), default=0)
-    report = entry.report(version)
-    if not move.force and not report.get("gate", {}).get("passed"):
-        raise GateError(f"task {name!r}: version {version}: {shortfall(report)}; force promotes it")
-    entry.promote(version, who=who.name, why=move.why or "over REST")
+    entry.promote(version, who=who.name, why=move.why or "over REST", force=move.force)
     return task_out(entry)
 
 
@@ -147,10 +138,7 @@ def roll_back(
     """Promote the version before the present one again, or the one that is named."""
     entry = room.workspace.task(name)
     why = move.why or "rolled back over REST"
-    if move.version is None:
-        entry.roll_back(who=who.name, why=why)
-    else:
-        entry.promote(move.version, who=who.name, why=why)
+    entry.roll_back(move.version, who=who.name, why=why, force=move.force)
     return task_out(entry)
 
 

@@ -46,7 +46,7 @@ def make_workspace(root: Path) -> None:
         "[watch]\nsample = 0\n",
     )
     student.save(entry.folder / "students" / "1")
-    entry.promote(1, who="chaos", why="made for it")
+    entry.promote(1, who="chaos", why="made for it", force=True)
 
 
 @dataclass(kw_only=True)

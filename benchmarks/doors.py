@@ -121,7 +121,7 @@ def make_tasks(home: Path) -> None:
         Student.from_network(network, vocabulary, ["no", "yes"], metadata).save(
             entry.folder / "students" / "1"
         )
-        entry.promote(1, who="bench", why="bench")
+        entry.promote(1, who="bench", why="bench", force=True)
 
 
 def spread(values: Sequence[float]) -> dict[str, float]:

@@ -172,7 +172,7 @@ def parquet_to_parquet(trained: Trained, folder: Path, *, copies: int) -> Conten
     version = entry.folder / "students" / "1"
     student.save(version)
     write_json(version / "report.json", {"format": 1, "task": "bench", "version": 1})
-    entry.promote(1, who="bench", why="to be timed")
+    entry.promote(1, who="bench", why="to be timed", force=True)
     classifier = Classifier(workspace, pin(workspace, [Choice(task="bench")]))
     numbers = itertools.count()
     texts = trained.texts.timed

@@ -1,4 +1,4 @@
-"""Files that are either whole or absent: written under another name, synced, then renamed."""
+"""Files and folders that are either whole or absent: written under another name, synced, then renamed."""
 
 import ctypes
 import fcntl
@@ -6,11 +6,16 @@ import hashlib
 import json
 import os
 import secrets
+import shutil
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from pingti.errors import ConflictError
+
+_UNFINISHED = ".unfinished"  # suffix of a folder that is being written
 
 
 @contextmanager
@@ -47,15 +52,77 @@ def write_json(path: Path, value: Any, *, sync: bool = True) -> None:
 
 
 @contextmanager
-def locked(path: Path, *, mode: int = 0o644) -> Iterator[None]:
+def new_folder(path: Path) -> Iterator[Path]:
+    """Give a temporary folder beside ``path`` to write to; on a clean exit it becomes ``path``, synced.
+
+    On an error it is removed. What killed processes left of folders beside ``path`` is removed first; a
+    process that lives holds its folder's lock.
+
+    Raises:
+        ConflictError: ``path`` has come to be meanwhile.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    for left in path.parent.glob(f".*{_UNFINISHED}"):
+        _remove_unlocked(left)
+    temporary, descriptor = _locked_folder(path)
+    try:
+        yield temporary
+        for written in [*(each for each in temporary.iterdir() if each.is_file()), temporary]:
+            _sync(written)
+        try:
+            temporary.rename(path)
+        except OSError as error:
+            if not path.exists():
+                raise
+            raise ConflictError(f"{path}: this folder has come to be meanwhile") from error
+        _sync(path.parent)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+        os.close(descriptor)
+
+
+def _locked_folder(path: Path) -> tuple[Path, int]:
+    """A folder to write to, and the descriptor that holds its lock."""
+    while True:
+        temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}{_UNFINISHED}")
+        temporary.mkdir()
+        descriptor = os.open(temporary, os.O_RDONLY | os.O_DIRECTORY)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        if temporary.exists():
+            return temporary, descriptor
+        os.close(descriptor)  # another process came between the two and took it for one that was left
+
+
+def _remove_unlocked(folder: Path) -> None:
+    try:
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError:  # gone by now, or no folder
+        return
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        shutil.rmtree(folder, ignore_errors=True)
+    except BlockingIOError:
+        pass
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def locked(path: Path, *, mode: int = 0o644, busy: Callable[[], None] | None = None) -> Iterator[None]:
     """Hold the lock of the file ``path``, over all processes; the system drops it when a process dies.
 
-    ``mode``: of the file, where it is made.
+    ``mode``: of the file, where it is made. ``busy`` is called where another holds the lock, before it is
+    waited for; what it raises ends the waiting.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, mode)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if busy is not None:
+                busy()
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
     finally:
         os.close(descriptor)

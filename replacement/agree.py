@@ -33,7 +33,7 @@ class Agreeing:
         self._classifier = Classifier(entry.workspace, pins)
         metadata = Student.read_metadata(entry.student_folder(version))
         self._negative: list[str] = metadata.get("rules", {}).get("negative", [])
-        self._gold = Gold(entry, seed=0, progress=lambda what, done, total: None)
+        self._gold = Gold.of_version(entry, version)
 
     def count(self, texts: list[str]) -> tuple[int, int]:
         """Of n ``texts``, those that a model was asked about, and those decided as the teacher does."""

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pingti.errors import ArtifactError, NotFoundError
 from replacement import faults
 from replacement.definition import GateSection
 from replacement.registry import TaskEntry
@@ -83,10 +84,28 @@ def against_incumbent(
 
 
 def promoted(entry: TaskEntry) -> Student | None:
-    """The student that is promoted now; None where there is none, or it answers another question."""
-    version = entry.current()
-    found = None if version is None else Student.load(entry.student_folder(version))
+    """The student that is promoted now; None where there is none, it cannot be read (``unread``), or it
+    answers another question."""
+    found, _ = _read_promoted(entry)
     return found if found is not None and found.classes == entry.definition.classes else None
+
+
+def unread(entry: TaskEntry) -> str:
+    """Why a run goes on without the promoted version although there is one; empty where it does not."""
+    return _read_promoted(entry)[1]
+
+
+def _read_promoted(entry: TaskEntry) -> tuple[Student | None, str]:
+    version = entry.current()
+    if version is None:
+        return None, ""
+    try:
+        return Student.load(entry.student_folder(version)), ""
+    except (NotFoundError, ArtifactError) as error:
+        return (
+            None,
+            f"version {version} is promoted but cannot be read, so nothing was compared with it: {error}",
+        )
 
 
 def stop(gate: GateSection, holdout: Measure, calibration: Sequence[Measure]) -> str:

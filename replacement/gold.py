@@ -5,13 +5,15 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, Self
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from pingti import files
 from pingti.errors import DefinitionError
 from replacement import labels
 from replacement.folding import normalised
@@ -23,6 +25,10 @@ from textcnn import Student
 
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, how much of it is done, and how much there is."""
+
+
+def _quiet(what: str, done: int, total: int) -> None:
+    """Tell nobody."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -68,13 +74,24 @@ class Gold:
         UnavailableError: torch or transformers is missing, or the model cannot be had.
     """
 
-    def __init__(self, entry: TaskEntry, *, seed: int, progress: Progress, device: str | None = None) -> None:
+    def __init__(
+        self,
+        entry: TaskEntry,
+        *,
+        seed: int,
+        progress: Progress,
+        device: str | None = None,
+        model: str | None = None,
+    ) -> None:
+        """``model``: a fine-tuned one that is taken instead of the definition's, and of its labels."""
         from teacher.cache import CachedTeacher  # torch only where a teacher is asked
 
         self.entry = entry
         owner = _owner(entry)
         section = self._section = owner.definition.teacher
-        self.labelled = read_labelled(owner.path.parent / section.labels, owner) if section.labels else None
+        self.labelled = None
+        if section.labels and model is None:
+            self.labelled = read_labelled(owner.path.parent / section.labels, owner)
         classes = entry.definition.classes
         reviewed = labels.read_normalised(entry)
         self.reviewed = {key: classes.index(found.label) for key, found in reviewed.items()}
@@ -86,7 +103,7 @@ class Gold:
             true = read_labelled(entry.path.parent / entry.definition.gate.labels, entry)
             keys = normalised(pa.array(true.texts, pa.large_string())).to_pylist()
             self.truth = {key: classes.index(name) for key, name in zip(keys, true.labels, strict=True)}
-        model = _model(owner, self.labelled, seed=seed, progress=progress, device=device)
+        model = model or _model(owner, self.labelled, seed=seed, progress=progress, device=device)
         self._teacher = CachedTeacher.open(
             model,
             entry.workspace.teachers,
@@ -101,10 +118,29 @@ class Gold:
         """The class number of each of ``labels``."""
         self._progress = progress
 
+    @classmethod
+    def of_version(cls, entry: TaskEntry, version: int, *, progress: Progress = _quiet) -> Self:
+        """The teacher that a version was made with, as its report names it.
+
+        Another seed or a changed definition would name another teacher. Where its folder is gone, it is the
+        definition's, of the seed of the version.
+
+        Raises as when made, and NotFoundError where there is no such version or it has no report.
+        """
+        report = entry.report(version)
+        model = report.get("teacher", {}).get("model")
+        if model is not None and Path(model).is_absolute() and not Path(model).is_dir():
+            model = None
+        return cls(entry, seed=report.get("seed", 0), progress=progress, model=model)
+
     @property
     def rows_scored(self) -> int:
         """Rows that the model really computed for this object; cached ones are free."""
         return self._teacher.rows_scored
+
+    def cached(self, texts: list[str]) -> NDArray[np.bool_]:
+        """Which texts are answered without the model, (n,)."""
+        return self._teacher.cached(texts)
 
     def ask(self, texts: list[str], what: str) -> Answers:
         """The teacher's answers; only texts that it was never asked about cost anything."""
@@ -184,27 +220,39 @@ def _model(
     if labelled is None or not section.fine_tune:
         return model
     from teacher.finetune import fine_tune
+    from teacher.folders import contents
 
-    # One folder per set of inputs: a second run finds it, a changed seed makes another.
+    # One folder per set of inputs: a second run finds it, a changed seed makes another. A base model in a
+    # folder goes by what is in it: its weights may be exchanged, and the workspace may be moved.
+    base = Path(model).expanduser()
     how = section.model_dump(include={"max_length", "epochs", "learning_rate", "freeze_layers"})
-    inputs = [labelled.texts, labelled.labels, how, owner.definition.classes, model, seed]
+    what = contents(base) if base.is_dir() else model
+    inputs = [labelled.texts, labelled.labels, how, owner.definition.classes, what, seed]
     key = hashlib.sha256(json.dumps(inputs).encode()).hexdigest()[:16]
     folder = owner.folder / "teacher" / key
-    if not folder.exists():
-        fine_tune(
-            model,
-            labelled.texts,
-            labelled.labels,
-            classes=owner.definition.classes,
-            out=folder,
-            rng=np.random.default_rng(seed),
-            max_length=section.max_length,
-            epochs=section.epochs,
-            learning_rate=section.learning_rate,
-            freeze_layers=section.freeze_layers,
-            device=device,
-            progress=lambda done, steps: progress("fine-tuning the teacher", done, steps),
-        )
+    if folder.exists():
+        return str(folder)
+
+    def busy() -> None:
+        progress("waiting for another run, which fine-tunes this teacher", 0, 1)
+
+    # Several tasks may share the teacher: of runs side by side one makes it, and the others take it.
+    with files.locked(owner.folder / "teacher.lock", busy=busy):
+        if not folder.exists():
+            fine_tune(
+                model,
+                labelled.texts,
+                labelled.labels,
+                classes=owner.definition.classes,
+                out=folder,
+                rng=np.random.default_rng(seed),
+                max_length=section.max_length,
+                epochs=section.epochs,
+                learning_rate=section.learning_rate,
+                freeze_layers=section.freeze_layers,
+                device=device,
+                progress=lambda done, steps: progress("fine-tuning the teacher", done, steps),
+            )
     return str(folder)
 
 

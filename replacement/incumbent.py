@@ -5,16 +5,18 @@ asked about, and which of them counted as competing negatives. The texts themsel
 row that its owner has removed there is not learned from again.
 """
 
+import contextlib
 import hashlib
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pingti import files
-from pingti.errors import ArtifactError
+from pingti.errors import ArtifactError, NotFoundError
 from replacement.registry import TaskEntry
 
 FILE = "rows.json"
@@ -34,8 +36,9 @@ def write(folder: Path, texts: Iterable[str], competing: NDArray[np.bool_]) -> N
 def read(entry: TaskEntry, fingerprint: str) -> dict[str, bool]:
     """By the digest of a text, whether it was a competing negative, for the promoted version's rows.
 
-    Empty where nothing is promoted, where the version was made before rows were kept, or where another
-    teacher (by ``fingerprint``) was asked: its answers would have to be paid for again.
+    Empty where nothing is promoted, where the version was made before rows were kept, where its report
+    cannot be read, or where another teacher (by ``fingerprint``) was asked: its answers would have to be paid
+    for again.
 
     Raises:
         ArtifactError: the file is damaged or of a newer format.
@@ -53,9 +56,24 @@ def read(entry: TaskEntry, fingerprint: str) -> dict[str, bool]:
         return {}
     except (ValueError, TypeError, KeyError) as error:
         raise ArtifactError(f"{path}: not readable: {error}") from error
-    if entry.report(version)["teacher"]["fingerprint"] != fingerprint:
+    if _report(entry).get("teacher", {}).get("fingerprint") != fingerprint:
         return {}
     return {key: index in competing for index, key in enumerate(keys)}
+
+
+def seed(entry: TaskEntry) -> int:
+    """The seed with which the promoted version was made; 0 where none is, or its report cannot be read."""
+    found = _report(entry).get("seed")
+    return found if isinstance(found, int) else 0
+
+
+def _report(entry: TaskEntry) -> dict[str, Any]:
+    """The report of the promoted version; empty where there is none that can be read."""
+    version = entry.current()
+    if version is not None:
+        with contextlib.suppress(NotFoundError, ArtifactError):
+            return entry.report(version)
+    return {}
 
 
 def find(texts: Sequence[str], known: dict[str, bool]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:

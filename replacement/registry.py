@@ -4,7 +4,8 @@ tasks/<name>.toml                  the definition, its owner's to edit
 tasks/<name>/teacher/              the model that was fine-tuned for the task
 tasks/<name>/students/<version>/   student.json, student.safetensors, report.json, report.html
 tasks/<name>/current               the promoted version
-tasks/<name>/history.jsonl         who promoted or refused what, when and why
+tasks/<name>/history.jsonl         who promoted, refused or rolled back what, when and why
+tasks/<name>/retrain.lock          held by the one process that makes a version
 tasks/<name>/review.jsonl          boundary rows for a person
 tasks/<name>/labels.jsonl          what people said about them
 teachers/<fingerprint>/            cached scores and [CLS] vectors
@@ -12,17 +13,28 @@ jobs/<id>/                         part files, errors.jsonl
 valkey/                            the embedded server's append-only file
 """
 
+import contextlib
 import datetime
 import functools
 import getpass
 import json
 import re
+from collections.abc import Callable, Iterator
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 from pingti import files
-from pingti.errors import ArtifactError, ConflictError, DefinitionError, NotFoundError
+from pingti.errors import ArtifactError, ConflictError, DefinitionError, GateError, NotFoundError
 from replacement import definition
+
+
+class Event(StrEnum):
+    """What is done to a version."""
+
+    PROMOTED = "promoted"  # jobs get it from now on
+    ROLLED_BACK = "rolled back"  # jobs get it again, the version that they had turned out worse
+    REFUSED = "refused"  # it fell short of its gate: jobs keep the version that they have
 
 
 class Workspace:
@@ -142,46 +154,119 @@ class TaskEntry:
             raise ArtifactError(f"{path}: not readable as JSON: {error}") from error
         return report
 
-    def promote(self, version: int, *, who: str | None = None, why: str) -> None:
+    @contextlib.contextmanager
+    def making(self, busy: Callable[[], None] | None = None) -> Iterator[None]:
+        """Hold the task's lock: one process at a time makes a version. A process that dies lets go of it.
+
+        Where another holds it, ``busy`` is called and the lock is waited for.
+
+        Raises:
+            ConflictError: another holds it, and ``busy`` is absent.
+        """
+
+        def refuse() -> None:
+            raise ConflictError(
+                f"task {self.name!r}: another run, a pingti replace or a retraining, makes a version of it "
+                "at this moment; try again when it has ended"
+            )
+
+        with files.locked(self.folder / "retrain.lock", busy=busy or refuse):
+            yield
+
+    def promote(self, version: int, *, who: str | None = None, why: str, force: bool = False) -> None:
         """Make a version the one that jobs get from now on.
+
+        Raises:
+            NotFoundError: there is no such version, or it has no report.
+            GateError: it fell short of its gate, which is recorded; with ``force`` it is promoted all the
+                same, and the history says so.
+        """
+        self._move(Event.PROMOTED, version, who=who, why=why, force=force)
+
+    def roll_back(
+        self, version: int | None = None, *, who: str | None = None, why: str, force: bool = False
+    ) -> int:
+        """Promote an earlier version again, and give its number.
+
+        Without a version it is the one that was promoted before the present one. Called again it goes back
+        further, never forward to a version that was rolled back.
+
+        Raises:
+            ConflictError: there is none before the present one, or ``version`` is the present one.
+            NotFoundError: there is no such version.
+            GateError: as in ``promote``; what was promoted once may be so again.
+        """
+        if version is None:
+            present, there = self.current(), self.versions()
+            earlier = [number for number in self._way() if number != present and number in there]
+            if present is None or not earlier:
+                raise ConflictError(f"task {self.name!r}: no version was promoted before the present one")
+            version = earlier[-1]
+        self._move(Event.ROLLED_BACK, version, who=who, why=why, force=force)
+        return version
+
+    def _move(self, event: Event, version: int, *, who: str | None, why: str, force: bool) -> None:
+        """The moves of the pointer ``current``, and which of them are allowed:
+
+        - promoted: to any version that passed its gate;
+        - rolled back: to another version than the present one, if it was promoted before or passed its gate;
+        - by force, either to a version that did neither.
 
         The history is written before the pointer moves: a crash between the two leaves a line too many,
         never a promotion that nobody can explain.
-
-        Raises:
-            NotFoundError: there is no such version.
         """
-        self._promote("promoted", version, who=who, why=why)
-
-    def _promote(self, event: str, version: int, *, who: str | None, why: str) -> None:
         self.student_folder(version)
-        self.record(event, version, who=who, why=why, before=self.current())
+        present = self.current()
+        known = False
+        if event is Event.ROLLED_BACK:
+            if present is None or version == present:
+                what = "no version is promoted" if present is None else f"version {version} is promoted now"
+                raise ConflictError(f"task {self.name!r}: {what}; there is nothing to roll back")
+            known = any(move["version"] == version for move in self._moves())
+        lacks = "" if known else self._lacks(version, force=force)
+        if lacks and not force:
+            self.record(Event.REFUSED, version, who=who, why=lacks)
+            raise GateError(f"task {self.name!r}: version {version}: {lacks}; force (--force) promotes it")
+        if lacks:
+            why = f"{why} (by force: {lacks})"
+        self.record(event, version, who=who, why=why, before=present)
         files.write_bytes(self.folder / "current", f"{version}\n".encode())
 
-    def roll_back(self, *, who: str | None = None, why: str) -> int:
-        """Promote again the version that was promoted before the present one, and give its number.
+    def _lacks(self, version: int, *, force: bool) -> str:
+        """Why a version's report does not let it be promoted; empty where it does."""
+        try:
+            report = self.report(version)
+        except (NotFoundError, ArtifactError) as error:
+            if not force:
+                raise
+            return str(error)
+        if "gate" not in report or "holdout" not in report:
+            return "its report holds no figures"
+        if report["gate"].get("passed"):
+            return ""
+        from replacement.gate import shortfall  # loads the kernels, which most callers do without
 
-        Called again it goes back further, never forward to a version that was rolled back.
+        return shortfall(report)
 
-        Raises:
-            ConflictError: there is none.
-        """
-        present, there = self.current(), self.versions()
-        moves = [line for line in self.history() if line["event"] in ("promoted", "rolled back")]
-        promoted: list[int] = []
-        for line, after in zip(moves, [*(move["before"] for move in moves[1:]), present], strict=False):
-            if line["version"] != after:
-                continue  # a crash came before the pointer moved
-            if line["event"] == "promoted":
-                promoted.append(line["version"])
-            else:
-                while promoted and promoted[-1] != line["version"]:
-                    promoted.pop()
-        earlier = [version for version in promoted if version != present and version in there]
-        if present is None or not earlier:
-            raise ConflictError(f"task {self.name!r}: no version was promoted before the present one")
-        self._promote("rolled back", earlier[-1], who=who, why=why)
-        return earlier[-1]
+    def _moves(self) -> list[dict[str, Any]]:
+        """The lines of the history with which the pointer really moved."""
+        moves = [line for line in self.history() if line["event"] in (Event.PROMOTED, Event.ROLLED_BACK)]
+        became = [*(move["before"] for move in moves[1:]), self.current()]
+        # Where they differ, a crash came before the pointer moved.
+        return [line for line, after in zip(moves, became, strict=False) if line["version"] == after]
+
+    def _way(self) -> list[int]:
+        """The versions that lead to the present one, without those that were rolled back."""
+        way: list[int] = []
+        for line in self._moves():
+            if line["event"] == Event.PROMOTED:
+                way.append(line["version"])
+            elif line["version"] in way:
+                while way[-1] != line["version"]:
+                    way.pop()
+            else:  # one that was never on the way: the version that was rolled back gives way to it
+                way[-1:] = [line["version"]]
+        return way
 
     def record(self, event: str, version: int, *, who: str | None = None, why: str, **details: Any) -> None:
         """Add a line to the history."""

@@ -6,8 +6,8 @@ What is going on is written to standard output, a JSON object a line: ``{"what",
 otherwise. Any other end (a kill, memory that ran out) may be tried again.
 
 A run has a name and happens once. A lock on the task, which the kernel drops when its process is gone,
-keeps two retrainings of a task apart; a run that was cut off goes on from the teacher's cached answers,
-or, where its student is written already, from the decision about it.
+keeps two runs of a task apart, and a retraining waits for it; a run that was cut off goes on from the
+teacher's cached answers, or, where its student is written already, from the decision about it.
 """
 
 import argparse
@@ -20,10 +20,10 @@ from pathlib import Path
 from typing import Any
 
 from pingti.errors import ArtifactError, NotFoundError, PingtiError
-from pingti.files import locked
+from replacement import incumbent
 from replacement.gate import shortfall
 from replacement.outcome import Round
-from replacement.registry import TaskEntry, Workspace
+from replacement.registry import Event, TaskEntry, Workspace
 
 Tell = Callable[[dict[str, Any]], None]
 _TELL_SECONDS = 1.0
@@ -44,7 +44,11 @@ def retrain(
 
     Returns the last of the objects given to ``tell``. Raises what ``rounds.replace`` raises.
     """
-    with locked(entry.folder / "retrain.lock"):
+
+    def busy() -> None:
+        tell({"what": "waiting for another run of this task", "done": 0, "total": 1})
+
+    with entry.making(busy):
         version = made_by(entry, run)
         if version is None:
             version = _replace(entry, run, tell, announce, device)
@@ -79,7 +83,9 @@ def _replace(
         tell({"round": found.round, "rounds": most, "f1": round(found.holdout.f1, 4)})
         announce(found)
 
-    return replace(entry, run=run, progress=progress, announce=tell_round, device=device).version
+    # The teacher that was fine-tuned with the promoted version's seed, unless the definition has changed.
+    seed = incumbent.seed(entry)
+    return replace(entry, seed=seed, run=run, progress=progress, announce=tell_round, device=device).version
 
 
 def _settle(entry: TaskEntry, version: int, *, who: str, run: str) -> dict[str, Any]:
@@ -87,11 +93,11 @@ def _settle(entry: TaskEntry, version: int, *, who: str, run: str) -> dict[str, 
     report = entry.report(version)
     if not report["gate"]["passed"]:
         reason = shortfall(report)
-        if not any(line["event"] == "refused" and line["version"] == version for line in entry.history()):
-            entry.record("refused", version, who=who, why=reason)
+        if not any(line["event"] == Event.REFUSED and line["version"] == version for line in entry.history()):
+            entry.record(Event.REFUSED, version, who=who, why=reason)
         return {"outcome": "refused", "version": version, "reason": reason}
-    moves = [line for line in entry.history() if line["event"] in ("promoted", "rolled back")]
-    recorded = any(line["event"] == "promoted" and line["version"] == version for line in moves)
+    moves = [line for line in entry.history() if line["event"] in (Event.PROMOTED, Event.ROLLED_BACK)]
+    recorded = any(line["event"] == Event.PROMOTED and line["version"] == version for line in moves)
     # A crash may come between the line and the pointer; then nobody has moved it since.
     if not recorded or (moves[-1]["version"] == version and entry.current() == moves[-1]["before"]):
         entry.promote(version, who=who, why=f"passed its gate in the run {run}")

@@ -17,6 +17,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 import sampling
+from pingti import files
 from pingti.errors import InputError
 from replacement import acquire, calibration, evidence, gate, incumbent, report, review, subclasses
 from replacement.gold import Answers, Gold, Progress, join
@@ -162,7 +163,9 @@ class _Run:
         rows = np.concatenate([self._unasked(), np.arange(len(self.corpus.texts), len(self.texts))])
         places, competing = incumbent.find(self._texts(rows), known)
         most = _KNOWN_BUDGETS * self.definition.teacher.budget
-        rows, competing = rows[places][-most:], competing[-most:]
+        # One whose answer is gone from the cache would cost as much as any other.
+        free = self.gold.cached(self._texts(rows[places]))
+        rows, competing = rows[places][free][-most:], competing[free][-most:]
         if len(rows):
             self._ask(rows, competing, free=True)
         return {"known": len(rows)} if len(rows) else {}
@@ -337,6 +340,7 @@ class _Run:
             self.entry, held.texts, held.answers.decided, held.decided, self._rng("incumbent")
         )
         judged = gate.verdict(self.definition.gate, found.holdout, comparison)
+        judged["unread"] = gate.unread(self.entry)
         document = {
             "format": 1,
             "task": self.entry.name,
@@ -364,9 +368,7 @@ class _Run:
             **evidence.describe(held, self.definition.classes, self._rng("evidence")),
             **evidence.of_learned(learned, self.definition.classes),
         }
-        folder = self.entry.folder / "students" / str(version)
-        report.write(folder, document)
-        incumbent.write(folder, self._texts(self.rows), self.competing)
+        judged["says"] = "" if judged["passed"] else gate.shortfall(document)
         student.metadata.update(
             task=self.entry.name,
             version=version,
@@ -375,8 +377,11 @@ class _Run:
             rules=self.definition.rules.model_dump(),
             depends_on=list(self.definition.depends_on),
         )
-        # The student comes last: from then on the folder counts as a version.
-        student.save(folder)
+        # A run that is killed leaves no half of a version, and its number to the next one.
+        with files.new_folder(self.entry.folder / "students" / str(version)) as folder:
+            report.write(folder, document)
+            incumbent.write(folder, self._texts(self.rows), self.competing)
+            student.save(folder)
         return Outcome(
             task=self.entry.name,
             version=version,

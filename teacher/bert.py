@@ -15,12 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pingti.errors import ArtifactError, InputError
-from pingti.files import sha256
 from teacher.folders import (
-    MODEL_FILES,
     check_max_length,
     check_texts,
     choose_device,
+    contents,
     encode,
     load_model,
     load_tokenizer,
@@ -224,11 +223,7 @@ def _fingerprint(folder: Path, max_length: int, precision: Precision) -> str:
     digest = hashlib.sha256(f"pingti teacher 1\nmax_length {max_length}\n".encode())
     if precision != "float32":
         digest.update(f"precision {precision}\n".encode())
-    names = {path.name for path in folder.glob("*.safetensors")} | set(MODEL_FILES)
-    for name in sorted(names):
-        path = folder / name
-        if path.is_file():
-            digest.update(f"{name} {sha256(path)}\n".encode())
+    digest.update(contents(folder).encode())
     return digest.hexdigest()[:32]
 
 

@@ -10,11 +10,7 @@ section 4.2), so that the model's probabilities mean what they say. ``Teacher`` 
 """
 
 import math
-import os
-import secrets
-import shutil
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pingti.errors import ConflictError, InputError
+from pingti.files import new_folder
 from teacher.bert import TEMPERATURE, describe
 from teacher.folders import (
     check_max_length,
@@ -178,7 +175,7 @@ def fine_tune(
         setattr(model.config, TEMPERATURE, temperature)
     if progress is not None and len(losses) < epochs:
         progress(steps, steps)
-    with _new_folder(out) as temporary, quiet():
+    with new_folder(out) as temporary, quiet():
         model.save_pretrained(temporary)
         tokenizer.save_pretrained(temporary)
     fingerprint = describe(str(out), max_length=max_length).fingerprint
@@ -322,24 +319,3 @@ def _balanced_batches(
         pieces.append(np.split(rows, numerators // (batches * len(draws))))
     joined = [np.concatenate(parts) for parts in zip(*pieces, strict=True)]
     return [joined[index] for index in rng.permutation(batches)]
-
-
-@contextmanager
-def _new_folder(out: Path) -> Iterator[Path]:
-    """A temporary folder beside ``out`` that becomes ``out``, synced, on a clean exit."""
-    temporary = out.with_name(f".{out.name}.{secrets.token_hex(6)}")
-    temporary.mkdir(parents=True)
-    try:
-        yield temporary
-        for path in [*temporary.iterdir(), temporary]:
-            descriptor = os.open(path, os.O_RDONLY)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
-        try:
-            temporary.rename(out)
-        except OSError as error:
-            raise ConflictError(f"{out}: this folder came to be while the model was trained") from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from pingti.errors import InputError, UnavailableError
+from pingti.files import sha256
 
 try:
     import torch as torch  # "as": taken from here, past this guard
@@ -72,6 +73,13 @@ def resolve(model: str) -> Path:
             "save the model anew with save_pretrained"
         )
     return folder
+
+
+def contents(folder: Path) -> str:
+    """What is in a model folder that changes its answers: a line of name and SHA-256 for each file."""
+    names = {path.name for path in folder.glob("*.safetensors")} | set(MODEL_FILES)
+    there = (folder / name for name in sorted(names))
+    return "".join(f"{path.name} {sha256(path)}\n" for path in there if path.is_file())
 
 
 def read_config(folder: Path) -> Any:

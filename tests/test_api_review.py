@@ -64,17 +64,18 @@ def test_promotion_and_the_way_back(client: httpx.Client, workspace: Workspace) 
     assert client.post("/v1/tasks/sport/rollback", json={"version": 2}).json()["current"] == 2
     events = client.get("/v1/tasks/sport/history").json()["items"]
     assert [(event["event"], event["version"], event["who"]) for event in events][:3] == [
-        ("promoted", 2, "local"),
+        ("rolled back", 2, "local"),
         ("rolled back", 1, "local"),
         ("promoted", 2, "local"),
     ]
-    assert events[2]["why"] == "a trial 试"
+    assert events[2]["why"].startswith("a trial 试 (by force: ")
+    assert (events[3]["event"], events[3]["version"]) == ("refused", 2)
     for path, body, status in [
         ("sport/promote", {"version": 9}, 404),
         ("sport/promote", {"version": 0}, 422),
         ("sport/promote", {"why": ""}, 422),
         ("spotr/promote", {}, 404),
-        ("sport/rollback", {"force": True}, 422),
+        ("sport/rollback", {"forced": True}, 422),
     ]:
         answer = client.post(f"/v1/tasks/{path}", json=body)
         assert answer.status_code == status, path

@@ -85,3 +85,66 @@ def test_a_lock_is_held_by_one_and_let_go_of(tmp_path: Path) -> None:
             fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
     with path.open() as other:
         fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def test_a_busy_lock_is_told_before_it_is_waited_for(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+
+    def busy() -> None:
+        raise KeyError
+
+    with files.locked(path), pytest.raises(KeyError), files.locked(path, busy=busy):
+        pass
+    with files.locked(path, busy=busy):
+        pass
+
+
+def test_a_folder_comes_whole_or_not_at_all(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "1"
+    with pytest.raises(KeyError), files.new_folder(path) as temporary:
+        (temporary / "a").write_text("half")
+        raise KeyError
+    assert list(path.parent.iterdir()) == []
+    with files.new_folder(path) as temporary:
+        (temporary / "a").write_text("whole")
+        assert not path.exists()
+    assert [found.name for found in path.parent.iterdir()] == ["1"]
+    assert (path / "a").read_text() == "whole"
+    with (
+        pytest.raises(errors.ConflictError, match="1: this folder has come to be meanwhile"),
+        files.new_folder(path) as temporary,
+    ):
+        (temporary / "a").write_text("another")
+    assert (path / "a").read_text() == "whole"
+    assert [found.name for found in path.parent.iterdir()] == ["1"]
+
+
+def test_what_a_kill_leaves_of_a_folder_is_removed_and_what_another_writes_is_not(tmp_path: Path) -> None:
+    program = (
+        "import os, sys; from pathlib import Path; from pingti import files\n"
+        "with files.new_folder(Path(sys.argv[1])) as temporary:\n"
+        "    (temporary / 'a').write_text('half'); print(temporary.name, flush=True)\n"
+        "    sys.stdin.readline() or os.kill(os.getpid(), 9)"
+    )
+
+    def start(name: str) -> tuple[subprocess.Popen[str], str]:
+        child = subprocess.Popen(
+            [sys.executable, "-c", program, tmp_path / name],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert child.stdout is not None
+        return child, child.stdout.readline().strip()
+
+    killed, left = start("killed")
+    killed.communicate()
+    assert killed.returncode == -signal.SIGKILL
+    assert [found.name for found in tmp_path.iterdir()] == [left]
+    (tmp_path / ".mine").mkdir()
+    writing, kept = start("writing")
+    with files.new_folder(tmp_path / "2") as temporary:
+        assert {found.name for found in tmp_path.iterdir()} == {kept, ".mine", temporary.name}
+    writing.communicate("go on\n")
+    assert writing.returncode == 0
+    assert {found.name for found in tmp_path.iterdir()} == {".mine", "2", "writing"}

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pingti import files
-from pingti.errors import ArtifactError, ConflictError, DefinitionError, NotFoundError
+from pingti.errors import ArtifactError, ConflictError, DefinitionError, GateError, NotFoundError
 from replacement.registry import TaskEntry, Workspace
 
 DEFINITION = 'classes = ["no", "yes"]\ncorpus.files = ["x.csv"]\nteacher.model = "m"\n'
@@ -21,7 +21,8 @@ def task(tmp_path: Path) -> TaskEntry:
     entry = Workspace(tmp_path / "home").add_task("praise", DEFINITION)
     for version in (1, 2, 3, 10):
         files.write_json(entry.folder / "students" / str(version) / "student.json", {})
-        files.write_json(entry.folder / "students" / str(version) / "report.json", {"version": version})
+        report = {"version": version, "gate": {"passed": True}, "holdout": {}}
+        files.write_json(entry.folder / "students" / str(version) / "report.json", report)
     return entry
 
 
@@ -85,7 +86,7 @@ def test_a_version_that_is_not_there_changes_nothing(task: TaskEntry, version: i
 
 
 def test_a_report_is_read_and_a_missing_or_damaged_one_is_said(task: TaskEntry) -> None:
-    assert task.report(2) == {"version": 2}
+    assert task.report(2)["version"] == 2
     (task.student_folder(2) / "report.json").write_text("{")
     with pytest.raises(ArtifactError, match=r"report\.json: not readable as JSON"):
         task.report(2)
@@ -200,3 +201,66 @@ def test_a_damaged_pointer_or_history_is_said(task: TaskEntry) -> None:
         file.write(json.dumps({"event": "promoted"})[:-4] + "\n")
     with pytest.raises(ArtifactError, match=r"history\.jsonl: not readable as JSON lines"):
         task.history()
+
+
+def fail(task: TaskEntry, version: int) -> None:
+    report = {
+        "gate": {"precision": 0.9, "recall": 0.9, "passed": False},
+        "holdout": {"precision": 0.95, "recall": 0.5},
+    }
+    files.write_json(task.student_folder(version) / "report.json", report)
+
+
+def test_rolling_back_to_a_named_version_is_no_promotion(task: TaskEntry) -> None:
+    promote(task, 1, 2, 3)
+    assert task.roll_back(1, who="ann", why="worse") == 1 == task.current()
+    assert (task.history()[-1]["event"], task.history()[-1]["before"]) == ("rolled back", 3)
+    with pytest.raises(ConflictError, match="no version was promoted before the present one"):
+        task.roll_back(why="worse")  # not to 3, nor to 2
+    with pytest.raises(ConflictError, match="version 1 is promoted now; there is nothing to roll back"):
+        task.roll_back(1, why="again")
+    assert task.current() == 1
+
+
+def test_a_version_that_was_never_on_the_way_takes_the_place_of_the_present_one(task: TaskEntry) -> None:
+    with pytest.raises(ConflictError, match="no version is promoted; there is nothing to roll back"):
+        task.roll_back(2, why="?")
+    promote(task, 1, 3)
+    assert task.roll_back(2, why="it passed its gate, too") == 2
+    assert task.roll_back(why="worse") == 1
+
+
+def test_what_never_passed_its_gate_is_promoted_by_force_alone(task: TaskEntry) -> None:
+    fail(task, 3)
+    fail(task, 10)
+    promote(task, 1, 2)
+    lacks = "recall 0.500 is below 0.900"
+    for move in (task.promote, task.roll_back):
+        with pytest.raises(GateError, match=f"version 3: {lacks}; force"):
+            move(3, who="ann", why="by hand")
+        line = task.history()[-1]
+        assert (line["event"], line["version"], line["who"], line["why"]) == ("refused", 3, "ann", lacks)
+        assert task.current() == 2
+    task.promote(3, who="ann", why="by hand", force=True)
+    assert task.history()[-1]["why"] == f"by hand (by force: {lacks})"
+    # Once promoted, it may be gone back to.
+    promote(task, 1)
+    assert task.roll_back(3, why="better") == 3
+    assert task.history()[-1]["why"] == "better"
+    assert task.roll_back(10, why="a trial", force=True) == 10
+    assert task.history()[-1]["why"] == f"a trial (by force: {lacks})"
+    # Force that is not needed is not told.
+    task.promote(2, why="by hand", force=True)
+    assert task.history()[-1]["why"] == "by hand"
+
+
+def test_a_version_without_a_report_needs_force(task: TaskEntry) -> None:
+    (task.student_folder(3) / "report.json").unlink()
+    with pytest.raises(NotFoundError, match="version 3 has no report"):
+        task.promote(3, why="by hand")
+    assert (task.current(), task.history()) == (None, [])
+    task.promote(3, why="by hand", force=True)
+    assert task.history()[-1]["why"] == "by hand (by force: task 'praise': version 3 has no report)"
+    files.write_json(task.student_folder(2) / "report.json", {"version": 2})
+    with pytest.raises(GateError, match="its report holds no figures"):
+        task.promote(2, why="by hand")

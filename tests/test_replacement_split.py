@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pingti.errors import InputError
+from pingti.errors import DefinitionError, InputError
 from replacement.definition import parse
-from replacement.split import Corpus, load_corpus
+from replacement.registry import Workspace
+from replacement.split import Corpus, load_corpus, where_parents_hold
 
 START = datetime(2025, 3, 1, tzinfo=UTC)
 Row = tuple[str, float]
@@ -177,3 +178,22 @@ def test_keep_leaves_rows_out_of_both_parts_and_says_how_many(tmp_path: Path) ->
     assert (kept.counts["not_asked"], kept.counts["pool"], kept.counts["holdout"]) == (20, 20, 20)
     with pytest.raises(InputError, match="20 rows to learn from and 4 held out of 60 read"):
         kept.keep(np.arange(60) < 37)
+
+
+@pytest.mark.parametrize(
+    ("depends_on", "said"),
+    [
+        (["topic=sprot"], "'topic=sprot': task 'topic' has no class 'sprot'; it has sport, tech, other"),
+        (["topic=sport", "topic=tech"], "task 'topic' is named twice; a text is of one of its classes alone"),
+    ],
+)
+def test_dependencies_that_can_never_hold_are_told(
+    workspace: Workspace, depends_on: list[str], said: str
+) -> None:
+    (workspace.root / "corpus.jsonl").write_text(
+        "".join(json.dumps({"id": str(i), "text": text}) + "\n" for i, text in enumerate(words(200)))
+    )
+    text = workspace.task("sport").path.read_text()
+    entry = workspace.add_task("match", f"depends_on = {json.dumps(depends_on)}\n{text}")
+    with pytest.raises(DefinitionError, match=rf"match\.toml: depends_on: {said}"):
+        where_parents_hold(entry, load_corpus(entry.definition, entry.path.parent))
