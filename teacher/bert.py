@@ -168,6 +168,49 @@ class Teacher:
         check_texts(texts)
         probabilities = np.empty((len(texts), len(self.labels)), dtype=np.float32)
         vectors = np.empty((len(texts), self.hidden), dtype=np.float32)
+
+        def take(rows: NDArray[np.intp], logits: torch.Tensor, states: torch.Tensor, _: torch.Tensor) -> None:
+            probabilities[rows] = torch.softmax(logits.float() / self._temperature, dim=1).cpu().numpy()
+            vectors[rows] = states[:, 0].float().cpu().numpy()
+            if progress is not None:
+                progress(len(rows))
+
+        self._read(texts, take)
+        if not (np.isfinite(probabilities).all() and np.isfinite(vectors).all()):
+            raise ArtifactError(
+                f"teacher {self.description.folder}: its weights give scores that are not finite"
+            )
+        return Scored(probabilities, vectors)
+
+    def token_vectors(self, tokens: Sequence[str]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """What the model makes of each token without any text around it, twice float32 (n, hidden).
+
+        First the mean of its word pieces' input embeddings; then the mean over the last hidden states, [CLS]
+        and [SEP] among them, of the token read alone as a text: what fine-tuning made of it (model2vec's
+        vectors, Tulkens and van Dongen 2024). Arguments and errors as in ``score``.
+        """
+        check_texts(tokens)
+        read = {"add_special_tokens": False, "truncation": True, "max_length": 16}
+        pieces = self._tokenizer(list(tokens), **read)["input_ids"] if tokens else []
+        matrix = self._model.get_input_embeddings().weight.detach().float().cpu().numpy()
+        unknown = [self._tokenizer.unk_token_id]
+        inputs, outputs = (np.zeros((len(tokens), self.hidden), np.float32) for _ in range(2))
+        for row, ids in enumerate(pieces):
+            inputs[row] = matrix[ids or unknown].mean(axis=0)
+
+        def take(rows: NDArray[np.intp], _: torch.Tensor, states: torch.Tensor, mask: torch.Tensor) -> None:
+            known = mask.to(states.device)[:, :, None]
+            outputs[rows] = ((states.float() * known).sum(dim=1) / known.sum(dim=1)).cpu().numpy()
+
+        self._read(tokens, take)
+        return inputs, outputs
+
+    def _read(
+        self,
+        texts: Sequence[str],
+        take: Callable[[NDArray[np.intp], torch.Tensor, torch.Tensor, torch.Tensor], None],
+    ) -> None:
+        """Give ``take`` a batch's rows, logits (n, labels), last hidden states (n, tokens, hidden) and mask."""
         computing_so = computing(self.description.precision, self._device)
         with _torch_threads(self._threads), torch.inference_mode(), computing_so:
             for start in range(0, len(texts), _WINDOW):
@@ -179,31 +222,7 @@ class Teacher:
                         attention_mask=mask.to(self._device),
                         output_hidden_states=True,
                     )
-                    at = rows + start
-                    logits = output.logits.float() / self._temperature
-                    probabilities[at] = torch.softmax(logits, dim=1).cpu().numpy()
-                    vectors[at] = output.hidden_states[-1][:, 0].float().cpu().numpy()
-                    if progress is not None:
-                        progress(len(rows))
-        if not (np.isfinite(probabilities).all() and np.isfinite(vectors).all()):
-            raise ArtifactError(
-                f"teacher {self.description.folder}: its weights give scores that are not finite"
-            )
-        return Scored(probabilities, vectors)
-
-    def token_vectors(self, tokens: Sequence[str]) -> NDArray[np.float32]:
-        """The model's own word vectors, float32 (n, hidden): for each token the mean of its word pieces'.
-
-        These are input embeddings: they know a word without any text around it, and cost no forward pass.
-        """
-        check_texts(tokens)
-        pieces = self._tokenizer(list(tokens), add_special_tokens=False, truncation=True, max_length=16)
-        matrix = self._model.get_input_embeddings().weight.detach().float().cpu().numpy()
-        unknown = [self._tokenizer.unk_token_id]
-        return np.stack(
-            [matrix[ids or unknown].mean(axis=0) for ids in pieces["input_ids"]]
-            or [np.zeros((0, matrix.shape[1]), np.float32)]
-        ).reshape(len(tokens), matrix.shape[1])
+                    take(rows + start, output.logits, output.hidden_states[-1], mask)
 
 
 def _batches(lengths: Sequence[int], tokens: int) -> Iterator[NDArray[np.intp]]:

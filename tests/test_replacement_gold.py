@@ -302,22 +302,28 @@ def test_a_folder_that_is_not_there_is_named_whole(add: Add, tmp_path: Path) -> 
 def test_token_vectors_keep_the_teachers_likeness_in_any_width(add: Add, model: Path) -> None:
     made = gold(add("t", ["left", "right", "up"], f'model = "{model}"'))
     tokens = ("a", "b", "ab", "x", "zz", "a")
-    wide, narrow = made.token_vectors(tokens, 48), made.token_vectors(tokens, 3)
-    assert (wide.shape, narrow.shape) == ((6, 48), (6, 3))
+    wide, narrow = made.token_vectors(tokens, 97), made.token_vectors(tokens, 7)
+    assert (wide.shape, narrow.shape) == ((6, 97), (6, 7))
     assert wide.dtype == np.float32
-    assert not wide[:, 32:].any()  # the teacher has 32 dimensions
-    assert wide[:, :32].any()
+    assert not wide[:, 32:49].any()  # the teacher has 32 dimensions, and twice as many are there
+    assert not wide[:, 81:].any()
     np.testing.assert_array_equal(wide[0], wide[5])
-    raw = Teacher.load(str(model)).token_vectors(tokens).astype(np.float64)
 
     # All components together are a rotation: distances stay as they were, up to one scale.
     def distances(vectors: NDArray[np.floating]) -> NDArray[np.floating]:
         found: NDArray[np.floating] = np.linalg.norm(vectors[:, None] - vectors[None], axis=2)
         return found
 
-    ratio = distances(wide)[0, 1] / distances(raw)[0, 1]
-    np.testing.assert_allclose(distances(wide), distances(raw) * ratio, rtol=1e-3, atol=1e-5)
-    # Fewer are the strongest of them, in order.
-    spread, strongest = narrow.var(axis=0), np.sort(wide.var(axis=0))[::-1][:3]
-    np.testing.assert_allclose(spread / spread.sum(), strongest / strongest.sum(), rtol=1e-3)
-    assert (np.diff(spread) < 0).all()
+    raws = Teacher.load(str(model)).token_vectors(tokens)
+    parts = ((wide[:, :49], narrow[:, :4]), (wide[:, 49:], narrow[:, 4:]))
+    for raw, (all_of_it, some) in zip(raws, parts, strict=True):
+        assert all_of_it.any()
+        ratio = distances(all_of_it)[0, 1] / distances(raw.astype(np.float64))[0, 1]
+        np.testing.assert_allclose(
+            distances(all_of_it), distances(raw.astype(np.float64)) * ratio, rtol=1e-3, atol=1e-4
+        )
+        # Fewer are the strongest of them, in order.
+        spread = some.var(axis=0)
+        strongest = np.sort(all_of_it.var(axis=0))[::-1][: len(spread)]
+        np.testing.assert_allclose(spread / spread.sum(), strongest / strongest.sum(), rtol=1e-3)
+        assert (np.diff(spread) < 0).all()

@@ -69,6 +69,23 @@ def test_scores_are_those_of_one_text_at_a_time(tuned: Path) -> None:
             np.testing.assert_allclose(scored.vectors[row], vector, atol=1e-4)
 
 
+def test_tokens_have_the_vectors_that_the_model_reads_and_makes(tuned: Path) -> None:
+    tokens = ["a", "ab", "谁", "", "a"]
+    inputs, outputs = Teacher.load(str(tuned)).token_vectors(tokens)
+    assert inputs.dtype == outputs.dtype == np.float32
+    with quiet(), torch.inference_mode():
+        tokenizer = AutoTokenizer.from_pretrained(tuned)
+        model = AutoModelForSequenceClassification.from_pretrained(tuned).eval()
+        for row, token in enumerate(tokens):
+            read = tokenizer(token, return_tensors="pt")
+            states = model(**read, output_hidden_states=True).hidden_states
+            np.testing.assert_allclose(outputs[row], states[-1][0].mean(dim=0), atol=1e-5)
+            alone = tokenizer(token, add_special_tokens=False)["input_ids"] or [tokenizer.unk_token_id]
+            table = model.get_input_embeddings().weight
+            np.testing.assert_allclose(inputs[row], table[alone].mean(dim=0), atol=1e-6)
+    assert Teacher.load(str(tuned)).token_vectors([])[1].shape == (0, 32)
+
+
 def test_one_call_gives_one_answer_bit_for_bit(tuned: Path) -> None:
     texts = [f"text {number}" * (number % 7) for number in range(100)]
     first = Teacher.load(str(tuned)).score(texts)
