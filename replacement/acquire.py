@@ -1,5 +1,7 @@
 """What the teacher is asked next: the errors of a round decide how its successor's rows are chosen."""
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,16 +11,18 @@ import sampling
 from replacement.thresholds import Measure, decide
 from sampling.clusters import unit
 
-_RANDOM, _UNCERTAIN = 0.02, 0.96
+_RANDOM, _NEW, _UNCERTAIN = 0.02, 0.02, 0.9
 _CLUSTERS = 32
+_REGIONS, _REGION_ROWS = 64, 256
 _COMPETING_LEAD = 0.2  # of the decided class over the other's, in probability
 _COMPETING_SHARE = 0.4  # of the room beside the threshold; at one of 0.5 that is 0.2 in probability
 _MEMBERS = 8
 """Fewer [CLS] vectors than this for a cluster are too few to tell whether it is covered."""
 
-KINDS = ("random", "uncertain", "competing", "diverse")
+KINDS = ("random", "uncertain", "competing", "diverse", "neighbours", "new")
 """Why a row was chosen: to keep the distribution; because the student is unsure; because it is likely to be
-a competing negative; because it lies near teacher positives that the student covers badly."""
+a competing negative; because it lies in a cluster of teacher positives that the student covers badly; because
+it lies next to one positive that the student misses; because few of its surroundings were asked about."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -102,18 +106,21 @@ def brought(
 def shares(shortfall: tuple[float, float]) -> dict[str, float]:
     """Which part of a round's rows each kind gets.
 
-    A few random rows keep the distribution; most are those that the student is unsure of, which taught it
-    most in trials. The others go after the errors: to competing negatives as far as precision is short, to
-    badly covered clusters as far as recall is, in proportion; evenly where neither is.
+    A few rows keep the distribution and look where nobody looked; most are those that the student is unsure
+    of, which taught it most in trials. The others go after the errors: to competing negatives as far as
+    precision is short, to what is missed as far as recall is, in proportion; evenly where neither is.
     """
     precision, recall = shortfall
     total = precision + recall
     competing = 0.5 if total == 0.0 else precision / total
+    errors = 1.0 - _RANDOM - _NEW - _UNCERTAIN
     return {
         "random": _RANDOM,
         "uncertain": _UNCERTAIN,
-        "competing": (1.0 - _RANDOM - _UNCERTAIN) * competing,
-        "diverse": (1.0 - _RANDOM - _UNCERTAIN) * (1.0 - competing),
+        "competing": errors * competing,
+        "diverse": errors * (1.0 - competing) / 2,
+        "neighbours": errors * (1.0 - competing) / 2,
+        "new": _NEW,
     }
 
 
@@ -134,25 +141,33 @@ def choose(
     """
     parts = shares(shortfall)
     left = np.ones(len(candidates), np.bool_)
+    unsure = round(budget * parts["uncertain"])
     chosen: dict[str, NDArray[np.int64]] = {}
 
-    def take(kind: str, rows: NDArray[np.int64]) -> None:
-        chosen[kind] = rows
-        left[rows] = False
+    def take(kind: str, find: Callable[[NDArray[np.int64], int], NDArray[np.int64]]) -> None:
+        """Those of the rows left that ``find`` gives for their numbers and how many are wanted."""
+        rows, most = np.flatnonzero(left), budget - int((~left).sum())
+        if kind not in ("uncertain", "random"):
+            most -= unsure
+        wanted = {"random": budget, "uncertain": unsure}.get(kind, math.ceil(round(budget * parts[kind], 6)))
+        chosen[kind] = rows[find(rows, min(wanted, most, len(rows)))]
+        left[chosen[kind]] = False
 
-    count = round(budget * parts["competing"])
-    take("competing", _competing(candidates, calibration, budget=count, rng=rng))
+    take("competing", lambda rows, count: _competing(candidates, rows, calibration, budget=count, rng=rng))
     clusters, coverage = _cover(
         known, calibration, measured, binary=candidates.threshold is not None, rng=rng
     )
-    count = round(budget * parts["diverse"])
-    take("diverse", _diverse(candidates, known, clusters, coverage, left, budget=count, rng=rng))
-    rows = np.flatnonzero(left)
-    count = round(budget * parts["uncertain"])
-    take("uncertain", rows[_uncertain(candidates, rows, budget=count, rng=rng)])
-    rows = np.flatnonzero(left)
-    count = budget - sum(len(rows) for rows in chosen.values())
-    take("random", rows[sampling.random_rows(len(rows), budget=count, rng=rng)])
+    take(
+        "diverse",
+        lambda rows, count: _diverse(candidates, rows, known, clusters, coverage, budget=count, rng=rng),
+    )
+    take(
+        "neighbours",
+        lambda rows, count: _neighbours(candidates, rows, [known, calibration], budget=count, rng=rng),
+    )
+    take("new", lambda rows, count: _new(candidates, rows, known, budget=count, rng=rng))
+    take("uncertain", lambda rows, count: _uncertain(candidates, rows, budget=count, rng=rng))
+    take("random", lambda rows, count: sampling.random_rows(len(rows), budget=count, rng=rng))
     return {kind: chosen[kind] for kind in KINDS}, coverage
 
 
@@ -182,7 +197,7 @@ def compete(
 def _uncertain(
     candidates: Candidates, rows: NDArray[np.int64], *, budget: int, rng: np.random.Generator
 ) -> NDArray[np.int64]:
-    """Those of ``rows`` that the student is unsure of, or that its network and its wide part see apart."""
+    """Places in ``rows`` of which the student is unsure, or that its network and its wide part see apart."""
     # A student of few positives calls nearly everything negative; its parts disagree where they may be. With
     # 15 % of a pool asked that taught it more than ties of the probabilities: 0.019 F1 on weibo, 0.001 on
     # CLINC150. Rows near the threshold that F1 wants taught it less than those. One that learns the teacher's
@@ -194,17 +209,22 @@ def _uncertain(
 
 
 def _competing(
-    candidates: Candidates, calibration: Known, *, budget: int, rng: np.random.Generator
+    candidates: Candidates,
+    rows: NDArray[np.int64],
+    calibration: Known,
+    *,
+    budget: int,
+    rng: np.random.Generator,
 ) -> NDArray[np.int64]:
-    """Rows whose decision is likely to be a false positive of its class."""
+    """Places in ``rows`` whose decision is likely to be a false positive of its class."""
     if candidates.threshold is not None:
-        scores = candidates.probabilities[:, 1]
+        scores = candidates.probabilities[rows, 1]
         return sampling.likely_false(scores, candidates.threshold, budget=budget, rng=rng)
     # A class needs rows as far as its decisions were wrong.
     classes = candidates.probabilities.shape[1]
     right = calibration.gold == calibration.decided
     need = 1.0 - sampling.coverage(calibration.decided, right, classes)
-    return sampling.by_need(candidates.decided, need, budget=budget, rng=rng)
+    return sampling.by_need(candidates.decided[rows], need, budget=budget, rng=rng)
 
 
 def _cover(
@@ -237,36 +257,68 @@ def _cover(
     ]
 
 
+# A candidate has no [CLS] vector: the teacher was not asked. What is near what is found in the student's
+# features, which the rows that were asked about have, too.
+
+
 def _diverse(
     candidates: Candidates,
+    rows: NDArray[np.int64],
     known: Known,
     clusters: sampling.Clusters | None,
     coverage: list[Coverage],
-    left: NDArray[np.bool_],
     *,
     budget: int,
     rng: np.random.Generator,
 ) -> NDArray[np.int64]:
-    """Rows near the clusters that are covered worst.
-
-    A candidate has no [CLS] vector yet: the teacher was not asked. Its place is found in the student's
-    features, where every cluster has a centre too: the mean of its members.
-    """
+    """Places in ``rows`` near the clusters covered worst; a cluster's centre is the mean of its members."""
     if clusters is None or budget < 1:
         return np.zeros(0, np.int64)
     inside = known.gold > 0 if candidates.threshold is not None else np.ones(len(known.gold), np.bool_)
     features = unit(known.features[inside])
     centres = np.zeros((len(clusters), features.shape[1]), np.float32)
     np.add.at(centres, clusters.assigned, features)
-    usable = left.copy()
+    places = np.arange(len(rows))
     if candidates.threshold is not None:
-        usable &= candidates.decided == 0  # what the student calls positive is "competing" already
-    rows = np.flatnonzero(usable)
-    if len(rows) == 0:
-        return np.zeros(0, np.int64)
+        places = np.flatnonzero(candidates.decided[rows] == 0)  # what it calls positive is "competing"
+    if len(places) == 0:
+        return places
     # Far from every centre lie the plain negatives: of the others, four times the budget are kept.
-    nearness = unit(candidates.features[rows]) @ unit(centres).T
+    nearness = unit(candidates.features[rows[places]]) @ unit(centres).T
     near = np.argsort(-nearness.max(axis=1), kind="stable")[: 4 * budget]
     need = 1.0 - np.array([found.covered for found in coverage])
-    found = sampling.by_need(nearness[near].argmax(axis=1), need, budget=budget, rng=rng)
-    return rows[near[found]]
+    return places[near[sampling.by_need(nearness[near].argmax(axis=1), need, budget=budget, rng=rng)]]
+
+
+def _neighbours(
+    candidates: Candidates,
+    rows: NDArray[np.int64],
+    seen: list[Known],
+    *,
+    budget: int,
+    rng: np.random.Generator,
+) -> NDArray[np.int64]:
+    """Places in ``rows`` next to what the student misses, a few for each row that it misses."""
+    missed = [each.features[(each.gold != each.decided) & (each.gold > 0)] for each in seen]
+    if candidates.threshold is None:
+        missed = [each.features[each.gold != each.decided] for each in seen]
+    queries = np.concatenate(missed)
+    some = sampling.random_rows(len(queries), budget=budget, rng=rng)
+    return sampling.neighbours(queries[some], candidates.features[rows], budget=budget)
+
+
+def _new(
+    candidates: Candidates, rows: NDArray[np.int64], known: Known, *, budget: int, rng: np.random.Generator
+) -> NDArray[np.int64]:
+    """Places in ``rows`` of clusters of the pool of which fewer rows were asked about than of others."""
+    if len(rows) == 0 or budget < 1:
+        return np.zeros(0, np.int64)
+    features = candidates.features[rows]
+    some = sampling.random_rows(len(rows), budget=_REGIONS * _REGION_ROWS, rng=rng)
+    regions = sampling.cluster(features[some], max(1, min(_REGIONS, len(known.gold) // _MEMBERS)), rng=rng)
+    where = regions.nearest(features)
+    members = np.bincount(where, minlength=len(regions))
+    asked = np.bincount(regions.nearest(known.features), minlength=len(regions))
+    share = len(known.features) / (len(rows) + len(known.features))
+    need = np.maximum(0.0, 1.0 - (1.0 + asked) / (1.0 + share * (members + asked)))
+    return sampling.by_need(where, need, budget=budget, rng=rng)

@@ -21,9 +21,10 @@ def test_shares_sum_to_one_and_a_part_follows_the_errors(precision: float, recal
     assert tuple(found) == KINDS
     assert sum(found.values()) == pytest.approx(1.0)
     assert min(found.values()) >= 0.0
-    assert (found["random"], found["uncertain"]) == (0.02, 0.96)
+    assert (found["random"], found["new"], found["uncertain"]) == (0.02, 0.02, 0.9)
     if precision != recall:
-        assert (found["competing"] > found["diverse"]) == (precision > recall)
+        missed = found["diverse"] + found["neighbours"]
+        assert (found["competing"] > missed) == (precision > recall)
 
 
 @pytest.mark.parametrize(
@@ -32,8 +33,8 @@ def test_shares_sum_to_one_and_a_part_follows_the_errors(precision: float, recal
 )
 def test_what_lacks_more_gets_more(shortfall: tuple[float, float], competing: float) -> None:
     found = shares(shortfall)
-    wanted = (0.02 * competing, 0.02 * (1.0 - competing))
-    assert (found["competing"], found["diverse"]) == pytest.approx(wanted)
+    wanted = (0.06 * competing, 0.03 * (1.0 - competing), 0.03 * (1.0 - competing))
+    assert (found["competing"], found["diverse"], found["neighbours"]) == pytest.approx(wanted)
 
 
 def places(where: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.float32]:
@@ -131,7 +132,7 @@ def test_rows_go_to_the_cluster_that_the_student_covers_worst(seed: int) -> None
     rows, calibration, candidates, there = spread(seed)
     found = measured(calibration, 2)
     chosen, coverage = choose(
-        candidates, rows, calibration, found, (0.0, 0.4), budget=600, rng=np.random.default_rng(seed)
+        candidates, rows, calibration, found, (0.0, 0.4), budget=400, rng=np.random.default_rng(seed)
     )
     assert sum(cluster.measured for cluster in coverage) == 800
     # A cluster is of one kind: found always or never, and drawn to the recall of one half by four rows.
@@ -145,17 +146,40 @@ def test_rows_go_to_the_cluster_that_the_student_covers_worst(seed: int) -> None
     assert at[2] + at[3] == 0
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_rows_go_next_to_what_is_missed_and_where_nobody_looked(seed: int) -> None:
+    rows, calibration, candidates, there = spread(seed)
+    found = measured(calibration, 2)
+    chosen, _ = choose(
+        candidates, rows, calibration, found, (0.0, 0.4), budget=400, rng=np.random.default_rng(seed)
+    )
+    assert (len(chosen["neighbours"]), len(chosen["new"])) == (12, 8)
+    assert (there[chosen["neighbours"]] == 1).all()  # the positives that it misses lie there
+    assert (there[chosen["new"]] == 3).mean() >= 0.75  # no row that was asked about does
+
+
+def test_rows_of_too_few_for_every_kind_are_those_that_it_is_unsure_of() -> None:
+    rows, calibration, candidates, _ = spread(0)
+    found = measured(calibration, 2)
+    for budget, wanted in ((1, {"uncertain": 1}), (12, {"uncertain": 11, "competing": 1})):
+        chosen, _ = choose(
+            candidates, rows, calibration, found, (0.4, 0.4), budget=budget, rng=np.random.default_rng(0)
+        )
+        assert sum(len(some) for some in chosen.values()) == budget
+        assert len(chosen["uncertain"]) == wanted["uncertain"]
+
+
 def test_without_positives_to_cluster_random_rows_take_the_place() -> None:
     rows, calibration, candidates, _ = spread(0)
     rng, zeros = np.random.default_rng(0), np.zeros(67, np.int64)
     few = known(np.repeat([1, 0], [7, 60]), zeros, zeros, rng)  # eight make a cluster
-    for trained, seen in ((few, calibration), (rows, known(zeros, zeros, zeros, rng))):
+    for trained, seen, missed in ((few, calibration, 3), (rows, known(zeros, zeros, zeros, rng), 0)):
         chosen, coverage = choose(
             candidates, trained, seen, measured(seen, 2), (0.0, 0.4), budget=80, rng=np.random.default_rng(0)
         )
         assert coverage == []
         assert {kind: len(found) for kind, found in chosen.items()} == {
-            "random": 3, "uncertain": 77, "competing": 0, "diverse": 0
+            "random": 6 - missed, "uncertain": 72, "competing": 0, "diverse": 0, "neighbours": missed, "new": 2
         }  # fmt: skip
 
 
@@ -178,7 +202,9 @@ def test_each_kind_takes_what_its_name_says() -> None:
     chosen = asked(candidates)
     scores = {kind: probabilities[found, 1] for kind, found in chosen.items()}
     counts = {kind: len(found) for kind, found in chosen.items()}
-    assert counts == {"random": 2, "uncertain": 96, "competing": 1, "diverse": 1}
+    assert counts == {
+        "random": 1, "uncertain": 90, "competing": 3, "diverse": 2, "neighbours": 2, "new": 2
+    }  # fmt: skip
     assert scores["competing"].min() > 0.5
     assert scores["diverse"].max() < 0.5
     assert 3 in chosen["uncertain"]
