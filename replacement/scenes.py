@@ -1,12 +1,14 @@
 """What a scene becomes for a student: a threshold, what it reaches, how sure that is, and on which days.
 
 A threshold is chosen on the calibration rows of all days together: a day alone has too few positive rows,
-and a threshold of its own would follow its noise. What it reaches is then told stretch by stretch of days.
+and a threshold of its own would follow its noise. What it reaches is then told stretch by stretch of days,
+beside the threshold that the stretch alone would have chosen.
 Intervals are bootstrap percentiles (Efron and Tibshirani 1993, section 13.3): rows drawn with replacement,
 the threshold chosen anew on each draw.
 """
 
 import datetime
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -14,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from replacement.definition import Scene
-from replacement.thresholds import Classes, Measure, Scores, choose, curve, decide, measure
+from replacement.thresholds import Classes, Curve, Measure, Scores, choose, curve, decide, measure
 
 _SAMPLES = 400
 _LEVEL = 0.95
@@ -42,7 +44,21 @@ class Scored:
         """As ``thresholds.choose``; for more than two classes None, the likeliest is taken."""
         if self.scores.shape[1] != 2:
             return None, "the likeliest class"
-        return choose(curve(self.gold > 0, self.scores[:, 1], self.weights), scene)
+        return choose(self.curve, scene)
+
+    @functools.cached_property
+    def curve(self) -> Curve:
+        """Precision and recall of the second of two classes."""
+        return curve(self.gold > 0, self.scores[:, 1], self.weights)
+
+    def part(self, rows: NDArray[np.int64]) -> "Scored":
+        """Some of the rows, in that order."""
+        return Scored(
+            gold=self.gold[rows],
+            scores=self.scores[rows],
+            weights=None if self.weights is None else self.weights[rows],
+            days=None if self.days is None else self.days[rows],
+        )
 
     def measure(self, threshold: float | None) -> Measure:
         """The decisions at a threshold against the reference."""
@@ -57,6 +73,9 @@ class Stretch:
     """ISO 8601."""
     last: str
     measure: Measure
+    """Of the scene's threshold."""
+    threshold: float | None
+    """The one that these rows alone would choose; None where too few are positive, or none can be had."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,11 +91,13 @@ class OperatingPoint:
     holdout: Measure | None
     """None where the scene cannot be had."""
     intervals: dict[str, Interval]
-    """95 % intervals of the threshold, and of precision, recall and F1 on the calibration rows."""
+    """95 % intervals of the threshold of two classes, and of precision, recall and F1 on the calibration rows
+    (for more than two classes of their means)."""
     days: tuple[Stretch, ...]
     """On the calibration rows of stretches of days, in order of time; none where the corpus has no times."""
     worst: Stretch | None
-    """The stretch that is worst in what the scene asks for."""
+    """The stretch that is worst in what the scene asks for, of those that can tell: one without a positive
+    row has no recall, one in which nothing is called positive no precision."""
 
     @property
     def usable(self) -> bool:
@@ -92,7 +113,7 @@ def operating_points(
     """
     classes = holdout.scores.shape[1]
     stretches = _stretches(calibration, classes)
-    draws = _Draws(calibration, rng) if classes == 2 and len(calibration.gold) else None
+    draws = _Draws(calibration, rng) if len(calibration.gold) else None
     found = {}
     for name, scene in scenes.items():
         threshold, says = calibration.threshold(scene)
@@ -101,67 +122,75 @@ def operating_points(
                 threshold=None, says=says, calibration=None, holdout=None, intervals={}, days=(), worst=None
             )
             continue
-        decided = decide(calibration.scores, threshold)
         days = tuple(
-            Stretch(first=_date(first), last=_date(last), measure=_part(calibration, decided, rows, classes))
-            for first, last, rows in stretches
+            Stretch(
+                first=_date(first),
+                last=_date(last),
+                measure=part.measure(threshold),
+                threshold=part.threshold(scene)[0] if (part.gold > 0).sum() >= _LEAST_POSITIVES else None,
+            )
+            for first, last, part in stretches
         )
-        asked = "recall" if scene.recall is not None else "precision" if scene.precision is not None else "f1"
         found[name] = OperatingPoint(
             threshold=threshold,
             says=says,
             calibration=calibration.measure(threshold),
             holdout=holdout.measure(threshold),
-            intervals=draws.intervals(scene, threshold) if draws and threshold is not None else {},
+            intervals=draws.intervals(scene, threshold) if draws else {},
             days=days,
-            worst=min(days, key=lambda each: float(getattr(each.measure, asked)), default=None),
+            worst=_worst(scene, threshold, days, [part for _, _, part in stretches]),
         )
     return found
 
 
+def _worst(
+    scene: Scene, threshold: float | None, days: tuple[Stretch, ...], parts: list[Scored]
+) -> Stretch | None:
+    asked = "recall" if scene.recall is not None else "precision" if scene.precision is not None else "f1"
+
+    def tells(part: Scored) -> bool:
+        if part.scores.shape[1] > 2:
+            return True
+        named = decide(part.scores, threshold) if asked == "precision" else part.gold
+        return bool((named > 0).any())
+
+    telling = [day for day, part in zip(days, parts, strict=True) if tells(part)]
+    return min(telling, key=lambda each: float(getattr(each.measure, asked)), default=None)
+
+
 class _Draws:
-    """Calibration rows of two classes, drawn again with replacement."""
+    """Calibration rows, drawn again with replacement."""
 
     def __init__(self, calibration: Scored, rng: np.random.Generator) -> None:
-        values, index = np.unique(calibration.scores[:, 1], return_inverse=True)
-        n = len(index)
-        weights = np.ones(n) if calibration.weights is None else calibration.weights.astype(np.float64)
-        drawn: NDArray[np.float64] = rng.multinomial(n, np.full(n, 1 / n), size=_SAMPLES) * weights
-        order = np.argsort(index, kind="stable")
-        starts = np.searchsorted(index[order], np.arange(len(values)))
-        self._values = values.astype(np.float64)
+        n = len(calibration.gold)
+        self._found = calibration
+        self._counts: NDArray[np.int64] = rng.multinomial(n, np.full(n, 1 / n), size=_SAMPLES)
 
-        def from_above(counts: NDArray[np.float64]) -> NDArray[np.float64]:
-            """Sums (samples, values) over the rows at or above each value."""
-            summed: NDArray[np.float64] = np.add.reduceat(counts[:, order], starts, axis=1)
-            return summed[:, ::-1].cumsum(axis=1)[:, ::-1]
+    @functools.cached_property
+    def _drawn(self) -> list[Curve]:
+        """Of every draw that has a positive row."""
+        found, rows = self._found, np.arange(len(self._found.gold))
+        draws = (np.repeat(rows, counts) for counts in self._counts)
+        return [found.part(drawn).curve for drawn in draws if (found.gold[drawn] > 0).any()]
 
-        hits = from_above(drawn * (calibration.gold > 0))
-        called = from_above(drawn)
-        self._precisions = hits / np.maximum(called, 1e-12)
-        self._recalls = hits / np.maximum(hits[:, :1], 1e-12)
-        self._f1s = 2 * hits / np.maximum(called + hits[:, :1], 1e-12)
-
-    def intervals(self, scene: Scene, threshold: float) -> dict[str, Interval]:
+    def intervals(self, scene: Scene, threshold: float | None) -> dict[str, Interval]:
         """Of the threshold, chosen in every draw, and of the figures at the one that all rows chose."""
-        if scene.precision is not None:
-            aim = np.where(self._precisions >= scene.precision, self._recalls, -1.0)
-        elif scene.recall is not None:
-            aim = np.where(self._recalls >= scene.recall, self._precisions, -1.0)
-        else:
-            aim = self._f1s
-        # A draw in which nothing satisfies the scene has no threshold to tell of.
-        had = aim.max(axis=1) >= 0.0
-        chosen = self._values[aim.argmax(axis=1)][had]
-        place = min(int(np.searchsorted(self._values, threshold)), len(self._values) - 1)
-        figures = {"precision": self._precisions, "recall": self._recalls, "f1": self._f1s}
-        return {
-            **({"threshold": _interval(chosen)} if len(chosen) else {}),
-            **{name: _interval(values[:, place]) for name, values in figures.items()},
-        }
+        found = self._found
+        spans = {}
+        if threshold is not None:
+            # A draw in which nothing satisfies the scene has no threshold to tell of.
+            chosen = [each for points in self._drawn if (each := choose(points, scene)[0]) is not None]
+            if chosen:
+                spans["threshold"] = _interval(np.array(chosen))
+        decided, classes = decide(found.scores, threshold), found.scores.shape[1]
+        weights = np.ones(len(decided)) if found.weights is None else found.weights
+        measures = [measure(found.gold, decided, classes, counts * weights) for counts in self._counts]
+        for name in ("precision", "recall", "f1"):
+            spans[name] = _interval(np.array([getattr(each, name) for each in measures]))
+        return spans
 
 
-def _stretches(found: Scored, classes: int) -> list[tuple[int, int, NDArray[np.int64]]]:
+def _stretches(found: Scored, classes: int) -> list[tuple[int, int, Scored]]:
     """First day, last day and rows of stretches of days with about equally many rows."""
     if found.days is None or len(found.days) == 0:
         return []
@@ -173,14 +202,9 @@ def _stretches(found: Scored, classes: int) -> list[tuple[int, int, NDArray[np.i
     stretch_of = np.minimum((middles * most / counts.sum()).astype(np.int64), most - 1)
     parts = [days[stretch_of == number] for number in np.unique(stretch_of)]
     return [
-        (int(part[0]), int(part[-1]), np.flatnonzero((found.days >= part[0]) & (found.days <= part[-1])))
-        for part in parts
+        (first, last, found.part(np.flatnonzero((found.days >= first) & (found.days <= last))))
+        for first, last in ((int(part[0]), int(part[-1])) for part in parts)
     ]
-
-
-def _part(found: Scored, decided: Classes, rows: NDArray[np.int64], classes: int) -> Measure:
-    weights = None if found.weights is None else found.weights[rows]
-    return measure(found.gold[rows], decided[rows], classes, weights)
 
 
 def _date(day: int) -> str:

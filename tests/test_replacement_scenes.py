@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from replacement import scenes
 from replacement.definition import Scene
 from replacement.scenes import Scored, operating_points
 from replacement.thresholds import decide, measure
@@ -138,3 +139,74 @@ def test_without_rows_there_is_nothing_to_tell() -> None:
     none = Scored(gold=np.zeros(0, np.int64), scores=np.zeros((0, 2), np.float32), days=np.zeros(0, np.int64))
     found = operating_points({"default": Scene()}, none, none, rng())["default"]
     assert (found.threshold, found.intervals, found.days) == (0.5, {}, ())
+
+
+def rare(seed: int, n: int = 1500) -> Scored:
+    """Few positives, which a good student scores higher."""
+    made = np.random.default_rng(seed)
+    gold = (made.random(n) < 0.03).astype(np.int64)
+    odds = np.where(gold > 0, 1.5, -3.0) + made.normal(0, 1.2, n)
+    day = 19_000 + np.arange(n) * 30 // n
+    return Scored(gold=gold, scores=two((1 / (1 + np.exp(-odds))).astype(np.float32)), days=day)
+
+
+def test_a_threshold_lies_in_its_own_interval(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scenes, "_SAMPLES", 100)
+    made = {"default": Scene(), "sure": Scene(precision=0.7), "full": Scene(recall=0.7)}
+    for seed in range(15):
+        rows = rare(seed)
+        for point in operating_points(made, rows, rows, rng()).values():
+            if point.threshold is not None:
+                low, high = point.intervals["threshold"]
+                assert low - 1e-4 <= point.threshold <= high + 1e-4
+
+
+def test_each_stretch_tells_what_its_own_rows_would_choose() -> None:
+    rows = days(bad=-1)
+    assert rows.days is not None
+    early = rows.days < 19_015
+    # Later rows are scored lower by 2 in log-odds: the same student would want another threshold there.
+    odds = np.log(rows.scores[:, 1] / rows.scores[:, 0]) - np.where(early, 0.0, 2.0)
+    moved = dataclasses.replace(rows, scores=two((1 / (1 + np.exp(-odds))).astype(np.float32)))
+    found = operating_points({"default": Scene()}, moved, moved, rng())["default"]
+    own = [each.threshold for each in found.days]
+    assert len(own) == 10
+    assert min(own[:5]) > max(own[5:])  # type: ignore[type-var]
+    part = moved.part(np.flatnonzero(rows.days < 19_003))
+    assert own[0] == part.threshold(Scene())[0]
+    few = dataclasses.replace(moved, gold=np.where(early, moved.gold, 0))
+    found = operating_points({"default": Scene()}, few, few, rng())["default"]
+    assert found.days[-1].threshold is None
+
+
+def test_a_stretch_that_cannot_tell_is_not_the_worst() -> None:
+    rows = days(bad=-1)
+    assert rows.days is not None
+    quiet = (rows.days - 19_000) // 3 == 4
+    # No positive row there and none is called: nothing is wrong.
+    made = dataclasses.replace(
+        rows,
+        gold=np.where(quiet, 0, rows.gold),
+        scores=np.where(quiet[:, None], np.float32([[0.99, 0.01]]), rows.scores),
+    )
+    found = operating_points(
+        {"default": Scene(), "sure": Scene(precision=0.8), "full": Scene(recall=0.8)}, made, made, rng()
+    )
+    for point in found.values():
+        quiet_stretch = next(each for each in point.days if each.measure.positives == 0)
+        assert quiet_stretch.measure.accuracy == 1.0
+        assert point.worst is not None
+        assert point.worst != quiet_stretch
+
+
+def test_with_three_classes_the_means_have_intervals() -> None:
+    made = np.random.default_rng(0)
+    gold = made.integers(0, 3, 600)
+    scores = np.full((600, 3), 0.1, np.float32)
+    scores[np.arange(600), np.where(made.random(600) < 0.8, gold, (gold + 1) % 3)] = 0.8
+    rows = Scored(gold=gold, scores=scores)
+    found = operating_points({"default": Scene()}, rows, rows, rng())["default"]
+    assert found.intervals.keys() == {"precision", "recall", "f1"}
+    for name, (low, high) in found.intervals.items():
+        assert low < getattr(found.calibration, name) < high
+        assert 0.03 < high - low < 0.1
