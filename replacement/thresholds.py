@@ -135,8 +135,8 @@ def choose(points: Curve, scene: Scene) -> tuple[float | None, str]:
     if points.recalls[0] == 0.0:
         return 0.5, "0.500, for want of a positive row to choose by"
     # Where few rows choose, the very best is often a lucky one. Half-way, in log-odds, between the middle of
-    # those within a standard error of it and what the model of the scores expects most of, lost .021 F1 to the
-    # best threshold of other rows, the very best .026: six categories of weibo, 1,500 rows to choose by.
+    # those within a standard error of it and what the model of the scores expects most of, lost .021 F1 to
+    # the best threshold of other rows, the very best .026: six categories of weibo, 1,500 rows to choose by.
     highest = float(points.f1s.max())
     drawn = (highest * points.positives + 1) / (points.positives + 2)  # all of few right is luck, too
     near = np.flatnonzero(points.f1s >= highest - np.sqrt(drawn * (1 - drawn) / points.positives))

@@ -179,7 +179,8 @@ def test_without_positives_to_cluster_random_rows_take_the_place() -> None:
         )
         assert coverage == []
         assert {kind: len(found) for kind, found in chosen.items()} == {
-            "random": 6 - missed, "uncertain": 72, "competing": 0, "diverse": 0, "neighbours": missed, "new": 2
+            "random": 6 - missed, "uncertain": 72, "competing": 0, "diverse": 0,
+            "neighbours": missed, "new": 2,
         }  # fmt: skip
 
 
