@@ -9,13 +9,14 @@ import secrets
 import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from pingti.errors import ConflictError
 
 _UNFINISHED = ".unfinished"  # suffix of a folder that is being written
+_LOCK = ".lock"  # in such a folder; a file, since a network file system does not lock folders
 
 
 @contextmanager
@@ -75,6 +76,7 @@ def new_folder(path: Path) -> Iterator[Path]:
             if not path.exists():
                 raise
             raise ConflictError(f"{path}: this folder has come to be meanwhile") from error
+        (path / _LOCK).unlink()
         _sync(path.parent)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -86,16 +88,18 @@ def _locked_folder(path: Path) -> tuple[Path, int]:
     while True:
         temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}{_UNFINISHED}")
         temporary.mkdir()
-        descriptor = os.open(temporary, os.O_RDONLY | os.O_DIRECTORY)
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        if temporary.exists():
-            return temporary, descriptor
-        os.close(descriptor)  # another process came between the two and took it for one that was left
+        # Before the lock is held, another process may take the folder for one that was left.
+        with suppress(FileNotFoundError):
+            descriptor = os.open(temporary / _LOCK, os.O_RDWR | os.O_CREAT, 0o644)
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            if (temporary / _LOCK).exists():
+                return temporary, descriptor
+            os.close(descriptor)
 
 
 def _remove_unlocked(folder: Path) -> None:
     try:
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        descriptor = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT, 0o644)
     except OSError:  # gone by now, or no folder
         return
     try:

@@ -115,9 +115,12 @@ class TaskEntry:
         )
 
     def next_version(self) -> int:
-        """A number that no student has yet, finished or not."""
+        """A number that no student has or had: one that was removed may be promoted or in the history."""
         found = (path.name for path in (self.folder / "students").glob("*"))
-        return 1 + max((int(name) for name in found if name.isdecimal()), default=0)
+        known = [int(name) for name in found if name.isdecimal()]
+        with contextlib.suppress(ArtifactError):
+            known += [self.current() or 0, *(line["version"] for line in self.history())]
+        return 1 + max(known, default=0)
 
     def current(self) -> int | None:
         """The promoted version, or None."""

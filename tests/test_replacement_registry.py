@@ -73,6 +73,13 @@ def test_versions_are_numbers_with_a_finished_student(task: TaskEntry) -> None:
     assert task.next_version() == 11
     (task.folder / "students" / "12").mkdir()  # begun, perhaps by a run that goes on at this moment
     assert task.next_version() == 13
+    # Another student of the number of the promoted one would be promoted with it.
+    promote(task, 10)
+    for version in (12, 10):
+        shutil.rmtree(task.folder / "students" / str(version))
+    assert task.next_version() == 11
+    task.record("refused", 14, why="short")
+    assert task.next_version() == 15
     assert Workspace(task.workspace.root).add_task("fresh", DEFINITION).next_version() == 1
 
 
