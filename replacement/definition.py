@@ -92,8 +92,8 @@ class TeacherSection(_Section):
     """Rows that the model may be asked about in one run, those of the holdout included."""
     epochs: int = Field(default=5, ge=1, le=100)
     """Fine-tuning: passes over the labelled rows."""
-    learning_rate: float = Field(default=2e-4, gt=0.0, lt=1.0)
-    """Fine-tuning: highest rate; 2e-4 suits small encoders, 3e-5 those of BERT-base's size."""
+    learning_rate: float | None = Field(default=None, gt=0.0, lt=1.0)
+    """Fine-tuning: highest rate; if absent 3e-5 for encoders of BERT-base's width and above, else 2e-4."""
     freeze_layers: int = Field(default=0, ge=0)
     """Fine-tuning: so many of the lowest layers stay as they are; quicker, and steadier on few labels."""
     margin: float = Field(default=0.1, ge=0.0, lt=0.5)

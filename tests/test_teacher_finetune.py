@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from safetensors.numpy import load_file
 
 from pingti.errors import ConflictError, InputError
+from teacher import finetune
 from teacher.bert import TEMPERATURE, Teacher
 from teacher.finetune import FineTuned, _balanced_batches, _endless, fine_tune, fit_temperature
 
@@ -38,6 +39,36 @@ def test_it_learns_what_it_is_shown(tiny_bert: Path, tmp_path: Path) -> None:
     assert made.steps == 50
     decisions = teacher.score(TEXTS).probabilities.argmax(axis=1)
     assert [teacher.labels[index] for index in decisions] == LABELS
+
+
+@pytest.mark.parametrize("validation", [0.0, 0.25])
+def test_a_rare_class_stays_as_rare_as_it_is(tiny_bert: Path, tmp_path: Path, validation: float) -> None:
+    # One text, said to be "right" once in ten times: batches draw it as often as "left".
+    made = tune(
+        tiny_bert, tmp_path / "made", texts=["ab"] * 200, labels=(["right"] + ["left"] * 9) * 20,
+        validation=validation, epochs=4,
+    )  # fmt: skip
+    right, left = Teacher.load(str(made.folder)).score(["ab"]).probabilities[0]
+    assert right == pytest.approx(0.1, abs=0.05)
+    assert right + left == pytest.approx(1.0)
+    if validation:  # what is held out comes as it is
+        assert made.held_out[-1] == pytest.approx(-0.1 * np.log(0.1) - 0.9 * np.log(0.9), abs=0.05)
+
+
+def test_the_learning_rate_follows_the_width(
+    tiny_bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rates = []
+    optimizer = finetune._optimizer
+    monkeypatch.setattr(
+        finetune,
+        "_optimizer",
+        lambda model, rate, decay: (rates.append(rate), optimizer(model, rate, decay))[1],
+    )
+    tune(tiny_bert, tmp_path / "small", epochs=1, learning_rate=None)
+    monkeypatch.setattr(finetune, "_LARGE", 32)  # as wide as the tiny one
+    tune(tiny_bert, tmp_path / "large", epochs=1, learning_rate=None)
+    assert rates == [2e-4, 3e-5]
 
 
 def test_one_seed_gives_one_model_bit_for_bit(tiny_bert: Path, tmp_path: Path) -> None:
