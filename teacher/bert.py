@@ -210,7 +210,7 @@ class Teacher:
         texts: Sequence[str],
         take: Callable[[NDArray[np.intp], torch.Tensor, torch.Tensor, torch.Tensor], None],
     ) -> None:
-        """Give ``take`` each batch: rows, logits (n, labels), last hidden states (n, tokens, hidden), mask."""
+        """Give ``take`` every batch: rows, logits (n, labels), last states (n, tokens, hidden), mask."""
         computing_so = computing(self.description.precision, self._device)
         with _torch_threads(self._threads), torch.inference_mode(), computing_so:
             for start in range(0, len(texts), _WINDOW):
