@@ -15,6 +15,7 @@ from replacement.folding import normalised
 from replacement.gate import intervals
 from replacement.gold import Answers
 from replacement.thresholds import curve, decide, measure
+from textcnn import Student
 
 _POINTS = 60  # of the precision-recall curve
 _BINS = 10
@@ -37,6 +38,8 @@ class Learned:
     """(m, classes): the teacher's probabilities."""
     scores: NDArray[np.float32]
     """(m, classes): the student's."""
+    trained: NDArray[np.bool_]
+    """(m,): those that the student was trained on; not boundary rows, nor those of rounds after its own."""
     texts: Callable[[NDArray[np.int64]], list[str]]
     """Texts of rows."""
 
@@ -54,6 +57,8 @@ class Held:
     """(n,): days since 1970 (UTC), where the corpus has times."""
     before: NDArray[np.int64]
     """(n,): the classes that the first round's student gave."""
+    incumbent: Student | None
+    """The student that is promoted now, if there is one of the same classes."""
     truth: Mapping[str, int]
     """True class number of texts by their normalised form, as far as they are known."""
 
@@ -70,10 +75,15 @@ def describe(held: Held, classes: tuple[str, ...], rng: np.random.Generator) -> 
         "holdout_intervals": {
             name: list(found) for name, found in intervals(gold, decided, len(classes), rng).items()
         },
-        "curve": _curve(held) if len(classes) == 2 else [],
+        "curve": _curve(gold > 0, held.scores[:, 1]) if len(classes) == 2 else [],
+        "curves": [
+            {"class": name, "points": _curve(gold == number, held.scores[:, number])}
+            for number, name in enumerate(classes if len(classes) > 2 else ())
+            if (gold == number).any()
+        ],
         "calibration": _calibration(held),
-        "days": _days(held, len(classes)),
-        "truth": _truth(held, len(classes)),
+        **_days(held, len(classes)),
+        "truth": _truth(held, len(classes), rng),
         **faults.describe(held.texts, held.answers.vectors, gold, decided, held.before, classes, rng),
         "hardest": _hardest(held, classes, rng),
     }
@@ -103,7 +113,8 @@ def _asked_by_day(learned: Learned) -> list[dict[str, Any]]:
 def _losses(learned: Learned, classes: tuple[str, ...]) -> list[dict[str, Any]]:
     """The rows with the highest loss: what the student cannot learn, or the teacher has wrong."""
     loss = -(learned.targets * np.log(np.maximum(learned.scores, 1e-7))).sum(axis=1)
-    order = np.argsort(-loss, kind="stable")[:_RANKED]
+    loss[~learned.trained] = -np.inf
+    order = np.argsort(-loss, kind="stable")[: min(_RANKED, int(learned.trained.sum()))]
     texts = learned.texts(learned.rows[order])
     return [
         {
@@ -118,16 +129,23 @@ def _losses(learned: Learned, classes: tuple[str, ...]) -> list[dict[str, Any]]:
     ]
 
 
-def _truth(held: Held, classes: int) -> dict[str, Any] | None:
-    """Student and teacher against true labels, where there are any."""
+def _truth(held: Held, classes: int, rng: np.random.Generator) -> dict[str, Any] | None:
+    """Student, teacher and incumbent against true labels with 95 % intervals, where there are any labels."""
     keys = normalised(pa.array(held.texts, pa.large_string())).to_pylist()
     rows = np.array([row for row, key in enumerate(keys) if key in held.truth], np.int64)
     if len(rows) == 0:
         return None
     true = np.array([held.truth[keys[row]] for row in rows.tolist()], np.int64)
+    decided = {"student": held.decided[rows], "teacher": held.answers.decided[rows]}
+    if held.incumbent is not None:
+        scores = held.incumbent.score([held.texts[row] for row in rows.tolist()])
+        decided["incumbent"] = decide(scores, held.incumbent.metadata["thresholds"].get("default"))
     return {
-        "student": asdict(measure(true, held.decided[rows], classes)),
-        "teacher": asdict(measure(true, held.answers.decided[rows], classes)),
+        who: {
+            **asdict(measure(true, each, classes)),
+            "intervals": {name: list(found) for name, found in intervals(true, each, classes, rng).items()},
+        }
+        for who, each in decided.items()
     }
 
 
@@ -135,9 +153,9 @@ def _date(day: int) -> str:
     return (_EPOCH + datetime.timedelta(days=day)).isoformat()
 
 
-def _curve(held: Held) -> list[dict[str, float]]:
-    """Points of the precision-recall curve, evenly over recall."""
-    points = curve(held.answers.decided > 0, held.scores[:, 1])
+def _curve(positive: NDArray[np.bool_], scores: NDArray[np.float32]) -> list[dict[str, float]]:
+    """Points of the precision-recall curve of scores (n,), evenly over recall."""
+    points = curve(positive, scores)
     wanted = np.linspace(points.recalls[-1], points.recalls[0], _POINTS)
     # Recall falls as the threshold rises.
     found = np.unique(np.searchsorted(-points.recalls, -wanted))
@@ -170,16 +188,19 @@ def _calibration(held: Held) -> list[dict[str, float]]:
     return found
 
 
-def _days(held: Held, classes: int) -> list[dict[str, Any]]:
-    """The student's measure day by day."""
+def _days(held: Held, classes: int) -> dict[str, Any]:
+    """The student's measure day by day, and the worst of the days."""
     if held.days is None:
-        return []
+        return {"days": [], "worst_day": None}
     gold, decided = held.answers.decided, held.decided
     found = []
     for day in np.unique(held.days).tolist():
         inside = held.days == day
         found.append({"day": _date(day), **asdict(measure(gold[inside], decided[inside], classes))})
-    return found
+    # A day without positive rows has an F1 of 0 though nothing may be wrong.
+    telling = [each for each in found if classes > 2 or each["positives"]]
+    worst = min(telling, key=lambda each: float(each["f1"]), default=None)
+    return {"days": found, "worst_day": worst and worst["day"]}
 
 
 def _hardest(held: Held, classes: tuple[str, ...], rng: np.random.Generator) -> list[dict[str, Any]]:

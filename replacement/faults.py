@@ -32,29 +32,28 @@ def describe(
     """The report's part on n held-out rows: ``clusters``, ``false_clusters``, ``pairs`` and ``by_class``.
 
     ``vectors`` (n, hidden), ``gold`` and ``decided`` (n,) class numbers, ``before`` (n,) those that the
-    first round's student gave; ``rng`` starts the clusters. For
-    two classes the clusters are of the second class. For more they are of all rows, each named by the class
-    that most of its rows are of; ``pairs`` are the classes that are taken for one another.
+    first round's student gave; ``rng`` starts the clusters. For two classes the clusters are of the second
+    class. For more every class has clusters of its own, however rare it is, and each cluster names its
+    ``class``: in ``clusters`` the teacher's, in ``false_clusters`` the student's; ``pairs`` are the classes
+    that are taken for one another.
     """
     several = len(classes) > 2
-    every = np.arange(len(gold))
-    wrong = decided != gold
-    found: dict[str, Any] = {
-        "clusters": _clusters(
-            texts, vectors, every if several else np.flatnonzero(gold > 0), wrong, before != gold, rng
-        ),
-        "false_clusters": []
-        if several
-        else _clusters(texts, vectors, np.flatnonzero(decided > 0), wrong, before != gold, rng, "false"),
+
+    def clusters(named: Classes, key: str) -> list[dict[str, Any]]:
+        found = []
+        for number in range(0 if several else 1, len(classes)):
+            rows = np.flatnonzero(named == number)
+            k = max(1, round(_CLUSTERS * len(rows) / len(named))) if several and len(rows) else _CLUSTERS
+            own = _clusters(texts, vectors, rows, decided != gold, before != gold, k, rng, key)
+            found += [{"class": classes[number], **each} for each in own] if several else own
+        return sorted(found, key=lambda each: (-each[key], each["covered"]))
+
+    return {
+        "clusters": clusters(gold, "missed"),
+        "false_clusters": clusters(decided, "false"),
         "pairs": _pairs(texts, gold, decided, classes) if several else [],
         "by_class": _by_class(gold, decided, classes) if several else [],
     }
-    if several:
-        for each in found["clusters"]:
-            each["class"] = classes[int(np.bincount(gold[each.pop("members")]).argmax())]
-    for each in [*found["clusters"], *found["false_clusters"]]:
-        each.pop("members", None)
-    return found
 
 
 def say(report: dict[str, Any]) -> str:
@@ -64,8 +63,6 @@ def say(report: dict[str, Any]) -> str:
     missed = [each for each in report.get("clusters", []) if each["missed"]]
     false = [each for each in report.get("false_clusters", []) if each["false"]]
     pairs = report.get("pairs", [])
-    if holdout["precision"] < gate["precision"] and false:
-        said += f"; most are called wrongly among texts like {_named(false, 'false', 'called wrongly')}"
     if pairs and (holdout["precision"] < gate["precision"] or holdout["recall"] < gate["recall"]):
         listed = ", ".join(
             f"{each['teacher']} for {each['student']} ({each['rows']} of {each['of']}, like "
@@ -73,6 +70,8 @@ def say(report: dict[str, Any]) -> str:
             for each in pairs[:_NAMED]
         )
         said += f"; most often it mistakes {listed}"
+    if holdout["precision"] < gate["precision"] and false:
+        said += f"; most are called wrongly among texts like {_named(false, 'false', 'called wrongly')}"
     if holdout["recall"] < gate["recall"] and missed:
         said += f"; most are missed among texts like {_named(missed, 'missed', 'missed')}"
     return said
@@ -80,7 +79,8 @@ def say(report: dict[str, Any]) -> str:
 
 def _named(clusters: list[dict[str, Any]], key: str, what: str) -> str:
     return ", ".join(
-        f'"{_short(each["examples"][0])}" ({each[key]} of {each["rows"]} {what})'
+        f'"{_short(each["examples"][0])}" ({each[key]} of {each["rows"]} '
+        f"{what}{' as ' + each['class'] if 'class' in each else ''})"
         for each in clusters[:_NAMED]
     )
 
@@ -95,14 +95,15 @@ def _clusters(
     rows: NDArray[np.int64],
     wrong: NDArray[np.bool_],
     wrong_before: NDArray[np.bool_],
+    most: int,
     rng: np.random.Generator,
-    key: str = "missed",
+    key: str,
 ) -> list[dict[str, Any]]:
-    """Clusters of ``rows``, that with most wrong ones first; examples are of the wrong, where there are."""
+    """At most ``most`` clusters of ``rows``; examples are of the wrong, where there are."""
     import sampling  # FAISS only where clusters are made: a refusal is told without it, too
     from sampling.clusters import unit
 
-    k = min(_CLUSTERS, len(rows) // _MEMBERS)
+    k = min(most, len(rows) // _MEMBERS)
     if k < 1:
         # Too few to be told apart: together, if any is wrong.
         k = int(wrong[rows].any())
@@ -126,10 +127,9 @@ def _clusters(
                 "covered_before": round(1.0 - float(wrong_before[rows[members]].mean()), 4),
                 key: len(at_fault),
                 "examples": [texts[row] for row in rows[shown].tolist()],
-                "members": rows[members],
             }
         )
-    return sorted(found, key=lambda each: (-each[key], each["covered"]))
+    return found
 
 
 def _pairs(
@@ -152,6 +152,7 @@ def _pairs(
                 "student": classes[theirs],
                 "rows": int(confusion[mine, theirs]),
                 "of": int(of[mine]),
+                "share": round(float(confusion[mine, theirs] / of[mine]), 4),
                 "examples": [texts[row] for row in rows.tolist()],
             }
         )

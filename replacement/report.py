@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from pingti import files
+from replacement import charts
 from replacement.gate import FIGURES, shortfall
 
 _STYLE = """
@@ -19,8 +20,9 @@ th { font-weight: 600; font-size: .85rem; } tbody tr:hover { background: #8881; 
 th:first-child, td:first-child { text-align: left; overflow-wrap: anywhere; }
 .good { color: var(--good); } .bad { color: var(--bad); } summary { cursor: pointer; }
 polyline { fill: none; stroke-width: 2.5; } svg text { font-size: 12px; fill: currentColor; }
+svg.small { width: 11rem; margin: .2rem; }
 """
-_LINES = (("precision", "#0b6bcb"), ("recall", "#c2571a"), ("f1", "#1a7f37"))
+_CURVES = 24  # of the classes with the lowest F1
 
 
 def write(folder: Path, report: dict[str, Any]) -> None:
@@ -52,7 +54,7 @@ def render(report: dict[str, Any]) -> str:
             ],
         ),
         "<h2>Rounds</h2>",
-        _plot(report["rounds"]),
+        charts.rounds(report["rounds"]),
         _table(
             ["round", "rows", "teacher rows asked", "added", "precision", "recall", "F1"],
             [
@@ -67,7 +69,7 @@ def render(report: dict[str, Any]) -> str:
             ],
         ),
         *_brought(report["rounds"]),
-        *_asked_by_day(report.get("asked_by_day", [])),
+        *charts.asked_by_day(report.get("asked_by_day", [])),
         "<h2>Scenes</h2>",
         _table(
             ["scene", "threshold", "on the calibration rows", "precision", "recall", "F1"],
@@ -121,13 +123,22 @@ def _brought(rounds: list[dict[str, Any]]) -> list[str]:
 
 def _evidence(report: dict[str, Any]) -> list[str]:
     """Curve, days and calibration, as far as the report has them."""
+    by_f1 = {each["class"]: each["f1"] for each in report.get("by_class", [])}
     parts = []
     if report.get("curve"):
-        parts += ["<h2>Precision and recall, the scenes marked</h2>", _curve(report)]
-    if report.get("days"):
-        worst = min(report["days"], key=lambda day: day["f1"])
+        parts += ["<h2>Precision and recall, the scenes marked</h2>", charts.curve(report)]
+    if report.get("curves"):
+        drawn = sorted(report["curves"], key=lambda each: by_f1[each["class"]])[:_CURVES]
         parts += [
-            f"<h2>Day by day</h2><p>The worst day is {escape(worst['day'])}.</p>",
+            "<h2>Precision and recall of each class against the others</h2>",
+            f"<p>{len(drawn)} of {len(report['curves'])} classes, the lowest F1 first; recall to the right, "
+            "precision upwards, the student as it decides marked.</p>",
+            f"<div>{charts.curves(drawn, report['by_class'])}</div>",
+        ]
+    if report.get("days"):
+        worst = report.get("worst_day")
+        parts += [
+            f"<h2>Day by day</h2><p>{f'The worst day is {escape(worst)}.' if worst else ''}</p>",
             _table(
                 ["day", "precision", "recall", "F1", "rows", "positives"],
                 [
@@ -150,38 +161,6 @@ def _evidence(report: dict[str, Any]) -> list[str]:
     return parts
 
 
-def _asked_by_day(stretches: list[dict[str, Any]]) -> list[str]:
-    """When the rows that were learned from are of, by the round that asked about them: stacked bars."""
-    if not stretches:
-        return []
-    most = max(sum(each["rounds"]) for each in stretches) or 1
-    width = 540 / len(stretches)
-    parts = []
-    for index, each in enumerate(stretches):
-        x, y = 60 + width * index, 150.0
-        for number, count in enumerate(each["rounds"], 1):
-            height = 130 * count / most
-            y -= height
-            if count:
-                title = f"{each['first']} to {each['last']}, round {number}: {count} rows"
-                shade = 1.0 - 0.75 * (number - 1) / max(1, len(each["rounds"]) - 1)
-                parts.append(
-                    f'<rect x="{x + 1:.1f}" y="{y:.1f}" width="{max(1.0, width - 2):.1f}" '
-                    f'height="{height:.1f}" fill="#0b6bcb" fill-opacity="{shade:.2f}">'
-                    f"<title>{escape(title)}</title></rect>"
-                )
-    first, last = escape(stretches[0]["first"]), escape(stretches[-1]["last"])
-    parts.append(f'<text x="60" y="168">{first}</text>')
-    parts.append(f'<text x="600" y="168" text-anchor="end">{last}</text>')
-    parts.append(f'<text x="10" y="30">{most:,}</text><text x="10" y="152">0</text>')
-    label = "teacher rows by day; a later round is lighter"
-    return [
-        "<h2>Teacher rows by day and round</h2>",
-        f'<svg viewBox="0 0 620 176" role="img" aria-label="{label}">{"".join(parts)}</svg>',
-        "<p>Of the rows learned from; a later round is lighter.</p>",
-    ]
-
-
 def _scene_days(scenes: dict[str, Any]) -> list[str]:
     """Each scene's intervals, and what its threshold reaches day by day."""
     parts = []
@@ -195,18 +174,20 @@ def _scene_days(scenes: dict[str, Any]) -> list[str]:
             worst = " (the worst)" if each == scene["worst"] else ""
             figures = each["measure"]
             days = each["first"] if each["first"] == each["last"] else f"{each['first']} to {each['last']}"
+            own = each.get("threshold")
             rows.append(
                 [days + worst, *_figures(figures)[:3], str(figures["rows"]), str(figures["positives"])]
             )
+            rows[-1].append("" if own is None else f"{own:.4f}")
         if rows:
             overall = scene["calibration"]
-            rows.append(
-                ["all", *_figures(overall)[:3], str(overall["rows"]), str(overall["positives"])],
-            )
+            rows.append(["all", *_figures(overall)[:3], str(overall["rows"]), str(overall["positives"])])
+            rows[-1].append("" if scene["threshold"] is None else f"{scene['threshold']:.4f}")
         title = f"{name}: " + (f"95 % intervals: {', '.join(said)}" if said else "by day")
         parts.append(f"<details{' open' if rows else ''}><summary>{escape(title)}</summary>")
         if rows:
-            parts.append(_table(["days", "precision", "recall", "F1", "rows", "positives"], rows))
+            head = ["days", "precision", "recall", "F1", "rows", "positives", "threshold by these alone"]
+            parts.append(_table(head, rows))
         parts.append("</details>")
     if not parts:
         return []
@@ -247,12 +228,13 @@ def _faults(report: dict[str, Any]) -> list[str]:
                 f"{each['teacher']} for {each['student']}",
                 " · ".join(each["examples"]),
                 f"{each['rows']} of {each['of']}",
+                f"{each['share']:.3f}" if "share" in each else "",
             ]
             for each in report["pairs"]
         ]
         parts += [
             "<h2>Classes that it mistakes</h2>",
-            _table(["teacher's for its own", "texts like", "rows"], rows),
+            _table(["teacher's for its own", "texts like", "rows", "share"], rows),
         ]
     return parts
 
@@ -305,30 +287,9 @@ def _speed(speed: dict[str, float] | None) -> list[str]:
     ]
 
 
-def _curve(report: dict[str, Any]) -> str:
-    """Precision over recall on the holdout."""
-    points = [(60 + 520 * each["recall"], 190 - 170 * each["precision"]) for each in report["curve"]]
-    line = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
-    parts = [f'<polyline stroke="#0b6bcb" points="{line}"/>']
-    for name, scene in report["scenes"].items():
-        if scene["holdout"]:
-            x, y = 60 + 520 * scene["holdout"]["recall"], 190 - 170 * scene["holdout"]["precision"]
-            parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4" fill="#c2571a"/>')
-            parts.append(f'<text x="{x - 8:.1f}" y="{y + 16:.1f}" text-anchor="end">{escape(name)}</text>')
-    for value in (0.0, 0.5, 1.0):
-        parts.append(f'<text x="10" y="{194 - 170 * value:.1f}">{value:.1f}</text>')
-        parts.append(f'<text x="{52 + 520 * value:.1f}" y="208">{value:.1f}</text>')
-    label = "precision (upwards) over recall, on the held-out rows"
-    return f'<svg viewBox="0 0 620 215" role="img" aria-label="{label}">{"".join(parts)}</svg>'
-
-
 def _beside(report: dict[str, Any]) -> list[list[str]]:
     """Rows of the table: the student's 95 % intervals, and the version that was promoted before it."""
-    found = report.get("holdout_intervals")
-    rows = []
-    if found:
-        spans = [f"{found[name][0]:.3f} to {found[name][1]:.3f}" for name in FIGURES]
-        rows.append(["95 % interval", *spans, "", "", ""])
+    rows = _spans(report.get("holdout_intervals"))
     incumbent = report["gate"].get("incumbent")
     if incumbent:
         held = incumbent["holdout"]
@@ -338,7 +299,14 @@ def _beside(report: dict[str, Any]) -> list[list[str]]:
         rows.append(
             [f"{who}, against true labels", *_figures(held), str(held["rows"]), str(held["positives"])]
         )
+        rows += _spans(held.get("intervals"))
     return rows
+
+
+def _spans(found: dict[str, Any] | None) -> list[list[str]]:
+    """The row of some intervals, where there are any."""
+    spans = [f"{found[name][0]:.3f} to {found[name][1]:.3f}" for name in FIGURES] if found else []
+    return [["95 % interval", *spans, "", "", ""]] if spans else []
 
 
 def _figures(measure: dict[str, Any]) -> list[str]:
@@ -349,27 +317,3 @@ def _table(head: list[str], rows: list[list[str]]) -> str:
     cells = "".join(f'<th scope="col">{escape(cell)}</th>' for cell in head)
     body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
     return f"<div><table><thead><tr>{cells}</tr></thead><tbody>{body}</tbody></table></div>"
-
-
-def _plot(rounds: list[dict[str, Any]]) -> str:
-    """Precision, recall and F1 over the rounds as lines."""
-    lowest: float = min(found["holdout"][name] for found in rounds for name, _ in _LINES)
-    floor = max(0.0, lowest - 0.05)
-    step = 520 / max(1, len(rounds) - 1)
-
-    def height(value: float) -> float:
-        return 190.0 - 170.0 * (value - floor) / (1.0 - floor)
-
-    parts = []
-    for name, colour in _LINES:
-        points = [(60 + step * i, height(found["holdout"][name])) for i, found in enumerate(rounds)]
-        parts.append(
-            f'<polyline stroke="{colour}" points="{" ".join(f"{x:.1f},{y:.1f}" for x, y in points)}"/>'
-        )
-        parts += [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3.5" fill="{colour}"/>' for x, y in points]
-    for index, (name, colour) in enumerate(_LINES):
-        parts.append(f'<text x="{70 + 90 * index}" y="14" style="fill:{colour}">{name}</text>')
-    for value in (floor, (1.0 + floor) / 2, 1.0):
-        parts.append(f'<text x="10" y="{height(value) + 4:.1f}">{value:.2f}</text>')
-    label = "precision, recall and F1 by round"
-    return f'<svg viewBox="0 0 620 200" role="img" aria-label="{label}">{"".join(parts)}</svg>'

@@ -135,8 +135,7 @@ class _Run:
         return np.random.default_rng([self.seed, *purpose.encode()])
 
     def _draw(self, rows: NDArray[np.int64], count: int, purpose: str) -> NDArray[np.int64]:
-        drawn = sampling.random_rows(len(rows), budget=count, rng=self._rng(purpose))
-        return np.sort(rows[drawn])
+        return np.sort(rows[sampling.random_rows(len(rows), budget=count, rng=self._rng(purpose))])
 
     def _texts(self, rows: NDArray[np.int64]) -> list[str]:
         values: list[str] = self.texts.take(pa.array(rows)).to_pylist()
@@ -239,7 +238,6 @@ class _Run:
         self.calibration.aim(student, self.rows)
         judged = self._calibrated(student)
         threshold = judged.threshold(self.definition.all_scenes["default"])[0]
-        coverage: list[acquire.Coverage] = []
         found = Round(
             round=number,
             rows=len(rows),
@@ -251,7 +249,7 @@ class _Run:
             threshold=threshold,
             calibration=judged.measure(threshold),
             holdout=self._held(student).measure(threshold),
-            coverage=coverage,
+            coverage=[],
         )
         return student, found
 
@@ -268,7 +266,6 @@ class _Run:
         budget = min(self._left() // (self.definition.gate.rounds - found.round), len(unasked))
         if budget < 1:
             return "the teacher's budget is spent" if len(unasked) else "the pool is used up"
-        number = found.round + 1
         candidates = self.encoded.take(unasked)
         scores, features = student.score_encoded(candidates), student.features(candidates)
         chosen, coverage = acquire.choose(
@@ -283,7 +280,7 @@ class _Run:
             found.calibration,
             found.calibration.shortfall(self.definition.gate),
             budget=budget,
-            rng=self._rng(f"rows of round {number}"),
+            rng=self._rng(f"rows of round {found.round + 1}"),
         )
         found.coverage.extend(coverage)
         self.added = {kind: len(picked) for kind, picked in chosen.items()}
@@ -326,6 +323,7 @@ class _Run:
             threshold=found.threshold,
             days=None if self.corpus.days is None else self.corpus.days[self.holdout_rows],
             before=decide(self._held(students[0]).scores, rounds[0].threshold),
+            incumbent=gate.promoted(self.entry),
             truth=self.gold.truth,
         )
         learned = evidence.Learned(
@@ -334,6 +332,8 @@ class _Run:
             days=self.corpus.days,
             targets=self.answers.probabilities,
             scores=student.score_encoded(self.encoded.take(self.rows)),
+            trained=(self.answers.lead >= self.definition.teacher.margin)
+            & (np.arange(len(self.rows)) < found.rows + found.boundary),
             texts=self._texts,
         )
         comparison = gate.against_incumbent(

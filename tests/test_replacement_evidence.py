@@ -1,10 +1,13 @@
 import dataclasses
+from typing import cast
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from replacement.evidence import Held, Learned, describe, of_learned
 from replacement.gold import Answers
+from textcnn import Student
 
 
 def held(n: int = 600, *, classes: int = 2, threshold: float | None = 0.5) -> Held:
@@ -28,6 +31,7 @@ def held(n: int = 600, *, classes: int = 2, threshold: float | None = 0.5) -> He
         threshold=threshold,
         days=19_000 + np.arange(n) // 200,
         before=np.zeros(n, np.int64),
+        incumbent=None,
         truth={},
     )
 
@@ -50,6 +54,22 @@ def test_days_are_measured_one_by_one() -> None:
     assert all(day["precision"] == 1.0 and 0.3 < day["recall"] < 0.7 for day in days)
 
 
+def test_a_day_without_positive_rows_is_not_the_worst() -> None:
+    made = held()
+    quiet = np.arange(600) < 200
+    made.answers.probabilities[quiet] = made.scores[quiet] = [0.95, 0.05]
+    found = describe(made, ("no", "yes"), np.random.default_rng(0))
+    assert (found["days"][0]["f1"], found["days"][0]["accuracy"]) == (0.0, 1.0)
+    worst = min(found["days"][1:], key=lambda day: float(day["f1"]))
+    assert found["worst_day"] == worst["day"]
+    none = describe(
+        dataclasses.replace(made, days=np.full(600, 19_000)), ("no", "yes"), np.random.default_rng(0)
+    )
+    assert none["worst_day"] == "2022-01-08"
+    made.answers.probabilities[:] = [0.95, 0.05]
+    assert describe(made, ("no", "yes"), np.random.default_rng(0))["worst_day"] is None
+
+
 def test_a_point_of_the_curve_is_what_its_threshold_gives() -> None:
     made = held()
     points = describe(made, ("no", "yes"), np.random.default_rng(0))["curve"]
@@ -69,9 +89,17 @@ def test_calibration_counts_every_row_once() -> None:
     assert bins[0]["score"] == pytest.approx(0.05, abs=0.06)
 
 
-def test_more_classes_have_no_curve_and_clusters_of_all_rows() -> None:
+def test_more_classes_have_a_curve_each_and_clusters_of_all_rows() -> None:
     found = describe(held(classes=3, threshold=None), ("a", "b", "c"), np.random.default_rng(0))
     assert found["curve"] == []
+    assert [each["class"] for each in found["curves"]] == ["a", "b", "c"]
+    made = held(classes=3, threshold=None)
+    for number, each in enumerate(found["curves"]):
+        gold = made.answers.decided == number
+        for point in each["points"]:
+            called = made.scores[:, number] >= point["threshold"] - 1e-5
+            assert (called & gold).sum() / gold.sum() == pytest.approx(point["recall"], abs=1e-3)
+            assert (called & gold).sum() / called.sum() == pytest.approx(point["precision"], abs=1e-3)
     assert sum(each["rows"] for each in found["clusters"]) == 600
     assert {each["teacher"] for each in found["hardest"]} == {"b"}
     assert all(each["teacher"] != each["student"] for each in found["hardest"])
@@ -96,6 +124,34 @@ def test_true_labels_measure_student_and_teacher_where_they_are_known() -> None:
     assert (found["teacher"]["accuracy"], found["teacher"]["rows"]) == (0.0, 50)
     disagree = (made.decided != made.answers.decided)[:100:2]
     assert found["student"]["accuracy"] == pytest.approx(disagree.mean())
+    assert found.keys() == {"student", "teacher"}
+    right = {text: int(made.answers.decided[row]) for row, text in enumerate(made.texts[:100])}
+    agreed = dataclasses.replace(made, truth=right)
+    found = describe(agreed, ("no", "yes"), np.random.default_rng(0))["truth"]
+    assert found["teacher"]["intervals"] == {name: [1.0, 1.0] for name in ("precision", "recall", "f1")}
+    low, high = found["student"]["intervals"]["recall"]
+    assert low < found["student"]["recall"] < high
+    assert 0.1 < high - low < 0.4
+
+
+def test_the_incumbent_is_held_against_true_labels_too() -> None:
+    made = held()
+
+    class Incumbent:
+        """Calls texts of the first kind positive, at its own threshold."""
+
+        def __init__(self) -> None:
+            self.metadata = {"thresholds": {"default": 0.7}}
+
+        def score(self, texts: list[str]) -> NDArray[np.float32]:
+            high = np.array([0.8 if text.startswith("kind 0") else 0.6 for text in texts], np.float32)
+            return np.stack([1 - high, high], axis=1)
+
+    truth = {text: int(text.startswith("kind 0")) for text in made.texts[:100]}
+    known = dataclasses.replace(made, truth=truth, incumbent=cast("Student", Incumbent()))
+    found = describe(known, ("no", "yes"), np.random.default_rng(0))["truth"]
+    assert (found["incumbent"]["f1"], found["incumbent"]["rows"]) == (1.0, 100)
+    assert found["incumbent"]["intervals"]["f1"] == [1.0, 1.0]
 
 
 def learned() -> Learned:
@@ -109,6 +165,7 @@ def learned() -> Learned:
         rounds=[5, 7],
         days=np.repeat(np.arange(19_000, 19_020), 5)[:100],
         targets=targets,
+        trained=np.ones(12, np.bool_),
         scores=scores,
         texts=lambda rows: [f"row {row}" for row in rows.tolist()],
     )
@@ -129,5 +186,11 @@ def test_the_highest_losses_come_first() -> None:
     found = of_learned(learned(), ("no", "yes"))["losses"]
     assert [each["text"] for each in found[:2]] == ["row 2", "row 10"]
     assert (found[0]["teacher"], found[0]["student"]) == ("no", "yes")
+    assert len(found) == 12
+    later = dataclasses.replace(learned(), trained=np.arange(12) % 8 != 3)  # not trained on: rows 3 and 11
+    fitted = of_learned(later, ("no", "yes"))["losses"]
+    assert [each["text"] for each in fitted] == [
+        e["text"] for e in found if e["text"] not in ("row 2", "row 18")
+    ]
     assert found[0]["loss"] == pytest.approx(-0.9 * np.log(0.01) - 0.1 * np.log(0.99), abs=1e-3)
     assert [each["loss"] for each in found] == sorted((each["loss"] for each in found), reverse=True)

@@ -95,10 +95,33 @@ def test_several_classes_have_pairs_and_a_line_each() -> None:
     for each in found["clusters"]:
         assert all(text.startswith(f"kind {classes.index(each['class'])} ") for text in each["examples"])
     assert sum(each["missed"] for each in found["clusters"]) == 70
+    assert [each["share"] for each in found["pairs"]] == [0.25, 0.1]
+    # Called wrongly: by the student's class. Every row called is in a cluster, the examples are of the wrong.
+    false = found["false_clusters"]
+    wrong = [each for each in false if each["false"]]
+    assert sum(each["false"] for each in wrong if each["class"] == "sport") == 20
+    assert sum(each["false"] for each in wrong if each["class"] == "tech") == 50
+    assert sum(each["rows"] for each in false) == 600
     said = say(report(found, 0.85, 0.95))
     assert said.startswith('; most often it mistakes sport for tech (50 of 200, like "kind 1 row')
     assert "news for sport (20 of 200" in said
+    assert "called wrongly as tech)" in said
+    assert "missed as sport)" in say(report(found, 0.95, 0.85))
     assert say(report(found, 0.95, 0.95)) == ""
+
+
+def test_a_rare_class_has_clusters_of_its_own() -> None:
+    texts, vectors, _, _ = made()
+    gold = np.arange(600) // 2 % 2
+    rare = np.arange(0, 600, 60)  # ten rows, and they lie among the others
+    gold[rare] = 2
+    decided = gold.copy()
+    decided[rare[:6]] = 0
+    found = describe(texts, vectors, gold, decided, gold, ("a", "b", "c"), np.random.default_rng(0))
+    (own,) = (each for each in found["clusters"] if each["class"] == "c")
+    assert (own["rows"], own["missed"], own["covered_before"]) == (10, 6, 1.0)
+    assert found["clusters"][0] == own
+    assert sum(each["rows"] for each in found["clusters"]) == 600
 
 
 def test_a_refusal_is_told_without_the_extra_for_teachers() -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from replacement import report, review
-from replacement.gate import shortfall
+from replacement.gate import FIGURES, shortfall
 from replacement.registry import Workspace
 
 EVIL = "<script>alert(1)</script>\"'&"
@@ -152,7 +152,7 @@ def test_the_lines_stay_inside_the_picture_and_rise_with_the_values(values: list
 
 
 def test_all_that_is_known_is_shown_and_stays_text() -> None:
-    stretch = {"first": "2025-01-01", "last": "2025-01-03", "measure": figures(f1=0.111)}
+    stretch = {"first": "2025-01-01", "last": "2025-01-03", "measure": figures(f1=0.111), "threshold": 0.7654}
     scene = {
         "threshold": 0.4, "says": "best", "holdout": figures(), "calibration": figures(),
         "intervals": {"threshold": [0.3, 0.5], "f1": [0.8, 0.9]}, "days": [stretch], "worst": stretch,
@@ -166,7 +166,7 @@ def test_all_that_is_known_is_shown_and_stays_text() -> None:
         ],
         clusters=[{**cluster, "missed": 2, "class": EVIL}],
         false_clusters=[{**cluster, "false": 3}],
-        pairs=[{"teacher": EVIL, "student": "b", "rows": 4, "of": 50, "examples": [EVIL]}],
+        pairs=[{"teacher": EVIL, "student": "b", "rows": 4, "of": 50, "share": 0.08, "examples": [EVIL]}],
         by_class=[{"class": EVIL, "precision": 0.5, "recall": 0.6, "f1": 0.7, "rows": 80}],
         losses=[
             {
@@ -178,22 +178,41 @@ def test_all_that_is_known_is_shown_and_stays_text() -> None:
                 "student_score": 1.0,
             }
         ],
-        truth={"student": figures(accuracy=0.1234), "teacher": figures()},
+        truth={
+            "student": {**figures(accuracy=0.1234), "intervals": {name: [0.2, 0.7] for name in FIGURES}},
+            "teacher": figures(),
+        },
+        curves=[{"class": EVIL, "points": [{"threshold": 0.5, "precision": 0.5, "recall": 0.6}]}],
+        days=[{"day": "2025-01-02", **figures()}, {"day": "2025-01-03", **figures(f1=0.0, positives=0)}],
+        worst_day="2025-01-02",
         speed={"student": 500_000.0, "teacher": 50.0},
     )
     page = Page(report.render(made))
     assert page.open == []
     assert "script" not in page.tags
-    assert ["2025-01-01 to 2025-01-03 (the worst)", "0.910", "0.820", "0.111", "500", "60"] in page.rows
+    assert [
+        "2025-01-01 to 2025-01-03 (the worst)",
+        "0.910",
+        "0.820",
+        "0.111",
+        "500",
+        "60",
+        "0.7654",
+    ] in page.rows
+    assert ["all", "0.910", "0.820", "0.860", "500", "60", "0.4000"] in page.rows
+    assert "The worst day is 2025-01-02." in page.text
+    assert ["95 % interval", *["0.200 to 0.700"] * 3, "", "", ""] in page.rows
     assert [f"{EVIL}: {EVIL} · b", "9", "0.250", "0.800", "2"] in page.rows
     assert [f"{EVIL} · b", "9", "0.250", "0.800", "3"] in page.rows
-    assert [f"{EVIL} for b", EVIL, "4 of 50"] in page.rows
+    assert [f"{EVIL} for b", EVIL, "4 of 50", "0.080"] in page.rows
     assert [EVIL, "0.500", "0.600", "0.700", "80"] in page.rows
     assert [EVIL, f"{EVIL} 0.900", "b 1.000", "4.50"] in page.rows
     assert ["student, against true labels", "0.910", "0.820", "0.860", "0.123", "500", "60"] in page.rows
     assert "threshold 0.300 to 0.500, f1 0.800 to 0.900" in page.text
     assert "10,000 times as many" in page.text
-    assert page.tags.count("rect") == 4  # a bar for every round that asked about rows of those days
+    # A bar for every round that asked about rows of those days, and the frame of the one class's curve.
+    assert page.tags.count("rect") == 4 + 1
+    assert ("aria-label", EVIL) in page.attributes
     assert "2025-01-01 to 2025-01-05, round 1: 30 rows" in page.text
     heights = [float(value or 0) for name, value in page.attributes if name == "height"]
     assert sum(heights[:2]) == pytest.approx(130.0, abs=0.2)

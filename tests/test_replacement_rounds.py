@@ -177,6 +177,10 @@ def test_boundary_rows_are_left_out_and_written_for_a_person(tmp_path: Path) -> 
     texts = made_texts(600, seed=2)[0]
     assert all(texts[int(line["id"][1:])] == line["text"] for line in lines)
     assert all("below 0.4" in line["reason"] for line in lines)
+    # Nobody learned them, so none of them was learned badly.
+    learned = {each["text"] for each in outcome.report["losses"]}
+    assert learned
+    assert learned.isdisjoint(line["text"] for line in lines)
 
 
 def test_a_margin_that_leaves_nothing_is_said(tmp_path: Path) -> None:
@@ -295,6 +299,8 @@ def test_more_than_two_classes(topic_teacher: Path, tmp_path: Path) -> None:
     assert outcome.passed
     assert outcome.best.threshold is None
     assert outcome.report["scenes"]["default"]["says"] == "the likeliest class"
+    assert outcome.report["scenes"]["default"]["intervals"].keys() == {"precision", "recall", "f1"}
+    assert [each["class"] for each in outcome.report["curves"]] == ["other", "sport", "tech"]
     # Every class counts as much as any other: the rows of each weigh a third.
     for call in called.call_args_list:
         (_, targets), weights = call.args, call.kwargs["weights"]
