@@ -182,7 +182,9 @@ class Teacher:
             )
         return Scored(probabilities, vectors)
 
-    def token_vectors(self, tokens: Sequence[str]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def token_vectors(
+        self, tokens: Sequence[str], *, progress: Callable[[int], None] | None = None
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """What the model makes of each token without any text around it, twice float32 (n, hidden).
 
         First the mean of its word pieces' input embeddings; then the mean over the last hidden states, [CLS]
@@ -201,6 +203,8 @@ class Teacher:
         def take(rows: NDArray[np.intp], _: torch.Tensor, states: torch.Tensor, mask: torch.Tensor) -> None:
             known = mask.to(states.device)[:, :, None]
             outputs[rows] = ((states.float() * known).sum(dim=1) / known.sum(dim=1)).cpu().numpy()
+            if progress is not None:
+                progress(len(rows))
 
         self._read(tokens, take)
         return inputs, outputs

@@ -287,9 +287,11 @@ class CachedTeacher:
                 progress(sum(waiting[key] for key in chunk))
         return self._cache.get(self._cache.find(keys))
 
-    def token_vectors(self, tokens: Sequence[str]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def token_vectors(
+        self, tokens: Sequence[str], *, progress: Callable[[int], None] | None = None
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """As ``Teacher.token_vectors``."""
-        return self._loaded().token_vectors(tokens)
+        return self._loaded().token_vectors(tokens, progress=progress)
 
     def _loaded(self) -> Teacher:
         if isinstance(self._teacher, Description):

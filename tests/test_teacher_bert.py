@@ -71,7 +71,9 @@ def test_scores_are_those_of_one_text_at_a_time(tuned: Path) -> None:
 
 def test_tokens_have_the_vectors_that_the_model_reads_and_makes(tuned: Path) -> None:
     tokens = ["a", "ab", "谁", "", "a"]
-    inputs, outputs = Teacher.load(str(tuned)).token_vectors(tokens)
+    done: list[int] = []
+    inputs, outputs = Teacher.load(str(tuned)).token_vectors(tokens, progress=done.append)
+    assert sum(done) == len(tokens)
     assert inputs.dtype == outputs.dtype == np.float32
     with quiet(), torch.inference_mode():
         tokenizer = AutoTokenizer.from_pretrained(tuned)
