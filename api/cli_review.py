@@ -52,7 +52,7 @@ def _show_stats(found: "Stats", screen: Screen) -> None:
         return
     screen.say(
         f"duplicates: {_of(found.exact_duplicates, found.rows)} exact, "
-        f"{_of(found.normalised_duplicates, found.rows)} but for case and white space"
+        f"{_of(found.normalised_duplicates, found.rows)} but for case, white space and forms of characters"
     )
     screen.table(
         ["length in", *found.characters],
@@ -75,11 +75,15 @@ def _show_stats(found: "Stats", screen: Screen) -> None:
                 for name, share in found.kinds.items()
             ),
             _row("with a repeated pattern", found.repeats),
+            _row("with an emoticon", found.emoticons),
         ],
     )
     if found.units:
         units = list(found.units.items())[:_UNITS]
         screen.table(["repeated", "rows"], [[repr(unit), f"{rows:,}"] for unit, rows in units])
+    if found.emoticon_units:
+        emoticons = list(found.emoticon_units.items())[:_UNITS]
+        screen.table(["emoticon", "rows"], [[_one_line(each), f"{rows:,}"] for each, rows in emoticons])
     if found.shapes:
         screen.table(
             ["frequent shape (0: digits)", "rows", "share", "examples"],

@@ -14,14 +14,15 @@ _SPACE = r"\pZ\pC"
 _PUNCTUATION = r"\pP\p{Sm}\p{Sc}\p{Sk}\pM"
 _FILL = r"\pP\pS\pM\pZ\pC"
 """What is neither a letter nor a number: those, and emoji."""
-_BRACKETED = r"\[[^\[\]]{0,20}\pL[^\[\]]{0,20}\]"
+BRACKETED = r"\[[^\[\]]{0,20}\pL[^\[\]]{0,20}\]"
+"""An emoticon such as [微笑]."""
 _URL = r"(?i:https?://|www\.)[!-~]+"
 
 KINDS = {
     "empty": f"^[{_SPACE}]*$",
     "punctuation": f"^[{_SPACE}]*[{_PUNCTUATION}][{_PUNCTUATION}{_SPACE}]*$",
     "emoji": rf"^[{_FILL}]*\p{{So}}[{_FILL}]*$",
-    "bracketed": f"^[{_FILL}]*{_BRACKETED}(?:{_BRACKETED}|[{_FILL}])*$",
+    "bracketed": f"^[{_FILL}]*{BRACKETED}(?:{BRACKETED}|[{_FILL}])*$",
     "digits": rf"^[{_FILL}]*\pN[\pN{_FILL}]*$",
     "urls": f"^[{_SPACE}]*(?:{_URL}[{_SPACE}]*)+$",
 }

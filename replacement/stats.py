@@ -12,9 +12,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from replacement import cleaning
+from replacement import cleaning, patterns
 from replacement.classify import matches
-from replacement.cleaning import KINDS, REPEATED, Proposal, Rule
+from replacement.cleaning import KINDS, Proposal, Rule
 from replacement.corpus import BadRow, Columns, expand_all, read_rows
 from replacement.definition import Definition
 from replacement.folding import normalised
@@ -71,6 +71,10 @@ class Stats:
     """Texts with a repeated pattern in them, such as 哈哈哈哈 or !!!!!"""
     units: dict[str, int]
     """What is repeated in how many rows, the most frequent units."""
+    emoticons: Share
+    """Texts with emoticons in them, whatever else they say; see ``patterns.emoticons``."""
+    emoticon_units: dict[str, int]
+    """Which emoticons are in how many rows, the most frequent."""
     shapes: dict[str, Share]
     """The most frequent shapes: texts that are equal but for case, white space and digits (a 0 each run)."""
     proposals: tuple[Proposal, ...]
@@ -186,6 +190,8 @@ class _Counts:
         self.kinds = {name: _Group() for name in KINDS}
         self.repeats = _Group()
         self.units = _Frequent(_FREQUENT)
+        self.emoticons = _Group()
+        self.emoticon_units = _Frequent(_FREQUENT)
         self.whole_units = _Frequent(_FREQUENT)
         self.shapes = _Frequent(_FREQUENT)
         # Which tokens it knows does not change how many there are.
@@ -215,7 +221,7 @@ class _Counts:
             hit = matches(texts, [pattern])
             self.kinds[name].add(texts, hit, ruled)
             plain &= ~hit
-        repeats = _repeats(texts, lengths)
+        repeats = patterns.repeats(texts, lengths)
         hit = np.zeros(len(texts), np.bool_)
         for row, unit, whole in repeats:
             hit[row] = True
@@ -225,6 +231,10 @@ class _Counts:
         per_unit = Counter(unit for _, unit in {(row, unit) for row, unit, _ in repeats})
         self.units.add(list(per_unit), list(per_unit.values()))
         self.repeats.add(texts, hit, ruled)
+        emoticons = patterns.emoticons(texts)
+        self.emoticons.add(texts, np.array([bool(each) for each in emoticons], np.bool_), ruled)
+        per_emoticon = Counter(itertools.chain.from_iterable(emoticons))
+        self.emoticon_units.add(list(per_emoticon), list(per_emoticon.values()))
         shapes: Any = pc.replace_substring_regex(
             cleaning.spaced(texts.filter(pa.array(plain))), r"\p{Nd}+", "0"
         )
@@ -287,6 +297,8 @@ class _Counts:
             kinds={name: group.share(self.rows) for name, group in self.kinds.items()},
             repeats=self.repeats.share(self.rows),
             units=dict(self.units.most(_UNITS)),
+            emoticons=self.emoticons.share(self.rows),
+            emoticon_units=dict(self.emoticon_units.most(_UNITS)),
             shapes={shape: group.share(self.rows) for shape, group in candidates.items() if shape},
             proposals=tuple(proposals),
             toml=cleaning.toml(
@@ -339,49 +351,3 @@ def _date(day: int) -> str:
         return (datetime.date(1970, 1, 1) + datetime.timedelta(days=day)).isoformat()
     except OverflowError:
         return f"day {day} since 1970"
-
-
-def _repeats(
-    texts: pa.Array, lengths: NDArray[np.int64], *, at_once: int = 1 << 20
-) -> list[tuple[int, str, bool]]:
-    """Repeated patterns: the text's number, the unit, and whether the text is nothing else.
-
-    ``lengths`` (n,) are those of the texts in characters. So that long texts need no memory, not many more
-    than ``at_once`` characters are looked at together.
-    """
-    ends = lengths.cumsum()
-    cuts = np.flatnonzero(np.diff(ends // at_once, prepend=0)).tolist()
-    return [
-        (first + row, unit, whole)
-        for first, last in itertools.pairwise([0, *cuts, len(lengths)])
-        for row, unit, whole in _repeats_of(texts.slice(first, last - first), lengths[first:last])
-    ]
-
-
-def _repeats_of(texts: pa.Array, lengths: NDArray[np.int64]) -> list[tuple[int, str, bool]]:
-    codes = np.frombuffer("".join(texts.to_pylist()).encode("utf-32-le"), np.uint32)
-    ends = lengths.cumsum()
-    row_of = np.repeat(np.arange(len(lengths)), lengths)
-    found: list[tuple[int, str, bool]] = []
-    for length, least in REPEATED.items():
-        if len(codes) <= length:
-            break
-        # A run of k characters equal to the one ``length`` before is k + length characters of a pattern.
-        same = (codes[length:] == codes[:-length]) & (row_of[length:] == row_of[:-length])
-        edges = np.diff(same.astype(np.int8), prepend=0, append=0)
-        starts, stops = np.flatnonzero(edges == 1), np.flatnonzero(edges == -1) + length
-        long = stops - starts >= length * least
-        starts, stops = starts[long], stops[long]
-        # One character over and over was found already.
-        other = np.full(len(starts), length == 1)
-        for offset in range(1, length):
-            other |= codes[starts] != codes[starts + offset]
-        for start, stop in zip(starts[other].tolist(), stops[other].tolist(), strict=True):
-            row = int(row_of[start])
-            unit = codes[start : start + length].tobytes().decode("utf-32-le")
-            if unit.isspace():
-                continue
-            behind = codes[stop : ends[row]].tobytes().decode("utf-32-le")
-            begun = start == ends[row] - lengths[row]
-            found.append((row, unit, begun and not any(map(str.isalnum, behind))))
-    return found

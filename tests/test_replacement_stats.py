@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 from replacement.classify import matches
 from replacement.cleaning import KINDS, Proposal, repeated, shaped, spaced, toml
 from replacement.definition import parse
+from replacement.patterns import emoticons, repeats
 from replacement.registry import TaskEntry, Workspace
-from replacement.stats import Stats, _Frequent, _repeats, collect
+from replacement.stats import Stats, _Frequent, collect
 from textcnn.tokenizer import tokenize
 
 _DEFINITION = """\
@@ -106,6 +107,8 @@ def test_everything_is_counted(tmp_path: Path) -> None:
     assert found.kinds["emoji"].share == 2 / len(ROWS)
     # ????, 666666, 哈 three times, 加油, ha; not ":" or "//".
     assert found.repeats.rows == 7
+    assert (found.emoticons.rows, found.emoticons.examples[0]) == (4, "[微笑]")
+    assert found.emoticon_units == {"[微笑]": 2, "[鲜花]": 1, "😂": 1, "👍": 1}
     assert found.units == {"哈": 3, "6": 1, "ha": 1, "加油": 1, "？": 1}
     assert {name: share.rows for name, share in found.shapes.items()} == {
         "第0节 课打卡": 30,
@@ -116,6 +119,19 @@ def test_everything_is_counted(tmp_path: Path) -> None:
     assert [p.rule for p in found.proposals] == ["drop"] + ["negative"] * 8
     assert [p.plain for p in found.proposals] == [True] * 7 + [False] * 2
     assert_as_counted(found, entry, ROWS)
+
+
+def test_emoticons_are_found_within_texts() -> None:
+    held = {
+        "好的[微笑]谢谢[鲜花][微笑]": {"[微笑]", "[鲜花]"},
+        "so funny 😂😂👍🏽!": {"😂", "👍"},
+        "love ❤️ 🇨🇳": {"❤", "🇨🇳"},
+        "thanks :-) see you:D": {":-)", ":D"},
+        "T_T why >_<": {"T_T", ">_<"},
+        "12:30, a[0] and [1], http://x, GREAT_TIME, (a:Db)": set(),
+        "": set(),
+    }
+    assert emoticons(pa.array(held, pa.large_string())) == list(held.values())
 
 
 def test_the_size_of_the_batches_changes_nothing(tmp_path: Path) -> None:
@@ -183,7 +199,7 @@ def slow_repeats(text: str) -> set[tuple[str, bool]]:
 def test_repeated_patterns_are_those_that_a_plain_search_finds(rows: list[str], at_once: int) -> None:
     lengths = np.array([len(text) for text in rows], np.int64)
     texts = pa.array(rows, pa.large_string())
-    found = _repeats(texts, lengths, at_once=at_once)
+    found = repeats(texts, lengths, at_once=at_once)
     for row, text in enumerate(rows):
         assert {(unit, whole) for number, unit, whole in found if number == row} == slow_repeats(text)
 
