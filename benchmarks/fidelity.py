@@ -311,10 +311,14 @@ def _by_cell(rows: Iterable[Row], method: str) -> dict[tuple[str, str, int], Row
 
 
 def _task_means(cells: Cells) -> dict[tuple[str, str], float]:
+    return {task: statistics.mean(values) for task, values in _by_task(cells).items()}
+
+
+def _by_task(cells: Cells) -> dict[tuple[str, str], list[float]]:
     tasks: dict[tuple[str, str], list[float]] = {}
     for (data, task, _), value in cells.items():
         tasks.setdefault((data, task), []).append(value)
-    return {task: statistics.mean(values) for task, values in tasks.items()}
+    return tasks
 
 
 def _median(cells: Cells) -> float:
@@ -329,11 +333,27 @@ def _ahead(differences: Cells) -> tuple[int, int]:
 
 
 def _interval(cells: Cells) -> str:
-    """95 % of the medians of tasks x seeds drawn anew, with replacement (percentile bootstrap)."""
-    values: NDArray[np.float64] = np.array(list(cells.values()))
-    drawn = np.random.default_rng(0).integers(len(values), size=(_RESAMPLES, len(values)))
-    low, high = np.percentile(np.median(values[drawn], axis=1), [2.5, 97.5])
+    """95 % of what ``_median`` gives for tasks drawn anew, with replacement, and for each its seeds likewise.
+
+    Percentiles of a two-stage bootstrap (Davison and Hinkley 1997, section 3.8): seeds of one task are not
+    tasks of their own.
+    """
+    low, high = np.percentile(_resampled(cells, np.random.default_rng(0)), [2.5, 97.5])
     return f"[{low:.4f}, {high:.4f}]".replace("[", r"\[")
+
+
+def _resampled(cells: Cells, rng: np.random.Generator) -> NDArray[np.float64]:
+    """(resamples,): medians over the tasks of the means over the seeds, both drawn anew."""
+    seeds = [np.array(values) for values in _by_task(cells).values()]
+    # For every place of a resample a task is drawn, and for it as many of its seeds as it has.
+    drawn = rng.integers(len(seeds), size=(_RESAMPLES, len(seeds)))
+    means = np.empty(drawn.shape)
+    for number, values in enumerate(seeds):
+        places = drawn == number
+        again = rng.integers(len(values), size=(int(places.sum()), len(values)))
+        means[places] = values[again].mean(axis=1)
+    medians: NDArray[np.float64] = np.median(means, axis=1)
+    return medians
 
 
 if __name__ == "__main__":
