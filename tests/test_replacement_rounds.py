@@ -14,6 +14,7 @@ from conftest import WORDS, made_texts, write_bert
 
 from pingti.errors import InputError
 from replacement import labels
+from replacement.acquire import KINDS
 from replacement.gold import Gold
 from replacement.outcome import Outcome, Round
 from replacement.registry import TaskEntry, Workspace
@@ -261,7 +262,7 @@ def test_rows_are_added_for_the_reasons_that_the_errors_give(topic_teacher: Path
     outcome = replace(sport(tmp_path, topic_teacher))
     assert outcome.rounds[0].added.keys() == {"random"}
     for found in outcome.rounds[1:]:
-        assert set(found.added) == {"random", "uncertain", "competing", "diverse"}
+        assert set(found.added) == set(KINDS)
         assert sum(found.added.values()) > 0
         assert {kind: each.rows for kind, each in found.brought.items()} == {
             kind: rows for kind, rows in found.added.items() if rows
