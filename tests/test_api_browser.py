@@ -82,7 +82,15 @@ def prepare(workspace: Workspace) -> None:
             "holdout": {**figures, "f1": 0.92 + version / 100},
             "rounds": [{"round": n, "holdout": {**figures, "f1": 0.8 + n / 20}} for n in (1, 2, 3)],
             "scenes": {
-                "default": {"threshold": 0.4 + version / 20, "says": "best F1", "holdout": figures},
+                "default": {
+                    "threshold": 0.4 + version / 20,
+                    "says": "best F1",
+                    "holdout": figures,
+                    "days": [
+                        {"first": f"2026-11-0{day}", "last": f"2026-11-0{day}", "threshold": own}
+                        for day, own in ((1, 0.4), (2, None), (3, 0.6))
+                    ],
+                },
                 "strict": {"threshold": 0.8, "says": "at precision 0.9", "holdout": figures},
             },
             "days": [{"day": f"2026-11-{day}", **figures} for day in (12, 13, 14)],
@@ -220,6 +228,8 @@ def test_a_task_is_drawn_and_told_in_tables(looker: Looker, place: Place) -> Non
     drawn = page.locator("figcaption").all_inner_texts()
     assert drawn[:2] == ["F1, precision and recall by version", "Thresholds by day"]
     assert {"By round of the training", "By day of the held-out rows"} <= set(drawn)
+    assert "Thresholds by day: default" in drawn  # what each stretch alone would choose
+    assert "Thresholds by day: strict" not in drawn
     page.locator("summary", has_text="clearest disagreements").click()
     assert page.get_by_text("<b>the match</b>").is_visible()  # a text, never markup
     page.get_by_role("button", name="Promote version 2").click()

@@ -7,7 +7,9 @@ import { plot } from "./plot.js";
 const FIGURES = ["f1", "precision", "recall"];
 
 export function reportOf(report) {
-  const charts = [rounds(report.rounds), days(report.days), calibration(report.calibration)].filter(Boolean);
+  const charts = [
+    rounds(report.rounds), days(report.days), ...thresholds(report.scenes), calibration(report.calibration),
+  ].filter(Boolean);
   return [
     make("p.note", {}, [verdict(report), report.stopped ? say("stopped", { why: report.stopped }) : ""].filter(Boolean).join(" ")),
     charts.length ? make("div.plots", {}, ...charts) : null,
@@ -35,6 +37,17 @@ function rounds(found) {
 function days(found) {
   if (!found?.length) return null;
   return plot({ title: say("byDay"), across: say("day"), x: found.map((each) => day(each.day)), series: lines(found, (each) => each) });
+}
+
+// What the rows of each stretch of days alone would choose, beside the threshold of all.
+function thresholds(found) {
+  return Object.entries(found ?? {})
+    .filter(([, scene]) => (scene.days ?? []).filter((each) => Number.isFinite(each.threshold)).length > 1)
+    .map(([name, scene]) => plot({
+      title: `${say("thresholds")}: ${name}`, across: say("day"), x: scene.days.map((each) => day(each.first)),
+      series: [{ name: say("threshold"), values: scene.days.map((each) => each.threshold ?? null) }],
+      rules: [{ name, value: scene.threshold }],
+    }));
 }
 
 function calibration(found) {
