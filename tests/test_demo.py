@@ -61,6 +61,7 @@ def test_a_killed_demo_leaves_nothing_behind_and_the_next_pays_for_no_answer_aga
         assert entry.versions() == [1]
         assert [line["event"] for line in entry.history()] == ["promoted"]
         assert f"{name}: " in ran.stderr
-    made = [Workspace(home).task(name).report(1)["rounds"] for name in BINARY]
-    gained = [rounds[-1]["holdout"]["f1"] - rounds[0]["holdout"]["f1"] for rounds in made]
-    assert sum(gained) > 0, gained  # the holdouts are small: of one task it may be nothing
+    for name in BINARY:
+        report = Workspace(home).task(name).report(1)
+        assert report["gate"]["passed"]
+        assert report["rounds"][-1]["holdout"]["f1"] > 0.6
