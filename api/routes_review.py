@@ -66,8 +66,7 @@ def get_review(
 ) -> ReviewOut:
     """Rows on which the teacher itself is unsure, the least clear first; those with a label are left out."""
     entry = room.workspace.task(name)
-    known = labels.read(entry)
-    rows = [row for row in review.read(entry) if row["text"] not in known]
+    rows = review.unlabelled(entry, labels.read(entry))
     items = tuple(
         ReviewRowOut(id=row["id"], text=row["text"], reason=row["reason"], teacher=row["teacher"])
         for row in rows[cursor : cursor + limit]

@@ -3,7 +3,7 @@
 import enum
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import quoteattr
@@ -88,6 +88,13 @@ def read(entry: TaskEntry) -> list[dict[str, Any]]:
     return rows
 
 
+def unlabelled(entry: TaskEntry, labelled: Iterable[str]) -> list[dict[str, Any]]:
+    """The rows of ``read`` but for texts that are ``labelled`` already, in whichever form."""
+    rows, done = read(entry), set(_keys(list(labelled)))
+    keys = _keys([row["text"] for row in rows])
+    return [row for row, key in zip(rows, keys, strict=True) if key not in done]
+
+
 def export(entry: TaskEntry, form: Format, out: Path, *, labelled: Sequence[str] = ()) -> int:
     """Write the review file's rows for a labelling tool; how many they are.
 
@@ -103,9 +110,7 @@ def export(entry: TaskEntry, form: Format, out: Path, *, labelled: Sequence[str]
         )
     if out.exists():
         raise ConflictError(f"{out}: is there already; name another file or remove it")
-    rows, done = read(entry), set(_keys(labelled))
-    keys = _keys([row["text"] for row in rows])
-    rows = [row for row, key in zip(rows, keys, strict=True) if key not in done]
+    rows = unlabelled(entry, labelled)
     made = [_MAKE[form](entry.name, row) for row in rows]
     # One record a line in either case: an array in which a person finds a text too.
     lines = [json.dumps(record, ensure_ascii=False) for record in made]

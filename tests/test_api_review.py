@@ -125,6 +125,9 @@ def test_rows_out_and_labels_in(client: httpx.Client, workspace: Workspace) -> N
         "an unclear row 1": ("no", "local"),
     }
     assert client.get("/v1/tasks/sport/review").json()["left"] == 3
+    whole = {"labels": [{"text": "An  UNCLEAR row 2", "label": "no"}]}
+    assert client.post("/v1/tasks/sport/labels", json=whole).status_code == 200
+    assert client.get("/v1/tasks/sport/review").json()["left"] == 2  # one text, whichever its form
     again = client.post("/v1/tasks/sport/labels", json={"labels": given[:1]}).json()
     assert (again["added"], again["unchanged"]) == (0, 1)
 
