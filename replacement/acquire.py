@@ -299,10 +299,10 @@ def _neighbours(
     rng: np.random.Generator,
 ) -> NDArray[np.int64]:
     """Places in ``rows`` next to what the student misses, a few for each row that it misses."""
-    missed = [each.features[(each.gold != each.decided) & (each.gold > 0)] for each in seen]
-    if candidates.threshold is None:
-        missed = [each.features[each.gold != each.decided] for each in seen]
-    queries = np.concatenate(missed)
+    binary = candidates.threshold is not None
+    queries = np.concatenate(
+        [each.features[(each.gold != each.decided) & ((each.gold > 0) | (not binary))] for each in seen]
+    )
     some = sampling.random_rows(len(queries), budget=budget, rng=rng)
     return sampling.neighbours(queries[some], candidates.features[rows], budget=budget)
 

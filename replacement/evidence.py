@@ -7,11 +7,10 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from replacement import acquire, faults
-from replacement.folding import normalised
+from replacement.folding import keys_of
 from replacement.gate import intervals
 from replacement.gold import Answers
 from replacement.thresholds import curve, decide, measure
@@ -131,7 +130,7 @@ def _losses(learned: Learned, classes: tuple[str, ...]) -> list[dict[str, Any]]:
 
 def _truth(held: Held, classes: int, rng: np.random.Generator) -> dict[str, Any] | None:
     """Student, teacher and incumbent against true labels with 95 % intervals, where there are any labels."""
-    keys = normalised(pa.array(held.texts, pa.large_string())).to_pylist()
+    keys = keys_of(held.texts)
     rows = np.array([row for row, key in enumerate(keys) if key in held.truth], np.int64)
     if len(rows) == 0:
         return None

@@ -2,6 +2,7 @@
 
 import functools
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -39,10 +40,10 @@ def normalised(texts: pa.Array) -> pa.Array:
     return folded
 
 
-def normalise(text: str) -> str:
-    """``normalised`` of one text."""
-    key: str = normalised(pa.array([text], pa.large_string()))[0].as_py()
-    return key
+def keys_of(texts: Sequence[str]) -> list[str]:
+    """``normalised`` of texts that are not in an array."""
+    found: list[str] = normalised(pa.array(texts, pa.large_string())).to_pylist()
+    return found
 
 
 @functools.cache

@@ -73,10 +73,13 @@ def compare(
 
 
 def against_incumbent(
-    entry: TaskEntry, texts: Sequence[str], gold: Classes, decided: Classes, rng: np.random.Generator
+    incumbent: Student | None,
+    texts: Sequence[str],
+    gold: Classes,
+    decided: Classes,
+    rng: np.random.Generator,
 ) -> Comparison | None:
-    """``compare`` with the student that is promoted now, asked about ``texts``; None where none can be."""
-    incumbent = promoted(entry)
+    """``compare`` with ``promoted``'s student, asked about ``texts``; None where there is none."""
     if incumbent is None:
         return None
     theirs = decide(incumbent.score(texts), incumbent.metadata["thresholds"].get("default"))

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from pingti import files
 from pingti.errors import DefinitionError
 from replacement import labels
-from replacement.folding import normalised
+from replacement.folding import keys_of, normalised
 from replacement.labelled import Labelled, read_labelled
 from replacement.registry import TaskEntry
 from replacement.speed import Speed, measure_speed
@@ -29,6 +29,18 @@ Progress = Callable[[str, int, int], None]
 
 def _quiet(what: str, done: int, total: int) -> None:
     """Tell nobody."""
+
+
+def advancing(progress: Progress, what: str, total: int) -> Callable[[int], None]:
+    """What tells ``progress`` how much is done, when it is told how much more is."""
+    done = 0
+
+    def advance(more: int) -> None:
+        nonlocal done
+        done += more
+        progress(what, done, total)
+
+    return advance
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -101,7 +113,7 @@ class Gold:
         """Class number of each text whose true label the gate's labels tell, by its normalised form."""
         if entry.definition.gate.labels is not None:
             true = read_labelled(entry.path.parent / entry.definition.gate.labels, entry)
-            keys = normalised(pa.array(true.texts, pa.large_string())).to_pylist()
+            keys = keys_of(true.texts)
             self.truth = {key: classes.index(name) for key, name in zip(keys, true.labels, strict=True)}
         model = model or _model(owner, self.labelled, seed=seed, progress=progress, device=device)
         self._teacher = CachedTeacher.open(
@@ -144,13 +156,13 @@ class Gold:
 
     def ask(self, texts: list[str], what: str) -> Answers:
         """The teacher's answers; only texts that it was never asked about cost anything."""
-        scored = self._teacher.score(texts, progress=self._advance(what, len(texts)))
+        scored = self._teacher.score(texts, progress=advancing(self._progress, what, len(texts)))
         found = scored.probabilities.astype(np.float32)
         probabilities = np.zeros((len(texts), len(self.entry.definition.classes)), np.float32)
         for column, target in enumerate(self.class_of):
             probabilities[:, target] += found[:, column]
         # A person outranks the teacher. The teacher is asked all the same: its vectors are needed.
-        keys = normalised(pa.array(texts, pa.large_string())).to_pylist() if self.reviewed else []
+        keys = keys_of(texts) if self.reviewed else []
         for row, key in enumerate(keys):
             decided = self.reviewed.get(key)
             if decided is not None:
@@ -160,16 +172,6 @@ class Gold:
                 probabilities[row] = 0.0
                 probabilities[row, decided] = 1.0
         return Answers(probabilities=probabilities, labels=found, vectors=scored.vectors)
-
-    def _advance(self, what: str, total: int) -> Callable[[int], None]:
-        done = 0
-
-        def advance(rows: int) -> None:
-            nonlocal done
-            done += rows
-            self._progress(what, done, total)
-
-        return advance
 
     def is_reviewed(self, texts: pa.Array) -> NDArray[np.bool_]:
         """Which texts a person labelled, (n,), whichever form of them it was."""
@@ -191,7 +193,7 @@ class Gold:
         were better than input embeddings alone by .025 and .003 F1, from 3,500 and 2,750 rows, and better
         than the output alone. Where the teacher has fewer dimensions, the rest is 0.
         """
-        advance = self._advance("teacher: tokens", len(tokens))
+        advance = advancing(self._progress, "teacher: tokens", len(tokens))
         inputs, outputs = self._teacher.token_vectors(tokens, progress=advance)
         half = width // 2
         return np.concatenate([_reduced(inputs, width - half), _reduced(outputs, half)], axis=1)

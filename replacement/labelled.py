@@ -10,12 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-
 from pingti.errors import InputError
 from replacement.corpus import Columns, expand_all, read_rows
 from replacement.fields import string
-from replacement.folding import normalised
+from replacement.folding import keys_of
 from replacement.registry import TaskEntry
 
 
@@ -103,7 +101,7 @@ def read_labelled(path: Path, entry: TaskEntry) -> Labelled:
         except ValueError as error:
             raise _wrong(path, number, str(error)) from error
     # A text that came twice would be paid for twice, and could be trained on and held out at once.
-    keys = normalised(pa.array([text for text, _ in found], pa.large_string())).to_pylist()
+    keys = keys_of([text for text, _ in found])
     once = dict(zip(keys, found, strict=True)).values()
     return Labelled(texts=[text for text, _ in once], labels=[label for _, label in once])
 

@@ -11,13 +11,11 @@ import warnings
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import pyarrow as pa
-
 from pingti import files
 from pingti.errors import InputError
 from replacement import annotations, review
 from replacement.annotations import Answer, Unusable
-from replacement.folding import normalised
+from replacement.folding import keys_of
 from replacement.labelled import TextsOfIds
 from replacement.registry import TaskEntry
 
@@ -97,7 +95,7 @@ def read_normalised(entry: TaskEntry) -> dict[str, Label]:
     Raises as ``read``.
     """
     labels = list(read(entry).values())
-    keys = normalised(pa.array([label.text for label in labels], pa.large_string())).to_pylist()
+    keys = keys_of([label.text for label in labels])
     found: dict[str, Label] = {}
     for key, label in zip(keys, labels, strict=True):
         if key not in found or label.when >= found[key].when:

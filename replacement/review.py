@@ -9,12 +9,11 @@ from typing import Any
 from xml.sax.saxutils import quoteattr
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from pingti import files
 from pingti.errors import ArtifactError, ConflictError, NotFoundError
-from replacement.folding import normalised
+from replacement.folding import keys_of
 from replacement.registry import TaskEntry
 from replacement.thresholds import lead
 
@@ -90,8 +89,8 @@ def read(entry: TaskEntry) -> list[dict[str, Any]]:
 
 def unlabelled(entry: TaskEntry, labelled: Iterable[str]) -> list[dict[str, Any]]:
     """The rows of ``read`` but for texts that are ``labelled`` already, in whichever form."""
-    rows, done = read(entry), set(_keys(list(labelled)))
-    keys = _keys([row["text"] for row in rows])
+    rows, done = read(entry), set(keys_of(list(labelled)))
+    keys = keys_of([row["text"] for row in rows])
     return [row for row, key in zip(rows, keys, strict=True) if key not in done]
 
 
@@ -117,11 +116,6 @@ def export(entry: TaskEntry, form: Format, out: Path, *, labelled: Sequence[str]
     whole = "\n".join([*lines, ""]) if form is Format.JSONL else "[\n" + ",\n".join(lines) + "\n]\n"
     files.write_bytes(out, whole.encode())
     return len(rows)
-
-
-def _keys(texts: Sequence[str]) -> list[str]:
-    keys: list[str] = normalised(pa.array(texts, pa.large_string())).to_pylist()
-    return keys
 
 
 def label_studio_config(classes: Sequence[str]) -> str:

@@ -20,7 +20,7 @@ import sampling
 from pingti import files
 from pingti.errors import InputError
 from replacement import acquire, calibration, evidence, gate, incumbent, report, review, subclasses
-from replacement.gold import Answers, Gold, Progress, join
+from replacement.gold import Answers, Gold, Progress, advancing, join
 from replacement.outcome import Outcome, Round
 from replacement.registry import TaskEntry
 from replacement.scenes import Scored, operating_points
@@ -195,11 +195,15 @@ class _Run:
         self.competing = np.concatenate([self.competing, competing])
         return found
 
+    def _clear(self) -> NDArray[np.bool_]:
+        """Which of the rows asked about are no boundary rows, (n,)."""
+        return self.answers.lead >= self.definition.teacher.margin
+
     def round(self, number: int) -> tuple[Student, Round]:
         """Train on the rows known so far, and measure."""
         from textcnn.train import Recipe, class_weights, train  # torch only where something is trained
 
-        clear = self.answers.lead >= self.definition.teacher.margin
+        clear = self._clear()
         rows = self.rows[clear]
         if len(rows) == 0:
             raise InputError(
@@ -213,13 +217,6 @@ class _Run:
             # are smaller then, and with 1.5 logits for each the scores are calibrated as well as before.
             weights = class_weights(self.answers.decided[clear], len(self.definition.classes))
             recipe = Recipe(epochs=recipe.epochs, wide_strength=1.5)
-        what, done = f"round {number}: training", 0
-
-        def advance(count: int) -> None:
-            nonlocal done
-            done += count
-            self.progress(what, done, len(rows) * recipe.epochs)
-
         network = train(
             self.encoded.take(rows),
             self.subclasses.targets(self.answers.labels[clear]),
@@ -230,7 +227,7 @@ class _Run:
             embedding=self.embedding,
             subclasses=self.subclasses.counts,
             recipe=recipe,
-            progress=advance,
+            progress=advancing(self.progress, f"round {number}: training", len(rows) * recipe.epochs),
         )
         student = Student.from_network(
             network, self.vocabulary, self.definition.classes, subclasses=self.subclasses.counts
@@ -316,6 +313,7 @@ class _Run:
             self.definition.all_scenes, self._calibrated(student), measured, self._rng("scenes")
         )
         version = self.entry.next_version()
+        present = gate.promoted(self.entry)
         held = evidence.Held(
             texts=self._texts(self.holdout_rows),
             answers=self.holdout,
@@ -323,7 +321,7 @@ class _Run:
             threshold=found.threshold,
             days=None if self.corpus.days is None else self.corpus.days[self.holdout_rows],
             before=decide(self._held(students[0]).scores, rounds[0].threshold),
-            incumbent=gate.promoted(self.entry),
+            incumbent=present,
             truth=self.gold.truth,
         )
         learned = evidence.Learned(
@@ -332,15 +330,14 @@ class _Run:
             days=self.corpus.days,
             targets=self.answers.probabilities,
             scores=student.score_encoded(self.encoded.take(self.rows)),
-            trained=(self.answers.lead >= self.definition.teacher.margin)
-            & (np.arange(len(self.rows)) < found.rows + found.boundary),
+            trained=self._clear() & (np.arange(len(self.rows)) < found.rows + found.boundary),
             texts=self._texts,
         )
         comparison = gate.against_incumbent(
-            self.entry, held.texts, held.answers.decided, held.decided, self._rng("incumbent")
+            present, held.texts, held.answers.decided, held.decided, self._rng("incumbent")
         )
         judged = gate.verdict(self.definition.gate, found.holdout, comparison)
-        judged["unread"] = gate.unread(self.entry)
+        judged["unread"] = gate.unread(self.entry) if present is None else ""
         document = {
             "format": 1,
             "task": self.entry.name,

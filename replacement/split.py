@@ -16,7 +16,7 @@ from pingti.errors import DefinitionError, InputError
 from replacement.classify import Choice, Classifier, matches, pin
 from replacement.corpus import BadRow, Columns, expand_all, read_rows, schema
 from replacement.definition import Definition
-from replacement.folding import normalised
+from replacement.folding import keys_of, normalised
 from replacement.registry import TaskEntry
 
 _DAY = 86_400_000_000  # microseconds
@@ -84,7 +84,7 @@ def load_corpus(definition: Definition, folder: Path, *, apart: list[str] | None
     texts = _one_chunk(table.column("text"))
     newest = _newest(definition, table)
     keys = normalised(texts)
-    known = set(normalised(pa.array(apart or [], pa.large_string())).to_pylist())
+    known = set(keys_of(apart or []))
     holdout = np.flatnonzero(newest & ~_is_in(keys, known))
     held = set(keys.filter(pa.array(newest)).to_pylist())
     older = np.flatnonzero(~newest & ~_is_in(keys, held | known))
@@ -120,7 +120,7 @@ def outside(corpus: Corpus, texts: Iterable[str], known: list[str]) -> list[str]
     found = pa.array(sorted(texts), pa.large_string())
     if len(found) == 0:
         return []
-    keys = {*normalised(corpus.texts).to_pylist(), *normalised(pa.array(known, found.type)).to_pylist()}
+    keys = {*normalised(corpus.texts).to_pylist(), *keys_of(known)}
     values: list[str] = found.filter(pa.array(~_is_in(normalised(found), keys))).to_pylist()
     return values
 

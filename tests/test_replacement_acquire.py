@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from replacement.acquire import KINDS, Candidates, Known, choose, compete, shares
+from replacement.acquire import KINDS, Candidates, Coverage, Known, choose, compete, shares
 from replacement.thresholds import Measure, measure
 
 SHORT = st.floats(0.0, 1.0)
@@ -127,13 +127,26 @@ def spread(seed: int) -> tuple[Known, Known, Candidates, NDArray[np.int64]]:
     return rows, calibration, candidates, there
 
 
+def chosen_of_spread(
+    seed: int,
+) -> tuple[dict[str, NDArray[np.int64]], list[Coverage], NDArray[np.int64]]:
+    """400 rows of ``spread``, recall being short; and where each candidate lies."""
+    rows, calibration, candidates, there = spread(seed)
+    chosen, coverage = choose(
+        candidates,
+        rows,
+        calibration,
+        measured(calibration, 2),
+        (0.0, 0.4),
+        budget=400,
+        rng=np.random.default_rng(seed),
+    )
+    return chosen, coverage, there
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_rows_go_to_the_cluster_that_the_student_covers_worst(seed: int) -> None:
-    rows, calibration, candidates, there = spread(seed)
-    found = measured(calibration, 2)
-    chosen, coverage = choose(
-        candidates, rows, calibration, found, (0.0, 0.4), budget=400, rng=np.random.default_rng(seed)
-    )
+    chosen, coverage, there = chosen_of_spread(seed)
     assert sum(cluster.measured for cluster in coverage) == 800
     # A cluster is of one kind: found always or never, and drawn to the recall of one half by four rows.
     for cluster in coverage:
@@ -148,11 +161,7 @@ def test_rows_go_to_the_cluster_that_the_student_covers_worst(seed: int) -> None
 
 @pytest.mark.parametrize("seed", range(4))
 def test_rows_go_next_to_what_is_missed_and_where_nobody_looked(seed: int) -> None:
-    rows, calibration, candidates, there = spread(seed)
-    found = measured(calibration, 2)
-    chosen, _ = choose(
-        candidates, rows, calibration, found, (0.0, 0.4), budget=400, rng=np.random.default_rng(seed)
-    )
+    chosen, _, there = chosen_of_spread(seed)
     assert (len(chosen["neighbours"]), len(chosen["new"])) == (12, 8)
     assert (there[chosen["neighbours"]] == 1).all()  # the positives that it misses lie there
     assert (there[chosen["new"]] == 3).mean() >= 0.75  # no row that was asked about does
