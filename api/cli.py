@@ -129,9 +129,7 @@ def promote_version(
 
     entry = Workspace(home).task(task)
     if version is None:
-        version = max(entry.versions(), default=None)
-    if version is None:
-        raise InputError(f"task {task!r}: no version yet; pingti replace {task} makes one")
+        version = entry.newest()
     entry.promote(version, why=why, force=force)
     _promoted(entry, version, Screen(as_json=as_json))
 

@@ -140,9 +140,7 @@ def report(task: TaskName, version: Version = None, home: Home = WORKSPACE, as_j
     """How far a version can be trusted: its figures, rounds and scenes, and where its page is."""
     entry = _entry(home, task)
     if version is None:
-        version = entry.current() or max(entry.versions(), default=None)
-    if version is None:
-        raise InputError(f"task {task!r}: no version yet; pingti replace {task} makes one")
+        version = entry.current() or entry.newest()
     found = entry.report(version)
     screen = Screen(as_json=as_json)
     gate = found["gate"]
@@ -179,9 +177,7 @@ def report(task: TaskName, version: Version = None, home: Home = WORKSPACE, as_j
 def _check_places(found: "Definition", file: Path, tasks: Path) -> None:
     """Refuse a path that leads somewhere from where the definition is, and nowhere from where it goes."""
     places = [(f"corpus.files[{number}]", path) for number, path in enumerate(found.corpus.files)]
-    places += [("teacher.model", found.teacher.model)]
-    if found.teacher.labels:
-        places.append(("teacher.labels", found.teacher.labels))
+    places += [("teacher.model", found.teacher.model), *found.label_files.items()]
     for key, path in places:
         if ":" not in path and not _leads(tasks, path) and _leads(file.parent, path):
             there = os.path.relpath(file.parent.resolve() / path, tasks.resolve())

@@ -174,10 +174,10 @@ def _faults(made: Definition, settings: Settings, folder: FilePath) -> Any:
         fault = _outside(model, settings, folder)
         if fault:
             yield ProblemItem(pointer="#/teacher/model", detail=fault)
-    if made.teacher.labels is not None:
-        fault = _outside(made.teacher.labels, settings, folder)
+    for key, path in made.label_files.items():
+        fault = _outside(path, settings, folder)
         if fault:
-            yield ProblemItem(pointer="#/teacher/labels", detail=fault)
+            yield ProblemItem(pointer=f"#/{key.replace('.', '/')}", detail=fault)
     if made.watch.callback is not None:
         out = Outbound(private_networks=settings.private_networks, seconds=_LOOK_SECONDS)
         try:

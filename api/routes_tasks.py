@@ -126,7 +126,7 @@ def promote_version(
 ) -> TaskOut:
     """Jobs get this version (the newest where none is named) from now on."""
     entry = room.workspace.task(name)
-    version = move.version if move.version is not None else max(entry.versions(), default=0)
+    version = move.version if move.version is not None else entry.newest()
     entry.promote(version, who=who.name, why=move.why or "over REST", force=move.force)
     return task_out(entry)
 

@@ -222,6 +222,12 @@ class Definition(_Section):
         return len(self.classes) == 2
 
     @property
+    def label_files(self) -> dict[str, str]:
+        """The files of labels that the definition names, by their keys."""
+        files = {"teacher.labels": self.teacher.labels, "gate.labels": self.gate.labels}
+        return {key: path for key, path in files.items() if path is not None}
+
+    @property
     def all_scenes(self) -> dict[str, Scene]:
         """The scenes with the default one, which every task has."""
         return {"default": Scene(), **self.scenes}

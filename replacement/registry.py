@@ -122,6 +122,17 @@ class TaskEntry:
             known += [self.current() or 0, *(line["version"] for line in self.history())]
         return 1 + max(known, default=0)
 
+    def newest(self) -> int:
+        """The newest version there is.
+
+        Raises:
+            NotFoundError: none was made yet.
+        """
+        found = self.versions()
+        if not found:
+            raise NotFoundError(f"task {self.name!r}: no version yet; pingti replace {self.name} makes one")
+        return max(found)
+
     def current(self) -> int | None:
         """The promoted version, or None."""
         try:

@@ -109,6 +109,7 @@ def test_a_task_is_made_changed_and_read(client: httpx.Client, workspace: Worksp
         ({"teacher": {"model": "../../../x"}}, "#/teacher/model"),
         ({"teacher": {"model": "http://10.0.0.1/x"}}, "#/teacher/model"),
         ({"teacher": {"model": "../bert", "labels": "/etc/passwd"}}, "#/teacher/labels"),
+        ({"gate": {"labels": "/etc/passwd"}}, "#/gate/labels"),
         ({"watch": {"callback": "http://169.254.169.254/"}}, "#/watch/callback"),
     ],
 )

@@ -85,6 +85,10 @@ def test_a_path_that_leads_nowhere_from_the_workspace_is_refused(
     path.write_text(text.format("../../posts.csv"))
     ran = pingti("task", "add", path, *home, "--json")
     assert (ran.returncode, json.loads(ran.stdout)["task"]) == (0, "praise")
+    path.write_text(text.format("../../posts.csv") + '[gate]\nlabels = "posts.csv"\n')
+    ran = pingti("task", "add", path, *home)
+    assert (ran.returncode, "gate.labels" in ran.stderr) == (2, True)
+    assert ran.stderr.endswith("write '../../posts.csv'\n")
     for said, argument in (("not UTF-8 at byte 0", b"\xff"), ("not valid TOML", b"a,b\n")):
         path.write_bytes(argument)
         ran = pingti("task", "add", path, *home)
@@ -112,7 +116,7 @@ def test_a_task_without_a_version_says_what_is_next(pingti: Run, workspace: Work
     workspace.add_task("fresh", entry.path.read_text())
     for command in (("task", "report", "fresh"), ("promote", "fresh")):
         ran = pingti(*command, "--home", workspace.root)
-        assert (ran.returncode, "pingti replace fresh" in ran.stderr) == (2, True)
+        assert (ran.returncode, "pingti replace fresh" in ran.stderr) == (3, True)
 
 
 def test_a_replacement_that_is_interrupted_or_refused_says_what_is_next(

@@ -110,6 +110,14 @@ def test_a_service_sets_only_variables_that_the_settings_know(name: str) -> None
     assert {key for key in SERVICES[name]["environment"] if key.startswith("PINGTI_")} <= known
 
 
+@pytest.mark.parametrize("name", OURS)
+def test_every_setting_can_be_given(name: str) -> None:
+    """But for those that the containers decide themselves."""
+    own = {"home", "redis_url", "host", "port", "api_key", "durable"}
+    wanted = {f"PINGTI_{field.upper()}" for field in set(Settings.model_fields) - own}
+    assert wanted <= set(SERVICES[name]["environment"])
+
+
 def test_every_queue_has_a_worker_and_the_retraining_one_has_torch() -> None:
     queues = {}
     for name in ("worker", "retrain"):

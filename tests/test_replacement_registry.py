@@ -80,7 +80,10 @@ def test_versions_are_numbers_with_a_finished_student(task: TaskEntry) -> None:
     assert task.next_version() == 11
     task.record("refused", 14, why="short")
     assert task.next_version() == 15
-    assert Workspace(task.workspace.root).add_task("fresh", DEFINITION).next_version() == 1
+    fresh = Workspace(task.workspace.root).add_task("fresh", DEFINITION)
+    assert (fresh.next_version(), task.newest()) == (1, 3)
+    with pytest.raises(NotFoundError, match="'fresh': no version yet; pingti replace fresh makes one"):
+        fresh.newest()
 
 
 @pytest.mark.parametrize("version", [4, 0, -1])
