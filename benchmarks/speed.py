@@ -32,8 +32,8 @@ from benchmarks.texts import load_texts
 
 RESULTS: Final = Path(__file__).parent / "results" / "speed.json"
 ROWS: Final = (
-    "folded", "folded_wide", "folded_divided_9", "folded_divided_32", "torch_eager", "onnxruntime_fp32",
-    "onnxruntime_int8", "fasttext",
+    "default", "default_9_labels", "default_32_labels", "folded", "folded_wide", "torch_eager",
+    "onnxruntime_fp32", "onnxruntime_int8", "fasttext",
     "linear_ngram", "model2vec", "minilm_torch", "minilm_onnxruntime_int8", "bert_base",
     "parquet_to_parquet", "two_processes", "tasks_50_separate", "tasks_50_one_pass",
     "tasks_50_shared_trunk",
@@ -41,7 +41,8 @@ ROWS: Final = (
 _BASE: Final = "onnxruntime_fp32"
 _RATIOS: Final = (
     ("folded", "onnxruntime_fp32"), ("folded", "fasttext"), ("folded", "model2vec"), ("folded", "bert_base"),
-    ("folded_wide", "folded"), ("folded_divided_9", "folded_wide"), ("folded_divided_32", "folded_wide"),
+    ("folded_wide", "folded"), ("default", "folded"), ("default_9_labels", "default"),
+    ("default_32_labels", "default"), ("default", "fasttext"), ("default", "bert_base"),
     ("parquet_to_parquet", "folded"), ("two_processes", "one_process"),
     ("tasks_50_one_pass", "tasks_50_separate"), ("tasks_50_shared_trunk", "tasks_50_separate"),
     ("tasks_50_shared_trunk", "tasks_50_one_pass"),
@@ -196,10 +197,8 @@ def _contenders(
             left_out.update(dict.fromkeys(names, str(error)))
 
     yield from students.folded(trained)
-    with part("folded_wide", "folded_divided_9", "folded_divided_32"):
-        yield students.folded_wide(trained, settings.wide)
-        yield students.folded_wide(trained, settings.wide, (8, 1))
-        yield students.folded_wide(trained, settings.wide, (24, 8))
+    yield students.folded_wide(trained, settings.wide)
+    yield from students.default(trained, settings.wide, rows=settings.rows, epochs=settings.epochs)
     with part("tasks_50_separate", "tasks_50_one_pass", "tasks_50_shared_trunk"):
         yield from students.many_tasks(trained, (10, 50))
     with part("parquet_to_parquet"):

@@ -3,7 +3,7 @@
 import copy
 import itertools
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from pingti.files import write_json
 from replacement.bulk import classify_files
 from replacement.classify import Choice, Classifier, pin
 from replacement.corpus import Columns
+from replacement.definition import StudentSection
 from replacement.registry import Workspace
 from textcnn import Architecture, Encoded, Student, Vocabulary, score_many
 from textcnn.network import TextCNN
@@ -83,8 +84,31 @@ def folded(trained: Trained) -> list[Contender]:
     ]
 
 
-def folded_wide(trained: Trained, buckets: int, subclasses: tuple[int, int] = (1, 1)) -> Contender:
-    """The same with a wide part of random rows, as its values cost the same, and with divided classes."""
+def folded_wide(trained: Trained, buckets: int) -> Contender:
+    """The same with a wide part of random rows, as its values cost the same."""
+    what = f"and hashed tokens and pairs of them, {buckets:,} buckets"
+    return _with_wide("folded_wide", what, trained, buckets, (1, 1))
+
+
+def default(trained: Trained, buckets: int, *, rows: int, epochs: int) -> Iterator[Contender]:
+    """The student that ``pingti replace`` makes unless told otherwise, but for its dimensions: they are free.
+
+    By itself, and for teachers of 9 and of 32 labels, which it tells apart within its two classes.
+    """
+    usual = StudentSection()
+    shape = trained.student.architecture
+    architecture = Architecture(embedding=shape.embedding, filters=shape.filters, widths=usual.widths)
+    made = make_student(trained.texts, architecture, rows=rows, epochs=epochs)
+    what = f"as pingti replace makes it: widths {', '.join(map(str, usual.widths))} and {buckets:,} buckets"
+    yield _with_wide("default", what, made, buckets, (1, 1))
+    for labels in ((8, 1), (24, 8)):
+        count = sum(labels)
+        yield _with_wide(f"default_{count}_labels", f"and {count} labels told apart", made, buckets, labels)
+
+
+def _with_wide(
+    name: str, what: str, trained: Trained, buckets: int, subclasses: tuple[int, int]
+) -> Contender:
     network, rng = _copy(trained, len(CLASSES), wide=buckets, subclasses=subclasses), np.random.default_rng(1)
     with torch.no_grad():
         rows = rng.normal(0.0, 0.1, tuple(network.wide.shape)).astype(np.float32)
@@ -96,9 +120,6 @@ def folded_wide(trained: Trained, buckets: int, subclasses: tuple[int, int] = (1
         some = array.slice(0, count)
         return lambda: names[student.score(some).argmax(1)]
 
-    name, what = "folded_wide", f"and hashed tokens and pairs of them, {buckets:,} buckets"
-    if sum(subclasses) > len(CLASSES):
-        name, what = f"folded_divided_{sum(subclasses)}", f"and {sum(subclasses)} labels told apart"
     return Contender(name=name, prepare=prepare, limit=len(array), what=what)
 
 
