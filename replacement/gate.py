@@ -111,9 +111,12 @@ def _read_promoted(entry: TaskEntry) -> tuple[Student | None, str]:
         )
 
 
-def stop(gate: GateSection, holdout: Measure, calibration: Sequence[Measure]) -> str:
-    """Why the rounds end here, or an empty string; ``holdout`` of the last round, ``calibration`` of all."""
-    if holdout.passes(gate) and calibration[-1].passes(gate):
+def stop(gate: GateSection, holdout: Measure, calibration: Sequence[Measure], *, usable: bool) -> str:
+    """Why the rounds end here, or an empty string.
+
+    ``holdout`` of the last round, ``calibration`` of all; whether the default scene can be had.
+    """
+    if usable and holdout.passes(gate) and calibration[-1].passes(gate):
         return REACHED
     if len(calibration) >= gate.rounds:
         return f"the limit of {gate.rounds} rounds is reached"
@@ -123,14 +126,22 @@ def stop(gate: GateSection, holdout: Measure, calibration: Sequence[Measure]) ->
     return ""
 
 
-def verdict(gate: GateSection, holdout: Measure, comparison: Comparison | None) -> dict[str, Any]:
-    """What the report says of the gate; ``passed`` is the verdict."""
+def verdict(
+    gate: GateSection, holdout: Measure, comparison: Comparison | None, *, usable: bool
+) -> dict[str, Any]:
+    """What the report says of the gate; ``passed`` is the verdict. ``usable``: the default scene can be had.
+
+    Jobs that name no scene get the default one: promoted without it, a version would answer none of them.
+    """
     return {
         "precision": gate.precision,
         "recall": gate.recall,
         "shortfall": list(holdout.shortfall(gate)),
         "incumbent": None if comparison is None else asdict(comparison),
-        "passed": holdout.passes(gate) and not (comparison is not None and comparison.clearly_worse),
+        "usable": usable,
+        "passed": usable
+        and holdout.passes(gate)
+        and not (comparison is not None and comparison.clearly_worse),
     }
 
 
@@ -142,6 +153,8 @@ def shortfall(report: dict[str, Any]) -> str:
         for name in ("precision", "recall")
         if holdout[name] < gate[name]
     ]
+    if not gate.get("usable", True):
+        lacking.append(f"the scene default cannot be had: {report['scenes']['default']['says']}")
     incumbent = gate.get("incumbent")
     if incumbent is not None and incumbent["interval"][1] < 0.0:
         low, high = incumbent["interval"]
@@ -167,9 +180,10 @@ def _resampled(
         precisions = hits / np.maximum(draws @ called, 1.0)
         recalls = hits / np.maximum(draws @ named, 1.0)
         f1s = 2 * precisions * recalls / np.maximum(precisions + recalls, 1e-12)
-        # As in ``measure``: the second of two classes, or the mean over those that the reference names.
-        counted = np.array([1]) if classes == 2 else np.flatnonzero(named.any(axis=0))
-        found.append(np.stack([each[:, counted].mean(axis=1) for each in (precisions, recalls, f1s)], axis=1))
+        # As in ``measure``: the second of two classes, or the mean over those that the rows drawn name.
+        counted = np.array([[False, True]]) if classes == 2 else draws @ named > 0
+        figures = (precisions, recalls, f1s)
+        found.append(np.stack([(each * counted).sum(1) / counted.sum(1) for each in figures], axis=1))
     return found
 
 

@@ -70,7 +70,9 @@ def replace(
         students.append(student)
         announce(found)
         measured = [each.calibration for each in rounds]
-        stopped = gate.stop(entry.definition.gate, found.holdout, measured) or loop.extend(student, found)
+        usable = found.threshold is not None or not entry.definition.binary
+        stopped = gate.stop(entry.definition.gate, found.holdout, measured, usable=usable)
+        stopped = stopped or loop.extend(student, found)
     best = len(rounds) - 1
     if stopped != gate.REACHED:
         # Of rounds that the calibration rows hardly tell apart, the latest has learned from the most rows.
@@ -101,6 +103,7 @@ class _Run:
         self.texts = pa.concat_arrays([self.corpus.texts, pa.array([*behind, *labelled], pa.large_string())])
         self.encoded = self.vocabulary.encode(self.texts)
         self.embedding = self.gold.token_vectors(self.vocabulary.tokens, self.definition.student.embedding)
+        self._known_rows = incumbent.read(entry, self.gold.fingerprint)
         self._measure_rows()
         self.rows = np.zeros(0, np.int64)
         self.answers = join([])
@@ -149,18 +152,19 @@ class _Run:
         self.holdout_rows = self._draw(self.corpus.holdout, held, "holdout")
         count = min(_CALIBRATION_ROWS, budget // 6, len(self.corpus.pool) // 4)
         promoted = gate.promoted(self.entry) if self.definition.binary else None
-        even = round(count * calibration.EVEN) if self.definition.binary else count
+        # Rows are aimed by a student that has learned from none but rows drawn evenly, or not at all.
+        aimed = self.definition.binary and (promoted is not None or not self._known_rows)
+        even = round(count * calibration.EVEN) if aimed else count
         self.calibration = calibration.Rows(self.corpus, self.gold, even, count, promoted, rng=self._rng)
         self.holdout = self.gold.ask(self._texts(self.holdout_rows), "teacher: holdout")
         self.asked = len(self.holdout_rows) + count
 
     def _take_known(self) -> dict[str, int]:
         """Learn from the rows of the promoted version, as far as they are still there; how many they are."""
-        known = incumbent.read(self.entry, self.gold.fingerprint)
-        if not known:
+        if not self._known_rows:
             return {}
         rows = np.concatenate([self._unasked(), np.arange(len(self.corpus.texts), len(self.texts))])
-        places, competing = incumbent.find(self._texts(rows), known)
+        places, competing = incumbent.find(self._texts(rows), self._known_rows)
         most = _KNOWN_BUDGETS * self.definition.teacher.budget
         # One whose answer is gone from the cache would cost as much as any other.
         free = self.gold.cached(self._texts(rows[places]))
@@ -336,7 +340,9 @@ class _Run:
         comparison = gate.against_incumbent(
             present, held.texts, held.answers.decided, held.decided, self._rng("incumbent")
         )
-        judged = gate.verdict(self.definition.gate, found.holdout, comparison)
+        judged = gate.verdict(
+            self.definition.gate, found.holdout, comparison, usable=scenes["default"].usable
+        )
         judged["unread"] = gate.unread(self.entry) if present is None else ""
         document = {
             "format": 1,

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from replacement.definition import GateSection
-from replacement.gate import compare, intervals, shortfall, verdict
+from replacement.gate import compare, intervals, shortfall, stop, verdict
 from replacement.thresholds import measure
 
 
@@ -24,6 +24,15 @@ def test_intervals_are_those_of_drawing_rows_again(classes: int) -> None:
         wanted = np.quantile([getattr(each, name) for each in measured], [0.025, 0.975])
         assert found[name] == pytest.approx(wanted, abs=0.012)
         assert found[name][0] < getattr(measure(gold, decided, classes), name) < found[name][1]
+
+
+def test_a_class_that_a_draw_does_not_hold_is_left_out_of_its_means() -> None:
+    """As ``measure`` leaves it out: a student without a fault is without one in every draw."""
+    gold = np.repeat([0, 1, 2, 3], [400, 50, 2, 1])
+    assert measure(gold, gold, 4).f1 == 1.0
+    assert intervals(gold, gold, 4, np.random.default_rng(0))["f1"] == (1.0, 1.0)
+    # Of the second of two classes there is nothing else to say.
+    assert intervals(gold // 3, gold // 3, 2, np.random.default_rng(0))["f1"][0] == 0.0
 
 
 def test_more_rows_make_narrower_intervals() -> None:
@@ -65,12 +74,24 @@ def test_the_verdict_needs_the_gate_and_no_clear_loss_to_the_incumbent() -> None
     rng = np.random.default_rng(0)
     held, lost = measure(gold, worse, 2), compare(4, gold, worse, good, 2, rng)
     assert held.passes(gate)
-    assert verdict(gate, held, None)["passed"]
-    refused = verdict(gate, held, lost)
+    assert verdict(gate, held, None, usable=True)["passed"]
+    refused = verdict(gate, held, lost, usable=True)
     assert not refused["passed"]
     said = shortfall({"gate": refused, "holdout": {"precision": held.precision, "recall": held.recall}})
     assert "below that of the promoted version 4" in said
-    short = verdict(GateSection(precision=0.999, recall=0.8), held, None)
+    short = verdict(GateSection(precision=0.999, recall=0.8), held, None, usable=True)
     assert not short["passed"]
     said = shortfall({"gate": short, "holdout": {"precision": held.precision, "recall": held.recall}})
     assert said == f"precision {held.precision:.3f} is below 0.999"
+
+
+def test_without_its_default_scene_no_version_passes_and_no_round_is_the_last() -> None:
+    gate = GateSection(precision=0.8, recall=0.8)
+    held = measure(*made(2000, 2, 0.99, 5), 2)
+    assert stop(gate, held, [held], usable=True) == "the gate is reached"
+    assert stop(gate, held, [held], usable=False) == ""
+    judged = verdict(gate, held, None, usable=False)
+    assert not judged["passed"]
+    scenes = {"default": {"says": "no threshold reaches the precision 0.999; the nearest is 0.98"}}
+    said = shortfall({"gate": judged, "holdout": {"precision": 0.9, "recall": 0.9}, "scenes": scenes})
+    assert said == f"the scene default cannot be had: {scenes['default']['says']}"

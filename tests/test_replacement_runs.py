@@ -16,7 +16,7 @@ from conftest import WORDS, made_texts, write_bert
 from test_replacement_rounds import folder_bytes, sport, topic_teacher
 
 from pingti.errors import ConflictError
-from replacement import gate, incumbent
+from replacement import calibration, gate, incumbent
 from replacement.agree import Agreeing
 from replacement.gold import Gold
 from replacement.registry import TaskEntry, Workspace
@@ -180,7 +180,7 @@ def test_exchanged_weights_make_another_teacher(base: Path, tmp_path: Path) -> N
 
 @pytest.mark.parametrize("what", ["missing", "damaged", "without a report"])
 def test_a_promoted_version_that_cannot_be_read_ends_no_run(
-    topic_teacher: Path, tmp_path: Path, what: str
+    topic_teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
     entry = sport(tmp_path, topic_teacher, gate=0.01, rounds=1)
     replace(entry)
@@ -193,6 +193,9 @@ def test_a_promoted_version_that_cannot_be_read_ends_no_run(
     else:
         (folder / "report.json").unlink()
     said = gate.unread(entry)
+    aimed: list[int] = []
+    aim = calibration.aim
+    monkeypatch.setattr(calibration, "aim", lambda *some, **more: aimed.append(1) or aim(*some, **more))
     ended = retrain(entry, "night", who="tests", tell=silent)
     assert ended["version"] == 2  # a second version 1 would be promoted before anybody looked
     report = entry.report(2)
@@ -204,6 +207,10 @@ def test_a_promoted_version_that_cannot_be_read_ends_no_run(
         assert report["gate"]["incumbent"] is None
         ran = pingti(entry, "promote", "sport", ended["version"])
         assert (ran.returncode, entry.current()) == (0, ended["version"])
+    # Round 1 of a run that learns from the incumbent's rows, which were not drawn evenly, cannot aim.
+    known = report["rounds"][0]["added"].get("known", 0)
+    assert (known > 0) == (what == "damaged")
+    assert bool(aimed) == (what != "damaged")
 
 
 def test_the_command_line_says_that_the_promoted_version_is_gone(topic_teacher: Path, tmp_path: Path) -> None:
