@@ -198,9 +198,10 @@ class Guard:
                     "Too many wrong keys came from your address; wait before you send another.",
                     headers={"Retry-After": str(math.ceil(wait))},
                 )
-            # Bytes as they came (header text is Latin-1).
-            given = key.strip().encode("latin-1", "replace")
-            caller = self.keys.caller(given) if scheme.lower() == "bearer" else None
+            # Bytes as they came (header text is Latin-1, where a letter's second byte may look like a space).
+            given = key.strip(" \t").encode("latin-1", "replace")
+            # Nothing is no key, whatever the keys are.
+            caller = self.keys.caller(given) if scheme.lower() == "bearer" and given else None
             if caller is None:
                 if key:
                     self.guesses.wrong(peer)

@@ -29,6 +29,19 @@ class FileStamp(BaseModel):
         return cls(size=found.st_size, mtime_ns=found.st_mtime_ns, inode=found.st_ino)
 
 
+def bearer_key(text: str) -> str:
+    """A key as it is sent and compared: without white space around it, such as the end of a file's line.
+
+    Raises ValueError, whose words do not hold the key, for one that opens nothing or that no header carries.
+    """
+    key = text.strip(" \t\r\n")
+    if not key:
+        raise ValueError("the key is empty; needed is one of printable characters, or none set at all")
+    if not key.isprintable():
+        raise ValueError("the key holds a control character; allowed are printable ones")
+    return key
+
+
 class Settings(BaseSettings):
     """One immutable value; ``PINGTI_HOME``, ``PINGTI_REDIS_URL`` and so on set the fields.
 
@@ -121,6 +134,13 @@ class Settings(BaseSettings):
         description="Seconds between attempts at a callback, comma-separated; then it is given up.",
     )
     callback_seconds: float = Field(default=15.0, gt=0, description="Time limit of one attempt.")
+
+    @field_validator("api_key", mode="before")
+    @classmethod
+    def _bearer_key(cls, value: Any) -> Any:
+        # Before it is a SecretStr: what is not text is refused there with its value.
+        text = value.get_secret_value() if isinstance(value, SecretStr) else value
+        return bearer_key(text) if isinstance(text, str) else text
 
     @field_validator("url_hosts", "private_networks", "callback_pauses", mode="before")
     @classmethod

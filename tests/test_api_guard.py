@@ -5,6 +5,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from pydantic import SecretStr
 from test_api_problems import problem
 from test_api_server import serving
 
@@ -58,6 +59,20 @@ def test_the_key_opens_v1(locked: httpx.Client) -> None:
         answer = locked.get("/v1/tasks", headers={b"Authorization": f"{scheme} {KEY}".encode()})
         assert answer.status_code == 200
         assert answer.headers["cache-control"] == "no-store"
+
+
+def test_nothing_behind_bearer_is_no_key(home: Path) -> None:
+    """Not even where an empty key came past the settings."""
+    settings = Settings(home=home).model_copy(update={"api_key": SecretStr("")})
+    with serving(settings) as client:
+        for authorization in ("Bearer", ""):
+            assert client.get("/v1/me", headers={"Authorization": authorization}).status_code == 401
+
+
+def test_a_key_may_end_in_a_byte_that_looks_like_a_space(home: Path) -> None:
+    with serving(Settings(home=home, api_key="voil\u00e0")) as client:  # its last byte is A0
+        headers = {b"Authorization": "Bearer voil\u00e0".encode()}
+        assert client.get("/v1/me", headers=headers).status_code == 200
 
 
 def test_pages_and_health_need_no_key(locked: httpx.Client) -> None:

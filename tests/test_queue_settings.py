@@ -47,6 +47,24 @@ def test_secrets_are_not_shown(tmp_path: Path) -> None:
     assert "hush" not in shown
 
 
+@pytest.mark.parametrize("key", ["", " ", "\r\n", "hush\nhush", "hush\0", "hush\udcff"])
+def test_a_key_that_opens_nothing_is_refused_and_not_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: str
+) -> None:
+    with pytest.raises(ValidationError, match="the key") as refused:
+        Settings(home=tmp_path, api_key=SecretStr(key))
+    assert "hush" not in str(refused.value.errors()[0]["ctx"]["error"])
+    if "\0" not in key:
+        monkeypatch.setenv("PINGTI_API_KEY", key)
+        with pytest.raises(ValidationError, match="the key"):
+            Settings(home=tmp_path)
+
+
+def test_a_key_from_a_file_with_an_end_of_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PINGTI_API_KEY", " caff\u00e8 \u00e0\r\n")
+    assert Settings(home=tmp_path).api_key == SecretStr("caff\u00e8 \u00e0")
+
+
 def test_settings_are_immutable_and_checked(tmp_path: Path) -> None:
     with pytest.raises(ValidationError):
         Settings(home=tmp_path).port = 1  # type: ignore[misc]
