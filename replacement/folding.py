@@ -11,8 +11,12 @@ import pyarrow.compute as pc
 _INVISIBLE = r"[\p{Cf}\x{34F}\x{FE00}-\x{FE0F}\x{E0000}-\x{E0FFF}]+"
 """Format characters such as joiners and zero-width spaces, variation selectors, tags."""
 _SPACE = r"[\pZ\p{Cc}]+"  # RE2's \s is ASCII alone; \pZ has the ideographic and the no-break space
-_ALONE = r"[\pP\pS\p{Han}\p{Hiragana}\p{Katakana}\p{Bopomofo}\p{Hangul}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]"
+_ALONE = (
+    r"[\pP\pS\p{Han}\p{Hiragana}\p{Katakana}\p{Bopomofo}\p{Hangul}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}"
+    r"\x{3006}\x{3099}\x{309A}\x{30FC}]"  # marks of Japanese that Unicode counts to no script
+)
 """What is a token of the student by itself, so that white space beside it says nothing."""
+_GAP = r"[\pZ\p{Cc}\p{Cf}\x{34F}\x{FE00}-\x{FE0F}\x{E0000}-\x{E0FFF}]*"
 
 
 def normalised(texts: pa.Array) -> pa.Array:
@@ -23,6 +27,13 @@ def normalised(texts: pa.Array) -> pa.Array:
     without spaces. That is at least what the student's tokenizer folds, so no two keys are one text to it,
     but for characters that Unicode has not assigned.
     """
+    # Of these nobody can tell afterwards that they were tokens by themselves.
+    unfolded = pc.match_substring_regex(texts, _unfolded())
+    if pc.any(unfolded).as_py():
+        closed: Any = pc.replace_substring_regex(
+            texts.filter(unfolded), f"{_GAP}({_unfolded()}){_GAP}", r"\1"
+        )
+        texts = pc.replace_with_mask(texts, unfolded, closed)
     shown: Any = pc.replace_substring_regex(pc.utf8_normalize(texts, "NFKC"), _INVISIBLE, "")
     folded = pc.utf8_lower(pc.utf8_trim_whitespace(pc.replace_substring_regex(shown, _SPACE, " ")))
     # Arrow knows no case folding: of the few letters that it folds otherwise than to lower case, Python does.
@@ -33,7 +44,7 @@ def normalised(texts: pa.Array) -> pa.Array:
     # Nearly all texts are settled by now: the next two patterns are slow.
     spaced = pc.match_substring_regex(folded, f" {_ALONE}|{_ALONE} ")
     if pc.any(spaced).as_py():
-        closed: Any = folded.filter(spaced)
+        closed = folded.filter(spaced)
         for pattern in (f" ({_ALONE})", f"({_ALONE}) "):
             closed = pc.replace_substring_regex(closed, pattern, r"\1")
         folded = pc.replace_with_mask(folded, spaced, closed)
@@ -51,3 +62,13 @@ def _specially_folded() -> str:
     """RE2 class of the letters of which case folding is not lower case, in lower case, such as ß and ς."""
     letters = map(chr, range(sys.maxunicode + 1))
     return f"[{''.join(each for each in letters if each.lower() == each != each.casefold())}]"
+
+
+@functools.cache
+def _unfolded() -> str:
+    """RE2 class of the tokens by themselves that NFKC turns into something else, such as ™ and ㎏."""
+    codes = [code for code in range(sys.maxunicode + 1) if not 0xD800 <= code < 0xE000]
+    letters = pa.array(map(chr, codes))
+    symbols: Any = letters.filter(pc.match_substring_regex(letters, r"[\pP\pS]"))
+    others = pc.invert(pc.match_substring_regex(pc.utf8_normalize(symbols, "NFKC"), f"^{_ALONE}+$"))
+    return f"[{''.join(symbols.filter(others).to_pylist())}]"

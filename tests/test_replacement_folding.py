@@ -1,11 +1,13 @@
 import unicodedata
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from replacement.folding import keys_of, normalised
+from textcnn.characters import CLASS_SHIFT, SINGLE, character_table
 from textcnn.tokenizer import tokenize
 
 
@@ -26,6 +28,10 @@ def normalise(text: str) -> str:
         ("你好 世界", "你好世界"),
         ("eins , zwei", "eins,zwei"),
         ("ﬁn", "fin"),
+        ("iPhone™ 15", "iPhone\u200b ™15"),
+        ("５ ㎏ a", "5㎏a"),
+        ("コーヒー 100円", "コーヒー100円"),
+        ("ｺｰﾋｰ 1", "コーヒー1"),
     ],
 )
 def test_forms_of_one_text_have_one_key(one: str, other: str) -> None:
@@ -70,6 +76,10 @@ PIECES = st.sampled_from(
         "1",
         "１",
         "한",
+        "™",
+        "℃",
+        "ー",
+        "゛",
     ]
 )
 
@@ -83,6 +93,18 @@ def test_no_two_keys_are_one_text_to_the_student(texts: list[str]) -> None:
     for text, key in zip(texts, keys, strict=True):
         assert key == normalise(text) == normalise(key)
         assert key_of.setdefault(tuple(tokenize(text)), key) == key
+
+
+def test_white_space_beside_a_token_by_itself_says_nothing() -> None:
+    table = character_table() >> CLASS_SHIFT == SINGLE
+    # Of characters that are older than any Unicode in use, all libraries think the same.
+    category = unicodedata.ucd_3_2_0.category
+    assigned = [each for each in map(chr, np.flatnonzero(table)) if category(each) not in ("Cn", "Co")]
+    assert len(assigned) > 40_000
+    for one, other in (("x{}1", "x{} 1"), ("x{}1", "x {}1"), ("x{}1", "x\u200d {}\u3000\t1")):
+        keys = keys_of([one.format(each) for each in assigned])
+        others = keys_of([other.format(each) for each in assigned])
+        assert [a for a, key, same in zip(assigned, keys, others, strict=True) if key != same] == []
 
 
 def test_every_string_type_is_taken_and_nulls_stay() -> None:
