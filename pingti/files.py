@@ -161,18 +161,33 @@ def sync_all(folder: Path) -> None:
 
 
 def append_line(path: Path, value: Any) -> None:
-    """Append one JSON line to a log; a single write, so that lines of several processes never mix."""
+    """Append one JSON line to a log, whole or not at all; see ``append_lines``."""
     append_lines(path, [value])
 
 
 def append_lines(path: Path, values: Iterable[Any]) -> None:
-    """Append JSON lines to a log as ``append_line`` does, all of them by one write and one sync."""
+    """Append JSON lines to a log, all of them or none, synced; those of several processes never mix.
+
+    A last line that broke off (a power loss) is ended first, so that the next one is whole.
+
+    Raises:
+        OSError: they cannot be written (a full disk, say); the log is as it was.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     lines = "".join(json.dumps(value, ensure_ascii=False, allow_nan=False) + "\n" for value in values)
-    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+    descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
     try:
-        os.write(descriptor, lines.encode())
-        os.fsync(descriptor)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        size = os.fstat(descriptor).st_size
+        torn = bool(size) and os.pread(descriptor, 1, size - 1) != b"\n"
+        data = memoryview((b"\n" if torn else b"") + lines.encode())
+        try:
+            while data:  # a disk that fills up takes a part and says nothing
+                data = data[os.write(descriptor, data) :]
+            os.fsync(descriptor)
+        except OSError:
+            os.ftruncate(descriptor, size)
+            raise
     finally:
         os.close(descriptor)
 

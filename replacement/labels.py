@@ -154,7 +154,6 @@ def add(entry: TaskEntry, path: Path, *, now: datetime.datetime | None = None) -
         if text not in known or (label.label != known[text].label and label.when >= known[text].when)
     ]
     if new:
-        _mend(entry.folder / FILE)
         files.append_lines(entry.folder / FILE, map(asdict, new))
     return Imported(
         records=records,
@@ -164,16 +163,3 @@ def add(entry: TaskEntry, path: Path, *, now: datetime.datetime | None = None) -
         disagreements=len(disagreeing),
         bad=tuple(bad),
     )
-
-
-def _mend(path: Path) -> None:
-    """End a last line that broke off, so that the next one is whole."""
-    try:
-        with path.open("rb+") as file:
-            end = file.seek(0, 2)
-            if end:
-                file.seek(end - 1)
-                if file.read(1) != b"\n":
-                    file.write(b"\n")
-    except FileNotFoundError:
-        pass

@@ -59,6 +59,28 @@ def test_lines_of_several_processes_do_not_mix(tmp_path: Path) -> None:
         assert [line[1] for line in lines if line[0] == number] == list(range(20))
 
 
+def test_lines_that_a_full_disk_cuts_short_are_taken_back(tmp_path: Path) -> None:
+    path = tmp_path / "lines.jsonl"
+    program = (
+        "import resource, sys; from pathlib import Path; from pingti import files\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (20, resource.RLIM_INFINITY))\n"
+        "files.append_line(Path(sys.argv[1]), 'x' * 100)"
+    )
+    files.append_line(path, {"a": 1})
+    child = subprocess.run([sys.executable, "-c", program, path], capture_output=True, text=True, check=False)
+    assert child.returncode == 1
+    assert "File too large" in child.stderr
+    files.append_line(path, {"b": 2})
+    assert path.read_bytes() == b'{"a": 1}\n{"b": 2}\n'
+
+
+def test_a_line_that_broke_off_is_ended_before_the_next(tmp_path: Path) -> None:
+    path = tmp_path / "lines.jsonl"
+    path.write_bytes(b'{"a": 1}\n{"b"')
+    files.append_lines(path, [2, 3])
+    assert path.read_bytes() == b'{"a": 1}\n{"b"\n2\n3\n'
+
+
 def test_every_error_has_its_own_exit_code_status_and_kind() -> None:
     leaves = [
         errors.PingtiError,
