@@ -7,7 +7,7 @@ import stat
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from pingti.errors import InputError
@@ -81,7 +81,9 @@ class Settings(BaseSettings):
     lease_seconds: float = Field(
         default=15.0, gt=0, description="A unit of work whose worker is silent this long goes to another."
     )
-    heartbeat_seconds: float = Field(default=3.0, gt=0, description="How often a worker renews a lease.")
+    heartbeat_seconds: float = Field(
+        default=3.0, gt=0, description="How often a worker renews a lease: at most a third of lease_seconds."
+    )
     reap_seconds: float = Field(default=2.0, gt=0, description="How often expired leases are looked for.")
     max_attempts: int = Field(default=5, ge=1, description="Attempts at a unit before its job fails.")
     retry_seconds: float = Field(
@@ -189,6 +191,16 @@ class Settings(BaseSettings):
     @classmethod
     def _absolute_roots(cls, value: tuple[Path, ...]) -> tuple[Path, ...]:
         return tuple(root.expanduser().absolute() for root in value)
+
+    @model_validator(mode="after")
+    def _lease_outlasts_heartbeats(self) -> Self:
+        # Else a living worker's unit goes to another, which loses it in turn, until its attempts are spent.
+        if self.heartbeat_seconds > self.lease_seconds / 3:
+            raise ValueError(
+                f"heartbeat_seconds is {self.heartbeat_seconds:g}; allowed is up to a third of "
+                f"lease_seconds, which is {self.lease_seconds:g}"
+            )
+        return self
 
     @property
     def ageing_ms(self) -> int:

@@ -35,6 +35,7 @@ def test_a_child_gets_the_same_settings(tmp_path: Path, monkeypatch: pytest.Monk
         input_roots=(tmp_path / "a", tmp_path / "b c"),
         api_key=SecretStr("key"),
         lease_seconds=0.25,
+        heartbeat_seconds=0.05,
         durable=False,
     )
     for name, value in settings.environment().items():
@@ -70,6 +71,13 @@ def test_settings_are_immutable_and_checked(tmp_path: Path) -> None:
         Settings(home=tmp_path).port = 1  # type: ignore[misc]
     with pytest.raises(ValidationError):
         Settings(home=tmp_path, shard_rows=0)
+
+
+def test_a_lease_outlasts_two_lost_heartbeats(tmp_path: Path) -> None:
+    assert Settings(home=tmp_path, lease_seconds=9, heartbeat_seconds=3).heartbeat_seconds == 3
+    for changes in ({"heartbeat_seconds": 6}, {"lease_seconds": 8}):
+        with pytest.raises(ValidationError, match=r"heartbeat_seconds is .* a third of lease_seconds"):
+            Settings(home=tmp_path, **changes)
 
 
 def test_a_file_below_home_is_allowed(home: Path) -> None:
