@@ -169,8 +169,7 @@ def _faults(made: Definition, settings: Settings, folder: FilePath) -> Any:
         if fault:
             yield ProblemItem(pointer=f"#/corpus/files/{number}", detail=fault)
     model = made.teacher.model
-    # A name of the hub has at most one slash, and nothing that leads upwards or anywhere else.
-    if not model.startswith("task:") and not definition.HUB_NAME.fullmatch(model):
+    if not model.startswith("task:"):  # a hub's name may be a folder's, too
         fault = _outside(model, settings, folder)
         if fault:
             yield ProblemItem(pointer="#/teacher/model", detail=fault)
@@ -189,7 +188,7 @@ def _faults(made: Definition, settings: Settings, folder: FilePath) -> Any:
 def _outside(given: str, settings: Settings, folder: FilePath, *, pattern: bool = False) -> str | None:
     """Why a path may not be named; None where it may. What it matches now is looked at as well."""
     refusal = f"{given[:200]!r} is not below an allowed folder ({settings.roots_text()})"
-    if "://" in given or "\0" in given:
+    if "://" in given or "\0" in given or given.startswith("~"):  # a home folder, to some readers
         return refusal
     try:
         fixed = given

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from pingti import files
 from pingti.errors import DefinitionError
 from replacement import labels
+from replacement.definition import HUB_NAME
 from replacement.folding import keys_of, normalised
 from replacement.labelled import Labelled, read_labelled
 from replacement.registry import TaskEntry
@@ -224,11 +225,12 @@ def _owner(entry: TaskEntry) -> TaskEntry:
 def _model(
     owner: TaskEntry, labelled: Labelled | None, *, seed: int, progress: Progress, device: str | None
 ) -> str:
-    """The folder or hub name of the fine-tuned model; made first where labels are to fine-tune it."""
+    """The fine-tuned model, a whole path or a hub name; made first where labels are to fine-tune it."""
     section = owner.definition.teacher
     local = owner.path.parent / section.model
-    # One that starts with a dot can only be a path: where it leads nowhere, the error says where that is.
-    model = str(local) if local.is_dir() or section.model.startswith(".") else section.model
+    # What is neither a folder there nor a hub name can only be a path: the error says where it leads.
+    hub = HUB_NAME.fullmatch(section.model) and not local.is_dir()
+    model = section.model if hub else str(local)
     if labelled is None or not section.fine_tune:
         return model
     from teacher.finetune import fine_tune
@@ -236,9 +238,8 @@ def _model(
 
     # One folder per set of inputs: a second run finds it, a changed seed makes another. A base model in a
     # folder goes by what is in it: its weights may be exchanged, and the workspace may be moved.
-    base = Path(model).expanduser()
     how = section.model_dump(include={"max_length", "epochs", "learning_rate", "freeze_layers"})
-    what = contents(base) if base.is_dir() else model
+    what = contents(local) if local.is_dir() else model
     inputs = [labelled.texts, labelled.labels, how, owner.definition.classes, what, seed]
     key = hashlib.sha256(json.dumps(inputs).encode()).hexdigest()[:16]
     folder = owner.folder / "teacher" / key

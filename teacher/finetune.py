@@ -192,7 +192,7 @@ def fine_tune(
     with new_folder(out) as temporary, quiet():
         model.save_pretrained(temporary)
         tokenizer.save_pretrained(temporary)
-    fingerprint = describe(str(out), max_length=max_length).fingerprint
+    fingerprint = describe(str(out.absolute()), max_length=max_length).fingerprint
     return FineTuned(
         folder=out,
         fingerprint=fingerprint,

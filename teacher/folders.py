@@ -42,13 +42,16 @@ MODEL_FILES = (
 def resolve(model: str) -> Path:
     """The folder of a model: itself, or a copy of the hub's in the Hugging Face cache.
 
+    A folder is given by an absolute path or one that starts with a dot: what else could be a hub's name is
+    one, even where the process happens to stand beside a folder of that name.
+
     Raises InputError for a folder without config.json or safetensors weights, UnavailableError for a name
     that is neither a folder nor to be had from the hub (``HF_HUB_OFFLINE=1`` keeps it to the cache).
     """
-    folder = Path(model).expanduser()
-    if not folder.is_dir():
-        # A hub name is "name" or "owner/name"; anything else can only have been meant as a path.
-        if model.startswith(("/", ".", "~")) or model.count("/") > 1:
+    folder = Path(model)
+    is_path = folder.is_absolute() or model.startswith((".", "~")) or model.count("/") > 1
+    if not (is_path and folder.is_dir()):
+        if is_path:
             raise InputError(
                 f"teacher {model}: there is no such folder; give a folder that save_pretrained wrote"
             )

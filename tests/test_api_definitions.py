@@ -107,6 +107,7 @@ def test_a_task_is_made_changed_and_read(client: httpx.Client, workspace: Worksp
         ({"corpus": {"files": ["a\u0000b.csv"]}}, "#/corpus/files/0"),
         ({"teacher": {"model": "/etc"}}, "#/teacher/model"),
         ({"teacher": {"model": "../../../x"}}, "#/teacher/model"),
+        ({"teacher": {"model": "~/bert"}}, "#/teacher/model"),
         ({"teacher": {"model": "http://10.0.0.1/x"}}, "#/teacher/model"),
         ({"teacher": {"model": "../bert", "labels": "/etc/passwd"}}, "#/teacher/labels"),
         ({"gate": {"labels": "/etc/passwd"}}, "#/gate/labels"),

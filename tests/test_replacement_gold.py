@@ -1,4 +1,5 @@
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -6,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from pingti.errors import DefinitionError, InputError, NotFoundError
+from pingti.errors import DefinitionError, InputError, NotFoundError, UnavailableError
 from replacement.gold import Gold
 from replacement.registry import TaskEntry, Workspace
 from teacher.bert import Teacher
@@ -297,6 +298,26 @@ def test_a_folder_that_is_not_there_is_named_whole(add: Add, tmp_path: Path) -> 
         InputError, match=rf"teacher {tmp_path}/home/tasks/\.\./\.\./nosuch: there is no such"
     ):
         gold(entry)
+
+
+@pytest.mark.parametrize("named", ["~/secret", "secret", "models/secret", "models/more/secret"])
+def test_no_folder_of_the_process_stands_in_for_a_teacher(
+    add: Add, model: Path, tmp_path: Path, named: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    shutil.copytree(model, elsewhere / named.removeprefix("~/"))
+    monkeypatch.chdir(elsewhere)
+    monkeypatch.setenv("HOME", str(elsewhere))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises((InputError, UnavailableError), match=r"teacher .*: (there is no such|it is not a)"):
+        gold(add("a", ["left", "right", "up"], f'model = "{named}"'))
+
+
+@pytest.mark.parametrize("named", ["bert", "models/bert", "models/more/bert"])
+def test_a_folder_beside_the_definition_comes_before_the_hub(add: Add, model: Path, named: str) -> None:
+    entry = add("a", ["left", "right", "up"], f'model = "{named}"')
+    shutil.copytree(model, entry.path.parent / named)
+    assert gold(entry).model == str(entry.path.parent / named)
 
 
 def test_token_vectors_keep_the_teachers_likeness_in_any_width(add: Add, model: Path) -> None:
