@@ -19,6 +19,7 @@ import functools
 import getpass
 import json
 import re
+import warnings
 from collections.abc import Callable, Iterator
 from enum import StrEnum
 from pathlib import Path
@@ -299,17 +300,22 @@ class TaskEntry:
     def history(self) -> list[dict[str, Any]]:
         """The lines of the history, the oldest first.
 
-        Raises:
-            ArtifactError: a line of it is damaged.
+        A line that broke off (a power loss) is left out with a warning that names it: what it was about to
+        say did not happen, as a line comes before its move.
         """
         path = self.folder / "history.jsonl"
         try:
-            # Not splitlines(): a reason may hold U+2028 and the like.
-            return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line]
+            lines = path.read_bytes().split(b"\n")  # not splitlines(): a reason may hold U+2028 and the like
         except FileNotFoundError:
             return []
-        except ValueError as error:
-            raise ArtifactError(f"{path}: not readable as JSON lines: {error}") from error
+        found = []
+        for number, line in enumerate(lines, 1):
+            try:
+                if line:
+                    found.append(json.loads(line))
+            except ValueError:
+                warnings.warn(f"{path}: line {number} is damaged and left out", stacklevel=2)
+        return found
 
 
 def _user() -> str:
