@@ -9,7 +9,7 @@ Keys (prefix ``pingti:``):
 
     watch:cursor                id of the newest job that was noted
     watch:open                  set of jobs that were noted and are not done with
-    agreement:<task>:<day>      hash: "<version>:rows", "<version>:agreed"; kept for a year
+    agreement:of:<task>:<day>   hash: "<version>:rows", "<version>:agreed"; kept for a year
     agreement:counted:<day>     set of "<job>/<task>" that were counted
     alarms                      list of alarms, the newest first; the last thousand are kept
     alarm:<task>:<day>:<version>  "raised", then "acted" when what follows from it is done
@@ -111,7 +111,7 @@ def agreement(client: redis.Redis, task: str, days: int = 30) -> list[Agreement]
     wanted = [today - timedelta(days=back) for back in range(days)]
     pipe = client.pipeline(transaction=False)
     for day in wanted:
-        pipe.hgetall(f"{_P}agreement:{task}:{day}")
+        pipe.hgetall(f"{_P}agreement:of:{task}:{day}")
     found = []
     for day, fields in zip(wanted, pipe.execute(), strict=True):
         versions = {int(name.partition(":")[0]) for name in fields}
@@ -130,7 +130,7 @@ def count(
     client: redis.Redis, entry: TaskEntry, *, job: str, day: date, version: int, rows: int, agreed: int
 ) -> Agreement:
     """Add a job's sample to its day, once; the day as it is then."""
-    key = f"{_P}agreement:{entry.name}:{day}"
+    key = f"{_P}agreement:of:{entry.name}:{day}"
     arguments = [f"{job}/{entry.name}", version, rows, agreed]
     if rows and client.eval(_COUNT, 2, key, f"{_P}agreement:counted:{day}", *map(str, arguments)):
         line = {"day": day.isoformat(), "job": job, "version": version, "rows": rows, "agreed": agreed}

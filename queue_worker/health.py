@@ -41,7 +41,7 @@ def alive(client: redis.Redis, kind: str, host: str) -> bool:
 
 
 def _scheduler_key(host: str) -> str:
-    return f"pingti:scheduler:{host}"
+    return f"pingti:scheduler:of:{host}"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -50,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     kind = parser.parse_args(arguments).kind
     host = socket.gethostname()
     try:
-        with connect(Settings()) as client:
+        with connect(Settings.of_environment()) as client:
             client.set_retry(Retry(NoBackoff(), retries=0))  # the next check is the next attempt
             if alive(client, kind, host):
                 return 0

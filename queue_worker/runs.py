@@ -7,7 +7,7 @@ given to another, which goes on with it (``replacement.retrain``). Times are the
 Keys (prefix ``pingti:``):
 
     run:<id>          hash: task, night, who, state, created, started, ended, attempts, progress, ...
-    runs:<task>       sorted set of a task's runs by the time of their making; the last hundred are kept
+    runs:of:<task>    sorted set of a task's runs by the time of their making; the last hundred are kept
     runs:waiting      list of the runs that nobody works on, oldest first
     runs:leases       sorted set: run -> deadline in ms
     nights            hash: task -> "<hour of its plan> <date of the last night that was dealt with>"
@@ -109,7 +109,7 @@ local function add(id, task, night, who, state, reason)
   if call('EXISTS', run(id)) == 1 then return 0 end
   call('HSET', run(id), 'task', task, 'night', night, 'who', who, 'state', state, 'created', seconds())
   if reason then call('HSET', run(id), 'reason', reason, 'ended', seconds()) end
-  local all = P .. 'runs:' .. task
+  local all = P .. 'runs:of:' .. task
   call('ZADD', all, now(), id)
   for _, old in ipairs(call('ZRANGE', all, 0, -KEPT - 1)) do
     if not MOVES[call('HGET', run(old), 'state') or ''] then call('DEL', run(old)); call('ZREM', all, old) end
@@ -251,7 +251,7 @@ class RunStore:
 
     def of_task(self, task: str, *, limit: int = _KEPT) -> list[Run]:
         """The runs of a task, the newest first."""
-        ids = cast("list[str]", self.client.zrevrange(f"{_P}runs:{task}", 0, limit - 1))
+        ids = cast("list[str]", self.client.zrevrange(f"{_P}runs:of:{task}", 0, limit - 1))
         pipe = self.client.pipeline(transaction=False)
         for id in ids:
             pipe.hgetall(f"{_P}run:{id}")

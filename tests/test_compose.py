@@ -217,7 +217,7 @@ def test_the_health_check_tells_a_living_process_from_a_dead_one(tmp_path: Path)
             assert not alive(client, "retrain", host)
             assert not alive(client, "classify", host[:-1])
             assert not alive(client, "scheduler", host[:-1])
-            assert 0 < int(client.ttl(f"pingti:scheduler:{host}")) <= 30  # fades when it is not told again
+            assert 0 < int(client.ttl(f"pingti:scheduler:of:{host}")) <= 30  # fades when it is not told again
             worker.kill()
             started.stop(worker)
             (name,) = client.zrange("pingti:workers", 0, -1)

@@ -12,7 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_queue_processes import require_broker, until
 
+from queue_worker.agreement import agreement, count
 from queue_worker.app import connect
+from queue_worker.health import alive
 from queue_worker.nightly import Leadership, Scheduler, between, last_scheduled, server_time
 from queue_worker.processes import Processes
 from queue_worker.runs import RunState, RunStore, runs
@@ -138,6 +140,29 @@ def test_old_runs_are_forgotten_but_none_that_is_under_way(service: tuple[Settin
     assert (len(found), found[0].night, found[0].version) == (101, NIGHT + 129 * DAY, 129)
     assert (found[-1].night, found[-1].state) == (NIGHT + DAY, RunState.RUNNING)
     assert len(list(client.scan_iter("pingti:run:*"))) == 101
+
+
+@pytest.mark.broker
+def test_no_name_of_a_task_or_host_is_one_of_the_queues_own_keys(
+    service: tuple[Settings, redis.Redis],
+) -> None:
+    settings, client = service
+    store = RunStore(client)
+    for task in ("waiting", "leases", "of", "sport"):
+        store.demand(task, who="eva")
+        claim = store.claim(lease_seconds=60)
+        assert claim is not None
+        assert store.reap(max_attempts=3) == []
+        assert [run.id for run in runs(client, task)] == [claim.run.id]
+    tasks = Workspace(settings.home).tasks
+    day = server_time(client).astimezone(UTC).date()
+    for job, name in [("a", "counted"), ("b", "counted"), ("b", "sport")]:
+        (tasks / f"{name}.toml").write_bytes((tasks / "sport.toml").read_bytes())
+        entry = Workspace(settings.home).task(name)
+        count(client, entry, job=job, day=day, version=1, rows=10, agreed=9)
+    assert [found.rows for found in agreement(client, "counted", days=2)] == [20]
+    client.set("pingti:scheduler:leader", "another")
+    assert not alive(client, "scheduler", "leader")
 
 
 @pytest.mark.broker
