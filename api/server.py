@@ -120,7 +120,7 @@ def sigterm_as_exit() -> Iterator[None]:
 def main() -> int:
     """``python -m api.server``: serve with the settings of the environment."""
     try:
-        serve(Settings())
+        serve(Settings.of_environment())
     except PingtiError as error:
         sys.stderr.write(f"{error}\n")
         return error.exit_code

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 from api.server import listen, serve, sigterm_as_exit
+from pingti.errors import PingtiError
 from queue_worker.app import RETRAIN, configure_logging
 from queue_worker.processes import Processes
 from queue_worker.settings import Settings
@@ -72,9 +73,12 @@ def _add_valkey(supervisor: Supervisor, processes: Processes, settings: Settings
 
 def main(arguments: list[str]) -> int:
     """The API's part: serve on the inherited socket with the given descriptor."""
-    listener = socket.socket(fileno=int(arguments[0]))
     try:
-        serve(Settings(), listener)
+        settings = Settings.of_environment()
+        serve(settings, socket.socket(fileno=int(arguments[0])))
+    except PingtiError as error:
+        sys.stderr.write(f"{error}\n")
+        return error.exit_code
     except KeyboardInterrupt:
         return 130
     return 0

@@ -218,11 +218,11 @@ def run_scheduler(
 
 def main() -> int:
     configure_logging()
-    settings = Settings()
     stop = threading.Event()
-    _stop_on_sigterm(stop)
-    _log.info("scheduler starts")
     try:
+        settings = Settings.of_environment()
+        _stop_on_sigterm(stop)
+        _log.info("scheduler starts")
         run_scheduler(settings, stop)
     except PingtiError as error:
         print(error, file=sys.stderr)  # noqa: T201

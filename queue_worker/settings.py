@@ -7,7 +7,15 @@ import stat
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from pingti.errors import InputError
@@ -45,10 +53,14 @@ def bearer_key(text: str) -> str:
 class Settings(BaseSettings):
     """One immutable value; ``PINGTI_HOME``, ``PINGTI_REDIS_URL`` and so on set the fields.
 
-    A wrong value raises pydantic's ValidationError, which names the field.
+    A wrong value raises pydantic's ValidationError, which names the field. Processes read theirs by
+    ``of_environment``.
     """
 
-    model_config = SettingsConfigDict(env_prefix="PINGTI_", frozen=True, extra="ignore")
+    # Values may be secrets, and errors end in logs.
+    model_config = SettingsConfigDict(
+        env_prefix="PINGTI_", frozen=True, extra="ignore", hide_input_in_errors=True
+    )
 
     home: Path = Field(default=Path("workspace"), description="The workspace folder.")
     # May hold a password, hence never shown.
@@ -136,6 +148,19 @@ class Settings(BaseSettings):
         description="Seconds between attempts at a callback, comma-separated; then it is given up.",
     )
     callback_seconds: float = Field(default=15.0, gt=0, description="Time limit of one attempt.")
+
+    @classmethod
+    def of_environment(cls) -> Self:
+        """The settings of this process; InputError, one sentence without secrets, for a wrong variable."""
+        try:
+            return cls()
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            place = "".join(f"PINGTI_{str(part).upper()}: " for part in first["loc"][:1])
+            reason = first["msg"].removeprefix("Value error, ")
+            more = error.error_count() - 1
+        # Not in the except block: the error there knows the values.
+        raise InputError(f"{place or 'settings: '}{reason}" + (f" (and {more} more)" if more else ""))
 
     @field_validator("api_key", mode="before")
     @classmethod

@@ -94,8 +94,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     kind = options.queue
     configure_logging()
-    settings = Settings()
     try:
+        settings = Settings.of_environment()
         if kind == RETRAIN:
             return retraining.serve(settings, options.name)
         app, runner = make_worker(settings)

@@ -14,6 +14,7 @@ import pytest
 import uvicorn
 from fastapi import FastAPI
 
+from api import up
 from api.app import create_app
 from api.server import Server, listen, url
 from pingti.errors import InputError, UnavailableError
@@ -88,6 +89,22 @@ def test_a_refusal_is_one_sentence_and_an_exit_code(tmp_path: Path) -> None:
         (line,) = process.stderr.read().splitlines()
     assert "without an API key" in line
     assert process.returncode == InputError.exit_code
+
+
+def test_a_wrong_variable_ends_it_in_one_sentence_without_it(tmp_path: Path) -> None:
+    with started(tmp_path, PINGTI_API_KEY="hush\nhush") as process:
+        assert process.stderr is not None
+        (line,) = process.stderr.read().splitlines()
+    assert line == "PINGTI_API_KEY: the key holds a control character; allowed are printable ones"
+    assert process.returncode == InputError.exit_code
+
+
+def test_a_part_of_up_says_what_is_wrong_in_one_sentence(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PINGTI_API_KEY", "")
+    assert up.main(["0"]) == InputError.exit_code
+    assert capsys.readouterr().err.startswith("PINGTI_API_KEY: the key is empty")
 
 
 def test_importing_the_door_imports_no_torch() -> None:

@@ -1,6 +1,9 @@
 """Settings: read from the environment, handed to children, and the gate for a job's input paths."""
 
 import os
+import subprocess
+import sys
+import traceback
 from pathlib import Path
 
 import pytest
@@ -71,6 +74,39 @@ def test_settings_are_immutable_and_checked(tmp_path: Path) -> None:
         Settings(home=tmp_path).port = 1  # type: ignore[misc]
     with pytest.raises(ValidationError):
         Settings(home=tmp_path, shard_rows=0)
+
+
+@pytest.mark.parametrize("part", ["nightly", "worker", "health classify"])
+def test_a_wrong_variable_ends_a_process_in_one_sentence_without_it(tmp_path: Path, part: str) -> None:
+    module, *arguments = part.split()
+    ended = subprocess.run(
+        [sys.executable, "-m", f"queue_worker.{module}", *arguments],
+        env={**os.environ, "PINGTI_HOME": str(tmp_path), "PINGTI_CALLBACK_SECRET": "whsec_hush"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.stdout + ended.stderr == (
+        "PINGTI_CALLBACK_SECRET: needed is whsec_ and 24 to 64 bytes in base64\n"
+    )
+    assert ended.returncode == (1 if module == "health" else InputError.exit_code)
+
+
+def test_errors_of_settings_hold_no_secrets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PINGTI_CALLBACK_SECRET", "whsec_hush")
+    monkeypatch.setenv("PINGTI_REDIS_URL", "redis://:hush@h/0")
+    with pytest.raises(ValidationError) as wrong:
+        Settings(home=tmp_path)
+    assert "hush" not in str(wrong.value)
+    monkeypatch.setenv("PINGTI_PORT", "hush")
+    with pytest.raises(InputError, match=r"PINGTI_PORT: .* integer.* \(and 1 more\)$") as refused:
+        Settings.of_environment()
+    assert "hush" not in "".join(traceback.format_exception(refused.value))
+    monkeypatch.delenv("PINGTI_CALLBACK_SECRET")
+    monkeypatch.delenv("PINGTI_PORT")
+    monkeypatch.setenv("PINGTI_LEASE_SECONDS", "1")
+    with pytest.raises(InputError, match=r"^settings: heartbeat_seconds is 3"):
+        Settings.of_environment()
 
 
 def test_a_lease_outlasts_two_lost_heartbeats(tmp_path: Path) -> None:
