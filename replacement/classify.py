@@ -4,10 +4,11 @@ This is what a job's shard and ``pingti classify`` share: rules, dependencies be
 the scene, and one encoding of a text for all tasks of one vocabulary.
 """
 
+import contextlib
 import dataclasses
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -18,9 +19,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from pingti.errors import ConflictError, InputError
+from pingti.errors import ArtifactError, ConflictError, InputError, NotFoundError
 from replacement.definition import RulesSection
-from replacement.registry import Workspace
+from replacement.registry import TaskEntry, Workspace
 from textcnn import Panel, Student
 
 
@@ -61,8 +62,8 @@ def pin(workspace: Workspace, choices: Sequence[Choice]) -> tuple[Pin, ...]:
 
     Raises:
         NotFoundError: no such task or version.
-        ConflictError: a task without a promoted version, a scene that its student does not know, or tasks
-            that depend on each other in a circle.
+        ConflictError: a task without a promoted version, a scene that its student does not know, tasks that
+            depend on each other in a circle, or on a class that a parent's student does not have.
         InputError: a task twice, or none.
     """
     names = [choice.task for choice in choices]
@@ -79,7 +80,10 @@ def pin(workspace: Workspace, choices: Sequence[Choice]) -> tuple[Pin, ...]:
             return
         made, depends_on = _pin(workspace, asked.get(task, Choice(task=task)), hidden=task not in asked)
         for dependency in depends_on:
-            add(dependency.partition("=")[0], (*path, task))
+            parent, _, label = dependency.partition("=")
+            add(parent, (*path, task))
+            student = workspace.task(parent).student_folder(pins[parent].version)
+            _class_number(task, parent, label, Student.read_classes(student))
         pins[task] = made
 
     for name in names:
@@ -110,6 +114,28 @@ def _pin(workspace: Workspace, choice: Choice, *, hidden: bool) -> tuple[Pin, tu
         hidden=hidden,
     )
     return made, tuple(metadata.get("depends_on", ()))
+
+
+def circle(entry: TaskEntry, depends_on: Iterable[str]) -> str:
+    """How a task with these dependencies would come to depend on itself, by the students promoted now.
+
+    Empty where it would not.
+    """
+    ways: list[tuple[str, ...]] = [(entry.name, dependency.partition("=")[0]) for dependency in depends_on]
+    seen: set[str] = set()
+    while ways:
+        way = ways.pop()
+        if way[-1] == entry.name:
+            return " -> ".join(way)
+        if way[-1] in seen:
+            continue
+        seen.add(way[-1])
+        # One that is not there, or damaged, depends on nothing; jobs are told when they are pinned.
+        with contextlib.suppress(NotFoundError, ArtifactError):
+            parent = entry.workspace.task(way[-1])
+            metadata = Student.read_metadata(parent.student_folder(parent.current() or 0))
+            ways += [(*way, each.partition("=")[0]) for each in metadata.get("depends_on", ())]
+    return ""
 
 
 class Classifier:

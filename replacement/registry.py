@@ -193,6 +193,7 @@ class TaskEntry:
 
         Raises:
             NotFoundError: there is no such version, or it has no report.
+            ConflictError: by it the task would come to depend on itself.
             GateError: it fell short of its gate, which is recorded; with ``force`` it is promoted all the
                 same, and the history says so.
         """
@@ -207,7 +208,8 @@ class TaskEntry:
         further, never forward to a version that was rolled back.
 
         Raises:
-            ConflictError: there is none before the present one, or ``version`` is the present one.
+            ConflictError: there is none before the present one, ``version`` is the present one, or by it the
+                task would come to depend on itself.
             NotFoundError: there is no such version.
             GateError: as in ``promote``; what was promoted once may be so again.
         """
@@ -225,12 +227,13 @@ class TaskEntry:
 
         - promoted: to any version that passed its gate;
         - rolled back: to another version than the present one, if it was promoted before or passed its gate;
-        - by force, either to a version that did neither.
+        - by force, either to a version that did neither;
+        - never to one by which a task would come to depend on itself: no job could be asked either then.
 
         The history is written before the pointer moves: a crash between the two leaves a line too many,
         never a promotion that nobody can explain.
         """
-        self.student_folder(version)
+        folder = self.student_folder(version)
         present = self.current()
         known = False
         if event is Event.ROLLED_BACK:
@@ -238,6 +241,12 @@ class TaskEntry:
                 what = "no version is promoted" if present is None else f"version {version} is promoted now"
                 raise ConflictError(f"task {self.name!r}: {what}; there is nothing to roll back")
             known = any(move["version"] == version for move in self._moves())
+        way = self._circle(folder)
+        if way:
+            raise ConflictError(
+                f"task {self.name!r}: version {version} would close a circle of tasks that depend on each "
+                f"other: {way}"
+            )
         lacks = "" if known else self._lacks(version, force=force)
         if lacks and not force:
             self.record(Event.REFUSED, version, who=who, why=lacks)
@@ -246,6 +255,15 @@ class TaskEntry:
             why = f"{why} (by force: {lacks})"
         self.record(event, version, who=who, why=why, before=present)
         files.write_bytes(self.folder / "current", f"{version}\n".encode())
+
+    def _circle(self, folder: Path) -> str:
+        """How the student in a folder, once promoted, would come to depend on itself; empty: not at all."""
+        from replacement.classify import circle  # loads the kernels, which most callers do without
+        from textcnn import Student
+
+        with contextlib.suppress(ArtifactError):  # a damaged one says so when it is loaded
+            return circle(self, Student.read_metadata(folder).get("depends_on", ()))
+        return ""
 
     def _lacks(self, version: int, *, force: bool) -> str:
         """Why a version's report does not let it be promoted; empty where it does."""

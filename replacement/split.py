@@ -13,11 +13,12 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from pingti.errors import DefinitionError, InputError
-from replacement.classify import Choice, Classifier, matches, pin
+from replacement.classify import Choice, Classifier, circle, matches, pin
 from replacement.corpus import BadRow, Columns, expand_all, read_rows, schema
 from replacement.definition import Definition
 from replacement.folding import keys_of, normalised
 from replacement.registry import TaskEntry
+from textcnn import Student
 
 _DAY = 86_400_000_000  # microseconds
 
@@ -157,10 +158,20 @@ def _parents_hold(entry: TaskEntry, texts: pa.Array) -> NDArray[np.bool_]:
 
 def _check_dependencies(entry: TaskEntry) -> None:
     """Raise DefinitionError for dependencies that can never hold, or not all of them at once."""
+    way = circle(entry, entry.definition.depends_on)
+    if way:
+        raise DefinitionError(
+            f"{entry.path}: depends_on: a circle by the versions promoted now: {way}; a task may not come to "
+            "depend on itself"
+        )
     parents: set[str] = set()
     for dependency in entry.definition.depends_on:
         task, _, label = dependency.partition("=")
-        classes = entry.workspace.task(task).definition.classes
+        parent = entry.workspace.task(task)
+        # The promoted student decides, whatever the definition says by now.
+        version = parent.current()
+        promoted = None if version is None else parent.student_folder(version)
+        classes = Student.read_classes(promoted) if promoted else parent.definition.classes
         problem = ""
         if task in parents:
             problem = f"task {task!r} is named twice; a text is of one of its classes alone"

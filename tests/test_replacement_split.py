@@ -1,5 +1,6 @@
 import itertools
 import json
+import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -8,10 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pingti.errors import DefinitionError, InputError
+from pingti.errors import ConflictError, DefinitionError, InputError
+from replacement.classify import Choice, pin
 from replacement.definition import parse
-from replacement.registry import Workspace
+from replacement.registry import TaskEntry, Workspace
 from replacement.split import Corpus, load_corpus, where_parents_hold
+from textcnn import Student
 
 START = datetime(2025, 3, 1, tzinfo=UTC)
 Row = tuple[str, float]
@@ -180,6 +183,66 @@ def test_keep_leaves_rows_out_of_both_parts_and_says_how_many(tmp_path: Path) ->
         kept.keep(np.arange(60) < 37)
 
 
+def dependent(workspace: Workspace, name: str, depends_on: list[str]) -> TaskEntry:
+    """A task like sport, over a corpus of its own, that depends on others."""
+    (workspace.root / "corpus.jsonl").write_text(
+        "".join(json.dumps({"id": str(i), "text": text}) + "\n" for i, text in enumerate(words(200)))
+    )
+    text = workspace.task("sport").path.read_text()
+    return workspace.add_task(name, f"depends_on = {json.dumps(depends_on)}\n{text}")
+
+
+def version_2(workspace: Workspace, task: str, *, classes: list[str], depends_on: list[str]) -> TaskEntry:
+    """A further version, not promoted, with other classes and dependencies."""
+    entry = workspace.task(task)
+    first, folder = entry.student_folder(1), entry.folder / "students" / "2"
+    student = Student.load(first)
+    metadata = {**student.metadata, "version": 2, "depends_on": depends_on}
+    Student(student.folded, student.vocabulary, classes, student.architecture, metadata).save(folder)
+    shutil.copy(first / "report.json", folder)
+    return entry
+
+
+@pytest.mark.parametrize("depends_on", [["tech=yes"], ["match=yes"]])
+def test_a_dependency_that_leads_back_to_the_task_is_told(
+    workspace: Workspace, depends_on: list[str]
+) -> None:
+    version_2(workspace, "tech", classes=["no", "yes"], depends_on=["match=yes"]).promote(2, why="test")
+    entry = dependent(workspace, "match", depends_on)
+    way = "match -> tech -> match" if depends_on == ["tech=yes"] else "match -> match"
+    with pytest.raises(DefinitionError, match=f"depends_on: a circle by the versions promoted now: {way};"):
+        where_parents_hold(entry, load_corpus(entry.definition, entry.path.parent))
+
+
+def test_no_promotion_and_no_roll_back_closes_a_circle(workspace: Workspace) -> None:
+    classes = ["no", "yes"]
+    sport = version_2(workspace, "sport", classes=classes, depends_on=["tech=yes"])
+    sport.promote(2, why="test")
+    tech = version_2(workspace, "tech", classes=classes, depends_on=["sport=yes"])
+    for force in (False, True):
+        with pytest.raises(ConflictError, match=r"circle of tasks .*: tech -> sport -> tech"):
+            tech.promote(2, why="test", force=force)
+    assert tech.current() == 1
+    sport.roll_back(why="test")
+    tech.promote(2, why="test")
+    with pytest.raises(ConflictError, match=r"circle of tasks .*: sport -> tech -> sport"):
+        sport.roll_back(2, why="test")
+    assert sport.current() == 1
+    assert [found.task for found in pin(workspace, [Choice(task="tech")])] == ["sport", "tech"]
+
+
+def test_a_parents_class_counts_as_its_promoted_student_has_it(workspace: Workspace) -> None:
+    text = workspace.task("topic").path.read_text()
+    workspace.add_task("topic", text.replace("'sport'", "'sports'"))
+    entry = dependent(workspace, "match", ["topic=sports"])
+    with pytest.raises(DefinitionError, match="has no class 'sports'; it has sport, tech, other"):
+        where_parents_hold(entry, load_corpus(entry.definition, entry.path.parent))
+    renamed = ["sports", "tech", "other"]
+    version_2(workspace, "topic", classes=renamed, depends_on=[]).promote(2, why="test")
+    kept = where_parents_hold(entry, load_corpus(entry.definition, entry.path.parent))
+    assert len(kept.pool) > 0
+
+
 @pytest.mark.parametrize(
     ("depends_on", "said"),
     [
@@ -190,10 +253,6 @@ def test_keep_leaves_rows_out_of_both_parts_and_says_how_many(tmp_path: Path) ->
 def test_dependencies_that_can_never_hold_are_told(
     workspace: Workspace, depends_on: list[str], said: str
 ) -> None:
-    (workspace.root / "corpus.jsonl").write_text(
-        "".join(json.dumps({"id": str(i), "text": text}) + "\n" for i, text in enumerate(words(200)))
-    )
-    text = workspace.task("sport").path.read_text()
-    entry = workspace.add_task("match", f"depends_on = {json.dumps(depends_on)}\n{text}")
+    entry = dependent(workspace, "match", depends_on)
     with pytest.raises(DefinitionError, match=rf"match\.toml: depends_on: {said}"):
         where_parents_hold(entry, load_corpus(entry.definition, entry.path.parent))

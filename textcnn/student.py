@@ -234,6 +234,11 @@ class Student:
         metadata: dict[str, Any] = _read_json(Path(folder) / LAYOUT.json)["metadata"]
         return metadata
 
+    @staticmethod
+    def read_classes(folder: Path | str) -> tuple[str, ...]:
+        """The classes of a student, without loading it; errors as in ``load``."""
+        return tuple(_read_json(Path(folder) / LAYOUT.json)["classes"])
+
 
 def _checksum(document: Mapping[str, Any]) -> str:
     """SHA-256 over the document's canonical JSON without its own checksum."""
