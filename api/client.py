@@ -38,6 +38,7 @@ from pingti.errors import (
     PingtiError,
     UnavailableError,
 )
+from queue_worker.settings import bearer_key
 
 LOCAL = "http://127.0.0.1:8080"
 Form: TypeAlias = Literal["arrow", "pandas", "polars"]
@@ -85,10 +86,16 @@ class Pingti:
     """A connection to a service. Safe for threads; a ``with`` block closes it."""
 
     def __init__(self, url: str | None = None, key: str | None = None, *, timeout: float = 60.0) -> None:
-        """``url`` and ``key``: of PINGTI_URL and PINGTI_API_KEY where absent; else this machine's service."""
+        """``url`` and ``key``: of PINGTI_URL and PINGTI_API_KEY where absent; else this machine's service.
+
+        InputError for a key that cannot be sent.
+        """
         self.url = url or os.environ.get("PINGTI_URL") or LOCAL
         key = key or os.environ.get("PINGTI_API_KEY")
-        headers = [(b"Authorization", f"Bearer {key}".encode())] if key else None
+        try:
+            headers = [(b"Authorization", f"Bearer {bearer_key(key)}".encode())] if key else None
+        except ValueError as error:
+            raise InputError(f"PINGTI_API_KEY or key: {error}") from None
         self._client = httpx.Client(base_url=self.url, headers=headers, timeout=timeout)
 
     def __enter__(self) -> Self:

@@ -96,6 +96,18 @@ def test_its_url_and_key_come_from_the_environment(
             assert len(pingti.tasks()) == 3
 
 
+@pytest.mark.parametrize("key", ["hush\nhush", "hush\0", "hush\udcff", "\r\n"])
+def test_a_key_that_cannot_be_sent_is_refused_and_not_shown(
+    key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(InputError, match="PINGTI_API_KEY or key: the key") as refused:
+        Pingti("http://127.0.0.1:9", key)
+    assert "hush" not in str(refused.value)
+    monkeypatch.setenv("PINGTI_API_KEY", " schl\u00fcssel\r\n")  # as out of a file
+    with Pingti("http://127.0.0.1:9") as pingti:
+        assert pingti._client.headers.raw[-1] == (b"Authorization", "Bearer schl\u00fcssel".encode())
+
+
 def test_nobody_there() -> None:
     with Pingti("http://127.0.0.1:9") as pingti, pytest.raises(UnavailableError, match="pingti up"):
         pingti.tasks()
