@@ -254,7 +254,7 @@ class Pingti:
     def _download(self, path: str, target: Path, query: Mapping[str, str]) -> int:
         try:
             with self._client.stream("GET", path, params=query) as answer:
-                if answer.is_error:
+                if not answer.is_success:
                     answer.read()
                     raise _error(answer)
                 with files.replacing(target) as temporary, temporary.open("wb") as file:
@@ -291,7 +291,7 @@ class Pingti:
             raise UnavailableError(
                 f"{self.url}: no answer ({error}); pingti up starts the service, PINGTI_URL names another"
             ) from error
-        if answer.is_error:
+        if not answer.is_success:
             raise _error(answer)
         return answer
 
@@ -319,7 +319,10 @@ _ERRORS: Mapping[int, type[PingtiError]] = {
 
 
 def _error(answer: httpx.Response) -> PingtiError:
-    """The error that an answer stands for."""
+    """The error that an answer stands for: each but a success."""
+    if answer.has_redirect_location:  # not followed: a key goes to nobody but who was named
+        place = answer.headers["location"]
+        return InputError(f"{answer.request.url} redirects to {place}; give the service's own address")
     try:
         problem = answer.json()
         message, kind = str(problem["detail"]), str(problem["type"])

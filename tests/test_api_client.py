@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pyarrow as pa
@@ -9,6 +10,7 @@ import pytest
 from test_api_batches import home, idle, running
 from test_api_jobs import Door, texts
 from test_api_server import serving
+from test_queue_outbound import server
 
 from api.client import DeniedError, JobFailedError, LimitError, Pingti
 from api.keys import Role, add_key
@@ -106,6 +108,25 @@ def test_a_key_that_cannot_be_sent_is_refused_and_not_shown(
     monkeypatch.setenv("PINGTI_API_KEY", " schl\u00fcssel\r\n")  # as out of a file
     with Pingti("http://127.0.0.1:9") as pingti:
         assert pingti._client.headers.raw[-1] == (b"Authorization", "Bearer schl\u00fcssel".encode())
+
+
+def test_a_redirect_is_no_success(tmp_path: Path) -> None:
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        handler.send_response(307)
+        handler.send_header("Location", "https://elsewhere.example/v1")
+        handler.send_header("Content-Length", "0")
+        handler.end_headers()
+
+    with server(answer) as url, Pingti(url, "k") as pingti:
+        for ask in (
+            lambda: pingti.errors("job-1"),
+            lambda: pingti.delete("job-1"),
+            lambda: pingti.tasks(),
+            lambda: pingti.download("job-1", tmp_path / "out.parquet"),
+        ):
+            with pytest.raises(InputError, match=r"redirects to https://elsewhere\.example/v1; give"):
+                ask()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_nobody_there() -> None:
