@@ -1,6 +1,5 @@
 """What the held-out rows tell of a student: how sure its figures are, and where it fails."""
 
-import datetime
 import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -10,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from replacement import acquire, faults
+from replacement.fields import iso_date
 from replacement.folding import keys_of
 from replacement.gate import intervals
 from replacement.gold import Answers
@@ -20,7 +20,6 @@ _POINTS = 60  # of the precision-recall curve
 _BINS = 10
 _STRETCHES = 12  # of days, in which the rows asked about are counted
 _RANKED = 20  # rows of the highest loss
-_EPOCH = datetime.date(1970, 1, 1)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -105,7 +104,7 @@ def _asked_by_day(learned: Learned) -> list[dict[str, Any]]:
     found = []
     for first, end in itertools.pairwise(edges.tolist()):
         counts = np.bincount(round_of[(day_of >= first) & (day_of < end)], minlength=len(learned.rounds))
-        found.append({"first": _date(first), "last": _date(end - 1), "rounds": counts.tolist()})
+        found.append({"first": iso_date(first), "last": iso_date(end - 1), "rounds": counts.tolist()})
     return found
 
 
@@ -146,10 +145,6 @@ def _truth(held: Held, classes: int, rng: np.random.Generator) -> dict[str, Any]
         }
         for who, each in decided.items()
     }
-
-
-def _date(day: int) -> str:
-    return (_EPOCH + datetime.timedelta(days=day)).isoformat()
 
 
 def _curve(positive: NDArray[np.bool_], scores: NDArray[np.float32]) -> list[dict[str, float]]:
@@ -195,7 +190,7 @@ def _days(held: Held, classes: int) -> dict[str, Any]:
     found = []
     for day in np.unique(held.days).tolist():
         inside = held.days == day
-        found.append({"day": _date(day), **asdict(measure(gold[inside], decided[inside], classes))})
+        found.append({"day": iso_date(day), **asdict(measure(gold[inside], decided[inside], classes))})
     # A day without positive rows has an F1 of 0 though nothing may be wrong.
     telling = [each for each in found if classes > 2 or each["positives"]]
     worst = min(telling, key=lambda each: float(each["f1"]), default=None)

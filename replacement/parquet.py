@@ -8,6 +8,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from replacement.fields import FIRST, latest
+
 _TICKS = {"s": 1_000_000, "ms": 1_000, "us": 1}  # microseconds
 
 
@@ -68,6 +70,9 @@ def _time(array: pa.Array) -> pa.Array:
     if not pa.types.is_timestamp(kind) or kind.unit not in _TICKS:
         raise _Unusual
     ticks: Any = pc.multiply_checked(array.cast(pa.int64()), _TICKS[kind.unit])
+    extremes: Any = pc.min_max(ticks)
+    if len(ticks) and not FIRST <= extremes["min"].as_py() <= extremes["max"].as_py() <= latest():
+        raise _Unusual
     return ticks.cast(pa.timestamp("us", "UTC"))
 
 

@@ -7,7 +7,6 @@ Intervals are bootstrap percentiles (Efron and Tibshirani 1993, section 13.3): r
 the threshold chosen anew on each draw.
 """
 
-import datetime
 import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,13 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from replacement.definition import Scene
+from replacement.fields import iso_date
 from replacement.thresholds import Classes, Curve, Measure, Scores, choose, curve, decide, measure
 
 _SAMPLES = 400
 _LEVEL = 0.95
 _STRETCHES = 10  # of days, at most
 _LEAST_POSITIVES = 8  # of a stretch, on average: fewer make its figures noise
-_EPOCH = datetime.date(1970, 1, 1)
 
 Interval = tuple[float, float]
 
@@ -124,8 +123,8 @@ def operating_points(
             continue
         days = tuple(
             Stretch(
-                first=_date(first),
-                last=_date(last),
+                first=iso_date(first),
+                last=iso_date(last),
                 measure=part.measure(threshold),
                 threshold=part.threshold(scene)[0] if (part.gold > 0).sum() >= _LEAST_POSITIVES else None,
             )
@@ -205,10 +204,6 @@ def _stretches(found: Scored, classes: int) -> list[tuple[int, int, Scored]]:
         (first, last, found.part(np.flatnonzero((found.days >= first) & (found.days <= last))))
         for first, last in ((int(part[0]), int(part[-1])) for part in parts)
     ]
-
-
-def _date(day: int) -> str:
-    return (_EPOCH + datetime.timedelta(days=day)).isoformat()
 
 
 def _interval(values: NDArray[np.float64]) -> Interval:

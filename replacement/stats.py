@@ -1,6 +1,5 @@
 """What a task's corpus holds, before anything is trained on it; and rules that would clean it."""
 
-import datetime
 import itertools
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -17,6 +16,7 @@ from replacement.classify import matches
 from replacement.cleaning import KINDS, Proposal, Rule
 from replacement.corpus import BadRow, Columns, expand_all, read_rows
 from replacement.definition import Definition
+from replacement.fields import iso_date
 from replacement.folding import normalised
 from replacement.registry import TaskEntry
 from textcnn import Vocabulary
@@ -292,7 +292,7 @@ class _Counts:
             normalised_duplicates=self.rows - _different(self.normalised_hashes),
             characters=_lengths(self.characters),
             tokens=_lengths(self.tokens),
-            days={_date(day): self.days[day] for day in sorted(self.days)},
+            days={iso_date(day): self.days[day] for day in sorted(self.days)},
             rules={rule: group.share(self.rows) for rule, group in self.rules.items()},
             kinds={name: group.share(self.rows) for name, group in self.kinds.items()},
             repeats=self.repeats.share(self.rows),
@@ -344,10 +344,3 @@ def _lengths(counter: Counter[int]) -> dict[str, float]:
     ranks = {f"p{p}": int(values[np.searchsorted(upto, p / 100 * upto[-1])]) for p in _PERCENTILES}
     mean = round(float((values * counts).sum() / upto[-1]), 1)
     return {"min": int(values[0]), **ranks, "max": int(values[-1]), "mean": mean}
-
-
-def _date(day: int) -> str:
-    try:
-        return (datetime.date(1970, 1, 1) + datetime.timedelta(days=day)).isoformat()
-    except OverflowError:
-        return f"day {day} since 1970"

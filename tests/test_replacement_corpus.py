@@ -1,7 +1,8 @@
 import gzip
 import io
 import json
-from datetime import UTC, datetime
+import re
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pyarrow as pa
@@ -172,6 +173,72 @@ def test_a_time_that_is_none_is_a_bad_row(tmp_path: Path, time: str) -> None:
     assert [row["id"] for row in rows] == ["2"]
     assert [(row.row, row.id) for row in bad] == [(0, "1")]
     assert "needed is a timestamp, ISO 8601 or Unix seconds" in bad[0].reason
+
+
+IN_TIME = 1_736_937_000  # 2025-01-15, half past ten
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".csv", ".parquet"])
+@pytest.mark.parametrize(
+    ("times", "said"),
+    [
+        ([IN_TIME * 10**3], r"later than now \(milliseconds\?\)"),
+        ([IN_TIME * 10**6], r"later than now \(microseconds\?\)"),
+        ([IN_TIME * 10**9], r"later than now \(nanoseconds\?\)"),
+        (["9999-12-31", "9999-12-31T00:00:00Z"], "later than now;"),
+        ([253_402_214_400], "later than now;"),
+        ([20251345], "20251345'?; needed is a timestamp"),
+        (["0000-00-00"], "'0000-00-00'; needed is a timestamp"),
+    ],
+)
+def test_a_time_to_come_is_a_bad_row(tmp_path: Path, suffix: str, times: list[object], said: str) -> None:
+    for number, time in enumerate(times):
+        path = tmp_path / f"{number}{suffix}"
+        if suffix == ".parquet":
+            pq.write_table(pa.table({"said": ["a", "b"], "at": pa.array([time, time])}), path)
+        else:
+            write(path, {"said": ["a", "b"], "at": [str(time)] * 2})
+        rows, bad = read(str(path), Columns(text="said", time="at"))
+        assert rows == []
+        assert len(bad) == 2
+        assert re.search(said, bad[0].reason), bad[0].reason
+
+
+def test_a_parquet_files_own_times_to_come_are_bad_rows(tmp_path: Path) -> None:
+    tomorrow = datetime.now(UTC) + timedelta(hours=20)  # a zone that was not told
+    times = [datetime(2025, 1, 15, tzinfo=UTC), datetime(9999, 12, 31, tzinfo=UTC), tomorrow]
+    for unit in ("s", "ms", "us"):
+        path = tmp_path / f"{unit}.parquet"
+        column = pa.array(times).cast(pa.timestamp(unit, "UTC"), safe=False)
+        pq.write_table(pa.table({"said": list("abc"), "at": column}), path)
+        rows, bad = read(str(path), Columns(text="said", time="at"), batch_rows=3)
+        assert [row["text"] for row in rows] == ["a", "c"]
+        assert [row.row for row in bad] == [1]
+        assert "later than now;" in bad[0].reason
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".csv", ".parquet"])
+def test_digits_may_be_a_date(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"a{suffix}"
+    digits = [20250115, 20240229]
+    if suffix == ".parquet":
+        pq.write_table(pa.table({"said": ["a", "b"], "at": digits}), path)
+    elif suffix == ".csv":
+        write(path, {"said": ["a", "b"], "at": list(map(str, digits))})
+    else:
+        path.write_text("".join(json.dumps({"said": "a", "at": each}) + "\n" for each in digits))
+    rows, bad = read(str(path), Columns(text="said", time="at"))
+    assert bad == []
+    assert [row["time"] for row in rows] == [
+        datetime(2025, 1, 15, tzinfo=UTC),
+        datetime(2024, 2, 29, tzinfo=UTC),
+    ]
+    # As a file's own type a moment of 1970 stays what it is.
+    pq.write_table(
+        pa.table({"said": ["a"], "at": pa.array([20250115], pa.timestamp("s"))}), tmp_path / "b.parquet"
+    )
+    rows, bad = read(str(tmp_path / "b.parquet"), Columns(text="said", time="at"))
+    assert rows[0]["time"] == datetime.fromtimestamp(20250115, UTC)
 
 
 @pytest.mark.parametrize(
