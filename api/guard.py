@@ -170,7 +170,7 @@ class Guard:
         if (
             scope["method"] not in _SAFE_METHODS
             and origin is not None
-            and urlsplit(origin).netloc.lower() != host.lower()
+            and _network_location(origin) != host.lower()
         ):
             return problem_response(
                 "forbidden", f"A page of {origin} may not change anything on this server."
@@ -226,6 +226,14 @@ def _is_private(path: str) -> bool:
 
 def _too_large(limit: int) -> str:
     return f"The body is larger than the limit of {limit:,} bytes."
+
+
+def _network_location(origin: str) -> str | None:
+    """``host:port`` of an Origin; None for one that cannot be read, which is no page of ours."""
+    try:
+        return urlsplit(origin).netloc.lower()
+    except ValueError:
+        return None
 
 
 def _name(host: str) -> str:

@@ -99,7 +99,7 @@ def test_with_a_key_any_name_is_answered(locked: httpx.Client) -> None:
     assert locked.get("/v1/tasks", headers=headers).status_code == 200
 
 
-@pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://127.0.0.1:1"])
+@pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://127.0.0.1:1", "http://["])
 def test_pages_of_other_sites_change_nothing(unlocked: httpx.Client, origin: str) -> None:
     answer = unlocked.post("/v1/jobs/job-1/cancel", headers={"Origin": origin})
     assert answer.status_code == 403
