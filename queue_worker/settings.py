@@ -70,7 +70,11 @@ class Settings(BaseSettings):
     )
     host: str = Field(default="127.0.0.1", description="Where the API listens.")
     port: int = Field(default=8080, ge=0, le=65535)
-    api_key: SecretStr | None = Field(default=None, description="Bearer key; none: loopback only.")
+    api_key: SecretStr | None = Field(
+        default=None,
+        description="Bearer key; none: loopback only. One below 16 bytes has to wait, too, while wrong keys "
+        "from its address are slowed down.",
+    )
 
     shard_seconds: float = Field(
         default=1.5, gt=0, description="About how long a shard takes: urgent work waits so long for a thread."

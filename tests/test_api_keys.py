@@ -131,16 +131,37 @@ def test_a_server_for_everybody_stays_closed_when_its_last_key_is_revoked(tmp_pa
         assert client.get("/v1/tasks", headers=bearer(token)).status_code == 401
 
 
-def test_guessing_is_slowed_down_whatever_is_sent(client: httpx.Client, tokens: dict[Role, str]) -> None:
+def test_guessing_is_slowed_down_and_long_keys_are_not(client: httpx.Client, tokens: dict[Role, str]) -> None:
     for number in range(Guesses.FREE):
         assert client.get("/v1/tasks", headers=bearer(f"guess-{number}")).status_code == 401
     slowed = client.get("/v1/tasks", headers=bearer("guess"))
     assert slowed.status_code == 429
     assert int(slowed.headers["retry-after"]) >= 1
     problem(slowed)
-    # Not even the right key: else a guesser would learn which one it is while being slowed down.
-    assert client.get("/v1/tasks", headers=bearer(tokens[Role.READ])).status_code == 429
+    # Who guesses behind the same proxy shuts nobody else out.
+    assert client.get("/v1/tasks", headers=bearer(tokens[Role.READ])).status_code == 200
+    assert client.get("/v1/tasks", headers=bearer("guess")).status_code == 429
     assert client.get("/healthz").status_code == 200
+
+
+@pytest.mark.parametrize(("key", "status"), [("x" * 15, 429), ("x" * 16, 200)])
+def test_a_short_key_is_not_found_while_guesses_are_slowed_down(
+    tmp_path: Path, key: str, status: int
+) -> None:
+    with serving(Settings(home=tmp_path, api_key=key)) as client:
+        assert client.get("/v1/me", headers=bearer(key)).status_code == 200
+        for number in range(Guesses.FREE):
+            client.get("/v1/me", headers=bearer(f"guess-{number}"))
+        assert client.get("/v1/me", headers=bearer(key)).status_code == status
+
+
+def test_guesses_count_for_the_address_that_a_trusted_proxy_tells(client: httpx.Client) -> None:
+    """uvicorn trusts this machine unless FORWARDED_ALLOW_IPS names others."""
+    statuses = [
+        client.get("/v1/me", headers={**bearer("guess"), "X-Forwarded-For": f"192.0.2.{last}"}).status_code
+        for last in [1] * (Guesses.FREE + 1) + [2]
+    ]
+    assert statuses == [401] * Guesses.FREE + [429, 401]
 
 
 def test_pauses_grow_and_are_forgotten_and_memory_is_bounded() -> None:

@@ -133,6 +133,7 @@ def test_the_key_is_required_and_given_to_the_api_alone() -> None:
     environment = SERVICES["api"]["environment"]
     assert environment["PINGTI_HOST"] == "0.0.0.0"
     assert environment["PINGTI_API_KEY"].startswith("${PINGTI_API_KEY:?")
+    assert "FORWARDED_ALLOW_IPS" in environment  # a proxy's clients are told apart by it
 
 
 def test_only_the_api_is_published_and_on_this_machine_only() -> None:
