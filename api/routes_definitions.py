@@ -18,7 +18,7 @@ from api.schemas import TaskOut, whole_text
 from api.schemas_tasks import DefinitionOut
 from api.services import Services, caller, services
 from api.toml import write_toml
-from pingti.errors import DefinitionError, InputError, PingtiError
+from pingti.errors import InputError, PingtiError
 from queue_worker.outbound import Outbound
 from queue_worker.settings import Settings
 from replacement import definition
@@ -116,8 +116,7 @@ async def put_definition(
 def _put(
     room: Services, who: Caller, response: Response, name: str, body: bytes, media_type: str, dry: bool
 ) -> Response | TaskOut:
-    if not definition.NAME.fullmatch(name):
-        raise DefinitionError(f"task {name!r}: not a name; allowed are a-z, 0-9 and _, a letter first")
+    definition.check_name(name)
     text, made = _parsed(body, media_type)
     faults = list(_faults(made, room.settings, room.workspace.tasks))
     if faults:

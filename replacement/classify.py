@@ -8,6 +8,7 @@ import contextlib
 import dataclasses
 import json
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,7 +65,7 @@ def pin(workspace: Workspace, choices: Sequence[Choice]) -> tuple[Pin, ...]:
         NotFoundError: no such task or version.
         ConflictError: a task without a promoted version, a scene that its student does not know, tasks that
             depend on each other in a circle, or on a class that a parent's student does not have.
-        InputError: a task twice, or none.
+        InputError: a task twice, or none; tasks of whose results two columns would have one name.
     """
     names = [choice.task for choice in choices]
     if not names or len(set(names)) != len(names):
@@ -88,7 +89,18 @@ def pin(workspace: Workspace, choices: Sequence[Choice]) -> tuple[Pin, ...]:
 
     for name in names:
         add(name, ())
+    columns = Counter(["id", *(column for name in names for column in _columns(name))])
+    column, count = columns.most_common(1)[0]
+    if count > 1:
+        raise InputError(
+            f"tasks: two columns of the results would be named {column!r}; ask for the tasks apart"
+        )
     return tuple(pins.values())
+
+
+def _columns(task: str) -> tuple[str, str]:
+    """The columns of a task's decisions and scores."""
+    return task, f"{task}_score"
 
 
 def _pin(workspace: Workspace, choice: Choice, *, hidden: bool) -> tuple[Pin, tuple[str, ...]]:
@@ -156,7 +168,7 @@ class Classifier:
         fields = [("id", pa.string())]
         for pin in self.pins:
             if not pin.hidden:
-                fields += [(pin.task, pa.string()), (f"{pin.task}_score", pa.float32())]
+                fields += zip(_columns(pin.task), (pa.string(), pa.float32()), strict=True)
         described = [dataclasses.asdict(pin) for pin in self.pins]
         self.schema = pa.schema(fields, metadata={"pingti.tasks": json.dumps(described)})
 

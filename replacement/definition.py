@@ -47,6 +47,14 @@ Dependency = Annotated[str, AfterValidator(_dependency)]
 Share = Annotated[float, Field(gt=0.0, le=1.0)]
 
 
+def check_name(task: str) -> None:
+    """DefinitionError for what cannot be a task's name."""
+    if not NAME.fullmatch(task):
+        raise DefinitionError(f"task {task!r}: not a name; allowed are a-z, 0-9 and _, a letter first")
+    if task == "id":
+        raise DefinitionError("task 'id': the results have a column of that name; take another")
+
+
 class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 

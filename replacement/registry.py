@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from pingti import files
-from pingti.errors import ArtifactError, ConflictError, DefinitionError, GateError, NotFoundError
+from pingti.errors import ArtifactError, ConflictError, GateError, NotFoundError
 from replacement import definition
 
 
@@ -82,8 +82,7 @@ class Workspace:
         Raises:
             DefinitionError: the name or the definition is not allowed; nothing is written then.
         """
-        if not definition.NAME.fullmatch(name):
-            raise DefinitionError(f"task {name!r}: not a name; allowed are a-z, 0-9 and _, a letter first")
+        definition.check_name(name)
         path = self.tasks / f"{name}.toml"
         definition.parse(text, path)
         files.write_bytes(path, text.encode())

@@ -1,3 +1,5 @@
+import shutil
+
 import pyarrow as pa
 import pytest
 
@@ -109,17 +111,22 @@ def test_a_dependency_on_a_class_that_is_not_there_is_refused(workspace: Workspa
 @pytest.mark.parametrize(
     ("names", "error", "message"),
     [
-        (["nosuch"], NotFoundError, "there are: sport, tech, topic"),
+        (["nosuch"], NotFoundError, "there are: id, sport, sport_score, tech, topic"),
         (["../sport"], NotFoundError, "not in this workspace"),
         (["sport", "sport"], InputError, "'sport' is there twice"),
         ([], InputError, "at least one"),
         (["sport@live"], ConflictError, "it has: default, strict"),
         (["sport@"], InputError, "task@scene"),
+        (["sport", "sport_score"], InputError, "two columns of the results would be named 'sport_score'"),
+        (["id"], InputError, "two columns of the results would be named 'id'"),
     ],
 )
 def test_what_cannot_be_pinned_is_said(
     workspace: Workspace, names: list[str], error: type[Exception], message: str
 ) -> None:
+    for name in ("id", "sport_score"):
+        shutil.copytree(workspace.task("sport").folder, workspace.tasks / name)
+        shutil.copy(workspace.task("sport").path, workspace.tasks / f"{name}.toml")
     with pytest.raises(error, match=message):
         pin(workspace, choices(*names))
 

@@ -49,6 +49,13 @@ def test_tasks_are_added_listed_shown_and_changed(tmp_path: Path) -> None:
     assert workspace.task("praise").path.read_text() == "priority = 1\n" + DEFINITION
 
 
+def test_a_task_has_no_name_that_the_results_need(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    with pytest.raises(DefinitionError, match="task 'id': the results have a column of that name"):
+        workspace.add_task("id", DEFINITION)
+    assert workspace.task_names() == []
+
+
 @pytest.mark.parametrize(
     "name", ["../x", "a/b", "/etc/x", "", ".", "A", "1a", "a-b", "a.toml", "a\n", "é", "a" * 64, "a\0"]
 )
