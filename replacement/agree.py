@@ -45,7 +45,7 @@ class Agreeing:
         if not asked:
             return 0, 0
         decided = self._gold.ask([texts[row] for row in asked], "teacher: rows of jobs").decided
-        classes = np.array(self._entry.definition.classes, dtype=object)
+        classes = np.array(self._gold.classes, dtype=object)
         same = classes[decided] == np.array([labels[row] for row in asked], dtype=object)
         return len(asked), int(same.sum())
 

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from pingti import files
-from pingti.errors import DefinitionError
+from pingti.errors import ConflictError, DefinitionError
 from replacement import labels
 from replacement.definition import HUB_NAME
 from replacement.folding import keys_of, normalised
@@ -42,6 +42,20 @@ def advancing(progress: Progress, what: str, total: int) -> Callable[[int], None
         progress(what, done, total)
 
     return advance
+
+
+@dataclass(frozen=True, kw_only=True)
+class Made:
+    """The teacher that a version was made with, and how: its definition may say other things by now."""
+
+    version: int
+    model: str | None
+    """Folder or hub name; None: it is gone, and the definition's stands in."""
+    fingerprint: str | None
+    classes: tuple[str, ...]
+    map: dict[str, str]
+    max_length: int
+    precision: str | None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -84,6 +98,7 @@ class Gold:
 
     Raises, when made:
         DefinitionError: labels or classes that do not fit each other.
+        ConflictError: the teacher that a version was made with is another by now.
         UnavailableError: torch or transformers is missing, or the model cannot be had.
     """
 
@@ -94,40 +109,46 @@ class Gold:
         seed: int,
         progress: Progress,
         device: str | None = None,
-        model: str | None = None,
+        made: Made | None = None,
     ) -> None:
-        """``model``: a fine-tuned one that is taken instead of the definition's, and of its labels."""
-        from teacher.cache import CachedTeacher  # torch only where a teacher is asked
+        """``made``: the teacher of a version, taken instead of the definition's and of its labels."""
+        from teacher.bert import describe  # torch only where a teacher is asked
+        from teacher.cache import CachedTeacher
 
         self.entry = entry
         owner = _owner(entry)
         section = self._section = owner.definition.teacher
         self.labelled = None
-        if section.labels and model is None:
+        if section.labels and (made is None or made.model is None):
             self.labelled = read_labelled(owner.path.parent / section.labels, owner)
-        classes = entry.definition.classes
-        reviewed = labels.read_normalised(entry)
+        self.classes = classes = made.classes if made else entry.definition.classes
+        reviewed = labels.read_normalised(entry, made.classes if made else None)
         self.reviewed = {key: classes.index(found.label) for key, found in reviewed.items()}
         """Class number of each text that a person labelled, by its normalised form."""
         self.reviewed_texts = [found.text for found in reviewed.values()]
         self.truth: dict[str, int] = {}
         """Class number of each text whose true label the gate's labels tell, by its normalised form."""
-        if entry.definition.gate.labels is not None:
+        if made is None and entry.definition.gate.labels is not None:
             true = read_labelled(entry.path.parent / entry.definition.gate.labels, entry)
             keys = keys_of(true.texts)
             self.truth = {key: classes.index(name) for key, name in zip(keys, true.labels, strict=True)}
-        model = model or _model(owner, self.labelled, seed=seed, progress=progress, device=device)
-        self._teacher = CachedTeacher.open(
-            model,
-            entry.workspace.teachers,
-            max_length=section.max_length,
-            precision=section.precision,
-            device=device,
+        self.model = (made and made.model) or _model(
+            owner, self.labelled, seed=seed, progress=progress, device=device
         )
-        self.model = model
-        self.fingerprint = self._teacher.fingerprint
-        self.labels = self._teacher.labels
-        self.class_of = _columns(entry, self.labels)
+        how = made or section
+        found = describe(self.model, max_length=how.max_length, precision=how.precision, device=device)
+        if made and made.fingerprint not in (None, found.fingerprint):
+            raise ConflictError(
+                f"task {entry.name!r}: {self.model} is another teacher by now than the one that version "
+                f"{made.version} was made with; pingti replace makes a version with this one"
+            )
+        self._teacher = CachedTeacher(found, entry.workspace.teachers, device=device)
+        self._described = found
+        self.fingerprint = found.fingerprint
+        self.labels = found.labels
+        self.class_of = _columns(
+            entry, self.labels, classes, made.map if made else entry.definition.teacher.map
+        )
         """The class number of each of ``labels``."""
         self._progress = progress
 
@@ -135,16 +156,38 @@ class Gold:
     def of_version(cls, entry: TaskEntry, version: int, *, progress: Progress = _quiet) -> Self:
         """The teacher that a version was made with, as its report names it.
 
-        Another seed or a changed definition would name another teacher. Where its folder is gone, it is the
-        definition's, of the seed of the version.
+        Another seed or a changed definition would name another teacher, or other classes for its labels.
+        Where its folder is gone, it is the definition's, of the seed of the version.
 
         Raises as when made, and NotFoundError where there is no such version or it has no report.
         """
         report = entry.report(version)
-        model = report.get("teacher", {}).get("model")
-        if model is not None and Path(model).is_absolute() and not Path(model).is_dir():
-            model = None
-        return cls(entry, seed=report.get("seed", 0), progress=progress, model=model)
+        said = report.get("teacher", {})
+        model = said.get("model")
+        if model is not None and not HUB_NAME.fullmatch(model):
+            model = model if Path(model).is_absolute() and Path(model).is_dir() else None
+        section = _owner(entry).definition.teacher
+        made = Made(
+            version=version,
+            model=model,
+            fingerprint=said.get("fingerprint"),
+            classes=Student.read_classes(entry.student_folder(version)),
+            # Reports did not always tell these.
+            map=said.get("map", entry.definition.teacher.map),
+            max_length=said.get("max_length", section.max_length),
+            precision=said.get("precision", section.precision),
+        )
+        return cls(entry, seed=report.get("seed", 0), progress=progress, made=made)
+
+    def described(self) -> dict[str, Any]:
+        """What a report tells of the teacher, so that ``of_version`` finds it again."""
+        return {
+            "model": self.model,
+            "fingerprint": self.fingerprint,
+            "max_length": self._described.max_length,
+            "precision": self._described.precision,
+            "map": {label: self.classes[c] for label, c in zip(self.labels, self.class_of, strict=True)},
+        }
 
     @property
     def rows_scored(self) -> int:
@@ -159,7 +202,7 @@ class Gold:
         """The teacher's answers; only texts that it was never asked about cost anything."""
         scored = self._teacher.score(texts, progress=advancing(self._progress, what, len(texts)))
         found = scored.probabilities.astype(np.float32)
-        probabilities = np.zeros((len(texts), len(self.entry.definition.classes)), np.float32)
+        probabilities = np.zeros((len(texts), len(self.classes)), np.float32)
         for column, target in enumerate(self.class_of):
             probabilities[:, target] += found[:, column]
         # A person outranks the teacher. The teacher is asked all the same: its vectors are needed.
@@ -181,10 +224,8 @@ class Gold:
 
     def speed(self, student: Student, texts: pa.Array) -> Speed:
         """How fast a student and this teacher are on some texts, on one core each."""
-        section = self._section
-        return measure_speed(
-            student, self.model, texts, max_length=section.max_length, precision=section.precision
-        )
+        length, precision = self._described.max_length, self._section.precision
+        return measure_speed(student, self.model, texts, max_length=length, precision=precision)
 
     def token_vectors(self, tokens: tuple[str, ...], width: int) -> NDArray[np.float32]:
         """Start of a student's embedding, (tokens, width): what the teacher makes of each token alone.
@@ -269,10 +310,16 @@ def _model(
     return str(folder)
 
 
-def _columns(entry: TaskEntry, labels: tuple[str, ...]) -> list[int]:
+def _columns(
+    entry: TaskEntry, labels: tuple[str, ...], classes: tuple[str, ...], mapping: dict[str, str]
+) -> list[int]:
     """For each label of the teacher the number of the class that it stands for."""
-    classes, mapping = entry.definition.classes, entry.definition.teacher.map
     if mapping:
+        strange = sorted(set(mapping.values()) - set(classes))
+        if strange:  # the definition was changed since
+            raise DefinitionError(
+                f"{entry.path}: teacher.map: {strange[0]!r} is no class; allowed are {', '.join(classes)}"
+            )
         unknown = sorted(set(mapping) - set(labels) - {"*"})
         rest = [label for label in labels if label not in mapping]
         if unknown or (rest and "*" not in mapping):

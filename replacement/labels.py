@@ -8,6 +8,7 @@ the one that counts.
 import datetime
 import json
 import warnings
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -52,13 +53,17 @@ class Imported:
     """Records that cannot be used, a sentence each."""
 
 
-def read(entry: TaskEntry) -> dict[str, Label]:
+def read(entry: TaskEntry, only: Sequence[str] | None = None) -> dict[str, Label]:
     """The label that counts for each text.
 
     A line that is damaged (a full disk, a power loss) is left out with a warning that names it.
 
+    Args:
+        entry: the task.
+        only: classes that a version has, whatever the definition says by now; texts of others are left out.
+
     Raises:
-        InputError: a label that is no class of the task.
+        InputError: a label that is no class of the task, where ``only`` is absent.
     """
     path = entry.folder / FILE
     found: dict[str, Label] = {}
@@ -79,6 +84,8 @@ def read(entry: TaskEntry) -> dict[str, Label]:
             continue
         if label.text not in found or label.when >= found[label.text].when:
             found[label.text] = label
+    if only is not None:
+        return {text: label for text, label in found.items() if label.label in only}
     classes = entry.definition.classes
     for label in found.values():
         if label.label not in classes:
@@ -89,12 +96,12 @@ def read(entry: TaskEntry) -> dict[str, Label]:
     return found
 
 
-def read_normalised(entry: TaskEntry) -> dict[str, Label]:
+def read_normalised(entry: TaskEntry, only: Sequence[str] | None = None) -> dict[str, Label]:
     """The label that counts for each text by its normalised form; of several forms the latest, or the last.
 
-    Raises as ``read``.
+    ``only`` and errors as for ``read``.
     """
-    labels = list(read(entry).values())
+    labels = list(read(entry, only).values())
     keys = keys_of([label.text for label in labels])
     found: dict[str, Label] = {}
     for key, label in zip(keys, labels, strict=True):

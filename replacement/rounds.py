@@ -354,8 +354,7 @@ class _Run:
             "classes": list(self.definition.classes),
             "subclasses": self.subclasses.named(self.definition.classes, self.gold.labels),
             "teacher": {
-                "model": self.gold.model,
-                "fingerprint": self.gold.fingerprint,
+                **self.gold.described(),
                 "rows_asked": self.asked,
                 "rows_computed": self.gold.rows_scored,
             },

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -9,19 +10,21 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from test_queue_worker import Service, serving
 from test_replacement_rounds import sport, topic_teacher
 
-from pingti.errors import DefinitionError
+from pingti.errors import ConflictError, DefinitionError
 from queue_worker.agreement import MIN_ROWS, Agreement, agreement, alarms, fallen, wilson
 from queue_worker.callbacks import secret, verify
 from queue_worker.jobs import Job
 from queue_worker.runs import runs
 from queue_worker.store import JobStore
 from queue_worker.watch import Watch
+from replacement import labels
 from replacement.agree import Agreeing
 from replacement.definition import parse
 from replacement.registry import TaskEntry, Workspace
@@ -275,3 +278,53 @@ def test_the_real_teacher_is_asked_as_on_the_holdout(topic_teacher: Path, tmp_pa
     assert rows == 120
     assert abs(agreed / rows - outcome.report["holdout"]["accuracy"]) < 0.1
     assert Agreeing(entry, 1).count(["x"]) == (0, 0)
+
+    # A changed definition counts from the next replace on.
+    written = entry.path.read_text()
+    changed = [
+        written.replace('["no", "yes"]', '["other", "sport"]')
+        .replace('sport = "yes"', 'sport = "sport"')
+        .replace('"*" = "no"', '"*" = "other"'),
+        written.replace('["no", "yes"]', '["yes", "no"]'),
+        written.replace('sport = "yes"', 'tech = "yes"'),
+        written.replace("[teacher]", '[teacher]\nmax_length = 8\nprecision = "bfloat16"', 1),
+    ]
+    for text in changed:
+        assert text != written
+        entry.path.write_text(text)
+        there = Workspace(tmp_path).task("sport")
+        labels.add(there, label_of(tmp_path / "labels.jsonl", there.definition.classes[1]))
+        assert Agreeing(there, 1).count(texts) == (rows, agreed)
+        (there.folder / labels.FILE).unlink()
+
+
+def label_of(path: Path, name: str) -> Path:
+    """A person's label of a text that no job has."""
+    path.write_text(json.dumps({"text": "nothing like it", "label": name}) + "\n")
+    return path
+
+
+def test_exchanged_weights_are_another_teacher_and_no_disagreement(
+    topic_teacher: Path, tmp_path: Path
+) -> None:
+    own = tmp_path / "own"
+    shutil.copytree(topic_teacher, own)
+    entry = sport(tmp_path, own, gate=0.01, rounds=1)
+    replace(entry)
+    Agreeing(entry, 1)
+    weights = own / "model.safetensors"
+    data = bytearray(weights.read_bytes())
+    data[-4:] = np.float32(0.25).tobytes()
+    weights.write_bytes(data)
+    with pytest.raises(
+        ConflictError, match="another teacher by now than the one that version 1 was made with"
+    ):
+        Agreeing(entry, 1)
+    ran = subprocess.run(
+        [sys.executable, "-m", "replacement.agree", "--home", tmp_path, "--task", "sport", "--version", "1"],
+        input='{"texts": ["goal"]}\n',
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert list(json.loads(ran.stdout)) == ["error"]
