@@ -44,6 +44,11 @@ class Inputs:
             return given
         return f"{stored.name} {stored.sha256}"
 
+    @property
+    def fetched(self) -> bool:
+        """Whether there is anything to forget."""
+        return bool(self._fetched)
+
     def forget(self) -> None:
         """Remove what was fetched: no job came of it."""
         for stored in self._fetched.values():

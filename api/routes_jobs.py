@@ -26,11 +26,12 @@ from api.schemas import (
     whole_text,
 )
 from api.services import Services, caller, services
-from pingti.errors import NotFoundError, PingtiError
+from pingti.errors import InputError, NotFoundError, PingtiError
 from queue_worker import callbacks
 from queue_worker.jobs import Job, JobStatus
 from queue_worker.outbound import Outbound
 from queue_worker.shards import delete_job
+from queue_worker.store import VolatileError
 from queue_worker.submit import Checked, JobRequest, submit, validate
 from replacement.classify import Pin
 
@@ -130,6 +131,15 @@ def submit_job(
             item = ProblemItem(pointer="#/callback", detail=str(error))
             raise ProblemError("invalid-input", f"callback: {error}", [item]) from error
     inputs = Inputs(room, who)
+    handed_over = False  # to the store, which may have the job by then even where an error comes back
+
+    def admit(checked: Checked) -> None:
+        nonlocal handed_over
+        _admit(room, who, checked)
+        if inputs.fetched:
+            room.store.client.ping()  # where the broker is away, what was fetched need not stay
+        handed_over = True
+
     try:
         if validate_only:
             checked = validate(request, room.settings, locate=inputs.locate)
@@ -144,10 +154,11 @@ def submit_job(
             owner=who.name,
             locate=inputs.locate,
             identify=inputs.identify,
-            admit=lambda checked: _admit(room, who, checked),
+            admit=admit,
         )
-    except BaseException:
-        inputs.forget()
+    except BaseException as error:
+        if not handed_over or isinstance(error, (InputError, VolatileError)):
+            inputs.forget()
         raise
     answer = job_out(*room.store.look(job.id))
     return _written(answer, 202, headers={"Location": answer.links.self})

@@ -36,6 +36,10 @@ _LOOKED_AT = 100  # jobs that are looked at together, when a page is made
 _MOST_LOOKED_AT = 1000
 
 
+class VolatileError(UnavailableError):
+    """The server keeps no append-only file, and the settings ask for one: nothing was stored."""
+
+
 class JobStore(Load):
     """The jobs in Valkey (or Redis 7.2 and newer). Safe for threads; every method may raise redis errors."""
 
@@ -72,9 +76,10 @@ class JobStore(Load):
 
         Returns when the server's disk has it: WAITAOF on the connection of the write. With the embedded
         server (``appendfsync always``) that is at once; with ``everysec`` it takes up to a second or two.
-        Raises UnavailableError when the server keeps no append-only file (nothing is stored then;
-        ``durable=False`` in the settings accepts this) or its disk does not answer in time; InputError
-        when the key belongs to a request with another ``fingerprint``: words, of which one must be the same.
+        Raises VolatileError when the server keeps no append-only file (``durable=False`` in the settings
+        accepts this); InputError when the key belongs to a request with another ``fingerprint``: words, of
+        which one must be the same. Nothing is stored then. After every other error the job may be there:
+        UnavailableError when the disk does not answer in time.
         """
         draft = Job(
             id=f"job-{int(self._now() * 1e6):014x}{secrets.token_hex(3)}",
@@ -103,7 +108,7 @@ class JobStore(Load):
         ]
         (verdict, id, at, tickets), synced = self._create(arguments, settings)
         if verdict == "volatile":
-            raise UnavailableError(
+            raise VolatileError(
                 "the server keeps no append-only file, so that an accepted job could be lost: set "
                 "'appendonly yes' there, or PINGTI_DURABLE=false to accept that"
             )

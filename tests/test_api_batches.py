@@ -325,6 +325,44 @@ def test_inputs_from_an_allowed_host(running: Door, monkeypatch: pytest.MonkeyPa
         assert until_ended(running, answered.headers["location"])["counts"]["completed"] == 1
 
 
+def test_what_was_fetched_stays_where_the_job_may_be_stored(idle: Door) -> None:
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        handler.send_response(200)
+        handler.send_header("Content-Length", "7")
+        handler.end_headers()
+        handler.wfile.write(b"text\nx\n")
+
+    def fetched() -> set[Path]:
+        return set((idle.settings.home / "uploads").glob("file-*"))
+
+    broker = idle.store.client
+    impatient = idle.settings.model_copy(update={"durable_seconds": 0.05})
+    with server(answer) as url, serving(impatient) as client:
+        body = {"inputs": [f"{url}/a.csv"], "tasks": ["sport"]}
+
+        def refused(words: str, client: httpx.Client = client) -> None:
+            answered = client.post("/v1/jobs", json=body)
+            assert answered.status_code == 503
+            assert words in problem(answered)["detail"]
+
+        before = broker.config_get("append*")
+        try:
+            broker.config_set("appendfsync", "no")  # a disk that never confirms
+            refused("did not confirm")
+            ((job,), (kept,)) = (client.get("/v1/jobs").json()["items"], fetched())
+            assert job["inputs"] == [str(kept / "a.csv")]
+            # Refused for sure: there is no job, and nothing stays.
+            broker.config_set("appendonly", "no")
+            refused("keeps no append-only file")
+        finally:
+            for name in ("appendonly", "appendfsync"):
+                broker.config_set(name, before[name])
+        away = idle.settings.model_copy(update={"redis_url": "redis://127.0.0.1:9/1"})
+        with serving(away) as client_of_none:
+            refused("does not answer", client_of_none)
+        assert fetched() == {kept}
+
+
 def test_old_jobs_and_files_go(idle: Door) -> None:
     kept, gone = idle.submit().json(), idle.submit().json()
     idle.client.post(f"{gone['links']['self']}/cancel")
