@@ -30,6 +30,8 @@ from pingti.errors import InputError, PingtiError
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_S = 2
 _PLACE = re.compile(r"([a-z]+)\[(\d+)\]: (.+)", re.DOTALL)
+_AWAY = "The broker (Valkey or Redis) does not answer"
+_NOT_KNOWN = "whether this was carried out is not known: look before you send it again."
 _log = logging.getLogger(__name__)
 
 
@@ -312,11 +314,10 @@ def _methods(request: Request) -> set[str]:
     return {method for route in matching for method in route.methods or ()}
 
 
-def _broker_error(_: Request, error: Exception) -> Response:
+def _broker_error(request: Request, error: Exception) -> Response:
     _log.warning("the broker does not answer: %s", error)
-    return problem_response(
-        "unavailable", "The broker (Valkey or Redis) does not answer; nothing was accepted or changed."
-    )
+    changes = request.method not in ("GET", "HEAD")
+    return problem_response("unavailable", f"{_AWAY}; {_NOT_KNOWN}" if changes else f"{_AWAY}.")
 
 
 def _os_error(request: Request, error: Exception) -> Response:
@@ -367,6 +368,7 @@ def responses(**examples: str) -> dict[int | str, dict[str, Any]]:
     return entries
 
 
+BROKER = {"unavailable": f"{_AWAY}."}
 RANGE = {"range_not_satisfiable": "The file has 1,024 bytes; the range 'bytes=2048-' is not in it."}
 _SCHEMA = {"$ref": "#/components/schemas/Problem"}
 

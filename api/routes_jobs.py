@@ -5,6 +5,7 @@ import time
 from datetime import datetime
 from typing import Annotated, Any
 
+import redis
 from fastapi import APIRouter, Body, Depends, Header, Path, Query
 from fastapi.responses import JSONResponse, Response
 from pydantic import AwareDatetime, BeforeValidator
@@ -51,7 +52,6 @@ def _date_first(value: Any) -> Any:
 Moment = Annotated[AwareDatetime, BeforeValidator(_date_first)]
 JobId = Annotated[str, Path(description="The id that the submission answered.")]
 
-BROKER = {"unavailable": "The broker (Valkey or Redis) does not answer; nothing was accepted or changed."}
 NO_JOB = {"not_found": "There is no job job-065a1b2c3d4e5f6a1b2c."}
 _NOT_YOURS = {"forbidden": "The job job-065a1b2c3d4e5f6a1b2c is another key's; an admin may do this."}
 _ID = re.compile(r"[\w-]{1,64}", re.ASCII)
@@ -72,7 +72,7 @@ _LOOK_SECONDS = 5.0
             "headers": {"Location": {"description": "The job's path.", "schema": {"type": "string"}}},
         },
         **problems.responses(
-            **BROKER,
+            **problems.BROKER,
             too_many="The key 'nightly' has 50 unfinished jobs; with this one the limit of 50 is passed.",
             no_space="The server's disk is full; nothing was stored.",
             too_large="The body is larger than the limit of 1,048,576 bytes.",
@@ -160,11 +160,16 @@ def submit_job(
         if not handed_over or isinstance(error, (InputError, VolatileError)):
             inputs.forget()
         raise
-    answer = job_out(*room.store.look(job.id))
+    try:
+        answer = job_out(*room.store.look(job.id))
+    except redis.RedisError:  # gone since: the job is accepted all the same
+        answer = job_out(job)
     return _written(answer, 202, headers={"Location": answer.links.self})
 
 
-@router.get("", summary="List jobs", responses=problems.responses(**BROKER, invalid_input="limit: ..."))
+@router.get(
+    "", summary="List jobs", responses=problems.responses(**problems.BROKER, invalid_input="limit: ...")
+)
 def list_jobs(
     room: Room,
     cursor: Annotated[
@@ -198,7 +203,7 @@ def list_jobs(
     "/{job_id}",
     summary="Look at a job",
     response_model=JobOut,
-    responses=problems.responses(**BROKER, **NO_JOB),
+    responses=problems.responses(**problems.BROKER, **NO_JOB),
 )
 def get_job(room: Room, job_id: JobId) -> Response:
     """Status, one timestamp a change, counts, progress, rate, place in the queue, versions and thresholds."""
@@ -210,7 +215,7 @@ def get_job(room: Room, job_id: JobId) -> Response:
     "/{job_id}/cancel",
     summary="Cancel a job",
     responses=problems.responses(
-        **BROKER, **NO_JOB, **_NOT_YOURS, conflict="Job job-065a1b2c3d4e5f6a1b2c is completed."
+        **problems.BROKER, **NO_JOB, **_NOT_YOURS, conflict="Job job-065a1b2c3d4e5f6a1b2c is completed."
     ),
 )
 def cancel_job(room: Room, who: Who, job_id: JobId) -> JobOut:
@@ -223,7 +228,7 @@ def cancel_job(room: Room, who: Who, job_id: JobId) -> JobOut:
     status_code=204,
     summary="Delete a job",
     responses=problems.responses(
-        **BROKER, **NO_JOB, **_NOT_YOURS, conflict="Job job-065a1b2c3d4e5f6a1b2c is running."
+        **problems.BROKER, **NO_JOB, **_NOT_YOURS, conflict="Job job-065a1b2c3d4e5f6a1b2c is running."
     ),
 )
 def remove_job(room: Room, who: Who, job_id: JobId) -> Response:

@@ -13,7 +13,7 @@ from fastapi.responses import Response, StreamingResponse
 from api import problems
 from api.downloads import DOWNLOAD, accepts_gzip, packed, send_file
 from api.results import MEDIA_TYPES, ResultFormat, stream
-from api.routes_jobs import BROKER, NO_JOB, JobId, find_job
+from api.routes_jobs import NO_JOB, JobId, find_job
 from api.services import Services, services
 from pingti.errors import ConflictError
 from pingti.files import replacing
@@ -42,7 +42,7 @@ _RESULTS = {
         "content": {media_type: {} for media_type in MEDIA_TYPES.values()},
     },
     **problems.responses(
-        **BROKER,
+        **problems.BROKER,
         **NO_JOB,
         **problems.RANGE,
         conflict="Job job-065a1b2c3d4e5f6a1b2c is running; results can be read when it has ended.",
@@ -60,7 +60,7 @@ _BAD_ROWS = {
         },
     },
     206: {"description": "The range that was asked for.", "content": {_ERRORS_TYPE: {}}},
-    **problems.responses(**BROKER, **NO_JOB, **problems.RANGE),
+    **problems.responses(**problems.BROKER, **NO_JOB, **problems.RANGE),
 }
 
 

@@ -25,7 +25,6 @@ router = APIRouter(prefix="/v1/tasks/{name}", tags=["tasks"])
 Room = Annotated[Services, Depends(services)]
 Who = Annotated[Caller, Depends(caller)]
 
-_BROKER = {"unavailable": "The broker (Valkey or Redis) does not answer; nothing was accepted or changed."}
 _MOST_LABELS = 1000
 
 
@@ -137,7 +136,7 @@ def post_labels(
             "description": "A worker takes it; a run that still waits is answered as it is.",
             "headers": {"Location": {"description": "The task's runs.", "schema": {"type": "string"}}},
         },
-        **problems.responses(**_BROKER, **NO_TASK),
+        **problems.responses(**problems.BROKER, **NO_TASK),
     },
 )
 def retrain_task(room: Room, who: Who, name: TaskName) -> JSONResponse:
@@ -148,7 +147,9 @@ def retrain_task(room: Room, who: Who, name: TaskName) -> JSONResponse:
     return JSONResponse(run_out(run).model_dump(mode="json"), 202, headers=headers)
 
 
-@router.get("/runs", summary="A task's retrainings", responses=problems.responses(**_BROKER, **NO_TASK))
+@router.get(
+    "/runs", summary="A task's retrainings", responses=problems.responses(**problems.BROKER, **NO_TASK)
+)
 def list_runs(room: Room, name: TaskName) -> RunListOut:
     """The last hundred, newest first, with how far a running one is."""
     room.workspace.task(name)

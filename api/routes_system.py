@@ -25,8 +25,6 @@ pages = APIRouter(include_in_schema=False)
 
 Room = Annotated[Services, Depends(services)]
 
-_BROKER = {"unavailable": "The broker (Valkey or Redis) does not answer; nothing was accepted or changed."}
-
 
 @router.get("/healthz", tags=["health"], summary="Is the server alive?")
 async def healthz() -> AliveOut:
@@ -57,7 +55,7 @@ def readyz(room: Room) -> Response:
     "/queue",
     tags=["jobs"],
     summary="Queue depth by priority",
-    responses=problems.responses(**_BROKER),
+    responses=problems.responses(**problems.BROKER),
 )
 def get_queue(room: Room) -> QueueOut:
     """How much waits at each priority, 0 (first) to 9, and for how long."""
@@ -75,7 +73,10 @@ def get_queue(room: Room) -> QueueOut:
 
 
 @v1.get(
-    "/workers", tags=["jobs"], summary="Workers and what they do", responses=problems.responses(**_BROKER)
+    "/workers",
+    tags=["jobs"],
+    summary="Workers and what they do",
+    responses=problems.responses(**problems.BROKER),
 )
 def list_workers(room: Room) -> WorkerListOut:
     """Every worker process that was heard of in the last seconds."""
@@ -87,7 +88,7 @@ def list_workers(room: Room) -> WorkerListOut:
     "/tasks/{name}/agreement",
     tags=["tasks"],
     summary="Student and teacher, day by day",
-    responses=problems.responses(**_BROKER, **NO_TASK),
+    responses=problems.responses(**problems.BROKER, **NO_TASK),
 )
 def get_agreement(room: Room, name: TaskName) -> AgreementOut:
     """How often the student decided as its teacher on rows of real jobs, newest day first; and alarms."""

@@ -18,7 +18,7 @@ from test_api_problems import problem
 from test_api_server import serving
 
 from queue_worker.app import connect
-from queue_worker.jobs import JobStatus
+from queue_worker.jobs import Job, JobStatus
 from queue_worker.processes import Processes
 from queue_worker.settings import Settings
 from queue_worker.store import JobStore
@@ -235,9 +235,26 @@ def test_a_dead_broker_is_a_503(door: Door) -> None:
     for answer in (door.client.get("/v1/jobs"), door.client.get(job["links"]["self"]), door.submit()):
         assert answer.status_code == 503
         assert answer.headers["retry-after"]
-        problem(answer)
+        # What asks for a change may have got through before the answer was lost.
+        assert ("is not known" in problem(answer)["detail"]) == (answer.request.method == "POST")
     ready = door.client.get("/readyz")
     assert (ready.status_code, ready.json()["broker"]) == (503, "The broker does not answer.")
+
+
+def test_a_job_that_was_accepted_is_answered_so(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever becomes of the broker afterwards."""
+    look = JobStore.look
+
+    def look_too_late(store: JobStore, id: str) -> tuple[Job, int | None]:
+        os.kill(door.broker, signal.SIGKILL)
+        return look(store, id)
+
+    monkeypatch.setattr(JobStore, "look", look_too_late)
+    answer = door.submit(metadata={"team": "search"})
+    assert answer.status_code == 202
+    job = answer.json()
+    assert answer.headers["location"] == job["links"]["self"]
+    assert (job["status"], job["metadata"], job["place"]) == ("queued", {"team": "search"}, None)
 
 
 def test_an_upload_is_an_input_also_where_other_roots_are_set(workspace: Workspace, tmp_path: Path) -> None:
