@@ -1,7 +1,6 @@
 """The corpus of a task: its rows in order of time, cleaned, and split into pool and holdout."""
 
 import dataclasses
-from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,6 +38,8 @@ class Corpus:
     """(n,): days since 1970 (UTC); None where the corpus has no times."""
     counts: dict[str, int]
     """What happened to the rows that were read: read, bad, dropped, negative by rule, duplicates, ..."""
+    first_bad: BadRow | None = None
+    """The first row that could not be read."""
 
     def keep(self, holds: NDArray[np.bool_]) -> "Corpus":
         """The corpus with only those rows in pool and holdout for which ``holds`` (n,) is true.
@@ -47,7 +48,7 @@ class Corpus:
             InputError: too few are left.
         """
         pool, holdout = self.pool[holds[self.pool]], self.holdout[holds[self.holdout]]
-        _check_sizes(pool, holdout, self.counts["read"])
+        _check_sizes(pool, holdout, self.counts, self.first_bad)
         left_out = len(self.pool) + len(self.holdout) - len(pool) - len(holdout)
         counts = {**self.counts, "not_asked": left_out, "pool": len(pool), "holdout": len(holdout)}
         return dataclasses.replace(self, pool=pool, holdout=holdout, counts=counts)
@@ -67,15 +68,17 @@ def load_corpus(definition: Definition, folder: Path, *, apart: list[str] | None
     """
     section = definition.corpus
     columns = Columns(text=section.text, id=section.id, time=section.time)
-    bad: Counter[str] = Counter()
+    first_bad: BadRow | None = None
+    bad = 0
 
     def on_bad_row(row: BadRow) -> None:
-        bad[row.file] += 1
+        nonlocal first_bad, bad
+        first_bad, bad = first_bad or row, bad + 1
 
     paths = expand_all(section.files, folder)
     batches = [batch for path in paths for batch in read_rows(path, columns, on_bad_row)]
     table = pa.Table.from_batches(batches, schema=schema(columns)).combine_chunks()
-    read = len(table) + bad.total()
+    read = len(table) + bad
     if section.time is not None:
         table = table.sort_by("time")  # stable: equal times stay in file order
     texts = _one_chunk(table.column("text"))
@@ -92,11 +95,10 @@ def load_corpus(definition: Definition, folder: Path, *, apart: list[str] | None
     # Of equal texts the first stays.
     _, first = np.unique(np.array(keys.take(pa.array(older)).to_pylist(), dtype=object), return_index=True)
     pool = older[np.sort(first)]
-    _check_sizes(pool, holdout, read)
     labelled = int((~newest & _is_in(keys, known)).sum())
     counts = {
         "read": read,
-        "bad": bad.total(),
+        "bad": bad,
         "dropped": int(dropped.sum()),
         "negative_by_rule": int(negative.sum()),
         "duplicates": int((~newest).sum()) - labelled - len(pool),
@@ -105,11 +107,18 @@ def load_corpus(definition: Definition, folder: Path, *, apart: list[str] | None
         "pool": len(pool),
         "holdout": len(holdout),
     }
+    _check_sizes(pool, holdout, counts, first_bad)
     days = None
     if section.time is not None:
         days = table.column("time").cast(pa.int64()).to_numpy() // _DAY
     return Corpus(
-        ids=_one_chunk(table.column("id")), texts=texts, pool=pool, holdout=holdout, days=days, counts=counts
+        ids=_one_chunk(table.column("id")),
+        texts=texts,
+        pool=pool,
+        holdout=holdout,
+        days=days,
+        counts=counts,
+        first_bad=first_bad,
     )
 
 
@@ -182,11 +191,17 @@ def _check_dependencies(entry: TaskEntry) -> None:
         parents.add(task)
 
 
-def _check_sizes(pool: NDArray[np.int64], holdout: NDArray[np.int64], read: int) -> None:
+def _check_sizes(
+    pool: NDArray[np.int64], holdout: NDArray[np.int64], counts: dict[str, int], bad: BadRow | None
+) -> None:
     if len(pool) < 10 or len(holdout) < 10:
+        unread = ""
+        if bad is not None:
+            unread = f"; {counts['bad']} could not be read, the first: {bad.file} row {bad.row}: {bad.reason}"
         raise InputError(
-            f"corpus: {len(pool)} rows to learn from and {len(holdout)} held out of {read} read; at least 10 "
-            "of each are needed (see corpus.files, gate.holdout_days, gate.holdout_fraction and depends_on)"
+            f"corpus: {len(pool)} rows to learn from and {len(holdout)} held out of {counts['read']} read; "
+            "at least 10 of each are needed (see corpus.files, gate.holdout_days, gate.holdout_fraction and "
+            f"depends_on){unread}"
         )
 
 

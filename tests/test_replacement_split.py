@@ -183,6 +183,25 @@ def test_keep_leaves_rows_out_of_both_parts_and_says_how_many(tmp_path: Path) ->
         kept.keep(np.arange(60) < 37)
 
 
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        ({"id": "1", "at": "2025/03/01"}, "field 'at' is '2025/03/01'; needed is a timestamp"),
+        ({"id": 1.5, "at": "2025-03-01"}, "field 'id' is of type float; a string is needed"),
+    ],
+)
+def test_a_corpus_that_cannot_be_read_says_why(tmp_path: Path, row: dict[str, object], reason: str) -> None:
+    good = [{"text": f"text {i}", "id": str(i), "at": "2025-02-01"} for i in range(20)]
+    bad = [{"text": f"text {i}", **row} for i in range(30)]
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps(each) + "\n" for each in [*good, *bad]))
+    files = 'files = ["*.jsonl"]\nid = "id"\ntime = "at"'
+    found = parse(f'classes = ["no", "yes"]\n[corpus]\n{files}\n[teacher]\nmodel = "m"\n')
+    with pytest.raises(
+        InputError, match=rf"20 held out of 50 read.*; 30 could not .*a\.jsonl row 20: {reason}"
+    ):
+        load_corpus(found, tmp_path)
+
+
 def dependent(workspace: Workspace, name: str, depends_on: list[str]) -> TaskEntry:
     """A task like sport, over a corpus of its own, that depends on others."""
     (workspace.root / "corpus.jsonl").write_text(
