@@ -7,7 +7,8 @@ Read are a JSON array or JSON lines of
   flat (``Dataset.records.to_datasets``: ``text``, ``label.responses``);
 - plain objects with ``label``, and ``text`` or ``id``; ``who`` and ``when`` may be there.
 
-An answer that is not given (no annotation, a skipped task, a draft, an empty label) is no answer.
+An answer that is not given (no annotation, a skipped task, a draft, an empty label) is no answer. An answer to
+a question of another name is one only in a record that says nothing of a question named ``label``.
 """
 
 import datetime
@@ -101,6 +102,7 @@ def answers(record: Any, classes: Sequence[str]) -> list[Answer]:
 def _label_studio(record: dict[str, Any]) -> Iterator[Answer]:
     data = _member(record, "data", dict)
     text, identity = _named(data, "data.")
+    asked = _asks_ours(record)
     for number, annotation in enumerate(_member(record, "annotations", list)):
         at = f"annotations[{number}]"
         if not isinstance(annotation, dict):
@@ -112,7 +114,7 @@ def _label_studio(record: dict[str, Any]) -> Iterator[Answer]:
             for place, result in enumerate(_member(annotation, "result", list, f"{at}."))
             if isinstance(result, dict) and result.get("type") == "choices"
         }
-        if len(results) > 1:  # another question is asked too
+        if asked or len(results) > 1:  # other questions may be asked too
             results = {key: result for key, result in results.items() if result.get("from_name") == QUESTION}
         who = annotation.get("completed_by")
         for place, result in results.items():
@@ -127,9 +129,21 @@ def _label_studio(record: dict[str, Any]) -> Iterator[Answer]:
             )
 
 
+def _asks_ours(record: dict[str, Any]) -> bool:
+    """Whether our question is among those of a task: in an answer, or in the prediction that we exported."""
+    parts = [part for key in ("annotations", "predictions", "drafts") for part in _objects(record.get(key))]
+    results = [result for part in parts for result in _objects(part.get("result"))]
+    return any(result.get("from_name") == QUESTION for result in results)
+
+
+def _objects(value: Any) -> list[dict[str, Any]]:
+    return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
+
+
 def _argilla(record: dict[str, Any]) -> Iterator[Answer]:
     responses = _member(record, "responses", dict)
-    question = _question(list(responses))
+    suggestions = record.get("suggestions")
+    question = _question(list(responses), isinstance(suggestions, dict) and QUESTION in suggestions)
     if question is None or responses[question] is None:
         return
     at = f"responses.{question}"
@@ -143,8 +157,9 @@ def _argilla(record: dict[str, Any]) -> Iterator[Answer]:
 
 def _argilla_flat(record: dict[str, Any]) -> Iterator[Answer]:
     names = [key.removesuffix(".responses") for key in record if key.endswith(".responses")]
-    at = f"{_question(names)}.responses"
-    if record[at] is None:
+    question = _question(names, any(key.startswith(f"{QUESTION}.") for key in record))
+    at = f"{question}.responses"
+    if question is None or record[at] is None:
         return
     text = _argilla_text(record, "")
     values = _member(record, at, list)
@@ -191,8 +206,13 @@ def _argilla_text(fields: dict[str, Any], at: str) -> str:
     return _text(fields.get("text"), f"{at}text")
 
 
-def _question(names: list[str]) -> str | None:
-    """The question that is meant: ours, or the only one; None where nobody answered any."""
+def _question(names: list[str], asked: bool) -> str | None:
+    """Of the questions answered the one that is meant; None where nobody answered it.
+
+    It is ours, or the only one unless ours was ``asked`` too.
+    """
+    if asked and QUESTION not in names:
+        return None
     if len(names) > 1 and QUESTION not in names:
         raise Unusable(f"responses: no question {QUESTION!r}; there are {', '.join(names)}")
     return QUESTION if QUESTION in names else next(iter(names), None)

@@ -114,6 +114,35 @@ def test_label_studio_gets_tasks_with_predictions_and_its_answers_come_back(entr
     }
 
 
+def test_an_answer_to_another_question_is_no_label(entry: TaskEntry) -> None:
+    def renamed(task: dict[str, Any], *, predicted: bool) -> dict[str, Any]:
+        answered = annotated(task, "yes")
+        answered["annotations"][0]["result"][0]["from_name"] = "spam"
+        return answered if predicted else {**answered, "predictions": [5]}
+
+    studio = export(entry, Format.LABEL_STUDIO)
+    argilla = export(entry, Format.ARGILLA)[0]
+    who = {"value": "yes", "user_id": "ann"}
+    elsewhere = renamed(studio[1], predicted=False)
+    elsewhere["annotations"].append(annotated(studio[1], "no", was_cancelled=True)["annotations"][0])
+    other = [
+        renamed(studio[0], predicted=True),
+        elsewhere,
+        {**argilla, "responses": {"spam": [who]}},
+        {**argilla, "responses": {"spam": [who], "rude": [who]}},
+        {"text": TEXTS[0], "spam.responses": ["yes"], "label.suggestion": "no"},
+    ]
+    found = bring(entry, other)
+    assert (found.added, found.unanswered, found.bad) == (0, 5, ())
+    # Where nothing tells of our question, the only one is ours under another name.
+    alone = [
+        renamed(studio[0], predicted=False),
+        {"fields": {"text": TEXTS[0]}, "responses": {"spam": [who]}},
+        {"text": TEXTS[2], "spam.responses": ["yes"]},
+    ]
+    assert bring(entry, alone).added == 3
+
+
 def test_argilla_gets_records_with_suggestions_and_its_responses_come_back(entry: TaskEntry) -> None:
     assert "rg.LabelQuestion(name=\"label\", labels=['no', 'yes'])" in review.argilla_settings(["no", "yes"])
     records = export(entry, Format.ARGILLA)
