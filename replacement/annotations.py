@@ -7,8 +7,8 @@ Read are a JSON array or JSON lines of
   flat (``Dataset.records.to_datasets``: ``text``, ``label.responses``);
 - plain objects with ``label``, and ``text`` or ``id``; ``who`` and ``when`` may be there.
 
-An answer that is not given (no annotation, a skipped task, a draft, an empty label) is no answer. An answer to
-a question of another name is one only in a record that says nothing of a question named ``label``.
+An answer that is not given (no annotation, a skipped task, a draft, an empty label) is no answer. An answer
+to a question of another name is one only in a record that says nothing of a question named ``label``.
 """
 
 import datetime
