@@ -113,7 +113,7 @@ class Settings(BaseSettings):
         description="Refuse jobs when the server keeps no append-only file; false: accept them all the same.",
     )
     durable_seconds: float = Field(
-        default=10.0, gt=0, description="How long submit waits for the server's disk before it gives up."
+        default=10.0, ge=0.001, description="How long submit waits for the server's disk before it gives up."
     )
     idempotency_seconds: int = Field(default=7 * 86_400, ge=1, description="Life of an idempotency key.")
 
@@ -189,6 +189,13 @@ class Settings(BaseSettings):
     @classmethod
     def _networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(str(ipaddress.ip_network(network)) for network in value)
+
+    @field_validator("redis_url")
+    @classmethod
+    def _scheme(cls, value: str | None) -> str | None:
+        if value is not None and not value.startswith(("redis://", "rediss://", "unix://")):
+            raise ValueError("needed is redis://, rediss:// or unix:// and an address")
+        return value
 
     @field_validator("callback_secret")
     @classmethod

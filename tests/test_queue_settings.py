@@ -5,6 +5,7 @@ import subprocess
 import sys
 import traceback
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -72,8 +73,10 @@ def test_a_key_from_a_file_with_an_end_of_line(tmp_path: Path, monkeypatch: pyte
 def test_settings_are_immutable_and_checked(tmp_path: Path) -> None:
     with pytest.raises(ValidationError):
         Settings(home=tmp_path).port = 1  # type: ignore[misc]
-    with pytest.raises(ValidationError):
-        Settings(home=tmp_path, shard_rows=0)
+    wrong: dict[str, Any]
+    for wrong in ({"shard_rows": 0}, {"durable_seconds": 0.0001}, {"redis_url": "localhost:6379"}):
+        with pytest.raises(ValidationError):
+            Settings(home=tmp_path, **wrong)
 
 
 @pytest.mark.parametrize("part", ["nightly", "worker", "health classify"])
