@@ -4,6 +4,7 @@ The texts are classified in a process of its own, range by range. A range that r
 which the process dies or takes too long, is divided until single rows are found; these become bad rows.
 """
 
+import itertools
 import json
 import selectors
 import subprocess
@@ -57,17 +58,10 @@ def classify_carefully(
     schema = Classifier(Workspace(settings.home), job.pins).schema
     with TemporaryDirectory(prefix=".careful-", dir=folder) as name:
         work = Path(name)
-        batches = []
-        for batch in shard_batches(settings, job, shard, source, bad.append):
-            batches.append(batch)
-            check()
         good: list[Path] = []
-        if batches:
-            rows = pa.Table.from_batches(batches)
-            with pa.OSFile(str(work / _ROWS), "wb") as file, pa.ipc.new_file(file, rows.schema) as writer:
-                writer.write_table(rows)
+        if _write_rows(work / _ROWS, shard_batches(settings, job, shard, source, bad.append), check):
             with _Child(settings, job, work, command, check) as child:
-                good = list(_divide(child, rows, job, shard, bad))
+                good = list(_divide(child, _rows(work), job, shard, bad))
 
         def scored() -> Iterator[pa.RecordBatch]:
             for path in good:
@@ -77,6 +71,23 @@ def classify_carefully(
 
         bad.sort(key=lambda each: (job.inputs.index(each.file), each.row))
         return write_part(folder, job, shard, schema, scored(), bad)
+
+
+def _write_rows(path: Path, batches: Iterator[pa.RecordBatch], check: Check) -> bool:
+    """Write batches to a file as they come; False where there are none."""
+    first = next(batches, None)
+    if first is None:
+        return False
+    with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, first.schema) as writer:
+        for batch in itertools.chain([first], batches):
+            writer.write_batch(batch)
+            check()
+    return True
+
+
+def _rows(work: Path) -> pa.Table:
+    """The rows that both processes look at, mapped: a shard can be larger than the memory."""
+    return pa.ipc.open_file(pa.memory_map(str(work / _ROWS))).read_all()
 
 
 def _divide(child: "_Child", rows: pa.Table, job: Job, shard: int, bad: list[BadRow]) -> Iterator[Path]:
@@ -204,7 +215,7 @@ def main() -> int:
         task = json.loads(sys.stdin.readline())
         work = Path(task["work"])
         classifier = Classifier(Workspace(task["home"]), _PINS.validate_python(task["pins"]))
-        rows = pa.ipc.open_file(pa.memory_map(str(work / _ROWS))).read_all().combine_chunks()
+        rows = _rows(work)
     except Exception as error:
         answer(fatal=f"the classifier cannot be made ready: {_sentence(error)}")
         return 1

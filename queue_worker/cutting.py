@@ -302,14 +302,14 @@ def shard_batches(
 
 
 def read_whole(settings: Settings, job: Job) -> tuple[list[pa.RecordBatch], list[BadRow]] | None:
-    """The rows of a small job and its bad ones; None when they are too many for one shard."""
+    """The rows of a small job and its bad ones; None when they are too many or too long for one shard."""
     bad: list[BadRow] = []
     batches: list[pa.RecordBatch] = []
-    rows = 0
+    rows = size = 0
     for index in range(len(job.inputs)):
         for batch in input_batches(settings, job, index, bad.append):
-            rows += batch.num_rows
-            if rows > settings.shard_rows:
+            rows, size = rows + batch.num_rows, size + batch["text"].nbytes
+            if rows > settings.shard_rows or size > settings.shard_bytes:
                 return None
             batches.append(batch)
     return batches, bad

@@ -47,6 +47,7 @@ _PAUSE_SECONDS = 30.0  # between two looks: a process that loads a teacher is wo
 _JOBS = 200  # looked at together
 _ASK_SECONDS = 3600.0
 _READ_ROWS = 50_000  # of a job, of which the sample is drawn
+_READ_BYTES = 64 << 20
 WHO = "watch"
 
 
@@ -185,9 +186,11 @@ class Watch:
             within = int((rows[first:].cumsum() <= _READ_ROWS).sum())
             groups = range(first, min(len(rows), first + max(1, within)))
         texts: list[str] = []
+        size = 0
         for batch in read_rows(str(real), job.columns, lambda _: None, groups=groups):
             texts += batch["text"].to_pylist()
-            if len(texts) >= _READ_ROWS or self._stop.is_set():
+            size += batch["text"].nbytes
+            if len(texts) >= _READ_ROWS or size >= _READ_BYTES or self._stop.is_set():
                 break
         return [texts[row] for row in rng.permutation(len(texts))[:size].tolist()]
 

@@ -13,6 +13,7 @@ from typing import Any, Self
 import fsspec
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from pingti.errors import InputError
 from replacement import parquet
@@ -26,6 +27,7 @@ from replacement.opening import (
     readable_parquet,
     text_lines,
 )
+from replacement.portions import PORTION_BYTES, parquet_portions
 
 _LONGEST_FIELD = 1 << 26  # characters: a quote that is never closed must not swallow a whole file in silence
 _TOO_LONG = f"a line is longer than {LINE_BYTES:,} bytes"
@@ -131,7 +133,8 @@ def read_rows(
 
     Reads Parquet, JSONL, CSV and TSV (by the file's name), the last three also with ``.gz``. A row with a
     missing or wrong field, or with bytes that are not UTF-8, goes to ``on_bad_row``; all others come out,
-    in order. Memory is bounded by ``batch_rows``. ``groups``: only these row groups of a Parquet file.
+    in order. Memory is bounded: a batch has at most ``batch_rows`` rows, fewer where their texts are long;
+    a text above ``LINE_BYTES`` is a bad row. ``groups``: only these row groups of a Parquet file.
 
     Raises:
         InputError: as ``check_input``; or the file ends in the middle of its compressed data.
@@ -142,11 +145,13 @@ def read_rows(
         return
     rows = (_jsonl_rows if kind == ".jsonl" else _csv_rows)(path, columns, on_bad_row)
     batch: list[Row] = []
+    size = 0
     for row in rows:
         batch.append(row)
-        if len(batch) == batch_rows:
+        size += len(row[2])
+        if len(batch) == batch_rows or 4 * size >= PORTION_BYTES:  # a character has up to four bytes
             yield _batch(batch, columns)
-            batch = []
+            batch, size = [], 0
     if batch:
         yield _batch(batch, columns)
 
@@ -176,13 +181,9 @@ def _parquet_batches(
     names = [name for name in (columns.text, columns.id, columns.time) if name is not None]
     with parquet_file(path) as file:
         _check_columns(path, file.schema_arrow.names, columns)
+        groups = range(file.metadata.num_row_groups) if groups is None else groups
         first = sum(file.metadata.row_group(group).num_rows for group in range(groups.start if groups else 0))
-        batches = file.iter_batches(
-            batch_rows,
-            row_groups=None if groups is None else list(groups),
-            columns=list(dict.fromkeys(names)),
-            use_threads=pa.cpu_count() > 1,  # a pool of one thread only costs a small file time
-        )
+        batches = parquet_portions(path, file, list(dict.fromkeys(names)), batch_rows, groups)
         while True:
             with readable_parquet(path):
                 batch = next(batches, None)
@@ -205,19 +206,27 @@ def _parquet_batches(
             wanted = schema(columns)
             identified = columns.id is not None
             rows = np.flatnonzero(~null)
-            whole = parquet.whole(found, rows, first, wanted, identified=identified)
+            whole = _short(parquet.whole(found, rows, first, wanted, identified=identified))
             if whole is not None and len(whole):
                 yield whole
             # Else one of them at least is bad, or of a type that needs a look: those are looked for in parts.
             for start in range(0, len(rows) if whole is None else 0, _PART):
                 part = rows[start : start + _PART]
-                whole = parquet.whole(found, part, first, wanted, identified=identified)
+                whole = _short(parquet.whole(found, part, first, wanted, identified=identified))
                 if whole is None:
                     read = [each for index in part.tolist() for each in row(index)]
                     whole = _batch(read, columns) if read else None
                 if whole is not None:
                     yield whole
             first += len(batch)
+
+
+def _short(batch: pa.RecordBatch | None) -> pa.RecordBatch | None:
+    """The batch, or None where a text of it is too long."""
+    if batch is None or batch.nbytes <= LINE_BYTES:
+        return batch
+    longest: int = pc.max(pc.binary_length(batch["text"])).as_py() or 0
+    return batch if longest <= LINE_BYTES else None
 
 
 def _jsonl_rows(path: str, columns: Columns, on_bad_row: OnBadRow) -> Iterator[Row]:
@@ -339,6 +348,8 @@ def _row(
             name = None
             name = string(columns.id, identity if not isinstance(identity, int) else str(identity))
         found = string(columns.text, text)
+        if 4 * len(found) > LINE_BYTES and len(found.encode()) > LINE_BYTES:
+            raise ValueError(f"field {columns.text!r} is longer than {LINE_BYTES:,} bytes")
         yield number, str(name), found, microseconds(columns.time, time) if columns.time else 0
     except ValueError as error:
         on_bad_row(BadRow(file=path, row=number, id=name, reason=str(error)))

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from kombu.exceptions import OperationalError
 from test_queue_processes import until
@@ -280,6 +281,24 @@ def test_too_many_bad_rows_are_the_students_fault(
     with pytest.raises(InputError, match=sentence):
         careful.classify_carefully(service.settings, job, 0, "[[0, 0, 1]]", lambda: None, command=command)
     assert list(shards.job_folder(service.settings, job.id).iterdir()) == []
+
+
+def test_rows_are_looked_at_carefully_without_holding_them_all(tmp_path: Path) -> None:
+    base = pa.total_allocated_bytes()
+    most = 0
+
+    def made() -> Iterator[pa.RecordBatch]:
+        nonlocal most
+        for number in range(20):
+            yield pa.record_batch({"text": pa.array([chr(97 + number)] * (1 << 18), pa.large_string())})
+            most = max(most, pa.total_allocated_bytes() - base)
+
+    assert careful._write_rows(tmp_path / "rows.arrow", made(), lambda: None)
+    rows = careful._rows(tmp_path)
+    assert rows.num_rows == 20 << 18
+    assert rows.slice(7 << 18, 1)["text"].to_pylist() == ["h"]
+    most = max(most, pa.total_allocated_bytes() - base)
+    assert most < 5 * (rows.nbytes // 20)
 
 
 def test_students_are_loaded_once_and_a_few_kept(service: Service) -> None:

@@ -432,3 +432,4 @@ def test_a_small_job_in_one_go(workspace: Workspace, texts: list[str]) -> None:
         "manifest.json",
     ]
     assert read_whole(Settings(home=workspace.root, shard_rows=19), job) is None
+    assert read_whole(Settings(home=workspace.root, shard_bytes=50), job) is None

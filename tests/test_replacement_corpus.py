@@ -4,6 +4,7 @@ import json
 import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -12,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pingti.errors import InputError
+from replacement import corpus, portions
 from replacement.corpus import BadRow, Columns, check_input, expand, expand_all, read_rows, schema
 from replacement.opening import FORMATS, LINE_BYTES
 
@@ -303,6 +305,63 @@ def test_a_text_of_several_megabytes_comes_out_whole(tmp_path: Path, suffix: str
     rows, bad = read(write(tmp_path / f"a{suffix}", {"text": texts, "n": list("abc")}), Columns())
     assert bad == []
     assert [row["text"] for row in rows] == texts
+
+
+LONG = "长" * 700
+SHARED = pa.array([LONG, "short"]).take(pa.array([0, 1] * 1000))
+PORTIONS: dict[str, tuple[pa.Array, dict[str, Any]]] = {
+    "a value that all rows share": (SHARED, {}),
+    "a type that says so": (SHARED.dictionary_encode(), {}),
+    "the same in small groups": (SHARED, {"row_group_size": 100}),
+    "values told by the one before": (
+        pa.array([f"{LONG}{n % 7}" for n in range(2000)]),
+        {"use_dictionary": False, "column_encoding": {"text": "DELTA_BYTE_ARRAY"}},
+    ),
+    "long texts": (pa.array([f"{n}{LONG}" for n in range(2000)]), {"use_dictionary": False}),
+}
+
+
+@pytest.mark.parametrize("name", [*PORTIONS, "lines"])
+def test_what_is_read_at_once_is_bounded_in_bytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    for module, constant, value in (
+        (portions, "PORTION_BYTES", 1 << 16),
+        (portions, "_MEAN_BYTES", 1 << 14),
+        (corpus, "PORTION_BYTES", 1 << 16),
+    ):
+        monkeypatch.setattr(module, constant, value)
+    if name == "lines":
+        texts = pa.array([f"{n}{LONG}" for n in range(2000)])
+        path = write(tmp_path / "a.jsonl", {"text": texts.to_pylist()})
+    else:
+        texts, options = PORTIONS[name]
+        path = str(tmp_path / "a.parquet")
+        pq.write_table(pa.table({"text": texts}), path, compression="zstd", **options)
+    batches = list(read_rows(path, Columns(), lambda _: None))
+    assert max(batch.nbytes for batch in batches) < 4 << 16
+    read_texts = pa.chunked_array([batch["text"] for batch in batches])
+    assert read_texts.to_pylist() == texts.to_pylist()
+    assert [row for batch in batches for row in batch["row"].to_pylist()] == list(range(2000))
+
+
+def test_a_small_file_that_unpacks_to_much_is_read_in_portions(tmp_path: Path) -> None:
+    """Seven hundred megabytes of texts in some hundred bytes."""
+    path = tmp_path / "a.parquet"
+    shared = pa.DictionaryArray.from_arrays(pa.array([0] * 60_000, pa.int32()), pa.array(["长" * 4000]))
+    pq.write_table(pa.table({"text": shared}), path, compression="zstd")
+    assert path.stat().st_size < 2000
+    first = next(read_rows(str(path), Columns(), lambda _: None, batch_rows=32_768))
+    assert first.nbytes <= 2 * portions.PORTION_BYTES
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".csv"])
+def test_a_text_longer_than_a_line_may_be_is_a_bad_row(tmp_path: Path, suffix: str) -> None:
+    half = "a" * (LINE_BYTES // 2)
+    texts = ["first", f"{half}\n{half}", half, "last"]
+    rows, bad = read(write(tmp_path / f"a{suffix}", {"text": texts, "n": list("abcd")}), Columns())
+    assert [row["text"] for row in rows] == ["first", half, "last"]
+    assert [(each.row, each.reason) for each in bad] == [(1, "field 'text' is longer than 16,777,216 bytes")]
 
 
 @given(st.lists(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\r"), max_size=8)))
