@@ -7,7 +7,7 @@ rows: the same distribution, at a cost that does not grow with the holdout.
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,9 @@ from replacement.definition import GateSection
 from replacement.registry import TaskEntry
 from replacement.thresholds import Classes, Measure, decide, measure
 from textcnn import Student
+
+if TYPE_CHECKING:  # it brings FAISS along, which a service does without
+    from replacement.outcome import Round
 
 _SAMPLES = 2000
 _LEVEL = 0.95
@@ -111,16 +114,14 @@ def _read_promoted(entry: TaskEntry) -> tuple[Student | None, str]:
         )
 
 
-def stop(gate: GateSection, holdout: Measure, calibration: Sequence[Measure], *, usable: bool) -> str:
-    """Why the rounds end here, or an empty string.
-
-    ``holdout`` of the last round, ``calibration`` of all; whether the default scene can be had.
-    """
-    if usable and holdout.passes(gate) and calibration[-1].passes(gate):
+def stop(gate: GateSection, rounds: "Sequence[Round]", *, usable: bool) -> str:
+    """Why no round follows these, or an empty string; whether the last one's default scene can be had."""
+    last = rounds[-1]
+    if usable and last.holdout.passes(gate) and last.calibration.passes(gate):
         return REACHED
-    if len(calibration) >= gate.rounds:
+    if len(rounds) >= gate.rounds:
         return f"the limit of {gate.rounds} rounds is reached"
-    reached = [each.f1 for each in calibration]
+    reached = [each.calibration.f1 for each in rounds]
     if len(reached) > _IDLE and max(reached[-_IDLE:]) <= max(reached[:-_IDLE]):
         return f"{_IDLE} rounds in a row brought nothing"
     return ""

@@ -69,10 +69,8 @@ def replace(
         rounds.append(found)
         students.append(student)
         announce(found)
-        measured = [each.calibration for each in rounds]
         usable = found.threshold is not None or not entry.definition.binary
-        stopped = gate.stop(entry.definition.gate, found.holdout, measured, usable=usable)
-        stopped = stopped or loop.extend(student, found)
+        stopped = gate.stop(entry.definition.gate, rounds, usable=usable) or loop.extend(student, found)
     best = len(rounds) - 1
     if stopped != gate.REACHED:
         # Of rounds that the calibration rows hardly tell apart, the latest has learned from the most rows.

@@ -1,8 +1,11 @@
+from typing import Any
+
 import numpy as np
 import pytest
 
 from replacement.definition import GateSection
 from replacement.gate import compare, intervals, shortfall, stop, verdict
+from replacement.outcome import Round
 from replacement.thresholds import measure
 
 
@@ -88,8 +91,10 @@ def test_the_verdict_needs_the_gate_and_no_clear_loss_to_the_incumbent() -> None
 def test_without_its_default_scene_no_version_passes_and_no_round_is_the_last() -> None:
     gate = GateSection(precision=0.8, recall=0.8)
     held = measure(*made(2000, 2, 0.99, 5), 2)
-    assert stop(gate, held, [held], usable=True) == "the gate is reached"
-    assert stop(gate, held, [held], usable=False) == ""
+    none: dict[str, Any] = {"added": {}, "brought": {}, "boundary": 0, "competing": 0, "coverage": []}
+    found = Round(round=1, rows=9, asked=9, threshold=0.5, calibration=held, holdout=held, **none)
+    assert stop(gate, [found], usable=True) == "the gate is reached"
+    assert stop(gate, [found], usable=False) == ""
     judged = verdict(gate, held, None, usable=False)
     assert not judged["passed"]
     scenes = {"default": {"says": "no threshold reaches the precision 0.999; the nearest is 0.98"}}
