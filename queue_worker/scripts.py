@@ -15,10 +15,14 @@ if ARGV[4] ~= '' then
   if job then
     local alike = fingerprint == ARGV[5]
     for word in string.gmatch(ARGV[5], '%S+') do alike = alike or string.find(fingerprint, word, 1, true) end
+    count('repeated', 1)  -- the connection must have written, that it can wait for the disk to have the job
     return {alike and 'same' or 'other', job, '0', 0}
   end
 end
-if call('EXISTS', key(id)) == 1 then return {'same', id, '0', 0} end  -- the client sent its command again
+if call('EXISTS', key(id)) == 1 then  -- the client sent its command again
+  count('repeated', 1)
+  return {'same', id, '0', 0}
+end
 if ARGV[12] == '1' and not string.find(call('INFO', 'persistence'), 'aof_enabled:1', 1, true) then
   return {'volatile', id, '0', 0}
 end

@@ -115,10 +115,7 @@ class JobStore(Load):
         if verdict == "other":
             raise _other_request(str(idempotency_key))
         if not synced:
-            raise UnavailableError(
-                f"job {id} is stored, but the server's disk did not confirm it within "
-                f"{settings.durable_seconds:g} s: look whether it is there before you submit again"
-            )
+            raise _unconfirmed(id, settings)
         if verdict == "same":
             # The draft itself: the client sent its command again, because the first answer was lost.
             return Accepted(job=self.get(id), new=id == draft.id, tickets=int(id == draft.id))
@@ -145,6 +142,23 @@ class JobStore(Load):
             if isinstance(each, Exception) and (each is outcome or outcome[0] != "volatile"):
                 raise each
         return outcome, isinstance(synced, list) and synced[0] >= 1
+
+    def confirm(self, id: str, settings: Settings) -> None:
+        """Wait until the server's disk has a job that was found; UnavailableError as of ``create``."""
+        if not settings.durable:
+            return
+        pipe = self.client.pipeline(transaction=False)
+        # WAITAOF waits for what its own connection has written: something must be, after the job.
+        pipe.hincrby(f"{P}totals", "repeated", 1)
+        pipe.waitaof(1, 0, int(settings.durable_seconds * 1000))
+        try:
+            _, synced = pipe.execute()
+        except redis.ResponseError as error:
+            raise UnavailableError(
+                f"job {id} is stored, but the server cannot confirm it: {' '.join(str(error).split())}"
+            ) from error
+        if synced[0] < 1:
+            raise _unconfirmed(id, settings)
 
     def _now(self) -> float:
         """Unix seconds by the server's clock, looked up once a minute."""
@@ -369,6 +383,13 @@ def _first_id(submitted: float) -> str:
 def _mark(key: str, owner: str | None) -> str:
     """Each owner has keys of its own."""
     return f"{owner or ''}:{key}"
+
+
+def _unconfirmed(id: str, settings: Settings) -> UnavailableError:
+    return UnavailableError(
+        f"job {id} is stored, but the server's disk did not confirm it within "
+        f"{settings.durable_seconds:g} s: look whether it is there before you submit again"
+    )
 
 
 def _other_request(key: str) -> InputError:

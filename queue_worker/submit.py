@@ -104,6 +104,7 @@ def submit(
         fingerprint = f"{_digest(request)} {_digest(contents)}"
         known = store.find_idempotent(idempotency_key, fingerprint, owner=owner)
         if known is not None:
+            store.confirm(known.id, settings)  # the first answer may have been that the disk did not
             return known
     checked = validate(request, settings, locate=locate)
     admit(checked)

@@ -10,8 +10,10 @@ from test_queue_worker import Service, serving
 
 from pingti.errors import InputError, UnavailableError
 from queue_worker.app import make_celery
+from queue_worker.jobs import Job
 from queue_worker.load import OwnerLoad
 from queue_worker.settings import FileStamp, Settings
+from queue_worker.store import JobStore
 from queue_worker.submit import JobRequest, submit, validate
 from replacement.registry import Workspace
 
@@ -40,6 +42,31 @@ def test_the_same_key_gives_the_same_job(service: Service, texts: list[str]) -> 
     with pytest.raises(InputError, match="1 to 255"):
         service.submit(name, idempotency_key="")
     assert len(service.store.list_jobs()[0]) == 1
+
+
+def test_a_key_that_made_a_job_is_not_answered_before_the_disk_has_the_job(
+    service: Service, texts: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    impatient = service.settings.model_copy(update={"durable_seconds": 0.05})
+    request = JobRequest(inputs=(service.write("again.parquet", texts[:5]),), tasks=("sport",))
+    store = JobStore(service.client)
+
+    def again() -> Job:
+        return submit(request, impatient, store, idempotency_key="once")
+
+    sentence = "is stored, but the server's disk did not confirm it"
+    service.client.config_set("appendfsync", "no")  # a disk that never confirms
+    try:
+        for _ in range(2):
+            with pytest.raises(UnavailableError, match=sentence):
+                again()
+        service.client.connection_pool.disconnect()  # a connection that has written nothing yet
+        with monkeypatch.context() as patched, pytest.raises(UnavailableError, match=sentence):
+            patched.setattr(store, "find_idempotent", lambda *_, **__: None)  # another made it just now
+            again()
+    finally:
+        service.client.config_set("appendfsync", "always")
+    assert [again().id] == [job.id for job in store.list_jobs()[0]]
 
 
 @pytest.mark.parametrize(
