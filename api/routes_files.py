@@ -18,7 +18,7 @@ from api.schemas import FileListOut, FileOut, utc
 from api.services import Services, caller, services
 from api.uploads import Stored, Upload
 from pingti.errors import ConflictError
-from queue_worker.retention import inputs_in_use
+from queue_worker.retention import inputs_in_use, remove_uploads
 
 router = APIRouter(prefix="/v1/files", tags=["files"])
 
@@ -173,9 +173,12 @@ def delete_file(room: Room, who: Who, file_id: FileId) -> Response:
     stored = room.uploads.find(file_id)
     if stored.owner != who.name and who.role is not Role.ADMIN:
         raise ProblemError("forbidden", f"The file {file_id} is another key's; an admin may delete it.")
-    if room.settings.redis_url is not None and str(stored.path.resolve()) in inputs_in_use(room.store):
+    if room.settings.redis_url is None:
+        room.uploads.remove(stored)
+    elif str(stored.path.resolve()) in inputs_in_use(room.store) or (
+        remove_uploads(room.store, [stored.path.parent]) == 0 and stored.path.exists()
+    ):
         raise ConflictError(f"A job that has not ended reads the file {file_id}; cancel it first.")
-    room.uploads.remove(stored)
     return Response(status_code=204)
 
 

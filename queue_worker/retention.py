@@ -3,7 +3,8 @@
 import logging
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from pingti.errors import ConflictError, NotFoundError
@@ -15,6 +16,7 @@ from replacement.registry import Workspace
 
 _DAY_SECONDS = 86_400.0
 _PAGE = 100
+_ASIDE = ".removed"
 _log = logging.getLogger(__name__)
 
 
@@ -42,14 +44,50 @@ def expire(settings: Settings, store: JobStore) -> int:
             shutil.rmtree(folder, ignore_errors=True)
             gone += 1
     old = list(_old(settings.home / "uploads", limit))
-    in_use = inputs_in_use(store) if old else set()
-    for folder in old:
-        if not any(str(path.resolve()) in in_use for path in folder.iterdir()):
-            shutil.rmtree(folder, ignore_errors=True)
-            gone += 1
+    in_use = _folders_of(inputs_in_use(store)) if old else set()
+    gone += remove_uploads(
+        store, [folder for folder in old if folder.name.endswith(_ASIDE) or _named(folder) not in in_use]
+    )
     if gone:
         _log.info("expired count=%d", gone)
     return gone
+
+
+def remove_uploads(store: JobStore, folders: Iterable[Path]) -> int:
+    """Remove folders of uploads, but those of which a job reads that has not ended; returns how many went.
+
+    They are put aside before the look at the jobs: a job is either seen by it, or finds no file and is not
+    accepted. What a crash leaves aside, an ``expire`` removes or puts back.
+    """
+    aside: dict[Path, Path] = {}
+    for folder in folders:
+        named = _named(folder)
+        with suppress(FileNotFoundError):  # another process was first
+            aside[named] = folder.rename(folder.with_name(f".{named.name}{_ASIDE}"))
+    try:
+        kept = _folders_of(inputs_in_use(store)) & set(aside) if aside else set()
+    except BaseException:
+        kept = set(aside)
+        raise
+    finally:
+        for named in kept:
+            with suppress(FileNotFoundError):
+                aside.pop(named).rename(named)
+    for folder in aside.values():
+        shutil.rmtree(folder, ignore_errors=True)
+    return len(aside)
+
+
+def _named(folder: Path) -> Path:
+    """The real path by which jobs name an upload's folder, put aside or not."""
+    name = folder.name
+    if name.endswith(_ASIDE):
+        name = name.removeprefix(".").removesuffix(_ASIDE)
+    return folder.parent.resolve() / name
+
+
+def _folders_of(paths: Iterable[str]) -> set[Path]:
+    return {Path(path).parent for path in paths}
 
 
 def _old(parent: Path, limit: float) -> Iterator[Path]:
@@ -59,8 +97,9 @@ def _old(parent: Path, limit: float) -> Iterator[Path]:
     except FileNotFoundError:
         return
     for folder in folders:
-        if folder.is_dir() and not folder.is_symlink() and folder.stat().st_mtime < limit:
-            yield folder
+        with suppress(FileNotFoundError):  # another process was first
+            if folder.is_dir() and not folder.is_symlink() and folder.stat().st_mtime < limit:
+                yield folder
 
 
 def _jobs(store: JobStore, *, final: bool, submitted_before: float | None = None) -> Iterator[Job]:

@@ -5,8 +5,9 @@ import gzip
 import io
 import json
 import os
+import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
@@ -22,7 +23,9 @@ from test_api_problems import problem
 from test_api_server import serving
 from test_queue_outbound import server
 
+from api import routes_files
 from api.keys import Role, add_key, revoke_key
+from queue_worker import retention
 from queue_worker.app import connect
 from queue_worker.outbound import Outbound
 from queue_worker.processes import Processes
@@ -66,8 +69,6 @@ def running(home: Path) -> Iterator[Door]:
 @pytest.fixture
 def idle(running: Door, tmp_path: Path) -> Iterator[Door]:
     """Another workspace's door on the same broker, in a database of its own, where nobody works."""
-    import shutil
-
     shutil.copytree(running.settings.home / "tasks", tmp_path / "w" / "tasks")
     url = str(running.settings.redis_url).rpartition("/")[0] + "/1"
     settings = running.settings.model_copy(update={"home": tmp_path / "w", "redis_url": url, "key_jobs": 2})
@@ -388,6 +389,41 @@ def test_old_jobs_and_files_go(idle: Door) -> None:
     assert not folder.exists()
     assert idle.client.get(kept["links"]["self"]).status_code == 200
     assert Path(kept["inputs"][0]).exists()
+
+
+def test_a_job_that_comes_while_its_file_is_being_deleted_keeps_it(
+    idle: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look = retention.inputs_in_use
+    files = [Path(idle.upload(f"{name}.csv", b"text\nx\n")) for name in ("expired", "deleted", "gone")]
+    for path in files:
+        os.utime(path.parent, (0, 0))
+    meanwhile: list[Callable[[], object]] = []
+
+    def looked(store: JobStore) -> set[str]:
+        found = look(store)
+        while meanwhile:
+            meanwhile.pop()()
+        return found
+
+    monkeypatch.setattr(retention, "inputs_in_use", looked)
+    monkeypatch.setattr(routes_files, "inputs_in_use", looked)
+
+    def submit(path: Path) -> Callable[[], object]:
+        body = {"inputs": [path.parent.name], "tasks": ["sport"]}
+        return lambda: idle.client.post("/v1/jobs", json=body).raise_for_status()
+
+    meanwhile += [submit(files[0]), lambda: shutil.rmtree(files[2].parent)]  # another deletes the last
+    assert expire(idle.settings, idle.store) == 1  # deleted.csv
+    assert [path.exists() for path in files] == [True, False, False]
+    again = Path(idle.upload("deleted.csv", b"text\nx\n"))
+    meanwhile.append(submit(again))
+    assert idle.client.delete(f"/v1/files/{again.parent.name}").status_code == 409
+    assert again.exists()
+    # What a crash left aside is still the file of its job.
+    left = files[0].parent.rename(files[0].parent.with_name(f".{files[0].parent.name}.removed"))
+    assert expire(idle.settings, idle.store) == 0
+    assert (left.exists(), files[0].exists()) == (False, True)
 
 
 def test_a_job_of_a_small_workspace(workspace: Workspace) -> None:
