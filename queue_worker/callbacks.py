@@ -17,11 +17,13 @@ import os
 import secrets
 import threading
 import time
+from collections import Counter
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, cast
+from urllib.parse import urlsplit
 
 import redis
 from pydantic import BaseModel, ConfigDict, Field
@@ -34,7 +36,8 @@ from queue_worker.settings import Settings
 from queue_worker.store import JobStore
 
 SECRET_FILE = "callback_secret"
-_TOGETHER = 8  # callbacks on their way at once: a slow address does not hold up the others
+_TOGETHER = 8  # callbacks on their way at once
+_OF_A_HOST = 2  # of those: a slow address does not hold up the others
 _LOOK_SECONDS = 1.0
 _GONE = 410  # the address says that it wants no more
 _log = logging.getLogger(__name__)
@@ -152,26 +155,67 @@ class Callbacks:
         self._key = secret(settings)
         self._take = store.client.register_script(_TAKE)
         self._tell = store.client.register_script(_TELL)
+        self._pool = ThreadPoolExecutor(_TOGETHER, thread_name_prefix="callback")
+        self._lock = threading.Lock()
+        self._busy: Counter[str] = Counter()  # callbacks on their way, by host
+        self._ended = threading.Event()
 
     def tick(self) -> int:
-        """Send what is due now, several at once; how many it was."""
-        # Longer than an attempt can take: nobody else takes it meanwhile, and it comes back after a crash.
-        lease = int((self._settings.callback_seconds * 2 + 30) * 1000)
-        due = cast("list[str]", self._take(keys=[f"{P}callbacks"], args=[_TOGETHER, lease]))
-        if due:
-            with ThreadPoolExecutor(_TOGETHER, thread_name_prefix="callback") as pool:
-                list(pool.map(self._send, due))
-        return len(due)
+        """Send what is due now, as far as threads are free and no host has enough; how many it was."""
+        begun, _ = self._begin()
+        wait(begun)
+        return len(begun)
 
     def run(self, stop: threading.Event) -> None:
         """Until ``stop``; a server that restarts does not end it."""
         while not stop.is_set():
+            self._ended.clear()
             try:
-                if self.tick() == _TOGETHER:
+                if self._begin()[1]:
                     continue
             except Exception as error:
                 _log.error("callbacks: %s", " ".join(str(error).split()))
-            stop.wait(_LOOK_SECONDS)
+                stop.wait(_LOOK_SECONDS)
+            self._ended.wait(_LOOK_SECONDS)
+
+    def _begin(self) -> tuple[list[Future[None]], bool]:
+        """Give what is due to the threads that are free; whether there may be more of it for them."""
+        with self._lock:
+            free = _TOGETHER - self._busy.total()
+        if free == 0:
+            return [], False
+        # Longer than an attempt can take: nobody else takes it meanwhile, and it comes back after a crash.
+        lease = int((self._settings.callback_seconds * 2 + 30) * 1000)
+        due = cast("list[str]", self._take(keys=[f"{P}callbacks"], args=[free, lease]))
+        begun = []
+        for id in due:
+            host = self._host(id)
+            with self._lock:
+                full = self._busy[host] >= _OF_A_HOST
+                if not full:
+                    self._busy[host] += 1
+            if full:
+                seconds, _ = self._store.client.time()
+                self._store.client.zadd(f"{P}callbacks", {id: (seconds + _LOOK_SECONDS) * 1000}, xx=True)
+            else:
+                begun.append(self._pool.submit(self._work, id, host))
+        return begun, len(due) == free
+
+    def _host(self, id: str) -> str:
+        try:
+            return urlsplit(self._store.get(id).callback or "").netloc.lower()
+        except (NotFoundError, ValueError):  # ``_send`` deals with it
+            return ""
+
+    def _work(self, id: str, host: str) -> None:
+        try:
+            self._send(id)
+        except Exception as error:  # it comes back
+            _log.error("callback: %s", " ".join(str(error).split()))
+        finally:
+            with self._lock:
+                self._busy[host] -= 1
+            self._ended.set()
 
     def _send(self, id: str) -> None:
         try:

@@ -5,7 +5,7 @@ import json
 import stat
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
@@ -178,6 +178,40 @@ def test_two_schedulers_send_it_once(store: JobStore, settings: Settings) -> Non
         for thread in threads:
             thread.join()
     assert sorted(headers["webhook-id"] for headers, _ in receiver.got) == [f"{j.id}-cancelled" for j in jobs]
+
+
+def test_a_slow_address_does_not_hold_up_the_others(store: JobStore, settings: Settings) -> None:
+    answer, stop = threading.Event(), threading.Event()
+    slow, fast = Receiver(200), Receiver(200)
+
+    def slowly(handler: BaseHTTPRequestHandler) -> None:
+        if answer.wait(20):
+            slow(handler)
+
+    def until(done: Callable[[], bool]) -> bool:
+        deadline = time.monotonic() + 15
+        while not done() and time.monotonic() < deadline:
+            time.sleep(0.02)
+        return done()
+
+    with server(slowly) as slow_url, server(fast) as url:
+        jobs = [ended(store, slow_url) for _ in range(10)]
+        callbacks = Callbacks(settings, store)
+        thread = threading.Thread(target=callbacks.run, args=(stop,))
+        thread.start()
+        try:
+            assert until(lambda: callbacks._busy.total() == 2)
+            late = ended(store, url)
+            assert until(lambda: state(store, late).state is CallbackState.DELIVERED)
+            assert slow.got == []
+            assert callbacks._busy.total() == 2  # of one host
+            answer.set()
+            assert until(lambda: all(state(store, job).state is CallbackState.DELIVERED for job in jobs))
+            assert all(state(store, job).attempts == 1 for job in jobs)
+        finally:
+            answer.set()
+            stop.set()
+            thread.join()
 
 
 def test_one_that_was_taken_by_a_process_that_died_comes_back(store: JobStore, settings: Settings) -> None:
