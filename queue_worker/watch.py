@@ -186,11 +186,11 @@ class Watch:
             within = int((rows[first:].cumsum() <= _READ_ROWS).sum())
             groups = range(first, min(len(rows), first + max(1, within)))
         texts: list[str] = []
-        size = 0
+        read = 0
         for batch in read_rows(str(real), job.columns, lambda _: None, groups=groups):
             texts += batch["text"].to_pylist()
-            size += batch["text"].nbytes
-            if len(texts) >= _READ_ROWS or size >= _READ_BYTES or self._stop.is_set():
+            read += batch["text"].nbytes
+            if len(texts) >= _READ_ROWS or read >= _READ_BYTES or self._stop.is_set():
                 break
         return [texts[row] for row in rng.permutation(len(texts))[:size].tolist()]
 
