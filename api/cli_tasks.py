@@ -176,13 +176,12 @@ def report(task: TaskName, version: Version = None, home: Home = WORKSPACE, as_j
 
 def _check_places(found: "Definition", file: Path, tasks: Path) -> None:
     """Refuse a path that leads somewhere from where the definition is, and nowhere from where it goes."""
-    places = [(f"corpus.files[{number}]", path) for number, path in enumerate(found.corpus.files)]
-    places += [("teacher.model", found.teacher.model), *found.label_files.items()]
-    for key, path in places:
+    for (section, key, *number), path in found.paths.items():
         if ":" not in path and not _leads(tasks, path) and _leads(file.parent, path):
             there = os.path.relpath(file.parent.resolve() / path, tasks.resolve())
             raise InputError(
-                f"{file}: {key}: {path!r} counts from {tasks}, where the definition goes; write {there!r}"
+                f"{file}: {section}.{key}{number or ''}: {path!r} counts from {tasks}, where the definition "
+                f"goes; write {there!r}"
             )
 
 

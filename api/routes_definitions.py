@@ -163,19 +163,10 @@ def _no_constant(name: str) -> Any:
 
 def _faults(made: Definition, settings: Settings, folder: FilePath) -> Any:
     """What a caller over REST may not name: files outside the allowed folders, private addresses."""
-    for number, pattern in enumerate(made.corpus.files):
-        fault = _outside(pattern, settings, folder, pattern=True)
+    for place, path in made.paths.items():  # the name of a hub's model may be a folder's, too
+        fault = _outside(path, settings, folder, pattern=place[0] == "corpus")
         if fault:
-            yield ProblemItem(pointer=f"#/corpus/files/{number}", detail=fault)
-    model = made.teacher.model
-    if not model.startswith("task:"):  # a hub's name may be a folder's, too
-        fault = _outside(model, settings, folder)
-        if fault:
-            yield ProblemItem(pointer="#/teacher/model", detail=fault)
-    for key, path in made.label_files.items():
-        fault = _outside(path, settings, folder)
-        if fault:
-            yield ProblemItem(pointer=f"#/{key.replace('.', '/')}", detail=fault)
+            yield ProblemItem(pointer=f"#/{'/'.join(map(str, place))}", detail=fault)
     if made.watch.callback is not None:
         out = Outbound(private_networks=settings.private_networks, seconds=_LOOK_SECONDS)
         try:

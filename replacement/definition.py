@@ -230,10 +230,15 @@ class Definition(_Section):
         return len(self.classes) == 2
 
     @property
-    def label_files(self) -> dict[str, str]:
-        """The files of labels that the definition names, by their keys."""
-        files = {"teacher.labels": self.teacher.labels, "gate.labels": self.gate.labels}
-        return {key: path for key, path in files.items() if path is not None}
+    def paths(self) -> dict[tuple[str | int, ...], str]:
+        """All that may lead to files, by its place: patterns, URLs, paths, or the hub's name of a model."""
+        found: dict[tuple[str | int, ...], str | None] = {
+            **{("corpus", "files", number): path for number, path in enumerate(self.corpus.files)},
+            ("teacher", "model"): None if self.teacher.model.startswith("task:") else self.teacher.model,
+            ("teacher", "labels"): self.teacher.labels,
+            ("gate", "labels"): self.gate.labels,
+        }
+        return {place: path for place, path in found.items() if path is not None}
 
     @property
     def all_scenes(self) -> dict[str, Scene]:
