@@ -192,6 +192,15 @@ def append_lines(path: Path, values: Iterable[Any]) -> None:
         os.close(descriptor)
 
 
+def read_lines(path: Path) -> Iterator[tuple[int, bytes]]:
+    """The lines of a log with their numbers, from 1, without the blank ones; none where there is no file."""
+    try:
+        lines = path.read_bytes().split(b"\n")  # not splitlines(): a text may hold a carriage return
+    except FileNotFoundError:
+        return
+    yield from ((number, line) for number, line in enumerate(lines, 1) if line.strip())
+
+
 def sha256(path: Path) -> str:
     """Hexadecimal SHA-256 of a file's bytes."""
     with path.open("rb") as file:

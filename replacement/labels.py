@@ -67,14 +67,7 @@ def read(entry: TaskEntry, only: Sequence[str] | None = None) -> dict[str, Label
     """
     path = entry.folder / FILE
     found: dict[str, Label] = {}
-    try:
-        # Not splitlines(): a text may hold U+2028 and the like.
-        lines = path.read_bytes().split(b"\n")
-    except FileNotFoundError:
-        return {}
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
+    for number, line in files.read_lines(path):
         try:
             label = Label(**json.loads(line))
             if not all(isinstance(value, str) for value in (label.text, label.label, label.when)):

@@ -321,15 +321,10 @@ class TaskEntry:
         say did not happen, as a line comes before its move.
         """
         path = self.folder / "history.jsonl"
-        try:
-            lines = path.read_bytes().split(b"\n")  # not splitlines(): a reason may hold U+2028 and the like
-        except FileNotFoundError:
-            return []
         found = []
-        for number, line in enumerate(lines, 1):
+        for number, line in files.read_lines(path):
             try:
-                if line:
-                    found.append(json.loads(line))
+                found.append(json.loads(line))
             except ValueError:
                 warnings.warn(f"{path}: line {number} is damaged and left out", stacklevel=2)
         return found

@@ -65,25 +65,15 @@ def read(entry: TaskEntry) -> list[dict[str, Any]]:
         ArtifactError: a line of it is damaged.
     """
     path = entry.folder / FILE
-    try:
-        # Not splitlines(): a text may hold U+2028 and the like.
-        lines = path.read_bytes().split(b"\n")
-    except FileNotFoundError:
-        return []
     rows: list[dict[str, Any]] = []
-    for number, line in enumerate(lines, 1):
-        if line.strip():
-            try:
-                row = json.loads(line)
-                if not isinstance(row["text"], str):
-                    raise TypeError
-                rows.append(
-                    {**row, "id": row["id"], "reason": row["reason"], "teacher": dict(row["teacher"])}
-                )
-            except (ValueError, TypeError, KeyError) as error:
-                raise ArtifactError(
-                    f"{path}: line {number} is damaged; the next run writes it anew"
-                ) from error
+    for number, line in files.read_lines(path):
+        try:
+            row = json.loads(line)
+            if not isinstance(row["text"], str):
+                raise TypeError
+            rows.append({**row, "id": row["id"], "reason": row["reason"], "teacher": dict(row["teacher"])})
+        except (ValueError, TypeError, KeyError) as error:
+            raise ArtifactError(f"{path}: line {number} is damaged; the next run writes it anew") from error
     return rows
 
 
