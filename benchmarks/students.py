@@ -66,22 +66,27 @@ def make_student(texts: Texts, architecture: Architecture, *, rows: int, epochs:
 
 def folded(trained: Trained) -> list[Contender]:
     """The student from an Arrow array and from a Python list."""
-    array, names = pa.array(trained.texts.timed), np.array(CLASSES)
-    student = trained.student
-
-    def from_array(count: int) -> Callable[[], object]:
-        some = array.slice(0, count)
-        return lambda: names[student.score(some).argmax(1)]
+    names, student = np.array(CLASSES), trained.student
 
     def from_list(count: int) -> Callable[[], object]:
         some = trained.texts.timed[:count]
         return lambda: names[student.score(some).argmax(1)]
 
-    limit = len(array)
+    limit = len(trained.texts.timed)
     return [
-        Contender(name="folded", prepare=from_array, limit=limit, what="Arrow array to labels"),
+        _from_array("folded", "Arrow array to labels", student, trained.texts),
         Contender(name="folded_python_list", prepare=from_list, limit=limit, what="list of str to labels"),
     ]
+
+
+def _from_array(name: str, what: str, student: Student, texts: Texts) -> Contender:
+    array, names = pa.array(texts.timed), np.array(CLASSES)
+
+    def prepare(count: int) -> Callable[[], object]:
+        some = array.slice(0, count)
+        return lambda: names[student.score(some).argmax(1)]
+
+    return Contender(name=name, prepare=prepare, limit=len(array), what=what)
 
 
 def folded_wide(trained: Trained, buckets: int) -> Contender:
@@ -114,13 +119,7 @@ def _with_wide(
         rows = rng.normal(0.0, 0.1, tuple(network.wide.shape)).astype(np.float32)
         network.wide.copy_(torch.from_numpy(rows))
     student = Student.from_network(network, trained.vocabulary, CLASSES, subclasses=subclasses)
-    array, names = pa.array(trained.texts.timed), np.array(CLASSES)
-
-    def prepare(count: int) -> Callable[[], object]:
-        some = array.slice(0, count)
-        return lambda: names[student.score(some).argmax(1)]
-
-    return Contender(name=name, prepare=prepare, limit=len(array), what=what)
+    return _from_array(name, what, student, trained.texts)
 
 
 def many_tasks(trained: Trained, counts: Sequence[int]) -> list[Contender]:
