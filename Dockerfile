@@ -64,4 +64,4 @@ COPY --from=classify-venv /opt/pingti /opt/pingti
 USER pingti
 WORKDIR /var/lib/pingti
 RUN python -c "import textcnn"
-CMD ["python", "-m", "api.server"]
+CMD ["python", "-m", "api.rest.server"]

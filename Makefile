@@ -76,7 +76,7 @@ bench-doors: $(VENV)/.demo
 	@$(BIN)/python -m benchmarks.doors $(ARGS)
 
 fuzz: $(VENV)/.dev
-	@FUZZ_EXAMPLES=$${FUZZ_EXAMPLES:-120} $(BIN)/pytest --quiet tests/test_api_fuzz.py
+	@FUZZ_EXAMPLES=$${FUZZ_EXAMPLES:-120} $(BIN)/pytest --quiet tests/api/rest/test_fuzz.py
 
 lock:
 	rm -rf .venv-lock && $(PYTHON) -m venv .venv-lock

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from replacement.registry import Workspace
+from pingti.workspace.registry import Workspace
 from textcnn import Architecture, Student, Vocabulary
 
 _ROWS = 2000

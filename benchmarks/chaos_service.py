@@ -49,8 +49,8 @@ _PARTS = {
     "valkey-server": "valkey",
     "worker --queue classify": "worker",
     "worker --queue retrain": "retrain",
-    "queue_worker.nightly": "scheduler",
-    "api.up": "api",
+    "queue_worker.scheduler": "scheduler",
+    "api.cli.up": "api",
 }
 
 
@@ -80,7 +80,7 @@ class Service:
     def _run(self, *arguments: str) -> subprocess.Popen[bytes]:
         with self.log.open("ab") as log:
             return subprocess.Popen(
-                [sys.executable, "-m", "api.cli", *arguments],
+                [sys.executable, "-m", "api.cli.main", *arguments],
                 env=self.environment,
                 stdout=log,
                 stderr=log,

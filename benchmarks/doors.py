@@ -34,10 +34,10 @@ import uvicorn
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pingti.files import write_json
-from queue_worker.load import resident_bytes
-from queue_worker.processes import Processes
+from pingti.workspace.registry import Workspace
+from queue_worker.jobs.statistics import resident_bytes
+from queue_worker.processes.launcher import Processes
 from queue_worker.settings import Settings
-from replacement.registry import Workspace
 from textcnn import Architecture, Student, Vocabulary
 from textcnn.train import Recipe, train
 
@@ -71,8 +71,8 @@ class Timed:
 
 def serve() -> None:
     """The server process: settings of the environment; prints its address."""
-    from api.app import create_app
-    from api.server import Server, listen, url
+    from api.rest.app import create_app
+    from api.rest.server import Server, listen, url
 
     settings = Settings()
     app = create_app(settings)

@@ -143,8 +143,8 @@ def prepare(
     Raises:
         LeftOut: data or teacher are not on this machine.
     """
-    from replacement.definition import CorpusSection, Definition, GateSection, TeacherSection
-    from replacement.split import load_corpus
+    from pingti.workspace.definition import CorpusSection, Definition, GateSection, TeacherSection
+    from replacement.training.dataset import load_corpus
     from teacher.cache import CachedTeacher
 
     tasks, read = _PARTS[name]

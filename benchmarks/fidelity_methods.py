@@ -23,10 +23,12 @@ from numpy.typing import NDArray
 import sampling
 from benchmarks import fidelity_data, fidelity_peers
 from benchmarks.fidelity_data import Part, Task
-from replacement import acquire, calibration, gold, rounds
-from replacement.definition import Scene
-from replacement.registry import Workspace
-from replacement.thresholds import choose, curve, decide, measure
+from pingti.workspace.definition import Scene
+from pingti.workspace.registry import Workspace
+from replacement.evaluation import disagreement
+from replacement.evaluation.metrics import decide, measure
+from replacement.evaluation.operating_points import choose, curve
+from replacement.training import acquisition, loop, teacher_labels, validation_set
 from textcnn import Architecture, Student, Vocabulary
 
 METHODS: Final = (
@@ -203,21 +205,21 @@ def _loop(
 
     weights = np.zeros(0)
 
-    def weigh(original: Callable[..., Any], self: calibration.Rows, scores: Any) -> Any:
+    def weigh(original: Callable[..., Any], self: validation_set.Rows, scores: Any) -> Any:
         nonlocal weights
         weights = self.weights
         return original(self, scores)
 
     with contextlib.ExitStack() as stack:
-        stack.enter_context(_exchanged(calibration.Rows, "scored", weigh))
-        stack.enter_context(_exchanged(gold.Gold, "ask", record))
+        stack.enter_context(_exchanged(validation_set.Rows, "scored", weigh))
+        stack.enter_context(_exchanged(teacher_labels.Gold, "ask", record))
         if chosen is not None:
             # A budget of another size would take another number of calibration rows.
             count = len(chosen.calibration)
-            stack.enter_context(mock.patch.object(rounds, "_CALIBRATION_ROWS", count))
+            stack.enter_context(mock.patch.object(loop, "_CALIBRATION_ROWS", count))
         for change in _changes(method):
             stack.enter_context(change)
-        outcome = rounds.replace(entry, seed=seed)
+        outcome = loop.replace(entry, seed=seed)
     for what in (_LEARN, _CALIBRATE):
         if what not in asked:
             raise RuntimeError(f"the loop asked for nothing as {what!r}, but as {sorted(asked)}")
@@ -312,11 +314,17 @@ def _changes(method: str) -> list[contextlib.AbstractContextManager[None]]:
         return original(encoded, hard, **named)
 
     if method in ("random", "full_pool"):
-        return [_exchanged(acquire, "choose", at_random), _exchanged(acquire, "compete", none_compete)]
+        return [
+            _exchanged(acquisition, "choose", at_random),
+            _exchanged(disagreement, "compete", none_compete),
+        ]
     if method == "breaking_ties":
-        return [_exchanged(acquire, "choose", least_confident), _exchanged(acquire, "compete", none_compete)]
+        return [
+            _exchanged(acquisition, "choose", least_confident),
+            _exchanged(disagreement, "compete", none_compete),
+        ]
     if method == "no_diversity":
-        return [_exchanged(acquire, "shares", competing_alone)]
+        return [_exchanged(acquisition, "shares", competing_alone)]
     if method == "hard_labels":
         from textcnn import train
 
@@ -375,7 +383,7 @@ def _plain_textcnn(
     part: Part, task: Task, effort: Effort, chosen: Chosen, rng: np.random.Generator
 ) -> fidelity_peers.Scorer:
     """Kim's network on the teacher's scores, its vectors random at the start."""
-    from replacement.definition import StudentSection
+    from pingti.workspace.definition import StudentSection
     from textcnn.train import Recipe, train
 
     section = StudentSection()

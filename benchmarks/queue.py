@@ -26,16 +26,17 @@ from rich.table import Table
 
 from benchmarks.harness import LeftOut, cores
 from benchmarks.texts import load_texts
-from queue_worker.app import connect
-from queue_worker.jobs import Job, JobStatus
-from queue_worker.processes import Processes
+from pingti.corpus.reader import Columns
+from pingti.inference.classifier import Classifier
+from pingti.inference.files import classify_files
+from pingti.inference.pins import Choice, pin
+from pingti.workspace.registry import Workspace
+from queue_worker.celery_app import connect
+from queue_worker.jobs.models import Job, JobStatus
+from queue_worker.jobs.store import JobStore
+from queue_worker.jobs.submission import JobRequest, submit
+from queue_worker.processes.launcher import Processes
 from queue_worker.settings import Settings
-from queue_worker.store import JobStore
-from queue_worker.submit import JobRequest, submit
-from replacement.bulk import classify_files
-from replacement.classify import Choice, Classifier, pin
-from replacement.corpus import Columns
-from replacement.registry import Workspace
 from textcnn import Architecture, Student, Vocabulary
 
 RESULTS: Final = Path(__file__).parent / "results" / "queue.json"

@@ -17,12 +17,13 @@ from torch import nn
 from benchmarks.harness import Contender
 from benchmarks.plain import PlainTextCNN, batches
 from benchmarks.texts import Texts
+from pingti.corpus.reader import Columns
 from pingti.files import write_json
-from replacement.bulk import classify_files
-from replacement.classify import Choice, Classifier, pin
-from replacement.corpus import Columns
-from replacement.definition import StudentSection
-from replacement.registry import Workspace
+from pingti.inference.classifier import Classifier
+from pingti.inference.files import classify_files
+from pingti.inference.pins import Choice, pin
+from pingti.workspace.definition import StudentSection
+from pingti.workspace.registry import Workspace
 from textcnn import Architecture, Encoded, Student, Vocabulary, score_many
 from textcnn.network import TextCNN
 from textcnn.train import Recipe, train

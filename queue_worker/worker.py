@@ -24,8 +24,7 @@ from celery import Celery, signals
 from celery.exceptions import SecurityWarning
 
 from pingti.errors import PingtiError
-from queue_worker import retraining
-from queue_worker.app import (
+from queue_worker.celery_app import (
     CLASSIFY,
     QUEUES,
     RETRAIN,
@@ -36,9 +35,10 @@ from queue_worker.app import (
     publish_tickets,
     shorten_pauses,
 )
-from queue_worker.runner import Runner
+from queue_worker.classifying.runner import Runner
+from queue_worker.jobs.store import JobStore
+from queue_worker.retraining.runner import serve
 from queue_worker.settings import Settings
-from queue_worker.store import JobStore
 
 _log = logging.getLogger(__name__)
 _PRESENCE_SECONDS = 3.0
@@ -97,7 +97,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         settings = Settings.of_environment()
         if kind == RETRAIN:
-            return retraining.serve(settings, options.name)
+            return serve(settings, options.name)
         app, runner = make_worker(settings)
     except PingtiError as error:
         print(error, file=sys.stderr)  # noqa: T201

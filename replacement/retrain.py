@@ -20,10 +20,10 @@ from pathlib import Path
 from typing import Any
 
 from pingti.errors import ArtifactError, NotFoundError, PingtiError
-from replacement import incumbent
-from replacement.gate import shortfall
-from replacement.outcome import Round
-from replacement.registry import Event, TaskEntry, Workspace
+from pingti.workspace.registry import Event, TaskEntry, Workspace
+from pingti.workspace.report import shortfall
+from replacement.training import warm_start
+from replacement.training.results import Round
 
 Tell = Callable[[dict[str, Any]], None]
 _TELL_SECONDS = 1.0
@@ -68,7 +68,7 @@ def made_by(entry: TaskEntry, run: str) -> int | None:
 def _replace(
     entry: TaskEntry, run: str, tell: Tell, announce: Callable[[Round], None], device: str | None
 ) -> int:
-    from replacement.rounds import replace  # torch only where something is trained
+    from replacement.training.loop import replace  # torch only where something is trained
 
     told = 0.0
 
@@ -84,7 +84,7 @@ def _replace(
         announce(found)
 
     # The teacher that was fine-tuned with the promoted version's seed, unless the definition has changed.
-    seed = incumbent.seed(entry)
+    seed = warm_start.seed(entry)
     return replace(entry, seed=seed, run=run, progress=progress, announce=tell_round, device=device).version
 
 

@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import string
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +9,9 @@ import pyarrow as pa
 import pytest
 
 from pingti.files import write_json
-from replacement.registry import Workspace
+from pingti.workspace.registry import Workspace
+from tests.support.teachers import write_bert
+from tests.support.texts import made_texts
 from textcnn import Architecture, Student, Vocabulary
 
 # Before torch is imported, and for child processes too. The models here are tiny: a second thread gains
@@ -30,35 +31,8 @@ def tiny_bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def write_bert(folder: Path, words: list[str]) -> None:
-    """Write an untrained BERT whose tokenizer knows ``words`` besides the letters and digits."""
-    import torch
-    from transformers import BertConfig, BertModel, BertTokenizer
-
-    characters = string.ascii_lowercase + string.digits
-    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-    pieces = [*special, *characters, *(f"##{c}" for c in characters), *words]
-    config = BertConfig(
-        vocab_size=len(pieces),
-        hidden_size=32,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        intermediate_size=64,
-        max_position_embeddings=64,
-    )
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        BertModel(config).save_pretrained(folder)
-    BertTokenizer(vocab={piece: index for index, piece in enumerate(pieces)}).save_pretrained(folder)
-
-
 # ---- a workspace with promoted students, made without a teacher in seconds -----------------------------
 
-WORDS = {
-    "sport": ["goal", "match", "team", "coach", "league", "striker", "tennis", "champion"],
-    "tech": ["software", "chip", "browser", "server", "robot", "laptop", "network", "code"],
-    "other": ["market", "film", "minister", "bread", "weather", "garden", "music", "train"],
-}
 _DEFINITION = """\
 classes = {classes}
 priority = {priority}
@@ -73,15 +47,6 @@ model = "nowhere"
 [scenes.strict]
 precision = 0.9
 """
-
-
-def made_texts(n: int, seed: int = 0) -> tuple[list[str], list[str]]:
-    """Sentences of made-up words, and the topic (sport, tech or other) that their words are of."""
-    rng = np.random.default_rng(seed)
-    topics = [str(topic) for topic in rng.choice(list(WORDS), n)]
-    words = [rng.choice(WORDS[topic], 4).tolist() for topic in topics]
-    sentences = [" ".join(["the", *chosen, str(rng.integers(99))]) for chosen in words]
-    return sentences, topics
 
 
 @pytest.fixture(scope="session")

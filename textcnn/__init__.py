@@ -2,7 +2,7 @@
 
 from textcnn.architecture import Architecture
 from textcnn.encoding import Encoded, Vocabulary
-from textcnn.panel import Panel, score_many
+from textcnn.multi_scorer import Panel, score_many
 from textcnn.student import Student
 
 __all__ = ["Architecture", "Encoded", "Panel", "Student", "Vocabulary", "score_many"]

@@ -17,7 +17,7 @@ from pingti.errors import ArtifactError, InputError
 from textcnn.architecture import Architecture
 from textcnn.encoding import Encoded, Vocabulary
 from textcnn.fold import Folded, first_columns, fold, fold_head, padded, rows
-from textcnn.panel import Panel
+from textcnn.multi_scorer import Panel
 
 if TYPE_CHECKING:
     from textcnn.network import TextCNN

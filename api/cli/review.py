@@ -1,0 +1,163 @@
+"""``pingti corpus`` and ``pingti review``: what a task is made of, and what people say about it."""
+
+from dataclasses import asdict
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from api.cli.console import Screen
+from api.cli.tasks import WORKSPACE, Home, Json, TaskName
+
+if TYPE_CHECKING:
+    from replacement.profiling.profile import Share, Stats
+
+corpus_app = typer.Typer(help="The texts of a task.", no_args_is_help=True)
+review_app = typer.Typer(help="Boundary rows, labelled by people.", no_args_is_help=True)
+
+
+class Format(StrEnum):
+    """The tool that is to read the rows; the values are those of ``replacement.review.Format``."""
+
+    LABEL_STUDIO = "label-studio"
+    ARGILLA = "argilla"
+    JSONL = "jsonl"
+
+
+_DAYS = 14  # of the newest days shown
+_UNITS = 10
+_BAD = 20
+
+
+@corpus_app.command("stats")
+def corpus_stats(task: TaskName, home: Home = WORKSPACE, as_json: Json = False) -> None:
+    """Count a task's corpus, and propose cleaning rules for its definition."""
+    from pingti.workspace.registry import Workspace
+    from replacement.profiling.profile import collect
+
+    screen = Screen(as_json=as_json)
+    entry = Workspace(home).task(task)
+    with screen.progress():
+        found = collect(entry, progress=screen.advance)
+    _show_stats(found, screen)
+    screen.result(asdict(found))
+
+
+def _show_stats(found: "Stats", screen: Screen) -> None:
+    screen.say(f"files: {found.files}; rows: {found.rows:,}; bad rows: {found.bad:,}")
+    for sentence in found.bad_examples:
+        screen.say(f"  {sentence}")
+    if not found.rows:
+        return
+    screen.say(
+        f"duplicates: {_of(found.exact_duplicates, found.rows)} exact, "
+        f"{_of(found.normalised_duplicates, found.rows)} but for case, white space and forms of characters"
+    )
+    screen.table(
+        ["length in", *found.characters],
+        [["characters", *found.characters.values()], ["tokens", *found.tokens.values()]],
+    )
+    if found.days:
+        ordered = sorted(found.days.values())
+        screen.say(
+            f"{len(ordered)} days, {min(found.days)} to {max(found.days)}; texts a day: "
+            f"least {ordered[0]:,}, median {ordered[len(ordered) // 2]:,}, most {ordered[-1]:,}"
+        )
+        newest = list(found.days.items())[-_DAYS:]
+        screen.table(["day", "texts"], [[day, f"{rows:,}"] for day, rows in newest], title="the newest days")
+    screen.table(
+        ["texts", "rows", "share", "examples"],
+        [
+            *(_row(f"a rule of {name} hits", share) for name, share in found.rules.items() if share.rows),
+            *(
+                _row(f"only {name}" if name != "empty" else name, share)
+                for name, share in found.kinds.items()
+            ),
+            _row("with a repeated pattern", found.repeats),
+            _row("with an emoticon", found.emoticons),
+        ],
+    )
+    if found.units:
+        units = list(found.units.items())[:_UNITS]
+        screen.table(["repeated", "rows"], [[repr(unit), f"{rows:,}"] for unit, rows in units])
+    if found.emoticon_units:
+        emoticons = list(found.emoticon_units.items())[:_UNITS]
+        screen.table(["emoticon", "rows"], [[_one_line(each), f"{rows:,}"] for each, rows in emoticons])
+    if found.shapes:
+        screen.table(
+            ["frequent shape (0: digits)", "rows", "share", "examples"],
+            [_row(_one_line(shape), share) for shape, share in found.shapes.items()],
+        )
+    if found.proposals:
+        screen.say("\nproposed, to take the place of [rules] in the definition:\n")
+        screen.say(found.toml)
+    else:
+        screen.say("no rule to propose")
+
+
+def _row(name: str, share: "Share") -> list[str]:
+    return [name, f"{share.rows:,}", f"{share.share:.2%}", " | ".join(map(_one_line, share.examples))]
+
+
+def _of(rows: int, total: int) -> str:
+    return f"{rows:,} ({rows / total:.2%})"
+
+
+def _one_line(text: str) -> str:
+    return text if text.isprintable() else repr(text)[1:-1]
+
+
+@review_app.command("export")
+def review_export(
+    task: TaskName,
+    out: Annotated[Path, typer.Option("--out", "-o", help="File to write.")],
+    form: Annotated[
+        Format, typer.Option("--format", "-f", help="The tool that is to read it.")
+    ] = Format.JSONL,
+    home: Home = WORKSPACE,
+    as_json: Json = False,
+) -> None:
+    """Write the rows on which the teacher is unsure for a labelling tool."""
+    from pingti.annotation import labels, review_queue
+    from pingti.workspace.registry import Workspace
+
+    entry = Workspace(home).task(task)
+    rows = review_queue.export(entry, review_queue.Format(form), out, labelled=list(labels.read(entry)))
+    screen = Screen(as_json=as_json)
+    screen.say(f"{out}: {rows:,} rows for a person; next is pingti review import {task} with the labels")
+    needed = ""
+    if form is Format.LABEL_STUDIO:
+        needed = review_queue.label_studio_config(entry.definition.classes)
+        screen.say(f"the project's labelling interface:\n  {needed}")
+    elif form is Format.ARGILLA:
+        needed = review_queue.argilla_settings(entry.definition.classes)
+        screen.say(f"the dataset's settings, then dataset.records.from_json({str(out)!r}):\n  {needed}")
+    screen.result({"out": str(out), "format": form.value, "rows": rows, "settings": needed})
+
+
+@review_app.command("import")
+def review_import(
+    task: TaskName,
+    file: Annotated[Path, typer.Argument(help="What Label Studio or Argilla exported, or JSON lines.")],
+    home: Home = WORKSPACE,
+    as_json: Json = False,
+) -> None:
+    """Bring people's labels back; they outrank the teacher from the next run on."""
+    from pingti.annotation import labels
+    from pingti.workspace.registry import Workspace
+
+    entry = Workspace(home).task(task)
+    found = labels.add(entry, file)
+    screen = Screen(as_json=as_json)
+    for sentence in found.bad[:_BAD]:
+        screen.note(sentence)
+    if len(found.bad) > _BAD:
+        screen.note(f"and {len(found.bad) - _BAD:,} more bad records")
+    screen.say(
+        f"{found.records:,} records: {found.added:,} labels added, {found.unchanged:,} known already, "
+        f"{found.unanswered:,} without an answer, {len(found.bad):,} bad"
+    )
+    if found.disagreements:
+        screen.say(f"{found.disagreements:,} texts have different labels in the file; the latest was taken")
+    screen.result(asdict(found))

@@ -1,0 +1,340 @@
+"""What a classifying worker's threads do: take units, hold their leases, work on them, report them."""
+
+import logging
+import threading
+import time
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+import pyarrow as pa
+import redis
+
+from pingti.corpus.reader import OnBadRow
+from pingti.errors import InputError, PingtiError
+from pingti.files import sync_all
+from pingti.inference.classifier import Classifier
+from pingti.inference.pins import Pin
+from pingti.workspace.registry import Workspace
+from queue_worker.classifying import isolation, planning, shards
+from queue_worker.jobs.models import FINALIZE, PLAN, Claim, Done, Job
+from queue_worker.jobs.statistics import memory_bytes
+from queue_worker.jobs.store import JobStore
+from queue_worker.settings import Settings
+
+_log = logging.getLogger(__name__)
+_SMALL_JOBS = 32  # taken together at most: urgent work waits for them
+_LOAD_SECONDS = 60.0  # over which the rate is told
+_SOURCES = 1000  # of shards in one message to the store
+_PACE_ROWS = 10_000  # of which a shard's time says what others will take
+_CAREFUL_ATTEMPT = 3  # a worker that is killed twice over a shard is more often bad luck than a bad row
+
+
+class Stopped(Exception):
+    """This attempt at a unit must end: its lease is lost, its job is being cancelled, or the worker stops."""
+
+
+class Lease:
+    """What is known of the lease of one unit: held, lost, or held by a job that is being cancelled."""
+
+    def __init__(self, claim: Claim, stopping: threading.Event) -> None:
+        self.claim, self.stopping = claim, stopping
+        self.state = "held"
+
+    def check(self) -> None:
+        """Raise Stopped once the lease is lost."""
+        if self.state == "lost":
+            raise Stopped("the lease was lost")
+
+    def check_long(self) -> None:
+        """As ``check``, in what may take minutes; also once the job is cancelled or the worker stops."""
+        if self.state != "held":
+            raise Stopped(f"the lease was {self.state}")
+        if self.stopping.is_set():
+            raise Stopped("the worker stops")
+
+
+class Heartbeat:
+    """One thread that renews the leases of all units that this process works on."""
+
+    def __init__(self, settings: Settings, store: JobStore, stopping: threading.Event) -> None:
+        self._settings, self._store, self._stopping = settings, store, stopping
+        self._lock = threading.Lock()
+        self._leases: set[Lease] = set()
+        threading.Thread(target=self._beat, name="heartbeat", daemon=True).start()
+
+    @contextmanager
+    def holding(self, claims: Sequence[Claim]) -> Iterator[list[Lease]]:
+        leases = [Lease(claim, self._stopping) for claim in claims]
+        with self._lock:
+            self._leases.update(leases)
+        try:
+            yield leases
+        finally:
+            with self._lock:
+                self._leases.difference_update(leases)
+
+    def _beat(self) -> None:
+        while True:
+            time.sleep(self._settings.heartbeat_seconds)
+            with self._lock:
+                leases = list(self._leases)
+            for lease in leases:
+                try:
+                    lease.state = self._store.beat(lease.claim, lease_seconds=self._settings.lease_seconds)
+                except redis.RedisError as error:
+                    # The server may come back in time; if not, the token decides at the end.
+                    _log.warning("lease not renewed job=%s reason=%s", lease.claim.job, error)
+
+
+class ClassifierCache:
+    """The students of the last few sets of pins, loaded once for all threads."""
+
+    def __init__(self, settings: Settings, *, most: int | None = None) -> None:
+        """``most``: sets that are kept; else as the settings say."""
+        self._workspace = Workspace(settings.home)
+        self._most = settings.cached_classifiers if most is None else most
+        self._lock, self._loading = threading.Lock(), threading.Lock()
+        self._loaded: OrderedDict[tuple[Pin, ...], Classifier] = OrderedDict()
+
+    def get(self, pins: tuple[Pin, ...]) -> Classifier:
+        found = self.loaded(pins)
+        if found is None:
+            # A lock of its own: nobody who needs other students waits, nor are the same loaded twice.
+            with self._loading:
+                found = self.loaded(pins)
+                if found is None:
+                    found = Classifier(self._workspace, pins)
+                    with self._lock:
+                        self._loaded[pins] = found
+                        while len(self._loaded) > self._most:
+                            self._loaded.popitem(last=False)
+        return found
+
+    def loaded(self, pins: tuple[Pin, ...]) -> Classifier | None:
+        """As ``get``, but None where it would have to load."""
+        with self._lock:
+            if pins in self._loaded:
+                self._loaded.move_to_end(pins)
+            return self._loaded.get(pins)
+
+
+class Runner:
+    """Takes units and works on them; ``publish(count, priority)`` wakes threads for what then waits."""
+
+    def __init__(self, settings: Settings, store: JobStore, publish: Callable[[int, int], None]) -> None:
+        self._settings, self._store, self._publish = settings, store, publish
+        self._classifiers = ClassifierCache(settings)
+        self.stopping = threading.Event()
+        """Set it, and ``run`` returns: a shard at hand is finished, a plan is handed back."""
+        self._heartbeat = Heartbeat(settings, store, self.stopping)
+        self._lock = threading.Lock()
+        self._busy = 0
+        self._paces: dict[tuple[Pin, ...], float] = {}  # seconds a row takes, of the last shard
+        self._done: deque[tuple[float, int]] = deque()  # when, rows
+
+    def run(self) -> None:
+        """Work until nothing waits. No error of a unit leaves this method."""
+        while not self.stopping.is_set() and self.run_some():
+            pass
+
+    def run_some(self) -> tuple[Claim, ...]:
+        """Work on the most urgent unit, or on several small jobs; none: nothing waits."""
+        found = self._store.claim_some(
+            lease_seconds=self._settings.lease_seconds, ageing_ms=self._settings.ageing_ms, most=_SMALL_JOBS
+        )
+        claims = found.claims
+        if claims:
+            self._wake(found.tickets, claims[0].snapshot.priority)
+            with self._working(), self._heartbeat.holding(claims) as leases:
+                held = self._run_whole(leases) if claims[0].unit == PLAN else leases
+                for lease in held:
+                    self._run_unit(lease)
+        return claims
+
+    def load(self) -> dict[str, float]:
+        """What ``JobStore.present`` is told."""
+        now = time.monotonic()
+        with self._lock:
+            while self._done and self._done[0][0] < now - _LOAD_SECONDS:
+                self._done.popleft()
+            rows, busy = sum(rows for _, rows in self._done), self._busy
+        return {
+            "threads": self._settings.concurrency,
+            "busy": busy,
+            "rows_per_second": round(rows / _LOAD_SECONDS, 1),
+            "memory_bytes": memory_bytes(),
+        }
+
+    @contextmanager
+    def _working(self) -> Iterator[None]:
+        with self._lock:
+            self._busy += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._busy -= 1
+
+    def _count(self, done: Done) -> None:
+        with self._lock:
+            self._done.append((time.monotonic(), done.rows))
+
+    # -- one unit
+
+    def _run_unit(self, lease: Lease) -> None:
+        claim = lease.claim
+        tickets = self._attempt(claim.snapshot, claim, lease)
+        _log.info(
+            "unit %s job=%s unit=%s attempt=%d",
+            "lost" if tickets is None else "ended",
+            claim.job,
+            claim.unit,
+            claim.attempt,
+        )
+        # One of what waits now is for this thread.
+        self._wake((tickets or 0) - 1, claim.snapshot.priority)
+
+    def _wake(self, tickets: int, priority: int) -> None:
+        if tickets > 0:
+            self._publish(tickets, priority)
+
+    def _attempt(self, job: Job, claim: Claim, lease: Lease) -> int | None:
+        try:
+            if claim.unit == PLAN:
+                return self._plan(job, claim, lease)
+            if claim.unit == FINALIZE:
+                shards.finalize(self._settings, job, self._store.finished_shards(job.id), check=lease.check)
+                if self._store.close(claim) is None:
+                    return None
+                shards.tidy(self._settings, job.id)
+                return 0
+            done = self._classify(job, claim, lease)
+            self._count(done)
+            if done.rows >= _PACE_ROWS:
+                self._paces[job.pins] = done.seconds / done.rows
+            return self._store.finish_shard(claim, done)
+        except Exception as error:
+            return self._failed(claim, error)
+
+    def _failed(self, claim: Claim, error: Exception) -> int | None:
+        """Tell the store of an attempt that ended with an error."""
+        wait, counts = 0.0, True
+        if isinstance(error, redis.RedisError):
+            # The store is not to be had: the lease runs out and the reaper gives the unit to another.
+            _log.error("unit abandoned job=%s unit=%s reason=%s", claim.job, claim.unit, error)
+            return None
+        try:
+            if isinstance(error, Stopped):
+                reason, counts = str(error), not self.stopping.is_set()
+            else:
+                reason = f"unit {claim.unit}: {_sentence(error)}"
+                _log.error("unit failed job=%s attempt=%d reason=%s", claim.job, claim.attempt, reason)
+                if claim.unit != FINALIZE and isinstance(error, InputError):
+                    return self._store.give_up(claim, reason=str(error))  # another attempt would not mend it
+                if isinstance(error, OSError | MemoryError):  # the system's fault, which may pass
+                    wait = self._settings.retry_seconds * 2 ** (claim.attempt - 1)
+            return self._store.release(
+                claim,
+                reason=reason,
+                max_attempts=self._settings.max_attempts,
+                wait_seconds=wait,
+                counts=counts,
+            )
+        except redis.RedisError as lost:
+            _log.error("unit abandoned job=%s unit=%s reason=%s", claim.job, claim.unit, lost)
+            return None
+
+    def _classify(self, job: Job, claim: Claim, lease: Lease) -> Done:
+        shard, source = int(claim.unit), claim.source
+        if claim.attempt >= min(_CAREFUL_ATTEMPT, max(2, self._settings.max_attempts)):
+            return isolation.classify_carefully(self._settings, job, shard, source, lease.check_long)
+
+        def rows(on_bad_row: OnBadRow) -> Iterator[pa.RecordBatch]:
+            return planning.shard_batches(self._settings, job, shard, source, on_bad_row)
+
+        classifier = self._classifiers.get(job.pins)
+        return shards.classify_shard(self._settings, job, shard, rows, classifier, lease.check)
+
+    def _plan(self, job: Job, claim: Claim, lease: Lease) -> int | None:
+        rows = job.shard_rows or planning.shard_rows(self._settings, job, self._row_seconds(job, claim))
+        size = (rows, job.shard_bytes or self._settings.shard_bytes)
+        job = job.model_copy(update={"shard_rows": size[0], "shard_bytes": size[1]})
+        whole: list[str] = []  # sources, as long as nothing is cut: told all at once, with the plan's end
+
+        def ready(first: int, sources: Sequence[str]) -> None:
+            if first == len(whole) and all(sources) and first + len(sources) <= _SOURCES:
+                whole.extend(sources)
+                return
+            if first == len(whole):  # the first that is told: other attempts must make the same shards
+                if self._store.fix_size(claim, *size) != size:
+                    raise Stopped("the lease was lost")
+                tell(0, whole)
+            tell(first, sources)
+
+        def tell(first: int, sources: Sequence[str]) -> None:
+            for start in range(0, len(sources), _SOURCES):
+                tickets = self._store.shards_ready(claim, first + start, sources[start : start + _SOURCES])
+                if tickets is None:
+                    raise Stopped("the lease was lost")
+                self._wake(tickets, job.priority)
+
+        cut = planning.cut_inputs(self._settings, job, ready, lease.check_long)
+        return self._store.planned(
+            claim,
+            shards=cut.shards,
+            total=cut.total,
+            failed=cut.failed,
+            cut_input=shards.CUT,
+            sources=whole if len(whole) == cut.shards else (),
+        )
+
+    def _row_seconds(self, job: Job, claim: Claim) -> float | None:
+        """What a row takes here: known from the last shard with these students, else tried."""
+        known = self._paces.get(job.pins)
+        if known is not None or claim.attempt > 1:  # a row that kills the process must not kill every attempt
+            return known
+        return planning.measured_seconds(self._settings, job, self._classifiers.get(job.pins))
+
+    # -- small jobs, each in one go
+
+    def _run_whole(self, leases: Sequence[Lease]) -> list[Lease]:
+        """Do what can be done in one go; returns the leases of what must be planned as other jobs are."""
+        done: list[tuple[Claim, Done]] = []
+        planned: list[Lease] = []
+        for lease in leases:
+            claim, job = lease.claim, lease.claim.snapshot
+            # After a first failure the longer way: it finds bad rows, and waits for a disk that is full.
+            if claim.attempt > 1 or not job.stamps or job.bytes > self._settings.small_bytes:
+                planned.append(lease)
+                continue
+            try:
+                read = planning.read_whole(self._settings, job)
+                if read is None:
+                    planned.append(lease)
+                    continue
+                classifier = self._classifiers.get(job.pins)
+                done.append((claim, shards.classify_whole(self._settings, job, *read, classifier)))
+            except Exception as error:
+                self._failed(claim, error)
+        if done:
+            self._finish_whole(done)
+        return planned
+
+    def _finish_whole(self, done: list[tuple[Claim, Done]]) -> None:
+        try:
+            # The store is told when the files are on the disk, all by one sync and all by one message.
+            sync_all(Workspace(self._settings.home).jobs)
+            ends = self._store.finish_whole(done)
+        except Exception as error:
+            for claim, _ in done:
+                self._failed(claim, error)
+            return
+        for (claim, each), tickets in zip(done, ends, strict=True):
+            self._count(each)
+            _log.info("job %s job=%s rows=%d", "lost" if tickets is None else "ended", claim.job, each.rows)
+
+
+def _sentence(error: Exception) -> str:
+    text = " ".join(str(error).split()) or "no reason given"
+    return text if isinstance(error, PingtiError) else f"{type(error).__name__}: {text}"

