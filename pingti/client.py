@@ -1,6 +1,6 @@
 """The Python client of a running service: a thin, typed one over REST.
 
-    from api.client import Pingti
+    from pingti.client import Pingti
 
     with Pingti("http://127.0.0.1:8080") as pingti:
         job = pingti.submit(["titles.csv"], ["sport", "topic@live"])

@@ -1,6 +1,6 @@
 """The scheduler process: nightly retraining, the reaper, callbacks, retention.
 
-``python -m queue_worker.nightly``
+``python -m queue_worker.scheduler``
 
 Of several schedulers started by mistake one leads: it holds a key in Valkey that it renews, and another
 takes over some seconds after it has died. Even two that lead for a moment do no harm, since one script

@@ -1,4 +1,4 @@
-"""Ask a task's teacher about rows that its student has decided: ``python -m replacement.agree``.
+"""Ask a task's teacher about rows that its student has decided: ``python -m replacement.measure_drift``.
 
 A process of its own, since it needs torch, and of the lowest priority. It reads JSON lines
 ``{"texts": [...]}`` and answers each with ``{"rows", "agreed"}``; a last line ``{"error"}`` says why it could
@@ -53,7 +53,9 @@ class Agreeing:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m replacement.agree", description="Student and teacher.")
+    parser = argparse.ArgumentParser(
+        prog="python -m replacement.measure_drift", description="Student and teacher."
+    )
     parser.add_argument("--home", type=Path, required=True)
     parser.add_argument("--task", required=True)
     parser.add_argument("--version", type=int, required=True)

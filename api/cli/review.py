@@ -18,7 +18,7 @@ review_app = typer.Typer(help="Boundary rows, labelled by people.", no_args_is_h
 
 
 class Format(StrEnum):
-    """The tool that is to read the rows; the values are those of ``replacement.review.Format``."""
+    """The tool that is to read the rows; its values are ``review_queue.Format``'s."""
 
     LABEL_STUDIO = "label-studio"
     ARGILLA = "argilla"

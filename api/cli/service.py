@@ -24,7 +24,7 @@ app = typer.Typer()
 
 
 class Queue(StrEnum):
-    """What a worker works on; the names are those of ``queue_worker.app``."""
+    """What a worker works on; the names are those of ``queue_worker.celery_app``."""
 
     CLASSIFY = "classify"
     RETRAIN = "retrain"

@@ -1,7 +1,7 @@
 """``pingti up``: every part of the service in one command, each started again where it ends by itself.
 
-``python -m api.up DESCRIPTOR`` is the API's part: it serves on a socket that its parent holds open, so that
-the port stays the service's and clients wait while it is started again.
+``python -m api.cli.up DESCRIPTOR`` is the API's part: it serves on a socket that its parent holds open, so
+that the port stays the service's and clients wait while it is started again.
 """
 
 import socket

@@ -118,7 +118,7 @@ def sigterm_as_exit() -> Iterator[None]:
 
 
 def main() -> int:
-    """``python -m api.server``: serve with the settings of the environment."""
+    """``python -m api.rest.server``: serve with the settings of the environment."""
     try:
         serve(Settings.of_environment())
     except PingtiError as error:

@@ -23,10 +23,10 @@ def shortfall(report: dict[str, Any]) -> str:
             f"F1 is {-incumbent['f1_difference']:.3f} below that of the promoted version "
             f"{incumbent['version']} (95 % interval {-high:.3f} to {-low:.3f})"
         )
-    return " and ".join(lacking) + _where(report)
+    return " and ".join(lacking) + where_it_fails(report)
 
 
-def _where(report: dict[str, Any]) -> str:
+def where_it_fails(report: dict[str, Any]) -> str:
     """The clusters and pairs at fault for a student that falls short of its gate, in words; or nothing."""
     gate, holdout = report["gate"], report["holdout"]
     where = ""

@@ -1,4 +1,4 @@
-"""Run a command that dies with its parent: ``python -I -S guard.py PARENT_PID COMMAND...``
+"""Run a command that dies with its parent: ``python -I -S die_with_parent.py PARENT_PID COMMAND...``
 
 A parent that is killed with -9 cannot end its children; the children must notice by themselves. On Linux
 this script asks the kernel for a SIGKILL at the parent's death and then becomes the command, so that no

@@ -1,4 +1,4 @@
-"""Is this host's worker or scheduler alive? ``python -m queue_worker.health classify``
+"""Is this host's worker or scheduler alive? ``python -m queue_worker.processes.health classify``
 
 For the health checks of containers, each of which is a host of its own. Ends with 0 when a process of the
 kind (``classify``, ``retrain``, ``scheduler``) has given Valkey a sign of life lately, else with 1 and one
@@ -45,7 +45,9 @@ def _scheduler_key(host: str) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m queue_worker.health", description="A health check.")
+    parser = argparse.ArgumentParser(
+        prog="python -m queue_worker.processes.health", description="A health check."
+    )
     parser.add_argument("kind", choices=(*QUEUES, SCHEDULER))
     kind = parser.parse_args(arguments).kind
     host = socket.gethostname()

@@ -27,7 +27,7 @@ from queue_worker.celery_app import CLASSIFY, connect
 from queue_worker.jobs.store import JobStore
 from queue_worker.settings import Settings
 
-_GUARD = Path(__file__).with_name("guard.py")
+_GUARD = Path(__file__).with_name("die_with_parent.py")
 _STOP_SECONDS = 20.0  # a worker finishes its running shards first
 _START_SECONDS = 60.0  # a long append-only file takes a while to load
 _LOCK_SECONDS = 10.0  # what a dying server is given to be gone

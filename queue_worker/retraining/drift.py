@@ -1,7 +1,7 @@
 """Student and teacher on the rows of real jobs, day by day, and the alarm when they drift apart.
 
 The retrain worker takes a small sample of every finished job's rows, has the teacher asked about them
-(``replacement.agree``), and counts by task, version and day. An alarm is raised when the day's 95 %
+(``replacement.measure_drift``), and counts by task, version and day. An alarm is raised when the day's 95 %
 interval (Wilson 1927, Brown et al. 2001) lies wholly below that of the holdout on which the version was
 measured, after at least fifty rows: two such intervals lie apart by chance about three times in a thousand.
 

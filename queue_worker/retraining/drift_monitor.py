@@ -3,8 +3,8 @@
 Jobs are noted as they appear and looked at when they have ended; their rows are read again from the inputs,
 as far as those are still the files that were accepted. Reading all of a big one would cost as much as
 classifying it: a sample is drawn from the rows of one input, from some of its row groups, or where it is
-no Parquet from its first rows. The teacher is asked by a process of its own (``replacement.agree``), some
-jobs together. What is cut off is done again, and counted once.
+no Parquet from its first rows. The teacher is asked by a process of its own
+(``replacement.measure_drift``), some jobs together. What is cut off is done again, and counted once.
 """
 
 import hashlib

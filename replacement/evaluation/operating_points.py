@@ -153,7 +153,7 @@ class Scored:
     scores: Scores
     """(n, classes): the student's probabilities."""
     weights: Scores | None = None
-    """(n,): how many rows each stands for; 1 where absent. See ``replacement.calibration``."""
+    """(n,): how many rows each stands for; 1 where absent. See ``replacement.training.validation_set``."""
     days: NDArray[np.int64] | None = None
     """(n,): days since 1970 (UTC), where the corpus has times."""
 

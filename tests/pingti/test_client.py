@@ -186,6 +186,6 @@ def test_a_gate_that_is_not_reached(workspace: Workspace) -> None:
 
 def test_importing_it_imports_no_server() -> None:
     heavy = "{'fastapi', 'celery', 'redis', 'numba', 'torch'}"
-    program = f"import sys, api.client; print(sorted({heavy} & set(sys.modules)))"
+    program = f"import sys, pingti.client; print(sorted({heavy} & set(sys.modules)))"
     answer = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert answer.stdout.strip() == "[]"

@@ -49,7 +49,7 @@ def test_a_healthy_workspace(workspace: Workspace) -> None:
 
 @pytest.mark.slow
 def test_kernels_that_had_to_be_compiled_are_told_from_those_that_were_there(tmp_path: Path) -> None:
-    code = "from pathlib import Path; from api.doctor import _kernels; print(next(_kernels(Path())).says)"
+    code = "from pathlib import Path; from api.cli.doctor import _kernels; print(next(_kernels(Path())).says)"
     says = [
         subprocess.run(
             [sys.executable, "-c", code],

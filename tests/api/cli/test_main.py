@@ -67,7 +67,7 @@ def test_an_unknown_task_ends_with_its_own_code(workspace: Workspace) -> None:
 
 def test_the_service_imports_neither_torch_nor_transformers() -> None:
     code = (
-        "import sys, queue_worker, api, textcnn, api.app, api.cli, queue_worker.worker\n"
+        "import sys, queue_worker, api, textcnn, api.rest.app, api.cli.main, queue_worker.worker\n"
         "print([name for name in ('torch', 'transformers', 'faiss') if name in sys.modules])"
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

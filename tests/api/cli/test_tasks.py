@@ -35,7 +35,7 @@ def test_help_says_every_exit_code_that_an_error_has(pingti: Run) -> None:
 
 def test_help_loads_neither_kernels_nor_the_service() -> None:
     code = (
-        "import sys, api.cli\n"
+        "import sys, api.cli.main\n"
         "print([name for name in ('numba', 'pyarrow', 'celery', 'fastapi', 'httpx') if name in sys.modules])"
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -50,7 +50,11 @@ def test_names_of_tasks_are_completed(workspace: Workspace) -> None:
         "COMP_CWORD": "3",
         "PINGTI_HOME": str(workspace.root),
     }
-    command = [sys.executable, "-c", "import sys; sys.argv[0] = 'pingti'; from api.cli import main; main()"]
+    command = [
+        sys.executable,
+        "-c",
+        "import sys; sys.argv[0] = 'pingti'; from api.cli.main import main; main()",
+    ]
     ran = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     assert ran.stdout.split() == ["tech", "topic"]
 

@@ -81,7 +81,7 @@ def test_a_part_of_up_says_what_is_wrong_in_one_sentence(
 
 def test_importing_the_door_imports_no_torch() -> None:
     heavy = "{'torch', 'transformers', 'faiss'}"
-    program = f"import sys, api.app, api.server; print(sorted({heavy} & set(sys.modules)))"
+    program = f"import sys, api.rest.app, api.rest.server; print(sorted({heavy} & set(sys.modules)))"
     answer = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert answer.stdout.strip() == "[]"
 

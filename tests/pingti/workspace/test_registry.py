@@ -196,7 +196,7 @@ KILLED = {
 def test_a_promotion_that_is_killed_midway_leaves_the_old_one(task: TaskEntry, moment: str) -> None:
     promote(task, 1)
     program = (
-        "import os, sys; from pingti import files; from replacement.registry import Workspace\n"
+        "import os, sys; from pingti import files; from pingti.workspace.registry import Workspace\n"
         f"{KILLED[moment]}\nWorkspace(sys.argv[1]).task('praise').promote(3, why='better')"
     )
     child = subprocess.run([sys.executable, "-c", program, task.workspace.root], check=False)

@@ -30,7 +30,7 @@ def broker() -> None:
 STARTER = """
 import sys, time
 from pathlib import Path
-from queue_worker.processes import Processes
+from queue_worker.processes.launcher import Processes
 from queue_worker.settings import Settings
 
 with Processes() as processes:

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from pingti.workspace.report import shortfall
-from replacement.evaluation.error_analysis import describe, say
+from pingti.workspace.report import shortfall, where_it_fails
+from replacement.evaluation.error_analysis import describe
 
 Made = tuple[list[str], NDArray[np.float32], NDArray[np.int64], NDArray[np.int64]]
 
@@ -102,12 +102,12 @@ def test_several_classes_have_pairs_and_a_line_each() -> None:
     assert sum(each["false"] for each in wrong if each["class"] == "sport") == 20
     assert sum(each["false"] for each in wrong if each["class"] == "tech") == 50
     assert sum(each["rows"] for each in false) == 600
-    said = say(report(found, 0.85, 0.95))
+    said = where_it_fails(report(found, 0.85, 0.95))
     assert said.startswith('; most often it mistakes sport for tech (50 of 200, like "kind 1 row')
     assert "news for sport (20 of 200" in said
     assert "called wrongly as tech)" in said
-    assert "missed as sport)" in say(report(found, 0.95, 0.85))
-    assert say(report(found, 0.95, 0.95)) == ""
+    assert "missed as sport)" in where_it_fails(report(found, 0.95, 0.85))
+    assert where_it_fails(report(found, 0.95, 0.95)) == ""
 
 
 def test_a_rare_class_has_clusters_of_its_own() -> None:
@@ -126,16 +126,15 @@ def test_a_rare_class_has_clusters_of_its_own() -> None:
 
 def test_a_refusal_is_told_without_the_extra_for_teachers() -> None:
     """Promotion runs where neither FAISS nor torch is installed."""
-    code = (
-        "import sys, replacement.gate; sys.exit(bool({'faiss', 'torch', 'transformers'} & set(sys.modules)))"
-    )
+    heavy = {"faiss", "torch", "transformers"}
+    code = f"import sys, replacement.evaluation.gate; sys.exit(bool({heavy} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_a_student_without_faults_has_nothing_to_name() -> None:
     texts, vectors, gold, _ = made()
     found = describe(texts, vectors, gold, gold, gold, ("no", "yes"), np.random.default_rng(0))
-    assert say(report(found, 0.0, 0.0)) == ""
+    assert where_it_fails(report(found, 0.0, 0.0)) == ""
     none = describe(
         [],
         np.zeros((0, 3), np.float32),

@@ -231,9 +231,7 @@ def test_the_review_file_has_the_least_clear_row_first(workspace: Workspace) -> 
     entry = workspace.task("topic")
     probabilities = np.array([[0.5, 0.45, 0.05], [0.4, 0.2, 0.4], [0.1, 0.46, 0.44]], np.float32)
     scores, margins = probabilities, margin(probabilities)
-    assert (
-        review_queue.write(entry, 2, ["a", None, "c"], ["x", "谁\u2028", EVIL], scores, margins) == 3
-    )
+    assert review_queue.write(entry, 2, ["a", None, "c"], ["x", "谁\u2028", EVIL], scores, margins) == 3
     rows = [
         json.loads(line) for line in (entry.folder / "review.jsonl").read_bytes().decode().split("\n")[:-1]
     ]

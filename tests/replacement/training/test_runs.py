@@ -73,7 +73,8 @@ def test_a_version_cut_off_while_it_is_written_leaves_its_number_and_nothing_els
     expected = replace(whole)
     killed = sport(tmp_path / "killed", topic_teacher, rounds=1)
     program = (
-        "import os, sys; from replacement.registry import Workspace; from replacement.rounds import replace\n"
+        "import os, sys; from pingti.workspace.registry import Workspace\n"
+        "from replacement.training.loop import replace\n"
         "from textcnn import Student\n"
         "Student.save = lambda *_: os.kill(os.getpid(), 9)\nreplace(Workspace(sys.argv[1]).task('sport'))"
     )
@@ -249,7 +250,8 @@ def test_rows_whose_answers_are_gone_are_not_free(topic_teacher: Path, tmp_path:
 def test_of_runs_side_by_side_one_fine_tunes_and_the_others_take_it(base: Path, tmp_path: Path) -> None:
     entry = tuned(tmp_path, base, rounds=1)
     program = (
-        "import sys; from replacement.gold import Gold; from replacement.registry import Workspace\n"
+        "import sys; from pingti.workspace.registry import Workspace\n"
+        "from replacement.training.teacher_labels import Gold\n"
         "def tell(what, done, total):\n    print(what, flush=True)\n"
         "print(Gold(Workspace(sys.argv[1]).task('sport'), seed=0, progress=tell).model)"
     )
