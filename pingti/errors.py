@@ -9,11 +9,32 @@
     ├── GateError               exit 5, HTTP 409   a student that falls short of its gate
     └── UnavailableError        exit 6, HTTP 503   a server, a worker or an optional package that is missing
 
-A message is one sentence that names the thing, what is wrong with it and what is allowed. The doors
-(command line, REST) map an error by its two class attributes alone.
+A message is one sentence that names the thing, what is wrong with it and what is allowed. Where it is stands
+beside it as data (``Fault``), so that nobody has to read it out of a sentence. The doors (command line, REST)
+map an error by its class attributes and its faults alone.
 """
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import ClassVar
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fault:
+    """One thing that is wrong, and where."""
+
+    detail: str
+    """What is wrong and what is allowed, without the place."""
+    pointer: str | None = None
+    """JSON pointer (RFC 6901) into a request's body or a definition, such as ``/inputs/0``."""
+    file: str | None = None
+    row: int | None = None
+    """Row of the file, from 0; or line, from 1, where the file has lines of its own."""
+
+
+def json_pointer(parts: Sequence[str | int]) -> str:
+    """The JSON pointer (RFC 6901) of a place: ``/teacher/map`` of ("teacher", "map")."""
+    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in parts)
 
 
 class PingtiError(Exception):
@@ -23,42 +44,61 @@ class PingtiError(Exception):
     http_status: ClassVar[int] = 500
     kind: ClassVar[str] = "internal"
 
+    def __init__(self, message: str = "", *, faults: Sequence[Fault] = ()) -> None:
+        """``message``: the sentence; ``faults``: what is wrong, and where, as far as it is known."""
+        super().__init__(message)
+        self.faults = tuple(faults)
+
 
 class InputError(PingtiError):
+    """A file, row, key or field that cannot be used."""
+
     exit_code = 2
     http_status = 422
     kind = "invalid-input"
 
 
 class DefinitionError(InputError):
+    """A label task's definition that is not allowed."""
+
     kind = "invalid-definition"
 
 
 class ArtifactError(InputError):
+    """A student, report or cache that is damaged or too new."""
+
     exit_code = 1
     http_status = 500
     kind = "damaged-artifact"
 
 
 class NotFoundError(PingtiError):
+    """A task, version or job that is not there."""
+
     exit_code = 3
     http_status = 404
     kind = "not-found"
 
 
 class ConflictError(PingtiError):
+    """A move that the present state does not allow."""
+
     exit_code = 4
     http_status = 409
     kind = "conflict"
 
 
 class GateError(PingtiError):
+    """A student that falls short of its gate."""
+
     exit_code = 5
     http_status = 409
     kind = "gate-not-reached"
 
 
 class UnavailableError(PingtiError):
+    """A server, a worker or an optional package that is missing."""
+
     exit_code = 6
     http_status = 503
     kind = "unavailable"
