@@ -157,7 +157,7 @@ def run_demo(home: Path, *, quick: bool, screen: Screen) -> None:
         settings = processes.start_valkey(settings)
         processes.start_worker(settings, log=logs / "worker.log")
         processes.start_scheduler(settings, log=logs / "scheduler.log")
-        api = [sys.executable, "-m", "api.rest.server"]
+        api = [sys.executable, "-P", "-m", "api.rest.server"]
         processes.start("API", api, settings=settings, log=logs / "api.log")
         url = f"http://127.0.0.1:{settings.port}"
         _wait_for(url, processes)

@@ -149,6 +149,6 @@ def _become(settings: "Settings", module: str, *arguments: str) -> None:
     sys.stdout.flush()
     os.execve(
         sys.executable,
-        [sys.executable, "-m", module, *arguments],
+        [sys.executable, "-P", "-m", module, *arguments],
         {**os.environ, **settings.environment()},
     )
