@@ -1,4 +1,4 @@
-"""``pingti`` and ``python -m pingti``: the command line, once Python is sure to take Pingti's own packages."""
+"""``pingti`` and ``python -m pingti``: the command line, where no other file hides a part of it."""
 
 import sys
 from importlib import import_module

@@ -70,6 +70,6 @@ def _is_ours(spec: ModuleSpec) -> bool:
 def _sentence(hiding: Mapping[str, str]) -> str:
     places = ", ".join(f"{name} is {place}" for name, place in hiding.items())
     return (
-        f"other files hide packages of Pingti: {places}; to use what needs them, rename those files, or start "
-        "Python with -P or in another folder"
+        f"other files hide packages of Pingti: {places}; to use what needs them, rename those files, "
+        "or start Python with -P or in another folder"
     )

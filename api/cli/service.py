@@ -116,10 +116,10 @@ def stress(
     best = recommended(tried)
     screen.table(
         ["threads", "rows/s", "cores used"],
-        [[each.threads, f"{each.rows_per_second:,.0f}", f"{each.cores_used:.2f}"] for each in tried],
+        [[turn.threads, f"{turn.rows_per_second:,.0f}", f"{turn.cores_used:.2f}"] for turn in tried],
     )
     screen.say(f"{len(names)} tasks; recommended: PINGTI_CONCURRENCY={best} (or --concurrency {best})")
-    screen.result({"tasks": names, "tried": [asdict(each) for each in tried], "recommended": best})
+    screen.result({"tasks": names, "tried": [asdict(turn) for turn in tried], "recommended": best})
 
 
 def _some_texts(workspace: "Workspace", task: str, file: str | None, text: str) -> "pa.Array":

@@ -40,14 +40,14 @@ def target_of(name: str) -> str:
 
 def stages() -> dict[str, list[str]]:
     """The Dockerfile's instructions by stage, each on one line, the FROM first."""
-    found: dict[str, list[str]] = {}
+    instructions: dict[str, list[str]] = {}
     lines = [line for line in (ROOT / "Dockerfile").read_text().splitlines() if not line.startswith("#")]
     for line in "\n".join(lines).replace("\\\n", " ").splitlines():
         if line.startswith("FROM "):
-            found[line.split()[-1]] = [line]
+            instructions[line.split()[-1]] = [line]
         elif line.strip():
-            found[list(found)[-1]].append(line)
-    return found
+            instructions[list(instructions)[-1]].append(line)
+    return instructions
 
 
 def reached(target: str) -> list[str]:
@@ -153,20 +153,20 @@ def test_valkey_keeps_its_log_as_the_embedded_one_does() -> None:
 
 
 def test_the_classify_image_installs_nothing_of_the_teacher() -> None:
-    found = installs("classify")
-    assert any("'.[service]'" in line for line in found)
+    commands = installs("classify")
+    assert any("'.[service]'" in line for line in commands)
     for word in ("torch", "transformers", "faiss", "teacher", "demo", "dev"):
-        assert not any(word in line for line in found), word
+        assert not any(word in line for line in commands), word
 
 
 def test_the_retrain_image_installs_torch_before_the_teacher_extra() -> None:
-    found = installs("retrain")
+    commands = installs("retrain")
     extra = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"][
         "teacher"
     ]
     (pinned,) = (requirement for requirement in extra if requirement.startswith("torch"))
-    assert found[0].endswith(f" {pinned}")
-    assert "'.[service,teacher]'" in found[1]
+    assert commands[0].endswith(f" {pinned}")
+    assert "'.[service,teacher]'" in commands[1]
 
 
 @pytest.mark.parametrize("target", ["classify", "retrain"])

@@ -19,10 +19,10 @@ def offspring(pid: int) -> list[int]:
     """Processes that descend from ``pid``."""
     shown = subprocess.run(["ps", "-eo", "pid=,ppid="], capture_output=True, text=True, check=True)
     parents = {int(child): int(parent) for child, parent in map(str.split, shown.stdout.splitlines())}
-    found = [pid]
-    for parent in found:
-        found += [child for child in parents if parents[child] == parent]
-    return found[1:]
+    family = [pid]
+    for parent in family:
+        family += [child for child in parents if parents[child] == parent]
+    return family[1:]
 
 
 @pytest.mark.slow
@@ -51,9 +51,9 @@ def test_a_killed_demo_leaves_nothing_behind_and_the_next_pays_for_no_answer_aga
     ran = subprocess.run([*command, "--json"], capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stderr
     assert "Traceback" not in ran.stderr
-    told = json.loads(ran.stdout)
-    assert [task["task"] for task in told["tasks"]] == ["topic", *BINARY]
-    assert told["job"]["failed"] == 0 < told["job"]["completed"]
+    summary = json.loads(ran.stdout)
+    assert [task["task"] for task in summary["tasks"]] == ["topic", *BINARY]
+    assert summary["job"]["failed"] == 0 < summary["job"]["completed"]
     assert "Summary" in ran.stderr
     for name in ("topic", *BINARY):
         entry = Workspace(home).task(name)
