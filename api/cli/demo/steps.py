@@ -20,7 +20,7 @@ from api.cli.console import Screen, round_line
 from api.cli.demo import dataset
 from api.cli.demo.summary import Ended, show_summary
 from api.cli.jobs import follow
-from pingti.client import Pingti
+from pingti.client import Client
 from pingti.errors import PingtiError, UnavailableError
 from pingti.workspace.registry import Workspace
 from queue_worker.processes.launcher import Processes
@@ -172,7 +172,7 @@ def _classify_corpus(
     Returns:
         The job, its results, and its seconds from submission to the end.
     """
-    with Pingti(url) as pingti:
+    with Client(url) as pingti:
         job = pingti.submit(["corpus.parquet"], tasks, upload=False, id="id", metadata={"from": "demo"})
         screen.say(f"   POST {url}/v1/jobs: {job.id}, {len(tasks)} tasks")
         job = follow(pingti, job.id, screen)
