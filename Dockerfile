@@ -43,7 +43,7 @@ ARG PIP_EXTRA_INDEX_URL
 ARG PIP_FIND_LINKS
 ARG PIP_TRUSTED_HOST
 # torch first, so that nothing else chooses its build.
-RUN pip install --constraint requirements.lock torch==2.13.0
+RUN pip install --constraint requirements.lock torch
 RUN pip install --constraint requirements.lock '.[service,teacher]'
 COPY . .
 RUN pip install --constraint requirements.lock --no-deps --force-reinstall .

@@ -14,7 +14,8 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
-# The lock file constrains every install; torch goes first so that nothing else chooses its build.
+# The lock file constrains every install (it names torch's version, too); torch goes first so that nothing else
+# chooses its build.
 PIP    := $(BIN)/pip --disable-pip-version-check install --quiet --constraint requirements.lock
 
 .DEFAULT_GOAL := help
@@ -27,7 +28,7 @@ $(VENV)/.torch: requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "Pingti needs Python 3.11 or newer; set PYTHON=python3.11")'
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "installing torch ..."
-	@$(PIP) torch==2.13.0
+	@$(PIP) torch
 	@touch $@
 
 $(VENV)/.demo: $(VENV)/.torch pyproject.toml

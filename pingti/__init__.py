@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from pingti import rooms
 
 if TYPE_CHECKING:
-    from pingti.client import Pingti as Client
+    from pingti.client import Client
     from pingti.inference.classifier import Classifier
     from pingti.workspace.registry import Workspace
     from replacement.training.loop import replace
@@ -23,7 +23,7 @@ __all__ = ["Classifier", "Client", "Student", "Workspace", "replace"]
 # Of each name: its module, its name there, and the packages beside this one that it works with.
 _PUBLIC = {
     "Classifier": ("pingti.inference.classifier", "Classifier", ("textcnn",)),
-    "Client": ("pingti.client", "Pingti", ()),
+    "Client": ("pingti.client", "Client", ()),
     "Student": ("textcnn", "Student", ("textcnn",)),
     "Workspace": ("pingti.workspace.registry", "Workspace", ("textcnn",)),
     "replace": ("replacement.training.loop", "replace", ("textcnn", "teacher", "sampling", "replacement")),

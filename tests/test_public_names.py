@@ -5,6 +5,7 @@ import importlib
 import pytest
 
 NAMES = {
+    "pingti": {"Classifier", "Client", "Student", "Workspace", "replace"},
     "textcnn": {"Architecture", "Encoded", "Panel", "Student", "Vocabulary", "score_many"},
     "sampling": {
         "Clusters",

@@ -172,12 +172,10 @@ def classify(
     from pingti.corpus.reader import Columns
     from pingti.inference.classifier import Classifier
     from pingti.inference.files import ERRORS, RESULTS, classify_files
-    from pingti.inference.pins import Choice, pin
     from pingti.workspace.registry import Workspace
 
-    workspace = Workspace(home)
     screen = Screen(as_json=as_json)
-    classifier = Classifier(workspace, pin(workspace, [Choice.parse(task) for task in tasks]))
+    classifier = Classifier.of(Workspace(home), tasks)
     columns = Columns(text=text, id=id_column)
     with screen.progress():
         counts = classify_files(

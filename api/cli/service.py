@@ -93,7 +93,7 @@ def stress(
 ) -> None:
     """Try how many threads a worker should have on this machine (PINGTI_CONCURRENCY), on real texts."""
     from pingti.inference.classifier import Classifier
-    from pingti.inference.pins import Choice, pin
+    from pingti.inference.pins import Choice
     from pingti.workspace.registry import Workspace
     from queue_worker.classifying.tuning import recommended
     from queue_worker.classifying.tuning import stress as run
@@ -103,7 +103,7 @@ def stress(
     names = tasks or [name for name in workspace.task_names() if workspace.task(name).current() is not None]
     if not names:
         raise NotFoundError(f"{home}: no task has a student in use; pingti replace TASK --promote makes one")
-    classifier = Classifier(workspace, pin(workspace, [Choice.parse(name) for name in names]))
+    classifier = Classifier.of(workspace, names)
     texts = _some_texts(workspace, Choice.parse(names[0]).task, file, text)
     with screen.progress():
         tried = run(

@@ -8,6 +8,7 @@ import dataclasses
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 import pyarrow as pa
@@ -15,7 +16,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from pingti.corpus.rules import matches
-from pingti.inference.pins import Pin, class_number, columns_of
+from pingti.inference.pins import Choice, Pin, class_number, columns_of, pin
 from pingti.workspace.definition import RulesSection
 from pingti.workspace.registry import Workspace
 from textcnn import Panel, Student
@@ -42,6 +43,22 @@ class Classifier:
                 fields += zip(columns_of(pin.task), (pa.string(), pa.float32()), strict=True)
         described = [dataclasses.asdict(pin) for pin in self.pins]
         self.schema = pa.schema(fields, metadata={"pingti.tasks": json.dumps(described)})
+
+    @classmethod
+    def of(cls, workspace: Workspace, tasks: Sequence[str]) -> Self:
+        """Load the promoted students of some label tasks.
+
+        Args:
+            workspace: where they are.
+            tasks: "task", or "task@name" for an operating point of it, with "#version" behind either for
+                another version than the promoted one.
+
+        Raises:
+            NotFoundError: no such task or version.
+            ConflictError: a task without a promoted version, or without such an operating point.
+            InputError: a task twice, none at all, or one that is not written so.
+        """
+        return cls(workspace, pin(workspace, [Choice.parse(task) for task in tasks]))
 
     def classify(self, rows: pa.RecordBatch) -> pa.RecordBatch:
         """One result row per row of ``rows`` (columns id and text), in the same order."""
