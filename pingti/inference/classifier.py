@@ -16,7 +16,8 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from pingti.corpus.rules import matches
-from pingti.inference.pins import Choice, Pin, class_number, columns_of, pin
+from pingti.inference.pins import Choice, Pin, class_number, columns_of
+from pingti.inference.pins import pin as pin_choices
 from pingti.workspace.definition import RulesSection
 from pingti.workspace.registry import Workspace
 from textcnn import Panel, Student
@@ -58,7 +59,7 @@ class Classifier:
             ConflictError: a task without a promoted version, or without such an operating point.
             InputError: a task twice, none at all, or one that is not written so.
         """
-        return cls(workspace, pin(workspace, [Choice.parse(task) for task in tasks]))
+        return cls(workspace, pin_choices(workspace, [Choice.parse(task) for task in tasks]))
 
     def classify(self, rows: pa.RecordBatch) -> pa.RecordBatch:
         """One result row per row of ``rows`` (columns id and text), in the same order."""

@@ -2,7 +2,7 @@ from pathlib import Path
 
 
 def write_foreign_rooms(folder: Path, *names: str) -> Path:
-    """Packages of a user's own whose names are those of rooms; the file that they make when one is executed."""
+    """Write packages with the names of rooms; the file that each of them makes when it is executed."""
     marker = folder / "EXECUTED"
     for name in names:
         (folder / name).mkdir()
