@@ -1,6 +1,6 @@
 # make demo   install, then replace a BERT and classify a real corpus
 # make test   install, check, then run all tests
-# make check  format, lint, types, layers
+# make check  format, lint, types, layers, docs; what a pre-commit hook runs
 # make bench  install, then measure the student beside other classifiers on this machine
 # make bench-queue  install, then measure jobs through the queue beside the same work in one process
 # make bench-teacher  install, then measure how fast a teacher scores, beside the pipeline of transformers
@@ -57,6 +57,7 @@ check: $(VENV)/.dev
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+	@$(BIN)/pytest --quiet tests/docs
 
 bench: $(VENV)/.bench
 	@$(BIN)/python -m benchmarks.speed
@@ -88,5 +89,5 @@ lock:
 	rm -rf .venv-lock build *.egg-info
 
 clean:
-	rm -rf $(VENV) workspace demo-workspace build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) workspace demo-workspace build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .coverage
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
