@@ -80,8 +80,9 @@ def test_the_wheel_holds_every_file_of_the_packages(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         inside = {name for name in archive.namelist() if ".dist-info/" not in name}
     assert inside == sources
-    kinds = {Path(name).suffix for name in sources} | {Path(name).name for name in sources}
-    assert {".html", ".css", ".js", ".bin", "py.typed"} <= kinds
+    assert {".html", ".css", ".js", ".bin"} <= {Path(name).suffix for name in sources}
+    # Of every package: the types of a public name are looked up where it is defined.
+    assert {f"{name}/py.typed" for name in PACKAGES} <= sources
 
 
 def test_the_console_script_looks_before_it_imports(wheel: Path) -> None:
