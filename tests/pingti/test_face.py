@@ -1,6 +1,7 @@
 """What ``pingti`` offers at its top, and what it says where a user's own files hide a part of it."""
 
 import os
+import re
 import subprocess
 import sys
 import time
@@ -165,6 +166,9 @@ def test_processes_are_started_without_the_folder_one_stands_in() -> None:
     ]
     assert len(starts) >= 12
     assert [(path, line) for path, line in starts if '"-P", "-m"' not in line] == []
+    for name in ("Dockerfile", "docker-compose.yml"):
+        commands = re.findall(r"\bpython (-\w) (.*)", (ROOT / name).read_text(encoding="utf-8"))
+        assert {rest for option, rest in commands if option != "-P"} <= {"venv /opt/pingti"}
 
 
 def test_a_classifier_of_names_is_that_of_their_pins(workspace: Workspace) -> None:
