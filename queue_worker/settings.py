@@ -18,6 +18,7 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from pingti.bearer_key import bearer_key
 from pingti.errors import InputError
 
 
@@ -35,19 +36,6 @@ class FileStamp(BaseModel):
         """Raises OSError where there is no such file."""
         found = os.stat(path)  # noqa: PTH116
         return cls(size=found.st_size, mtime_ns=found.st_mtime_ns, inode=found.st_ino)
-
-
-def bearer_key(text: str) -> str:
-    """A key as it is sent and compared: without white space around it, such as the end of a file's line.
-
-    Raises ValueError, whose words do not hold the key, for one that opens nothing or that no header carries.
-    """
-    key = text.strip(" \t\r\n")
-    if not key:
-        raise ValueError("the key is empty; needed is one of printable characters, or none set at all")
-    if not key.isprintable():
-        raise ValueError("the key holds a control character; allowed are printable ones")
-    return key
 
 
 class Settings(BaseSettings):

@@ -11,7 +11,7 @@ from redis.retry import Retry
 from api.keys import Caller, KeyRing, Role
 from api.rest.online_classifier import Online
 from api.rest.problems import ProblemError
-from api.rest.schemas.jobs import ReadyOut
+from api.rest.schemas.service import ReadyOut
 from api.rest.uploads import Uploads
 from pingti.errors import UnavailableError
 from pingti.workspace.registry import Workspace

@@ -12,8 +12,9 @@ from api.rest import problems
 from api.rest.dependencies import Services, services
 from api.rest.online_classifier import Online
 from api.rest.routes.jobs import tasks_out
-from api.rest.schemas.jobs import ClassifyOut, whole_text
+from api.rest.schemas.values import whole_text
 from pingti.inference.pins import Pin
+from pingti.rest_models import ClassifyOut
 
 router = APIRouter(prefix="/v1/classify", tags=["classify"])
 

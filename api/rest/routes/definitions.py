@@ -15,11 +15,12 @@ from api.rest import problems
 from api.rest.dependencies import Services, caller, services
 from api.rest.problems import ProblemError, ProblemItem
 from api.rest.routes.tasks import NO_TASK, TaskName, task_out
-from api.rest.schemas.jobs import TaskOut, whole_text
 from api.rest.schemas.tasks import DefinitionOut
+from api.rest.schemas.values import whole_text
 from api.rest.toml import write_toml
 from pingti.corpus.reader import expand
 from pingti.errors import InputError, PingtiError
+from pingti.rest_models import TaskOut
 from pingti.workspace import definition
 from pingti.workspace.definition import Definition
 from queue_worker.outbound_http import Outbound

@@ -25,8 +25,8 @@ from api.rest.problems import ProblemError
 from api.rest.routes.jobs import job_out
 from api.rest.routes.system import get_queue
 from api.rest.routes.tasks import task_out
-from api.rest.schemas.jobs import TaskOut
 from pingti.errors import PingtiError
+from pingti.rest_models import TaskOut
 from pingti.workspace.registry import TaskEntry
 from queue_worker.jobs.models import Job, JobStatus
 from queue_worker.retraining.drift import agreement, alarms

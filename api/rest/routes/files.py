@@ -15,9 +15,10 @@ from api.rest import problems
 from api.rest.dependencies import Services, caller, services
 from api.rest.downloads import DOWNLOAD, send_file
 from api.rest.problems import ProblemError
-from api.rest.schemas.jobs import FileListOut, FileOut, utc
+from api.rest.schemas.values import utc
 from api.rest.uploads import Stored, Upload
 from pingti.errors import ConflictError
+from pingti.rest_models import FileListOut, FileOut
 from queue_worker.jobs.retention import inputs_in_use, remove_uploads
 
 router = APIRouter(prefix="/v1/files", tags=["files"])

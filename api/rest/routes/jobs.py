@@ -15,20 +15,11 @@ from api.rest import problems
 from api.rest.dependencies import Services, caller, services
 from api.rest.inputs import Inputs
 from api.rest.problems import ProblemError, ProblemItem
-from api.rest.schemas.jobs import (
-    CallbackOut,
-    CheckedOut,
-    CountsOut,
-    JobLinks,
-    JobListOut,
-    JobOut,
-    JobTaskOut,
-    ShardsOut,
-    utc,
-    whole_text,
-)
+from api.rest.schemas.jobs import CheckedOut
+from api.rest.schemas.values import utc, whole_text
 from pingti.errors import InputError, NotFoundError, PingtiError
 from pingti.inference.pins import Pin
+from pingti.rest_models import CallbackOut, CountsOut, JobLinks, JobListOut, JobOut, JobTaskOut, ShardsOut
 from queue_worker.classifying.shards import delete_job
 from queue_worker.jobs import callbacks
 from queue_worker.jobs.models import Job, JobStatus

@@ -14,8 +14,8 @@ from api.keys import Caller
 from api.rest import problems
 from api.rest.dependencies import Services, caller, services
 from api.rest.routes.tasks import DAMAGED, NO_TASK, TaskName
-from api.rest.schemas.jobs import utc, whole_text
 from api.rest.schemas.tasks import LabelledOut, ReviewOut, ReviewRowOut, RunListOut, RunOut
+from api.rest.schemas.values import utc, whole_text
 from pingti.annotation import labels, review_queue
 from pingti.errors import InputError
 from queue_worker.retraining import runs

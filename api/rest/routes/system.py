@@ -12,7 +12,15 @@ from api.rest import metrics, problems
 from api.rest.dependencies import SILENT_SECONDS, Services, caller, services
 from api.rest.middleware import BEARER
 from api.rest.routes.tasks import NO_TASK, TaskName
-from api.rest.schemas.jobs import AliveOut, MeOut, QueueLevelOut, QueueOut, ReadyOut, WorkerListOut, WorkerOut
+from api.rest.schemas.service import (
+    AliveOut,
+    MeOut,
+    QueueLevelOut,
+    QueueOut,
+    ReadyOut,
+    WorkerListOut,
+    WorkerOut,
+)
 from api.rest.schemas.tasks import AgreementOut
 from pingti import __version__
 from queue_worker.retraining.drift import agreement, alarms

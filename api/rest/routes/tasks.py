@@ -10,9 +10,10 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from api.keys import Caller
 from api.rest import problems
 from api.rest.dependencies import Services, caller, services
-from api.rest.schemas.jobs import GateOut, MetricsOut, TaskListOut, TaskOut, whole_text
 from api.rest.schemas.tasks import EventOut, HistoryOut, RoundOut, VersionListOut, VersionOut
+from api.rest.schemas.values import whole_text
 from pingti.errors import NotFoundError, PingtiError
+from pingti.rest_models import GateOut, MetricsOut, TaskListOut, TaskOut
 from pingti.workspace.registry import TaskEntry
 
 router = APIRouter(prefix="/v1/tasks", tags=["tasks"])

@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic import Field
 
-from api.rest.schemas.jobs import Answer, MetricsOut
+from pingti.rest_models import Answer, MetricsOut
 from queue_worker.retraining.drift import Agreement, Alarm
 from queue_worker.retraining.runs import Progress
 
