@@ -17,7 +17,7 @@ from api.rest.routes.tasks import DAMAGED, NO_TASK, TaskName
 from api.rest.schemas.tasks import LabelledOut, ReviewOut, ReviewRowOut, RunListOut, RunOut
 from api.rest.schemas.values import utc, whole_text
 from pingti.annotation import labels, review_queue
-from pingti.errors import InputError
+from pingti.errors import Fault, InputError
 from queue_worker.retraining import runs
 
 router = APIRouter(prefix="/v1/tasks/{name}", tags=["tasks"])
@@ -108,9 +108,9 @@ def post_labels(
     classes = entry.definition.classes
     for number, label in enumerate(request.labels):
         if label.label not in classes:
-            raise InputError(
-                f"labels[{number}]: label: {label.label!r} is no class; allowed are {', '.join(classes)}"
-            )
+            detail = f"label: {label.label!r} is no class; allowed are {', '.join(classes)}"
+            fault = Fault(detail=detail, pointer=f"/labels/{number}")
+            raise InputError(f"labels[{number}]: {detail}", faults=[fault])
     now = datetime.now(UTC).isoformat(timespec="microseconds")
     records = [
         {**label.model_dump(exclude_none=True), "who": who.name, "when": now} for label in request.labels
