@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+from collections.abc import Iterator
 from pathlib import Path as FilePath
 from typing import Annotated, Any
 
@@ -12,14 +13,14 @@ from starlette.concurrency import run_in_threadpool
 
 from api.keys import Caller
 from api.rest import problems
+from api.rest.definition_toml import write_toml
 from api.rest.dependencies import Services, caller, services
 from api.rest.problems import ProblemError, ProblemItem
 from api.rest.routes.tasks import NO_TASK, TaskName, task_out
 from api.rest.schemas.tasks import DefinitionOut
 from api.rest.schemas.values import whole_text
-from api.rest.toml import write_toml
 from pingti.corpus.reader import expand
-from pingti.errors import InputError, PingtiError
+from pingti.errors import InputError, PingtiError, json_pointer
 from pingti.rest_models import TaskOut
 from pingti.workspace import definition
 from pingti.workspace.definition import Definition
@@ -56,8 +57,8 @@ _JSON_EXAMPLE = {
 def get_definition(room: Room, name: TaskName) -> DefinitionOut:
     """The file as its owner wrote it, and what it says with all defaults filled in."""
     entry = room.workspace.task(name)
-    found = entry.definition.model_dump(mode="json", exclude_none=True)
-    return DefinitionOut(toml=entry.path.read_text(encoding="utf-8"), definition=found)
+    document = entry.definition.model_dump(mode="json", exclude_none=True)
+    return DefinitionOut(toml=entry.path.read_text(encoding="utf-8"), definition=document)
 
 
 @router.put(
@@ -118,11 +119,14 @@ def _put(
     room: Services, who: Caller, response: Response, name: str, body: bytes, media_type: str, dry: bool
 ) -> Response | TaskOut:
     definition.check_name(name)
-    text, made = _parsed(body, media_type)
-    faults = list(_faults(made, room.settings, room.workspace.tasks))
-    if faults:
-        raise ProblemError("invalid-input", f"{faults[0].pointer}: {faults[0].detail}", faults)
+    text, parsed = _parsed(body, media_type)
+    refusals = list(_refusals(parsed, room.settings, room.workspace.tasks))
+    if refusals:
+        raise ProblemError("invalid-input", f"{refusals[0].pointer}: {refusals[0].detail}", refusals)
     new = name not in room.workspace.task_names()
+    if text is None:
+        before = "" if new else _read_text(room.workspace.task(name).path)
+        text = write_toml(parsed.model_dump(mode="json", exclude_unset=True), over=before)
     if dry:
         return Response(status_code=204)
     entry = room.workspace.add_task(name, text)
@@ -133,8 +137,13 @@ def _put(
     return task_out(entry)
 
 
-def _parsed(body: bytes, media_type: str) -> tuple[str, Definition]:
-    """The definition's text as TOML, and what it says."""
+def _read_text(path: FilePath) -> str:
+    """A file's text, as far as it is text: a damaged definition may be replaced."""
+    return path.read_bytes().decode("utf-8", "replace")
+
+
+def _parsed(body: bytes, media_type: str) -> tuple[str | None, Definition]:
+    """The body itself where it is TOML, and what it says."""
     try:
         text = body.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -143,12 +152,11 @@ def _parsed(body: bytes, media_type: str) -> tuple[str, Definition]:
         return text, definition.parse(text, "#")
     try:
         whole_text(json.loads(text, parse_constant=_no_constant))
-        # The same rules as for the file; here each fault has its place in the body.
-        made = Definition.model_validate_json(text, strict=True)
-        return write_toml(made.model_dump(mode="json", exclude_unset=True)), made
+        # The same rules as for the file; here each error has its place in the body.
+        return None, Definition.model_validate_json(text, strict=True)
     except ValidationError as error:
-        faults = [{**fault, "loc": ("body", *fault["loc"])} for fault in error.errors(include_url=False)]
-        raise RequestValidationError(faults) from error
+        errors = [{**entry, "loc": ("body", *entry["loc"])} for entry in error.errors(include_url=False)]
+        raise RequestValidationError(errors) from error
     except (ValueError, RecursionError) as error:
         reason = str(error) or "nested too deeply"
         raise ProblemError(
@@ -162,16 +170,16 @@ def _no_constant(name: str) -> Any:
     raise ValueError(f"{name} is not JSON")
 
 
-def _faults(made: Definition, settings: Settings, folder: FilePath) -> Any:
+def _refusals(parsed: Definition, settings: Settings, folder: FilePath) -> Iterator[ProblemItem]:
     """What a caller over REST may not name: files outside the allowed folders, private addresses."""
-    for place, path in made.paths.items():  # the name of a hub's model may be a folder's, too
-        fault = _outside(path, settings, folder, pattern=place[0] == "corpus")
-        if fault:
-            yield ProblemItem(pointer=f"#/{'/'.join(map(str, place))}", detail=fault)
-    if made.watch.callback is not None:
+    for place, path in parsed.paths.items():  # the name of a hub's model may be a folder's, too
+        refusal = _outside(path, settings, folder, pattern=place[0] == "corpus")
+        if refusal:
+            yield ProblemItem(pointer=f"#{json_pointer(place)}", detail=refusal)
+    if parsed.watch.callback is not None:
         out = Outbound(private_networks=settings.private_networks, seconds=_LOOK_SECONDS)
         try:
-            out.check(made.watch.callback)
+            out.check(parsed.watch.callback)
         except PingtiError as error:
             yield ProblemItem(pointer="#/watch/callback", detail=str(error))
 
@@ -188,12 +196,12 @@ def _outside(given: str, settings: Settings, folder: FilePath, *, pattern: bool 
             fixed = str(FilePath(*_before(parts)))
             if ".." in parts[len(_before(parts)) :]:
                 return refusal
-        found = [folder / fixed]
+        named = [folder / fixed]
         if pattern:
             with contextlib.suppress(InputError):  # nothing there yet
-                found += map(FilePath, expand(given, folder))
+                named += map(FilePath, expand(given, folder))
         allowed = (*settings.real_roots(), folder.resolve())
-        inside = all(any(path.resolve().is_relative_to(root) for root in allowed) for path in found)
+        inside = all(any(path.resolve().is_relative_to(root) for root in allowed) for path in named)
     except (OSError, RuntimeError, ValueError):
         return refusal
     return None if inside else refusal
