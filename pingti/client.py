@@ -170,16 +170,11 @@ class Client:
             LimitError: a limit of the key is reached.
             UnavailableError: the service or its broker does not answer.
         """
-        sent: list[FileOut] = []
-        named: list[str] = []
-        for given in inputs:
-            if upload and Path(given).is_file():
-                sent.append(self.upload(given))
-                named.append(sent[-1].id)
-            else:
-                named.append(str(given))
+        sent = [self.upload(given) if upload and Path(given).is_file() else None for given in inputs]
         body = {
-            "inputs": named,
+            "inputs": [
+                stored.id if stored else str(given) for given, stored in zip(inputs, sent, strict=True)
+            ],
             "tasks": list(tasks),
             "text": text,
             "id": id,
@@ -191,7 +186,7 @@ class Client:
         for attempt in range(_TRIES if idempotency_key is not None else 1):
             try:
                 job = self._read(JobOut, self._ask("POST", "/v1/jobs", json=body, headers=headers))
-                for stored in sent:
+                for stored in filter(None, sent):
                     if not any(stored.id in path for path in job.inputs):  # a job of before, with its own
                         self._ask("DELETE", f"/v1/files/{stored.id}")
                 return job

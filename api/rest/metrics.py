@@ -26,25 +26,25 @@ from queue_worker.retraining.drift import agreement
 MEDIA_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 
 
-def text(room: Services) -> bytes:
+def text(services: Services) -> bytes:
     """The whole answer to a scrape."""
     registry = CollectorRegistry()
-    registry.register(ServiceCollector(room))
+    registry.register(ServiceCollector(services))
     return generate_latest(registry)
 
 
 class ServiceCollector(Collector):
     """The figures of a service as they are when they are asked for."""
 
-    def __init__(self, room: Services) -> None:
-        self._room = room
+    def __init__(self, services: Services) -> None:
+        self._services = services
 
     def collect(self) -> Iterator[Metric]:
         """All figures. Without a broker: those of the workspace, and that it is away."""
         yield _gauge("pingti_info", "Version.", ["version"], [([__version__], 1)])
-        yield from _tasks(self._room)
+        yield from _tasks(self._services)
         try:
-            broker_metrics = [*_store(self._room.looking), _agreement(self._room)]
+            broker_metrics = [*_store(self._services.looking), _agreement(self._services)]
         except (redis.RedisError, UnavailableError):
             broker_metrics = []
         yield GaugeMetricFamily(
@@ -111,7 +111,7 @@ def _shard_seconds(totals: Totals) -> Metric:
     )
 
 
-def _tasks(room: Services) -> Iterator[Metric]:
+def _tasks(services: Services) -> Iterator[Metric]:
     """What the report of each promoted student says; a damaged task is left out."""
     of_student = "of the promoted student against its teacher, on the last holdout."
     version = GaugeMetricFamily("pingti_task_version", "Promoted version of a task.", labels=["task"])
@@ -124,8 +124,8 @@ def _tasks(room: Services) -> Iterator[Metric]:
             ("accuracy", "agreement", "Share of equal decisions"),
         )
     }
-    for name in room.workspace.task_names():
-        entry = room.workspace.task(name)
+    for name in services.workspace.task_names():
+        entry = services.workspace.task(name)
         try:
             current = entry.current()
             holdout = entry.report(current)["holdout"] if current is not None else {}
@@ -140,10 +140,10 @@ def _tasks(room: Services) -> Iterator[Metric]:
     yield from figures.values()
 
 
-def _agreement(room: Services) -> Metric:
+def _agreement(services: Services) -> Metric:
     samples: list[tuple[list[str], float]] = []
-    for name in room.workspace.task_names():
-        days = agreement(room.looking.client, name, days=2)
+    for name in services.workspace.task_names():
+        days = agreement(services.looking.client, name, days=2)
         if days:
             samples.append(([name, str(days[0].version)], days[0].share))
     help = "Share of a job's sampled rows that student and teacher decided alike, on the newest day."

@@ -32,7 +32,13 @@ MEDIA_TYPES = {
 
 
 def stream(parts: Sequence[Path], schema: pa.Schema, form: ResultFormat) -> Iterator[bytes]:
-    """Give the rows of ``parts`` in their order. ``schema``: what to write where there is no part at all."""
+    """Give the rows of part files in their order, as chunks of one file.
+
+    Args:
+        parts: Parquet files of one schema.
+        schema: what to write where there is no part at all.
+        form: the format.
+    """
     if parts:
         schema = pq.read_schema(parts[0])
     if form is ResultFormat.JSONL:

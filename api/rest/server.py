@@ -1,4 +1,4 @@
-"""Serve the REST door and the dashboard with uvicorn, from the settings."""
+"""Serve the REST API and the dashboard with uvicorn, from the settings."""
 
 import signal
 import socket
@@ -24,12 +24,9 @@ from queue_worker.settings import Settings
 def listen(settings: Settings) -> socket.socket:
     """Bind the address of ``settings`` (port 0: a free one).
 
-    Raises
-    ------
-    InputError
-        The host is not a loopback address and there is no key.
-    UnavailableError
-        The address cannot be bound.
+    Raises:
+        InputError: the host is not a loopback address and there is no key.
+        UnavailableError: the address cannot be bound.
     """
     if not is_loopback(settings.host) and not KeyRing(settings.home, api_key(settings)).keys():
         raise InputError(
@@ -61,7 +58,12 @@ def url(listener: socket.socket) -> str:
 
 
 def serve(settings: Settings, listener: socket.socket | None = None, *, log_level: str = "warning") -> None:
-    """Serve until SIGINT or SIGTERM. ``listener``: a socket from ``listen``; bound here where absent.
+    """Serve until SIGINT or SIGTERM.
+
+    Args:
+        settings: host, port, keys, and what is served.
+        listener: a socket from ``listen``; bound here where absent.
+        log_level: of uvicorn's log.
 
     SIGINT leaves as KeyboardInterrupt and SIGTERM as SystemExit(143), after the last answer, so that a
     caller's ``with`` blocks end what they started.
@@ -88,10 +90,12 @@ class Server(uvicorn.Server):
     """uvicorn's, without its long pauses at work and at the end."""
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """As uvicorn's; then answers come without a pause."""
         await super().startup(sockets)
         shorten_pauses()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """As uvicorn's, after the event streams have ended."""
         # The event streams first: uvicorn waits for every answer, and theirs have no end of their own.
         app = cast("FastAPI", self.config.app)
         if hasattr(app.state, "feed"):

@@ -86,22 +86,28 @@ def submit(
 ) -> Job:
     """Accept a job, or return the one that the same key (of the same owner) made before.
 
-    Two requests are the same, too, where ``identify`` says the same of their inputs (a file sent twice).
+    The job is on the server's disk before this returns: no crash loses it. Only then is a ticket published;
+    where that fails, the scheduler publishes one.
 
-    Everything is checked first, see ``validate``. The student versions in use now are fixed. ``admit`` may
-    refuse what was checked, by an error of its own.
+    Args:
+        request: what is asked for.
+        settings: which files may be read, and where the tasks are.
+        store: where the job is kept.
+        idempotency_key: a text of the caller's; with the same request it gives the same job again.
+        owner: name of the key that submits.
+        locate: makes a path of an input that is none.
+        identify: what an input holds; where it is the same (a file sent twice), so is the request.
+        admit: may refuse what was checked, by an error of its own.
 
-    The job is on the server's disk before this returns (see ``JobStore.create``): a crash of this
-    process, of the server or of the machine does not lose it. Only then is a ticket published; when that
-    fails, or the process dies in between, the scheduler publishes one. UnavailableError when the server
-    cannot make the job durable.
+    Raises:
+        InputError: something cannot be used; the fault's pointer says where in the request.
+        UnavailableError: the server cannot make the job durable.
     """
     fingerprint = ""
     if idempotency_key is not None:
         if not 1 <= len(idempotency_key) <= 255:
             raise InputError("an idempotency key must have 1 to 255 characters")
-        contents = request.model_copy(update={"inputs": tuple(map(identify, request.inputs))})
-        fingerprint = f"{_digest(request)} {_digest(contents)}"
+        fingerprint = _fingerprint(request, identify)
         known = store.find_idempotent(idempotency_key, fingerprint, owner=owner)
         if known is not None:
             store.confirm(known.id, settings)  # the first answer may have been that the disk did not
@@ -128,6 +134,12 @@ def submit(
         except (OperationalError, redis.RedisError) as error:
             _log.warning("ticket not published job=%s reason=%s", accepted.job.id, error)
     return accepted.job
+
+
+def _fingerprint(request: JobRequest, identify: Callable[[str], str]) -> str:
+    """Of the request as it is, and of what its inputs hold: equal requests agree in one of the two."""
+    contents = request.model_copy(update={"inputs": tuple(map(identify, request.inputs))})
+    return f"{_digest(request)} {_digest(contents)}"
 
 
 def _digest(request: JobRequest) -> str:

@@ -41,7 +41,7 @@ class Problem(BaseModel):
 
 
 class ProblemError(Exception):
-    """A problem of the door itself (not of the rooms behind it), raised by a route."""
+    """A problem of the API itself (not of the rooms behind it), raised by a route."""
 
     def __init__(
         self,

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path as FilePath
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 from starlette.concurrency import run_in_threadpool
@@ -14,7 +14,7 @@ from starlette.concurrency import run_in_threadpool
 from api.keys import Caller
 from api.rest import problems
 from api.rest.definition_toml import write_toml
-from api.rest.dependencies import Services, caller, services
+from api.rest.dependencies import CurrentCaller, CurrentServices, Services
 from api.rest.problems import ProblemError, ProblemItem
 from api.rest.routes.tasks import NO_TASK, TaskName, task_out
 from api.rest.schemas.tasks import DefinitionOut
@@ -29,8 +29,6 @@ from queue_worker.settings import Settings
 
 router = APIRouter(prefix="/v1/tasks/{name}/definition", tags=["tasks"])
 
-Room = Annotated[Services, Depends(services)]
-Who = Annotated[Caller, Depends(caller)]
 
 _LOOK_SECONDS = 5.0
 _TOML = ("application/toml", "text/toml", "text/x-toml")
@@ -54,9 +52,9 @@ _JSON_EXAMPLE = {
     summary="Read a task's definition",
     responses=problems.responses(**NO_TASK, invalid_definition="classes: this key is missing"),
 )
-def get_definition(room: Room, name: TaskName) -> DefinitionOut:
+def get_definition(services: CurrentServices, name: TaskName) -> DefinitionOut:
     """The file as its owner wrote it, and what it says with all defaults filled in."""
-    entry = room.workspace.task(name)
+    entry = services.workspace.task(name)
     document = entry.definition.model_dump(mode="json", exclude_none=True)
     return DefinitionOut(toml=entry.path.read_text(encoding="utf-8"), definition=document)
 
@@ -95,8 +93,8 @@ def get_definition(room: Room, name: TaskName) -> DefinitionOut:
 async def put_definition(
     request: Request,
     response: Response,
-    room: Room,
-    who: Who,
+    services: CurrentServices,
+    who: CurrentCaller,
     name: TaskName,
     validate_only: Annotated[bool, Query(description="Check everything, store nothing.")] = False,
 ) -> Any:
@@ -112,24 +110,24 @@ async def put_definition(
             f"The body's Content-Type is {media_type}; allowed are application/json and application/toml.",
         )
     body = await request.body()
-    return await run_in_threadpool(_put, room, who, response, name, body, media_type, validate_only)
+    return await run_in_threadpool(_put, services, who, response, name, body, media_type, validate_only)
 
 
 def _put(
-    room: Services, who: Caller, response: Response, name: str, body: bytes, media_type: str, dry: bool
+    services: Services, who: Caller, response: Response, name: str, body: bytes, media_type: str, dry: bool
 ) -> Response | TaskOut:
     definition.check_name(name)
     text, parsed = _parsed(body, media_type)
-    refusals = list(_refusals(parsed, room.settings, room.workspace.tasks))
+    refusals = list(_refusals(parsed, services.settings, services.workspace.tasks))
     if refusals:
         raise ProblemError("invalid-input", f"{refusals[0].pointer}: {refusals[0].detail}", refusals)
-    new = name not in room.workspace.task_names()
+    new = name not in services.workspace.task_names()
     if text is None:
-        before = "" if new else _read_text(room.workspace.task(name).path)
+        before = "" if new else _read_text(services.workspace.task(name).path)
         text = write_toml(parsed.model_dump(mode="json", exclude_unset=True), over=before)
     if dry:
         return Response(status_code=204)
-    entry = room.workspace.add_task(name, text)
+    entry = services.workspace.add_task(name, text)
     entry.record(
         "defined", entry.current() or 0, who=who.name, why="made over REST" if new else "changed over REST"
     )

@@ -1,4 +1,4 @@
-"""What the REST door answers of one task: its students, definition, history, review rows and retrainings."""
+"""What the REST API answers of one task: its students, definition, history, review rows and retrainings."""
 
 from datetime import date, datetime
 from typing import Any

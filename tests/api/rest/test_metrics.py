@@ -63,8 +63,8 @@ def test_every_line_is_as_dashboards_and_alarms_out_there_know_it(monkeypatch: p
     monkeypatch.setattr(metrics, "agreement", agreement)
     names = ["gone", "sport", "tech", "topic"]
     workspace = SimpleNamespace(task_names=lambda: names, task=MadeUpTask)
-    room: Any = SimpleNamespace(looking=MadeUpStore(), workspace=workspace)
-    now = metrics.text(room).decode()
+    services: Any = SimpleNamespace(looking=MadeUpStore(), workspace=workspace)
+    now = metrics.text(services).decode()
     before = Path(__file__).with_name("metrics.txt").read_text()
     version = re.compile(r'^(pingti_info\{version=")[^"]*', re.MULTILINE)
     now, before = version.sub(r"\1X", now), version.sub(r"\1X", before)
