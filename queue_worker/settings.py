@@ -19,6 +19,7 @@ from pydantic import (
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from pingti.errors import InputError
+from pingti.validation import faults_of, sentence
 
 
 class FileStamp(BaseModel):
@@ -48,6 +49,11 @@ def bearer_key(text: str) -> str:
     if not key.isprintable():
         raise ValueError("the key holds a control character; allowed are printable ones")
     return key
+
+
+def _variable(pointer: str) -> str:
+    """The variable that sets the field of a JSON pointer."""
+    return f"PINGTI_{pointer.split('/')[1].upper()}" if pointer else "settings"
 
 
 class Settings(BaseSettings):
@@ -159,12 +165,9 @@ class Settings(BaseSettings):
         try:
             return cls()
         except ValidationError as error:
-            first = error.errors(include_url=False, include_input=False)[0]
-            place = "".join(f"PINGTI_{str(part).upper()}: " for part in first["loc"][:1])
-            reason = first["msg"].removeprefix("Value error, ")
-            more = error.error_count() - 1
+            faults = faults_of(error.errors(include_url=False, include_input=False))
         # Not in the except block: the error there knows the values.
-        raise InputError(f"{place or 'settings: '}{reason}" + (f" (and {more} more)" if more else ""))
+        raise InputError(sentence(faults, _variable), faults=faults)
 
     @field_validator("api_key", mode="before")
     @classmethod

@@ -276,11 +276,12 @@ def main() -> None:
     except ValueError as error:
         from pydantic import ValidationError
 
-        from pingti.workspace.definition import explain
+        from pingti.validation import faults_of, sentence
 
         if not isinstance(error, ValidationError):
             raise
-        _fail(f"settings: {explain(error)}", InputError.exit_code)  # a PINGTI_ variable
+        faults = faults_of(error.errors(include_url=False), show_values=True)
+        _fail(f"settings: {sentence(faults)}", InputError.exit_code)  # a PINGTI_ variable
 
 
 def _missing(error: ModuleNotFoundError) -> str:

@@ -1,16 +1,18 @@
 """A label task's definition: the TOML file that its owner writes."""
 
+import dataclasses
 import datetime
 import re
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from pingti.errors import DefinitionError, InputError
+from pingti.errors import DefinitionError, Fault, InputError
+from pingti.validation import error_at, faults_of, sentence
 from textcnn import Architecture
 
 NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
@@ -214,15 +216,16 @@ class Definition(_Section):
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if len(set(self.classes)) != len(self.classes):
-            raise ValueError(f"classes: {list(self.classes)} names a class twice")
+            raise error_at(f"{list(self.classes)} names a class twice", "classes")
         unknown = sorted(set(self.teacher.map.values()) - set(self.classes))
         if unknown:
-            raise ValueError(f"teacher.map: {unknown[0]!r} is no class; allowed are {list(self.classes)}")
+            allowed = list(self.classes)
+            raise error_at(f"{unknown[0]!r} is no class; allowed are {allowed}", "teacher", "map")
         for name, scene in self.scenes.items():
             if not NAME.fullmatch(name):
-                raise ValueError(f"scenes: {name!r} is no name; allowed are a-z, 0-9 and _, a letter first")
+                raise error_at(f"{name!r} is no name; allowed are a-z, 0-9 and _, a letter first", "scenes")
             if not self.binary and (scene.precision is not None or scene.recall is not None):
-                raise ValueError(f"scenes.{name}: a precision or recall needs a task of two classes")
+                raise error_at("a precision or recall needs a task of two classes", "scenes", name)
         return self
 
     @property
@@ -256,11 +259,13 @@ def parse(text: str, source: str | Path = "definition") -> Definition:
         text.encode()  # a string from JSON may hold half of a surrogate pair
         return Definition.model_validate(tomllib.loads(text))
     except UnicodeEncodeError as error:
-        raise DefinitionError(f"{source}: not UTF-8 (character {error.start})") from error
+        raise _unreadable(source, f"not UTF-8 (character {error.start})") from error
     except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise DefinitionError(f"{source}: not valid TOML: {error}") from error
+        raise _unreadable(source, f"not valid TOML: {error}") from error
     except ValidationError as error:
-        raise DefinitionError(f"{source}: {explain(error)}") from error
+        faults = faults_of(error.errors(include_url=False), Definition, show_values=True)
+        placed = [dataclasses.replace(fault, file=_file(source)) for fault in faults]
+        raise DefinitionError(f"{source}: {sentence(faults)}", faults=placed) from error
 
 
 def load(path: Path) -> Definition:
@@ -268,34 +273,14 @@ def load(path: Path) -> Definition:
     try:
         return parse(path.read_text(encoding="utf-8"), path)
     except OSError as error:
-        raise DefinitionError(f"{path}: not readable: {error.strerror}") from error
+        raise _unreadable(path, f"not readable: {error.strerror}") from error
     except UnicodeDecodeError as error:
-        raise DefinitionError(f"{path}: not UTF-8 (byte {error.start})") from error
+        raise _unreadable(path, f"not UTF-8 (byte {error.start})") from error
 
 
-def explain(error: ValidationError) -> str:
-    """The first complaint of a pydantic error as "key: what is wrong; what is allowed"."""
-    first = error.errors(include_url=False)[0]
-    key = ".".join(str(part) for part in first["loc"])
-    kind: Literal["extra_forbidden", "missing"] | str = first["type"]
-    if kind == "extra_forbidden":
-        message = f"unknown key; allowed are {', '.join(_siblings(first['loc']))}"
-    elif kind == "missing":
-        message = "this key is missing"
-    elif kind == "value_error":
-        message = str(first["ctx"]["error"])
-    else:
-        message = f"{first['input']!r} is not allowed: {first['msg'][0].lower()}{first['msg'][1:]}"
-    more = error.error_count() - 1
-    rest = f" (and {more} more)" if more else ""
-    return f"{key}: {message}{rest}" if key else f"{message}{rest}"
+def _unreadable(source: str | Path, detail: str) -> DefinitionError:
+    return DefinitionError(f"{source}: {detail}", faults=[Fault(detail=detail, file=_file(source))])
 
 
-def _siblings(location: tuple[int | str, ...]) -> list[str]:
-    model: Any = Definition
-    for part in location[:-1]:
-        if part == "scenes":
-            return sorted(Scene.model_fields)
-        model = model.model_fields[part].annotation
-        model = getattr(model, "__args__", (model,))[0]  # RetrainSection | None
-    return sorted(model.model_fields)
+def _file(source: str | Path) -> str | None:
+    return str(source) if isinstance(source, Path) else None

@@ -108,7 +108,7 @@ def test_the_default_scene_can_be_told() -> None:
         (
             '["../history/*.parquet"]',
             "[]",
-            "corpus.files: [] is not allowed: tuple should have at least 1 item",
+            "corpus.files: [] is not allowed: needed is a list of at least 1",
         ),
         ("budget = 50000", "budget = 9", "teacher.budget: 9 is not allowed: input should be greater than or"),
         (
@@ -130,7 +130,7 @@ def test_the_default_scene_can_be_told() -> None:
         ),
         ("[2, 3, 4]", "[2, 2]", "widths=[2, 2]; allowed are ascending lengths"),
         # classes
-        ('["no", "yes"]', '["yes"]', "classes: ['yes'] is not allowed: tuple should have at least 2 items"),
+        ('["no", "yes"]', '["yes"]', "classes: ['yes'] is not allowed: needed is a list of at least 2"),
         (
             '["no", "yes"]',
             '["no", ""]',
@@ -199,3 +199,26 @@ def test_a_file_that_is_missing_or_not_utf8_is_refused(tmp_path: Path) -> None:
         load(path)
     path.write_text(SHORTEST)
     assert load(path) == parse(SHORTEST)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "pointers"),
+    [
+        ("files", "file", ["/corpus/files", "/corpus/file"]),
+        ("[2, 3, 4]", "[2, 99, 99]", ["/student/widths/1", "/student/widths/2"]),
+        ("precision = 0.97", "precision = 0.97\nrecall = 0.9", ["/scenes/live"]),
+        ('["no", "yes"]', '["no", "no"]', ["/classes"]),
+        ("max_length = 64", 'map = {x = "maybe"}', ["/teacher/map"]),
+        ("scenes.live", "scenes.Live", ["/scenes"]),
+        ('["no", "yes"]', '["a", "b", "c"]', ["/scenes/live"]),
+        ("priority = 5", "priority = ", [None]),
+    ],
+)
+def test_each_fault_of_a_definition_has_its_place(old: str, new: str, pointers: list[str | None]) -> None:
+    path = Path("tasks/praise.toml")
+    with pytest.raises(DefinitionError) as caught:
+        parse(WHOLE.replace(old, new, 1), path)
+    assert [(fault.pointer, fault.file) for fault in caught.value.faults] == [
+        (pointer, "tasks/praise.toml") for pointer in pointers
+    ]
+    assert caught.value.faults[0].detail in str(caught.value)
