@@ -30,6 +30,7 @@ from pingti.corpus.reader import Columns
 from pingti.inference.classifier import Classifier
 from pingti.inference.files import classify_files
 from pingti.inference.pins import Choice, pin
+from pingti.workspace import promotion
 from pingti.workspace.registry import Workspace
 from queue_worker.celery_app import connect
 from queue_worker.jobs.models import Job, JobStatus
@@ -161,7 +162,7 @@ def _workspace(home: Path, texts: list[str]) -> Workspace:
         metadata = {"thresholds": {"default": 0.5}, "rules": {}, "depends_on": []}
         student = Student.from_network(network, vocabulary, ["no", "yes"], metadata)
         student.save(entry.folder / "students" / "1")
-        entry.promote(1, who="bench", why="made for the bench", force=True)
+        promotion.promote(entry, 1, who="bench", why="made for the bench", force=True)
     return workspace
 
 

@@ -13,7 +13,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from pingti.errors import DefinitionError, Fault, InputError
 from pingti.validation import error_at, faults_of, sentence
-from textcnn import Architecture
+from textcnn.architecture import Architecture
 
 NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
 """A task's or a scene's name: it becomes a file name and a column name."""

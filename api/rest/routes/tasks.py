@@ -13,6 +13,7 @@ from api.rest.dependencies import Services, caller, services
 from api.rest.schemas.jobs import GateOut, MetricsOut, TaskListOut, TaskOut, whole_text
 from api.rest.schemas.tasks import EventOut, HistoryOut, RoundOut, VersionListOut, VersionOut
 from pingti.errors import NotFoundError, PingtiError
+from pingti.workspace import promotion
 from pingti.workspace.registry import TaskEntry
 
 router = APIRouter(prefix="/v1/tasks", tags=["tasks"])
@@ -127,7 +128,7 @@ def promote_version(
     """Jobs get this version (the newest where none is named) from now on."""
     entry = room.workspace.task(name)
     version = move.version if move.version is not None else entry.newest()
-    entry.promote(version, who=who.name, why=move.why or "over REST", force=move.force)
+    promotion.promote(entry, version, who=who.name, why=move.why or "over REST", force=move.force)
     return task_out(entry)
 
 
@@ -138,7 +139,7 @@ def roll_back(
     """Promote the version before the present one again, or the one that is named."""
     entry = room.workspace.task(name)
     why = move.why or "rolled back over REST"
-    entry.roll_back(move.version, who=who.name, why=why, force=move.force)
+    promotion.roll_back(entry, move.version, who=who.name, why=why, force=move.force)
     return task_out(entry)
 
 
