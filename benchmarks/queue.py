@@ -121,7 +121,7 @@ def run(load: Load, folder: Path, say: Callable[[str], None]) -> dict[str, Any]:
         ):
             say(f"{load.rows} titles, {name}")
             chosen = [f"task_{number}" for number in range(tasks)]
-            plain = Classifier(workspace, pin(workspace, [Choice(task=task) for task in chosen]))
+            plain = Classifier.load(workspace, pin(workspace, [Choice(task=task) for task in chosen]))
             request = JobRequest(inputs=(file,), tasks=tuple(chosen), id="id")
             turns: dict[str, list[float]] = {"plain": [], "queue": []}
             for turn in range(load.turns + 1):

@@ -195,7 +195,7 @@ def parquet_to_parquet(trained: Trained, folder: Path, *, copies: int) -> Conten
     student.save(version)
     write_json(version / "report.json", {"format": 1, "task": "bench", "version": 1})
     promotion.promote(entry, 1, who="bench", why="to be timed", force=True)
-    classifier = Classifier(workspace, pin(workspace, [Choice(task="bench")]))
+    classifier = Classifier.load(workspace, pin(workspace, [Choice(task="bench")]))
     numbers = itertools.count()
     texts = trained.texts.timed
 

@@ -180,7 +180,7 @@ def classify(
 
     workspace = Workspace(home)
     screen = Screen(as_json=as_json)
-    classifier = Classifier(workspace, pin(workspace, [Choice.parse(task) for task in tasks]))
+    classifier = Classifier.load(workspace, pin(workspace, [Choice.parse(task) for task in tasks]))
     columns = Columns(text=text, id=id_column)
     with screen.progress():
         counts = classify_files(

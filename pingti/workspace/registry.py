@@ -40,18 +40,22 @@ class Workspace:
 
     @property
     def tasks(self) -> Path:
+        """Folder of the label tasks."""
         return self.root / "tasks"
 
     @property
     def teachers(self) -> Path:
+        """Folder of what teachers answered."""
         return self.root / "teachers"
 
     @property
     def jobs(self) -> Path:
+        """Folder of the jobs and their results."""
         return self.root / "jobs"
 
     @property
     def valkey(self) -> Path:
+        """Folder of the embedded server."""
         return self.root / "valkey"
 
     def task_names(self) -> list[str]:
@@ -103,15 +107,15 @@ class TaskEntry:
 
     def versions(self) -> list[int]:
         """Finished students, the oldest first."""
-        found = (self.folder / "students").glob("*/student.json")
+        paths = (self.folder / "students").glob("*/student.json")
         return sorted(
-            int(path.parent.name) for path in found if re.fullmatch("[1-9][0-9]*", path.parent.name)
+            int(path.parent.name) for path in paths if re.fullmatch("[1-9][0-9]*", path.parent.name)
         )
 
     def next_version(self) -> int:
         """A number that no student has or had: one that was removed may be promoted or in the history."""
-        found = (path.name for path in (self.folder / "students").glob("*"))
-        known = [int(name) for name in found if name.isdecimal()]
+        names = (path.name for path in (self.folder / "students").glob("*"))
+        known = [int(name) for name in names if name.isdecimal()]
         with contextlib.suppress(ArtifactError):
             known += [self.current() or 0, *(line["version"] for line in self.history())]
         return 1 + max(known, default=0)
@@ -122,19 +126,23 @@ class TaskEntry:
         Raises:
             NotFoundError: none was made yet.
         """
-        found = self.versions()
-        if not found:
+        versions = self.versions()
+        if not versions:
             raise NotFoundError(f"task {self.name!r}: no version yet; pingti replace {self.name} makes one")
-        return max(found)
+        return max(versions)
 
     def current(self) -> int | None:
-        """The promoted version, or None."""
+        """The promoted version, or None.
+
+        Raises:
+            ArtifactError: the file that says so is damaged.
+        """
         try:
             return int((self.folder / CURRENT).read_text())
         except FileNotFoundError:
             return None
         except ValueError as error:
-            raise ArtifactError(f"{self.folder / CURRENT}: holds no version number") from error
+            raise ArtifactError.in_file(self.folder / CURRENT, "holds no version number") from error
 
     def student_folder(self, version: int) -> Path:
         """Folder of a version.
@@ -152,6 +160,7 @@ class TaskEntry:
 
         Raises:
             NotFoundError: no such version, or it has no report.
+            ArtifactError: it is damaged.
         """
         path = self.student_folder(version) / "report.json"
         try:
@@ -159,7 +168,7 @@ class TaskEntry:
         except FileNotFoundError:
             raise NotFoundError(f"task {self.name!r}: version {version} has no report") from None
         except ValueError as error:
-            raise ArtifactError(f"{path}: not readable as JSON: {error}") from error
+            raise ArtifactError.in_file(path, f"not readable as JSON: {error}") from error
         return report
 
     @contextlib.contextmanager
@@ -182,7 +191,15 @@ class TaskEntry:
             yield
 
     def record(self, event: str, version: int, *, who: str | None = None, why: str, **details: Any) -> None:
-        """Add a line to the history."""
+        """Add a line to the history.
+
+        Args:
+            event: what was done, such as one of ``promotion.Event``.
+            version: to which version.
+            who: the person or process; the system's user where absent.
+            why: the reason.
+            details: further keys of the line.
+        """
         files.append_line(
             self.folder / "history.jsonl",
             {
@@ -202,13 +219,13 @@ class TaskEntry:
         say did not happen, as a line comes before its move.
         """
         path = self.folder / "history.jsonl"
-        found = []
+        lines = []
         for number, line in files.read_lines(path):
             try:
-                found.append(json.loads(line))
+                lines.append(json.loads(line))
             except ValueError:
                 warnings.warn(f"{path}: line {number} is damaged and left out", stacklevel=2)
-        return found
+        return lines
 
 
 def _user() -> str:

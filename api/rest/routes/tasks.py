@@ -219,7 +219,7 @@ def task_out(task: TaskEntry) -> TaskOut:
         name=task.name,
         classes=definition.classes if definition else (),
         priority=definition.priority if definition else None,
-        scenes=tuple(definition.all_scenes) if definition else (),
+        scenes=tuple(definition.operating_points) if definition else (),
         versions=tuple(task.versions()),
         current=current,
         holdout=report.holdout if report else None,

@@ -42,7 +42,7 @@ def test_the_same_decisions_as_of_a_batch(
         found = answer.json()
     pins = pin(workspace, [Choice.parse(task) for task in TASKS])
     column = pa.array(texts[:count])
-    batch = Classifier(workspace, pins).classify(pa.record_batch({"id": column, "text": column}))
+    batch = Classifier.load(workspace, pins).classify(pa.record_batch({"id": column, "text": column}))
     for name in ("sport", "tech", "topic"):
         assert [row[name]["label"] for row in found["results"]] == batch.column(name).to_pylist()
         scores = [row[name]["score"] for row in found["results"]]
