@@ -150,11 +150,10 @@ class Client:
         """Submit a job.
 
         Args:
-            inputs: files of texts. Those that are files here are uploaded first, unless ``upload`` is
-                False; others (ids of uploads, paths on the server, URLs of hosts that it allows) are handed
-                on as they are.
+            inputs: files that are here, which are uploaded first; ids of uploads, paths on the server, URLs
+                of hosts that it allows.
             tasks: label tasks: "task", or "task@scene"; each may end in "#version".
-            upload: whether files that are here are sent.
+            upload: whether to send what is here.
             text: column of the texts.
             id: column of the ids; the row's number where absent.
             priority: 0 runs first, 9 last; the most urgent of the tasks' own where absent.

@@ -86,8 +86,7 @@ def submit(
 ) -> Job:
     """Accept a job, or return the one that the same key (of the same owner) made before.
 
-    The job is on the server's disk before this returns: no crash loses it. Only then is a ticket published;
-    where that fails, the scheduler publishes one.
+    The job is on the server's disk before a ticket is published; where that fails, the scheduler does it.
 
     Args:
         request: what is asked for.
@@ -97,11 +96,11 @@ def submit(
         owner: name of the key that submits.
         locate: makes a path of an input that is none.
         identify: what an input holds; where it is the same (a file sent twice), so is the request.
-        admit: may refuse what was checked, by an error of its own.
+        admit: may refuse what was checked, by its own error.
 
     Raises:
         InputError: something cannot be used; the fault's pointer says where in the request.
-        UnavailableError: the server cannot make the job durable.
+        UnavailableError: the job cannot be made durable.
     """
     fingerprint = ""
     if idempotency_key is not None:

@@ -1,9 +1,6 @@
 """What people do about a task over REST: label unclear rows, and have it trained again."""
 
-import json
-import tempfile
 from datetime import UTC, datetime
-from pathlib import Path as FilePath
 from typing import Annotated
 
 from fastapi import APIRouter, Body, Query
@@ -112,15 +109,8 @@ def post_labels(
     records = [
         {**label.model_dump(exclude_none=True), "who": who.name, "when": now} for label in request.labels
     ]
-    with tempfile.TemporaryDirectory(prefix="pingti-labels-") as folder:
-        path = FilePath(folder) / "labels.json"
-        path.write_text(json.dumps(records, ensure_ascii=False), encoding="utf-8")
-        try:
-            found = labels.add(entry, path)
-        except InputError as error:
-            raise InputError(str(error).replace(f"{path}: ", "")) from error
-    bad = tuple(reason.replace(f"{path}: ", "") for reason in found.bad)
-    return LabelledOut(added=found.added, unchanged=found.unchanged, bad=bad)
+    imported = labels.add_records(entry, ((f"record {n}", record) for n, record in enumerate(records, 1)))
+    return LabelledOut(added=imported.added, unchanged=imported.unchanged, bad=imported.bad)
 
 
 @router.post(

@@ -13,6 +13,7 @@ from api.rest.schemas.tasks import EventOut, HistoryOut, RoundOut, VersionListOu
 from api.rest.schemas.values import whole_text
 from pingti.errors import NotFoundError, PingtiError
 from pingti.rest_models import GateOut, MetricsOut, TaskListOut, TaskOut
+from pingti.workspace import promotion
 from pingti.workspace.registry import TaskEntry
 
 router = APIRouter(prefix="/v1/tasks", tags=["tasks"])
@@ -128,7 +129,7 @@ def promote_version(
     """Jobs get this version (the newest where none is named) from now on."""
     entry = services.workspace.task(name)
     version = move.version if move.version is not None else entry.newest()
-    entry.promote(version, who=who.name, why=move.why or "over REST", force=move.force)
+    promotion.promote(entry, version, who=who.name, why=move.why or "over REST", force=move.force)
     return task_out(entry)
 
 
@@ -142,7 +143,7 @@ def roll_back(
     """Promote the version before the present one again, or the one that is named."""
     entry = services.workspace.task(name)
     why = move.why or "rolled back over REST"
-    entry.roll_back(move.version, who=who.name, why=why, force=move.force)
+    promotion.roll_back(entry, move.version, who=who.name, why=why, force=move.force)
     return task_out(entry)
 
 
@@ -222,7 +223,7 @@ def task_out(task: TaskEntry) -> TaskOut:
         name=task.name,
         classes=definition.classes if definition else (),
         priority=definition.priority if definition else None,
-        scenes=tuple(definition.all_scenes) if definition else (),
+        scenes=tuple(definition.operating_points) if definition else (),
         versions=tuple(task.versions()),
         current=current,
         holdout=report.holdout if report else None,

@@ -10,6 +10,7 @@ import pytest
 
 from pingti.inference.classifier import Classifier
 from pingti.inference.pins import Choice, pin
+from pingti.workspace import promotion
 from pingti.workspace.registry import Workspace
 from queue_worker.settings import Settings
 from tests.support.rest import problem, serving
@@ -41,7 +42,7 @@ def test_the_same_decisions_as_of_a_batch(
         found = answer.json()
     pins = pin(workspace, [Choice.parse(task) for task in TASKS])
     column = pa.array(texts[:count])
-    batch = Classifier(workspace, pins).classify(pa.record_batch({"id": column, "text": column}))
+    batch = Classifier.load(workspace, pins).classify(pa.record_batch({"id": column, "text": column}))
     for name in ("sport", "tech", "topic"):
         assert [row[name]["label"] for row in found["results"]] == batch.column(name).to_pylist()
         scores = [row[name]["score"] for row in found["results"]]
@@ -61,7 +62,7 @@ def test_a_promotion_shows_at_once(client: httpx.Client, workspace: Workspace) -
     entry = workspace.task("sport")
     shutil.copytree(entry.folder / "students" / "1", entry.folder / "students" / "2")
     assert client.post("/v1/classify", json=body).json()["tasks"][0]["version"] == 1
-    entry.promote(2, why="newer")
+    promotion.promote(entry, 2, why="newer")
     assert client.post("/v1/classify", json=body).json()["tasks"][0]["version"] == 2
 
 

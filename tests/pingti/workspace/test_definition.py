@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from pingti.errors import DefinitionError
-from pingti.workspace.definition import Scene, load, parse
+from pingti.workspace.definition import OperatingPointSection, load, parse
 
 WHOLE = r"""
 classes = ["no", "yes"]              # two or more; for two, the second is the positive one
@@ -49,33 +49,44 @@ SHORTEST = 'classes = ["a", "b", "c"]\ncorpus.files = ["x.csv"]\nteacher.model =
 
 
 def test_a_whole_definition_is_read() -> None:
-    found = parse(WHOLE)
-    assert (found.classes, found.binary) == (("no", "yes"), True)
-    assert found.depends_on == ("classroom_talk=yes",)
-    assert (found.corpus.id, found.corpus.time) == ("id", "created_at")
-    assert found.rules.negative == (r"^(\[[^\]]+\])+$",)
-    assert found.teacher.labels == "seed_labels.jsonl"
-    assert found.gate.holdout_days == 7
-    assert found.all_scenes == {"default": Scene(), "live": Scene(precision=0.97)}
-    assert found.retrain is not None
-    assert found.retrain.at == datetime.time(2)
+    definition = parse(WHOLE)
+    assert (definition.classes, definition.binary) == (("no", "yes"), True)
+    assert definition.depends_on == ("classroom_talk=yes",)
+    assert (definition.corpus.id, definition.corpus.time) == ("id", "created_at")
+    assert definition.rules.negative == (r"^(\[[^\]]+\])+$",)
+    assert definition.teacher.labels == "seed_labels.jsonl"
+    assert definition.gate.holdout_days == 7
+    assert definition.operating_points == {
+        "default": OperatingPointSection(),
+        "live": OperatingPointSection(precision=0.97),
+    }
+    assert definition.retrain is not None
+    assert definition.retrain.at == datetime.time(2)
 
 
 def test_what_is_not_said_has_a_default() -> None:
-    found = parse(SHORTEST)
-    assert not found.binary
-    assert (found.priority, found.depends_on, found.retrain) == (5, (), None)
-    assert (found.corpus.text, found.corpus.id, found.corpus.time) == ("text", None, None)
-    assert (found.teacher.labels, found.teacher.map, found.teacher.budget) == (None, {}, 50_000)
-    assert (found.student.embedding, found.student.filters, found.student.widths) == (256, 128, (1, 2, 3))
-    assert (found.gate.precision, found.gate.recall, found.gate.rounds) == (0.9, 0.9, 5)
-    assert (found.gate.holdout_days, found.gate.holdout_fraction) == (7, 0.1)
-    assert found.all_scenes == {"default": Scene()}
+    definition = parse(SHORTEST)
+    assert not definition.binary
+    assert (definition.priority, definition.depends_on, definition.retrain) == (5, (), None)
+    assert (definition.corpus.text, definition.corpus.id, definition.corpus.time) == ("text", None, None)
+    assert (definition.teacher.labels, definition.teacher.map, definition.teacher.budget) == (
+        None,
+        {},
+        50_000,
+    )
+    assert (definition.student.embedding, definition.student.filters, definition.student.widths) == (
+        256,
+        128,
+        (1, 2, 3),
+    )
+    assert (definition.gate.precision, definition.gate.recall, definition.gate.rounds) == (0.9, 0.9, 5)
+    assert (definition.gate.holdout_days, definition.gate.holdout_fraction) == (7, 0.1)
+    assert definition.operating_points == {"default": OperatingPointSection()}
 
 
-def test_the_default_scene_can_be_told() -> None:
+def test_the_default_operating_point_can_be_set() -> None:
     text = WHOLE.replace("[scenes.default]", "[scenes.default]\nrecall = 0.8")
-    assert parse(text).all_scenes["default"] == Scene(recall=0.8)
+    assert parse(text).operating_points["default"] == OperatingPointSection(recall=0.8)
 
 
 @pytest.mark.parametrize(
