@@ -152,7 +152,7 @@ class Client:
         Args:
             inputs: files that are here, which are uploaded first; ids of uploads, paths on the server, URLs
                 of hosts that it allows.
-            tasks: label tasks: "task", or "task@scene"; each may end in "#version".
+            tasks: label tasks: "task", or "task@scene" (operating point); each may end in "#version".
             upload: whether to send what is here.
             text: column of the texts.
             id: column of the ids; the row's number where absent.

@@ -19,7 +19,9 @@ BATCH_ROWS = 16_384
 class ResultFormat(StrEnum):
     """How results leave the server; the value is also the file's ending."""
 
-    PARQUET = "parquet"  # one file, zstd; its schema metadata says job, versions, scenes and thresholds
+    PARQUET = (
+        "parquet"  # one file, zstd; its schema metadata says job, versions, operating points and thresholds
+    )
     JSONL = "jsonl"  # one object a row
     CSV = "csv"  # with a header; null is an empty field without quotes
 

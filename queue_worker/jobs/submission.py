@@ -43,8 +43,8 @@ class JobRequest(BaseModel):
     tasks: tuple[str, ...] = Field(
         min_length=1,
         max_length=1000,
-        description='Label tasks: "task", or "task@scene"; each may end in "#version", else it is the '
-        "student in use now.",
+        description='Label tasks: "task", or "task@scene" for one of its operating points; each may end in '
+        '"#version", else it is the student in use now.',
     )
     priority: int | None = Field(
         default=None,

@@ -33,7 +33,8 @@ _RESULTS = {
     **DOWNLOAD,
     200: {
         "description": "id, then for every task its class and its score. Parquet carries job, versions, "
-        "scenes and thresholds in its schema metadata. JSONL and CSV are packed by gzip where asked.",
+        "operating points and thresholds in its schema metadata. JSONL and CSV are packed by gzip where "
+        "asked.",
         "content": {media_type: {} for media_type in MEDIA_TYPES.values()},
     },
     206: {

@@ -48,7 +48,7 @@ def get_task(services: CurrentServices, name: TaskName) -> TaskOut:
     "/{name}/versions/{version}/report",
     summary="Read a student's report",
     responses={
-        200: {"description": "Rounds, figures on the holdout, gate, thresholds by scene."},
+        200: {"description": "Rounds, figures on the holdout, gate, thresholds by operating point."},
         **problems.responses(**NO_TASK, **DAMAGED, invalid_input="version: Input should be a valid integer"),
     },
 )
@@ -165,12 +165,12 @@ class _Version(_Report):
         round: int
         holdout: MetricsOut
 
-    class Scene(BaseModel):
+    class OperatingPoint(BaseModel):
         threshold: float | None = None
 
     made: datetime | None = None
     rounds: tuple[Round, ...] = ()
-    scenes: dict[str, Scene] = {}
+    operating_points: dict[str, OperatingPoint] = Field(default={}, alias="scenes")
 
 
 def _version_out(entry: TaskEntry, version: int, current: int | None) -> VersionOut:
@@ -185,7 +185,9 @@ def _version_out(entry: TaskEntry, version: int, current: int | None) -> Version
         made=report.made if report else None,
         holdout=report.holdout if report else None,
         gate_passed=report.gate.passed if report else None,
-        thresholds={name: scene.threshold for name, scene in report.scenes.items()} if report else {},
+        thresholds={name: point.threshold for name, point in report.operating_points.items()}
+        if report
+        else {},
         rounds=tuple(
             RoundOut(
                 round=each.round,

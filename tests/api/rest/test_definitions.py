@@ -64,9 +64,9 @@ def test_a_task_is_made_changed_and_read(client: httpx.Client, workspace: Worksp
     }
     assert put(client, "praise", body, validate_only=True).status_code == 204
     assert "praise" not in workspace.task_names()
-    made = put(client, "praise", body)
-    assert made.status_code == 201
-    assert made.json()["scenes"] == ["default", "live"]
+    created = put(client, "praise", body)
+    assert created.status_code == 201
+    assert created.json()["scenes"] == ["default", "live"]
     entry = workspace.task("praise")
     assert entry.definition.retrain is not None
     assert entry.definition.teacher.map == {"yes": "yes", "*": "no"}
