@@ -55,7 +55,7 @@ _JSON_EXAMPLE = {
 def get_definition(services: CurrentServices, name: TaskName) -> DefinitionOut:
     """The file as its owner wrote it, and what it says with all defaults filled in."""
     entry = services.workspace.task(name)
-    document = entry.definition.model_dump(mode="json", exclude_none=True)
+    document = entry.definition.model_dump(mode="json", by_alias=True, exclude_none=True)
     return DefinitionOut(toml=entry.path.read_text(encoding="utf-8"), definition=document)
 
 
@@ -124,7 +124,7 @@ def _put(
     new = name not in services.workspace.task_names()
     if text is None:
         before = "" if new else _read_text(services.workspace.task(name).path)
-        text = write_toml(parsed.model_dump(mode="json", exclude_unset=True), over=before)
+        text = write_toml(parsed.model_dump(mode="json", by_alias=True, exclude_unset=True), over=before)
     if dry:
         return Response(status_code=204)
     entry = services.workspace.add_task(name, text)
