@@ -1,5 +1,6 @@
 """Serve the REST API and the dashboard with uvicorn, from the settings."""
 
+import os
 import signal
 import socket
 import sys
@@ -41,8 +42,9 @@ def listen(settings: Settings) -> socket.socket:
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return listener
     except OSError as error:
-        # Python adds to the system's words which address it was at, which is said here anyway.
-        reason = (error.strerror or str(error)).partition(" (while ")[0]
+        # The system's own words: Python's add which address it was at, which is said here anyway.
+        number = error.errno or 0  # below 0 where a name is not resolved
+        reason = os.strerror(number) if number > 0 else error.strerror or str(error)
         raise UnavailableError(
             f"The server cannot listen on {settings.host}, port {settings.port}: {reason}; if that is not "
             "Pingti already, name another port by --port or PINGTI_PORT."

@@ -98,7 +98,7 @@ async def put_definition(
     name: TaskName,
     validate_only: Annotated[bool, Query(description="Check everything, store nothing.")] = False,
 ) -> Any:
-    """A definition as TOML, or the same as JSON.
+    """A definition as TOML, or the same as JSON. JSON changes the file that is there: its comments stay.
 
     Its files, and the teacher's folder, must lie below the folders that the server's settings allow; what
     lies elsewhere is for the command line on the server itself.

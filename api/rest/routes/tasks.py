@@ -190,12 +190,12 @@ def _version_out(entry: TaskEntry, version: int, current: int | None) -> Version
         else {},
         rounds=tuple(
             RoundOut(
-                round=each.round,
-                precision=each.holdout.precision,
-                recall=each.holdout.recall,
-                f1=each.holdout.f1,
+                round=turn.round,
+                precision=turn.holdout.precision,
+                recall=turn.holdout.recall,
+                f1=turn.holdout.f1,
             )
-            for each in report.rounds
+            for turn in report.rounds
         )
         if report
         else (),
