@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pingti.workspace import promotion
 from pingti.workspace.registry import Workspace
 from textcnn import Architecture, Student, Vocabulary
 
@@ -46,7 +47,7 @@ def make_workspace(root: Path) -> None:
         "[watch]\nsample = 0\n",
     )
     student.save(entry.folder / "students" / "1")
-    entry.promote(1, who="chaos", why="made for it", force=True)
+    promotion.promote(entry, 1, who="chaos", why="made for it", force=True)
 
 
 @dataclass(kw_only=True)

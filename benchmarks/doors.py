@@ -34,6 +34,7 @@ import uvicorn
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pingti.files import write_json
+from pingti.workspace import promotion
 from pingti.workspace.registry import Workspace
 from queue_worker.jobs.statistics import resident_bytes
 from queue_worker.processes.launcher import Processes
@@ -121,7 +122,7 @@ def make_tasks(home: Path) -> None:
         Student.from_network(network, vocabulary, ["no", "yes"], metadata).save(
             entry.folder / "students" / "1"
         )
-        entry.promote(1, who="bench", why="bench", force=True)
+        promotion.promote(entry, 1, who="bench", why="bench", force=True)
 
 
 def spread(values: Sequence[float]) -> dict[str, float]:

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 import sampling
 from benchmarks import fidelity_data, fidelity_peers
 from benchmarks.fidelity_data import Part, Task
-from pingti.workspace.definition import Scene
+from pingti.workspace.definition import OperatingPointSection as Scene
 from pingti.workspace.registry import Workspace
 from replacement.evaluation import disagreement
 from replacement.evaluation.metrics import decide, measure

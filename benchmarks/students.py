@@ -22,6 +22,7 @@ from pingti.files import write_json
 from pingti.inference.classifier import Classifier
 from pingti.inference.files import classify_files
 from pingti.inference.pins import Choice, pin
+from pingti.workspace import promotion
 from pingti.workspace.definition import StudentSection
 from pingti.workspace.registry import Workspace
 from textcnn import Architecture, Encoded, Student, Vocabulary, score_many
@@ -193,8 +194,8 @@ def parquet_to_parquet(trained: Trained, folder: Path, *, copies: int) -> Conten
     version = entry.folder / "students" / "1"
     student.save(version)
     write_json(version / "report.json", {"format": 1, "task": "bench", "version": 1})
-    entry.promote(1, who="bench", why="to be timed", force=True)
-    classifier = Classifier(workspace, pin(workspace, [Choice(task="bench")]))
+    promotion.promote(entry, 1, who="bench", why="to be timed", force=True)
+    classifier = Classifier.load(workspace, pin(workspace, [Choice(task="bench")]))
     numbers = itertools.count()
     texts = trained.texts.timed
 

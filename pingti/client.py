@@ -1,11 +1,11 @@
 """The Python client of a running service: a thin, typed one over REST.
 
-    from pingti.client import Pingti
+    from pingti import Client
 
-    with Pingti("http://127.0.0.1:8080") as pingti:
-        job = pingti.submit(["titles.csv"], ["sport", "topic@live"])
-        pingti.wait(job.id)
-        frame = pingti.results(job.id, form="pandas")
+    with Client("http://127.0.0.1:8080") as client:
+        job = client.submit(["titles.csv"], ["sport", "topic@live"])
+        client.wait(job.id)
+        frame = client.results(job.id, form="pandas")
 
 Problem documents become Pingti's own errors. Nothing is tried again by itself but a submission with an
 idempotency key, which cannot make two jobs.
@@ -28,8 +28,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import BaseModel, ValidationError
 
-from api.rest.schemas.jobs import ClassifyOut, FileOut, JobListOut, JobOut, TaskListOut, TaskOut
 from pingti import files
+from pingti.bearer_key import bearer_key
 from pingti.errors import (
     ConflictError,
     GateError,
@@ -38,7 +38,7 @@ from pingti.errors import (
     PingtiError,
     UnavailableError,
 )
-from queue_worker.settings import bearer_key
+from pingti.rest_models import ClassifyOut, FileOut, JobListOut, JobOut, TaskListOut, TaskOut
 
 LOCAL = "http://127.0.0.1:8080"
 Form: TypeAlias = Literal["arrow", "pandas", "polars"]
@@ -68,6 +68,7 @@ class LimitError(PingtiError):
     http_status: ClassVar[int] = 429
 
     def __init__(self, message: str, retry_after: float) -> None:
+        """``retry_after``: seconds."""
         super().__init__(message)
         self.retry_after = retry_after
 
@@ -82,13 +83,19 @@ class JobFailedError(PingtiError):
         self.job = job
 
 
-class Pingti:
+class Client:
     """A connection to a service. Safe for threads; a ``with`` block closes it."""
 
     def __init__(self, url: str | None = None, key: str | None = None, *, timeout: float = 60.0) -> None:
-        """``url`` and ``key``: of PINGTI_URL and PINGTI_API_KEY where absent; else this machine's service.
+        """Nothing is sent yet.
 
-        InputError for a key that cannot be sent.
+        Args:
+            url: the service's address; of PINGTI_URL where absent, else this machine's service.
+            key: an API key; of PINGTI_API_KEY where absent, else none.
+            timeout: seconds that the service may be silent within one request.
+
+        Raises:
+            InputError: the key cannot be sent.
         """
         self.url = url or os.environ.get("PINGTI_URL") or LOCAL
         key = key or os.environ.get("PINGTI_API_KEY")
@@ -96,7 +103,7 @@ class Pingti:
             headers = [(b"Authorization", f"Bearer {bearer_key(key)}".encode())] if key else None
         except ValueError as error:
             raise InputError(f"PINGTI_API_KEY or key: {error}") from None
-        self._client = httpx.Client(base_url=self.url, headers=headers, timeout=timeout)
+        self._http = httpx.Client(base_url=self.url, headers=headers, timeout=timeout)
 
     def __enter__(self) -> Self:
         return self
@@ -107,12 +114,17 @@ class Pingti:
         self.close()
 
     def close(self) -> None:
-        self._client.close()
+        """End the connections."""
+        self._http.close()
 
     # -- files
 
     def upload(self, path: Path | str) -> FileOut:
-        """Send a file; its ``id`` is what a job takes as an input. InputError where it cannot be read."""
+        """Send a file; the ``id`` of the answer is what a job takes as an input.
+
+        Raises:
+            InputError: the file cannot be read here, or is not taken there.
+        """
         try:
             with Path(path).open("rb") as file:
                 answer = self._ask("POST", "/v1/files", files={"file": (Path(path).name, file)})
@@ -137,19 +149,31 @@ class Pingti:
     ) -> JobOut:
         """Submit a job.
 
-        ``inputs`` that are files here are uploaded first, unless ``upload`` is False; others (ids of
-        uploads, paths on the server, URLs of hosts that it allows) are handed on as they are.
+        Args:
+            inputs: files that are here, which are uploaded first; ids of uploads, paths on the server, URLs
+                of hosts that it allows.
+            tasks: label tasks: "task", or "task@scene" (operating point); each may end in "#version".
+            upload: whether to send what is here.
+            text: column of the texts.
+            id: column of the ids; the row's number where absent.
+            priority: 0 runs first, 9 last; the most urgent of the tasks' own where absent.
+            metadata: notes that the job keeps.
+            callback: address that is told of the job's end.
+            idempotency_key: any text of your own; sent again with the same request it gives the same job.
+
+        Returns:
+            The job as it was accepted.
+
+        Raises:
+            InputError: an input, a task or a column cannot be used.
+            LimitError: a limit of the key is reached.
+            UnavailableError: the service or its broker does not answer.
         """
-        sent: list[FileOut] = []
-        named: list[str] = []
-        for given in inputs:
-            if upload and Path(given).is_file():
-                sent.append(self.upload(given))
-                named.append(sent[-1].id)
-            else:
-                named.append(str(given))
+        sent = [self.upload(given) if upload and Path(given).is_file() else None for given in inputs]
         body = {
-            "inputs": named,
+            "inputs": [
+                stored.id if stored else str(given) for given, stored in zip(inputs, sent, strict=True)
+            ],
             "tasks": list(tasks),
             "text": text,
             "id": id,
@@ -161,7 +185,7 @@ class Pingti:
         for attempt in range(_TRIES if idempotency_key is not None else 1):
             try:
                 job = self._read(JobOut, self._ask("POST", "/v1/jobs", json=body, headers=headers))
-                for stored in sent:
+                for stored in filter(None, sent):
                     if not any(stored.id in path for path in job.inputs):  # a job of before, with its own
                         self._ask("DELETE", f"/v1/files/{stored.id}")
                 return job
@@ -172,13 +196,23 @@ class Pingti:
         raise AssertionError("unreachable")
 
     def job(self, id: str) -> JobOut:
-        """NotFoundError for an unknown one."""
+        """A job as it is now.
+
+        Raises:
+            NotFoundError: there is no job of that id.
+        """
         return self._read(JobOut, self._ask("GET", _path(id)))
 
     def jobs(
         self, *, status: str | None = None, task: str | None = None, owner: str | None = None
     ) -> Iterator[JobOut]:
-        """All jobs, newest first, page by page."""
+        """All jobs, newest first, page by page.
+
+        Args:
+            status: only jobs with this status.
+            task: only jobs that ask this task.
+            owner: only jobs of the key of this name.
+        """
         cursor: str | None = None
         while True:
             query = {"status": status, "task": task, "owner": owner, "cursor": cursor, "limit": 100}
@@ -195,16 +229,25 @@ class Pingti:
         timeout: float | None = None,
         progress: bool | Callable[[JobOut], None] | None = None,
     ) -> JobOut:
-        """Wait until a job is completed.
+        """Wait until a job is completed. A service that starts again meanwhile is waited for.
 
-        ``progress``: a bar on standard error (by itself on a terminal), or a function that gets the job
-        after every look. A service that starts again meanwhile is waited for. Raises JobFailedError where
-        the job failed or was cancelled; UnavailableError where ``timeout`` seconds have passed.
+        Args:
+            id: the job's id.
+            timeout: seconds; without end where absent.
+            progress: a bar on standard error (by itself on a terminal), or a function that gets the job
+                after every look.
+
+        Returns:
+            The completed job.
+
+        Raises:
+            JobFailedError: the job failed or was cancelled.
+            UnavailableError: the time is over, or the service stayed away for a minute.
         """
         began, pause = time.monotonic(), _FIRST_LOOK_SECONDS
         job = self.job(id)
         heard = began
-        with _shown(progress) as show:
+        with _ProgressShown(progress) as show:
             while True:
                 show(job)
                 if job.status in ENDED:
@@ -222,17 +265,34 @@ class Pingti:
                         raise
 
     def cancel(self, id: str) -> JobOut:
-        """Stop it at the next shard's border. ConflictError when it has ended."""
+        """Stop a job at the next shard's border.
+
+        Raises:
+            ConflictError: the job has ended.
+        """
         return self._read(JobOut, self._ask("POST", f"{_path(id)}/cancel"))
 
     def delete(self, id: str) -> None:
-        """Remove a job that has ended, with its results."""
+        """Remove a job that has ended, with its results.
+
+        Raises:
+            ConflictError: the job has not ended.
+        """
         self._ask("DELETE", _path(id))
 
     def results(self, id: str, form: Form = "arrow") -> Any:
-        """A job's results: a pyarrow.Table, or a frame of pandas or polars.
+        """Read a job's results.
 
-        UnavailableError where that package is not installed.
+        Args:
+            id: the job's id.
+            form: what to return; the package of that name must be installed.
+
+        Returns:
+            A pyarrow.Table, or a frame of pandas or polars: id, then for every task its class and score.
+
+        Raises:
+            ConflictError: the job has not ended.
+            UnavailableError: the package is not installed.
         """
         package = _needed(form) if form != "arrow" else None
         answer = self._ask("GET", f"{_path(id)}/results", params={"format": "parquet"})
@@ -244,16 +304,25 @@ class Pingti:
     def download(
         self, id: str, target: Path | str, form: Literal["parquet", "jsonl", "csv"] = "parquet"
     ) -> int:
-        """Stream a job's results into a file that appears whole; its bytes."""
+        """Stream a job's results into a file, which appears only when it is whole.
+
+        Args:
+            id: the job's id.
+            target: the file; one that is there is replaced.
+            form: its format.
+
+        Returns:
+            The file's size in bytes.
+        """
         return self._download(f"{_path(id)}/results", Path(target), {"format": form})
 
     def download_errors(self, id: str, target: Path | str) -> int:
-        """As ``download``, of the bad rows so far: one JSON object a line."""
+        """Stream a job's bad rows so far into a file, one JSON object a line; its size in bytes."""
         return self._download(f"{_path(id)}/errors", Path(target), {})
 
     def _download(self, path: str, target: Path, query: Mapping[str, str]) -> int:
         try:
-            with self._client.stream("GET", path, params=query) as answer:
+            with self._http.stream("GET", path, params=query) as answer:
                 if not answer.is_success:
                     answer.read()
                     raise _error(answer)
@@ -265,28 +334,42 @@ class Pingti:
         return target.stat().st_size
 
     def errors(self, id: str) -> list[dict[str, Any]]:
-        """A job's bad rows so far: file, row, id, reason."""
+        """A job's bad rows so far, each with its file, row, id and reason."""
         text = self._ask("GET", f"{_path(id)}/errors").text
         return [json.loads(line) for line in text.split("\n") if line]
 
     # -- texts and tasks
 
     def classify(self, texts: Iterable[str], tasks: Sequence[str]) -> ClassifyOut:
-        """Up to 1,000 texts at once."""
+        """Classify a few texts at once, without a job.
+
+        Args:
+            texts: at most 1,000.
+            tasks: label tasks, as for ``submit``.
+
+        Returns:
+            For each text the class and the score of each task.
+        """
         body = {"texts": list(texts), "tasks": list(tasks)}
         return self._read(ClassifyOut, self._ask("POST", "/v1/classify", json=body))
 
     def tasks(self) -> tuple[TaskOut, ...]:
+        """All label tasks of the service, by name."""
         return self._read(TaskListOut, self._ask("GET", "/v1/tasks")).items
 
     def task(self, name: str) -> TaskOut:
+        """One label task.
+
+        Raises:
+            NotFoundError: there is none of that name.
+        """
         return self._read(TaskOut, self._ask("GET", f"/v1/tasks/{quote(name, safe='')}"))
 
     # --
 
     def _ask(self, method: str, path: str, **options: Any) -> httpx.Response:
         try:
-            answer = self._client.request(method, path, **options)
+            answer = self._http.request(method, path, **options)
         except httpx.TransportError as error:
             raise UnavailableError(
                 f"{self.url}: no answer ({error}); pingti up starts the service, PINGTI_URL names another"
@@ -319,7 +402,7 @@ _ERRORS: Mapping[int, type[PingtiError]] = {
 
 
 def _error(answer: httpx.Response) -> PingtiError:
-    """The error that an answer stands for: each but a success."""
+    """The error that an answer stands for, which is no success."""
     if answer.has_redirect_location:  # not followed: a key goes to nobody but who was named
         place = answer.headers["location"]
         return InputError(f"{answer.request.url} redirects to {place}; give the service's own address")
@@ -354,7 +437,7 @@ def _needed(package: str) -> Any:
         raise UnavailableError(f"results as {package} need it: pip install {package}") from error
 
 
-class _shown:
+class _ProgressShown:
     """A progress bar, or the caller's own function, for the time of a ``with`` block."""
 
     def __init__(self, progress: bool | Callable[[JobOut], None] | None) -> None:

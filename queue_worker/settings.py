@@ -18,7 +18,9 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from pingti.bearer_key import bearer_key
 from pingti.errors import InputError
+from pingti.validation import faults_of, sentence
 
 
 class FileStamp(BaseModel):
@@ -37,17 +39,9 @@ class FileStamp(BaseModel):
         return cls(size=found.st_size, mtime_ns=found.st_mtime_ns, inode=found.st_ino)
 
 
-def bearer_key(text: str) -> str:
-    """A key as it is sent and compared: without white space around it, such as the end of a file's line.
-
-    Raises ValueError, whose words do not hold the key, for one that opens nothing or that no header carries.
-    """
-    key = text.strip(" \t\r\n")
-    if not key:
-        raise ValueError("the key is empty; needed is one of printable characters, or none set at all")
-    if not key.isprintable():
-        raise ValueError("the key holds a control character; allowed are printable ones")
-    return key
+def _variable(pointer: str) -> str:
+    """The variable that sets the field of a JSON pointer."""
+    return f"PINGTI_{pointer.split('/')[1].upper()}" if pointer else "settings"
 
 
 class Settings(BaseSettings):
@@ -159,12 +153,9 @@ class Settings(BaseSettings):
         try:
             return cls()
         except ValidationError as error:
-            first = error.errors(include_url=False, include_input=False)[0]
-            place = "".join(f"PINGTI_{str(part).upper()}: " for part in first["loc"][:1])
-            reason = first["msg"].removeprefix("Value error, ")
-            more = error.error_count() - 1
+            faults = faults_of(error.errors(include_url=False, include_input=False))
         # Not in the except block: the error there knows the values.
-        raise InputError(f"{place or 'settings: '}{reason}" + (f" (and {more} more)" if more else ""))
+        raise InputError(sentence(faults, _variable), faults=faults)
 
     @field_validator("api_key", mode="before")
     @classmethod

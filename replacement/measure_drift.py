@@ -32,7 +32,7 @@ class Agreeing:
     def __init__(self, entry: TaskEntry, version: int) -> None:
         self._entry = entry
         pins = pin(entry.workspace, [Choice(task=entry.name, version=version)])
-        self._classifier = Classifier(entry.workspace, pins)
+        self._classifier = Classifier.load(entry.workspace, pins)
         metadata = Student.read_metadata(entry.student_folder(version))
         self._negative: list[str] = metadata.get("rules", {}).get("negative", [])
         self._gold = Gold.of_version(entry, version)

@@ -20,7 +20,9 @@ from pathlib import Path
 from typing import Any
 
 from pingti.errors import ArtifactError, NotFoundError, PingtiError
-from pingti.workspace.registry import Event, TaskEntry, Workspace
+from pingti.workspace import promotion
+from pingti.workspace.promotion import Event
+from pingti.workspace.registry import TaskEntry, Workspace
 from pingti.workspace.report import shortfall
 from replacement.training import warm_start
 from replacement.training.results import Round
@@ -100,7 +102,7 @@ def _settle(entry: TaskEntry, version: int, *, who: str, run: str) -> dict[str, 
     recorded = any(line["event"] == Event.PROMOTED and line["version"] == version for line in moves)
     # A crash may come between the line and the pointer; then nobody has moved it since.
     if not recorded or (moves[-1]["version"] == version and entry.current() == moves[-1]["before"]):
-        entry.promote(version, who=who, why=f"passed its gate in the run {run}")
+        promotion.promote(entry, version, who=who, why=f"passed its gate in the run {run}")
     return {"outcome": "promoted", "version": version, "reason": report["stopped"]}
 
 

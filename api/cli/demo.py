@@ -27,7 +27,7 @@ from api.cli.console import Screen
 from api.cli.jobs import follow
 from api.cli.main import round_line
 from pingti import files
-from pingti.client import Pingti
+from pingti.client import Client
 from pingti.errors import PingtiError, UnavailableError
 from pingti.workspace.registry import Workspace
 from queue_worker.processes.launcher import Processes
@@ -272,7 +272,7 @@ def _batch(
     url: str, settings: Settings, tasks: list[str], screen: Screen
 ) -> tuple[dict[str, Any], pa.Table, float]:
     """Submit the whole corpus for all promoted tasks, wait, and read the results as a client would."""
-    with Pingti(url) as pingti:
+    with Client(url) as pingti:
         job = pingti.submit(["corpus.parquet"], tasks, upload=False, id="id", metadata={"from": "demo"})
         screen.say(f"   POST {url}/v1/jobs: {job.id}, {len(tasks)} tasks")
         job = follow(pingti, job.id, screen)

@@ -252,7 +252,7 @@ def _settings(home: Path) -> Iterator[Finding]:
         return  # told by the extra "service"
     from pydantic import ValidationError
 
-    from pingti.workspace.definition import explain
+    from pingti.validation import faults_of, sentence
     from queue_worker.settings import Settings
 
     set_here = sorted(name for name in os.environ if name.startswith("PINGTI_"))
@@ -262,7 +262,7 @@ def _settings(home: Path) -> Iterator[Finding]:
         yield Finding(
             name="settings",
             state=State.FAIL,
-            says=explain(error),
+            says=sentence(faults_of(error.errors(include_url=False), show_values=True)),
             next_step="mend or unset that PINGTI_ variable",
         )
     else:

@@ -12,8 +12,8 @@ from api.cli.tasks import Json, TaskChoices
 from pingti.errors import InputError
 
 if TYPE_CHECKING:
-    from api.rest.schemas.jobs import JobOut
-    from pingti.client import Pingti
+    from pingti.client import Client
+    from pingti.rest_models import JobOut
 
 app = typer.Typer(help="Batch jobs of the running service.", no_args_is_help=True)
 
@@ -53,11 +53,11 @@ def submit(
     as_json: Json = False,
 ) -> None:
     """Submit a job. With --wait, exit code 1 where it failed or was cancelled."""
-    from pingti.client import Pingti
+    from pingti.client import Client
 
     screen = Screen(as_json=as_json)
     notes = dict(_pair(note) for note in metadata or [])
-    with Pingti(url, key) as pingti:
+    with Client(url, key) as pingti:
         # A relative path is the caller's, not the service's.
         places = inputs if upload else _places(inputs)
         missing = [path for path in inputs if upload and not Path(path).is_file()]
@@ -95,10 +95,10 @@ def list_jobs(
     as_json: Json = False,
 ) -> None:
     """The newest jobs."""
-    from pingti.client import Pingti
+    from pingti.client import Client
 
     screen = Screen(as_json=as_json)
-    with Pingti(url, key) as pingti:
+    with Client(url, key) as pingti:
         jobs = list(islice(pingti.jobs(status=status, task=task), limit))
     if not jobs:
         screen.note("no such job; pingti jobs submit FILE --task TASK sends one")
@@ -121,37 +121,37 @@ def list_jobs(
 @app.command()
 def show(job: JobId, url: Url = LOCAL, key: Key = None, as_json: Json = False) -> None:
     """One job."""
-    from pingti.client import Pingti
+    from pingti.client import Client
 
-    with Pingti(url, key) as pingti:
+    with Client(url, key) as pingti:
         _show(pingti.job(job), Screen(as_json=as_json))
 
 
 @app.command()
 def cancel(job: JobId, url: Url = LOCAL, key: Key = None, as_json: Json = False) -> None:
     """Stop a job; what is finished stays."""
-    from pingti.client import Pingti
+    from pingti.client import Client
 
-    with Pingti(url, key) as pingti:
+    with Client(url, key) as pingti:
         _show(pingti.cancel(job), Screen(as_json=as_json))
 
 
 @app.command()
 def wait(job: JobId, url: Url = LOCAL, key: Key = None, as_json: Json = False) -> None:
     """Watch a job until it has ended; exit code 1 where it failed or was cancelled."""
-    from pingti.client import Pingti
+    from pingti.client import Client
 
-    with Pingti(url, key) as pingti:
+    with Client(url, key) as pingti:
         _follow_and_show(pingti, job, Screen(as_json=as_json))
 
 
 @app.command()
 def delete(job: JobId, url: Url = LOCAL, key: Key = None, as_json: Json = False) -> None:
     """Remove a job that has ended, with its results."""
-    from pingti.client import Pingti
+    from pingti.client import Client
 
     screen = Screen(as_json=as_json)
-    with Pingti(url, key) as pingti:
+    with Client(url, key) as pingti:
         pingti.delete(job)
     screen.say(f"{job}: deleted")
     screen.result({"id": job, "deleted": True})
@@ -166,9 +166,9 @@ def errors(
     as_json: Json = False,
 ) -> None:
     """Download the rows that could not be classified."""
-    from pingti.client import Pingti
+    from pingti.client import Client
 
-    with Pingti(url, key) as pingti:
+    with Client(url, key) as pingti:
         size = pingti.download_errors(job, out)
     _downloaded(out, size, Screen(as_json=as_json))
 
@@ -182,12 +182,12 @@ def results(
     as_json: Json = False,
 ) -> None:
     """Download a job's results."""
-    from pingti.client import Pingti
+    from pingti.client import Client
 
     form = _FORMS.get(out.suffix)
     if form is None:
         raise InputError(f"{out}: the name must end in .parquet, .jsonl or .csv")
-    with Pingti(url, key) as pingti:
+    with Client(url, key) as pingti:
         size = pingti.download(job, out, form)
     _downloaded(out, size, Screen(as_json=as_json))
 
@@ -211,7 +211,7 @@ def _downloaded(out: Path, size: int, screen: Screen) -> None:
     screen.result({"out": str(out), "bytes": size})
 
 
-def follow(pingti: "Pingti", job: str, screen: Screen) -> "JobOut":
+def follow(pingti: "Client", job: str, screen: Screen) -> "JobOut":
     """Wait for a job's end, showing its progress; JobFailedError where it is not completed."""
 
     def look(found: "JobOut") -> None:
@@ -223,7 +223,7 @@ def follow(pingti: "Pingti", job: str, screen: Screen) -> "JobOut":
         return pingti.wait(job, progress=look)
 
 
-def _follow_and_show(pingti: "Pingti", job: str, screen: Screen) -> None:
+def _follow_and_show(pingti: "Client", job: str, screen: Screen) -> None:
     from pingti.client import JobFailedError
 
     try:

@@ -72,7 +72,8 @@ def replace(
 
     Ends with exit code 5 where the student falls short of the gate; its report tells by how much.
     """
-    from pingti.workspace.registry import Event, Workspace
+    from pingti.workspace import promotion
+    from pingti.workspace.registry import Workspace
     from pingti.workspace.report import shortfall
     from replacement.training.loop import replace
 
@@ -103,13 +104,13 @@ def replace(
         screen.note(unread)
     if not outcome.passed:
         lacks = shortfall(outcome.report)
-        entry.record(Event.REFUSED, outcome.version, why=lacks)
+        entry.record(promotion.Event.REFUSED, outcome.version, why=lacks)
         raise GateError(
             f"task {task!r}: refused: {lacks}; the ways on are more texts, a lower gate, "
             f"or pingti promote {task} {outcome.version} --force"
         )
     if promote:
-        entry.promote(outcome.version, why="passed its gate")
+        promotion.promote(entry, outcome.version, why="passed its gate")
         screen.say(f"version {outcome.version} is promoted")
     else:
         screen.say(f"the gate is reached; next is pingti promote {task}")
@@ -125,12 +126,13 @@ def promote_version(
     as_json: Json = False,
 ) -> None:
     """Make a version the one that jobs get from now on."""
+    from pingti.workspace import promotion
     from pingti.workspace.registry import Workspace
 
     entry = Workspace(home).task(task)
     if version is None:
         version = entry.newest()
-    entry.promote(version, why=why, force=force)
+    promotion.promote(entry, version, why=why, force=force)
     _promoted(entry, version, Screen(as_json=as_json))
 
 
@@ -146,10 +148,11 @@ def rollback(
     as_json: Json = False,
 ) -> None:
     """Promote an earlier version again."""
+    from pingti.workspace import promotion
     from pingti.workspace.registry import Workspace
 
     entry = Workspace(home).task(task)
-    version = entry.roll_back(version, why=why, force=force)
+    version = promotion.roll_back(entry, version, why=why, force=force)
     _promoted(entry, version, Screen(as_json=as_json))
 
 
@@ -177,7 +180,7 @@ def classify(
 
     workspace = Workspace(home)
     screen = Screen(as_json=as_json)
-    classifier = Classifier(workspace, pin(workspace, [Choice.parse(task) for task in tasks]))
+    classifier = Classifier.load(workspace, pin(workspace, [Choice.parse(task) for task in tasks]))
     columns = Columns(text=text, id=id_column)
     with screen.progress():
         counts = classify_files(
@@ -276,11 +279,12 @@ def main() -> None:
     except ValueError as error:
         from pydantic import ValidationError
 
-        from pingti.workspace.definition import explain
+        from pingti.validation import faults_of, sentence
 
         if not isinstance(error, ValidationError):
             raise
-        _fail(f"settings: {explain(error)}", InputError.exit_code)  # a PINGTI_ variable
+        faults = faults_of(error.errors(include_url=False), show_values=True)
+        _fail(f"settings: {sentence(faults)}", InputError.exit_code)  # a PINGTI_ variable
 
 
 def _missing(error: ModuleNotFoundError) -> str:

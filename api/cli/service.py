@@ -103,7 +103,7 @@ def stress(
     names = tasks or [name for name in workspace.task_names() if workspace.task(name).current() is not None]
     if not names:
         raise NotFoundError(f"{home}: no task has a student in use; pingti replace TASK --promote makes one")
-    classifier = Classifier(workspace, pin(workspace, [Choice.parse(name) for name in names]))
+    classifier = Classifier.load(workspace, pin(workspace, [Choice.parse(name) for name in names]))
     texts = _some_texts(workspace, Choice.parse(names[0]).task, file, text)
     with screen.progress():
         tried = run(

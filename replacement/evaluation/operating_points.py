@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pingti.corpus.values import iso_date
-from pingti.workspace.definition import Scene
+from pingti.workspace.definition import OperatingPointSection as Scene
 from replacement.evaluation.metrics import Classes, Measure, Scores, decide, measure, ratio
 
 _STEPS = 50

@@ -160,7 +160,7 @@ def _parents_hold(entry: TaskEntry, texts: pa.Array) -> NDArray[np.bool_]:
         return holds
     _check_dependencies(entry)
     parents = [Choice(task=dependency.partition("=")[0]) for dependency in dependencies]
-    classifier = Classifier(entry.workspace, pin(entry.workspace, parents))
+    classifier = Classifier.load(entry.workspace, pin(entry.workspace, parents))
     found = classifier.classify(pa.record_batch({"id": pa.nulls(len(texts), pa.string()), "text": texts}))
     for dependency in dependencies:
         task, _, label = dependency.partition("=")

@@ -242,7 +242,7 @@ class _Run:
         )
         self.calibration.aim(student, self.rows)
         judged = self._calibrated(student)
-        threshold = judged.threshold(self.definition.all_scenes["default"])[0]
+        threshold = judged.threshold(self.definition.operating_points["default"])[0]
         found = Round(
             round=number,
             rows=len(rows),
@@ -318,7 +318,7 @@ class _Run:
         student, found = students[best], rounds[best]
         measured = self._held(student)
         scenes = operating_points(
-            self.definition.all_scenes, self._calibrated(student), measured, self._rng("scenes")
+            self.definition.operating_points, self._calibrated(student), measured, self._rng("scenes")
         )
         version = self.entry.next_version()
         present = gate.promoted(self.entry)

@@ -16,7 +16,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 import sampling
-from pingti.workspace.definition import Scene
+from pingti.workspace.definition import OperatingPointSection as Scene
 from replacement.answers import Answers, join
 from replacement.evaluation.operating_points import Scored, choose, curve
 from replacement.training.dataset import Corpus

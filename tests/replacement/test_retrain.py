@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from pingti.errors import ArtifactError
+from pingti.workspace import promotion
 from pingti.workspace.registry import TaskEntry, Workspace
 from replacement.evaluation.metrics import Measure
 from replacement.retrain import made_by, retrain
@@ -40,7 +41,7 @@ def test_it_goes_on_from_the_incumbents_rows(
 ) -> None:
     entry = sport(tmp_path, topic_teacher, gate=0.01, budget=300)
     first = replace(entry)
-    entry.promote(1, who="tests", why="passed")
+    promotion.promote(entry, 1, who="tests", why="passed")
     asked: list[str] = []
     real = Gold.ask
 
@@ -71,7 +72,7 @@ def test_another_teachers_rows_are_not_taken(topic_teacher: Path, tmp_path: Path
     entry = sport(tmp_path, topic_teacher, gate=0.01)
     outcome = replace(entry)
     assert warm_start.read(entry, outcome.report["teacher"]["fingerprint"]) == {}  # nothing is promoted
-    entry.promote(1, who="tests", why="passed")
+    promotion.promote(entry, 1, who="tests", why="passed")
     known = warm_start.read(entry, outcome.report["teacher"]["fingerprint"])
     assert len(known) == sum(sum(found.added.values()) for found in outcome.rounds)
     assert warm_start.read(entry, "another") == {}
@@ -117,7 +118,7 @@ def test_a_run_of_one_name_happens_once(
     # Somebody has promoted another one since: that stays.
     second = retrain(grown(entry)[0], "sport/2025-12-02", who="tests", tell=silent)
     assert second["version"] == 2
-    entry.roll_back(who="tests", why="worse")
+    promotion.roll_back(entry, who="tests", why="worse")
     retrain(entry, "sport/2025-12-02", who="tests", tell=silent)
     assert entry.current() == 1
 

@@ -8,6 +8,7 @@ import pyarrow as pa
 import pytest
 
 from pingti.files import write_json
+from pingti.workspace import promotion
 from pingti.workspace.registry import Workspace
 from tests.support.teachers import write_bert
 from tests.support.texts import made_texts
@@ -100,7 +101,7 @@ def _workspace_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 "rounds": [{"round": 1, "holdout": found}],
             },
         )
-        entry.promote(1, who="tests", why="made for the tests")
+        promotion.promote(entry, 1, who="tests", why="made for the tests")
     return workspace.root
 
 

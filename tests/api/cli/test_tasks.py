@@ -13,6 +13,7 @@ from api.cli.console import Screen
 from api.cli.main import EXIT_CODES
 from api.keys import KeyRing
 from pingti import errors
+from pingti.workspace import promotion
 from pingti.workspace.registry import Workspace
 from replacement.evaluation.metrics import Measure
 from replacement.training.results import Outcome, Round
@@ -197,7 +198,9 @@ def test_keys_are_made_listed_and_revoked(pingti: Run, tmp_path: Path) -> None:
 @pytest.mark.parametrize("width", [50, 80])
 def test_tables_fit_the_terminal(workspace: Workspace, width: int) -> None:
     entry = workspace.task("sport")
-    entry.promote(1, who="somebody", why="a reason that goes on and on, and then on again, to its end")
+    promotion.promote(
+        entry, 1, who="somebody", why="a reason that goes on and on, and then on again, to its end"
+    )
     ours, theirs = pty.openpty()
     command = [
         sys.executable,

@@ -109,6 +109,6 @@ def test_white_space_beside_a_token_by_itself_says_nothing() -> None:
 
 def test_every_string_type_is_taken_and_nulls_stay() -> None:
     for kind in (pa.string(), pa.large_string()):
-        found = normalised(pa.array(["A ß好 b", None], kind))
-        assert (found.type, found.to_pylist()) == (kind, ["a ss好b", None])
+        keys = normalised(pa.array(["A ß好 b", None], kind))
+        assert (keys.type, keys.to_pylist()) == (kind, ["a ss好b", None])
         assert len(normalised(pa.array([], kind))) == 0

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pingti.corpus import reader, row_groups
+from pingti.corpus import parquet as parquet_rows
 from pingti.corpus.formats import FORMATS, LINE_BYTES
 from pingti.corpus.reader import BadRow, Columns, check_input, expand, expand_all, read_rows, schema
 from pingti.errors import InputError
@@ -160,11 +160,11 @@ def test_a_bad_row_is_reported_and_the_others_come_out(
     if good is None:  # not one row of it can be read: then the file is at fault
         with pytest.raises(InputError, match="no line of it is a JSON object"):
             check_input(path, columns)
-    rows, found = read(path, columns)
+    rows, bad_rows = read(path, columns)
     assert [row["row"] for row in rows] == (good or [])
-    assert (found[0].file, found[0].row, found[0].id) == (path, *bad[:2])
-    assert bad[2] in found[0].reason
-    numbers = [row["row"] for row in rows] + [row.row for row in found]
+    assert (bad_rows[0].file, bad_rows[0].row, bad_rows[0].id) == (path, *bad[:2])
+    assert bad[2] in bad_rows[0].reason
+    numbers = [row["row"] for row in rows] + [row.row for row in bad_rows]
     assert sorted(map(int, map(str, numbers))) == list(range(len(numbers)))
 
 
@@ -269,6 +269,8 @@ def test_a_file_that_cannot_be_used_is_refused(tmp_path: Path, name: str, data: 
         check_input(path, Columns())
     assert str(caught.value).startswith(path)
     assert message in str(caught.value)
+    (fault,) = caught.value.faults
+    assert (fault.file, f"{fault.file}: {fault.detail}") == (path, str(caught.value))
 
 
 def test_a_file_that_is_not_there_a_folder_and_half_a_gzip(tmp_path: Path) -> None:
@@ -326,9 +328,8 @@ def test_what_is_read_at_once_is_bounded_in_bytes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     for module, constant, value in (
-        (row_groups, "PORTION_BYTES", 1 << 16),
-        (row_groups, "_MEAN_BYTES", 1 << 14),
-        (reader, "PORTION_BYTES", 1 << 16),
+        (parquet_rows, "BATCH_BYTES", 1 << 16),
+        (parquet_rows, "_MEAN_BYTES", 1 << 14),
     ):
         monkeypatch.setattr(module, constant, value)
     if name == "lines":
@@ -352,7 +353,7 @@ def test_a_small_file_that_unpacks_to_much_is_read_in_portions(tmp_path: Path) -
     pq.write_table(pa.table({"text": shared}), path, compression="zstd")
     assert path.stat().st_size < 2000
     first = next(read_rows(str(path), Columns(), lambda _: None, batch_rows=32_768))
-    assert first.nbytes <= 2 * row_groups.PORTION_BYTES
+    assert first.nbytes <= 2 * parquet_rows.BATCH_BYTES
 
 
 @pytest.mark.parametrize("suffix", [".parquet", ".csv"])
@@ -361,7 +362,7 @@ def test_a_text_longer_than_a_line_may_be_is_a_bad_row(tmp_path: Path, suffix: s
     texts = ["first", f"{half}\n{half}", half, "last"]
     rows, bad = read(write(tmp_path / f"a{suffix}", {"text": texts, "n": list("abcd")}), Columns())
     assert [row["text"] for row in rows] == ["first", half, "last"]
-    assert [(each.row, each.reason) for each in bad] == [(1, "field 'text' is longer than 16,777,216 bytes")]
+    assert [(row.row, row.reason) for row in bad] == [(1, "field 'text' is longer than 16,777,216 bytes")]
 
 
 @given(st.lists(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\r"), max_size=8)))
@@ -405,9 +406,9 @@ def test_a_pattern_names_files_in_order(tree: Path, pattern: str, names: list[st
 def test_a_file_that_two_patterns_name_is_read_once(tree: Path) -> None:
     (tree / "link.csv").symlink_to(tree / "b.csv")
     patterns = ["b.csv", "?.csv", str(tree / "b.csv"), "deep/../a.csv", f"file://{tree}/b.csv", "link.csv"]
-    found = expand_all(patterns, tree)
+    paths = expand_all(patterns, tree)
     # A URL is left as it is: what it points at is not known.
-    assert found == [str(tree / "b.csv"), str(tree / "a.csv"), f"file://{tree}/b.csv"]
+    assert paths == [str(tree / "b.csv"), str(tree / "a.csv"), f"file://{tree}/b.csv"]
 
 
 def test_a_url_is_read_and_a_pattern_without_files_is_refused(tree: Path) -> None:

@@ -30,7 +30,7 @@ def remake(workspace: Workspace, task: str, **metadata: object) -> None:
 
 
 def test_every_task_gets_a_decision_and_a_score(workspace: Workspace, texts: list[str]) -> None:
-    classifier = Classifier(workspace, pin(workspace, choices("sport", "topic")))
+    classifier = Classifier.load(workspace, pin(workspace, choices("sport", "topic")))
     result = classifier.classify(rows(texts))
     assert result.schema.names == ["id", "sport", "sport_score", "topic", "topic_score"]
     assert result.num_rows == len(texts)
@@ -44,7 +44,7 @@ def test_every_task_gets_a_decision_and_a_score(workspace: Workspace, texts: lis
 
 def test_the_scene_moves_the_threshold(workspace: Workspace, texts: list[str]) -> None:
     remake(workspace, "sport", thresholds={"default": 0.5, "never": 1.1})
-    result = Classifier(workspace, pin(workspace, choices("sport@never"))).classify(rows(texts))
+    result = Classifier.load(workspace, pin(workspace, choices("sport@never"))).classify(rows(texts))
     assert set(result["sport"].to_pylist()) == {"no"}
 
 
@@ -70,7 +70,7 @@ def test_other_names_are_refused(text: str) -> None:
 def test_rules_decide_before_the_student(workspace: Workspace) -> None:
     remake(workspace, "sport", rules={"drop": [r"^\s*$"], "negative": [r"^(\[[^\]]+\])+$"]})
     batch = rows(["goal match team coach", "  ", "[goal][match]", "[goal] match team league"])
-    result = Classifier(workspace, pin(workspace, choices("sport"))).classify(batch)
+    result = Classifier.load(workspace, pin(workspace, choices("sport"))).classify(batch)
     assert result["sport"].to_pylist() == ["yes", None, "no", "yes"]
     assert result["sport_score"].to_pylist()[1:3] == [None, 0.0]
 
@@ -90,7 +90,7 @@ def test_a_dependent_task_is_asked_only_where_its_parent_holds(
         return real(student, texts)
 
     monkeypatch.setattr(Student, "score", score)
-    result = Classifier(workspace, pins).classify(batch)
+    result = Classifier.load(workspace, pins).classify(batch)
     assert scored == ["software chip browser server"]
     assert result.schema.names == ["id", "tech", "tech_score"]
     assert result["tech"].to_pylist() == ["yes", None]
@@ -142,7 +142,7 @@ def test_a_version_that_is_not_there_and_a_task_without_one(workspace: Workspace
 
 
 def test_no_rows_give_no_rows(workspace: Workspace) -> None:
-    classifier = Classifier(workspace, pin(workspace, choices("sport")))
+    classifier = Classifier.load(workspace, pin(workspace, choices("sport")))
     result = classifier.classify(rows([]))
     assert result.num_rows == 0
     assert result.schema == classifier.schema

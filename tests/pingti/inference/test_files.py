@@ -18,7 +18,9 @@ COLUMNS = Columns(text="said", id="key")
 
 @pytest.fixture
 def classifier(workspace: Workspace) -> Classifier:
-    return Classifier(workspace, pin(workspace, [Choice(task="sport", scene="strict"), Choice(task="topic")]))
+    return Classifier.load(
+        workspace, pin(workspace, [Choice(task="sport", scene="strict"), Choice(task="topic")])
+    )
 
 
 def lines(rows: list[tuple[str, str]]) -> bytes:

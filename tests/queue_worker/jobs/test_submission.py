@@ -8,6 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from pingti.errors import InputError, UnavailableError
+from pingti.workspace import promotion
 from pingti.workspace.registry import Workspace
 from queue_worker.celery_app import make_celery
 from queue_worker.jobs.models import Job
@@ -155,7 +156,7 @@ def test_a_changed_task_is_looked_at_again(service: Service, texts: list[str]) -
             service.submit("again.parquet", tasks=["tech"])
     finally:
         task.path.write_text(text)
-        task.promote(1, who="tests", why="as it was")
+        promotion.promote(task, 1, who="tests", why="as it was")
     assert service.submit("again.parquet", tasks=["tech"]).pins[0].version == 1
 
 

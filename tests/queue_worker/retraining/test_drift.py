@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from pingti.annotation import labels
 from pingti.errors import ConflictError, DefinitionError
+from pingti.workspace import promotion
 from pingti.workspace.definition import parse
 from pingti.workspace.registry import TaskEntry, Workspace
 from queue_worker.jobs.callbacks import secret, verify
@@ -168,7 +169,7 @@ def test_a_fall_raises_one_alarm_and_rolls_back(
     entry = define(service, f'sample = 80\non_alarm = "rollback"\ncallback = "{url}"')
     service.settings = service.settings.model_copy(update={"private_networks": ("127.0.0.0/8",)})
     shutil.copytree(entry.folder / "students" / "1", entry.folder / "students" / "2", dirs_exist_ok=True)
-    entry.promote(2, who="tests", why="newer")
+    promotion.promote(entry, 2, who="tests", why="newer")
     watch = watching(service, 0.5, tmp_path / "asked")
     finished(service, "fall.parquet", texts)
     finished(service, "fall2.parquet", texts)

@@ -5,7 +5,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
-from pingti.workspace.definition import GateSection, Scene
+from pingti.workspace.definition import GateSection
+from pingti.workspace.definition import OperatingPointSection as Scene
 from replacement.evaluation.metrics import Measure, decide, measure
 from replacement.evaluation.operating_points import choose, curve
 

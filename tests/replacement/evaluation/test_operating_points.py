@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from pingti.workspace.definition import Scene
+from pingti.workspace.definition import OperatingPointSection as Scene
 from replacement.evaluation import operating_points as module
 from replacement.evaluation.metrics import decide, measure
 from replacement.evaluation.operating_points import Scored, operating_points

@@ -13,6 +13,7 @@ import pytest
 
 from pingti.annotation import labels
 from pingti.errors import InputError
+from pingti.workspace import promotion
 from pingti.workspace.registry import TaskEntry, Workspace
 from replacement.evaluation.metrics import Measure
 from replacement.training.acquisition import KINDS
@@ -152,7 +153,7 @@ def test_a_candidate_is_held_against_the_promoted_version(topic_teacher: Path, t
     entry = sport(tmp_path, topic_teacher, gate=0.01)
     first = replace(entry, seed=2)
     assert first.report["gate"]["incumbent"] is None
-    entry.promote(1, who="tests", why="passed")
+    promotion.promote(entry, 1, who="tests", why="passed")
     second = replace(entry, seed=2)
     incumbent = second.report["gate"]["incumbent"]
     assert incumbent["version"] == 1

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from pingti.errors import ConflictError
+from pingti.workspace import promotion
 from pingti.workspace.registry import TaskEntry, Workspace
 from replacement.evaluation import gate
 from replacement.measure_drift import Agreeing
@@ -148,7 +149,7 @@ def test_a_reached_gate_has_nothing_to_say(topic_teacher: Path, tmp_path: Path) 
 def test_the_promoted_version_keeps_its_teacher(base: Path, tmp_path: Path) -> None:
     entry = tuned(tmp_path, base, rounds=1)
     outcome = replace(entry, seed=5)
-    entry.promote(1, who="tests", why="a trial", force=True)
+    promotion.promote(entry, 1, who="tests", why="a trial", force=True)
     (folder,) = (entry.folder / "teacher").iterdir()
     assert Gold.of_version(entry, 1).model == str(folder)
     Agreeing(entry, 1)
@@ -193,7 +194,7 @@ def test_a_promoted_version_that_cannot_be_read_ends_no_run(
 ) -> None:
     entry = sport(tmp_path, topic_teacher, gate=0.01, rounds=1)
     replace(entry)
-    entry.promote(1, who="tests", why="passed")
+    promotion.promote(entry, 1, who="tests", why="passed")
     folder = entry.student_folder(1)
     if what == "missing":
         shutil.rmtree(folder)
@@ -225,7 +226,7 @@ def test_a_promoted_version_that_cannot_be_read_ends_no_run(
 def test_the_command_line_says_that_the_promoted_version_is_gone(topic_teacher: Path, tmp_path: Path) -> None:
     entry = sport(tmp_path, topic_teacher, gate=0.01, rounds=1)
     replace(entry)
-    entry.promote(1, who="tests", why="passed")
+    promotion.promote(entry, 1, who="tests", why="passed")
     (entry.student_folder(1) / "student.json").unlink()
     ran = pingti(entry, "replace", "sport")
     assert ran.returncode == 0
@@ -235,7 +236,7 @@ def test_the_command_line_says_that_the_promoted_version_is_gone(topic_teacher: 
 def test_rows_whose_answers_are_gone_are_not_free(topic_teacher: Path, tmp_path: Path) -> None:
     entry = sport(tmp_path, topic_teacher, gate=0.01, rounds=1, budget=300)
     replace(entry)
-    entry.promote(1, who="tests", why="passed")
+    promotion.promote(entry, 1, who="tests", why="passed")
     shutil.rmtree(entry.workspace.teachers)
     outcome = replace(entry, seed=1)
     (found,) = outcome.rounds
@@ -243,7 +244,7 @@ def test_rows_whose_answers_are_gone_are_not_free(topic_teacher: Path, tmp_path:
     assert found.added.get("known", 0) < 60
     assert outcome.report["teacher"]["rows_computed"] <= found.asked <= 300
     # With the cache, what both versions have learned from is known.
-    entry.promote(outcome.version, who="tests", why="passed")
+    promotion.promote(entry, outcome.version, who="tests", why="passed")
     assert replace(entry, seed=1).rounds[0].added["known"] > 60
 
 

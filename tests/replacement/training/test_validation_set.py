@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from pingti.workspace.definition import Scene
+from pingti.workspace.definition import OperatingPointSection as Scene
 from replacement.evaluation.metrics import measure
 from replacement.evaluation.operating_points import choose, curve
 from replacement.training.validation_set import EVEN, aim
