@@ -11,8 +11,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from pingti.errors import InputError
-from textcnn.characters import character_table
 from textcnn.tokenizer import (
+    character_table,
     code_table,
     encode_texts,
     hash_table,
