@@ -203,10 +203,9 @@ def hash_texts(
     table: NDArray[np.int32],
     max_tokens: Any,
 ) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
-    """Hash every token of every text that is UTF-8; arguments as of ``encode_texts``.
+    """Hash every token of every text that is UTF-8.
 
-    Args:
-        table: of ``character_table``.
+    ``table`` is of ``character_table``, all other arguments as of ``encode_texts``.
 
     Returns:
         uint64 (tokens,) of all texts, one behind the other; and int64 (tokens, 2), where in ``data`` each

@@ -1,6 +1,6 @@
-"""How ``textcnn/characters.bin`` is made from a Python's Unicode; as a program, this module writes it anew.
+"""How ``textcnn/characters.bin`` is made from a Python's Unicode; as a program, this writes it anew.
 
-Students made before may score otherwise with a table of another Unicode, so the file stays that of Unicode 14.
+Students made before may score otherwise by a table of another Unicode: the file stays that of Unicode 14.
 """
 
 import unicodedata

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from safetensors.numpy import load_file
 
 from pingti.errors import ArtifactError, InputError
-from textcnn import Architecture, Encoded, Panel, Student, Vocabulary, score_many
+from textcnn import Architecture, Encoded, MultiScorer, Student, Vocabulary, score_many
 from textcnn.fold import Folded, fold, reference_score
 from textcnn.network import TextCNN
 from textcnn.student import LAYOUT, _checksum
@@ -426,7 +426,7 @@ def test_a_shared_trunk_is_trained_for_every_task_and_scored_once(tmp_path: Path
         student.save(tmp_path / str(number))
     family = [Student.load(tmp_path / str(number)) for number in range(2)]
     assert family[0].trunk == family[1].trunk
-    assert len(Panel(family)._trunks) == 1
+    assert len(MultiScorer(family)._trunks) == 1
     yes, kind = score_many(family, texts)
     assert (yes.argmax(axis=1) == has[0]).mean() > 0.98
     assert (kind.argmax(axis=1)[:200] == second[:200].argmax(axis=1)).mean() > 0.95
