@@ -145,6 +145,7 @@ def prepare(
     """
     from pingti.workspace.definition import CorpusSection, Definition, GateSection, TeacherSection
     from replacement.training.dataset import load_corpus
+    from teacher.bert import describe
     from teacher.cache import CachedTeacher
 
     tasks, read = _PARTS[name]
@@ -171,7 +172,7 @@ def prepare(
     )
     found = load_corpus(definition, corpus.parent, apart=[text for text, _ in seed])
     holdout: list[str] = found.texts.take(pa.array(found.holdout)).to_pylist()
-    teacher = CachedTeacher.open(str(model), workspace / "teachers", max_length=MAX_LENGTH)
+    teacher = CachedTeacher.open(describe(str(model), max_length=MAX_LENGTH), workspace / "teachers")
     say(f"{name}: teacher on {len(holdout):,} rows of the holdout; the pool has {len(found.pool):,}")
     scored = teacher.score(holdout)
     return Part(
@@ -209,7 +210,7 @@ def _fine_tuned(
     say: Callable[[str], None],
 ) -> Path:
     """MiniLM, fine-tuned once on labelled rows; kept with the texts that it has seen."""
-    from teacher.finetune import fine_tune
+    from teacher.finetune import Recipe, fine_tune
 
     made_from = folder.with_suffix(".json")
     recipe = json.dumps([labelled, epochs], ensure_ascii=False)
@@ -224,8 +225,7 @@ def _fine_tuned(
         classes=sorted({label for _, label in labelled}),
         out=folder,
         rng=np.random.default_rng(0),
-        epochs=epochs,
-        max_length=MAX_LENGTH,
+        recipe=Recipe(epochs=epochs, max_length=MAX_LENGTH),
     )
     made_from.write_text(recipe, encoding="utf-8")
     return folder

@@ -27,7 +27,7 @@ from benchmarks import fidelity_data, harness, texts
 from benchmarks.harness import LeftOut
 from pingti import files
 from teacher.bert import Teacher
-from teacher.finetune import fine_tune
+from teacher.finetune import Recipe, fine_tune
 from teacher.folders import quiet
 
 RESULTS: Final = Path(__file__).parent / "results" / "teacher.json"
@@ -107,8 +107,7 @@ def _fine_tuned(name: str, seed: list[tuple[str, str]]) -> Path:
             classes=sorted({label for _, label in seed}),
             out=folder,
             rng=np.random.default_rng(0),
-            epochs=5,
-            max_length=_MAX_LENGTH,
+            recipe=Recipe(epochs=5, max_length=_MAX_LENGTH),
         )
     return folder
 

@@ -11,17 +11,21 @@ from safetensors.numpy import load_file
 from pingti.errors import ConflictError, InputError
 from teacher import finetune
 from teacher.bert import TEMPERATURE, Teacher
-from teacher.finetune import FineTuned, _balanced_batches, _endless, fine_tune, fit_temperature
+from teacher.finetune import FineTuned, Recipe, balanced_batches, endless, fine_tune, fit_temperature
 
 TEXTS = ["a", "aba", "aa ab", "ab a", "a aa ba", "x", "xyx", "xx yx", "xy x", "x xx yx"] * 4
 LABELS = (["left"] * 5 + ["right"] * 5) * 4
 
 
-def tune(base: Path, out: Path, *, seed: int = 1, texts=TEXTS, labels=LABELS, **arguments) -> FineTuned:
-    arguments = {"epochs": 2, "batch_size": 8, "learning_rate": 3e-3, **arguments}
-    classes = arguments.pop("classes", ["right", "left"])
-    rng = np.random.default_rng(seed)
-    return fine_tune(str(base), texts, labels, classes=classes, out=out, rng=rng, **arguments)
+def tune(
+    base: Path, out: Path, *, seed: int = 1, texts=TEXTS, labels=LABELS, classes=("right", "left"),
+    device=None, progress=None, **changes,
+) -> FineTuned:  # fmt: skip
+    recipe = Recipe(**{"epochs": 2, "batch_size": 8, "learning_rate": 3e-3, **changes})
+    return fine_tune(
+        str(base), texts, labels, classes=classes, out=out, rng=np.random.default_rng(seed), recipe=recipe,
+        device=device, progress=progress,
+    )  # fmt: skip
 
 
 def weights(folder: Path) -> dict[str, np.ndarray]:
@@ -169,8 +173,8 @@ def test_batches_draw_the_classes_evenly(sizes: list[int], batch_size: int, seed
     label = np.repeat(np.arange(len(sizes)), sizes)
     rows_of = [np.flatnonzero(label == index) for index in range(len(sizes))]
     batches = -(-len(label) // batch_size)
-    made = _balanced_batches(
-        [_endless(rows, rng) for rows in rows_of], rng.integers(2, 64, len(label)), len(label), batches, rng
+    made = balanced_batches(
+        [endless(rows, rng) for rows in rows_of], rng.integers(2, 64, len(label)), len(label), batches, rng
     )
     assert len(made) == batches
     counts = np.array([np.bincount(label[batch], minlength=len(sizes)) for batch in made])
@@ -186,8 +190,8 @@ def test_batches_draw_the_classes_evenly(sizes: list[int], batch_size: int, seed
 def test_batches_hold_texts_of_like_length() -> None:
     rng = np.random.default_rng(5)
     lengths = rng.integers(3, 64, 300)
-    draws = [_endless(rows, rng) for rows in np.array_split(np.arange(300), 3)]
-    batches = _balanced_batches(draws, lengths, 300, 10, rng)
+    draws = [endless(rows, rng) for rows in np.array_split(np.arange(300), 3)]
+    batches = balanced_batches(draws, lengths, 300, 10, rng)
     spread = np.mean([np.ptp(lengths[batch]) for batch in batches])
     assert spread < 15 < 55 < np.ptp(lengths)
 

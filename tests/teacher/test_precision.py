@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from pingti.errors import InputError
 from teacher.bert import Teacher, describe
 from teacher.cache import CachedTeacher
-from teacher.finetune import fine_tune
+from teacher.finetune import Recipe, fine_tune
 from teacher.precision import PRECISIONS, prepared, resolve_precision
 
 TEXTS = ["a b c", "aa bb", "x y z", "xx yy zz x", "a", "n m n m n m"]
@@ -26,8 +26,7 @@ def model(tiny_bert: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
         classes=["left", "right"],
         out=out,
         rng=rng,
-        epochs=3,
-        learning_rate=3e-3,
+        recipe=Recipe(epochs=3, learning_rate=3e-3),
     )
     return str(out)
 
@@ -54,10 +53,11 @@ def test_fewer_bits_decide_nearly_alike(model: str, precision: str, off: float) 
 def test_every_precision_has_a_cache_of_its_own(model: str, tmp_path: Path) -> None:
     prints = {name: describe(model, precision=name, device="cpu").fingerprint for name in PRECISIONS}
     assert len(set(prints.values())) == 3
-    # Nothing said is float32 on a CPU: answers that were paid for stay.
+    # None is float32 on a CPU: answers that were paid for stay.
     assert describe(model, device="cpu").fingerprint == prints["float32"]
     for name in PRECISIONS:
-        cached = CachedTeacher.open(model, tmp_path, precision=name, device="cpu")
+        described = describe(model, precision=name, device="cpu")
+        cached = CachedTeacher.open(described, tmp_path, device="cpu")
         cached.score(TEXTS)
         assert (cached.fingerprint, cached.rows_scored) == (prints[name], len(TEXTS))
 
