@@ -32,8 +32,8 @@ def model(tiny_bert: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def scored(model: str, precision: str) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    found = Teacher.load(model, precision=precision, device="cpu").score(TEXTS)
-    return found.probabilities, found.vectors
+    answers = Teacher.load(model, precision=precision, device="cpu").score(TEXTS)
+    return answers.probabilities, answers.vectors
 
 
 @pytest.mark.parametrize(("precision", "off"), [("bfloat16", 0.02), ("int8", 0.02)])
@@ -70,11 +70,11 @@ def test_int8_is_the_product_of_rounded_numbers_for_any_number_of_rows() -> None
             linear.weight[0] *= 100  # one loud output must not spoil the others
         x = torch.randn(rows, inputs, generator=rng)
         exact = linear(x)
-        found = prepared(torch.nn.Sequential(linear), "int8")(x)
+        products = prepared(torch.nn.Sequential(linear), "int8")(x)
         # Half a step of each of the two, for every term of the product.
         steps = (x.max() - x.min()) / 255 / 2, linear.weight.abs().amax(dim=1) / 127 / 2
         bound = steps[0] * linear.weight.abs().sum(dim=1) + steps[1] * x.abs().sum(dim=1, keepdim=True)
-        error = (found - exact).abs()
+        error = (products - exact).abs()
         assert (error <= 1.05 * bound + 1e-3).all()
         assert error.max() > 0
 
