@@ -20,7 +20,7 @@ from pingti.corpus.rules import matches
 from pingti.inference.pins import Pin, class_number, columns_of
 from pingti.workspace.definition import RulesSection
 from pingti.workspace.registry import Workspace
-from textcnn import Panel, Student
+from textcnn import MultiScorer, Student
 
 
 class Classifier:
@@ -37,7 +37,7 @@ class Classifier:
         # What is asked of every text is scored in one pass; a dependent task often concerns few.
         asked = [task for task in self._tasks if not task.depends_on]
         self._asked_of_all = [task.pin.task for task in asked]
-        self._panel = Panel([task.student for task in asked])
+        self._scorer = MultiScorer([task.student for task in asked])
         fields = [("id", pa.string())]
         for pin in self.pins:
             if not pin.hidden:
@@ -65,7 +65,7 @@ class Classifier:
             One row for each of ``rows``, in the same order, of ``schema``.
         """
         texts = rows.column("text")
-        scored = dict(zip(self._asked_of_all, self._panel.score(texts), strict=True))
+        scored = dict(zip(self._asked_of_all, self._scorer.score(texts), strict=True))
         decisions: dict[str, NDArray[np.int64]] = {}
         columns = [rows.column("id")]
         for task in self._tasks:

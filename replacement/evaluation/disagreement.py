@@ -22,11 +22,11 @@ def compete(
     """
     n = len(gold)
     if threshold is not None:
-        found = sampling.competing(
+        found = sampling.hard_negatives(
             gold[:, 1], student[:, 1], 0.5, threshold, margin=_COMPETING_SHARE, budget=n, rng=rng
         )
     else:
-        found = sampling.competing_classes(gold, student, margin=_COMPETING_LEAD, budget=n, rng=rng)
+        found = sampling.hard_negatives_by_class(gold, student, margin=_COMPETING_LEAD, budget=n, rng=rng)
     marked = np.zeros(n, np.bool_)
     marked[found] = True
     return marked

@@ -88,7 +88,7 @@ class Gold:
                 f"task {entry.name!r}: {self.model} is another teacher by now than the one that version "
                 f"{made.version} was made with; pingti replace makes a version with this one"
             )
-        self._teacher = CachedTeacher(found, entry.workspace.teachers, device=device)
+        self._teacher = CachedTeacher.open(found, entry.workspace.teachers, device=device)
         self._described = found
         self.fingerprint = found.fingerprint
         self.labels = found.labels
@@ -220,7 +220,7 @@ def _model(
     model = section.model if hub else str(local)
     if labelled is None or not section.fine_tune:
         return model
-    from teacher.finetune import fine_tune
+    from teacher.finetune import Recipe, fine_tune
     from teacher.folders import contents
 
     # One folder per set of inputs: a second run finds it, a changed seed makes another. A base model in a
@@ -246,10 +246,12 @@ def _model(
                 classes=owner.definition.classes,
                 out=folder,
                 rng=np.random.default_rng(seed),
-                max_length=section.max_length,
-                epochs=section.epochs,
-                learning_rate=section.learning_rate,
-                freeze_layers=section.freeze_layers,
+                recipe=Recipe(
+                    max_length=section.max_length,
+                    epochs=section.epochs,
+                    learning_rate=section.learning_rate,
+                    freeze_layers=section.freeze_layers,
+                ),
                 device=device,
                 progress=lambda done, steps: progress("fine-tuning the teacher", done, steps),
             )

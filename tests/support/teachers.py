@@ -68,7 +68,7 @@ def topic_teacher(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def make_teacher(folder: Path, *, learning_rate: float) -> Path:
-    from teacher.finetune import fine_tune
+    from teacher.finetune import Recipe, fine_tune
 
     base, out = folder / "base", folder / "topic"
     write_bert(base, [word for words in WORDS.values() for word in words])
@@ -80,9 +80,7 @@ def make_teacher(folder: Path, *, learning_rate: float) -> Path:
         classes=["sport", "tech", "other"],
         out=out,
         rng=np.random.default_rng(0),
-        epochs=4,
-        learning_rate=learning_rate,
-        freeze_embeddings=False,
+        recipe=Recipe(epochs=4, learning_rate=learning_rate, freeze_embeddings=False),
     )
     return out
 

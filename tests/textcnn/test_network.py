@@ -57,7 +57,7 @@ def test_a_convolution_by_hand() -> None:
     assert logits.tolist() == [[3.5, -6.0], [3.5, -6.0], [0.5, 0.0], [0.5, 0.0]]
 
 
-WIDTHS = st.sets(st.integers(1, 5), min_size=1, max_size=3).map(lambda found: tuple(sorted(found)))
+WIDTHS = st.sets(st.integers(1, 5), min_size=1, max_size=3).map(lambda widths: tuple(sorted(widths)))
 TEXTS = st.lists(st.lists(st.integers(1, 9), max_size=9), min_size=1, max_size=6)
 
 

@@ -353,14 +353,13 @@ def test_an_export_needs_rows_and_overwrites_nothing(entry: TaskEntry) -> None:
 
 
 def test_a_person_outranks_the_teacher(tiny_bert: Path, tmp_path: Path) -> None:
-    from teacher.finetune import fine_tune
+    from teacher.finetune import Recipe, fine_tune
 
     texts = ["a b", "x y", "n m", "aa"]
     model = tmp_path / "model"
     rng = np.random.default_rng(0)
-    fine_tune(
-        str(tiny_bert), texts[:3], ["a", "b", "c"], classes=["a", "b", "c"], out=model, rng=rng, epochs=1
-    )
+    names, recipe = ["a", "b", "c"], Recipe(epochs=1)
+    fine_tune(str(tiny_bert), texts[:3], names, classes=names, out=model, rng=rng, recipe=recipe)
     text = f'classes = ["c", "a", "b"]\n[corpus]\nfiles = ["x.jsonl"]\n[teacher]\nmodel = "{model}"\n'
     entry = Workspace(tmp_path / "home").add_task("t", text)
     before = Gold(entry, seed=0, progress=lambda *_: None)

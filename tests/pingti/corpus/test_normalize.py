@@ -7,8 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pingti.corpus.normalize import keys_of, normalised
-from textcnn.characters import CLASS_SHIFT, SINGLE, character_table
-from textcnn.tokenizer import tokenize
+from textcnn.tokenizer import CLASS_SHIFT, SINGLE, character_table, tokenize
 
 
 def normalise(text: str) -> str:

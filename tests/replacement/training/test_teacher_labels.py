@@ -11,7 +11,7 @@ from pingti.errors import DefinitionError, InputError, NotFoundError, Unavailabl
 from pingti.workspace.registry import TaskEntry, Workspace
 from replacement.training.teacher_labels import Gold
 from teacher.bert import Teacher
-from teacher.finetune import fine_tune
+from teacher.finetune import Recipe, fine_tune
 
 TEXTS = ["a b", "aa", "x y", "xx", "n m", "nn"]
 LABELS = ["left", "left", "right", "right", "up", "up"]
@@ -23,7 +23,8 @@ def model(tiny_bert: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A fine-tuned teacher with the labels left, right, up."""
     out = tmp_path_factory.mktemp("gold") / "model"
     rng = np.random.default_rng(0)
-    fine_tune(str(tiny_bert), TEXTS, LABELS, classes=["left", "right", "up"], out=out, rng=rng, epochs=1)
+    classes, recipe = ["left", "right", "up"], Recipe(epochs=1)
+    fine_tune(str(tiny_bert), TEXTS, LABELS, classes=classes, out=out, rng=rng, recipe=recipe)
     return out
 
 
