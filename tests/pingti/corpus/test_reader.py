@@ -207,7 +207,7 @@ def test_a_time_to_come_is_a_bad_row(tmp_path: Path, suffix: str, times: list[ob
 
 
 def test_a_parquet_files_own_times_to_come_are_bad_rows(tmp_path: Path) -> None:
-    tomorrow = datetime.now(UTC) + timedelta(hours=20)  # a zone that was not told
+    tomorrow = datetime.now(UTC) + timedelta(hours=20)  # a zone that is absent
     times = [datetime(2025, 1, 15, tzinfo=UTC), datetime(9999, 12, 31, tzinfo=UTC), tomorrow]
     for unit in ("s", "ms", "us"):
         path = tmp_path / f"{unit}.parquet"
@@ -228,7 +228,7 @@ def test_digits_may_be_a_date(tmp_path: Path, suffix: str) -> None:
     elif suffix == ".csv":
         write(path, {"said": ["a", "b"], "at": list(map(str, digits))})
     else:
-        path.write_text("".join(json.dumps({"said": "a", "at": each}) + "\n" for each in digits))
+        path.write_text("".join(json.dumps({"said": "a", "at": date}) + "\n" for date in digits))
     rows, bad = read(str(path), Columns(text="said", time="at"))
     assert bad == []
     assert [row["time"] for row in rows] == [

@@ -80,7 +80,7 @@ def test_a_dependent_task_is_asked_only_where_its_parent_holds(
 ) -> None:
     remake(workspace, "tech", depends_on=["topic=tech"])
     pins = pin(workspace, choices("tech"))
-    assert [(found.task, found.hidden) for found in pins] == [("topic", True), ("tech", False)]
+    assert [(pinned.task, pinned.hidden) for pinned in pins] == [("topic", True), ("tech", False)]
     batch = rows(["software chip browser server", "goal match team coach"])
     scored: list[str] = []
     real = Student.score
@@ -149,8 +149,8 @@ def test_no_rows_give_no_rows(workspace: Workspace) -> None:
 
 
 def test_patterns_are_searched_anywhere_and_a_null_matches_nothing() -> None:
-    found = matches(pa.array(["abc", None, "xbx", "y"]), ["b", "^y$"])
-    assert found.tolist() == [True, False, True, True]
+    matched = matches(pa.array(["abc", None, "xbx", "y"]), ["b", "^y$"])
+    assert matched.tolist() == [True, False, True, True]
 
 
 def test_a_scene_that_was_refused_says_why(workspace: Workspace) -> None:
