@@ -311,7 +311,7 @@ def test_a_text_of_several_megabytes_comes_out_whole(tmp_path: Path, suffix: str
 
 LONG = "长" * 700
 SHARED = pa.array([LONG, "short"]).take(pa.array([0, 1] * 1000))
-PORTIONS: dict[str, tuple[pa.Array, dict[str, Any]]] = {
+SHARED_AND_LONG: dict[str, tuple[pa.Array, dict[str, Any]]] = {
     "a value that all rows share": (SHARED, {}),
     "a type that says so": (SHARED.dictionary_encode(), {}),
     "the same in small groups": (SHARED, {"row_group_size": 100}),
@@ -323,7 +323,7 @@ PORTIONS: dict[str, tuple[pa.Array, dict[str, Any]]] = {
 }
 
 
-@pytest.mark.parametrize("name", [*PORTIONS, "lines"])
+@pytest.mark.parametrize("name", [*SHARED_AND_LONG, "lines"])
 def test_what_is_read_at_once_is_bounded_in_bytes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
@@ -336,7 +336,7 @@ def test_what_is_read_at_once_is_bounded_in_bytes(
         texts = pa.array([f"{n}{LONG}" for n in range(2000)])
         path = write(tmp_path / "a.jsonl", {"text": texts.to_pylist()})
     else:
-        texts, options = PORTIONS[name]
+        texts, options = SHARED_AND_LONG[name]
         path = str(tmp_path / "a.parquet")
         pq.write_table(pa.table({"text": texts}), path, compression="zstd", **options)
     batches = list(read_rows(path, Columns(), lambda _: None))
@@ -346,7 +346,7 @@ def test_what_is_read_at_once_is_bounded_in_bytes(
     assert [row for batch in batches for row in batch["row"].to_pylist()] == list(range(2000))
 
 
-def test_a_small_file_that_unpacks_to_much_is_read_in_portions(tmp_path: Path) -> None:
+def test_a_small_file_that_unpacks_to_much_is_read_in_small_batches(tmp_path: Path) -> None:
     """Seven hundred megabytes of texts in some hundred bytes."""
     path = tmp_path / "a.parquet"
     shared = pa.DictionaryArray.from_arrays(pa.array([0] * 60_000, pa.int32()), pa.array(["长" * 4000]))

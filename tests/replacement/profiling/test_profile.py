@@ -171,11 +171,11 @@ ALPHABET = "aé字ｶ0９٣Ⅷ.!_$ \t\u3000\u200b😂❤\ufe0f🏻[]（：/"
 @given(st.lists(st.text(ALPHABET, max_size=8) | st.sampled_from(["[微笑]", "http://a.b", "哈哈哈哈"])))
 def test_no_text_is_of_two_kinds(rows: list[str]) -> None:
     texts = pa.array(rows, pa.large_string())
-    kinds_of_text = sum((matches(texts, [pattern]).astype(int) for pattern in KINDS.values()), np.zeros(len(rows)))
-    assert np.all(kinds_of_text <= 1)
+    kinds = sum((matches(texts, [pattern]).astype(int) for pattern in KINDS.values()), np.zeros(len(rows)))
+    assert np.all(kinds <= 1)
     # What has neither letters nor numbers is of one of them.
     empty = np.array([not any(map(str.isalnum, text)) for text in rows], bool)
-    assert np.all(kinds_of_text[empty & ~matches(texts, [r"^[\pM\pZ\pC]*$"])] == 1)
+    assert np.all(kinds[empty & ~matches(texts, [r"^[\pM\pZ\pC]*$"])] == 1)
 
 
 def slow_repeats(text: str) -> set[tuple[str, bool]]:
