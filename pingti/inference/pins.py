@@ -63,8 +63,8 @@ def pin(workspace: Workspace, choices: Sequence[Choice]) -> tuple[Pin, ...]:
 
     Raises:
         NotFoundError: no such task or version.
-        ConflictError: a task without a promoted version, a scene that its student does not know, tasks that
-            depend on each other in a circle, or on a class that a parent's student does not have.
+        ConflictError: a task without a promoted version, an operating point that its student does not know,
+            tasks that depend on each other in a circle, or on a class that a parent's student does not have.
         InputError: a task twice, or none; tasks of whose results two columns would have one name.
     """
     names = [choice.task for choice in choices]
@@ -120,7 +120,7 @@ def _pin(workspace: Workspace, choice: Choice, *, hidden: bool) -> tuple[Pin, tu
         known = ", ".join(sorted(thresholds))
         why = metadata.get("refused", {}).get(choice.scene)
         raise ConflictError(
-            f"task {choice.task!r}: version {version} has no scene {choice.scene!r}"
+            f"task {choice.task!r}: version {version} has no operating point {choice.scene!r}"
             f"{f' ({why})' if why else ''}; it has: {known}"
         )
     own = Pin(

@@ -176,7 +176,7 @@ class OperatingPointSection(_Section):
     @model_validator(mode="after")
     def _one_condition(self) -> Self:
         if self.precision is not None and self.recall is not None:
-            raise ValueError("a scene names a precision or a recall, not both")
+            raise ValueError("an operating point names a precision or a recall, not both")
         return self
 
 

@@ -3,7 +3,7 @@ import unicodedata
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pingti.corpus.normalize import keys_of, normalised
@@ -83,6 +83,7 @@ PIECES = st.sampled_from(
 )
 
 
+@settings(deadline=None)  # the first example makes the patterns
 @given(st.lists(st.lists(PIECES, max_size=6).map("".join), max_size=12))
 def test_no_two_keys_are_one_text_to_the_student(texts: list[str]) -> None:
     # The student does not compose letters; folding does.
@@ -98,11 +99,11 @@ def test_white_space_beside_a_token_by_itself_says_nothing() -> None:
     table = character_table() >> CLASS_SHIFT == SINGLE
     # Of characters that are older than any Unicode in use, all libraries think the same.
     category = unicodedata.ucd_3_2_0.category
-    assigned = [each for each in map(chr, np.flatnonzero(table)) if category(each) not in ("Cn", "Co")]
+    assigned = [letter for letter in map(chr, np.flatnonzero(table)) if category(letter) not in ("Cn", "Co")]
     assert len(assigned) > 40_000
     for one, other in (("x{}1", "x{} 1"), ("x{}1", "x {}1"), ("x{}1", "x\u200d {}\u3000\t1")):
-        keys = keys_of([one.format(each) for each in assigned])
-        others = keys_of([other.format(each) for each in assigned])
+        keys = keys_of([one.format(letter) for letter in assigned])
+        others = keys_of([other.format(letter) for letter in assigned])
         assert [a for a, key, same in zip(assigned, keys, others, strict=True) if key != same] == []
 
 

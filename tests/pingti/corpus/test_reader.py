@@ -207,7 +207,7 @@ def test_a_time_to_come_is_a_bad_row(tmp_path: Path, suffix: str, times: list[ob
 
 
 def test_a_parquet_files_own_times_to_come_are_bad_rows(tmp_path: Path) -> None:
-    tomorrow = datetime.now(UTC) + timedelta(hours=20)  # a zone that was not told
+    tomorrow = datetime.now(UTC) + timedelta(hours=20)  # a zone that is absent
     times = [datetime(2025, 1, 15, tzinfo=UTC), datetime(9999, 12, 31, tzinfo=UTC), tomorrow]
     for unit in ("s", "ms", "us"):
         path = tmp_path / f"{unit}.parquet"
@@ -228,7 +228,7 @@ def test_digits_may_be_a_date(tmp_path: Path, suffix: str) -> None:
     elif suffix == ".csv":
         write(path, {"said": ["a", "b"], "at": list(map(str, digits))})
     else:
-        path.write_text("".join(json.dumps({"said": "a", "at": each}) + "\n" for each in digits))
+        path.write_text("".join(json.dumps({"said": "a", "at": date}) + "\n" for date in digits))
     rows, bad = read(str(path), Columns(text="said", time="at"))
     assert bad == []
     assert [row["time"] for row in rows] == [
@@ -311,7 +311,7 @@ def test_a_text_of_several_megabytes_comes_out_whole(tmp_path: Path, suffix: str
 
 LONG = "长" * 700
 SHARED = pa.array([LONG, "short"]).take(pa.array([0, 1] * 1000))
-PORTIONS: dict[str, tuple[pa.Array, dict[str, Any]]] = {
+SHARED_AND_LONG: dict[str, tuple[pa.Array, dict[str, Any]]] = {
     "a value that all rows share": (SHARED, {}),
     "a type that says so": (SHARED.dictionary_encode(), {}),
     "the same in small groups": (SHARED, {"row_group_size": 100}),
@@ -323,7 +323,7 @@ PORTIONS: dict[str, tuple[pa.Array, dict[str, Any]]] = {
 }
 
 
-@pytest.mark.parametrize("name", [*PORTIONS, "lines"])
+@pytest.mark.parametrize("name", [*SHARED_AND_LONG, "lines"])
 def test_what_is_read_at_once_is_bounded_in_bytes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
@@ -336,7 +336,7 @@ def test_what_is_read_at_once_is_bounded_in_bytes(
         texts = pa.array([f"{n}{LONG}" for n in range(2000)])
         path = write(tmp_path / "a.jsonl", {"text": texts.to_pylist()})
     else:
-        texts, options = PORTIONS[name]
+        texts, options = SHARED_AND_LONG[name]
         path = str(tmp_path / "a.parquet")
         pq.write_table(pa.table({"text": texts}), path, compression="zstd", **options)
     batches = list(read_rows(path, Columns(), lambda _: None))
@@ -346,7 +346,7 @@ def test_what_is_read_at_once_is_bounded_in_bytes(
     assert [row for batch in batches for row in batch["row"].to_pylist()] == list(range(2000))
 
 
-def test_a_small_file_that_unpacks_to_much_is_read_in_portions(tmp_path: Path) -> None:
+def test_a_small_file_that_unpacks_to_much_is_read_in_small_batches(tmp_path: Path) -> None:
     """Seven hundred megabytes of texts in some hundred bytes."""
     path = tmp_path / "a.parquet"
     shared = pa.DictionaryArray.from_arrays(pa.array([0] * 60_000, pa.int32()), pa.array(["长" * 4000]))

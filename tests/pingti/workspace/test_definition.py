@@ -158,7 +158,11 @@ def test_the_default_operating_point_can_be_set() -> None:
             "scenes.Live",
             "scenes: 'Live' is no name; allowed are a-z, 0-9 and _, a letter first",
         ),
-        ("precision = 0.97", "precision = 0.97\nrecall = 0.9", "scenes.live: a scene names a precision or a"),
+        (
+            "precision = 0.97",
+            "precision = 0.97\nrecall = 0.9",
+            "scenes.live: an operating point names a precision or",
+        ),
         (
             '["no", "yes"]',
             '["a", "b", "c"]',
