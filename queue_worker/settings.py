@@ -63,7 +63,7 @@ class Settings(BaseSettings):
         default=(), description="Jobs may read files below these folders only. Empty: below home only."
     )
     host: str = Field(default="127.0.0.1", description="Where the API listens.")
-    port: int = Field(default=8080, ge=0, le=65535)
+    port: int = Field(default=8080, ge=0, le=65535, description="Its port; 0: a free one.")
     api_key: SecretStr | None = Field(
         default=None,
         description="Bearer key; none: loopback only. One below 16 bytes has to wait, too, while wrong keys "

@@ -120,7 +120,9 @@ class StudentSection(_Section):
     embedding: int = Field(default=256, ge=1, le=1024)
     """Dimensions; they cost training time, and nothing at scoring."""
     filters: int = Field(default=128, ge=1, le=1024)
+    """Filters of each width."""
     widths: tuple[Annotated[int, Field(ge=1, le=16)], ...] = (1, 2, 3)
+    """How many neighbouring tokens a filter sees at once."""
     wide: int = Field(default=1 << 17, ge=0, le=1 << 22)
     """Buckets of the wide part, a linear model of tokens and pairs of them; 0: none, else a power of two."""
     subclasses: int = Field(default=32, ge=0, le=256)

@@ -29,9 +29,9 @@ def test_help_says_every_exit_code_that_an_error_has(pingti: Run) -> None:
         assert f"{code} {meaning}" in text
     kinds = [each for each in vars(errors).values() if isinstance(each, type)]
     assert {kind.exit_code for kind in kinds if issubclass(kind, errors.PingtiError)} <= EXIT_CODES.keys()
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
     for code in EXIT_CODES:
-        assert f"\n| {code} | " in readme
+        assert f"\n| {code} | " in page
 
 
 def test_help_loads_neither_kernels_nor_the_service() -> None:
