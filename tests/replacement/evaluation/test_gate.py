@@ -8,8 +8,8 @@ from pingti.workspace.report import shortfall
 from replacement.evaluation.bootstrap import intervals
 from replacement.evaluation.gate import compare, verdict
 from replacement.evaluation.metrics import measure
-from replacement.training.results import Round
-from replacement.training.stopping import stop
+from replacement.results import Round, StopReason
+from replacement.training.rounds import stop_reason
 
 
 def made(n: int, classes: int, right: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -94,10 +94,11 @@ def test_the_verdict_needs_the_gate_and_no_clear_loss_to_the_incumbent() -> None
 def test_without_its_default_scene_no_version_passes_and_no_round_is_the_last() -> None:
     gate = GateSection(precision=0.8, recall=0.8)
     held = measure(*made(2000, 2, 0.99, 5), 2)
-    none: dict[str, Any] = {"added": {}, "brought": {}, "boundary": 0, "competing": 0, "coverage": []}
-    found = Round(round=1, rows=9, asked=9, threshold=0.5, calibration=held, holdout=held, **none)
-    assert stop(gate, [found], usable=True) == "the gate is reached"
-    assert stop(gate, [found], usable=False) == ""
+    none: dict[str, Any] = {"added": {}, "yields": {}, "boundary": 0, "hard_negatives": 0}
+    found = Round(round=1, rows=9, asked=9, threshold=0.5, validation=held, holdout=held, **none)
+    assert stop_reason(gate, [found], usable=True) == StopReason.GATE_REACHED
+    assert StopReason.GATE_REACHED.sentence(gate) == "the gate is reached"
+    assert stop_reason(gate, [found], usable=False) is None
     judged = verdict(gate, held, None, usable=False)
     assert not judged["passed"]
     scenes = {"default": {"says": "no threshold reaches the precision 0.999; the nearest is 0.98"}}
