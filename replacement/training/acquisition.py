@@ -249,8 +249,8 @@ def _cover(
     ]
 
 
-# A candidate has no [CLS] vector: the teacher was not asked. What is near what is found in the student's
-# features, which the rows that were asked about have, too.
+# A candidate has no [CLS] vector: the teacher was not asked. The student's features tell what is near what;
+# the rows that were asked about have them, too.
 
 
 def _diverse(

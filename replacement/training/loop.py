@@ -162,7 +162,7 @@ def ask_first_rows(setup: Setup, asked: Asked, known: dict[str, bool]) -> Asked:
     """
     asked, known_count = _ask_known(setup, asked, known)
     asked, reviewed_count = _ask_reviewed(setup, asked)
-    kind, rows = _others(setup, asked, known=known_count > 0)
+    kind, rows = _further_rows(setup, asked, known=known_count > 0)
     asked = ask_to_learn(setup, asked, rows, np.zeros(len(rows), np.bool_))
     counts = {"known": known_count, kind: len(rows), "reviewed": reviewed_count}
     added = {name: count for name, count in counts.items() if count or name == kind}
@@ -346,7 +346,7 @@ def _ask_reviewed(setup: Setup, asked: Asked) -> tuple[Asked, int]:
     return asked, len(rows)
 
 
-def _others(setup: Setup, asked: Asked, *, known: bool) -> tuple[str, NDArray[np.int64]]:
+def _further_rows(setup: Setup, asked: Asked, *, known: bool) -> tuple[str, NDArray[np.int64]]:
     """Further rows of round 1, and of what kind they are.
 
     The seed, as far as it is not known; without it rows drawn evenly, where rows are ``known`` newer ones.

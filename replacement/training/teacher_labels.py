@@ -189,9 +189,7 @@ def load_teacher(
     )
 
 
-def load_teacher_of_version(
-    entry: TaskEntry, version: int, *, progress: Progress = quiet, device: str | None = None
-) -> TeacherLabels:
+def load_teacher_of_version(entry: TaskEntry, version: int, *, progress: Progress = quiet) -> TeacherLabels:
     """The teacher that a version was made with, as its report names it.
 
     Another seed or a changed definition would name another teacher, or other classes for its labels. Where
@@ -201,7 +199,6 @@ def load_teacher_of_version(
         entry: the task.
         version: the version's number.
         progress: told how far asking is.
-        device: torch device; a GPU where there is one, if None.
 
     Raises:
         NotFoundError: there is no such version, or it has no report.
@@ -217,12 +214,12 @@ def load_teacher_of_version(
     classes = Student.read_classes(entry.student_folder(version))
     reviewed = read_reviewed(entry, classes, of_version=True)
     model = _still_there(recorded.get("model")) or find_or_fine_tune(
-        owner, read_seed(owner), seed=report.get("seed", 0), progress=progress, device=device
+        owner, read_seed(owner), seed=report.get("seed", 0), progress=progress, device=None
     )
     # Reports did not always tell length, precision and map.
     max_length = recorded.get("max_length", section.max_length)
     precision = recorded.get("precision", section.precision)
-    description = _describe(model, max_length, precision, device)
+    description = _describe(model, max_length, precision, None)
     if recorded.get("fingerprint") not in (None, description.fingerprint):
         raise ConflictError(
             f"task {entry.name!r}: {model} is another teacher by now than the one that version "
@@ -232,7 +229,7 @@ def load_teacher_of_version(
     return TeacherLabels(
         model=model,
         description=description,
-        cache=_cached(entry, description, device),
+        cache=_cached(entry, description, None),
         classes=classes,
         class_of=class_numbers(entry, description.labels, classes, mapping),
         reviewed=reviewed.class_of,
