@@ -114,7 +114,9 @@ def test_a_replacement_that_is_interrupted_or_refused_says_what_is_next(
     said = {
         "corpus": {"bad": 7},
         "gate": {"precision": 0.9, "recall": 0.9, "passed": False},
-        "holdout": {"precision": 0.95, "recall": 0.5},
+        "holdout": {
+            "precision": 0.95, "recall": 0.5, "f1": 0.655, "accuracy": 0.9, "rows": 20, "positives": 10,
+        },  # fmt: skip
         "scenes": {},
         "stopped": "the limit of 3 rounds is reached",
     }
