@@ -316,12 +316,12 @@ def _changes(method: str) -> list[contextlib.AbstractContextManager[None]]:
     if method in ("random", "full_pool"):
         return [
             _exchanged(acquisition, "choose", at_random),
-            _exchanged(disagreement, "compete", none_hard),
+            _exchanged(disagreement, "hard_negatives", none_hard),
         ]
     if method == "breaking_ties":
         return [
             _exchanged(acquisition, "choose", least_confident),
-            _exchanged(disagreement, "compete", none_hard),
+            _exchanged(disagreement, "hard_negatives", none_hard),
         ]
     if method == "no_diversity":
         return [_exchanged(acquisition, "shares", hard_negatives_alone)]

@@ -232,7 +232,7 @@ def evaluate(setup: Setup, asked: Asked, trained: Trained, true: dict[str, int])
         days=None if corpus.days is None else corpus.days[asked.holdout.rows],
         before=decide(first.scores, trained.rounds[0].threshold),
         incumbent=promoted,
-        truth=true,
+        true_labels=true,
     )
     comparison = gate.against_incumbent(
         promoted, held.texts, held.answers.decided, held.decided, setup.rng("incumbent")

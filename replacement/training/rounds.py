@@ -259,7 +259,7 @@ def scored_holdout(setup: Setup, asked: Asked, student: Student) -> Scored:
         student: scores them.
     """
     scores = student.score_encoded(setup.dataset.encoded.take(asked.holdout.rows))
-    return Scored(gold=asked.holdout.answers.decided, scores=scores)
+    return Scored(reference=asked.holdout.answers.decided, scores=scores)
 
 
 def stop_reason(gate: GateSection, rounds: Sequence[Round], *, usable: bool) -> StopReason | None:
@@ -386,7 +386,7 @@ def _with_yields(
     first = len(training.rows) - len(kinds)
     probabilities, margin = training.answers.probabilities[first:], training.answers.margin[first:]
     hard_negatives = training.hard_negatives.copy()
-    hard_negatives[first:] = disagreement.compete(
+    hard_negatives[first:] = disagreement.hard_negatives(
         probabilities, scores, threshold, rng=setup.rng("competing")
     )
     decided = decide(scores, threshold)

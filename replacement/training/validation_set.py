@@ -54,7 +54,7 @@ class ValidationSet:
         Args:
             scores: float32 (m, classes), the student's probabilities.
         """
-        return Scored(gold=self.answers.decided, scores=scores, weights=self.weights, days=self.days)
+        return Scored(reference=self.answers.decided, scores=scores, weights=self.weights, days=self.days)
 
 
 def ask_drawn_evenly(

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from replacement.evaluation.disagreement import compete
+from replacement.evaluation.disagreement import hard_negatives
 from replacement.evaluation.metrics import Measure, measure
 from replacement.results import Coverage
 from replacement.training.acquisition import KINDS, Candidates, Known, choose, shares
@@ -255,7 +255,7 @@ def test_hard_negatives_are_what_the_student_is_sure_of_and_the_teacher_denies()
     student = np.array([0.95, 0.95, 0.95, 0.65, 0.1], np.float32)
     pairs = np.stack([1 - teacher, teacher], axis=1), np.stack([1 - student, student], axis=1)
     # The second: the teacher is not sure. The fourth: the student is not, its threshold being 0.6.
-    assert compete(*pairs, 0.6, rng=rng).tolist() == [True, False, False, False, True]
+    assert hard_negatives(*pairs, 0.6, rng=rng).tolist() == [True, False, False, False, True]
     sure = np.array([[0.9, 0.05, 0.05], [0.4, 0.35, 0.25], [0.1, 0.8, 0.1]], np.float32)
     called = np.array([[0.1, 0.8, 0.1], [0.1, 0.8, 0.1], [0.1, 0.8, 0.1]], np.float32)
-    assert compete(sure, called, None, rng=rng).tolist() == [True, False, False]
+    assert hard_negatives(sure, called, None, rng=rng).tolist() == [True, False, False]
