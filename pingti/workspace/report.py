@@ -88,7 +88,7 @@ class Gate(Stored):
     """What the student lacks, in words; empty where it passed."""
 
 
-class SampleOutcome(Stored):
+class Yield(Stored):
     """What the rows that were chosen for one reason turned out to be, once the teacher was asked."""
 
     rows: int
@@ -118,7 +118,7 @@ class Round(Stored):
     """Rows that the teacher was asked about so far."""
     added: dict[str, int] = {}
     """Rows that this round added, by the reason for which they were chosen."""
-    outcomes: Annotated[dict[str, SampleOutcome], _key("brought")] = {}
+    yields: Annotated[dict[str, Yield], _key("brought")] = {}
     """What those turned out to be, by the same reason."""
     boundary: int = 0
     """Rows left out so far because the teacher itself is unsure."""

@@ -115,8 +115,13 @@ def test_a_replacement_that_is_interrupted_or_refused_says_what_is_next(
         "corpus": {"bad": 7},
         "gate": {"precision": 0.9, "recall": 0.9, "passed": False},
         "holdout": {
-            "precision": 0.95, "recall": 0.5, "f1": 0.655, "accuracy": 0.9, "rows": 20, "positives": 10,
-        },  # fmt: skip
+            "precision": 0.95,
+            "recall": 0.5,
+            "f1": 0.655,
+            "accuracy": 0.9,
+            "rows": 20,
+            "positives": 10,
+        },
         "scenes": {},
         "stopped": "the limit of 3 rounds is reached",
     }

@@ -229,8 +229,13 @@ def fail(task: TaskEntry, version: int) -> None:
     report = {
         "gate": {"precision": 0.9, "recall": 0.9, "passed": False},
         "holdout": {
-            "precision": 0.95, "recall": 0.5, "f1": 0.655, "accuracy": 0.9, "rows": 20, "positives": 10,
-        },  # fmt: skip
+            "precision": 0.95,
+            "recall": 0.5,
+            "f1": 0.655,
+            "accuracy": 0.9,
+            "rows": 20,
+            "positives": 10,
+        },
     }
     files.write_json(task.student_folder(version) / "report.json", report)
 

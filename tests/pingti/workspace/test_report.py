@@ -18,9 +18,9 @@ from pingti.workspace.report import (
     OperatingPoint,
     Report,
     Round,
-    SampleOutcome,
     Stored,
     Stretch,
+    Yield,
     shortfall,
 )
 
@@ -29,14 +29,14 @@ LEAST = {"gate": {"precision": 0.9, "recall": 0.9, "passed": False}, "holdout": 
 
 # On disk, in this order: programs of other people read them.
 KEYS: dict[type[Stored], str] = {
-    Report: "format task version run made seed classes subclasses teacher corpus gate holdout rounds kept_round "
-    "stopped scenes boundary_rows speed holdout_intervals curve curves calibration days worst_day truth clusters "
-    "false_clusters pairs by_class hardest asked_by_day losses",
+    Report: "format task version run made seed classes subclasses teacher corpus gate holdout rounds "
+    "kept_round stopped scenes boundary_rows speed holdout_intervals curve curves calibration days worst_day "
+    "truth clusters false_clusters pairs by_class hardest asked_by_day losses",
     Gate: "precision recall shortfall incumbent usable passed unread says",
     Comparison: "version holdout f1_difference interval",
     Figures: "precision recall f1 accuracy rows positives",
     Round: "round rows asked added brought boundary competing threshold calibration holdout coverage",
-    SampleOutcome: "rows positives errors lead",
+    Yield: "rows positives errors lead",
     OperatingPoint: "threshold says calibration holdout intervals days worst",
     Stretch: "first last measure threshold",
     Day: "day precision recall f1 accuracy rows positives",
@@ -91,7 +91,7 @@ def test_what_is_read_is_written_again_with_unknown_keys_and_without_absent_ones
 def test_names_are_the_fields_words_whatever_the_keys() -> None:
     report = Report.model_validate(whole())
     (turn,) = report.rounds
-    assert (report.created, turn.hard_negatives, turn.outcomes["new"].margin) == (whole()["made"], 3, 0.5)
+    assert (report.created, turn.hard_negatives, turn.yields["new"].margin) == (whole()["made"], 3, 0.5)
     assert turn.validation == Figures.model_validate(FIGURES)
     assert report.operating_points["default"].threshold == 0.4
     assert report.true_labels is not None
