@@ -1,9 +1,4 @@
-"""The content of a version's report, as report.json holds it.
-
-Some keys are older than the words that the code uses; they stay, since programs read them: "calibration" for
-the validation rows, "competing" for hard negatives, "brought" for yields, "lead" for a margin, "scenes" for
-operating points, "says" for sentences.
-"""
+"""The content of a version's report, put together from what was measured."""
 
 import datetime
 from collections.abc import Mapping, Sequence
@@ -11,10 +6,10 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from pingti.workspace.definition import Definition
-from pingti.workspace.report import shortfall
+from pingti.workspace.report import FORMAT, Report, shortfall
 from replacement.evaluation.operating_points import OperatingPoint
 from replacement.evaluation.speed import Speed
-from replacement.results import Round, StopReason, Yield
+from replacement.results import Round, StopReason
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -48,8 +43,8 @@ def build_report(
     rounds: Sequence[Round],
     stopped: StopReason,
     boundary_rows: int,
-) -> dict[str, Any]:
-    """Put together what a report says of a version.
+) -> Report:
+    """Put together the report of a version.
 
     Args:
         evaluation: of the student that is kept.
@@ -66,55 +61,31 @@ def build_report(
         boundary_rows: rows written for a person.
 
     Returns:
-        An object of JSON values, and of tuples for arrays.
+        The report; its ``stored()`` is what report.json holds.
     """
-    verdict = dict(evaluation.verdict)
-    report = {
-        "format": 1,
-        "task": task,
-        "version": version,
-        "run": run,
-        "made": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "seed": seed,
-        "classes": list(definition.classes),
-        "subclasses": subclasses,
-        "teacher": teacher,
-        "corpus": corpus,
-        "gate": verdict,
-        "holdout": asdict(evaluation.kept.holdout),
-        "rounds": [_round(each) for each in rounds],
-        "kept_round": evaluation.kept.round,
-        "stopped": stopped.sentence(definition.gate),
-        "scenes": {name: asdict(point) for name, point in evaluation.operating_points.items()},
-        "boundary_rows": boundary_rows,
-        "speed": asdict(evaluation.speed),
-        **evaluation.holdout,
-        **evaluation.learned,
-    }
-    verdict["says"] = "" if verdict["passed"] else shortfall(report)
-    return report
-
-
-def _round(result: Round) -> dict[str, Any]:
-    return {
-        "round": result.round,
-        "rows": result.rows,
-        "asked": result.asked,
-        "added": result.added,
-        "brought": {kind: _yield(of_kind) for kind, of_kind in result.yields.items()},
-        "boundary": result.boundary,
-        "competing": result.hard_negatives,
-        "threshold": result.threshold,
-        "calibration": asdict(result.validation),
-        "holdout": asdict(result.holdout),
-        "coverage": [asdict(cluster) for cluster in result.coverage],
-    }
-
-
-def _yield(of_kind: Yield) -> dict[str, Any]:
-    return {
-        "rows": of_kind.rows,
-        "positives": of_kind.positives,
-        "errors": of_kind.errors,
-        "lead": of_kind.margin,
-    }
+    report = Report.model_validate(
+        {
+            "format": FORMAT,
+            "task": task,
+            "version": version,
+            "run": run,
+            "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            "seed": seed,
+            "classes": definition.classes,
+            "subclasses": subclasses,
+            "teacher": teacher,
+            "corpus": corpus,
+            "gate": evaluation.verdict,
+            "holdout": asdict(evaluation.kept.holdout),
+            "rounds": [asdict(result) for result in rounds],
+            "kept_round": evaluation.kept.round,
+            "stopped": stopped.sentence(definition.gate),
+            "operating_points": {name: asdict(point) for name, point in evaluation.operating_points.items()},
+            "boundary_rows": boundary_rows,
+            "speed": asdict(evaluation.speed),
+            **evaluation.holdout,
+            **evaluation.learned,
+        }
+    )
+    says = "" if report.gate.passed else shortfall(report)
+    return report.model_copy(update={"gate": report.gate.model_copy(update={"says": says})})

@@ -294,11 +294,11 @@ def write_version(
     return Outcome(
         task=entry.name,
         version=version,
-        passed=report["gate"]["passed"],
+        passed=report.gate.passed,
         stopped=trained.stopped,
         rounds=trained.rounds,
         best=evaluation.kept,
-        report=report,
+        report=report.stored(),
     )
 
 

@@ -52,7 +52,7 @@ def report(*, passed: bool) -> dict[str, Any]:
         stopped=StopReason.POOL_USED_UP,
         boundary_rows=4,
     )
-    decoded: dict[str, Any] = json.loads(json.dumps(document))
+    decoded: dict[str, Any] = json.loads(json.dumps(document.stored()))
     return decoded
 
 
