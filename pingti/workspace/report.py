@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from pingti.errors import ArtifactError
+from pingti.errors import ArtifactError, Fault, json_pointer
 
 FORMAT = 1
 """The newest format of a report that this Pingti reads, and the one that it writes."""
@@ -365,7 +365,7 @@ class Report(Stored):
         try:
             document = json.loads(path.read_text(encoding="utf-8"))
         except ValueError as error:
-            raise ArtifactError(f"{path}: not readable as JSON: {error}") from error
+            raise _damaged(str(path), f"not readable as JSON: {error}") from error
         return cls.read(document, str(path))
 
     @classmethod
@@ -384,14 +384,20 @@ class Report(Stored):
         """
         written = document.get("format", FORMAT) if isinstance(document, Mapping) else FORMAT
         if isinstance(written, int) and written > FORMAT:
-            raise ArtifactError(f"{where}: its format is {written} and this Pingti reads {FORMAT}")
+            raise _damaged(where, f"its format is {written} and this Pingti reads {FORMAT}", "/format")
         try:
             return cls.model_validate(document)
         except ValidationError as error:
             first = error.errors()[0]
             place = ".".join(map(str, first["loc"]))
             fault = f"{place}: {first['msg']}" if place else first["msg"]
-            raise ArtifactError(f"{where}: no report of a version: {fault}") from error
+            pointer = json_pointer(first["loc"])
+            raise _damaged(where, f"no report of a version: {fault}", pointer) from error
+
+
+def _damaged(file: str, detail: str, pointer: str | None = None) -> ArtifactError:
+    fault = Fault(detail=detail, pointer=pointer, file=file)
+    return ArtifactError(f"{file}: {detail}", faults=[fault])
 
 
 def shortfall(report: Report | Mapping[str, Any]) -> str:

@@ -112,19 +112,23 @@ def test_an_old_report_of_few_keys_is_read() -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "sentence"),
+    ("content", "sentence", "pointer"),
     [
-        (json.dumps({**LEAST, "format": 2}), "its format is 2 and this Pingti reads 1"),
-        (json.dumps({"format": 3, "all": "else"}), "its format is 3 and this Pingti reads 1"),
-        (json.dumps({**LEAST, "gate": {}}), "no report of a version: gate.precision: Field required"),
-        (json.dumps({"format": 1}), "no report of a version: gate: Field required"),
-        ("[]", "no report of a version: Input should be a valid dictionary or instance of Report"),
-        ("{", "not readable as JSON: Expecting property name enclosed in double quotes"),
-        ('{"gate": NaN}', "no report of a version: gate: Input should be a valid dictionary"),
+        (json.dumps({**LEAST, "format": 2}), "its format is 2 and this Pingti reads 1", "/format"),
+        (json.dumps({"format": 3, "all": "else"}), "its format is 3 and this Pingti reads 1", "/format"),
+        (
+            json.dumps({**LEAST, "gate": {}}),
+            "no report of a version: gate.precision: Field required",
+            "/gate/precision",
+        ),
+        (json.dumps({"format": 1}), "no report of a version: gate: Field required", "/gate"),
+        ("[]", "no report of a version: Input should be a valid dictionary or instance of Report", ""),
+        ("{", "not readable as JSON: Expecting property name enclosed in double quotes", None),
+        ('{"gate": NaN}', "no report of a version: gate: Input should be a valid dictionary", "/gate"),
     ],
 )
 def test_a_report_that_cannot_be_read_says_why_in_one_sentence(
-    tmp_path: Path, content: str, sentence: str
+    tmp_path: Path, content: str, sentence: str, pointer: str | None
 ) -> None:
     path = tmp_path / "report.json"
     path.write_text(content)
@@ -132,6 +136,9 @@ def test_a_report_that_cannot_be_read_says_why_in_one_sentence(
         Report.load(path)
     assert str(error.value).startswith(f"{path}: {sentence}")
     assert "\n" not in str(error.value)
+    (fault,) = error.value.faults
+    assert (fault.file, fault.pointer) == (str(path), pointer)
+    assert str(error.value) == f"{path}: {fault.detail}"
 
 
 def test_a_report_that_is_not_there_is_the_callers_to_tell(tmp_path: Path) -> None:
