@@ -33,8 +33,8 @@ from pingti.workspace.registry import Workspace
 from queue_worker.processes.launcher import Processes
 from queue_worker.settings import Settings
 from replacement.evaluation.speed import Speed, measure_speed
+from replacement.results import Round
 from replacement.retrain import retrain
-from replacement.training.results import Round
 from textcnn import Student
 
 # Real names of the topics' folders, and what the tasks call them.

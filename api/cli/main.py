@@ -15,7 +15,7 @@ from pingti.errors import GateError, InputError, PingtiError, UnavailableError
 
 if TYPE_CHECKING:
     from pingti.workspace.registry import TaskEntry
-    from replacement.training.results import Round
+    from replacement.results import Round
 
 EXIT_CODES = {
     0: "done",
@@ -90,7 +90,9 @@ def replace(
         screen.note(f"interrupted; pingti replace {task} goes on from what the teacher has answered")
         raise
     folder = entry.student_folder(outcome.version)
-    screen.say(f"{task}: version {outcome.version}, of round {outcome.best.round}; {outcome.stopped}")
+    screen.say(
+        f"{task}: version {outcome.version}, of round {outcome.best.round}; {outcome.report['stopped']}"
+    )
     for name, scene in outcome.report["scenes"].items():
         if scene["holdout"] is None:
             screen.say(f"scene {name} is refused: {scene['says']}")
@@ -198,14 +200,14 @@ def bench(task: TaskName, home: Home = WORKSPACE, as_json: Json = False) -> None
     from pingti.inference.pins import Choice, pin
     from pingti.workspace.registry import Workspace
     from replacement.training.dataset import load_corpus
-    from replacement.training.teacher_labels import Gold
+    from replacement.training.teacher_labels import load_teacher_of_version
     from textcnn import Student
 
     entry = Workspace(home).task(task)
     pinned = pin(entry.workspace, [Choice(task=task)])[-1]
-    gold = Gold.of_version(entry, pinned.version)
+    teacher = load_teacher_of_version(entry, pinned.version)
     texts = load_corpus(entry.definition, entry.path.parent).texts.slice(0, 50_000)
-    speed = gold.speed(Student.load(entry.student_folder(pinned.version)), texts)
+    speed = teacher.speed(Student.load(entry.student_folder(pinned.version)), texts)
     screen = Screen(as_json=as_json)
     screen.table(
         ["", "texts/s on one core"],

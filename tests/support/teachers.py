@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from pingti.workspace.registry import TaskEntry, Workspace
-from replacement.training.results import Outcome
+from replacement.results import Outcome
 from tests.support.texts import WORDS, made_texts
 
 
@@ -33,7 +33,7 @@ def write_bert(folder: Path, words: list[str]) -> None:
     BertTokenizer(vocab={piece: index for index, piece in enumerate(pieces)}).save_pretrained(folder)
 
 
-_DEFINITION = """\
+DEFINITION = """\
 classes = {classes}
 
 [corpus]
@@ -96,7 +96,7 @@ def sport(root: Path, model: Path, **changes: Any) -> TaskEntry:
     """A task of a workspace of its own: is it about sport?"""
     corpus_file(root)
     values = {"budget": 300, "margin": 0.1, "gate": 1.0, "rounds": 3, **changes}
-    text = _DEFINITION.format(classes='["no", "yes"]', model=json.dumps(str(model)), **values)
+    text = DEFINITION.format(classes='["no", "yes"]', model=json.dumps(str(model)), **values)
     text = text.replace("[student]", '[teacher.map]\nsport = "yes"\n"*" = "no"\n\n[student]')
     return Workspace(root).add_task("sport", text)
 

@@ -16,7 +16,7 @@ from pingti import errors
 from pingti.workspace import promotion
 from pingti.workspace.registry import Workspace
 from replacement.evaluation.metrics import Measure
-from replacement.training.results import Outcome, Round
+from replacement.results import Outcome, Round, StopReason
 from tests.support.command_line import Run
 from tests.support.paths import ROOT
 
@@ -115,8 +115,16 @@ def test_a_replacement_that_is_interrupted_or_refused_says_what_is_next(
     said = {
         "corpus": {"bad": 7},
         "gate": {"precision": 0.9, "recall": 0.9, "passed": False},
-        "holdout": {"precision": 0.95, "recall": 0.5},
+        "holdout": {
+            "precision": 0.95,
+            "recall": 0.5,
+            "f1": 0.655,
+            "accuracy": 0.9,
+            "rows": 20,
+            "positives": 10,
+        },
         "scenes": {},
+        "stopped": "the limit of 3 rounds is reached",
     }
     measured = Measure(precision=0.95, recall=0.5, f1=0.655, accuracy=0.9, rows=20, positives=10)
     best = Round(
@@ -124,16 +132,22 @@ def test_a_replacement_that_is_interrupted_or_refused_says_what_is_next(
         rows=10,
         asked=20,
         added={},
-        brought={},
+        yields={},
         boundary=0,
-        competing=0,
+        hard_negatives=0,
         threshold=0.5,
-        calibration=measured,
+        validation=measured,
         holdout=measured,
-        coverage=[],
+        coverage=(),
     )
     ended = Outcome(
-        task="sport", version=1, passed=False, stopped="so", rounds=[best], best=best, report=said
+        task="sport",
+        version=1,
+        passed=False,
+        stopped=StopReason.ROUND_LIMIT,
+        rounds=[best],
+        best=best,
+        report=said,
     )
     monkeypatch.setattr("replacement.training.loop.replace", lambda *_, **__: ended)
     ran = pingti("replace", "sport", "--home", workspace.root)

@@ -17,7 +17,8 @@ from pingti.annotation.review_queue import Format
 from pingti.errors import ArtifactError, ConflictError, InputError, NotFoundError
 from pingti.workspace.registry import TaskEntry, Workspace
 from replacement.answers import margin
-from replacement.training.teacher_labels import Gold
+from replacement.training.people_labels import read_people_labels
+from replacement.training.teacher_labels import load_teacher
 
 TEXTS = ['谁在"表扬单"上\u2028呢', "plain", "a, b\n\t<c>"]
 NOON = datetime.datetime(2026, 11, 21, 12, tzinfo=datetime.UTC)
@@ -377,20 +378,20 @@ def test_a_person_outranks_the_teacher(tiny_bert: Path, tmp_path: Path) -> None:
     fine_tune(str(tiny_bert), texts[:3], names, classes=names, out=model, rng=rng, recipe=recipe)
     text = f'classes = ["c", "a", "b"]\n[corpus]\nfiles = ["x.jsonl"]\n[teacher]\nmodel = "{model}"\n'
     entry = Workspace(tmp_path / "home").add_task("t", text)
-    before = Gold(entry, seed=0, progress=lambda *_: None)
+    before = load_teacher(entry, read_people_labels(entry), seed=0)
     plain = before.ask(texts, "asking")
     import_labels(entry, [{"text": "x y", "label": "b"}, {"text": "aa", "label": "c"}])
-    gold = Gold(entry, seed=0, progress=lambda *_: None)
-    answers = gold.ask([*texts, "x y"], "asking")
+    after = load_teacher(entry, read_people_labels(entry), seed=0)
+    answers = after.ask([*texts, "x y"], "asking")
     assert answers.probabilities[[1, 3, 4]].tolist() == [[0, 0, 1], [1, 0, 0], [0, 0, 1]]
     assert answers.margin[[1, 3, 4]].tolist() == [1, 1, 1]
     assert answers.probabilities[[0, 2]].tolist() == plain.probabilities[[0, 2]].tolist()
     assert answers.vectors[:4].tolist() == plain.vectors.tolist()
     # It is the text that is labelled, in whichever form: the pool may have kept another than was labelled.
     import_labels(entry, [{"text": "X  y", "label": "c"}], hour=1)
-    latest = Gold(entry, seed=0, progress=lambda *_: None)
+    latest = load_teacher(entry, read_people_labels(entry), seed=0)
     assert latest.ask(["x y", "Ｘ Y"], "asking").decided.tolist() == [0, 0]
     assert latest.is_reviewed(pa.array(["x Y", "x-y"])).tolist() == [True, False]
     for kind in (pa.string(), pa.large_string()):
-        assert gold.is_reviewed(pa.array(texts, kind)).tolist() == [False, True, False, True]
+        assert after.is_reviewed(pa.array(texts, kind)).tolist() == [False, True, False, True]
     assert not before.is_reviewed(pa.array(texts)).any()

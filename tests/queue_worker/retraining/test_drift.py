@@ -26,7 +26,7 @@ from queue_worker.jobs.store import JobStore
 from queue_worker.retraining.drift import MIN_ROWS, Agreement, agreement, alarms, fallen, wilson
 from queue_worker.retraining.drift_monitor import Watch
 from queue_worker.retraining.runs import runs
-from replacement.measure_drift import Agreeing
+from replacement.measure_drift import load_drift_meter
 from replacement.training.loop import replace
 from tests.support.service import Service, serving
 from tests.support.teachers import sport, topic_teacher
@@ -275,10 +275,10 @@ def test_the_real_teacher_is_asked_as_on_the_holdout(topic_teacher: Path, tmp_pa
     entry = Workspace(tmp_path).task("sport")
     outcome = replace(entry)
     texts = [json.loads(line)["text"] for line in (tmp_path / "corpus.jsonl").read_text().splitlines()][480:]
-    rows, agreed = Agreeing(entry, 1).count(["x dropped", "y negative", *texts])
+    rows, agreed = load_drift_meter(entry, 1).count(["x dropped", "y negative", *texts])
     assert rows == 120
     assert abs(agreed / rows - outcome.report["holdout"]["accuracy"]) < 0.1
-    assert Agreeing(entry, 1).count(["x"]) == (0, 0)
+    assert load_drift_meter(entry, 1).count(["x"]) == (0, 0)
 
     # A changed definition counts from the next replace on.
     written = entry.path.read_text()
@@ -295,7 +295,7 @@ def test_the_real_teacher_is_asked_as_on_the_holdout(topic_teacher: Path, tmp_pa
         entry.path.write_text(text)
         there = Workspace(tmp_path).task("sport")
         labels.add(there, label_of(tmp_path / "labels.jsonl", there.definition.classes[1]))
-        assert Agreeing(there, 1).count(texts) == (rows, agreed)
+        assert load_drift_meter(there, 1).count(texts) == (rows, agreed)
         (there.folder / labels.FILE).unlink()
 
 
@@ -312,7 +312,7 @@ def test_exchanged_weights_are_another_teacher_and_no_disagreement(
     shutil.copytree(topic_teacher, own)
     entry = sport(tmp_path, own, gate=0.01, rounds=1)
     replace(entry)
-    Agreeing(entry, 1)
+    load_drift_meter(entry, 1)
     weights = own / "model.safetensors"
     data = bytearray(weights.read_bytes())
     data[-4:] = np.float32(0.25).tobytes()
@@ -320,7 +320,7 @@ def test_exchanged_weights_are_another_teacher_and_no_disagreement(
     with pytest.raises(
         ConflictError, match="another teacher by now than the one that version 1 was made with"
     ):
-        Agreeing(entry, 1)
+        load_drift_meter(entry, 1)
     ran = subprocess.run(
         [
             sys.executable,

@@ -194,13 +194,13 @@ def test_keep_leaves_rows_out_of_both_parts_and_says_how_many(tmp_path: Path) ->
 def test_a_corpus_that_cannot_be_read_says_why(tmp_path: Path, row: dict[str, object], reason: str) -> None:
     good = [{"text": f"text {i}", "id": str(i), "at": "2025-02-01"} for i in range(20)]
     bad = [{"text": f"text {i}", **row} for i in range(30)]
-    (tmp_path / "a.jsonl").write_text("".join(json.dumps(each) + "\n" for each in [*good, *bad]))
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in [*good, *bad]))
     files = 'files = ["*.jsonl"]\nid = "id"\ntime = "at"'
-    found = parse(f'classes = ["no", "yes"]\n[corpus]\n{files}\n[teacher]\nmodel = "m"\n')
+    definition = parse(f'classes = ["no", "yes"]\n[corpus]\n{files}\n[teacher]\nmodel = "m"\n')
     with pytest.raises(
         InputError, match=rf"20 held out of 50 read.*; 30 could not .*a\.jsonl row 20: {reason}"
     ):
-        load_corpus(found, tmp_path)
+        load_corpus(definition, tmp_path)
 
 
 def dependent(workspace: Workspace, name: str, depends_on: list[str]) -> TaskEntry:
@@ -250,7 +250,7 @@ def test_no_promotion_and_no_roll_back_closes_a_circle(workspace: Workspace) -> 
     with pytest.raises(ConflictError, match=r"circle of tasks .*: sport -> tech -> sport"):
         promotion.roll_back(sport, 2, why="test")
     assert sport.current() == 1
-    assert [found.task for found in pin(workspace, [Choice(task="tech")])] == ["sport", "tech"]
+    assert [pinned.task for pinned in pin(workspace, [Choice(task="tech")])] == ["sport", "tech"]
 
 
 def test_a_parents_class_counts_as_its_promoted_student_has_it(workspace: Workspace) -> None:
@@ -266,15 +266,15 @@ def test_a_parents_class_counts_as_its_promoted_student_has_it(workspace: Worksp
 
 
 @pytest.mark.parametrize(
-    ("depends_on", "said"),
+    ("depends_on", "problem"),
     [
         (["topic=sprot"], "'topic=sprot': task 'topic' has no class 'sprot'; it has sport, tech, other"),
         (["topic=sport", "topic=tech"], "task 'topic' is named twice; a text is of one of its classes alone"),
     ],
 )
 def test_dependencies_that_can_never_hold_are_told(
-    workspace: Workspace, depends_on: list[str], said: str
+    workspace: Workspace, depends_on: list[str], problem: str
 ) -> None:
     entry = dependent(workspace, "match", depends_on)
-    with pytest.raises(DefinitionError, match=rf"match\.toml: depends_on: {said}"):
+    with pytest.raises(DefinitionError, match=rf"match\.toml: depends_on: {problem}"):
         where_parents_hold(entry, load_corpus(entry.definition, entry.path.parent))
