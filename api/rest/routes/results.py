@@ -1,4 +1,4 @@
-"""What a job brought: results as Parquet, JSONL or CSV, and its bad rows. Whole, packed, or by range."""
+"""A job's results as Parquet, JSONL or CSV, and its bad rows: whole, packed, or by range."""
 
 import threading
 import weakref

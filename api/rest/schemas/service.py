@@ -38,7 +38,7 @@ class ReadyOut(Answer):
 
 
 class WorkerOut(Answer):
-    """A worker process, as it told last."""
+    """A worker process, by its last sign of life."""
 
     name: str = Field(examples=["classify@host-4711"])
     threads: int
