@@ -5,12 +5,15 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
+
+if TYPE_CHECKING:
+    from replacement.results import Round
 
 _PLAIN_SECONDS = 10.0  # between two lines of progress where there is no terminal
 
@@ -27,7 +30,7 @@ class Screen:
         self.err = _console(stderr=True)
         self._bar: Progress | None = None
         self._tasks: dict[str, TaskID] = {}
-        self._shown: dict[str, tuple[float, int, float]] = {}  # first told: when, of how many; last told
+        self._shown: dict[str, tuple[float, int, float]] = {}  # when first shown and of how many; when last
 
     def say(self, text: str = "") -> None:
         """A line for a person; with ``--json`` it goes to stderr, so that stdout holds JSON alone."""
@@ -45,6 +48,7 @@ class Screen:
     def table(
         self, head: Sequence[str], rows: Sequence[Sequence[object]], *, title: str | None = None
     ) -> None:
+        """Show rows below their head; figures stand to the right. Nothing where there is no row."""
         if self.as_json or not rows:
             return
         table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
@@ -109,6 +113,17 @@ class Screen:
                 pace = (done - first) / (now - began)
                 left = f", {_clock((total - done) / pace)} left" if total is not None and pace else ""
                 self.note(f"  {what}: {counted}, {_rate(pace)}{left}")
+
+
+def round_line(round: "Round") -> str:
+    """A round in one line."""
+    holdout = round.holdout
+    added = ", ".join(f"{count} {kind}" for kind, count in round.added.items() if count)
+    return (
+        f"  round {round.round}: precision {holdout.precision:.3f}  recall {holdout.recall:.3f}  "
+        f"F1 {holdout.f1:.3f}  | teacher rows asked {round.asked:,}, trained on {round.rows:,} "
+        f"(+ {added}; {round.boundary} boundary rows left out)"
+    )
 
 
 def _rate(pace: float) -> str:

@@ -211,16 +211,16 @@ def _downloaded(out: Path, size: int, screen: Screen) -> None:
     screen.result({"out": str(out), "bytes": size})
 
 
-def follow(pingti: "Client", job: str, screen: Screen) -> "JobOut":
+def follow(pingti: "Client", job_id: str, screen: Screen) -> "JobOut":
     """Wait for a job's end, showing its progress; JobFailedError where it is not completed."""
 
-    def look(found: "JobOut") -> None:
-        counts = found.counts
+    def show_progress(job: "JobOut") -> None:
+        counts = job.counts
         if counts.total:
             screen.advance("rows", counts.completed + counts.failed, counts.total)
 
     with screen.progress():
-        return pingti.wait(job, progress=look)
+        return pingti.wait(job_id, progress=show_progress)
 
 
 def _follow_and_show(pingti: "Client", job: str, screen: Screen) -> None:

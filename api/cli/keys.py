@@ -36,13 +36,13 @@ def add(
 @app.command("list")
 def list_all(home: Home = WORKSPACE, as_json: Json = False) -> None:
     """The keys there are, without their secrets."""
-    found = list_keys(home)
+    keys = list_keys(home)
     screen = Screen(as_json=as_json)
-    if found:
-        screen.table(["name", "role", "made"], [[key.name, key.role.value, key.created] for key in found])
+    if keys:
+        screen.table(["name", "role", "made"], [[key.name, key.role.value, key.created] for key in keys])
     else:
         screen.note("no key yet: whoever reaches the service on this machine may do everything")
-    screen.result([{"name": key.name, "role": key.role.value, "made": key.created} for key in found])
+    screen.result([{"name": key.name, "role": key.role.value, "made": key.created} for key in keys])
 
 
 @app.command()

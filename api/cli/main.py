@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from api.cli import jobs, keys, review, service, tasks
-from api.cli.console import Screen
+from api.cli.console import Screen, round_line
 from api.cli.tasks import WORKSPACE, Home, Json, TaskChoices, TaskName
 from pingti import __version__
 from pingti.errors import GateError, InputError, PingtiError, UnavailableError
@@ -80,8 +80,8 @@ def replace(
     entry = Workspace(home).task(task)
     screen = Screen(as_json=as_json)
 
-    def announce(found: "Round") -> None:
-        screen.note(round_line(found))
+    def announce(round: "Round") -> None:
+        screen.note(round_line(round))
 
     try:
         with entry.making(), screen.progress():
@@ -93,9 +93,9 @@ def replace(
     screen.say(
         f"{task}: version {outcome.version}, of round {outcome.best.round}; {outcome.report['stopped']}"
     )
-    for name, scene in outcome.report["scenes"].items():
-        if scene["holdout"] is None:
-            screen.say(f"scene {name} is refused: {scene['says']}")
+    for name, point in outcome.report["scenes"].items():
+        if point["holdout"] is None:
+            screen.say(f"operating point {name} is refused: {point['says']}")
     if bad := outcome.report["corpus"]["bad"]:
         screen.say(
             f"rows of the corpus that could not be read: {bad:,}; pingti corpus stats {task} names them"
@@ -128,7 +128,6 @@ def promote_version(
     as_json: Json = False,
 ) -> None:
     """Make a version the one that jobs get from now on."""
-    from pingti.workspace import promotion
     from pingti.workspace.registry import Workspace
 
     entry = Workspace(home).task(task)
@@ -150,7 +149,6 @@ def rollback(
     as_json: Json = False,
 ) -> None:
     """Promote an earlier version again."""
-    from pingti.workspace import promotion
     from pingti.workspace.registry import Workspace
 
     entry = Workspace(home).task(task)
@@ -177,12 +175,10 @@ def classify(
     from pingti.corpus.reader import Columns
     from pingti.inference.classifier import Classifier
     from pingti.inference.files import ERRORS, RESULTS, classify_files
-    from pingti.inference.pins import Choice, pin
     from pingti.workspace.registry import Workspace
 
-    workspace = Workspace(home)
     screen = Screen(as_json=as_json)
-    classifier = Classifier.load(workspace, pin(workspace, [Choice.parse(task) for task in tasks]))
+    classifier = Classifier.of(Workspace(home), tasks)
     columns = Columns(text=text, id=id_column)
     with screen.progress():
         counts = classify_files(
@@ -231,17 +227,6 @@ def demo(
     run_demo(home, quick=quick, screen=Screen(as_json=as_json))
 
 
-def round_line(found: "Round") -> str:
-    """A round in one line."""
-    holdout = found.holdout
-    added = ", ".join(f"{count} {kind}" for kind, count in found.added.items() if count)
-    return (
-        f"  round {found.round}: precision {holdout.precision:.3f}  recall {holdout.recall:.3f}  "
-        f"F1 {holdout.f1:.3f}  | teacher rows asked {found.asked:,}, trained on {found.rows:,} "
-        f"(+ {added}; {found.boundary} boundary rows left out)"
-    )
-
-
 @app.command()
 def doctor(home: Home = WORKSPACE, as_json: Json = False) -> None:
     """What is installed, reachable and writable here, each with what to do about it.
@@ -252,11 +237,11 @@ def doctor(home: Home = WORKSPACE, as_json: Json = False) -> None:
 
     screen = Screen(as_json=as_json)
     findings = []
-    for found in examine(home):
-        findings.append(found)
-        screen.finding(found.state, found.name, found.says, found.next_step)
-    failed = [found.name for found in findings if found.state is State.FAIL]
-    screen.result([asdict(found) for found in findings])
+    for finding in examine(home):
+        findings.append(finding)
+        screen.finding(finding.state, finding.name, finding.says, finding.next_step)
+    failed = [finding.name for finding in findings if finding.state is State.FAIL]
+    screen.result([asdict(finding) for finding in findings])
     if failed:
         raise UnavailableError(f"doctor: failed: {', '.join(failed)}")
 

@@ -39,59 +39,59 @@ def corpus_stats(task: TaskName, home: Home = WORKSPACE, as_json: Json = False) 
     screen = Screen(as_json=as_json)
     entry = Workspace(home).task(task)
     with screen.progress():
-        found = collect(entry, progress=screen.advance)
-    _show_stats(found, screen)
-    screen.result(asdict(found))
+        stats = collect(entry, progress=screen.advance)
+    _show_stats(stats, screen)
+    screen.result(asdict(stats))
 
 
-def _show_stats(found: "Stats", screen: Screen) -> None:
-    screen.say(f"files: {found.files}; rows: {found.rows:,}; bad rows: {found.bad:,}")
-    for sentence in found.bad_examples:
+def _show_stats(stats: "Stats", screen: Screen) -> None:
+    screen.say(f"files: {stats.files}; rows: {stats.rows:,}; bad rows: {stats.bad:,}")
+    for sentence in stats.bad_examples:
         screen.say(f"  {sentence}")
-    if not found.rows:
+    if not stats.rows:
         return
     screen.say(
-        f"duplicates: {_of(found.exact_duplicates, found.rows)} exact, "
-        f"{_of(found.normalised_duplicates, found.rows)} but for case, white space and forms of characters"
+        f"duplicates: {_of(stats.exact_duplicates, stats.rows)} exact, "
+        f"{_of(stats.normalised_duplicates, stats.rows)} but for case, white space and forms of characters"
     )
     screen.table(
-        ["length in", *found.characters],
-        [["characters", *found.characters.values()], ["tokens", *found.tokens.values()]],
+        ["length in", *stats.characters],
+        [["characters", *stats.characters.values()], ["tokens", *stats.tokens.values()]],
     )
-    if found.days:
-        ordered = sorted(found.days.values())
+    if stats.days:
+        ordered = sorted(stats.days.values())
         screen.say(
-            f"{len(ordered)} days, {min(found.days)} to {max(found.days)}; texts a day: "
+            f"{len(ordered)} days, {min(stats.days)} to {max(stats.days)}; texts a day: "
             f"least {ordered[0]:,}, median {ordered[len(ordered) // 2]:,}, most {ordered[-1]:,}"
         )
-        newest = list(found.days.items())[-_DAYS:]
+        newest = list(stats.days.items())[-_DAYS:]
         screen.table(["day", "texts"], [[day, f"{rows:,}"] for day, rows in newest], title="the newest days")
     screen.table(
         ["texts", "rows", "share", "examples"],
         [
-            *(_row(f"a rule of {name} hits", share) for name, share in found.rules.items() if share.rows),
+            *(_row(f"a rule of {name} hits", share) for name, share in stats.rules.items() if share.rows),
             *(
                 _row(f"only {name}" if name != "empty" else name, share)
-                for name, share in found.kinds.items()
+                for name, share in stats.kinds.items()
             ),
-            _row("with a repeated pattern", found.repeats),
-            _row("with an emoticon", found.emoticons),
+            _row("with a repeated pattern", stats.repeats),
+            _row("with an emoticon", stats.emoticons),
         ],
     )
-    if found.units:
-        units = list(found.units.items())[:_UNITS]
+    if stats.units:
+        units = list(stats.units.items())[:_UNITS]
         screen.table(["repeated", "rows"], [[repr(unit), f"{rows:,}"] for unit, rows in units])
-    if found.emoticon_units:
-        emoticons = list(found.emoticon_units.items())[:_UNITS]
-        screen.table(["emoticon", "rows"], [[_one_line(each), f"{rows:,}"] for each, rows in emoticons])
-    if found.shapes:
+    if stats.emoticon_units:
+        emoticons = list(stats.emoticon_units.items())[:_UNITS]
+        screen.table(["emoticon", "rows"], [[_one_line(unit), f"{rows:,}"] for unit, rows in emoticons])
+    if stats.shapes:
         screen.table(
             ["frequent shape (0: digits)", "rows", "share", "examples"],
-            [_row(_one_line(shape), share) for shape, share in found.shapes.items()],
+            [_row(_one_line(shape), share) for shape, share in stats.shapes.items()],
         )
-    if found.proposals:
+    if stats.proposals:
         screen.say("\nproposed, to take the place of [rules] in the definition:\n")
-        screen.say(found.toml)
+        screen.say(stats.toml)
     else:
         screen.say("no rule to propose")
 
@@ -148,16 +148,18 @@ def review_import(
     from pingti.workspace.registry import Workspace
 
     entry = Workspace(home).task(task)
-    found = labels.add(entry, file)
+    imported = labels.add(entry, file)
     screen = Screen(as_json=as_json)
-    for sentence in found.bad[:_BAD]:
+    for sentence in imported.bad[:_BAD]:
         screen.note(sentence)
-    if len(found.bad) > _BAD:
-        screen.note(f"and {len(found.bad) - _BAD:,} more bad records")
+    if len(imported.bad) > _BAD:
+        screen.note(f"and {len(imported.bad) - _BAD:,} more bad records")
     screen.say(
-        f"{found.records:,} records: {found.added:,} labels added, {found.unchanged:,} known already, "
-        f"{found.unanswered:,} without an answer, {len(found.bad):,} bad"
+        f"{imported.records:,} records: {imported.added:,} labels added, {imported.unchanged:,} known "
+        f"already, {imported.unanswered:,} without an answer, {len(imported.bad):,} bad"
     )
-    if found.disagreements:
-        screen.say(f"{found.disagreements:,} texts have different labels in the file; the latest was taken")
-    screen.result(asdict(found))
+    if imported.disagreements:
+        screen.say(
+            f"{imported.disagreements:,} texts have different labels in the file; the latest was taken"
+        )
+    screen.result(asdict(imported))

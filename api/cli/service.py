@@ -93,7 +93,7 @@ def stress(
 ) -> None:
     """Try how many threads a worker should have on this machine (PINGTI_CONCURRENCY), on real texts."""
     from pingti.inference.classifier import Classifier
-    from pingti.inference.pins import Choice, pin
+    from pingti.inference.pins import Choice
     from pingti.workspace.registry import Workspace
     from queue_worker.classifying.tuning import recommended
     from queue_worker.classifying.tuning import stress as run
@@ -103,7 +103,7 @@ def stress(
     names = tasks or [name for name in workspace.task_names() if workspace.task(name).current() is not None]
     if not names:
         raise NotFoundError(f"{home}: no task has a student in use; pingti replace TASK --promote makes one")
-    classifier = Classifier.load(workspace, pin(workspace, [Choice.parse(name) for name in names]))
+    classifier = Classifier.of(workspace, names)
     texts = _some_texts(workspace, Choice.parse(names[0]).task, file, text)
     with screen.progress():
         tried = run(
@@ -116,10 +116,10 @@ def stress(
     best = recommended(tried)
     screen.table(
         ["threads", "rows/s", "cores used"],
-        [[each.threads, f"{each.rows_per_second:,.0f}", f"{each.cores_used:.2f}"] for each in tried],
+        [[turn.threads, f"{turn.rows_per_second:,.0f}", f"{turn.cores_used:.2f}"] for turn in tried],
     )
     screen.say(f"{len(names)} tasks; recommended: PINGTI_CONCURRENCY={best} (or --concurrency {best})")
-    screen.result({"tasks": names, "tried": [asdict(each) for each in tried], "recommended": best})
+    screen.result({"tasks": names, "tried": [asdict(turn) for turn in tried], "recommended": best})
 
 
 def _some_texts(workspace: "Workspace", task: str, file: str | None, text: str) -> "pa.Array":
@@ -149,6 +149,6 @@ def _become(settings: "Settings", module: str, *arguments: str) -> None:
     sys.stdout.flush()
     os.execve(
         sys.executable,
-        [sys.executable, "-m", module, *arguments],
+        [sys.executable, "-P", "-m", module, *arguments],
         {**os.environ, **settings.environment()},
     )

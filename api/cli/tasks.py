@@ -32,7 +32,12 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
 TaskName = Annotated[str, typer.Argument(help="Name of the task.", autocompletion=complete_task)]
 TaskChoices = Annotated[
     list[str],
-    typer.Option("--task", "-t", help="A task, or task@scene; repeatable.", autocompletion=complete_task),
+    typer.Option(
+        "--task",
+        "-t",
+        help="A task, or TASK@NAME for an operating point of it; repeatable.",
+        autocompletion=complete_task,
+    ),
 ]
 Version = Annotated[int | None, typer.Argument(help="The promoted one where absent, else the newest.", min=1)]
 
@@ -73,10 +78,10 @@ def list_tasks(home: Home = WORKSPACE, as_json: Json = False) -> None:
     from pingti.workspace.registry import Workspace
 
     workspace = Workspace(home)
-    found = [_describe(workspace.task(name)) for name in workspace.task_names()]
+    tasks = [_describe(workspace.task(name)) for name in workspace.task_names()]
     screen = Screen(as_json=as_json)
-    if found:
-        for task in found:
+    if tasks:
+        for task in tasks:
             if task["fault"]:
                 screen.note(f"{task['task']}: {task['fault']}")
         screen.table(
@@ -90,12 +95,12 @@ def list_tasks(home: Home = WORKSPACE, as_json: Json = False) -> None:
                     len(task["versions"]),
                     "" if task["holdout"] is None else f"{task['holdout']['f1']:.3f}",
                 ]
-                for task in found
+                for task in tasks
             ],
         )
     else:
         screen.note(f"{workspace.tasks}: no task yet; pingti task add FILE.toml adds one")
-    screen.result(found)
+    screen.result(tasks)
 
 
 @app.command()
@@ -110,12 +115,12 @@ def show(task: TaskName, home: Home = WORKSPACE, as_json: Json = False) -> None:
     for version in described["versions"]:
         mark = "promoted" if version == described["promoted"] else ""
         try:
-            found = entry.report(version)
+            measured = entry.report(version)
         except PingtiError:
             rows.append([version, "", "", "", "no report", mark])
             continue
-        reached = "reached" if found["gate"]["passed"] else "not reached"
-        rows.append([version, *_figures(found["holdout"]), reached, mark])
+        reached = "reached" if measured["gate"]["passed"] else "not reached"
+        rows.append([version, *_figures(measured["holdout"]), reached, mark])
     if rows:
         screen.table(["version", "precision", "recall", "F1", "gate", ""], rows, title=f"{task}")
     else:
@@ -137,46 +142,46 @@ def history(task: TaskName, home: Home = WORKSPACE, as_json: Json = False) -> No
 
 @app.command()
 def report(task: TaskName, version: Version = None, home: Home = WORKSPACE, as_json: Json = False) -> None:
-    """How far a version can be trusted: its figures, rounds and scenes, and where its page is."""
+    """How far a version can be trusted: its figures, rounds and operating points, and where its page is."""
     entry = _entry(home, task)
     if version is None:
         version = entry.current() or entry.newest()
-    found = entry.report(version)
+    content = entry.report(version)
     screen = Screen(as_json=as_json)
-    gate = found["gate"]
+    gate = content["gate"]
     screen.say(
         f"{task}, version {version}: the gate (precision {gate['precision']:.2f}, recall "
         f"{gate['recall']:.2f}) is {'reached' if gate['passed'] else 'not reached'}"
     )
     head = ["precision", "recall", "F1", "rows"]
-    rows = [["on the holdout", *_figures(found["holdout"]), f"{found['holdout']['rows']:,}"]]
+    rows = [["on the holdout", *_figures(content["holdout"]), f"{content['holdout']['rows']:,}"]]
     rows += [
-        [f"round {each['round']}", *_figures(each["holdout"]), f"{each['holdout']['rows']:,}"]
-        for each in found["rounds"]
+        [f"round {line['round']}", *_figures(line["holdout"]), f"{line['holdout']['rows']:,}"]
+        for line in content["rounds"]
     ]
     screen.table(["", *head], rows)
-    scenes = found.get("scenes", {})
-    if scenes:
+    operating_points = content.get("scenes", {})
+    if operating_points:
         screen.table(
-            ["scene", "threshold", *head[:3]],
+            ["operating point", "threshold", *head[:3]],
             [
                 [
                     name,
-                    "" if scene["threshold"] is None else f"{scene['threshold']:.4f}",
-                    *(_figures(scene["holdout"]) if scene["holdout"] else ["", "", ""]),
+                    "" if point["threshold"] is None else f"{point['threshold']:.4f}",
+                    *(_figures(point["holdout"]) if point["holdout"] else ["", "", ""]),
                 ]
-                for name, scene in scenes.items()
+                for name, point in operating_points.items()
             ],
         )
     page = entry.student_folder(version) / "report.html"
     if page.is_file():
         screen.say(f"the whole report: {page}")
-    screen.result(found)
+    screen.result(content)
 
 
-def _check_places(found: "Definition", file: Path, tasks: Path) -> None:
+def _check_places(definition: "Definition", file: Path, tasks: Path) -> None:
     """Refuse a path that leads somewhere from where the definition is, and nowhere from where it goes."""
-    for (section, key, *number), path in found.paths.items():
+    for (section, key, *number), path in definition.paths.items():
         if ":" not in path and not _leads(tasks, path) and _leads(file.parent, path):
             there = os.path.relpath(file.parent.resolve() / path, tasks.resolve())
             raise InputError(
@@ -208,8 +213,8 @@ def _figures(measured: dict[str, Any]) -> list[str]:
 
 
 def _describe(entry: "TaskEntry") -> dict[str, Any]:
-    """A damaged part is told in ``fault``, and does not hide the others."""
-    found: dict[str, Any] = {
+    """What is damaged stands in ``fault``, and does not hide the others."""
+    described: dict[str, Any] = {
         "task": entry.name,
         "classes": [],
         "priority": None,
@@ -220,9 +225,9 @@ def _describe(entry: "TaskEntry") -> dict[str, Any]:
     }
     try:
         definition = entry.definition
-        found |= {"classes": list(definition.classes), "priority": definition.priority}
-        found["promoted"] = current = entry.current()
-        found["holdout"] = entry.report(current)["holdout"] if current is not None else None
+        described |= {"classes": list(definition.classes), "priority": definition.priority}
+        described["promoted"] = current = entry.current()
+        described["holdout"] = entry.report(current)["holdout"] if current is not None else None
     except PingtiError as error:
-        found["fault"] = str(error)
-    return found
+        described["fault"] = str(error)
+    return described

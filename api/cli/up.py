@@ -44,7 +44,7 @@ def run_up(*, home: Path, redis_url: str | None, host: str, port: int, workers: 
             return processes.start_scheduler(settings, log=logs / "scheduler.log")
 
         def api() -> subprocess.Popen[bytes]:
-            command = [sys.executable, "-m", "api.cli.up", str(listener.fileno())]
+            command = [sys.executable, "-P", "-m", "api.cli.up", str(listener.fileno())]
             return processes.start("API", command, settings=settings, keep=(listener.fileno(),))
 
         for _ in range(workers):

@@ -17,7 +17,8 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from pingti.corpus.rules import matches
-from pingti.inference.pins import Pin, class_number, columns_of
+from pingti.inference.pins import Choice, Pin, class_number, columns_of
+from pingti.inference.pins import pin as pin_choices
 from pingti.workspace.definition import RulesSection
 from pingti.workspace.registry import Workspace
 from textcnn import MultiScorer, Student
@@ -54,6 +55,21 @@ class Classifier:
             ArtifactError: a student is damaged.
         """
         return cls([_Task.load(workspace, pin) for pin in pins])
+
+    def of(cls, workspace: Workspace, tasks: Sequence[str]) -> Self:
+        """Load the promoted students of some label tasks.
+
+        Args:
+            workspace: where they are.
+            tasks: "task", or "task@name" for an operating point of it, with "#version" behind either for
+                another version than the promoted one.
+
+        Raises:
+            NotFoundError: no such task or version.
+            ConflictError: a task without a promoted version, or without such an operating point.
+            InputError: a task twice, none at all, or one that is not written so.
+        """
+        return cls.load(workspace, pin_choices(workspace, [Choice.parse(task) for task in tasks]))
 
     def classify(self, rows: pa.RecordBatch) -> pa.RecordBatch:
         """Decide on every row.

@@ -29,7 +29,7 @@ from queue_worker.jobs.models import Done, Job
 from queue_worker.processes.launcher import guarded
 from queue_worker.settings import Settings
 
-CHILD = (sys.executable, "-m", "queue_worker.classifying.isolation")
+CHILD = (sys.executable, "-P", "-m", "queue_worker.classifying.isolation")
 _PARTS = 16  # into which a range that fails is divided: each division may cost a process
 _MOST_BAD = 1000  # rows of a shard; more are the student's fault
 _MOST_STARTS = 200

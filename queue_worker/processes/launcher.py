@@ -90,7 +90,7 @@ class Processes:
     ) -> subprocess.Popen[bytes]:
         """Start a worker for one queue; ``wait`` returns only when it consumes (UnavailableError if not)."""
         worker = f"{queue}@{socket.gethostname()}-{secrets.token_hex(4)}"
-        command = [sys.executable, "-m", "queue_worker.worker", "--queue", queue, "--name", worker]
+        command = [sys.executable, "-P", "-m", "queue_worker.worker", "--queue", queue, "--name", worker]
         process = self.start(f"{queue} worker", command, settings=settings, log=log)
         if wait:
             self._wait_for_worker(settings, worker, process, log)
@@ -99,7 +99,7 @@ class Processes:
     def start_scheduler(self, settings: Settings, *, log: Path | None = None) -> subprocess.Popen[bytes]:
         """Start the scheduler: nightly retraining, and the reaper that gives lost work to others."""
         return self.start(
-            "scheduler", [sys.executable, "-m", "queue_worker.scheduler"], settings=settings, log=log
+            "scheduler", [sys.executable, "-P", "-m", "queue_worker.scheduler"], settings=settings, log=log
         )
 
     def start_valkey(self, settings: Settings, *, port: int | None = None) -> Settings:

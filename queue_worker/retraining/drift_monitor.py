@@ -84,7 +84,7 @@ class Watch:
     def _agree(self, task: str, version: int) -> list[str]:
         home = str(self._settings.home)
         arguments = ["--home", home, "--task", task, "--version", str(version)]
-        return [sys.executable, "-m", "replacement.measure_drift", *arguments]
+        return [sys.executable, "-P", "-m", "replacement.measure_drift", *arguments]
 
     def step(self) -> int:
         """Look at jobs that have ended since the last look; how many. At once where it is too early."""

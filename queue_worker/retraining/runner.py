@@ -47,7 +47,7 @@ Command = Callable[[Run], Sequence[str]]
 def retrain_command(settings: Settings, run: Run) -> list[str]:
     """What a run starts."""
     arguments = ["--home", str(settings.home), "--task", run.task, "--run", run.id, "--who", run.who]
-    return [sys.executable, "-m", "replacement.retrain", *arguments]
+    return [sys.executable, "-P", "-m", "replacement.retrain", *arguments]
 
 
 class RetrainWorker:

@@ -7,9 +7,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
+from api.cli.console import Screen
+from api.cli.demo.summary import Ended, show_summary
 from pingti.workspace.registry import Workspace
+from replacement.evaluation.speed import Speed
 from tests.support.brokers import gone, require_broker, until
 
 BINARY = ("sport", "politics", "tech")
@@ -19,10 +23,10 @@ def offspring(pid: int) -> list[int]:
     """Processes that descend from ``pid``."""
     shown = subprocess.run(["ps", "-eo", "pid=,ppid="], capture_output=True, text=True, check=True)
     parents = {int(child): int(parent) for child, parent in map(str.split, shown.stdout.splitlines())}
-    found = [pid]
-    for parent in found:
-        found += [child for child in parents if parents[child] == parent]
-    return found[1:]
+    family = [pid]
+    for parent in family:
+        family += [child for child in parents if parents[child] == parent]
+    return family[1:]
 
 
 @pytest.mark.slow
@@ -51,9 +55,9 @@ def test_a_killed_demo_leaves_nothing_behind_and_the_next_pays_for_no_answer_aga
     ran = subprocess.run([*command, "--json"], capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stderr
     assert "Traceback" not in ran.stderr
-    told = json.loads(ran.stdout)
-    assert [task["task"] for task in told["tasks"]] == ["topic", *BINARY]
-    assert told["job"]["failed"] == 0 < told["job"]["completed"]
+    summary = json.loads(ran.stdout)
+    assert [task["task"] for task in summary["tasks"]] == ["topic", *BINARY]
+    assert summary["job"]["failed"] == 0 < summary["job"]["completed"]
     assert "Summary" in ran.stderr
     for name in ("topic", *BINARY):
         entry = Workspace(home).task(name)
@@ -65,3 +69,47 @@ def test_a_killed_demo_leaves_nothing_behind_and_the_next_pays_for_no_answer_aga
         report = Workspace(home).task(name).report(1)
         assert report["gate"]["passed"]
         assert report["rounds"][-1]["holdout"]["f1"] > 0.6
+
+
+def test_the_summary_says_what_was_reached(workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
+    holdout = {"f1": 0.75, "precision": 0.8, "recall": 0.7}
+    report = {
+        "task": "sport",
+        "version": 1,
+        "gate": {"passed": True},
+        "holdout": holdout,
+        "rounds": [{"holdout": {**holdout, "f1": 0.5}}, {"holdout": holdout}],
+        "teacher": {"rows_asked": 2600},
+    }
+    ended = Ended(
+        reports=[report],
+        speed=Speed(student=1000.0, teacher=50.0),
+        job={"id": "job-1", "tasks": ["sport"], "counts": {"total": 3, "completed": 3, "failed": 0}},
+        rows=pa.table({"sport": ["yes", "no", "yes"]}),
+        job_seconds=1.5,
+        minutes=2.0,
+    )
+    show_summary(Screen(), workspace, ended)
+    lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    assert "3 rows x 1 tasks in 1.5 s, from submission to the end (2 labels/s); 0 bad rows" in lines
+    assert "sport 2 0.500 0.750 0.800 0.700 reached 2,600 2" in lines
+    assert "speed on one core: student 1,000 texts/s, teacher 50 texts/s, ratio 20" in lines
+    assert f"report of sport: {workspace.task('sport').student_folder(1) / 'report.html'}" in lines
+    assert lines[-1] == "the demo took 2.0 minutes"
+
+    show_summary(Screen(as_json=True), workspace, ended)
+    assert json.loads(capsys.readouterr().out) == {
+        "tasks": [
+            {
+                "task": "sport",
+                "version": 1,
+                "promoted": True,
+                "rounds": [0.5, 0.75],
+                **holdout,
+                "rows_asked": 2600,
+            }
+        ],
+        "speed": {"student": 1000.0, "teacher": 50.0, "ratio": 20.0},
+        "job": {"id": "job-1", "total": 3, "completed": 3, "failed": 0, "seconds": 1.5},
+        "minutes": 2.0,
+    }

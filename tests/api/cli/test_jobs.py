@@ -33,9 +33,9 @@ def test_from_a_file_to_its_results(
     assert (job["status"], job["counts"]["completed"], job["counts"]["failed"]) == ("completed", 120, 1)
     assert (job["metadata"], job["priority"]) == ({"team": "search"}, 3)
     assert json.loads(pingti("jobs", "show", job["id"], "--json").stdout) == job
-    said = pingti("jobs", "show", job["id"]).stdout
-    assert f"pingti jobs results {job['id']} --out" in said
-    assert f"pingti jobs errors {job['id']} --out" in said
+    shown = pingti("jobs", "show", job["id"]).stdout
+    assert f"pingti jobs results {job['id']} --out" in shown
+    assert f"pingti jobs errors {job['id']} --out" in shown
     newest = json.loads(pingti("jobs", "list", "--task", "sport", "--limit", 1, "--json").stdout)
     assert newest[0]["id"] == job["id"]
     for ending, lines in ((".parquet", None), (".jsonl", 120), (".csv", 121)):

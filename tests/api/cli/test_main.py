@@ -85,9 +85,9 @@ def test_corpus_stats_counts_and_proposes_what_can_be_pasted(workspace: Workspac
     assert "40.00%  [doge]" in ran.stdout
     section = ran.stdout[ran.stdout.index("\n[rules]\n") :]
     described = pingti("corpus", "stats", "sport", "--home", workspace.root, "--json")
-    found = json.loads(described.stdout)
-    assert (found["exact_duplicates"], found["kinds"]["bracketed"]["rows"]) == (1, 2)
-    assert section.strip() == found["toml"].strip()
+    stats = json.loads(described.stdout)
+    assert (stats["exact_duplicates"], stats["kinds"]["bracketed"]["rows"]) == (1, 2)
+    assert section.strip() == stats["toml"].strip()
     path = workspace.task("sport").path
     path.write_text(path.read_text() + section)
     assert len(workspace.task("sport").definition.rules.negative) == 2

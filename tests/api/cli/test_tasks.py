@@ -27,7 +27,7 @@ def test_help_says_every_exit_code_that_an_error_has(pingti: Run) -> None:
     text = " ".join(ran.stdout.split())
     for code, meaning in EXIT_CODES.items():
         assert f"{code} {meaning}" in text
-    kinds = [each for each in vars(errors).values() if isinstance(each, type)]
+    kinds = [value for value in vars(errors).values() if isinstance(value, type)]
     assert {kind.exit_code for kind in kinds if issubclass(kind, errors.PingtiError)} <= EXIT_CODES.keys()
     page = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
     for code in EXIT_CODES:
@@ -79,10 +79,10 @@ def test_a_path_that_leads_nowhere_from_the_workspace_is_refused(
     ran = pingti("task", "add", path, *home)
     assert (ran.returncode, "gate.labels" in ran.stderr) == (2, True)
     assert ran.stderr.endswith("write '../../posts.csv'\n")
-    for said, argument in (("not UTF-8 at byte 0", b"\xff"), ("not valid TOML", b"a,b\n")):
-        path.write_bytes(argument)
+    for reason, content in (("not UTF-8 at byte 0", b"\xff"), ("not valid TOML", b"a,b\n")):
+        path.write_bytes(content)
         ran = pingti("task", "add", path, *home)
-        assert (ran.returncode, said in ran.stderr, len(ran.stderr.splitlines())) == (2, True, 1)
+        assert (ran.returncode, reason in ran.stderr, len(ran.stderr.splitlines())) == (2, True, 1)
 
 
 def test_report_and_history_of_a_task(pingti: Run, workspace: Workspace) -> None:
@@ -112,7 +112,7 @@ def test_a_task_without_a_version_says_what_is_next(pingti: Run, workspace: Work
 def test_a_replacement_that_is_interrupted_or_refused_says_what_is_next(
     pingti: Run, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    said = {
+    report = {
         "corpus": {"bad": 7},
         "gate": {"precision": 0.9, "recall": 0.9, "passed": False},
         "holdout": {
@@ -147,7 +147,7 @@ def test_a_replacement_that_is_interrupted_or_refused_says_what_is_next(
         stopped=StopReason.ROUND_LIMIT,
         rounds=[best],
         best=best,
-        report=said,
+        report=report,
     )
     monkeypatch.setattr("replacement.training.loop.replace", lambda *_, **__: ended)
     ran = pingti("replace", "sport", "--home", workspace.root)
@@ -184,10 +184,10 @@ def test_a_damaged_task_does_not_hide_the_others(pingti: Run, workspace: Workspa
     assert ran.returncode == 0
     assert all(name in ran.stdout for name in ("sport", "tech", "topic"))
     assert "sport: task 'sport': version 1 has no report" in ran.stderr
-    found = {task["task"]: task for task in json.loads(pingti("task", "list", *home, "--json").stdout)}
-    assert "topic.toml" in found["topic"]["fault"]
-    assert found["tech"]["fault"] is None
-    assert found["sport"]["promoted"] == 1
+    tasks = {task["task"]: task for task in json.loads(pingti("task", "list", *home, "--json").stdout)}
+    assert "topic.toml" in tasks["topic"]["fault"]
+    assert tasks["tech"]["fault"] is None
+    assert tasks["sport"]["promoted"] == 1
     ran = pingti("task", "show", "sport", *home)
     assert (ran.returncode, "no report" in ran.stdout) == (0, True)
 
@@ -195,15 +195,15 @@ def test_a_damaged_task_does_not_hide_the_others(pingti: Run, workspace: Workspa
 def test_keys_are_made_listed_and_revoked(pingti: Run, tmp_path: Path) -> None:
     home = ("--home", tmp_path)
     ran = pingti("keys", "add", "duty", "--role", "read", *home, "--json")
-    made = json.loads(ran.stdout)
-    caller = KeyRing(tmp_path).caller(made["key"].encode())
+    key = json.loads(ran.stdout)
+    caller = KeyRing(tmp_path).caller(key["key"].encode())
     assert caller is not None
     assert (caller.name, caller.role) == ("duty", "read")
     assert pingti("keys", "add", "duty", *home).returncode == 4
     assert pingti("keys", "add", "no/name", *home).returncode == 2
     ran = pingti("keys", "list", *home)
     assert "duty" in ran.stdout
-    assert made["key"] not in ran.stdout
+    assert key["key"] not in ran.stdout
     assert pingti("keys", "revoke", "duty", *home).returncode == 0
     assert pingti("keys", "revoke", "duty", *home).returncode == 3
     assert json.loads(pingti("keys", "list", *home, "--json").stdout) == []
@@ -229,7 +229,7 @@ def test_tables_fit_the_terminal(workspace: Workspace, width: int) -> None:
     environment = {**os.environ, "COLUMNS": str(width), "TERM": "xterm", "NO_COLOR": "1"}
     subprocess.run(command, stdout=theirs, env=environment, check=True)
     os.close(theirs)
-    said = b""
+    shown = b""
     while True:
         try:
             piece = os.read(ours, 65536)
@@ -237,9 +237,9 @@ def test_tables_fit_the_terminal(workspace: Workspace, width: int) -> None:
             break
         if not piece:
             break
-        said += piece
+        shown += piece
     os.close(ours)
-    lines = [line.replace("\x1b[0m", "").replace("\x1b[1m", "") for line in said.decode().splitlines()]
+    lines = [line.replace("\x1b[0m", "").replace("\x1b[1m", "") for line in shown.decode().splitlines()]
     assert max(map(len, lines)) <= width
     assert "on again" in " ".join(" ".join(lines).split())
 
@@ -249,6 +249,6 @@ def test_what_stands_first_is_there_to_be_copied(capsys: pytest.CaptureFixture[s
     screen.out.width = 50
     rows = [["job-0660d0b55a733caec9ce", "completed", "9,000,000", "9,000,000"]]
     screen.table(["job", "status", "rows", "done"], rows)
-    said = capsys.readouterr().out
-    assert rows[0][0] in said
-    assert max(map(len, said.splitlines())) <= 50
+    shown = capsys.readouterr().out
+    assert rows[0][0] in shown
+    assert max(map(len, shown.splitlines())) <= 50

@@ -33,10 +33,10 @@ def test_pauses_grow_and_end_when_it_runs_steadily() -> None:
 
 
 def test_what_ends_is_started_again_and_what_does_not_start_is_tried_again(tmp_path: Path) -> None:
-    said: list[str] = []
+    sentences: list[str] = []
     starts: list[int] = []
     with Processes() as processes:
-        supervisor = Supervisor(processes, say=said.append)
+        supervisor = Supervisor(processes, say=sentences.append)
 
         def start() -> subprocess.Popen[bytes]:
             starts.append(1)
@@ -53,9 +53,9 @@ def test_what_ends_is_started_again_and_what_does_not_start_is_tried_again(tmp_p
 
         until(third, "the third start")
         assert processes.failed() is None  # the one that runs now
-    assert "ended with code 3; next start in 0.5 s" in said[0]
-    assert said[1] == "the part does not start: no more processes; next start in 1 s"
-    assert len(said) == 2
+    assert "ended with code 3; next start in 0.5 s" in sentences[0]
+    assert sentences[1] == "the part does not start: no more processes; next start in 1 s"
+    assert len(sentences) == 2
 
 
 def children(pid: int) -> dict[str, list[int]]:
@@ -73,13 +73,13 @@ def children(pid: int) -> dict[str, list[int]]:
         "queue_worker.scheduler": "scheduler",
         "api.cli.up": "api",
     }
-    found: dict[str, list[int]] = {name: [] for name in words.values()}
+    running: dict[str, list[int]] = {name: [] for name in words.values()}
     for line in shown.stdout.splitlines():
         number, state, arguments = line.split(None, 2)
         name = next((name for word, name in words.items() if word in arguments), None)
         if name is not None and "guard.py" not in arguments and not state.startswith("Z"):
-            found[name].append(int(number))
-    return found
+            running[name].append(int(number))
+    return running
 
 
 @pytest.mark.broker
