@@ -115,7 +115,7 @@ class TextCNN(nn.Module):
         # One row per distinct token of the batch: its product with every filter position is needed once.
         distinct, index = np.unique(ids, return_inverse=True)
         rows = self.embedding[torch.from_numpy(distinct.astype(np.int64))]
-        pooled = _MaxOverTime.apply(
+        pooled = MaxOverTime.apply(
             rows, self.filters, index.astype(np.int32), offsets, self.architecture.widths
         )
         features = self.dropout(torch.relu(pooled + self.bias))
@@ -139,7 +139,7 @@ class Dropout(nn.Module):
         return features * kept / (1.0 - self.rate)
 
 
-class _MaxOverTime(torch.autograd.Function):
+class MaxOverTime(torch.autograd.Function):
     """Convolution and max over time in one step, with a backward pass that visits only the maxima.
 
     After the maximum the gradient of a text's filter reaches one window; a convolution's own backward
@@ -151,6 +151,11 @@ class _MaxOverTime(torch.autograd.Function):
         ctx: Any, rows: Tensor, filters: Tensor, index: NDArray[np.int32], offsets: NDArray[np.int64],
         widths: Sequence[int],
     ) -> Tensor:  # fmt: skip
+        """Compute the maxima, float32 (n, widths x F), of n texts.
+
+        ``rows`` (m, E) are the vectors of the batch's distinct tokens, ``filters`` as of ``TextCNN``; text i
+        has the rows ``index[offsets[i]:offsets[i + 1]]``.
+        """
         positions, dimension, count = filters.shape
         flat = filters.permute(1, 0, 2).reshape(dimension, positions * count)
         products = (rows @ flat).numpy()
@@ -161,6 +166,7 @@ class _MaxOverTime(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None, None, None]:
+        """Compute the gradients of ``rows`` and ``filters``."""
         rows, filters = ctx.saved_tensors
         index, offsets, arguments, widths = ctx.indices
         # (positions, F, E): a filter's weights at one position side by side, as the kernel reads them

@@ -255,7 +255,7 @@ class Student:
             "trunk": self.trunk,
             "sha256": checksums,
         }
-        checksums[LAYOUT.json] = _checksum(document)
+        checksums[LAYOUT.json] = checksum(document)
         files.write_json(folder / LAYOUT.json, document)
 
     @classmethod
@@ -299,8 +299,8 @@ class Student:
         return tuple(_read_json(Path(folder) / LAYOUT.json)["classes"])
 
 
-def _checksum(document: Mapping[str, Any]) -> str:
-    """SHA-256 over the document's canonical JSON without its own checksum."""
+def checksum(document: Mapping[str, Any]) -> str:
+    """Hash an artifact's JSON document: SHA-256 over its canonical form without its own checksum."""
     checksums = {name: value for name, value in document["sha256"].items() if name != LAYOUT.json}
     text = json.dumps({**document, "sha256": checksums}, ensure_ascii=False, sort_keys=True)
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
@@ -320,7 +320,7 @@ def _read_json(path: Path) -> dict[str, Any]:
             f"{path}: format {document['format']} is newer than {LAYOUT.format}, the newest read here"
         )
     checksums = document.get("sha256")
-    if not isinstance(checksums, dict) or checksums.get(path.name) != _checksum(document):
+    if not isinstance(checksums, dict) or checksums.get(path.name) != checksum(document):
         raise ArtifactError(f"{path}: its checksum does not fit its content; it was damaged or edited")
     return document
 
@@ -343,10 +343,10 @@ def _write_tensors(file: IO[bytes], tensors: Mapping[str, NDArray[Any]]) -> None
         file.write(np.ascontiguousarray(values).data)
 
 
-def _map_tensors(path: Path, checksum: str | None) -> dict[str, NDArray[Any]]:
+def _map_tensors(path: Path, expected: str | None) -> dict[str, NDArray[Any]]:
     """The arrays of a safetensors file as read-only views of the mapped file."""
     try:
-        if files.sha256(path) != checksum:
+        if files.sha256(path) != expected:
             raise ArtifactError(f"{path}: its checksum does not fit; it was damaged or exchanged")
         # The file is what save() wrote, so its header can be trusted from here on.
         mapped = np.memmap(path, np.uint8, "r")

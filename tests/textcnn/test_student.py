@@ -15,7 +15,7 @@ from pingti.errors import ArtifactError, InputError
 from textcnn import Architecture, Encoded, MultiScorer, Student, Vocabulary, score_many
 from textcnn.fold import Folded, fold, reference_score
 from textcnn.network import TextCNN
-from textcnn.student import LAYOUT, _checksum
+from textcnn.student import LAYOUT, checksum
 from textcnn.train import Recipe, train
 
 WIDTHS = st.sets(st.integers(1, 6), min_size=1, max_size=3).map(lambda widths: tuple(sorted(widths)))
@@ -222,7 +222,7 @@ def edit(folder: Path, *, honest: bool, **changes: object) -> None:
     document = json.loads((folder / LAYOUT.json).read_text())
     document.update(changes)
     if honest:
-        document["sha256"][LAYOUT.json] = _checksum(document)
+        document["sha256"][LAYOUT.json] = checksum(document)
     (folder / LAYOUT.json).write_text(json.dumps(document))
 
 
@@ -378,7 +378,7 @@ def test_an_artifact_of_format_1_had_no_subclasses(
     path = tmp_path / LAYOUT.json
     document = {**json.loads(path.read_text()), "format": 1}
     del document["subclasses"]
-    document["sha256"][LAYOUT.json] = _checksum(document)
+    document["sha256"][LAYOUT.json] = checksum(document)
     path.write_text(json.dumps(document))
     np.testing.assert_array_equal(Student.load(tmp_path).score(texts), student.score(texts))
 
