@@ -1,25 +1,13 @@
 """The teacher: a fine-tuned BERT whose decisions a student learns; asked, made and remembered."""
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from pingti.lazy import lazy
 
 if TYPE_CHECKING:
     from teacher.bert import Description, Scored, Teacher, describe
     from teacher.cache import CachedTeacher, ScoreCache
     from teacher.finetune import FineTuned, Recipe, fine_tune
-
-# By module, and loaded when asked for: all of them need torch and transformers (extra ``teacher``).
-_MODULES = {
-    "Description": "teacher.bert",
-    "Scored": "teacher.bert",
-    "Teacher": "teacher.bert",
-    "describe": "teacher.bert",
-    "CachedTeacher": "teacher.cache",
-    "ScoreCache": "teacher.cache",
-    "FineTuned": "teacher.finetune",
-    "Recipe": "teacher.finetune",
-    "fine_tune": "teacher.finetune",
-}
 
 __all__ = [
     "CachedTeacher",
@@ -33,8 +21,18 @@ __all__ = [
     "fine_tune",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(_MODULES[name]), name)
+# All of them need torch and transformers (extra ``teacher``).
+__getattr__ = lazy(
+    __name__,
+    {
+        "Description": "teacher.bert",
+        "Scored": "teacher.bert",
+        "Teacher": "teacher.bert",
+        "describe": "teacher.bert",
+        "CachedTeacher": "teacher.cache",
+        "ScoreCache": "teacher.cache",
+        "FineTuned": "teacher.finetune",
+        "Recipe": "teacher.finetune",
+        "fine_tune": "teacher.finetune",
+    },
+)

@@ -128,6 +128,7 @@ def promote_version(
     as_json: Json = False,
 ) -> None:
     """Make a version the one that jobs get from now on."""
+    from pingti.workspace import promotion
     from pingti.workspace.registry import Workspace
 
     entry = Workspace(home).task(task)
@@ -149,6 +150,7 @@ def rollback(
     as_json: Json = False,
 ) -> None:
     """Promote an earlier version again."""
+    from pingti.workspace import promotion
     from pingti.workspace.registry import Workspace
 
     entry = Workspace(home).task(task)

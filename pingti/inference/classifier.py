@@ -56,6 +56,7 @@ class Classifier:
         """
         return cls([_Task.load(workspace, pin) for pin in pins])
 
+    @classmethod
     def of(cls, workspace: Workspace, tasks: Sequence[str]) -> Self:
         """Load the promoted students of some label tasks.
 
