@@ -55,7 +55,7 @@ COPY --from=retrain-venv /opt/pingti /opt/pingti
 USER pingti
 WORKDIR /var/lib/pingti
 # The kernels compiled beforehand; a container on another kind of CPU compiles its own.
-RUN python -P -c "import textcnn"
+RUN python -P -c "import textcnn.student"
 CMD ["python", "-P", "-m", "queue_worker.worker", "--queue", "retrain"]
 
 # Last, hence what a build without --target makes.
@@ -63,5 +63,5 @@ FROM base AS classify
 COPY --from=classify-venv /opt/pingti /opt/pingti
 USER pingti
 WORKDIR /var/lib/pingti
-RUN python -P -c "import textcnn"
+RUN python -P -c "import textcnn.student"
 CMD ["python", "-P", "-m", "api.rest.server"]

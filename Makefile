@@ -8,6 +8,7 @@
 # make chaos  install, then let 20 schedules of faults fall on a running service (some 15 minutes)
 # make bench-doors  install, then measure the REST door: classify, 200 clients, a large upload
 # make fuzz   install, then 10,000 made-up requests against the service, with and without a key
+# make docs-reference  write docs/definition.md and docs/settings.md from the models
 # make lock   write requirements.lock afresh from what a clean install resolves to
 # make clean  remove what the targets above made
 
@@ -19,7 +20,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/pip --disable-pip-version-check install --quiet --constraint requirements.lock
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench bench-queue bench-teacher bench-fidelity bench-doors chaos fuzz lock clean
+.PHONY: help demo test check bench bench-queue bench-teacher bench-fidelity bench-doors chaos fuzz docs-reference lock clean
 
 help:
 	@sed -n 's/^# make /make /p' Makefile
@@ -79,6 +80,9 @@ bench-doors: $(VENV)/.demo
 
 fuzz: $(VENV)/.dev
 	@FUZZ_EXAMPLES=$${FUZZ_EXAMPLES:-120} $(BIN)/pytest --quiet tests/api/rest/test_fuzz.py
+
+docs-reference: $(VENV)/.demo
+	@$(BIN)/python docs/generate.py
 
 lock:
 	rm -rf .venv-lock && $(PYTHON) -m venv .venv-lock

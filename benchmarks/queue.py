@@ -30,6 +30,7 @@ from pingti.corpus.reader import Columns
 from pingti.inference.classifier import Classifier
 from pingti.inference.files import classify_files
 from pingti.inference.pins import Choice, pin
+from pingti.workspace import promotion
 from pingti.workspace.registry import Workspace
 from queue_worker.celery_app import connect
 from queue_worker.jobs.models import Job, JobStatus
@@ -120,7 +121,7 @@ def run(load: Load, folder: Path, say: Callable[[str], None]) -> dict[str, Any]:
         ):
             say(f"{load.rows} titles, {name}")
             chosen = [f"task_{number}" for number in range(tasks)]
-            plain = Classifier(workspace, pin(workspace, [Choice(task=task) for task in chosen]))
+            plain = Classifier.load(workspace, pin(workspace, [Choice(task=task) for task in chosen]))
             request = JobRequest(inputs=(file,), tasks=tuple(chosen), id="id")
             turns: dict[str, list[float]] = {"plain": [], "queue": []}
             for turn in range(load.turns + 1):
@@ -161,7 +162,7 @@ def _workspace(home: Path, texts: list[str]) -> Workspace:
         metadata = {"thresholds": {"default": 0.5}, "rules": {}, "depends_on": []}
         student = Student.from_network(network, vocabulary, ["no", "yes"], metadata)
         student.save(entry.folder / "students" / "1")
-        entry.promote(1, who="bench", why="made for the bench", force=True)
+        promotion.promote(entry, 1, who="bench", why="made for the bench", force=True)
     return workspace
 
 

@@ -150,11 +150,10 @@ class Client:
         """Submit a job.
 
         Args:
-            inputs: files of texts. Those that are files here are uploaded first, unless ``upload`` is
-                False; others (ids of uploads, paths on the server, URLs of hosts that it allows) are handed
-                on as they are.
-            tasks: label tasks: "task", or "task@scene"; each may end in "#version".
-            upload: whether files that are here are sent.
+            inputs: files that are here, which are uploaded first; ids of uploads, paths on the server, URLs
+                of hosts that it allows.
+            tasks: label tasks: "task", or "task@scene" (operating point); each may end in "#version".
+            upload: whether to send what is here.
             text: column of the texts.
             id: column of the ids; the row's number where absent.
             priority: 0 runs first, 9 last; the most urgent of the tasks' own where absent.
@@ -170,16 +169,11 @@ class Client:
             LimitError: a limit of the key is reached.
             UnavailableError: the service or its broker does not answer.
         """
-        sent: list[FileOut] = []
-        named: list[str] = []
-        for given in inputs:
-            if upload and Path(given).is_file():
-                sent.append(self.upload(given))
-                named.append(sent[-1].id)
-            else:
-                named.append(str(given))
+        sent = [self.upload(given) if upload and Path(given).is_file() else None for given in inputs]
         body = {
-            "inputs": named,
+            "inputs": [
+                stored.id if stored else str(given) for given, stored in zip(inputs, sent, strict=True)
+            ],
             "tasks": list(tasks),
             "text": text,
             "id": id,
@@ -191,7 +185,7 @@ class Client:
         for attempt in range(_TRIES if idempotency_key is not None else 1):
             try:
                 job = self._read(JobOut, self._ask("POST", "/v1/jobs", json=body, headers=headers))
-                for stored in sent:
+                for stored in filter(None, sent):
                     if not any(stored.id in path for path in job.inputs):  # a job of before, with its own
                         self._ask("DELETE", f"/v1/files/{stored.id}")
                 return job

@@ -16,7 +16,8 @@ map an error by its class attributes and its faults alone.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from pathlib import Path
+from typing import ClassVar, Self
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +49,18 @@ class PingtiError(Exception):
         """``message``: the sentence; ``faults``: what is wrong, and where, as far as it is known."""
         super().__init__(message)
         self.faults = tuple(faults)
+
+    @classmethod
+    def in_file(cls, file: str | Path, detail: str, *, line: int | None = None) -> Self:
+        """The error of a file: "FILE: line 3: DETAIL", with the same as its fault.
+
+        Args:
+            file: its path or address.
+            detail: what is wrong and what is allowed.
+            line: where in the file, from 1; absent where that is all of it.
+        """
+        place = f"{file}: " if line is None else f"{file}: line {line}: "
+        return cls(place + detail, faults=[Fault(detail=detail, file=str(file), row=line)])
 
 
 class InputError(PingtiError):

@@ -118,7 +118,9 @@ class JobOut(Answer):
         examples=["running"],
     )
     inputs: tuple[str, ...] = Field(description="Files, in the order of the results' rows.")
-    tasks: tuple[JobTaskOut, ...] = Field(description="Tasks with the scene, version and threshold in use.")
+    tasks: tuple[JobTaskOut, ...] = Field(
+        description="Tasks with the operating point, version and threshold in use."
+    )
     priority: int = Field(description="0 runs first, 9 last.")
     metadata: dict[str, str] = Field(description="The caller's own pairs.")
     timestamps: dict[str, datetime] = Field(

@@ -20,6 +20,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from pingti.bearer_key import bearer_key
 from pingti.errors import InputError
+from pingti.validation import faults_of, sentence
 
 
 class FileStamp(BaseModel):
@@ -36,6 +37,11 @@ class FileStamp(BaseModel):
         """Raises OSError where there is no such file."""
         found = os.stat(path)  # noqa: PTH116
         return cls(size=found.st_size, mtime_ns=found.st_mtime_ns, inode=found.st_ino)
+
+
+def _variable(pointer: str) -> str:
+    """The variable that sets the field of a JSON pointer."""
+    return f"PINGTI_{pointer.split('/')[1].upper()}" if pointer else "settings"
 
 
 class Settings(BaseSettings):
@@ -57,7 +63,7 @@ class Settings(BaseSettings):
         default=(), description="Jobs may read files below these folders only. Empty: below home only."
     )
     host: str = Field(default="127.0.0.1", description="Where the API listens.")
-    port: int = Field(default=8080, ge=0, le=65535)
+    port: int = Field(default=8080, ge=0, le=65535, description="Its port; 0: a free one.")
     api_key: SecretStr | None = Field(
         default=None,
         description="Bearer key; none: loopback only. One below 16 bytes has to wait, too, while wrong keys "
@@ -147,12 +153,9 @@ class Settings(BaseSettings):
         try:
             return cls()
         except ValidationError as error:
-            first = error.errors(include_url=False, include_input=False)[0]
-            place = "".join(f"PINGTI_{str(part).upper()}: " for part in first["loc"][:1])
-            reason = first["msg"].removeprefix("Value error, ")
-            more = error.error_count() - 1
+            faults = faults_of(error.errors(include_url=False, include_input=False))
         # Not in the except block: the error there knows the values.
-        raise InputError(f"{place or 'settings: '}{reason}" + (f" (and {more} more)" if more else ""))
+        raise InputError(sentence(faults, _variable), faults=faults)
 
     @field_validator("api_key", mode="before")
     @classmethod

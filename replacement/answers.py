@@ -30,14 +30,28 @@ class Answers:
 
 
 def margin(probabilities: NDArray[np.float32]) -> NDArray[np.float32]:
-    """How far the likeliest class leads the next, (n,), for probabilities (n, classes)."""
+    """How far the likeliest class leads the next, in probability.
+
+    Args:
+        probabilities: float32 (n, classes).
+
+    Returns:
+        float32 (n,).
+    """
     ordered = np.sort(probabilities, axis=1)
     margins: NDArray[np.float32] = ordered[:, -1] - ordered[:, -2]
     return margins
 
 
 def join(parts: list[Answers]) -> Answers:
-    """Answers one behind the other; without any part, none of two classes."""
+    """Put answers one behind the other.
+
+    Args:
+        parts: answers of one teacher and one task.
+
+    Returns:
+        All of them in that order; without any part, none of two classes.
+    """
     if not parts:
         nothing = np.zeros((0, 2), np.float32)
         return Answers(probabilities=nothing, labels=nothing, vectors=nothing)

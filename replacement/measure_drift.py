@@ -3,7 +3,7 @@
 A process of its own, since it needs torch, and of the lowest priority. It reads JSON lines
 ``{"texts": [...]}`` and answers each with ``{"rows", "agreed"}``; a last line ``{"error"}`` says why it could
 not. As on the holdout, rows count that a model was asked about (no rule decided them, and what the task
-depends on held), at the threshold of the scene "default".
+depends on held), at the operating point "default".
 """
 
 import argparse
@@ -11,6 +11,7 @@ import json
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,37 +23,75 @@ from pingti.errors import PingtiError
 from pingti.inference.classifier import Classifier
 from pingti.inference.pins import Choice, pin
 from pingti.workspace.registry import TaskEntry, Workspace
-from replacement.training.teacher_labels import Gold
+from replacement.training.teacher_labels import TeacherLabels, load_teacher_of_version
 from textcnn import Student
 
 
-class Agreeing:
-    """Counts how often a version and its teacher agree. Errors as in ``Gold`` and ``pin``."""
+@dataclass(frozen=True, kw_only=True, eq=False)
+class DriftMeter:
+    """Counts how often a version and its teacher agree."""
 
-    def __init__(self, entry: TaskEntry, version: int) -> None:
-        self._entry = entry
-        pins = pin(entry.workspace, [Choice(task=entry.name, version=version)])
-        self._classifier = Classifier(entry.workspace, pins)
-        metadata = Student.read_metadata(entry.student_folder(version))
-        self._negative: list[str] = metadata.get("rules", {}).get("negative", [])
-        self._gold = Gold.of_version(entry, version)
+    task: str
+    classifier: Classifier
+    """The version, and the tasks that it depends on."""
+    negative: list[str]
+    """Patterns (RE2) of the version's rules: such a text is of the first class, no model asked."""
+    teacher: TeacherLabels
 
     def count(self, texts: list[str]) -> tuple[int, int]:
-        """Of n ``texts``, those that a model was asked about, and those decided as the teacher does."""
+        """Ask student and teacher about some texts.
+
+        Args:
+            texts: n texts.
+
+        Returns:
+            How many of them a model was asked about, and how many of those the student decided as the teacher
+            does.
+        """
         given = pa.array(texts, pa.large_string())
         rows = pa.record_batch({"id": pa.nulls(len(texts), pa.string()), "text": given})
-        labels: list[str | None] = self._classifier.classify(rows).column(self._entry.name).to_pylist()
-        ruled = matches(given, self._negative)
+        labels: list[str | None] = self.classifier.classify(rows).column(self.task).to_pylist()
+        ruled = matches(given, self.negative)
         asked = [row for row, label in enumerate(labels) if label is not None and not ruled[row]]
         if not asked:
             return 0, 0
-        decided = self._gold.ask([texts[row] for row in asked], "teacher: rows of jobs").decided
-        classes = np.array(self._gold.classes, dtype=object)
+        decided = self.teacher.ask([texts[row] for row in asked], "teacher: rows of jobs").decided
+        classes = np.array(self.teacher.classes, dtype=object)
         same = classes[decided] == np.array([labels[row] for row in asked], dtype=object)
         return len(asked), int(same.sum())
 
 
+def load_drift_meter(entry: TaskEntry, version: int) -> DriftMeter:
+    """Load a version and the teacher that it was made with.
+
+    Args:
+        entry: the task.
+        version: the version's number.
+
+    Raises:
+        NotFoundError: there is no such version, or it has no report.
+        ConflictError: the teacher is another by now, or the version cannot be asked as it is.
+        UnavailableError: the teacher cannot be had.
+    """
+    pins = pin(entry.workspace, [Choice(task=entry.name, version=version)])
+    metadata = Student.read_metadata(entry.student_folder(version))
+    return DriftMeter(
+        task=entry.name,
+        classifier=Classifier.load(entry.workspace, pins),
+        negative=metadata.get("rules", {}).get("negative", []),
+        teacher=load_teacher_of_version(entry, version),
+    )
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
+    """Answer the lines of standard input, until it ends.
+
+    Args:
+        arguments: of the command line; those of the process where absent.
+
+    Returns:
+        The exit code.
+    """
     parser = argparse.ArgumentParser(
         prog="python -m replacement.measure_drift", description="Student and teacher."
     )
@@ -67,9 +106,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
 
     try:
-        agreeing = Agreeing(Workspace(options.home).task(options.task), options.version)
+        meter = load_drift_meter(Workspace(options.home).task(options.task), options.version)
         for line in sys.stdin:
-            rows, agreed = agreeing.count(json.loads(line)["texts"])
+            rows, agreed = meter.count(json.loads(line)["texts"])
             tell({"rows": rows, "agreed": agreed})
     except PingtiError as error:
         tell({"error": str(error)})

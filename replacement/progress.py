@@ -7,11 +7,20 @@ Progress = Callable[[str, int, int], None]
 
 
 def quiet(what: str, done: int, total: int) -> None:
-    """Tell nobody."""
+    """A ``Progress`` that tells nobody."""
 
 
 def advancing(progress: Progress, what: str, total: int) -> Callable[[int], None]:
-    """What tells ``progress`` how much is done, when it is told how much more is."""
+    """Count steps, and tell ``progress`` after each how much is done.
+
+    Args:
+        progress: is told.
+        what: what is being done.
+        total: how much there is.
+
+    Returns:
+        A function to be called with how much more is done.
+    """
     done = 0
 
     def advance(more: int) -> None:

@@ -5,22 +5,20 @@ those of one trunk, whose heads then follow each other.
 """
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final, Protocol
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from textcnn.architecture import Architecture
 from textcnn.encoding import Encoded, Vocabulary, arrow_texts, text_buffers
-from textcnn.fold import first_columns, spread
+from textcnn.fold import Folded, first_columns, spread
 from textcnn.kernel import order_texts, score_ids, score_texts
 
-if TYPE_CHECKING:
-    from textcnn.student import Student
-
-_PROBE: Final = 1024
-_FEWER: Final = 0.94
+_PROBE: Final = 1024  # texts that are looked at for equal ones
+_FEWER: Final = 0.94  # share of different texts below which each is scored once
 _HASHABLE: Final = (
     pa.types.is_string,
     pa.types.is_large_string,
@@ -30,10 +28,38 @@ _HASHABLE: Final = (
 _PIECE: Final = 32_768  # texts that one trunk after another scores
 
 
-class Panel:
-    """Students that are asked together. Scoring releases the interpreter's lock."""
+class FoldedStudent(Protocol):
+    """What is needed of a student in order to score with it; ``textcnn.student.Student`` has it."""
 
-    def __init__(self, students: "Sequence[Student]") -> None:
+    @property
+    def folded(self) -> Folded:
+        """Its numbers."""
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """What its texts are encoded by."""
+
+    @property
+    def architecture(self) -> Architecture:
+        """Its shape."""
+
+    @property
+    def subclasses(self) -> tuple[int, ...]:
+        """Columns of each class."""
+
+    @property
+    def trunk(self) -> str:
+        """Equal for students that differ in their heads alone."""
+
+
+class MultiScorer:
+    """Students that are asked together. Scoring releases the interpreter's lock.
+
+    Args:
+        students: one or more, in the order of the scores.
+    """
+
+    def __init__(self, students: Sequence[FoldedStudent]) -> None:
         groups: dict[tuple[str, str, int], list[int]] = {}
         for number, student in enumerate(students):
             key = (student.vocabulary.fingerprint, student.trunk, student.architecture.wide)
@@ -46,7 +72,14 @@ class Panel:
         """The students' vocabularies by fingerprint."""
 
     def score(self, texts: pa.Array | pa.ChunkedArray | Iterable[str | None]) -> list[NDArray[np.float32]]:
-        """Each student's class probabilities of n texts, float32 (n, classes), as of ``Student.score``."""
+        """Score n texts with every student.
+
+        Args:
+            texts: as of ``Student.score``.
+
+        Returns:
+            For each student float32 (n, classes), as of ``Student.score``.
+        """
         if not isinstance(texts, (pa.Array, pa.ChunkedArray)):
             texts = arrow_texts(texts)
         if pa.types.is_dictionary(texts.type):
@@ -60,12 +93,17 @@ class Panel:
     def score_encoded(
         self, encoded: dict[str, Encoded], features: NDArray[np.float32] | None = None
     ) -> list[NDArray[np.float32]]:
-        """``score`` for texts encoded by each of ``vocabularies``.
+        """Score n texts that are encoded already.
 
-        ``features``, float32 (n, widths x padded filters), is filled with what the head of the last trunk
-        sees, where it is given.
+        Args:
+            encoded: the texts by the fingerprint of each of ``vocabularies``.
+            features: float32 (n, widths x padded filters), filled with what the head of the last trunk sees;
+                None where nobody wants to know.
+
+        Returns:
+            As of ``score``.
         """
-        found: list[NDArray[np.float32]] = [np.empty(0, np.float32)] * self._count
+        scores_of: list[NDArray[np.float32]] = [np.empty(0, np.float32)] * self._count
         ordered = {key: order_texts(texts.ids, texts.offsets) for key, texts in encoded.items()}
         seen = np.empty((0, 0), np.float32) if features is None else features
         for trunk in self._trunks:
@@ -75,8 +113,8 @@ class Panel:
                 *ordered[trunk.vocabulary.fingerprint], 0, *trunk.arguments, scores, seen
             )  # fmt: skip
             score_ids(*everything)
-            trunk.hand_out(scores, texts.valid, found)
-        return found
+            trunk.hand_out(scores, texts.valid, scores_of)
+        return scores_of
 
     def _score_array(self, texts: pa.Array) -> list[NDArray[np.float32]]:
         if self._worth_a_dictionary(texts):
@@ -104,7 +142,7 @@ class Panel:
                     self.score_encoded({key: v.encode(piece) for key, v in self.vocabularies.items()})
                 )
             return [np.concatenate(columns) for columns in zip(*pieces, strict=True)]
-        found: list[NDArray[np.float32]] = [np.empty(0, np.float32)] * self._count
+        scores_of: list[NDArray[np.float32]] = [np.empty(0, np.float32)] * self._count
         (trunk,) = self._trunks
         ((data, offsets, mask),) = text_buffers(texts)
         scores = np.empty((len(mask), trunk.columns), np.float32)
@@ -113,8 +151,8 @@ class Panel:
             data, offsets, mask, *trunk.vocabulary.tables, *trunk.arguments, scores, valid
         )  # fmt: skip
         score_texts(*everything)
-        trunk.hand_out(scores, valid, found)
-        return found
+        trunk.hand_out(scores, valid, scores_of)
+        return scores_of
 
     def _score_dictionary(self, texts: pa.Array | pa.ChunkedArray) -> list[NDArray[np.float32]]:
         """Every value of a dictionary is scored once."""
@@ -125,16 +163,15 @@ class Panel:
         indices = texts.indices
         # A null points to the row of NaN behind the values.
         rows = indices.cast(pa.int64()).fill_null(len(texts.dictionary)).to_numpy()
-        found = self._score_each(texts.dictionary)
-        return [
-            np.vstack([scores, np.full((1, scores.shape[1]), np.nan, np.float32)])[rows] for scores in found
-        ]
+        of_values = self._score_each(texts.dictionary)
+        nan = np.float32(np.nan)
+        return [np.vstack([scores, np.full((1, scores.shape[1]), nan)])[rows] for scores in of_values]
 
 
 class _Trunk:
     """Students of one trunk, their heads one behind the other."""
 
-    def __init__(self, students: "Sequence[Student]", numbers: Sequence[int]) -> None:
+    def __init__(self, students: Sequence[FoldedStudent], numbers: Sequence[int]) -> None:
         self.numbers = numbers
         self.vocabulary = students[0].vocabulary
         ends = np.cumsum([0, *(sum(student.subclasses) for student in students)])
@@ -168,29 +205,36 @@ class _Trunk:
         """What the kernels need to score."""
 
     def hand_out(
-        self, scores: NDArray[np.float32], valid: NDArray[np.bool_], found: list[NDArray[np.float32]]
+        self, scores: NDArray[np.float32], valid: NDArray[np.bool_], scores_of: list[NDArray[np.float32]]
     ) -> None:
-        """Put each student's columns into its place in ``found``."""
+        """Put each student's columns into its place in ``scores_of``."""
         if not valid.all():
             scores[~valid] = np.nan
         for index, number in enumerate(self.numbers):
             parts = scores[:, self._ends[index] : self._ends[index + 1]]
-            found[number] = _summed(parts, self._subclasses[index])
+            scores_of[number] = _summed(parts, self._subclasses[index])
 
 
 def _summed(parts: NDArray[np.float32], subclasses: Sequence[int]) -> NDArray[np.float32]:
     """Probabilities of subclasses (n, columns) as those of classes (n, classes)."""
     if parts.shape[1] == len(subclasses):
         return parts
-    found: NDArray[np.float32] = np.add.reduceat(parts, first_columns(subclasses), axis=1)
-    return np.minimum(found, 1.0, out=found)  # rounding may lift a sum above it
+    sums: NDArray[np.float32] = np.add.reduceat(parts, first_columns(subclasses), axis=1)
+    return np.minimum(sums, 1.0, out=sums)  # rounding may lift a sum above it
 
 
 def score_many(
-    students: "Sequence[Student]", texts: pa.Array | pa.ChunkedArray | Iterable[str | None]
+    students: Sequence[FoldedStudent], texts: pa.Array | pa.ChunkedArray | Iterable[str | None]
 ) -> list[NDArray[np.float32]]:
-    """Class probabilities of n texts by each of ``students``, float32 (n, classes), in one pass.
+    """Score n texts with several students in one pass.
 
-    Who scores many batches keeps a ``Panel`` instead, which is prepared once.
+    Who scores many batches keeps a ``MultiScorer`` instead, which is prepared once.
+
+    Args:
+        students: one or more.
+        texts: as of ``Student.score``.
+
+    Returns:
+        For each student float32 (n, classes), as of ``Student.score``.
     """
-    return Panel(students).score(texts)
+    return MultiScorer(students).score(texts)

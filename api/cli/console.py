@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
-    from replacement.training.results import Round
+    from replacement.results import Round
 
 _PLAIN_SECONDS = 10.0  # between two lines of progress where there is no terminal
 

@@ -15,7 +15,7 @@ from pingti.errors import GateError, InputError, PingtiError, UnavailableError
 
 if TYPE_CHECKING:
     from pingti.workspace.registry import TaskEntry
-    from replacement.training.results import Round
+    from replacement.results import Round
 
 EXIT_CODES = {
     0: "done",
@@ -72,7 +72,8 @@ def replace(
 
     Ends with exit code 5 where the student falls short of the gate; its report tells by how much.
     """
-    from pingti.workspace.registry import Event, Workspace
+    from pingti.workspace import promotion
+    from pingti.workspace.registry import Workspace
     from pingti.workspace.report import shortfall
     from replacement.training.loop import replace
 
@@ -89,7 +90,9 @@ def replace(
         screen.note(f"interrupted; pingti replace {task} goes on from what the teacher has answered")
         raise
     folder = entry.student_folder(outcome.version)
-    screen.say(f"{task}: version {outcome.version}, of round {outcome.best.round}; {outcome.stopped}")
+    screen.say(
+        f"{task}: version {outcome.version}, of round {outcome.best.round}; {outcome.report['stopped']}"
+    )
     for name, point in outcome.report["scenes"].items():
         if point["holdout"] is None:
             screen.say(f"operating point {name} is refused: {point['says']}")
@@ -103,13 +106,13 @@ def replace(
         screen.note(unread)
     if not outcome.passed:
         lacks = shortfall(outcome.report)
-        entry.record(Event.REFUSED, outcome.version, why=lacks)
+        entry.record(promotion.Event.REFUSED, outcome.version, why=lacks)
         raise GateError(
             f"task {task!r}: refused: {lacks}; the ways on are more texts, a lower gate, "
             f"or pingti promote {task} {outcome.version} --force"
         )
     if promote:
-        entry.promote(outcome.version, why="passed its gate")
+        promotion.promote(entry, outcome.version, why="passed its gate")
         screen.say(f"version {outcome.version} is promoted")
     else:
         screen.say(f"the gate is reached; next is pingti promote {task}")
@@ -125,12 +128,13 @@ def promote_version(
     as_json: Json = False,
 ) -> None:
     """Make a version the one that jobs get from now on."""
+    from pingti.workspace import promotion
     from pingti.workspace.registry import Workspace
 
     entry = Workspace(home).task(task)
     if version is None:
         version = entry.newest()
-    entry.promote(version, why=why, force=force)
+    promotion.promote(entry, version, why=why, force=force)
     _promoted(entry, version, Screen(as_json=as_json))
 
 
@@ -146,10 +150,11 @@ def rollback(
     as_json: Json = False,
 ) -> None:
     """Promote an earlier version again."""
+    from pingti.workspace import promotion
     from pingti.workspace.registry import Workspace
 
     entry = Workspace(home).task(task)
-    version = entry.roll_back(version, why=why, force=force)
+    version = promotion.roll_back(entry, version, why=why, force=force)
     _promoted(entry, version, Screen(as_json=as_json))
 
 
@@ -193,14 +198,14 @@ def bench(task: TaskName, home: Home = WORKSPACE, as_json: Json = False) -> None
     from pingti.inference.pins import Choice, pin
     from pingti.workspace.registry import Workspace
     from replacement.training.dataset import load_corpus
-    from replacement.training.teacher_labels import Gold
+    from replacement.training.teacher_labels import load_teacher_of_version
     from textcnn import Student
 
     entry = Workspace(home).task(task)
     pinned = pin(entry.workspace, [Choice(task=task)])[-1]
-    gold = Gold.of_version(entry, pinned.version)
+    teacher = load_teacher_of_version(entry, pinned.version)
     texts = load_corpus(entry.definition, entry.path.parent).texts.slice(0, 50_000)
-    speed = gold.speed(Student.load(entry.student_folder(pinned.version)), texts)
+    speed = teacher.speed(Student.load(entry.student_folder(pinned.version)), texts)
     screen = Screen(as_json=as_json)
     screen.table(
         ["", "texts/s on one core"],
@@ -263,11 +268,12 @@ def main() -> None:
     except ValueError as error:
         from pydantic import ValidationError
 
-        from pingti.workspace.definition import explain
+        from pingti.validation import faults_of, sentence
 
         if not isinstance(error, ValidationError):
             raise
-        _fail(f"settings: {explain(error)}", InputError.exit_code)  # a PINGTI_ variable
+        faults = faults_of(error.errors(include_url=False), show_values=True)
+        _fail(f"settings: {sentence(faults)}", InputError.exit_code)  # a PINGTI_ variable
 
 
 def _missing(error: ModuleNotFoundError) -> str:

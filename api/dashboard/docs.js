@@ -38,10 +38,10 @@ function fields(schema) {
 }
 
 function examples(content) {
-  const found = Object.values(content.examples ?? {}).map((example) => example.value);
-  if (content.example !== undefined) found.push(content.example);
-  if (!found.length) found.push(...(resolve(content.schema)?.examples ?? []));
-  return found.map(pretty);
+  const shown = Object.values(content.examples ?? {}).map((example) => example.value);
+  if (content.example !== undefined) shown.push(content.example);
+  if (!shown.length) shown.push(...(resolve(content.schema)?.examples ?? []));
+  return shown.map(pretty);
 }
 
 function operation(method, path, entry) {

@@ -21,9 +21,9 @@ export function make(kind, properties = {}, ...children) {
 }
 
 export function button(text, act, properties = {}) {
-  const made = make("button", { type: "button", ...properties }, text);
-  made.addEventListener("click", act);
-  return made;
+  const element = make("button", { type: "button", ...properties }, text);
+  element.addEventListener("click", act);
+  return element;
 }
 
 // A table: head holds texts, or [text, "n"] for a column of figures; a row holds texts or elements, its first
@@ -33,9 +33,9 @@ export function table(caption, head, rows) {
   const heads = head.map((cell, i) => make("th", { scope: "col", className: kinds[i] }, Array.isArray(cell) ? cell[0] : cell));
   const body = rows.map((cells) => make("tr", {}, ...cells.map((cell, i) =>
     make(i ? "td" : "th", { className: kinds[i], ...(i ? {} : { scope: "row" }) }, cell))));
-  const made = make("table", {}, make("caption.hidden", {}, caption), make("thead", {}, make("tr", {}, ...heads)),
+  const grid = make("table", {}, make("caption.hidden", {}, caption), make("thead", {}, make("tr", {}, ...heads)),
     make("tbody", {}, ...body));
-  return make("div.scroll", { tabIndex: 0, role: "region", ariaLabel: caption }, made);
+  return make("div.scroll", { tabIndex: 0, role: "region", ariaLabel: caption }, grid);
 }
 
 // Write a list of keyed elements anew with the least change, so that the keyboard's focus stays where it is.

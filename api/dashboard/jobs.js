@@ -32,7 +32,7 @@ export function draw(app) {
   const wanted = order.map((id) => jobs.get(id)).filter(fits);
   for (const id of cards.keys()) if (!jobs.has(id)) cards.delete(id);
   arrange($("job-list"), wanted.slice(0, limit).map((job) => {
-    const card = cards.get(job.id) ?? made(job);
+    const card = cards.get(job.id) ?? newCard(job);
     write(app, card, job);
     return card;
   }));
@@ -42,7 +42,7 @@ export function draw(app) {
   put($("more"), say("more"));
 }
 
-function made(job) {
+function newCard(job) {
   const part = (kind) => make(kind);
   const card = make("li.job", {},
     make("div.line", {}, make("strong.names"), make("span.badge"), make("code.id.push", {}, job.id)),
@@ -99,21 +99,21 @@ function write(app, card, job) {
 }
 
 function actions(app, job) {
-  const made = [];
+  const links = [];
   const id = short(job.id);
   if (job.counts.failed > 0) {
-    made.push(fileLink(say("badRows"), job.links.errors, `${job.id}-errors.jsonl`, say("badRowsOf", { id }), app.fault));
+    links.push(fileLink(say("badRows"), job.links.errors, `${job.id}-errors.jsonl`, say("badRowsOf", { id }), app.fault));
   }
   if (job.status === "completed" || job.status === "cancelled") {
     for (const [format, name] of Object.entries(FORMATS)) {
       const label = say("download", { id, format: name });
-      made.push(fileLink(name, `${job.links.results}?format=${format}`, `${job.id}.${format}`, label, app.fault));
+      links.push(fileLink(name, `${job.links.results}?format=${format}`, `${job.id}.${format}`, label, app.fault));
     }
   }
   if ((job.status === "queued" || job.status === "running") && app.may("submit")) {
-    made.push(button(say("cancel"), (event) => cancel(app, job, event.currentTarget), { ariaLabel: say("cancelLabel", { id }) }));
+    links.push(button(say("cancel"), (event) => cancel(app, job, event.currentTarget), { ariaLabel: say("cancelLabel", { id }) }));
   }
-  return made;
+  return links;
 }
 
 async function cancel(app, job, pressed) {

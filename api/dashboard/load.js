@@ -46,9 +46,9 @@ function drawWorkers(workers) {
 }
 
 function facts(worker) {
-  const found = [];
-  if (worker.threads) found.push(say("busyOf", { n: number(worker.busy), of: number(worker.threads) }));
-  if (worker.rows_per_second) found.push(say("rate", { n: number(worker.rows_per_second) }));
-  if (worker.memory_bytes) found.push(bytes(worker.memory_bytes));
-  return found;
+  const parts = [];
+  if (worker.threads) parts.push(say("busyOf", { n: number(worker.busy), of: number(worker.threads) }));
+  if (worker.rows_per_second) parts.push(say("rate", { n: number(worker.rows_per_second) }));
+  if (worker.memory_bytes) parts.push(bytes(worker.memory_bytes));
+  return parts;
 }

@@ -17,14 +17,14 @@ export function draw(app) {
   const wanted = JSON.stringify([current(), runs, alarms, health, tasks.map((task) => [task.fault, task.gate_passed])]);
   if (wanted === drawn) return;
   drawn = wanted;
-  const found = worries(app.state);
-  $("alarms").replaceChildren(...found, ...(found.length ? [] : [make("li.note", {}, say("noAlarms"))]));
+  const items = worries(app.state);
+  $("alarms").replaceChildren(...items, ...(items.length ? [] : [make("li.note", {}, say("noAlarms"))]));
   $("runs").replaceChildren(runs?.length ? runsTable(runs, true) : make("p.empty", {}, say("noRuns")));
 }
 
 function worries({ alarms, health, tasks, runs }) {
-  const found = [];
-  const add = (text, link) => found.push(make("li.alarm", {}, text, link ? " " : "", link ? make("a", { href: `#/tasks/${link}` }, link) : ""));
+  const items = [];
+  const add = (text, link) => items.push(make("li.alarm", {}, text, link ? " " : "", link ? make("a", { href: `#/tasks/${link}` }, link) : ""));
   if (health && !health.ready) add([health.broker, health.workers].filter((text) => !["ok", "unknown"].includes(text)).join(" "));
   for (const task of tasks) {
     if (task.fault) add(task.fault, task.name);
@@ -37,7 +37,7 @@ function worries({ alarms, health, tasks, runs }) {
   for (const run of last.values()) {
     if (["failed", "missed"].includes(run.state)) add(say("runBad", { at: when(run.ended ?? run.created), state: sayKnown(run.state), why: run.reason ?? "" }), run.task);
   }
-  return found;
+  return items;
 }
 
 export function runsTable(runs, all = false) {

@@ -107,11 +107,11 @@ function content(app, classes) {
   const likely = Math.max(...Object.values(row.teacher ?? {}));
   const choices = classes.map((name, i) => {
     const score = row.teacher?.[name];
-    const made = button("", () => choose(app, name), { className: "class", ariaPressed: String(row.label === name), disabled: !app.may("submit"), "data-hold": `class-${i}` });
-    made.append(i < 9 ? make("kbd", { ariaHidden: "true" }, String(i + 1)) : "", make("span", {}, name),
+    const choice = button("", () => choose(app, name), { className: "class", ariaPressed: String(row.label === name), disabled: !app.may("submit"), "data-hold": `class-${i}` });
+    choice.append(i < 9 ? make("kbd", { ariaHidden: "true" }, String(i + 1)) : "", make("span", {}, name),
       make("span.n", { className: score === likely ? "n likely" : "n" }, score === undefined ? "" : number(score, 2)));
-    if (i < 9) made.setAttribute("aria-keyshortcuts", String(i + 1));
-    return made;
+    if (i < 9) choice.setAttribute("aria-keyshortcuts", String(i + 1));
+    return choice;
   });
   const done = rows.filter((each) => each.label).length;
   const desk = make("div.desk", { id: "desk", tabIndex: 0, role: "group", ariaLabel: say("deskOf", { n: number(at + 1), of: number(rows.length) }), "aria-describedby": "row-text row-label review-keys" },

@@ -87,14 +87,14 @@ async function send(app) {
 
 async function uploaded(files) {
   const total = files.reduce((sum, file) => sum + file.size, 0) || 1;
-  const found = [];
+  const paths = [];
   let before = 0;
   for (const file of files) {
     if (!stored.has(file)) {
       stored.set(file, (await upload(file, (loaded) => { $("sent").value = (before + loaded) / total; })).path);
     }
     before += file.size;
-    found.push(stored.get(file));
+    paths.push(stored.get(file));
   }
-  return found;
+  return paths;
 }

@@ -154,32 +154,32 @@ async function act(app, question, yes, deed, word) {
 }
 
 function plots(task, versions, agreed) {
-  const found = [];
+  const charts = [];
   const names = versions.map((each) => String(each.version));
   const held = (name) => versions.map((each) => each.holdout?.[name] ?? null);
   if (versions.length) {
     const rules = task.gate ? [{ name: `${say("gate")} ${number(task.gate.precision, 2)}`, value: task.gate.precision }] : [];
     if (task.gate && task.gate.recall !== task.gate.precision) rules.push({ name: `${say("gate")} R ${number(task.gate.recall, 2)}`, value: task.gate.recall });
-    found.push(plot({
+    charts.push(plot({
       title: say("byVersion"), across: say("student"), x: names, rules,
       series: [{ name: "F1", values: held("f1") }, { name: say("precision"), values: held("precision") }, { name: say("recall"), values: held("recall") }],
     }));
   }
   const scenes = task.scenes.filter((scene) => versions.some((each) => typeof each.thresholds?.[scene] === "number"));
   if (scenes.length) {
-    found.push(plot({
+    charts.push(plot({
       title: say("thresholds"), across: say("day"), x: versions.map((each) => (each.made ? day(each.made) : String(each.version))),
       series: scenes.map((scene) => ({ name: scene, values: versions.map((each) => each.thresholds?.[scene] ?? null) })),
     }));
   }
   if (agreed.length) {
     const days = agreed.toReversed();
-    found.push(plot({
+    charts.push(plot({
       title: say("agreement"), across: say("day"), x: days.map((each) => day(each.day)),
       series: [{ name: say("agreed"), values: days.map((each) => each.share) }],
     }));
   }
-  return found;
+  return charts;
 }
 
 function versionTable(app, task, versions) {
@@ -194,11 +194,11 @@ function versionTable(app, task, versions) {
   return table(say("versions"), [say("student"), say("made"), ["F1", "n"], [say("precision"), "n"], [say("recall"), "n"], say("gate"), ""], rows);
 }
 
-function promote(app, task, each) {
-  const question = say(each.gate_passed === false ? "surePromoteBelow" : "surePromote", { task: task.name, n: each.version });
-  const body = { version: each.version, why: say("byDashboard"), ...(each.gate_passed === false ? { force: true } : {}) };
+function promote(app, task, version) {
+  const question = say(version.gate_passed === false ? "surePromoteBelow" : "surePromote", { task: task.name, n: version.version });
+  const body = { version: version.version, why: say("byDashboard"), ...(version.gate_passed === false ? { force: true } : {}) };
   return button(say("promote"), () => act(app, question, say("promote"), () => post(`/v1/tasks/${encodeURIComponent(task.name)}/promote`, body), "done"),
-    { className: "link", ariaLabel: say("promoteLabel", { n: each.version }), "data-hold": `promote-${each.version}` });
+    { className: "link", ariaLabel: say("promoteLabel", { n: version.version }), "data-hold": `promote-${version.version}` });
 }
 
 function files(app, task, n) {

@@ -29,12 +29,12 @@ export const WORDS = {
     noStudents: "No task has a promoted student yet: pingti replace TASK --promote.",
 
     queue: "Queue", priorityShort: "Priority", share: "Share", waiting: "Waiting", oldest: "Oldest",
-    queueNote: "Units that wait for a worker; 0 runs first, 9 last.",
+    queueNote: "Shards that wait for a worker; 0 runs first, 9 last.",
     workers: "Workers", noWorkers: "No worker has given a sign of life lately.",
     queue_classify: "Classifying", queue_retrain: "Retraining", busyOf: "{n} of {of} busy",
 
     tasks: "Tasks", allTasks: "All tasks", noTasks: "No tasks yet. Add one with pingti task add.", noSuchTask: "There is no such task.",
-    task: "Task", student: "Student", precision: "Precision", recall: "Recall", gate: "Gate", scenes: "Scenes", scene: "Scene",
+    task: "Task", student: "Student", precision: "Precision", recall: "Recall", gate: "Gate", scenes: "Operating points", scene: "Operating point",
     nightly: "Nightly", none: "none", passed: "reached", below: "not reached", gateText: "P ≥ {p}, R ≥ {r}", v: "version {n}",
     taskNote: "Against the teacher, on the held-out rows of the student's own training.",
     holdoutRows: "Held-out rows", classes: "Classes", versions: "Versions", made: "Made", history: "History",
@@ -97,12 +97,12 @@ export const WORDS = {
     noStudents: "还没有任务有已发布的学生模型：pingti replace 任务 --promote。",
 
     queue: "队列", priorityShort: "优先级", share: "占比", waiting: "等待", oldest: "最久",
-    queueNote: "等待工作进程的单元；0 最先，9 最后。",
+    queueNote: "等待工作进程的分片；0 最先，9 最后。",
     workers: "工作进程", noWorkers: "近来没有工作进程的消息。",
     queue_classify: "分类", queue_retrain: "重训", busyOf: "{of} 个中 {n} 个忙",
 
     tasks: "任务", allTasks: "全部任务", noTasks: "还没有任务。用 pingti task add 添加。", noSuchTask: "没有这个任务。",
-    task: "任务", student: "学生模型", precision: "精确率", recall: "召回率", gate: "门槛", scenes: "场景", scene: "场景",
+    task: "任务", student: "学生模型", precision: "精确率", recall: "召回率", gate: "门槛", scenes: "工作点", scene: "工作点",
     nightly: "夜间重训", none: "无", passed: "已达到", below: "未达到", gateText: "P ≥ {p}，R ≥ {r}", v: "第 {n} 版",
     taskNote: "以教师模型为准，在该学生训练时的留出行上测得。",
     holdoutRows: "留出行", classes: "类别", versions: "版本", made: "生成时间", history: "历史",

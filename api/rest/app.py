@@ -1,4 +1,4 @@
-"""The application: REST door and dashboard over one set of services."""
+"""The application: the REST API and the dashboard over one set of services."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -8,10 +8,11 @@ from fastapi import FastAPI, Security
 from fastapi.openapi.utils import get_openapi
 from fastapi.staticfiles import StaticFiles
 
+from api.keys import KeyRing
 from api.rest import problems
 from api.rest.dependencies import UPLOAD_BYTES, Services
 from api.rest.middleware import BEARER, Guard
-from api.rest.routes import classify, definitions, events, files, jobs, results, review, system, tasks
+from api.rest.routes import API_ROUTERS, events, system
 from pingti import __version__
 from pingti.workspace.definition import Definition
 from queue_worker.settings import Settings
@@ -26,22 +27,17 @@ _DESCRIPTION = (
 def create_app(settings: Settings | None = None, *, upload_bytes: int = UPLOAD_BYTES) -> FastAPI:
     """Build the application; nothing is connected or read before the first request.
 
-    ``settings``: from the environment where absent. ``upload_bytes``: the largest file that is taken.
+    Args:
+        settings: of the environment where absent.
+        upload_bytes: size of the largest file that is taken.
     """
     settings = settings or Settings()
     services = Services(settings, upload_bytes=upload_bytes)
-
-    @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        yield
-        await app.state.feed.close()
-        services.close()
-
     app = FastAPI(
         title="Pingti",
         version=__version__,
         description=_DESCRIPTION,
-        lifespan=lifespan,
+        lifespan=_close_at_the_end,
         docs_url=None,  # the built-in pages load scripts from another host; /docs is our own
         redoc_url=None,
         redirect_slashes=False,
@@ -51,6 +47,19 @@ def create_app(settings: Settings | None = None, *, upload_bytes: int = UPLOAD_B
     app.state.feed = events.Feed(services)
     app.add_middleware(Guard, keys=services.keys, upload_bytes=upload_bytes, host=settings.host)
     problems.install(app)
+    _include_routes(app)
+    _document(app, services.keys)
+    return app
+
+
+@asynccontextmanager
+async def _close_at_the_end(app: FastAPI) -> AsyncIterator[None]:
+    yield
+    await app.state.feed.close()
+    app.state.services.close()
+
+
+def _include_routes(app: FastAPI) -> None:
     # Guard asks for the key; this only writes it into the OpenAPI document.
     bearer = [Security(BEARER)]
     anywhere = problems.responses(
@@ -59,31 +68,25 @@ def create_app(settings: Settings | None = None, *, upload_bytes: int = UPLOAD_B
         too_many="Too many wrong keys came from your address; wait before you send another.",
         internal="GET /v1/tasks failed inside the server.",
     )
-    for router in (
-        classify.router,
-        jobs.router,
-        results.router,
-        files.router,
-        tasks.router,
-        definitions.router,
-        review.router,
-        system.v1,
-    ):
+    for router in API_ROUTERS:
         app.include_router(router, dependencies=bearer, responses=anywhere)
     app.include_router(events.router)
     app.include_router(system.router)
     app.include_router(system.pages)
     app.mount("/static", StaticFiles(directory=system.STATIC), name="static")
+
+
+def _document(app: FastAPI, keys: KeyRing) -> None:
+    """Put our OpenAPI document in place of FastAPI's; it is made once, with keys and without."""
     documents: dict[bool, dict[str, Any]] = {}
 
     def openapi() -> dict[str, Any]:
-        locked = bool(services.keys.keys())
+        locked = bool(keys.keys())
         if locked not in documents:
             documents[locked] = _openapi(app, locked=locked)
         return documents[locked]
 
     app.openapi = openapi  # type: ignore[method-assign]
-    return app
 
 
 def _openapi(app: FastAPI, *, locked: bool) -> dict[str, Any]:

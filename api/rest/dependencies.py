@@ -1,10 +1,11 @@
-"""What the routes stand on: settings, workspace, job store, and the look at broker and workers."""
+"""What the routes are given: settings, workspace, job store, and the look at broker and workers."""
 
 import shutil
 from functools import cached_property
+from typing import Annotated
 
 import redis
-from fastapi import Request
+from fastapi import Depends, Request
 from redis.backoff import ExponentialWithJitterBackoff, NoBackoff
 from redis.retry import Retry
 
@@ -38,9 +39,13 @@ class Services:
 
     @cached_property
     def store(self) -> JobStore:
-        """UnavailableError where no broker is set."""
+        """The job store.
+
+        Raises:
+            UnavailableError: no broker is set.
+        """
         client = connect(self.settings)
-        # Workers wait out a restart of the server; somebody at the door is told within a second.
+        # Workers wait out a restart of the server; who asks over REST is told within a second.
         client.set_retry(Retry(ExponentialWithJitterBackoff(base=0.05, cap=0.3), retries=3))
         return JobStore(client)
 
@@ -70,7 +75,15 @@ class Services:
         return ReadyOut(ready=True, broker="ok", workers="ok")
 
     def upload_room(self, who: Caller, size: int = 1) -> int:
-        """Most bytes that a file of ``size`` may have; ProblemError: no room for the key, or on the disk."""
+        """Most bytes that a file may have.
+
+        Args:
+            who: whose file it is.
+            size: its size in bytes, as far as it is known.
+
+        Raises:
+            ProblemError: there is no room for the key, or on the disk.
+        """
         folder, most = self.uploads.folder, self.settings.key_bytes
         folder.mkdir(parents=True, exist_ok=True)
         if size > shutil.disk_usage(folder).free:
@@ -88,6 +101,7 @@ class Services:
         return min(self.upload_bytes, most - used)
 
     def close(self) -> None:
+        """End the connections that were made."""
         for name in ("store", "looking"):
             store = self.__dict__.get(name)
             if store is not None:
@@ -95,16 +109,21 @@ class Services:
 
 
 # Both are coroutines only so that FastAPI calls them where it is: a plain function costs a trip to a thread.
-async def services(request: Request) -> Services:
-    """The application's services, as a FastAPI dependency."""
-    found: Services = request.app.state.services
-    return found
+async def _services_of(request: Request) -> Services:
+    services: Services = request.app.state.services
+    return services
 
 
-async def caller(request: Request) -> Caller:
-    """Who asks, as ``guard`` found out."""
-    found: Caller = request.state.caller
-    return found
+async def _caller_of(request: Request) -> Caller:
+    # Left there by middleware.Guard.
+    caller: Caller = request.state.caller
+    return caller
+
+
+CurrentServices = Annotated[Services, Depends(_services_of)]
+"""A route's parameter: the application's services."""
+CurrentCaller = Annotated[Caller, Depends(_caller_of)]
+"""A route's parameter: who asks."""
 
 
 def api_key(settings: Settings) -> str | None:

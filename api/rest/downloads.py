@@ -37,7 +37,16 @@ def send_file(
 ) -> FileResponse:
     """A file, or the one range of it that the request asks for (several ranges, or none to be read: all).
 
-    Raises NotFoundError where the file is gone; ProblemError (416) for a range behind its end.
+    Args:
+        request: its Range, If-Range and method count.
+        path: the file.
+        name: how the client is to call it.
+        etag: changes with the bytes.
+        media_type: of the file.
+
+    Raises:
+        NotFoundError: the file is gone.
+        ProblemError: the range is behind the file's end (416).
     """
     try:
         stat = path.stat()
@@ -45,8 +54,8 @@ def send_file(
         raise NotFoundError(f"{name} is not there any more") from None
     asked = request.headers.get("range")
     if asked is not None:
-        found = _RANGE.fullmatch(asked.replace(" ", ""))
-        first, last = found.groups() if found else ("", "")
+        match = _RANGE.fullmatch(asked.replace(" ", ""))
+        first, last = match.groups() if match else ("", "")
         if request.method != "GET" or not (first or last) or (first and last and int(last) < int(first)):
             # A range that cannot be read, or several, may be ignored (RFC 9110, section 14.2).
             headers = request.scope["headers"]

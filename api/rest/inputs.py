@@ -19,15 +19,20 @@ FETCH_SECONDS = 300.0
 class Inputs:
     """The inputs of one request. What it fetched is kept as an upload, unless ``forget`` is called."""
 
-    def __init__(self, room: Services, who: Caller) -> None:
-        self._room, self._who = room, who
+    def __init__(self, services: Services, who: Caller) -> None:
+        self._services, self._who = services, who
         self._fetched: dict[str, Stored] = {}
 
     def locate(self, given: str) -> str:
-        """A path for what a caller names; InputError where that is not allowed or not there."""
+        """The path of what a caller names; a URL's file is fetched for it.
+
+        Raises:
+            InputError: it is not allowed, or not there.
+            ProblemError: the key's limit on stored bytes is reached, or the disk is full.
+        """
         if ID.fullmatch(given):
             try:
-                return str(self._room.uploads.find(given).path)
+                return str(self._services.uploads.find(given).path)
             except NotFoundError as error:
                 raise InputError(str(error)) from None
         if "://" in given:
@@ -39,7 +44,7 @@ class Inputs:
     def identify(self, given: str) -> str:
         """What an upload holds, in place of its id: the same file sent again is the same input."""
         try:
-            stored = self._room.uploads.find(given)
+            stored = self._services.uploads.find(given)
         except NotFoundError:  # a path or URL, or it is deleted by now
             return given
         return f"{stored.name} {stored.sha256}"
@@ -52,10 +57,10 @@ class Inputs:
     def forget(self) -> None:
         """Remove what was fetched: no job came of it."""
         for stored in self._fetched.values():
-            self._room.uploads.remove(stored)
+            self._services.uploads.remove(stored)
 
     def _fetch(self, url: str) -> Stored:
-        settings = self._room.settings
+        settings = self._services.settings
         try:
             host = (urlsplit(url).hostname or "").rstrip(".")
             name = file_name(unquote(urlsplit(url).path))
@@ -69,19 +74,19 @@ class Inputs:
                 f"{url[:200]!r}: inputs are fetched only from hosts that the setting url_hosts names "
                 f"({allowed}); upload the file instead"
             )
-        left = self._room.upload_room(self._who)
-        folder = self._room.uploads.new_folder()
+        left = self._services.upload_room(self._who)
+        folder = self._services.uploads.new_folder()
         path: Path = folder / name
-        out = Outbound(private_networks=settings.private_networks, seconds=FETCH_SECONDS)
+        outbound = Outbound(private_networks=settings.private_networks, seconds=FETCH_SECONDS)
         try:
             with replacing(path) as temporary:
-                size = out.fetch(url, temporary, limit=left)
+                size = outbound.fetch(url, temporary, limit=left)
             if not size:
                 raise InputError(f"{url}: is empty")
-            sniff(path)
+            sniff(path, str(path))
             with path.open("rb") as file:
                 digest = hashlib.file_digest(file, "sha256").hexdigest()
-            return self._room.uploads.record(path, size=size, sha256=digest, owner=self._who.name)
+            return self._services.uploads.record(path, size=size, sha256=digest, owner=self._who.name)
         except UnavailableError as error:
             shutil.rmtree(folder, ignore_errors=True)
             raise InputError(str(error)) from error

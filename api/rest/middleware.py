@@ -25,7 +25,7 @@ from pingti.errors import ArtifactError
 
 MAX_BODY_BYTES = 1024 * 1024  # every body but an upload: a job request with thousands of inputs fits
 MULTIPART_OVERHEAD_BYTES = 64 * 1024
-SAFE_KEY_BYTES = 16  # a key so long is found by no guessing; those of pingti keys have 50
+SAFE_KEY_BYTES = 16  # nobody guesses a key so long; those of pingti keys have 50
 
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 _SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
@@ -84,6 +84,7 @@ class Guesses:
         return max(0.0, last + pause - self._now())
 
     def wrong(self, peer: str) -> None:
+        """Count a wrong key of ``peer``."""
         now, key = self._now(), _network(peer)
         count, last = self._peers.pop(key, (0, now))
         self._peers[key] = (1 if now - last > self.FORGET_SECONDS else count + 1, now)
@@ -105,10 +106,11 @@ def _network(peer: str) -> str:
 class Guard:
     """ASGI middleware. While there is no key at all, only loopback names are answered, as an admin.
 
-    ``host``: where the server listens. The caller is left in ``request.state.caller``.
+    The caller is left in ``request.state.caller``.
     """
 
     def __init__(self, app: ASGIApp, *, keys: KeyRing, upload_bytes: int, host: str) -> None:
+        """``upload_bytes``: size of the largest file that is taken; ``host``: where the server listens."""
         self.app = app
         self.keys = keys
         self.upload_bytes = upload_bytes
@@ -117,6 +119,7 @@ class Guard:
         self.guesses = Guesses()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request that may not pass; hand any other on."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return

@@ -22,21 +22,26 @@ class Online:
         self._classifiers = ClassifierCache(settings, most=_KEPT)
 
     def pins(self, tasks: tuple[str, ...]) -> tuple[Pin, ...]:
-        """Of the students in use now; InputError says which task cannot be asked."""
+        """The pins of tasks ("task@scene#version"), of the students in use now.
+
+        Raises:
+            InputError: a task cannot be asked; the fault's pointer says which.
+        """
         return pinned(tasks, self._settings).pins
 
     def ready(self, pins: tuple[Pin, ...]) -> bool:
+        """Whether the students of ``pins`` are loaded."""
         return self._classifiers.loaded(pins) is not None
 
     def classify(self, texts: Sequence[str], pins: tuple[Pin, ...]) -> list[dict[str, Any]]:
         """For each text: task to its label and score."""
         column = pa.array(texts, pa.string())
-        found = self._classifiers.get(pins).classify(pa.record_batch({"id": column, "text": column}))
+        decided = self._classifiers.get(pins).classify(pa.record_batch({"id": column, "text": column}))
         names = [pin.task for pin in pins if not pin.hidden]
-        labels = [found.column(name).to_pylist() for name in names]
+        labels = [decided.column(name).to_pylist() for name in names]
         scores = [
             [None if score is None else round(score, _SCORE_DIGITS) for score in column.to_pylist()]
-            for column in (found.column(f"{name}_score") for name in names)
+            for column in (decided.column(f"{name}_score") for name in names)
         ]
         return [
             {

@@ -19,7 +19,9 @@ BATCH_ROWS = 16_384
 class ResultFormat(StrEnum):
     """How results leave the server; the value is also the file's ending."""
 
-    PARQUET = "parquet"  # one file, zstd; its schema metadata says job, versions, scenes and thresholds
+    PARQUET = (
+        "parquet"  # one file, zstd; its schema metadata says job, versions, operating points and thresholds
+    )
     JSONL = "jsonl"  # one object a row
     CSV = "csv"  # with a header; null is an empty field without quotes
 
@@ -32,7 +34,13 @@ MEDIA_TYPES = {
 
 
 def stream(parts: Sequence[Path], schema: pa.Schema, form: ResultFormat) -> Iterator[bytes]:
-    """Give the rows of ``parts`` in their order. ``schema``: what to write where there is no part at all."""
+    """Give the rows of part files in their order, as chunks of one file.
+
+    Args:
+        parts: Parquet files of one schema.
+        schema: what to write where there is no part at all.
+        form: the format.
+    """
     if parts:
         schema = pq.read_schema(parts[0])
     if form is ResultFormat.JSONL:

@@ -1,5 +1,6 @@
-"""Serve the REST door and the dashboard with uvicorn, from the settings."""
+"""Serve the REST API and the dashboard with uvicorn, from the settings."""
 
+import os
 import signal
 import socket
 import sys
@@ -24,12 +25,9 @@ from queue_worker.settings import Settings
 def listen(settings: Settings) -> socket.socket:
     """Bind the address of ``settings`` (port 0: a free one).
 
-    Raises
-    ------
-    InputError
-        The host is not a loopback address and there is no key.
-    UnavailableError
-        The address cannot be bound.
+    Raises:
+        InputError: the host is not a loopback address and there is no key.
+        UnavailableError: the address cannot be bound.
     """
     if not is_loopback(settings.host) and not KeyRing(settings.home, api_key(settings)).keys():
         raise InputError(
@@ -44,8 +42,9 @@ def listen(settings: Settings) -> socket.socket:
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return listener
     except OSError as error:
-        # Python adds to the system's words which address it was at, which is said here anyway.
-        reason = (error.strerror or str(error)).partition(" (while ")[0]
+        # The system's own words: Python's add which address it was at, which is said here anyway.
+        number = error.errno or 0  # below 0 where a name is not resolved
+        reason = os.strerror(number) if number > 0 else error.strerror or str(error)
         raise UnavailableError(
             f"The server cannot listen on {settings.host}, port {settings.port}: {reason}; if that is not "
             "Pingti already, name another port by --port or PINGTI_PORT."
@@ -61,7 +60,12 @@ def url(listener: socket.socket) -> str:
 
 
 def serve(settings: Settings, listener: socket.socket | None = None, *, log_level: str = "warning") -> None:
-    """Serve until SIGINT or SIGTERM. ``listener``: a socket from ``listen``; bound here where absent.
+    """Serve until SIGINT or SIGTERM.
+
+    Args:
+        settings: host, port, keys, and what is served.
+        listener: a socket from ``listen``; bound here where absent.
+        log_level: of uvicorn's log.
 
     SIGINT leaves as KeyboardInterrupt and SIGTERM as SystemExit(143), after the last answer, so that a
     caller's ``with`` blocks end what they started.
@@ -88,10 +92,12 @@ class Server(uvicorn.Server):
     """uvicorn's, without its long pauses at work and at the end."""
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """As uvicorn's; then answers come without a pause."""
         await super().startup(sockets)
         shorten_pauses()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """As uvicorn's, after the event streams have ended."""
         # The event streams first: uvicorn waits for every answer, and theirs have no end of their own.
         app = cast("FastAPI", self.config.app)
         if hasattr(app.state, "feed"):

@@ -61,34 +61,49 @@ class Uploads:
         return self.folder / f"file-{time.time_ns() // 1000:014x}{secrets.token_hex(4)}"
 
     def find(self, id: str) -> Stored:
-        """NotFoundError where there is none of that id."""
-        found = self._read(self.folder / id) if ID.fullmatch(id) else None
-        if found is None:
+        """The upload of an id.
+
+        Raises:
+            NotFoundError: there is none.
+        """
+        stored = self._read(self.folder / id) if ID.fullmatch(id) else None
+        if stored is None:
             raise NotFoundError(f"there is no file {id!r}")
-        return found
+        return stored
 
     def page(self, *, after: str | None, limit: int) -> tuple[list[Stored], str | None]:
-        """One page, newest first, and the cursor of the next one, None at the end."""
+        """One page of the uploads, newest first.
+
+        Args:
+            after: the cursor of this page; the first one where absent.
+            limit: most uploads of a page.
+
+        Returns:
+            The page, and the cursor of the next one: None at the end.
+        """
         ids = [id for id in reversed(self._ids()) if after is None or id < after]
-        found: list[Stored] = []
+        page: list[Stored] = []
         for id in ids:
             stored = self._read(self.folder / id)
             if stored is not None:
-                if len(found) == limit:
-                    return found, found[-1].id
-                found.append(stored)
-        return found, None
+                if len(page) == limit:
+                    return page, page[-1].id
+                page.append(stored)
+        return page, None
 
     def all(self) -> Iterator[Stored]:
+        """Every upload, oldest first."""
         for id in self._ids():
             stored = self._read(self.folder / id)
             if stored is not None:
                 yield stored
 
     def bytes_of(self, owner: str) -> int:
+        """Size of all uploads of the key of this name."""
         return sum(stored.bytes for stored in self.all() if stored.owner == owner)
 
     def remove(self, stored: Stored) -> None:
+        """Delete an upload."""
         # The record first: what is left of a removal that broke off counts as an upload that did.
         (stored.path.parent / RECORD).unlink(missing_ok=True)
         shutil.rmtree(stored.path.parent, ignore_errors=True)
@@ -126,7 +141,17 @@ class Upload:
     """One multipart body on its way to a file. Blocking: every method runs in a thread."""
 
     def __init__(self, uploads: Uploads, boundary: bytes, *, limit: int, owner: str) -> None:
-        """``limit``: most bytes of the file. Raises FormParserError for a boundary that cannot be one."""
+        """Nothing is written before the first ``feed``.
+
+        Args:
+            uploads: where the file goes.
+            boundary: what stands between the parts of the body.
+            limit: most bytes of the file.
+            owner: name of the key that sends it.
+
+        Raises:
+            FormParserError: the boundary cannot be one.
+        """
         self._uploads = uploads
         self._folder = uploads.new_folder()
         self._limit = limit
@@ -154,10 +179,20 @@ class Upload:
         self._ended = False
 
     def feed(self, data: bytes) -> None:
+        """Take the next bytes of the body.
+
+        Raises:
+            FormParserError: they are no multipart body.
+            ProblemError: the file is too large, or has a name that is not allowed.
+        """
         self._parser.write(data)
 
     def finish(self) -> Stored:
-        """Make the file visible. ProblemError where the body had no file, a wrong one, or broke off."""
+        """Make the file visible.
+
+        Raises:
+            ProblemError: the body had no file, a wrong one, or broke off.
+        """
         if not self._ended:
             raise ProblemError("bad-request", "The multipart body ends before its closing boundary.")
         if self._path is None:
@@ -174,11 +209,10 @@ class Upload:
             )
         self._stack.close()
         try:
-            sniff(self._path)
+            sniff(self._path, self._path.name)  # the caller learns nothing of the server's folders
         except InputError as error:
-            detail = str(error).replace(f"{self._path}", self._path.name)
-            item = ProblemItem(pointer="#/file", detail=detail)
-            raise ProblemError("invalid-input", f"#/file: {detail}", [item]) from error
+            item = ProblemItem(pointer="#/file", detail=str(error))
+            raise ProblemError("invalid-input", f"#/file: {item.detail}", [item]) from error
         return self._uploads.record(
             self._path, size=self._bytes, sha256=self._digest.hexdigest(), owner=self._owner
         )
@@ -235,6 +269,9 @@ def file_name(given: str) -> str:
     """A safe last part of a path: letters, digits, ``.``, ``-`` and ``_``; the ending must be a known format.
 
     Folders in the name are dropped, other characters become ``_``, a leading dot is not kept.
+
+    Raises:
+        ProblemError: the ending is none of a format that is read.
     """
     base = given.replace("\\", "/").rpartition("/")[2]
     safe = re.sub(r"[^\w.-]+", "_", base).lstrip(".")
@@ -250,14 +287,22 @@ def file_name(given: str) -> str:
     return short + ending.lower()
 
 
-def sniff(path: Path) -> None:
-    """Look whether the first bytes are what the name says; InputError where they are something else."""
+def sniff(path: Path, name: str) -> None:
+    """Look whether the first bytes of a file are what its ending says.
+
+    Args:
+        path: the file.
+        name: how an error calls it.
+
+    Raises:
+        InputError: they are something else.
+    """
     if path.name.endswith(".parquet"):
         try:
             pq.read_metadata(path)
         except (pa.ArrowException, OSError) as error:
             reason = str(error).partition("\n")[0]
-            raise InputError(f"{path}: not a readable Parquet file: {reason}") from error
+            raise InputError(f"{name}: not a readable Parquet file: {reason}") from error
         return
     with path.open("rb") as file:
         head = file.read(_HEAD_BYTES)
@@ -265,7 +310,7 @@ def sniff(path: Path) -> None:
         try:
             head = zlib.decompressobj(zlib.MAX_WBITS | 16).decompress(head, _HEAD_BYTES)
         except zlib.error as error:
-            raise InputError(f"{path}: not a gzip file: {error}") from error
-    refuse_other_format(str(path), head)
+            raise InputError(f"{name}: not a gzip file: {error}") from error
+    refuse_other_format(name, head)
     if b"\0" in head:
-        raise InputError(f"{path}: holds NUL characters; needed is text in UTF-8")
+        raise InputError(f"{name}: holds NUL characters; needed is text in UTF-8")

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from pingti import files
 from pingti.corpus.normalize import keys_of
-from pingti.errors import ArtifactError, ConflictError, NotFoundError
+from pingti.errors import ArtifactError, ConflictError, Fault, NotFoundError
 from pingti.workspace.registry import TaskEntry
 
 FILE = "review.jsonl"
@@ -37,9 +37,18 @@ def write(
     probabilities: NDArray[np.float32],
     margins: NDArray[np.float32],
 ) -> int:
-    """Write n boundary rows into the task's ``review.jsonl``, the least clear first; how many they are.
+    """Write n boundary rows into the task's ``review.jsonl``, the least clear first.
 
-    ``probabilities`` (n, classes) are the teacher's.
+    Args:
+        entry: the task.
+        version: the one for which the teacher was asked.
+        ids: of the rows; None where a row has none.
+        texts: of the rows.
+        probabilities: (n, classes), the teacher's.
+        margins: (n,), how far the likeliest class leads the next.
+
+    Returns:
+        n.
     """
     lines, least = [], entry.definition.teacher.margin
     for row in np.argsort(margins, kind="stable").tolist():
@@ -72,7 +81,9 @@ def read(entry: TaskEntry) -> list[dict[str, Any]]:
                 raise TypeError
             rows.append({**row, "id": row["id"], "reason": row["reason"], "teacher": dict(row["teacher"])})
         except (ValueError, TypeError, KeyError) as error:
-            raise ArtifactError(f"{path}: line {number} is damaged; the next run writes it anew") from error
+            detail = f"line {number} is damaged; the next run writes it anew"
+            place = Fault(detail=detail, file=str(path), row=number)
+            raise ArtifactError(f"{path}: {detail}", faults=[place]) from error
     return rows
 
 
@@ -84,9 +95,16 @@ def unlabelled(entry: TaskEntry, labelled: Iterable[str]) -> list[dict[str, Any]
 
 
 def export(entry: TaskEntry, form: Format, out: Path, *, labelled: Sequence[str] = ()) -> int:
-    """Write the review file's rows for a labelling tool; how many they are.
+    """Write the review file's rows for a labelling tool.
 
-    Texts that are ``labelled`` already, in whichever form, are left out.
+    Args:
+        entry: the task.
+        form: what the tool reads.
+        out: the file to write.
+        labelled: texts that are left out, in whichever form.
+
+    Returns:
+        How many rows were written.
 
     Raises:
         NotFoundError: the task has no review file.
@@ -99,9 +117,9 @@ def export(entry: TaskEntry, form: Format, out: Path, *, labelled: Sequence[str]
     if out.exists():
         raise ConflictError(f"{out}: is there already; name another file or remove it")
     rows = unlabelled(entry, labelled)
-    made = [_MAKE[form](entry.name, row) for row in rows]
+    records = [_RECORD[form](entry.name, row) for row in rows]
     # One record a line in either case: an array in which a person finds a text too.
-    lines = [json.dumps(record, ensure_ascii=False) for record in made]
+    lines = [json.dumps(record, ensure_ascii=False) for record in records]
     whole = "\n".join([*lines, ""]) if form is Format.JSONL else "[\n" + ",\n".join(lines) + "\n]\n"
     files.write_bytes(out, whole.encode())
     return len(rows)
@@ -151,7 +169,7 @@ def _jsonl(task: str, row: dict[str, Any]) -> dict[str, Any]:
     return {**named, "task": task, "teacher": row["teacher"], "reason": row["reason"]}
 
 
-_MAKE = {Format.LABEL_STUDIO: _label_studio, Format.ARGILLA: _argilla, Format.JSONL: _jsonl}
+_RECORD = {Format.LABEL_STUDIO: _label_studio, Format.ARGILLA: _argilla, Format.JSONL: _jsonl}
 
 
 def _likeliest(row: dict[str, Any]) -> tuple[str, float]:

@@ -46,20 +46,24 @@ class Answer:
 
 
 def records(path: Path) -> Iterator[tuple[str, Any]]:
-    """The records of a JSON array or of JSON lines, each with its place in the file."""
+    """The records of a JSON array or of JSON lines, each with its place in the file.
+
+    Raises:
+        InputError: the file cannot be read, or is empty.
+    """
     try:
         content = path.read_bytes().decode("utf-8-sig")
     except OSError as error:
-        raise InputError(f"{path}: not readable: {error.strerror}") from error
+        raise InputError.in_file(path, f"not readable: {error.strerror}") from error
     except UnicodeDecodeError as error:
-        raise InputError(f"{path}: not UTF-8 (byte {error.start})") from error
+        raise InputError.in_file(path, f"not UTF-8 (byte {error.start})") from error
     if not content.strip():
-        raise InputError(f"{path}: the file is empty")
+        raise InputError.in_file(path, "the file is empty")
     try:
         whole = json.loads(content)
     except (ValueError, RecursionError) as error:
         if content.lstrip().startswith("["):
-            raise InputError(f"{path}: not readable as JSON: {error}") from error
+            raise InputError.in_file(path, f"not readable as JSON: {error}") from error
     else:
         for number, record in enumerate(whole if isinstance(whole, list) else [whole], 1):
             yield f"record {number}", record
@@ -81,22 +85,22 @@ def answers(record: Any, classes: Sequence[str]) -> list[Answer]:
     if not isinstance(record, dict):
         raise Unusable("not a JSON object")
     if "annotations" in record:
-        found = list(_label_studio(record))
+        given = list(_label_studio(record))
     elif "responses" in record:
-        found = list(_argilla(record))
+        given = list(_argilla(record))
     elif any(key.endswith(".responses") for key in record):
-        found = list(_argilla_flat(record))
+        given = list(_argilla_flat(record))
     elif QUESTION in record:
-        found = list(_plain(record))
+        given = list(_plain(record))
     else:
         raise Unusable(
             f"needed is a Label Studio task with annotations, an Argilla record with responses, or an "
             f"object with {QUESTION}, and text or id"
         )
-    for answer in found:
+    for answer in given:
         if answer.label not in classes:
             raise Unusable(f"{answer.field}: {answer.label!r} is no class; allowed are {', '.join(classes)}")
-    return found
+    return given
 
 
 def _label_studio(record: dict[str, Any]) -> Iterator[Answer]:
@@ -137,7 +141,7 @@ def _asks_ours(record: dict[str, Any]) -> bool:
 
 
 def _objects(value: Any) -> list[dict[str, Any]]:
-    return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
 def _argilla(record: dict[str, Any]) -> Iterator[Answer]:

@@ -1,4 +1,4 @@
-"""Files of rows opened: of which format they are, packed or not, and within bounds."""
+"""Files of rows: which format they are of by their names, and how they are opened, packed or not."""
 
 import functools
 import gzip
@@ -17,7 +17,7 @@ from pingti.errors import InputError
 FORMATS = (".parquet", ".jsonl", ".csv", ".tsv", ".jsonl.gz", ".csv.gz", ".tsv.gz")
 LINE_BYTES = 16 << 20
 """Of a line of text; of a longer one only the beginning is read, so that none fills the memory."""
-_FREE_BYTES = 256 << 20  # unpacked; below, nobody asks how well a file is packed
+_UNCHECKED_BYTES = 256 << 20  # unpacked; below, nobody asks how well a file is packed
 _MOST_PACKED = 200  # texts shrink to a tenth or so; gzip can shrink zeros to a thousandth
 _MAGIC = {
     b"PAR1": "a Parquet file",
@@ -34,62 +34,78 @@ _MAGIC = {
 
 
 def format_of(path: str) -> str:
+    """Which of ``FORMATS`` a file is of by its name; ``.gz`` is left out.
+
+    Raises:
+        InputError: none of them.
+    """
     name = path.lower().removesuffix(".gz")
     for suffix in FORMATS:
         if name.endswith(suffix) and not (suffix == ".parquet" and path.lower().endswith(".gz")):
             return suffix
-    raise InputError(f"{path}: the name ends in none of the formats that are read: {' '.join(FORMATS)}")
+    raise InputError.in_file(path, f"the name ends in none of the formats that are read: {' '.join(FORMATS)}")
 
 
 @contextmanager
-def opened(path: str) -> Iterator[IO[bytes]]:
+def open_binary(path: str) -> Iterator[IO[bytes]]:
+    """Open a local file, or one at an address that fsspec knows.
+
+    Raises:
+        InputError: it is missing, a folder, or cannot be opened.
+    """
     try:
         opener = fsspec.open(path, "rb").open if "://" in path else functools.partial(open, path, "rb")
         file: Any = opener()
     except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
+        raise InputError.in_file(path, "no such file") from None
     except IsADirectoryError:
-        raise InputError(f"{path}: is a folder; a file is needed") from None
+        raise InputError.in_file(path, "is a folder; a file is needed") from None
     except (OSError, ValueError, ImportError) as error:  # fsspec: unknown scheme, missing driver
-        raise InputError(f"{path}: not readable: {error}") from error
+        raise InputError.in_file(path, f"not readable: {error}") from error
     with file:
         yield file
 
 
 @contextmanager
 def parquet_file(path: str) -> Iterator[pq.ParquetFile]:
-    with opened(path) as file:
+    """Open a Parquet file.
+
+    Raises:
+        InputError: it cannot be opened, is empty or damaged.
+    """
+    with open_binary(path) as file:
         if not file.read(1):
-            raise InputError(f"{path}: the file is empty")
+            raise InputError.in_file(path, "the file is empty")
         file.seek(0)
         with readable_parquet(path):
-            found = pq.ParquetFile(file)
-        yield found
+            parquet = pq.ParquetFile(file)
+        yield parquet
 
 
 @contextmanager
 def readable_parquet(path: str) -> Iterator[None]:
+    """Turn what Arrow raises while it reads a Parquet file into an InputError that names the file."""
     try:
         yield
     except (pa.ArrowException, OSError) as error:  # a damaged page is an OSError
-        raise InputError(f"{path}: not a readable Parquet file: {first_line(error)}") from error
+        raise InputError.in_file(path, f"not a readable Parquet file: {first_line(error)}") from error
 
 
 @contextmanager
 def text_lines(path: str) -> Iterator[Iterator[bytes]]:
     """The lines of a text file, unpacked, as bytes; see ``is_cut``."""
-    with opened(path) as raw:
+    with open_binary(path) as raw:
         packed = path.lower().endswith(".gz")
         file: Any = _Unpacked(path, raw) if packed else raw
         buffered = io.BufferedReader(file) if packed or not hasattr(file, "peek") else file
         try:
             start = buffered.peek(8)[:8]
             if not start:
-                raise InputError(f"{path}: the file is empty")
+                raise InputError.in_file(path, "the file is empty")
             refuse_other_format(path, start)
             yield _bounded(buffered.readline)
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-            raise InputError(f"{path}: not a whole gzip file: {error}") from error
+            raise InputError.in_file(path, f"not a whole gzip file: {error}") from error
 
 
 class _Unpacked(io.RawIOBase):
@@ -106,10 +122,11 @@ class _Unpacked(io.RawIOBase):
     def readinto(self, buffer: Any) -> int:
         count = self._file.readinto(buffer)
         self._bytes += count
-        if self._bytes > _FREE_BYTES and self._bytes > _MOST_PACKED * self._packed.tell():
-            raise InputError(
-                f"{self._path}: unpacks to more than {_MOST_PACKED} times its size, as no text does; "
-                "give it unpacked if it is one"
+        if self._bytes > _UNCHECKED_BYTES and self._bytes > _MOST_PACKED * self._packed.tell():
+            raise InputError.in_file(
+                self._path,
+                f"unpacks to more than {_MOST_PACKED} times its size, as no text does; "
+                "give it unpacked if it is one",
             )
         return int(count)
 
@@ -127,11 +144,16 @@ def is_cut(line: bytes) -> bool:
 
 
 def refuse_other_format(path: str, start: bytes) -> None:
-    """InputError where the first bytes of a text file are those of a format that its name does not say."""
+    """Refuse a text file that begins as one of another format than its name says.
+
+    Raises:
+        InputError: with the format that it looks like.
+    """
     for magic, what in _MAGIC.items():
         if start.startswith(magic):
-            raise InputError(f"{path}: looks like {what}, not like {format_of(path)} as its name says")
+            raise InputError.in_file(path, f"looks like {what}, not like {format_of(path)} as its name says")
 
 
 def first_line(error: Exception) -> str:
+    """The first line of an error's message; Arrow's go on over many."""
     return str(error).splitlines()[0] if str(error) else type(error).__name__

@@ -52,15 +52,15 @@ def normalised(texts: pa.Array) -> pa.Array:
 
 def keys_of(texts: Sequence[str]) -> list[str]:
     """``normalised`` of texts that are not in an array."""
-    found: list[str] = normalised(pa.array(texts, pa.large_string())).to_pylist()
-    return found
+    keys: list[str] = normalised(pa.array(texts, pa.large_string())).to_pylist()
+    return keys
 
 
 @functools.cache
 def _specially_folded() -> str:
     """RE2 class of the letters of which case folding is not lower case, in lower case, such as ß and ς."""
     letters = map(chr, range(_LETTERS))
-    return f"[{''.join(each for each in letters if each.lower() == each != each.casefold())}]"
+    return f"[{''.join(letter for letter in letters if letter.lower() == letter != letter.casefold())}]"
 
 
 @functools.cache

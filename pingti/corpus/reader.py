@@ -25,7 +25,6 @@ from pingti.corpus.formats import (
     readable_parquet,
     text_lines,
 )
-from pingti.corpus.row_groups import PORTION_BYTES, parquet_portions
 from pingti.corpus.values import microseconds, string
 from pingti.errors import InputError
 
@@ -78,24 +77,24 @@ def expand(pattern: str, base: Path) -> list[str]:
     """
     if "://" in pattern:
         filesystem, path = fsspec.core.url_to_fs(pattern)
-        found = [filesystem.unstrip_protocol(name) for name in sorted(filesystem.glob(path))]
+        paths = [filesystem.unstrip_protocol(name) for name in sorted(filesystem.glob(path))]
     else:
         # A file of that very name first: its name may hold characters that mean something in a pattern.
         names = [pattern]
         if not (base / pattern).is_file():  # not Path.glob: the pattern may be absolute
             names = glob.glob(pattern, root_dir=base, recursive=True)  # noqa: PTH207
-        found = sorted(str(base / name) for name in names if (base / name).is_file())
-    if not found:
-        raise InputError(f"{pattern}: no such file (looked from {base})")
-    return found
+        paths = sorted(str(base / name) for name in names if (base / name).is_file())
+    if not paths:
+        raise InputError.in_file(pattern, f"no such file (looked from {base})")
+    return paths
 
 
 def expand_all(patterns: Iterable[str], base: Path) -> list[str]:
     """The files that several patterns name, as ``expand``; a file that two of them name comes once."""
-    found: dict[str, str] = {}
+    by_real_path: dict[str, str] = {}
     for path in (path for pattern in patterns for path in expand(pattern, base)):
-        found.setdefault(path if "://" in path else os.path.realpath(path), path)
-    return list(found.values())
+        by_real_path.setdefault(path if "://" in path else os.path.realpath(path), path)
+    return list(by_real_path.values())
 
 
 def check_input(path: str, columns: Columns) -> None:
@@ -116,8 +115,8 @@ def check_input(path: str, columns: Columns) -> None:
                     _check_columns(path, list(fields), columns)
                     return
                 if is_cut(line):
-                    raise InputError(f"{path}: {_TOO_LONG}")
-            raise InputError(f"{path}: no line of it is a JSON object; one object a line is needed")
+                    raise InputError.in_file(path, _TOO_LONG)
+            raise InputError.in_file(path, "no line of it is a JSON object; one object a line is needed")
         _header(path, _Decoded(path, lines), columns)
 
 
@@ -149,7 +148,7 @@ def read_rows(
     for row in rows:
         batch.append(row)
         size += len(row[2])
-        if len(batch) == batch_rows or 4 * size >= PORTION_BYTES:  # a character has up to four bytes
+        if len(batch) == batch_rows or 4 * size >= parquet.BATCH_BYTES:  # a character has up to four bytes
             yield _batch(batch, columns)
             batch, size = [], 0
     if batch:
@@ -170,9 +169,9 @@ def _batch(rows: list[Row], columns: Columns) -> pa.RecordBatch:
 def _check_columns(path: str, names: list[str], columns: Columns) -> None:
     for name in (columns.text, columns.id, columns.time):
         if name is not None and name not in names:
-            raise InputError(f"{path}: no column {name!r}; there are {', '.join(map(repr, names))}")
+            raise InputError.in_file(path, f"no column {name!r}; there are {', '.join(map(repr, names))}")
         if name is not None and names.count(name) > 1:
-            raise InputError(f"{path}: {names.count(name)} columns are named {name!r}; one is needed")
+            raise InputError.in_file(path, f"{names.count(name)} columns are named {name!r}; one is needed")
 
 
 def _parquet_batches(
@@ -183,42 +182,51 @@ def _parquet_batches(
         _check_columns(path, file.schema_arrow.names, columns)
         groups = range(file.metadata.num_row_groups) if groups is None else groups
         first = sum(file.metadata.row_group(group).num_rows for group in range(groups.start if groups else 0))
-        batches = parquet_portions(path, file, list(dict.fromkeys(names)), batch_rows, groups)
+        batches = parquet.bounded_batches(path, file, list(dict.fromkeys(names)), batch_rows, groups)
         while True:
             with readable_parquet(path):
                 batch = next(batches, None)
             if batch is None:
                 return
-            found = [batch.column(name) for name in names]
-            null = np.zeros(len(batch), np.bool_)
-            for column in found:
-                null |= column.is_null().to_numpy(zero_copy_only=False)
-
-            def row(index: int, found: list[pa.Array] = found, first: int = first) -> Iterator[Row]:
-                values = iter([parquet.value(column[index]) for column in found])
-                text = next(values)
-                identity = next(values) if columns.id is not None else None
-                time = next(values) if columns.time is not None else None
-                return _row(path, first + index, columns, identity, text, time, on_bad_row)
-
-            for index in np.flatnonzero(null).tolist():
-                list(row(index))
-            wanted = schema(columns)
-            identified = columns.id is not None
-            rows = np.flatnonzero(~null)
-            whole = _short(parquet.whole(found, rows, first, wanted, identified=identified))
-            if whole is not None and len(whole):
-                yield whole
-            # Else one of them at least is bad, or of a type that needs a look: those are looked for in parts.
-            for start in range(0, len(rows) if whole is None else 0, _PART):
-                part = rows[start : start + _PART]
-                whole = _short(parquet.whole(found, part, first, wanted, identified=identified))
-                if whole is None:
-                    read = [each for index in part.tolist() for each in row(index)]
-                    whole = _batch(read, columns) if read else None
-                if whole is not None:
-                    yield whole
+            values = [batch.column(name) for name in names]
+            yield from _converted(path, columns, values, first, on_bad_row)
             first += len(batch)
+
+
+def _converted(
+    path: str, columns: Columns, values: list[pa.Array], first: int, on_bad_row: OnBadRow
+) -> Iterator[pa.RecordBatch]:
+    """The good rows of one batch of a Parquet file, whose first row is the file's row ``first``."""
+
+    def read(index: int) -> Row | None:
+        row = iter([parquet.python_value(column[index]) for column in values])
+        text = next(row)
+        identity = next(row) if columns.id is not None else None
+        time = next(row) if columns.time is not None else None
+        return _row(path, first + index, columns, identity, text, time, on_bad_row)
+
+    null = np.zeros(len(values[0]), np.bool_)
+    for column in values:
+        null |= column.is_null().to_numpy(zero_copy_only=False)
+    for index in np.flatnonzero(null).tolist():
+        read(index)
+    wanted = schema(columns)
+    identified = columns.id is not None
+    rows = np.flatnonzero(~null)
+    whole = _short(parquet.convert(values, rows, first, wanted, identified=identified))
+    if whole is not None:
+        if len(whole):
+            yield whole
+        return
+    # One of them at least is bad, or of a type that needs a look: those are looked for in parts.
+    for start in range(0, len(rows), _PART):
+        part = rows[start : start + _PART]
+        converted = _short(parquet.convert(values, part, first, wanted, identified=identified))
+        if converted is None:
+            good = [row for row in map(read, part.tolist()) if row is not None]
+            converted = _batch(good, columns) if good else None
+        if converted is not None:
+            yield converted
 
 
 def _short(batch: pa.RecordBatch | None) -> pa.RecordBatch | None:
@@ -238,11 +246,13 @@ def _jsonl_rows(path: str, columns: Columns, on_bad_row: OnBadRow) -> Iterator[R
             number += 1
             fields = _json_object(line)
             if fields is None:
-                on_bad_row(BadRow(file=path, row=number, id=None, reason=_json_fault(line)))
+                on_bad_row(BadRow(file=path, row=number, id=None, reason=_json_problem(line)))
                 continue
             identity = fields.get(columns.id) if columns.id else None
             time = fields.get(columns.time) if columns.time else None
-            yield from _row(path, number, columns, identity, fields.get(columns.text), time, on_bad_row)
+            row = _row(path, number, columns, identity, fields.get(columns.text), time, on_bad_row)
+            if row is not None:
+                yield row
 
 
 def _json_object(line: bytes) -> dict[str, Any] | None:
@@ -255,7 +265,7 @@ def _json_object(line: bytes) -> dict[str, Any] | None:
     return value if isinstance(value, dict) else None
 
 
-def _json_fault(line: bytes) -> str:
+def _json_problem(line: bytes) -> str:
     if is_cut(line):
         return _TOO_LONG
     try:
@@ -299,7 +309,9 @@ def _csv_rows(path: str, columns: Columns, on_bad_row: OnBadRow) -> Iterator[Row
                 continue
             identity = fields[id_at] if id_at is not None else None
             time = fields[time_at] if time_at is not None else None
-            yield from _row(path, number, columns, identity, fields[text_at], time, on_bad_row)
+            row = _row(path, number, columns, identity, fields[text_at], time, on_bad_row)
+            if row is not None:
+                yield row
 
 
 class _Decoded:
@@ -320,7 +332,7 @@ class _Decoded:
             self.ended = True
             raise StopIteration
         if is_cut(line):  # of what follows nobody can say where a row starts
-            raise InputError(f"{self._path}: {_TOO_LONG}")
+            raise InputError.in_file(self._path, _TOO_LONG)
         if self._first:
             self._first, line = False, line.removeprefix(codecs.BOM_UTF8)
         return line.decode("utf-8", "surrogateescape")
@@ -333,23 +345,24 @@ def _header(path: str, lines: _Decoded, columns: Columns) -> tuple[Any, list[str
     try:
         header = next(reader, [])
     except csv.Error as error:
-        raise InputError(f"{path}: its header is not readable: {error}") from error
+        raise InputError.in_file(path, f"its header is not readable: {error}") from error
     _check_columns(path, header, columns)
     return reader, header
 
 
 def _row(
     path: str, number: int, columns: Columns, identity: Any, text: Any, time: Any, on_bad_row: OnBadRow
-) -> Iterator[Row]:
-    """The row, or nothing and a report."""
+) -> Row | None:
+    """The row, or None and a report."""
     name: str | None = str(number)
     try:
         if columns.id is not None:
             name = None
             name = string(columns.id, identity if not isinstance(identity, int) else str(identity))
-        found = string(columns.text, text)
-        if 4 * len(found) > LINE_BYTES and len(found.encode()) > LINE_BYTES:
+        checked = string(columns.text, text)
+        if 4 * len(checked) > LINE_BYTES and len(checked.encode()) > LINE_BYTES:
             raise ValueError(f"field {columns.text!r} is longer than {LINE_BYTES:,} bytes")
-        yield number, str(name), found, microseconds(columns.time, time) if columns.time else 0
+        return number, str(name), checked, microseconds(columns.time, time) if columns.time else 0
     except ValueError as error:
         on_bad_row(BadRow(file=path, row=number, id=name, reason=str(error)))
+        return None

@@ -10,9 +10,17 @@ from numpy.typing import NDArray
 
 
 def matches(texts: pa.Array, patterns: Sequence[str]) -> NDArray[np.bool_]:
-    """Which texts one of the patterns (RE2, searched anywhere) matches; False for a null."""
-    found = np.zeros(len(texts), np.bool_)
+    """Which texts one of the patterns matches.
+
+    Args:
+        texts: n strings or nulls.
+        patterns: RE2, searched anywhere in a text.
+
+    Returns:
+        (n,); False for a null.
+    """
+    matched = np.zeros(len(texts), np.bool_)
     for pattern in patterns:
         hit: Any = pc.match_substring_regex(texts, pattern).fill_null(False)
-        found |= hit.to_numpy(zero_copy_only=False)
-    return found
+        matched |= hit.to_numpy(zero_copy_only=False)
+    return matched

@@ -1,4 +1,4 @@
-"""A row's fields: what a file holds as a string or a time, or a ValueError that says what is wrong."""
+"""A row's values: what a file holds as a string or a time, or a ValueError that says what is wrong."""
 
 import datetime
 import re
@@ -6,7 +6,7 @@ import time
 from typing import Any
 
 _DAY = 86_400  # seconds
-FIRST = -62_135_596_800_000_000
+EARLIEST = -62_135_596_800_000_000
 """The earliest time that a row may have, year 1, as ``microseconds`` gives it."""
 
 _AS_DIGITS = re.compile("(19|20|21)[0-9]{6}")
@@ -17,7 +17,11 @@ _RECENT = 631_152_000  # 1990: a number that leads there in another unit is of t
 
 
 def string(field: str, value: Any) -> str:
-    """The value as a string that UTF-8 can spell; bytes are decoded."""
+    """The value as a string that UTF-8 can spell; bytes are decoded.
+
+    Raises:
+        ValueError: it is none; with the field's name and what is needed.
+    """
     if isinstance(value, bytes):
         try:
             return value.decode()
@@ -43,15 +47,18 @@ def microseconds(field: str, value: Any) -> int:
 
     A date or datetime without a zone is taken as UTC; digits such as 20240105, text or not, are a date. A
     time to come (9999-12-31, or milliseconds taken for seconds) is refused: it would be all of the holdout.
+
+    Raises:
+        ValueError: it is no time of the past; with the field's name and what is needed.
     """
     if isinstance(value, bytes):
         value = value.decode("utf-8", "replace")
     why = ""
     try:
-        found, seconds = _instant(value)
-        if FIRST <= found <= latest():
-            return found
-        if found > 0:
+        instant, seconds = _instant(value)
+        if EARLIEST <= instant <= latest():
+            return instant
+        if instant > 0:
             likely = [name for name, unit in _UNITS.items() if _RECENT <= seconds / unit <= time.time()]
             why = f", later than now{f' ({likely[0]}?)' if likely else ''}"
     except (ValueError, OverflowError):

@@ -1,12 +1,13 @@
 """Rows of text in, one column of decisions and one of scores per label task out.
 
 This is what a job's shard and ``pingti classify`` share: rules, dependencies between tasks, thresholds of
-the scene, and one encoding of a text for all tasks of one vocabulary.
+operating points, and one encoding of a text for all tasks of one vocabulary.
 """
 
 import dataclasses
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
@@ -20,7 +21,7 @@ from pingti.inference.pins import Choice, Pin, class_number, columns_of
 from pingti.inference.pins import pin as pin_choices
 from pingti.workspace.definition import RulesSection
 from pingti.workspace.registry import Workspace
-from textcnn import Panel, Student
+from textcnn import MultiScorer, Student
 
 
 class Classifier:
@@ -28,22 +29,32 @@ class Classifier:
 
     ``schema`` is that of the results: ``id``, then for every task ``<task>`` (string, null where it was not
     asked) and ``<task>_score`` (float32: the positive class's probability, or for more than two classes
-    that of the class decided on). Its metadata's ``pingti.tasks`` tells versions, scenes and thresholds.
+    that of the class decided on). Its metadata's ``pingti.tasks`` holds the pins as JSON.
     """
 
-    def __init__(self, workspace: Workspace, pins: Sequence[Pin]) -> None:
-        self.pins = tuple(pins)
-        self._tasks = [_Task(workspace, pin) for pin in self.pins]
+    def __init__(self, tasks: "Sequence[_Task]") -> None:
+        self.pins = tuple(task.pin for task in tasks)
+        self._tasks = tasks
         # What is asked of every text is scored in one pass; a dependent task often concerns few.
         asked = [task for task in self._tasks if not task.depends_on]
         self._asked_of_all = [task.pin.task for task in asked]
-        self._panel = Panel([task.student for task in asked])
+        self._scorer = MultiScorer([task.student for task in asked])
         fields = [("id", pa.string())]
         for pin in self.pins:
             if not pin.hidden:
                 fields += zip(columns_of(pin.task), (pa.string(), pa.float32()), strict=True)
         described = [dataclasses.asdict(pin) for pin in self.pins]
         self.schema = pa.schema(fields, metadata={"pingti.tasks": json.dumps(described)})
+
+    @classmethod
+    def load(cls, workspace: Workspace, pins: Sequence[Pin]) -> Self:
+        """Load the students of some pins.
+
+        Raises:
+            NotFoundError: a task or a version is gone.
+            ArtifactError: a student is damaged.
+        """
+        return cls([_Task.load(workspace, pin) for pin in pins])
 
     @classmethod
     def of(cls, workspace: Workspace, tasks: Sequence[str]) -> Self:
@@ -59,12 +70,19 @@ class Classifier:
             ConflictError: a task without a promoted version, or without such an operating point.
             InputError: a task twice, none at all, or one that is not written so.
         """
-        return cls(workspace, pin_choices(workspace, [Choice.parse(task) for task in tasks]))
+        return cls.load(workspace, pin_choices(workspace, [Choice.parse(task) for task in tasks]))
 
     def classify(self, rows: pa.RecordBatch) -> pa.RecordBatch:
-        """One result row per row of ``rows`` (columns id and text), in the same order."""
+        """Decide on every row.
+
+        Args:
+            rows: with columns id and text.
+
+        Returns:
+            One row for each of ``rows``, in the same order, of ``schema``.
+        """
         texts = rows.column("text")
-        scored = dict(zip(self._asked_of_all, self._panel.score(texts), strict=True))
+        scored = dict(zip(self._asked_of_all, self._scorer.score(texts), strict=True))
         decisions: dict[str, NDArray[np.int64]] = {}
         columns = [rows.column("id")]
         for task in self._tasks:
@@ -80,23 +98,29 @@ class Classifier:
         return pa.record_batch(columns, schema=self.schema)
 
 
+@dataclass(frozen=True, kw_only=True)
 class _Task:
-    def __init__(self, workspace: Workspace, pin: Pin) -> None:
-        entry = workspace.task(pin.task)
-        self.pin = pin
-        self.student = Student.load(entry.student_folder(pin.version))
-        # Rules and dependencies as they were when the student was trained, whatever the file says by now.
-        self.rules = RulesSection.model_validate(self.student.metadata.get("rules", {}))
-        self.depends_on = [
-            dependency.partition("=")[::2] for dependency in self.student.metadata.get("depends_on", [])
-        ]
+    pin: Pin
+    student: Student
+    # Rules and dependencies as they were when the student was trained, whatever the file says by now.
+    rules: RulesSection
+    depends_on: list[tuple[str, str]]
+    """Names and classes of other tasks."""
+
+    @classmethod
+    def load(cls, workspace: Workspace, pin: Pin) -> Self:
+        student = Student.load(workspace.task(pin.task).student_folder(pin.version))
+        rules = RulesSection.model_validate(student.metadata.get("rules", {}))
+        parts = (dependency.partition("=") for dependency in student.metadata.get("depends_on", []))
+        depends_on = [(task, label) for task, _, label in parts]
+        return cls(pin=pin, student=student, rules=rules, depends_on=depends_on)
 
     def decide(
         self,
         texts: pa.Array,
         scored: NDArray[np.float32] | None,
         decisions: dict[str, NDArray[np.int64]],
-        tasks: "list[_Task]",
+        tasks: "Sequence[_Task]",
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """Number of each text's class, -1 where the task does not apply, and its score.
 

@@ -39,8 +39,15 @@ def classify_files(
 ) -> Counts:
     """Classify the rows of ``inputs`` into ``out/results.parquet``; bad rows go to ``out/errors.jsonl``.
 
-    Both files appear at the end, whole. Memory is bounded by a few batches per thread; ``progress`` is
-    told the number of rows done so far.
+    Both files appear at the end, whole. Memory is bounded by a few batches per thread.
+
+    Args:
+        inputs: paths or addresses of files.
+        columns: what to read of them.
+        classifier: the students.
+        out: folder of the results.
+        threads: how many classify at once; one for each processor where absent.
+        progress: called with the number of rows done so far.
 
     Raises:
         InputError: an input that cannot be read; all are checked before the first row is classified.

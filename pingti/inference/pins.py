@@ -10,7 +10,7 @@ from typing import Self
 from pingti.errors import ConflictError, InputError
 from pingti.workspace.dependencies import circle
 from pingti.workspace.registry import Workspace
-from textcnn import Student
+from textcnn.student import Student
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,12 +19,17 @@ class Choice:
 
     task: str
     scene: str = "default"
+    """An operating point. REST and stored jobs call it a scene, as definitions do."""
     version: int | None = None
     """The promoted one where absent."""
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read "task" or "task@scene", with "#version" behind either."""
+        """Read "task" or "task@scene", with "#version" behind either.
+
+        Raises:
+            InputError: the text is of neither form.
+        """
         named, hash_sign, version = text.partition("#")
         task, at, scene = named.partition("@")
         if not task or (at and not scene) or (hash_sign and not re.fullmatch("[1-9][0-9]{0,8}", version)):
@@ -38,6 +43,7 @@ class Pin:
 
     task: str
     scene: str
+    """As in ``Choice``."""
     version: int
     threshold: float | None
     """Score of the positive class from which on a text is positive; None where there are more classes."""
@@ -48,10 +54,17 @@ class Pin:
 def pin(workspace: Workspace, choices: Sequence[Choice]) -> tuple[Pin, ...]:
     """Fix versions and thresholds; tasks that others depend on come first, hidden where not asked for.
 
+    Args:
+        workspace: where the students are.
+        choices: at least one, each task once.
+
+    Returns:
+        The pins, in an order in which they can be decided.
+
     Raises:
         NotFoundError: no such task or version.
-        ConflictError: a task without a promoted version, a scene that its student does not know, tasks that
-            depend on each other in a circle, or on a class that a parent's student does not have.
+        ConflictError: a task without a promoted version, an operating point that its student does not know,
+            tasks that depend on each other in a circle, or on a class that a parent's student does not have.
         InputError: a task twice, or none; tasks of whose results two columns would have one name.
     """
     names = [choice.task for choice in choices]
@@ -69,9 +82,9 @@ def pin(workspace: Workspace, choices: Sequence[Choice]) -> tuple[Pin, ...]:
         if task in pins:
             return
         own, depends_on = pinned(task)
-        way = circle(task, depends_on, lambda other: pinned(other)[1])
-        if way:
-            raise ConflictError(f"tasks depend on each other in a circle: {' -> '.join(way)}")
+        closed = circle(task, depends_on, lambda other: pinned(other)[1])
+        if closed:
+            raise ConflictError(f"tasks depend on each other in a circle: {' -> '.join(closed)}")
         for dependency in depends_on:
             parent, _, label = dependency.partition("=")
             add(parent)
@@ -107,20 +120,31 @@ def _pin(workspace: Workspace, choice: Choice, *, hidden: bool) -> tuple[Pin, tu
         known = ", ".join(sorted(thresholds))
         why = metadata.get("refused", {}).get(choice.scene)
         raise ConflictError(
-            f"task {choice.task!r}: version {version} has no scene {choice.scene!r}"
+            f"task {choice.task!r}: version {version} has no operating point {choice.scene!r}"
             f"{f' ({why})' if why else ''}; it has: {known}"
         )
-    made = Pin(
+    own = Pin(
         task=choice.task,
         scene=choice.scene,
         version=version,
         threshold=thresholds[choice.scene],
         hidden=hidden,
     )
-    return made, tuple(metadata.get("depends_on", ()))
+    return own, tuple(metadata.get("depends_on", ()))
 
 
 def class_number(task: str, parent: str, label: str, classes: Sequence[str]) -> int:
+    """Number of a parent's class on which a task depends.
+
+    Args:
+        task: the task that depends on it.
+        parent: the task that decides.
+        label: the class that it has to decide on.
+        classes: those of the parent's student.
+
+    Raises:
+        ConflictError: the student has no such class.
+    """
     if label not in classes:
         known = ", ".join(classes)
         raise ConflictError(

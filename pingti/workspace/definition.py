@@ -1,20 +1,22 @@
 """A label task's definition: the TOML file that its owner writes."""
 
+import dataclasses
 import datetime
 import re
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from pingti.errors import DefinitionError, InputError
-from textcnn import Architecture
+from pingti.errors import DefinitionError, Fault, InputError
+from pingti.validation import error_at, faults_of, sentence
+from textcnn.architecture import Architecture
 
 NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
-"""A task's or a scene's name: it becomes a file name and a column name."""
+"""A task's or an operating point's name: it becomes a file name and a column name."""
 
 HUB_NAME = re.compile(r"(?!\.)[\w.-]{1,96}(/(?!\.)[\w.-]{1,96})?", re.ASCII)
 """A model of the hub, not a path."""
@@ -48,7 +50,11 @@ Share = Annotated[float, Field(gt=0.0, le=1.0)]
 
 
 def check_name(task: str) -> None:
-    """DefinitionError for what cannot be a task's name."""
+    """Refuse what cannot be a task's name.
+
+    Raises:
+        DefinitionError: with what is allowed.
+    """
     if not NAME.fullmatch(task):
         raise DefinitionError(f"task {task!r}: not a name; allowed are a-z, 0-9 and _, a letter first")
     if task == "id":
@@ -114,7 +120,9 @@ class StudentSection(_Section):
     embedding: int = Field(default=256, ge=1, le=1024)
     """Dimensions; they cost training time, and nothing at scoring."""
     filters: int = Field(default=128, ge=1, le=1024)
+    """Filters of each width."""
     widths: tuple[Annotated[int, Field(ge=1, le=16)], ...] = (1, 2, 3)
+    """How many neighbouring tokens a filter sees at once."""
     wide: int = Field(default=1 << 17, ge=0, le=1 << 22)
     """Buckets of the wide part, a linear model of tokens and pairs of them; 0: none, else a power of two."""
     subclasses: int = Field(default=32, ge=0, le=256)
@@ -134,6 +142,7 @@ class StudentSection(_Section):
         return self
 
     def architecture(self) -> Architecture:
+        """The same for the network."""
         return Architecture(
             embedding=self.embedding, filters=self.filters, widths=self.widths, wide=self.wide
         )
@@ -158,8 +167,8 @@ class GateSection(_Section):
     """The loop ends after so many rounds at the latest."""
 
 
-class Scene(_Section):
-    """A named operating point: by itself the best F1, or the best under one condition."""
+class OperatingPointSection(_Section):
+    """A named threshold, which the article calls a scene: the best F1, or the best under one condition."""
 
     precision: Share | None = None
     """The highest recall at this precision."""
@@ -167,9 +176,9 @@ class Scene(_Section):
     """The highest precision at this recall."""
 
     @model_validator(mode="after")
-    def _one(self) -> Self:
+    def _one_condition(self) -> Self:
         if self.precision is not None and self.recall is not None:
-            raise ValueError("a scene names a precision or a recall, not both")
+            raise ValueError("an operating point names a precision or a recall, not both")
         return self
 
 
@@ -180,8 +189,8 @@ class RetrainSection(_Section):
     """Local time of the scheduler."""
 
 
-class WatchSection(_Section):
-    """Watching, day by day, whether the promoted student still decides as its teacher does."""
+class DriftSection(_Section):
+    """Watching, day by day, whether the promoted student still agrees with its teacher."""
 
     sample: int = Field(default=50, ge=0, le=10_000)
     """Rows of a job that the teacher is asked about afterwards; 0: none."""
@@ -207,95 +216,84 @@ class Definition(_Section):
     teacher: TeacherSection
     student: StudentSection = StudentSection()
     gate: GateSection = GateSection()
-    scenes: dict[str, Scene] = {}
+    scenes: dict[str, OperatingPointSection] = {}
     retrain: RetrainSection | None = None
-    watch: WatchSection = WatchSection()
+    watch: DriftSection = DriftSection()
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if len(set(self.classes)) != len(self.classes):
-            raise ValueError(f"classes: {list(self.classes)} names a class twice")
+            raise error_at(f"{list(self.classes)} names a class twice", "classes")
         unknown = sorted(set(self.teacher.map.values()) - set(self.classes))
         if unknown:
-            raise ValueError(f"teacher.map: {unknown[0]!r} is no class; allowed are {list(self.classes)}")
-        for name, scene in self.scenes.items():
+            allowed = list(self.classes)
+            raise error_at(f"{unknown[0]!r} is no class; allowed are {allowed}", "teacher", "map")
+        for name, point in self.scenes.items():
             if not NAME.fullmatch(name):
-                raise ValueError(f"scenes: {name!r} is no name; allowed are a-z, 0-9 and _, a letter first")
-            if not self.binary and (scene.precision is not None or scene.recall is not None):
-                raise ValueError(f"scenes.{name}: a precision or recall needs a task of two classes")
+                raise error_at(f"{name!r} is no name; allowed are a-z, 0-9 and _, a letter first", "scenes")
+            if not self.binary and (point.precision is not None or point.recall is not None):
+                raise error_at("a precision or recall needs a task of two classes", "scenes", name)
         return self
 
     @property
     def binary(self) -> bool:
+        """Whether there are two classes."""
         return len(self.classes) == 2
 
     @property
     def paths(self) -> dict[tuple[str | int, ...], str]:
         """All that may lead to files, by its place: patterns, URLs, paths, or the hub's name of a model."""
-        found: dict[tuple[str | int, ...], str | None] = {
+        paths: dict[tuple[str | int, ...], str | None] = {
             **{("corpus", "files", number): path for number, path in enumerate(self.corpus.files)},
             ("teacher", "model"): None if self.teacher.model.startswith("task:") else self.teacher.model,
             ("teacher", "labels"): self.teacher.labels,
             ("gate", "labels"): self.gate.labels,
         }
-        return {place: path for place, path in found.items() if path is not None}
+        return {place: path for place, path in paths.items() if path is not None}
 
     @property
-    def all_scenes(self) -> dict[str, Scene]:
-        """The scenes with the default one, which every task has."""
-        return {"default": Scene(), **self.scenes}
+    def operating_points(self) -> dict[str, OperatingPointSection]:
+        """Those of ``scenes`` with the default one, which every task has."""
+        return {"default": OperatingPointSection(), **self.scenes}
 
 
 def parse(text: str, source: str | Path = "definition") -> Definition:
     """Read a definition from TOML.
 
     Raises:
-        DefinitionError: one sentence with the source, the key, what was wrong and what is allowed.
+        DefinitionError: one sentence with the source, the key, what was wrong and what is allowed; each
+            fault with its pointer.
     """
     try:
         text.encode()  # a string from JSON may hold half of a surrogate pair
         return Definition.model_validate(tomllib.loads(text))
     except UnicodeEncodeError as error:
-        raise DefinitionError(f"{source}: not UTF-8 (character {error.start})") from error
+        raise _unreadable(source, f"not UTF-8 (character {error.start})") from error
     except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise DefinitionError(f"{source}: not valid TOML: {error}") from error
+        raise _unreadable(source, f"not valid TOML: {error}") from error
     except ValidationError as error:
-        raise DefinitionError(f"{source}: {explain(error)}") from error
+        faults = faults_of(error.errors(include_url=False), Definition, show_values=True)
+        placed = [dataclasses.replace(fault, file=_file(source)) for fault in faults]
+        raise DefinitionError(f"{source}: {sentence(faults)}", faults=placed) from error
 
 
 def load(path: Path) -> Definition:
-    """Read a definition file; errors as in ``parse``."""
+    """Read a definition file.
+
+    Raises:
+        DefinitionError: as in ``parse``; or the file cannot be read.
+    """
     try:
         return parse(path.read_text(encoding="utf-8"), path)
     except OSError as error:
-        raise DefinitionError(f"{path}: not readable: {error.strerror}") from error
+        raise _unreadable(path, f"not readable: {error.strerror}") from error
     except UnicodeDecodeError as error:
-        raise DefinitionError(f"{path}: not UTF-8 (byte {error.start})") from error
+        raise _unreadable(path, f"not UTF-8 (byte {error.start})") from error
 
 
-def explain(error: ValidationError) -> str:
-    """The first complaint of a pydantic error as "key: what is wrong; what is allowed"."""
-    first = error.errors(include_url=False)[0]
-    key = ".".join(str(part) for part in first["loc"])
-    kind: Literal["extra_forbidden", "missing"] | str = first["type"]
-    if kind == "extra_forbidden":
-        message = f"unknown key; allowed are {', '.join(_siblings(first['loc']))}"
-    elif kind == "missing":
-        message = "this key is missing"
-    elif kind == "value_error":
-        message = str(first["ctx"]["error"])
-    else:
-        message = f"{first['input']!r} is not allowed: {first['msg'][0].lower()}{first['msg'][1:]}"
-    more = error.error_count() - 1
-    rest = f" (and {more} more)" if more else ""
-    return f"{key}: {message}{rest}" if key else f"{message}{rest}"
+def _unreadable(source: str | Path, detail: str) -> DefinitionError:
+    return DefinitionError(f"{source}: {detail}", faults=[Fault(detail=detail, file=_file(source))])
 
 
-def _siblings(location: tuple[int | str, ...]) -> list[str]:
-    model: Any = Definition
-    for part in location[:-1]:
-        if part == "scenes":
-            return sorted(Scene.model_fields)
-        model = model.model_fields[part].annotation
-        model = getattr(model, "__args__", (model,))[0]  # RetrainSection | None
-    return sorted(model.model_fields)
+def _file(source: str | Path) -> str | None:
+    return str(source) if isinstance(source, Path) else None

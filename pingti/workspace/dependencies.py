@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 
 from pingti.errors import ArtifactError, NotFoundError
 from pingti.workspace.registry import TaskEntry
-from textcnn import Student
+from textcnn.student import Student
 
 
 def circle(

@@ -21,22 +21,15 @@ import json
 import re
 import warnings
 from collections.abc import Callable, Iterator
-from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 from pingti import files
-from pingti.errors import ArtifactError, ConflictError, GateError, NotFoundError
+from pingti.errors import ArtifactError, ConflictError, NotFoundError
 from pingti.workspace import definition
-from pingti.workspace.report import shortfall
 
-
-class Event(StrEnum):
-    """What is done to a version."""
-
-    PROMOTED = "promoted"  # jobs get it from now on
-    ROLLED_BACK = "rolled back"  # jobs get it again, the version that they had turned out worse
-    REFUSED = "refused"  # it fell short of its gate: jobs keep the version that they have
+CURRENT = "current"
+"""Name of the file that holds the number of a task's promoted version; ``promotion`` alone writes it."""
 
 
 class Workspace:
@@ -47,18 +40,22 @@ class Workspace:
 
     @property
     def tasks(self) -> Path:
+        """Folder of the label tasks."""
         return self.root / "tasks"
 
     @property
     def teachers(self) -> Path:
+        """Folder of what teachers answered."""
         return self.root / "teachers"
 
     @property
     def jobs(self) -> Path:
+        """Folder of the jobs and their results."""
         return self.root / "jobs"
 
     @property
     def valkey(self) -> Path:
+        """Folder of the embedded server."""
         return self.root / "valkey"
 
     def task_names(self) -> list[str]:
@@ -110,15 +107,15 @@ class TaskEntry:
 
     def versions(self) -> list[int]:
         """Finished students, the oldest first."""
-        found = (self.folder / "students").glob("*/student.json")
+        paths = (self.folder / "students").glob("*/student.json")
         return sorted(
-            int(path.parent.name) for path in found if re.fullmatch("[1-9][0-9]*", path.parent.name)
+            int(path.parent.name) for path in paths if re.fullmatch("[1-9][0-9]*", path.parent.name)
         )
 
     def next_version(self) -> int:
         """A number that no student has or had: one that was removed may be promoted or in the history."""
-        found = (path.name for path in (self.folder / "students").glob("*"))
-        known = [int(name) for name in found if name.isdecimal()]
+        names = (path.name for path in (self.folder / "students").glob("*"))
+        known = [int(name) for name in names if name.isdecimal()]
         with contextlib.suppress(ArtifactError):
             known += [self.current() or 0, *(line["version"] for line in self.history())]
         return 1 + max(known, default=0)
@@ -129,19 +126,23 @@ class TaskEntry:
         Raises:
             NotFoundError: none was made yet.
         """
-        found = self.versions()
-        if not found:
+        versions = self.versions()
+        if not versions:
             raise NotFoundError(f"task {self.name!r}: no version yet; pingti replace {self.name} makes one")
-        return max(found)
+        return max(versions)
 
     def current(self) -> int | None:
-        """The promoted version, or None."""
+        """The promoted version, or None.
+
+        Raises:
+            ArtifactError: the file that says so is damaged.
+        """
         try:
-            return int((self.folder / "current").read_text())
+            return int((self.folder / CURRENT).read_text())
         except FileNotFoundError:
             return None
         except ValueError as error:
-            raise ArtifactError(f"{self.folder / 'current'}: holds no version number") from error
+            raise ArtifactError.in_file(self.folder / CURRENT, "holds no version number") from error
 
     def student_folder(self, version: int) -> Path:
         """Folder of a version.
@@ -159,6 +160,7 @@ class TaskEntry:
 
         Raises:
             NotFoundError: no such version, or it has no report.
+            ArtifactError: it is damaged.
         """
         path = self.student_folder(version) / "report.json"
         try:
@@ -166,7 +168,7 @@ class TaskEntry:
         except FileNotFoundError:
             raise NotFoundError(f"task {self.name!r}: version {version} has no report") from None
         except ValueError as error:
-            raise ArtifactError(f"{path}: not readable as JSON: {error}") from error
+            raise ArtifactError.in_file(path, f"not readable as JSON: {error}") from error
         return report
 
     @contextlib.contextmanager
@@ -188,121 +190,16 @@ class TaskEntry:
         with files.locked(self.folder / "retrain.lock", busy=busy or refuse):
             yield
 
-    def promote(self, version: int, *, who: str | None = None, why: str, force: bool = False) -> None:
-        """Make a version the one that jobs get from now on.
-
-        Raises:
-            NotFoundError: there is no such version, or it has no report.
-            ConflictError: by it the task would come to depend on itself.
-            GateError: it fell short of its gate, which is recorded; with ``force`` it is promoted all the
-                same, and the history says so.
-        """
-        self._move(Event.PROMOTED, version, who=who, why=why, force=force)
-
-    def roll_back(
-        self, version: int | None = None, *, who: str | None = None, why: str, force: bool = False
-    ) -> int:
-        """Promote an earlier version again, and give its number.
-
-        Without a version it is the one that was promoted before the present one. Called again it goes back
-        further, never forward to a version that was rolled back.
-
-        Raises:
-            ConflictError: there is none before the present one, ``version`` is the present one, or by it the
-                task would come to depend on itself.
-            NotFoundError: there is no such version.
-            GateError: as in ``promote``; what was promoted once may be so again.
-        """
-        if version is None:
-            present, there = self.current(), self.versions()
-            earlier = [number for number in self._way() if number != present and number in there]
-            if present is None or not earlier:
-                raise ConflictError(f"task {self.name!r}: no version was promoted before the present one")
-            version = earlier[-1]
-        self._move(Event.ROLLED_BACK, version, who=who, why=why, force=force)
-        return version
-
-    def _move(self, event: Event, version: int, *, who: str | None, why: str, force: bool) -> None:
-        """The moves of the pointer ``current``, and which of them are allowed:
-
-        - promoted: to any version that passed its gate;
-        - rolled back: to another version than the present one, if it was promoted before or passed its gate;
-        - by force, either to a version that did neither;
-        - never to one by which a task would come to depend on itself: no job could be asked either then.
-
-        The history is written before the pointer moves: a crash between the two leaves a line too many,
-        never a promotion that nobody can explain.
-        """
-        folder = self.student_folder(version)
-        present = self.current()
-        known = False
-        if event is Event.ROLLED_BACK:
-            if present is None or version == present:
-                what = "no version is promoted" if present is None else f"version {version} is promoted now"
-                raise ConflictError(f"task {self.name!r}: {what}; there is nothing to roll back")
-            known = any(move["version"] == version for move in self._moves())
-        way = self._circle(folder)
-        if way:
-            raise ConflictError(
-                f"task {self.name!r}: version {version} would close a circle of tasks that depend on each "
-                f"other: {way}"
-            )
-        lacks = "" if known else self._lacks(version, force=force)
-        if lacks and not force:
-            self.record(Event.REFUSED, version, who=who, why=lacks)
-            raise GateError(f"task {self.name!r}: version {version}: {lacks}; force (--force) promotes it")
-        if lacks:
-            why = f"{why} (by force: {lacks})"
-        self.record(event, version, who=who, why=why, before=present)
-        files.write_bytes(self.folder / "current", f"{version}\n".encode())
-
-    def _circle(self, folder: Path) -> str:
-        """How the student in a folder, once promoted, would come to depend on itself; empty: not at all."""
-        from pingti.workspace.dependencies import (
-            promoted_circle,  # loads the kernels, which most callers do without
-        )
-        from textcnn import Student
-
-        with contextlib.suppress(ArtifactError):  # a damaged one says so when it is loaded
-            return promoted_circle(self, Student.read_metadata(folder).get("depends_on", ()))
-        return ""
-
-    def _lacks(self, version: int, *, force: bool) -> str:
-        """Why a version's report does not let it be promoted; empty where it does."""
-        try:
-            report = self.report(version)
-        except (NotFoundError, ArtifactError) as error:
-            if not force:
-                raise
-            return str(error)
-        if "gate" not in report or "holdout" not in report:
-            return "its report holds no figures"
-        if report["gate"].get("passed"):
-            return ""
-        return shortfall(report)
-
-    def _moves(self) -> list[dict[str, Any]]:
-        """The lines of the history with which the pointer really moved."""
-        moves = [line for line in self.history() if line["event"] in (Event.PROMOTED, Event.ROLLED_BACK)]
-        became = [*(move["before"] for move in moves[1:]), self.current()]
-        # Where they differ, a crash came before the pointer moved.
-        return [line for line, after in zip(moves, became, strict=False) if line["version"] == after]
-
-    def _way(self) -> list[int]:
-        """The versions that lead to the present one, without those that were rolled back."""
-        way: list[int] = []
-        for line in self._moves():
-            if line["event"] == Event.PROMOTED:
-                way.append(line["version"])
-            elif line["version"] in way:
-                while way[-1] != line["version"]:
-                    way.pop()
-            else:  # one that was never on the way: the version that was rolled back gives way to it
-                way[-1:] = [line["version"]]
-        return way
-
     def record(self, event: str, version: int, *, who: str | None = None, why: str, **details: Any) -> None:
-        """Add a line to the history."""
+        """Add a line to the history.
+
+        Args:
+            event: what was done, such as one of ``promotion.Event``.
+            version: to which version.
+            who: the person or process; the system's user where absent.
+            why: the reason.
+            details: further keys of the line.
+        """
         files.append_line(
             self.folder / "history.jsonl",
             {
@@ -322,13 +219,13 @@ class TaskEntry:
         say did not happen, as a line comes before its move.
         """
         path = self.folder / "history.jsonl"
-        found = []
+        lines = []
         for number, line in files.read_lines(path):
             try:
-                found.append(json.loads(line))
+                lines.append(json.loads(line))
             except ValueError:
                 warnings.warn(f"{path}: line {number} is damaged and left out", stacklevel=2)
-        return found
+        return lines
 
 
 def _user() -> str:

@@ -56,7 +56,7 @@ def classify_carefully(
     bad: list[BadRow] = []
     folder = job_folder(settings, job.id)
     folder.mkdir(parents=True, exist_ok=True)
-    schema = Classifier(Workspace(settings.home), job.pins).schema
+    schema = Classifier.load(Workspace(settings.home), job.pins).schema
     with TemporaryDirectory(prefix=".careful-", dir=folder) as name:
         work = Path(name)
         good: list[Path] = []
@@ -215,7 +215,7 @@ def main() -> int:
     try:
         task = json.loads(sys.stdin.readline())
         work = Path(task["work"])
-        classifier = Classifier(Workspace(task["home"]), _PINS.validate_python(task["pins"]))
+        classifier = Classifier.load(Workspace(task["home"]), _PINS.validate_python(task["pins"]))
         rows = _rows(work)
     except Exception as error:
         answer(fatal=f"the classifier cannot be made ready: {_sentence(error)}")

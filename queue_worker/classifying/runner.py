@@ -104,7 +104,7 @@ class ClassifierCache:
             with self._loading:
                 found = self.loaded(pins)
                 if found is None:
-                    found = Classifier(self._workspace, pins)
+                    found = Classifier.load(self._workspace, pins)
                     with self._lock:
                         self._loaded[pins] = found
                         while len(self._loaded) > self._most:

@@ -14,7 +14,7 @@ from kombu.exceptions import OperationalError
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from pingti.corpus.reader import Columns, check_input
-from pingti.errors import ConflictError, InputError, NotFoundError
+from pingti.errors import ConflictError, Fault, InputError, NotFoundError, json_pointer
 from pingti.inference.pins import Choice, Pin, pin
 from pingti.workspace.registry import Workspace
 from queue_worker.celery_app import make_celery, publish_tickets
@@ -43,8 +43,8 @@ class JobRequest(BaseModel):
     tasks: tuple[str, ...] = Field(
         min_length=1,
         max_length=1000,
-        description='Label tasks: "task", or "task@scene"; each may end in "#version", else it is the '
-        "student in use now.",
+        description='Label tasks: "task", or "task@scene" for one of its operating points; each may end in '
+        '"#version", else it is the student in use now.',
     )
     priority: int | None = Field(
         default=None,
@@ -86,22 +86,27 @@ def submit(
 ) -> Job:
     """Accept a job, or return the one that the same key (of the same owner) made before.
 
-    Two requests are the same, too, where ``identify`` says the same of their inputs (a file sent twice).
+    The job is on the server's disk before a ticket is published; where that fails, the scheduler does it.
 
-    Everything is checked first, see ``validate``. The student versions in use now are fixed. ``admit`` may
-    refuse what was checked, by an error of its own.
+    Args:
+        request: what is asked for.
+        settings: which files may be read, and where the tasks are.
+        store: where the job is kept.
+        idempotency_key: a text of the caller's; with the same request it gives the same job again.
+        owner: name of the key that submits.
+        locate: makes a path of an input that is none.
+        identify: what an input holds; where it is the same (a file sent twice), so is the request.
+        admit: may refuse what was checked, by its own error.
 
-    The job is on the server's disk before this returns (see ``JobStore.create``): a crash of this
-    process, of the server or of the machine does not lose it. Only then is a ticket published; when that
-    fails, or the process dies in between, the scheduler publishes one. UnavailableError when the server
-    cannot make the job durable.
+    Raises:
+        InputError: something cannot be used; the fault's pointer says where in the request.
+        UnavailableError: the job cannot be made durable.
     """
     fingerprint = ""
     if idempotency_key is not None:
         if not 1 <= len(idempotency_key) <= 255:
             raise InputError("an idempotency key must have 1 to 255 characters")
-        contents = request.model_copy(update={"inputs": tuple(map(identify, request.inputs))})
-        fingerprint = f"{_digest(request)} {_digest(contents)}"
+        fingerprint = _fingerprint(request, identify)
         known = store.find_idempotent(idempotency_key, fingerprint, owner=owner)
         if known is not None:
             store.confirm(known.id, settings)  # the first answer may have been that the disk did not
@@ -130,26 +135,37 @@ def submit(
     return accepted.job
 
 
+def _fingerprint(request: JobRequest, identify: Callable[[str], str]) -> str:
+    """Of the request as it is, and of what its inputs hold: equal requests agree in one of the two."""
+    contents = request.model_copy(update={"inputs": tuple(map(identify, request.inputs))})
+    return f"{_digest(request)} {_digest(contents)}"
+
+
 def _digest(request: JobRequest) -> str:
     return hashlib.sha256(request.model_dump_json().encode()).hexdigest()
 
 
 def validate(request: JobRequest, settings: Settings, *, locate: Callable[[str], str] = str) -> Checked:
-    """Check all of a request: InputError says where in it (``inputs[0]: ...``).
+    """Check all of a request. Of an input only what the check needs is read, never the rows.
 
-    Of an input only what the check needs is read, never the rows. ``locate`` makes a path of an input that
-    is none.
+    Args:
+        request: what is asked for.
+        settings: which files may be read, and where the tasks are.
+        locate: makes a path of an input that is none.
+
+    Raises:
+        InputError: something cannot be used; the fault's pointer says where in the request.
     """
     columns = Columns(text=request.text, id=request.id)
     pins, urgent = pinned(request.tasks, settings)
-    found = [
+    files = [
         _checked_input(request, index, columns, settings, locate) for index in range(len(request.inputs))
     ]
     return Checked(
         columns=columns,
-        inputs=tuple(path for path, _, _ in found),
-        stamps=tuple(stamp for _, stamp, _ in found),
-        rows=sum(rows for _, _, rows in found) if all(rows for _, _, rows in found) else 0,
+        inputs=tuple(path for path, _, _ in files),
+        stamps=tuple(stamp for _, stamp, _ in files),
+        rows=sum(rows for _, _, rows in files) if all(rows for _, _, rows in files) else 0,
         pins=pins,
         priority=urgent if request.priority is None else request.priority,
     )
@@ -161,16 +177,16 @@ def _checked_input(
     try:
         given = locate(request.inputs[index])
     except InputError as error:
-        raise InputError(f"inputs[{index}]: {error}") from None
+        raise _at("inputs", index, str(error)) from None
     try:
         real = str(settings.allowed_input(given))
         # Before the look inside: a file that is exchanged after it is another one.
         stamp = FileStamp.of(real)
         return real, stamp, _rows_of(real, stamp, columns)
     except InputError as error:
-        raise InputError(f"inputs[{index}]: {error}") from None
+        raise _at("inputs", index, str(error)) from None
     except OSError as error:
-        raise InputError(f"inputs[{index}]: {given!r} cannot be read: {error.strerror}") from None
+        raise _at("inputs", index, f"{given!r} cannot be read: {error.strerror}") from None
 
 
 @lru_cache(maxsize=4096)
@@ -192,9 +208,12 @@ _known: dict[tuple[Path, tuple[str, ...]], tuple[Pinned, _Watched]] = {}
 
 
 def pinned(tasks: tuple[str, ...], settings: Settings) -> Pinned:
-    """The pins of ``tasks`` ("task@scene#version"); InputError says which cannot be had (``tasks[0]: ...``).
+    """The pins of ``tasks`` ("task@scene#version").
 
     They are read again only when a file of theirs has changed, as one for each job takes long.
+
+    Raises:
+        InputError: a task cannot be had; the fault's pointer says which (``/tasks/0``).
     """
     key = (settings.home, tasks)
     known = _known.get(key)
@@ -204,12 +223,12 @@ def pinned(tasks: tuple[str, ...], settings: Settings) -> Pinned:
     before = _read_pins(tasks, workspace)
     files = [path for pin in before.pins for path in _files_of(workspace, pin)]
     watched = tuple((path, _stamp(path)) for path in files)
-    found = _read_pins(tasks, workspace)
-    if found == before:  # else a student was promoted between two of these lines
+    after = _read_pins(tasks, workspace)
+    if after == before:  # else a student was promoted between two of these lines
         if len(_known) >= _MOST_KNOWN:
             _known.clear()
-        _known[key] = (found, watched)
-    return found
+        _known[key] = (after, watched)
+    return after
 
 
 def _files_of(workspace: Workspace, pin: Pin) -> Iterator[Path]:
@@ -232,22 +251,29 @@ def _read_pins(tasks: tuple[str, ...], workspace: Workspace) -> Pinned:
         try:
             choice = Choice.parse(text)
         except InputError as error:
-            raise InputError(f"tasks[{index}]: {error}") from None
+            raise _at("tasks", index, str(error)) from None
         if any(choice.task == other.task for other in choices):
-            raise InputError(f"tasks[{index}]: task {choice.task!r} is asked for twice; name each task once")
+            raise _at("tasks", index, f"task {choice.task!r} is asked for twice; name each task once")
         choices.append(choice)
     try:
         pins = pin(workspace, choices)
     except (NotFoundError, ConflictError) as error:
-        raise InputError(f"tasks{_culprit(workspace, choices)}: {error}") from None
+        raise _at("tasks", _culprit(workspace, choices), str(error)) from None
     return Pinned(pins, min(workspace.task(choice.task).definition.priority for choice in choices))
 
 
-def _culprit(workspace: Workspace, choices: list[Choice]) -> str:
-    """``[index]`` of the first task that cannot be pinned by itself; empty when only all together fail."""
+def _culprit(workspace: Workspace, choices: list[Choice]) -> int | None:
+    """Index of the first task that cannot be pinned by itself; None when only all together fail."""
     for index, choice in enumerate(choices):
         try:
             pin(workspace, [choice])
         except (NotFoundError, ConflictError):
-            return f"[{index}]"
-    return ""
+            return index
+    return None
+
+
+def _at(field: str, index: int | None, detail: str) -> InputError:
+    """The error of an item of a request's list, or of all of the list."""
+    place = field if index is None else f"{field}[{index}]"
+    pointer = json_pointer([field] if index is None else [field, index])
+    return InputError(f"{place}: {detail}", faults=[Fault(detail=detail, pointer=pointer)])

@@ -30,6 +30,7 @@ import redis
 from pingti.corpus.reader import read_rows
 from pingti.errors import ConflictError, NotFoundError, PingtiError
 from pingti.inference.pins import Pin
+from pingti.workspace import promotion
 from pingti.workspace.registry import TaskEntry, Workspace
 from queue_worker.jobs.callbacks import secret, sign
 from queue_worker.jobs.models import Job, JobStatus
@@ -249,7 +250,7 @@ class Watch:
         _log.error("alarm task=%s action=%s reason=%s", alarm.task, alarm.action, alarm.sentence)
         try:
             if alarm.action == "rollback" and entry.current() == alarm.version:
-                back = entry.roll_back(who=WHO, why=alarm.sentence)
+                back = promotion.roll_back(entry, who=WHO, why=alarm.sentence)
                 _log.warning("rolled back task=%s version=%d", entry.name, back)
             elif alarm.action == "retrain":
                 request_retrain(self._settings, self._client, entry.name, WHO)

@@ -1,10 +1,11 @@
-"""Where a student fails on the held-out rows: the clusters of texts at fault, and the classes it mixes up.
+"""Where a student fails on the held-out rows: clusters of its errors, and the classes that it mixes up.
 
 Clusters are those of the teacher's [CLS] vectors. Two kinds are told apart, as precision and recall are:
 ``missed``, among the texts that the teacher puts into a class, and ``false``, among those that the student
 does.
 """
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,100 +19,122 @@ _EXAMPLES = 3
 Classes = NDArray[np.int64]
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Rows:
+    """n held-out rows, and which of them are decided otherwise than the teacher does."""
+
+    texts: list[str]
+    vectors: NDArray[np.float32]
+    """(n, hidden)"""
+    wrong: NDArray[np.bool_]
+    """(n,): by the student."""
+    wrong_before: NDArray[np.bool_]
+    """(n,): by the first round's student."""
+
+
 def describe(
     texts: list[str],
     vectors: NDArray[np.float32],
-    gold: Classes,
-    decided: Classes,
+    teacher: Classes,
+    student: Classes,
     before: Classes,
     classes: tuple[str, ...],
     rng: np.random.Generator,
 ) -> dict[str, Any]:
-    """The report's part on n held-out rows: ``clusters``, ``false_clusters``, ``pairs`` and ``by_class``.
+    """Describe where the student fails on n held-out rows.
 
-    ``vectors`` (n, hidden), ``gold`` and ``decided`` (n,) class numbers, ``before`` (n,) those that the
-    first round's student gave; ``rng`` starts the clusters. For two classes the clusters are of the second
-    class. For more every class has clusters of its own, however rare it is, and each cluster names its
-    ``class``: in ``clusters`` the teacher's, in ``false_clusters`` the student's; ``pairs`` are the classes
-    that are taken for one another.
+    For two classes the clusters are of the second class. For more every class has clusters of its own,
+    however rare it is, and each cluster names its ``class``: in ``clusters`` the teacher's, in
+    ``false_clusters`` the student's; ``pairs`` are the classes that are taken for one another.
+
+    Args:
+        texts: n texts.
+        vectors: (n, hidden), the teacher's [CLS] vectors.
+        teacher: (n,), class numbers.
+        student: (n,), class numbers.
+        before: (n,), class numbers that the first round's student gave.
+        classes: their names.
+        rng: starts the clusters.
+
+    Returns:
+        The report's keys ``clusters``, ``false_clusters``, ``pairs`` and ``by_class``.
     """
+    rows = _Rows(texts=texts, vectors=vectors, wrong=student != teacher, wrong_before=before != teacher)
     several = len(classes) > 2
-
-    def clusters(named: Classes, key: str) -> list[dict[str, Any]]:
-        found = []
-        for number in range(0 if several else 1, len(classes)):
-            rows = np.flatnonzero(named == number)
-            k = max(1, round(_CLUSTERS * len(rows) / len(named))) if several and len(rows) else _CLUSTERS
-            own = _clusters(texts, vectors, rows, decided != gold, before != gold, k, rng, key)
-            found += [{"class": classes[number], **each} for each in own] if several else own
-        return sorted(found, key=lambda each: (-each[key], each["covered"]))
-
     return {
-        "clusters": clusters(gold, "missed"),
-        "false_clusters": clusters(decided, "false"),
-        "pairs": _pairs(texts, gold, decided, classes) if several else [],
-        "by_class": _by_class(gold, decided, classes) if several else [],
+        "clusters": _clusters(rows, teacher, "missed", classes, rng),
+        "false_clusters": _clusters(rows, student, "false", classes, rng),
+        "pairs": _pairs(texts, teacher, student, classes) if several else [],
+        "by_class": _by_class(teacher, student, classes) if several else [],
     }
 
 
 def _clusters(
-    texts: list[str],
-    vectors: NDArray[np.float32],
-    rows: NDArray[np.int64],
-    wrong: NDArray[np.bool_],
-    wrong_before: NDArray[np.bool_],
-    most: int,
-    rng: np.random.Generator,
-    key: str,
+    rows: _Rows, named: Classes, key: str, classes: tuple[str, ...], rng: np.random.Generator
 ) -> list[dict[str, Any]]:
-    """At most ``most`` clusters of ``rows``; examples are of the wrong, where there are."""
+    """Clusters of each class of the rows ``named`` (n,), those of the most errors (``key``) first."""
+    if len(classes) == 2:
+        clusters = _clusters_of(rows, np.flatnonzero(named == 1), _CLUSTERS, key, rng)
+    else:
+        clusters = []
+        for number, name in enumerate(classes):
+            own = np.flatnonzero(named == number)
+            most = max(1, round(_CLUSTERS * len(own) / len(named))) if len(own) else 0
+            clusters += [{"class": name, **cluster} for cluster in _clusters_of(rows, own, most, key, rng)]
+    return sorted(clusters, key=lambda cluster: (-cluster[key], cluster["covered"]))
+
+
+def _clusters_of(
+    rows: _Rows, own: NDArray[np.int64], most: int, key: str, rng: np.random.Generator
+) -> list[dict[str, Any]]:
+    """At most ``most`` clusters of the rows numbered ``own``; examples are of the wrong, where there are."""
     import sampling  # FAISS only where clusters are made: a refusal is told without it, too
     from sampling.clusters import unit
 
-    k = min(most, len(rows) // _MEMBERS)
+    k = min(most, len(own) // _MEMBERS)
     if k < 1:
         # Too few to be told apart: together, if any is wrong.
-        k = int(wrong[rows].any())
+        k = int(rows.wrong[own].any())
     if k < 1:
         return []
-    clusters = sampling.cluster(vectors[rows], k, rng=rng)
-    directions = unit(vectors[rows])
-    found = []
+    clusters = sampling.cluster(rows.vectors[own], k, rng=rng)
+    directions = unit(rows.vectors[own])
+    described = []
     for number in range(len(clusters)):
         members = np.flatnonzero(clusters.assigned == number)
         if len(members) == 0:
             continue
-        at_fault = members[wrong[rows[members]]]
-        shown = at_fault if len(at_fault) else members
+        errors = members[rows.wrong[own[members]]]
+        shown = errors if len(errors) else members
         nearness = directions[shown] @ clusters.centroids[number]
         shown = shown[np.argsort(-nearness, kind="stable")[:_EXAMPLES]]
-        found.append(
+        described.append(
             {
                 "rows": len(members),
-                "covered": round(1.0 - len(at_fault) / len(members), 4),
-                "covered_before": round(1.0 - float(wrong_before[rows[members]].mean()), 4),
-                key: len(at_fault),
-                "examples": [texts[row] for row in rows[shown].tolist()],
+                "covered": round(1.0 - len(errors) / len(members), 4),
+                "covered_before": round(1.0 - float(rows.wrong_before[own[members]].mean()), 4),
+                key: len(errors),
+                "examples": [rows.texts[row] for row in own[shown].tolist()],
             }
         )
-    return found
+    return described
 
 
 def _pairs(
-    texts: list[str], gold: Classes, decided: Classes, classes: tuple[str, ...]
+    texts: list[str], teacher: Classes, student: Classes, classes: tuple[str, ...]
 ) -> list[dict[str, Any]]:
     """Classes of the teacher that the student takes for others, the most frequent pairs first."""
     confusion = np.zeros((len(classes), len(classes)), np.int64)
-    np.add.at(confusion, (gold, decided), 1)
+    np.add.at(confusion, (teacher, student), 1)
     of = confusion.sum(axis=1)
     np.fill_diagonal(confusion, 0)
     order = np.argsort(-confusion, axis=None, kind="stable")[:_PAIRS]
-    found = []
+    pairs = []
     for mine, theirs in zip(*np.unravel_index(order, confusion.shape), strict=True):
         if confusion[mine, theirs] == 0:
             break
-        rows = np.flatnonzero((gold == mine) & (decided == theirs))[:_EXAMPLES]
-        found.append(
+        rows = np.flatnonzero((teacher == mine) & (student == theirs))[:_EXAMPLES]
+        pairs.append(
             {
                 "teacher": classes[mine],
                 "student": classes[theirs],
@@ -121,14 +144,14 @@ def _pairs(
                 "examples": [texts[row] for row in rows.tolist()],
             }
         )
-    return found
+    return pairs
 
 
-def _by_class(gold: Classes, decided: Classes, classes: tuple[str, ...]) -> list[dict[str, Any]]:
+def _by_class(teacher: Classes, student: Classes, classes: tuple[str, ...]) -> list[dict[str, Any]]:
     """Precision, recall and F1 of each class."""
-    hits = np.bincount(gold[gold == decided], minlength=len(classes))
-    there = np.bincount(gold, minlength=len(classes))
-    called = np.bincount(decided, minlength=len(classes))
+    hits = np.bincount(teacher[teacher == student], minlength=len(classes))
+    there = np.bincount(teacher, minlength=len(classes))
+    called = np.bincount(student, minlength=len(classes))
     return [
         {
             "class": name,

@@ -1,84 +1,88 @@
-"""The gate: whether a candidate may stand for its teacher, and whether it may follow the incumbent.
-
-Intervals are bootstrap percentiles (Efron and Tibshirani 1993, section 13.3) over the holdout's rows. Rows
-that agree in reference and decisions are exchangeable, so the counts of such rows are drawn instead of the
-rows: the same distribution, at a cost that does not grow with the holdout.
-"""
+"""The gate: whether a candidate may stand for its teacher, and whether it may follow the incumbent."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict
+from typing import Any
 
 import numpy as np
 
 from pingti.errors import ArtifactError, NotFoundError
 from pingti.workspace.definition import GateSection
 from pingti.workspace.registry import TaskEntry
+from pingti.workspace.report import Comparison, Figures
 from replacement.evaluation import bootstrap
 from replacement.evaluation.metrics import Classes, Measure, decide, measure
 from textcnn import Student
 
-if TYPE_CHECKING:  # it brings FAISS along, which a service does without
-    pass
-
-
-@dataclass(frozen=True, kw_only=True)
-class Comparison:
-    """A candidate beside the version that is promoted now, on the same rows."""
-
-    version: int
-    """The incumbent's."""
-    holdout: Measure
-    """The incumbent's."""
-    f1_difference: float
-    """Candidate less incumbent."""
-    interval: bootstrap.Interval
-    """Of the difference, paired."""
-
-    @property
-    def clearly_worse(self) -> bool:
-        """Whether the candidate's F1 is below the incumbent's beyond chance."""
-        return self.interval[1] < 0.0
-
 
 def compare(
     version: int,
-    gold: Classes,
+    reference: Classes,
     candidate: Classes,
     incumbent: Classes,
     classes: int,
     rng: np.random.Generator,
 ) -> Comparison:
-    """The candidate's decisions (n,) beside those (n,) of the promoted ``version``."""
-    mine, theirs = bootstrap.resampled(gold, [candidate, incumbent], classes, rng)
-    held = measure(gold, incumbent, classes)
+    """Hold a candidate's decisions beside those of the promoted version.
+
+    Args:
+        version: the promoted one.
+        reference: (n,), the teacher's classes.
+        candidate: (n,), the candidate's.
+        incumbent: (n,), those of the promoted version.
+        classes: how many classes there are.
+        rng: draws the rows of the bootstrap, the same for both.
+
+    Returns:
+        The comparison.
+    """
+    mine, theirs = bootstrap.resampled(reference, [candidate, incumbent], classes, rng)
+    held = measure(reference, incumbent, classes)
+    f1 = bootstrap.FIGURES.index("f1")
     return Comparison(
         version=version,
-        holdout=held,
-        f1_difference=measure(gold, candidate, classes).f1 - held.f1,
-        interval=bootstrap.interval(mine[:, 2] - theirs[:, 2]),
+        holdout=Figures(**asdict(held)),
+        f1_difference=measure(reference, candidate, classes).f1 - held.f1,
+        interval=bootstrap.interval(mine[:, f1] - theirs[:, f1]),
     )
 
 
 def against_incumbent(
     incumbent: Student | None,
     texts: Sequence[str],
-    gold: Classes,
+    reference: Classes,
     decided: Classes,
     rng: np.random.Generator,
 ) -> Comparison | None:
-    """``compare`` with ``promoted``'s student, asked about ``texts``; None where there is none."""
+    """Hold a candidate beside the student that is promoted now.
+
+    Args:
+        incumbent: the promoted student, if there is one.
+        texts: n texts, which it is asked about.
+        reference: (n,), the teacher's classes.
+        decided: (n,), the candidate's.
+        rng: as in ``compare``.
+
+    Returns:
+        The comparison; None where there is no incumbent.
+    """
     if incumbent is None:
         return None
     theirs = decide(incumbent.score(texts), incumbent.metadata["thresholds"].get("default"))
-    return compare(incumbent.metadata["version"], gold, decided, theirs, len(incumbent.classes), rng)
+    return compare(incumbent.metadata["version"], reference, decided, theirs, len(incumbent.classes), rng)
 
 
 def promoted(entry: TaskEntry) -> Student | None:
-    """The student that is promoted now; None where there is none, it cannot be read (``unread``), or it
-    answers another question."""
-    found, _ = _read_promoted(entry)
-    return found if found is not None and found.classes == entry.definition.classes else None
+    """The student that is promoted now, if there is one that can be used here.
+
+    Args:
+        entry: the task.
+
+    Returns:
+        The student; None where there is none, it cannot be read (``unread``), or it answers another question.
+    """
+    student, _ = _read_promoted(entry)
+    return student if student is not None and student.classes == entry.definition.classes else None
 
 
 def unread(entry: TaskEntry) -> str:
@@ -102,15 +106,25 @@ def _read_promoted(entry: TaskEntry) -> tuple[Student | None, str]:
 def verdict(
     gate: GateSection, holdout: Measure, comparison: Comparison | None, *, usable: bool
 ) -> dict[str, Any]:
-    """What the report says of the gate; ``passed`` is the verdict. ``usable``: the default scene can be had.
+    """Judge a candidate.
 
-    Jobs that name no scene get the default one: promoted without it, a version would answer none of them.
+    Jobs that name no operating point get the default one: promoted without it, a version would answer none
+    of them.
+
+    Args:
+        gate: what is asked of it.
+        holdout: what it reaches on the held-out rows.
+        comparison: how it does beside the incumbent, if there is one.
+        usable: whether the default operating point can be had.
+
+    Returns:
+        What the report says of the gate; ``passed`` is the verdict.
     """
     return {
         "precision": gate.precision,
         "recall": gate.recall,
         "shortfall": list(holdout.shortfall(gate)),
-        "incumbent": None if comparison is None else asdict(comparison),
+        "incumbent": None if comparison is None else comparison.stored(),
         "usable": usable,
         "passed": usable
         and holdout.passes(gate)

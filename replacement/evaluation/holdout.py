@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from pingti.corpus.normalize import keys_of
 from pingti.corpus.values import iso_date
+from pingti.workspace.report import Interval
 from replacement.answers import Answers
 from replacement.evaluation import disagreement, error_analysis
 from replacement.evaluation.bootstrap import intervals
@@ -20,7 +21,7 @@ from textcnn import Student
 _POINTS = 60  # of the precision-recall curve
 _BINS = 10
 _STRETCHES = 12  # of days, in which the rows asked about are counted
-_RANKED = 20  # rows of the highest loss
+_RANKED = 20  # rows of the highest loss, and of the clearest disagreement
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -45,7 +46,7 @@ class Learned:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Held:
-    """n held-out rows, what the teacher says of them, and what the student does."""
+    """n held-out rows, the teacher's answers for them, and the student's."""
 
     texts: list[str]
     answers: Answers
@@ -58,7 +59,7 @@ class Held:
     """(n,): the classes that the first round's student gave."""
     incumbent: Student | None
     """The student that is promoted now, if there is one of the same classes."""
-    truth: Mapping[str, int]
+    true_labels: Mapping[str, int]
     """True class number of texts by their normalised form, as far as they are known."""
 
     @property
@@ -68,28 +69,45 @@ class Held:
 
 
 def describe(held: Held, classes: tuple[str, ...], rng: np.random.Generator) -> dict[str, Any]:
-    """The report's part on the held-out rows; ``rng`` draws again for intervals and starts clusters."""
-    gold, decided = held.answers.decided, held.decided
+    """Describe a student on the held-out rows.
+
+    Args:
+        held: the rows.
+        classes: names of the classes.
+        rng: draws again for intervals, and starts clusters.
+
+    Returns:
+        The report's keys from ``holdout_intervals`` to ``hardest``.
+    """
+    teacher, student = held.answers.decided, held.decided
     return {
-        "holdout_intervals": {
-            name: list(found) for name, found in intervals(gold, decided, len(classes), rng).items()
-        },
-        "curve": _curve(gold > 0, held.scores[:, 1]) if len(classes) == 2 else [],
+        "holdout_intervals": _listed(intervals(teacher, student, len(classes), rng)),
+        "curve": _curve(teacher > 0, held.scores[:, 1]) if len(classes) == 2 else [],
         "curves": [
-            {"class": name, "points": _curve(gold == number, held.scores[:, number])}
+            {"class": name, "points": _curve(teacher == number, held.scores[:, number])}
             for number, name in enumerate(classes if len(classes) > 2 else ())
-            if (gold == number).any()
+            if (teacher == number).any()
         ],
         "calibration": _calibration(held),
         **_days(held, len(classes)),
-        "truth": _truth(held, len(classes), rng),
-        **error_analysis.describe(held.texts, held.answers.vectors, gold, decided, held.before, classes, rng),
+        "truth": _against_true_labels(held, len(classes), rng),
+        **error_analysis.describe(
+            held.texts, held.answers.vectors, teacher, student, held.before, classes, rng
+        ),
         "hardest": _hardest(held, classes, rng),
     }
 
 
 def of_learned(learned: Learned, classes: tuple[str, ...]) -> dict[str, Any]:
-    """The report's part on the rows learned from: when they are of, and which the student fits worst."""
+    """Describe the rows learned from: of which days they are, and which the student fits worst.
+
+    Args:
+        learned: the rows.
+        classes: names of the classes.
+
+    Returns:
+        The report's keys ``asked_by_day`` and ``losses``.
+    """
     return {"asked_by_day": _asked_by_day(learned), "losses": _losses(learned, classes)}
 
 
@@ -102,11 +120,11 @@ def _asked_by_day(learned: Learned) -> list[dict[str, Any]]:
     day_of = learned.days[learned.rows[inside]]
     edges = np.linspace(day_of.min(), day_of.max() + 1, min(_STRETCHES, int(np.ptp(day_of)) + 1) + 1)
     edges = edges.astype(np.int64)
-    found = []
+    stretches = []
     for first, end in itertools.pairwise(edges.tolist()):
         counts = np.bincount(round_of[(day_of >= first) & (day_of < end)], minlength=len(learned.rounds))
-        found.append({"first": iso_date(first), "last": iso_date(end - 1), "rounds": counts.tolist()})
-    return found
+        stretches.append({"first": iso_date(first), "last": iso_date(end - 1), "rounds": counts.tolist()})
+    return stretches
 
 
 def _losses(learned: Learned, classes: tuple[str, ...]) -> list[dict[str, Any]]:
@@ -128,23 +146,23 @@ def _losses(learned: Learned, classes: tuple[str, ...]) -> list[dict[str, Any]]:
     ]
 
 
-def _truth(held: Held, classes: int, rng: np.random.Generator) -> dict[str, Any] | None:
+def _against_true_labels(held: Held, classes: int, rng: np.random.Generator) -> dict[str, Any] | None:
     """Student, teacher and incumbent against true labels with 95 % intervals, where there are any labels."""
     keys = keys_of(held.texts)
-    rows = np.array([row for row, key in enumerate(keys) if key in held.truth], np.int64)
+    rows = np.array([row for row, key in enumerate(keys) if key in held.true_labels], np.int64)
     if len(rows) == 0:
         return None
-    true = np.array([held.truth[keys[row]] for row in rows.tolist()], np.int64)
-    decided = {"student": held.decided[rows], "teacher": held.answers.decided[rows]}
+    true_labels = np.array([held.true_labels[keys[row]] for row in rows.tolist()], np.int64)
+    decisions = {"student": held.decided[rows], "teacher": held.answers.decided[rows]}
     if held.incumbent is not None:
         scores = held.incumbent.score([held.texts[row] for row in rows.tolist()])
-        decided["incumbent"] = decide(scores, held.incumbent.metadata["thresholds"].get("default"))
+        decisions["incumbent"] = decide(scores, held.incumbent.metadata["thresholds"].get("default"))
     return {
         who: {
-            **asdict(measure(true, each, classes)),
-            "intervals": {name: list(found) for name, found in intervals(true, each, classes, rng).items()},
+            **asdict(measure(true_labels, decided, classes)),
+            "intervals": _listed(intervals(true_labels, decided, classes, rng)),
         }
-        for who, each in decided.items()
+        for who, decided in decisions.items()
     }
 
 
@@ -153,12 +171,12 @@ def _curve(positive: NDArray[np.bool_], scores: NDArray[np.float32]) -> list[dic
     points = curve(positive, scores)
     wanted = np.linspace(points.recalls[-1], points.recalls[0], _POINTS)
     # Recall falls as the threshold rises.
-    found = np.unique(np.searchsorted(-points.recalls, -wanted))
-    found = found[found < len(points.thresholds)]
+    places = np.unique(np.searchsorted(-points.recalls, -wanted))
+    places = places[places < len(points.thresholds)]
     columns = (points.thresholds, points.precisions, points.recalls)
     return [
         {"threshold": round(float(t), 5), "precision": round(float(p), 4), "recall": round(float(r), 4)}
-        for t, p, r in zip(*(column[found] for column in columns), strict=True)
+        for t, p, r in zip(*(column[places] for column in columns), strict=True)
     ]
 
 
@@ -168,50 +186,55 @@ def _calibration(held: Held) -> list[dict[str, float]]:
         scores, agrees = held.scores[:, 1], held.answers.decided > 0
     else:
         scores, agrees = held.scores.max(axis=1), held.answers.decided == held.scores.argmax(axis=1)
-    bins = np.minimum((scores * _BINS).astype(np.int64), _BINS - 1)
-    found = []
+    bin_of = np.minimum((scores * _BINS).astype(np.int64), _BINS - 1)
+    bins = []
     for number in range(_BINS):
-        inside = bins == number
+        inside = bin_of == number
         if inside.any():
-            found.append(
+            bins.append(
                 {
                     "rows": int(inside.sum()),
                     "score": round(float(scores[inside].mean()), 4),
                     "share": round(float(agrees[inside].mean()), 4),
                 }
             )
-    return found
+    return bins
 
 
 def _days(held: Held, classes: int) -> dict[str, Any]:
     """The student's measure day by day, and the worst of the days."""
     if held.days is None:
         return {"days": [], "worst_day": None}
-    gold, decided = held.answers.decided, held.decided
-    found = []
+    teacher, student = held.answers.decided, held.decided
+    days = []
     for day in np.unique(held.days).tolist():
         inside = held.days == day
-        found.append({"day": iso_date(day), **asdict(measure(gold[inside], decided[inside], classes))})
+        days.append({"day": iso_date(day), **asdict(measure(teacher[inside], student[inside], classes))})
     # A day without positive rows has an F1 of 0 though nothing may be wrong.
-    telling = [each for each in found if classes > 2 or each["positives"]]
-    worst = min(telling, key=lambda each: float(each["f1"]), default=None)
-    return {"days": found, "worst_day": worst and worst["day"]}
+    telling = [day for day in days if classes > 2 or day["positives"]]
+    worst = min(telling, key=lambda day: float(day["f1"]), default=None)
+    return {"days": days, "worst_day": worst and worst["day"]}
 
 
 def _hardest(held: Held, classes: tuple[str, ...], rng: np.random.Generator) -> list[dict[str, Any]]:
     """The texts on which teacher and student disagree most clearly."""
-    gold, decided = held.answers.decided, held.decided
+    teacher, student = held.answers.decided, held.decided
     marked = np.flatnonzero(
-        disagreement.compete(held.answers.probabilities, held.scores, held.threshold, rng=rng)
+        disagreement.hard_negatives(held.answers.probabilities, held.scores, held.threshold, rng=rng)
     )
     distance = np.abs(held.answers.probabilities - held.scores).max(axis=1)
-    order = marked[np.argsort(-distance[marked], kind="stable")][:20]
+    order = marked[np.argsort(-distance[marked], kind="stable")][:_RANKED]
     return [
         {
             "text": held.texts[row],
-            "teacher": classes[int(gold[row])],
-            "student": classes[int(decided[row])],
+            "teacher": classes[int(teacher[row])],
+            "student": classes[int(student[row])],
             "difference": round(float(distance[row]), 4),
         }
         for row in order.tolist()
     ]
+
+
+def _listed(spans: Mapping[str, Interval]) -> dict[str, list[float]]:
+    """Intervals as JSON has them."""
+    return {name: list(span) for name, span in spans.items()}

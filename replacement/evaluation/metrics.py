@@ -1,4 +1,4 @@
-"""Decisions against a teacher's: precision, recall, F1, and the threshold of a scene."""
+"""Decisions against a reference, a teacher's or people's labels: precision, recall and F1."""
 
 from dataclasses import dataclass
 
@@ -30,18 +30,28 @@ class Measure:
         return max(0.0, gate.precision - self.precision), max(0.0, gate.recall - self.recall)
 
     def passes(self, gate: GateSection) -> bool:
+        """Whether precision and recall reach the gate."""
         return self.shortfall(gate) == (0.0, 0.0)
 
 
-def measure(gold: Classes, decided: Classes, classes: int, weights: Scores | None = None) -> Measure:
-    """Compare decisions (n,) with the reference (n,), both class numbers below ``classes``.
+def measure(reference: Classes, decided: Classes, classes: int, weights: Scores | None = None) -> Measure:
+    """Compare decisions with a reference.
 
-    A ratio without a denominator is 0: a student that never says yes has no precision to show. ``weights``
-    (n,) are how many rows a row stands for, where rows were drawn with unequal chances: the ratios are then
-    estimates for all rows (Horvitz and Thompson 1952); ``rows`` and ``positives`` count what was drawn.
+    A ratio without a denominator is 0: a student that never says yes has no precision to show.
+
+    Args:
+        reference: (n,), class numbers below ``classes``.
+        decided: (n,), class numbers below ``classes``.
+        classes: how many classes there are.
+        weights: (n,), how many rows a row stands for, where rows were drawn with unequal chances: the ratios
+            are then estimates for all rows (Horvitz and Thompson 1952); ``rows`` and ``positives`` count
+            what was drawn.
+
+    Returns:
+        The figures.
     """
     confusion = np.zeros((classes, classes))
-    np.add.at(confusion, (gold, decided), 1.0 if weights is None else weights)
+    np.add.at(confusion, (reference, decided), 1.0 if weights is None else weights)
     hits = np.diag(confusion)
     precisions = ratio(hits, confusion.sum(axis=0))
     recalls = ratio(hits, confusion.sum(axis=1))
@@ -53,8 +63,8 @@ def measure(gold: Classes, decided: Classes, classes: int, weights: Scores | Non
         recall=_mean(recalls[counted]),
         f1=_mean(f1s[counted]),
         accuracy=float(hits.sum() / max(confusion.sum(), 1e-12)),
-        rows=len(gold),
-        positives=int((gold > 0).sum()),
+        rows=len(reference),
+        positives=int((reference > 0).sum()),
     )
 
 
@@ -71,5 +81,6 @@ def _mean(values: Scores) -> float:
 
 
 def ratio(part: Scores, whole: Scores) -> NDArray[np.float64]:
-    found: NDArray[np.float64] = part / np.where(whole > 0, whole, 1)
-    return found
+    """``part`` by ``whole``, both (n,); 0 where the whole, and with it the part, is 0."""
+    ratios: NDArray[np.float64] = part / np.where(whole > 0, whole, 1)
+    return ratios

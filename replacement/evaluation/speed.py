@@ -20,6 +20,7 @@ class Speed:
 
     @property
     def ratio(self) -> float:
+        """How many texts the student scores while the teacher scores one."""
         return self.student / self.teacher
 
 
@@ -34,8 +35,19 @@ def measure_speed(
 ) -> Speed:
     """Time both in turns, three times, and take each one's median.
 
-    The teacher gets ``teacher_rows`` texts a turn and the student ``texts`` again and again, up to 20,000
-    rows: each enough to be timed. Both run on one core of the CPU, whatever the teacher ran on before.
+    The student gets ``texts`` again and again, up to 20,000 rows, and the teacher fewer: each enough to be
+    timed. Both run on one core of the CPU, whatever the teacher ran on before.
+
+    Args:
+        student: the student.
+        teacher_model: name or folder of the teacher's model.
+        texts: an Arrow array of strings, not empty.
+        max_length: tokens of a text that the teacher reads.
+        precision: the teacher's, such as "float32"; the model's own where absent.
+        teacher_rows: texts that the teacher gets a turn.
+
+    Returns:
+        What both do in a second.
     """
     from teacher.bert import Teacher  # torch only where a teacher is asked
 

@@ -62,8 +62,8 @@ def repeated(units: Sequence[str]) -> str:
 def spaced(texts: pa.Array) -> pa.Array:
     """Texts (n,) without differences of case and white space, as a pattern can tell them."""
     # RE2's \s is ASCII alone; \pZ has the ideographic and the no-break space.
-    found: Any = pc.replace_substring_regex(texts, r"[\s\v\x{85}\pZ]+", " ")
-    return pc.utf8_lower(pc.utf8_trim_whitespace(found))
+    single: Any = pc.replace_substring_regex(texts, r"[\s\v\x{85}\pZ]+", " ")
+    return pc.utf8_lower(pc.utf8_trim_whitespace(single))
 
 
 def shaped(shape: str) -> str:

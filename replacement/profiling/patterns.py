@@ -18,22 +18,22 @@ _TYPED = r"(?::-?[()DP*]|;-?[)D]|=[)D]|\^_*\^|T_T|>_<|\(≧▽≦\))"
 
 
 def emoticons(texts: pa.Array) -> list[set[str]]:
-    """For each text (n,) the emoticons in it: emoji, bracketed ones such as [微笑], typed ones such as :)
+    """The emoticons in each of n texts: emoji, bracketed ones such as [微笑], and typed ones.
 
-    An emoji is told without its skin colour and the like; joined ones are told one by one. A bracketed one
-    is short and has a letter in it.
+    An emoji comes without its skin colour and the like; joined ones come one by one. A bracketed one is
+    short and has a letter in it.
     """
-    found: list[set[str]] = [set() for _ in range(len(texts))]
+    of_texts: list[set[str]] = [set() for _ in range(len(texts))]
     # The compiled search of all texts leaves few that have to be looked at one by one.
     for row in np.flatnonzero(matches(texts, [rf"\p{{So}}|{BRACKETED}|{_TYPED}"])).tolist():
-        found[row].update(_emoticon().findall(texts[row].as_py()))
-    return found
+        of_texts[row].update(_emoticon().findall(texts[row].as_py()))
+    return of_texts
 
 
 @functools.cache
 def _emoticon() -> re.Pattern[str]:
     symbols = "".join(
-        each for each in map(chr, range(sys.maxunicode + 1)) if unicodedata.category(each) == "So"
+        symbol for symbol in map(chr, range(sys.maxunicode + 1)) if unicodedata.category(symbol) == "So"
     )
     bracketed = r"\[[^\[\]]{0,20}[^\W\d_][^\[\]]{0,20}\]"  # as BRACKETED; Python has no \pL
     return re.compile(rf"[\U0001F1E6-\U0001F1FF]{{2}}|[{symbols}]|{bracketed}|{_TYPED}(?![^\W_])")
@@ -42,10 +42,15 @@ def _emoticon() -> re.Pattern[str]:
 def repeats(
     texts: pa.Array, lengths: NDArray[np.int64], *, at_once: int = 1 << 20
 ) -> list[tuple[int, str, bool]]:
-    """Repeated patterns: the text's number, the unit, and whether the text is nothing else.
+    """Repeated patterns, such as 哈哈哈哈 and !!!!!.
 
-    ``lengths`` (n,) are those of the texts in characters. So that long texts need no memory, not many more
-    than ``at_once`` characters are looked at together.
+    Args:
+        texts: (n,).
+        lengths: (n,), of the texts in characters.
+        at_once: so that long texts need no memory, not many more characters are looked at together.
+
+    Returns:
+        For each pattern the text's number, the unit, and whether the text is nothing else.
     """
     ends = lengths.cumsum()
     cuts = np.flatnonzero(np.diff(ends // at_once, prepend=0)).tolist()
@@ -60,7 +65,7 @@ def _repeats_of(texts: pa.Array, lengths: NDArray[np.int64]) -> list[tuple[int, 
     codes = np.frombuffer("".join(texts.to_pylist()).encode("utf-32-le"), np.uint32)
     ends = lengths.cumsum()
     row_of = np.repeat(np.arange(len(lengths)), lengths)
-    found: list[tuple[int, str, bool]] = []
+    repeated: list[tuple[int, str, bool]] = []
     for length, least in REPEATED.items():
         if len(codes) <= length:
             break
@@ -81,5 +86,5 @@ def _repeats_of(texts: pa.Array, lengths: NDArray[np.int64]) -> list[tuple[int, 
                 continue
             behind = codes[stop : ends[row]].tobytes().decode("utf-32-le")
             begun = start == ends[row] - lengths[row]
-            found.append((row, unit, begun and not any(map(str.isalnum, behind))))
-    return found
+            repeated.append((row, unit, begun and not any(map(str.isalnum, behind))))
+    return repeated

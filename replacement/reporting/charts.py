@@ -1,97 +1,116 @@
-"""The drawings of a report: SVG as text, every text from outside escaped."""
+"""The drawings of a report: SVG as markup. Every text from outside is escaped by ``Markup.format``."""
 
-from html import escape
-from typing import Any
+from collections.abc import Sequence
+
+from markupsafe import Markup
+
+from pingti.workspace.report import AskedStretch, ClassCurve, ClassFigures, Report, Round
 
 _LINES = (("precision", "#0b6bcb"), ("recall", "#c2571a"), ("f1", "#1a7f37"))
+_POLYLINE = '<polyline stroke="{}" points="{}"/>'
 
 
-def rounds(found: list[dict[str, Any]]) -> str:
+def rounds(turns: Sequence[Round]) -> Markup:
     """Precision, recall and F1 over the rounds as lines."""
-    lowest: float = min(each["holdout"][name] for each in found for name, _ in _LINES)
+    figures = [turn.holdout.model_dump() for turn in turns]
+    lowest = min(float(measured[name]) for measured in figures for name, _ in _LINES)
     floor = max(0.0, lowest - 0.05)
-    step = 520 / max(1, len(found) - 1)
+    step = 520 / max(1, len(figures) - 1)
 
     def height(value: float) -> float:
         return 190.0 - 170.0 * (value - floor) / (1.0 - floor)
 
     parts = []
     for name, colour in _LINES:
-        points = [(60 + step * i, height(each["holdout"][name])) for i, each in enumerate(found)]
+        points = [(60 + step * number, height(measured[name])) for number, measured in enumerate(figures)]
+        parts.append(Markup(_POLYLINE).format(colour, _points(points)))
+        parts += [_circle(x, y, 3.5, colour) for x, y in points]
+    for number, (name, colour) in enumerate(_LINES):
         parts.append(
-            f'<polyline stroke="{colour}" points="{" ".join(f"{x:.1f},{y:.1f}" for x, y in points)}"/>'
+            Markup('<text x="{}" y="14" style="fill:{}">{}</text>').format(70 + 90 * number, colour, name)
         )
-        parts += [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3.5" fill="{colour}"/>' for x, y in points]
-    for index, (name, colour) in enumerate(_LINES):
-        parts.append(f'<text x="{70 + 90 * index}" y="14" style="fill:{colour}">{name}</text>')
     for value in (floor, (1.0 + floor) / 2, 1.0):
-        parts.append(f'<text x="10" y="{height(value) + 4:.1f}">{value:.2f}</text>')
-    label = "precision, recall and F1 by round"
-    return f'<svg viewBox="0 0 620 200" role="img" aria-label="{label}">{"".join(parts)}</svg>'
+        parts.append(Markup('<text x="10" y="{:.1f}">{:.2f}</text>').format(height(value) + 4, value))
+    return _drawing("0 0 620 200", "precision, recall and F1 by round", parts)
 
 
-def curve(report: dict[str, Any]) -> str:
-    """Precision over recall on the holdout."""
-    points = [(60 + 520 * each["recall"], 190 - 170 * each["precision"]) for each in report["curve"]]
-    line = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
-    parts = [f'<polyline stroke="#0b6bcb" points="{line}"/>']
-    for name, scene in report["scenes"].items():
-        if scene["holdout"]:
-            x, y = 60 + 520 * scene["holdout"]["recall"], 190 - 170 * scene["holdout"]["precision"]
-            parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4" fill="#c2571a"/>')
-            parts.append(f'<text x="{x - 8:.1f}" y="{y + 16:.1f}" text-anchor="end">{escape(name)}</text>')
+def curve(report: Report) -> Markup:
+    """Precision over recall on the holdout, the operating points marked."""
+    points = [(60 + 520 * point.recall, 190 - 170 * point.precision) for point in report.curve]
+    parts = [Markup(_POLYLINE).format("#0b6bcb", _points(points))]
+    for name, point in report.operating_points.items():
+        if point.holdout:
+            x, y = 60 + 520 * point.holdout.recall, 190 - 170 * point.holdout.precision
+            parts.append(_circle(x, y, 4, "#c2571a"))
+            label = Markup('<text x="{:.1f}" y="{:.1f}" text-anchor="end">{}</text>')
+            parts.append(label.format(x - 8, y + 16, name))
     for value in (0.0, 0.5, 1.0):
-        parts.append(f'<text x="10" y="{194 - 170 * value:.1f}">{value:.1f}</text>')
-        parts.append(f'<text x="{52 + 520 * value:.1f}" y="208">{value:.1f}</text>')
-    label = "precision (upwards) over recall, on the held-out rows"
-    return f'<svg viewBox="0 0 620 215" role="img" aria-label="{label}">{"".join(parts)}</svg>'
+        parts.append(Markup('<text x="10" y="{:.1f}">{:.1f}</text>').format(194 - 170 * value, value))
+        parts.append(Markup('<text x="{:.1f}" y="208">{:.1f}</text>').format(52 + 520 * value, value))
+    return _drawing("0 0 620 215", "precision (upwards) over recall, on the held-out rows", parts)
 
 
-def curves(found: list[dict[str, Any]], by_class: list[dict[str, Any]]) -> str:
+def curves(drawn: Sequence[ClassCurve], by_class: Sequence[ClassFigures]) -> Markup:
     """Precision over recall of each class against the others, a small drawing each; the student is marked."""
-    figures = {each["class"]: each for each in by_class}
+    figures = {own.class_name: own for own in by_class}
+    frame = Markup(
+        '<svg class="small" viewBox="0 0 160 116" role="img" aria-label="{name}">'
+        '<text x="10" y="14">{name}</text><rect x="10" y="20" width="140" height="90" fill="none" '
+        'stroke="currentColor" stroke-opacity="0.3"/>{line}{mark}</svg>'
+    )
     parts = []
-    for each in found:
-        points = [(10 + 140 * point["recall"], 110 - 90 * point["precision"]) for point in each["points"]]
-        line = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
-        name, own = escape(str(each["class"])), figures[each["class"]]
-        x, y = 10 + 140 * own["recall"], 110 - 90 * own["precision"]
+    for own in drawn:
+        points = [(10 + 140 * point.recall, 110 - 90 * point.precision) for point in own.points]
+        student = figures[own.class_name]
+        x, y = 10 + 140 * student.recall, 110 - 90 * student.precision
         parts.append(
-            f'<svg class="small" viewBox="0 0 160 116" role="img" aria-label="{name}">'
-            f'<text x="10" y="14">{name}</text><rect x="10" y="20" width="140" height="90" fill="none" '
-            f'stroke="currentColor" stroke-opacity="0.3"/><polyline stroke="#0b6bcb" points="{line}"/>'
-            f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3.5" fill="#c2571a"/></svg>'
+            frame.format(
+                name=own.class_name,
+                line=Markup(_POLYLINE).format("#0b6bcb", _points(points)),
+                mark=_circle(x, y, 3.5, "#c2571a"),
+            )
         )
-    return "".join(parts)
+    return Markup("").join(parts)
 
 
-def asked_by_day(stretches: list[dict[str, Any]]) -> list[str]:
+def asked_by_day(stretches: Sequence[AskedStretch]) -> Markup:
     """When the rows that were learned from are of, by the round that asked about them: stacked bars."""
-    if not stretches:
-        return []
-    most = max(sum(each["rounds"]) for each in stretches) or 1
+    most = max(sum(stretch.rounds) for stretch in stretches) or 1
     width = 540 / len(stretches)
     parts = []
-    for index, each in enumerate(stretches):
-        x, y = 60 + width * index, 150.0
-        for number, count in enumerate(each["rounds"], 1):
+    for place, stretch in enumerate(stretches):
+        x, y = 60 + width * place, 150.0
+        for number, count in enumerate(stretch.rounds, 1):
             height = 130 * count / most
             y -= height
             if count:
-                title = f"{each['first']} to {each['last']}, round {number}: {count} rows"
-                shade = 1.0 - 0.75 * (number - 1) / max(1, len(each["rounds"]) - 1)
                 parts.append(
-                    f'<rect x="{x + 1:.1f}" y="{y:.1f}" width="{max(1.0, width - 2):.1f}" '
-                    f'height="{height:.1f}" fill="#0b6bcb" fill-opacity="{shade:.2f}">'
-                    f"<title>{escape(title)}</title></rect>"
+                    Markup(
+                        '<rect x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}" fill="#0b6bcb" '
+                        'fill-opacity="{:.2f}"><title>{}</title></rect>'
+                    ).format(
+                        x + 1,
+                        y,
+                        max(1.0, width - 2),
+                        height,
+                        1.0 - 0.75 * (number - 1) / max(1, len(stretch.rounds) - 1),
+                        f"{stretch.first} to {stretch.last}, round {number}: {count} rows",
+                    )
                 )
-    first, last = escape(stretches[0]["first"]), escape(stretches[-1]["last"])
-    parts.append(f'<text x="60" y="168">{first}</text>')
-    parts.append(f'<text x="600" y="168" text-anchor="end">{last}</text>')
-    parts.append(f'<text x="10" y="30">{most:,}</text><text x="10" y="152">0</text>')
-    label = "teacher rows by day; a later round is lighter"
-    return [
-        "<h2>Teacher rows by day and round</h2>",
-        f'<svg viewBox="0 0 620 176" role="img" aria-label="{label}">{"".join(parts)}</svg>',
-        "<p>Of the rows learned from; a later round is lighter.</p>",
-    ]
+    parts.append(Markup('<text x="60" y="168">{}</text>').format(stretches[0].first))
+    parts.append(Markup('<text x="600" y="168" text-anchor="end">{}</text>').format(stretches[-1].last))
+    parts.append(Markup('<text x="10" y="30">{:,}</text><text x="10" y="152">0</text>').format(most))
+    return _drawing("0 0 620 176", "teacher rows by day; a later round is lighter", parts)
+
+
+def _drawing(box: str, label: str, parts: Sequence[Markup]) -> Markup:
+    svg = Markup('<svg viewBox="{}" role="img" aria-label="{}">{}</svg>')
+    return svg.format(box, label, Markup("").join(parts))
+
+
+def _points(points: Sequence[tuple[float, float]]) -> str:
+    return " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
+
+
+def _circle(x: float, y: float, radius: float, colour: str) -> Markup:
+    return Markup('<circle cx="{:.1f}" cy="{:.1f}" r="{}" fill="{}"/>').format(x, y, radius, colour)

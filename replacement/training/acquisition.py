@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 import sampling
 from replacement.evaluation.metrics import Measure, decide
+from replacement.results import Coverage, Yield
 from sampling.clusters import unit
 
 _RANDOM, _NEW, _UNCERTAIN = 0.02, 0.02, 0.9
@@ -19,15 +20,16 @@ _MEMBERS = 8
 
 KINDS = ("random", "uncertain", "competing", "diverse", "neighbours", "new")
 """Why a row was chosen: to keep the distribution; because the student is unsure; because it is likely to be
-a competing negative; because it lies in a cluster of teacher positives that the student covers badly; because
-it lies next to one positive that the student misses; because few of its surroundings were asked about."""
+a hard negative; because it lies in a cluster of teacher positives that the student covers badly; because it
+lies next to one positive that the student misses; because few of its surroundings were asked about. Reports
+hold these names, hence "competing", as the article calls hard negatives."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Known:
     """Rows whose answers are known: m rows with the student's view of them."""
 
-    gold: NDArray[np.int64]
+    labels: NDArray[np.int64]
     """(m,): the teacher's class."""
     decided: NDArray[np.int64]
     """(m,): the student's class."""
@@ -35,6 +37,18 @@ class Known:
     """(m, hidden): [CLS] vectors."""
     features: NDArray[np.float32]
     """(m, k): the student's features."""
+
+    def missed(self, *, binary: bool) -> NDArray[np.bool_]:
+        """Which rows the student puts into another class than the teacher does.
+
+        Args:
+            binary: of two classes those alone count that the teacher puts into the second.
+
+        Returns:
+            bool (m,).
+        """
+        missed: NDArray[np.bool_] = self.labels != self.decided
+        return missed & (self.labels > 0) if binary else missed
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -55,69 +69,60 @@ class Candidates:
 
     @property
     def decided(self) -> NDArray[np.int64]:
+        """(n,): the student's class."""
         return decide(self.probabilities, self.threshold)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Coverage:
-    """A cluster of the teacher's [CLS] vectors, and how well the student does on unseen rows of it."""
+def yields(
+    kinds: NDArray[np.str_],
+    labels: NDArray[np.int64],
+    decided: NDArray[np.int64],
+    margin: NDArray[np.float32],
+) -> dict[str, Yield]:
+    """What the chosen rows of each kind turned out to be.
 
-    cluster: int
-    members: int
-    """Rows that were asked about and lie in the cluster."""
-    measured: int
-    """Rows of the calibration part that lie in it."""
-    covered: float
-    """Share of those that the student decides as the teacher does, drawn to the overall share where few."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Brought:
-    """What the rows of one kind turned out to be, once the teacher was asked."""
-
-    rows: int
-    positives: int
-    """Rows that the teacher puts into the second class, or for more classes not into the first."""
-    errors: int
-    """Rows that the student had decided otherwise."""
-    lead: float
-    """The teacher's mean lead: how clear they are to it."""
-
-
-def brought(
-    kinds: NDArray[np.str_], gold: NDArray[np.int64], decided: NDArray[np.int64], lead: NDArray[np.float32]
-) -> dict[str, Brought]:
-    """By kind, for n rows with their kinds, the teacher's and the student's classes, the teacher's lead."""
-    found = {}
+    Args:
+        kinds: str (n,), why each row was chosen.
+        labels: int64 (n,), the teacher's classes.
+        decided: int64 (n,), the student's.
+        margin: float32 (n,), the teacher's.
+    """
+    by_kind = {}
     for kind in KINDS:
         inside = kinds == kind
         if inside.any():
-            found[kind] = Brought(
+            by_kind[kind] = Yield(
                 rows=int(inside.sum()),
-                positives=int((gold[inside] > 0).sum()),
-                errors=int((gold[inside] != decided[inside]).sum()),
-                lead=round(float(lead[inside].mean()), 4),
+                positives=int((labels[inside] > 0).sum()),
+                errors=int((labels[inside] != decided[inside]).sum()),
+                margin=round(float(margin[inside].mean()), 4),
             )
-    return found
+    return by_kind
 
 
 def shares(shortfall: tuple[float, float]) -> dict[str, float]:
     """Which part of a round's rows each kind gets.
 
     A few rows keep the distribution and look where nobody looked; most are those that the student is unsure
-    of, which taught it most in trials. The others go after the errors: to competing negatives as far as
-    precision is short, to what is missed as far as recall is, in proportion; evenly where neither is.
+    of, which taught it most in trials. The others go after the errors: to hard negatives as far as precision
+    is short, to what is missed as far as recall is, in proportion; evenly where neither is.
+
+    Args:
+        shortfall: how much precision and recall lack to the gate.
+
+    Returns:
+        The shares in the order of ``KINDS``, of sum 1.
     """
     precision, recall = shortfall
     total = precision + recall
-    competing = 0.5 if total == 0.0 else precision / total
+    hard_negatives = 0.5 if total == 0.0 else precision / total
     errors = 1.0 - _RANDOM - _NEW - _UNCERTAIN
     return {
         "random": _RANDOM,
         "uncertain": _UNCERTAIN,
-        "competing": errors * competing,
-        "diverse": errors * (1.0 - competing) / 2,
-        "neighbours": errors * (1.0 - competing) / 2,
+        "competing": errors * hard_negatives,
+        "diverse": errors * (1.0 - hard_negatives) / 2,
+        "neighbours": errors * (1.0 - hard_negatives) / 2,
         "new": _NEW,
     }
 
@@ -125,17 +130,29 @@ def shares(shortfall: tuple[float, float]) -> dict[str, float]:
 def choose(
     candidates: Candidates,
     known: Known,
-    calibration: Known,
+    validation: Known,
     measured: Measure,
     shortfall: tuple[float, float],
     *,
     budget: int,
     rng: np.random.Generator,
 ) -> tuple[dict[str, NDArray[np.int64]], list[Coverage]]:
-    """Numbers of candidate rows by kind, no row twice, ``budget`` in all; and the clusters' coverage.
+    """Choose the rows that the teacher is asked about next.
 
-    ``known`` are the rows trained on, ``calibration`` rows that were not, ``measured`` the student's
-    measure on the latter. What a kind cannot use, random rows take.
+    What a kind cannot use, random rows take.
+
+    Args:
+        candidates: rows that the teacher was not asked about.
+        known: the rows trained on.
+        validation: rows that were not trained on.
+        measured: the student's measure on those.
+        shortfall: how much precision and recall lack to the gate.
+        budget: rows to choose; all candidates where there are fewer.
+        rng: every random choice comes from it.
+
+    Returns:
+        Numbers of candidate rows by kind, in the order of ``KINDS``, no row twice; and how the student covers
+        the clusters of ``known``.
     """
     parts = shares(shortfall)
     left = np.ones(len(candidates), np.bool_)
@@ -151,17 +168,17 @@ def choose(
         chosen[kind] = rows[find(rows, min(wanted, most, len(rows)))]
         left[chosen[kind]] = False
 
-    take("competing", lambda rows, count: _competing(candidates, rows, calibration, budget=count, rng=rng))
-    clusters, coverage = _cover(
-        known, calibration, measured, binary=candidates.threshold is not None, rng=rng
+    take(
+        "competing", lambda rows, count: _hard_negatives(candidates, rows, validation, budget=count, rng=rng)
     )
+    clusters, coverage = _cover(known, validation, measured, binary=candidates.threshold is not None, rng=rng)
     take(
         "diverse",
         lambda rows, count: _diverse(candidates, rows, known, clusters, coverage, budget=count, rng=rng),
     )
     take(
         "neighbours",
-        lambda rows, count: _neighbours(candidates, rows, [known, calibration], budget=count, rng=rng),
+        lambda rows, count: _neighbours(candidates, rows, [known, validation], budget=count, rng=rng),
     )
     take("new", lambda rows, count: _new(candidates, rows, known, budget=count, rng=rng))
     take("uncertain", lambda rows, count: _uncertain(candidates, rows, budget=count, rng=rng))
@@ -183,10 +200,10 @@ def _uncertain(
     return sampling.committee(logits, candidates.network[rows], budget=budget, rng=rng)
 
 
-def _competing(
+def _hard_negatives(
     candidates: Candidates,
     rows: NDArray[np.int64],
-    calibration: Known,
+    validation: Known,
     *,
     budget: int,
     rng: np.random.Generator,
@@ -197,27 +214,27 @@ def _competing(
         return sampling.likely_false(scores, candidates.threshold, budget=budget, rng=rng)
     # A class needs rows as far as its decisions were wrong.
     classes = candidates.probabilities.shape[1]
-    right = calibration.gold == calibration.decided
-    need = 1.0 - sampling.coverage(calibration.decided, right, classes)
+    right = validation.labels == validation.decided
+    need = 1.0 - sampling.coverage(validation.decided, right, classes)
     return sampling.by_need(candidates.decided[rows], need, budget=budget, rng=rng)
 
 
 def _cover(
-    known: Known, calibration: Known, measured: Measure, *, binary: bool, rng: np.random.Generator
+    known: Known, validation: Known, measured: Measure, *, binary: bool, rng: np.random.Generator
 ) -> tuple[sampling.Clusters | None, list[Coverage]]:
     """Cluster the [CLS] vectors of the rows trained on, and see how the student does on unseen rows there.
 
     For two classes the clusters are those of the teacher's positives, and a hit is a positive that the
     student finds; else they are those of all rows, and a hit is a decision like the teacher's.
     """
-    inside = known.gold > 0 if binary else np.ones(len(known.gold), np.bool_)
-    seen = calibration.gold > 0 if binary else np.ones(len(calibration.gold), np.bool_)
+    inside = known.labels > 0 if binary else np.ones(len(known.labels), np.bool_)
+    seen = validation.labels > 0 if binary else np.ones(len(validation.labels), np.bool_)
     k = min(_CLUSTERS, int(inside.sum()) // _MEMBERS)
     if k < 1 or not seen.any():
         return None, []
     clusters = sampling.cluster(known.vectors[inside], k, rng=rng)
-    where = clusters.nearest(calibration.vectors[seen])
-    hit = calibration.gold[seen] == calibration.decided[seen]
+    where = clusters.nearest(validation.vectors[seen])
+    hit = validation.labels[seen] == validation.decided[seen]
     members = np.bincount(clusters.assigned, minlength=k)
     counted = np.bincount(where, minlength=k)
     hits = np.bincount(where, weights=hit, minlength=k)
@@ -232,8 +249,8 @@ def _cover(
     ]
 
 
-# A candidate has no [CLS] vector: the teacher was not asked. What is near what is found in the student's
-# features, which the rows that were asked about have, too.
+# A candidate has no [CLS] vector: the teacher was not asked. The student's features tell what is near what;
+# the rows that were asked about have them, too.
 
 
 def _diverse(
@@ -249,7 +266,7 @@ def _diverse(
     """Places in ``rows`` near the clusters covered worst; a cluster's centre is the mean of its members."""
     if clusters is None or budget < 1:
         return np.zeros(0, np.int64)
-    inside = known.gold > 0 if candidates.threshold is not None else np.ones(len(known.gold), np.bool_)
+    inside = known.labels > 0 if candidates.threshold is not None else np.ones(len(known.labels), np.bool_)
     features = unit(known.features[inside])
     centres = np.zeros((len(clusters), features.shape[1]), np.float32)
     np.add.at(centres, clusters.assigned, features)
@@ -261,7 +278,7 @@ def _diverse(
     # Far from every centre lie the plain negatives: of the others, four times the budget are kept.
     nearness = unit(candidates.features[rows[places]]) @ unit(centres).T
     near = np.argsort(-nearness.max(axis=1), kind="stable")[: 4 * budget]
-    need = 1.0 - np.array([found.covered for found in coverage])
+    need = 1.0 - np.array([cluster.covered for cluster in coverage])
     return places[near[sampling.by_need(nearness[near].argmax(axis=1), need, budget=budget, rng=rng)]]
 
 
@@ -275,9 +292,7 @@ def _neighbours(
 ) -> NDArray[np.int64]:
     """Places in ``rows`` next to what the student misses, a few for each row that it misses."""
     binary = candidates.threshold is not None
-    queries = np.concatenate(
-        [each.features[(each.gold != each.decided) & ((each.gold > 0) | (not binary))] for each in seen]
-    )
+    queries = np.concatenate([known.features[known.missed(binary=binary)] for known in seen])
     some = sampling.random_rows(len(queries), budget=budget, rng=rng)
     return sampling.neighbours(queries[some], candidates.features[rows], budget=budget)
 
@@ -290,7 +305,7 @@ def _new(
         return np.zeros(0, np.int64)
     features = candidates.features[rows]
     some = sampling.random_rows(len(rows), budget=_REGIONS * _REGION_ROWS, rng=rng)
-    regions = sampling.cluster(features[some], max(1, min(_REGIONS, len(known.gold) // _MEMBERS)), rng=rng)
+    regions = sampling.cluster(features[some], max(1, min(_REGIONS, len(known.labels) // _MEMBERS)), rng=rng)
     where = regions.nearest(features)
     members = np.bincount(where, minlength=len(regions))
     asked = np.bincount(regions.nearest(known.features), minlength=len(regions))

@@ -3,41 +3,64 @@
 A round trains a student on the rows that the teacher was asked about, lets it scan the whole pool, looks
 at its errors, and chooses from them which rows the teacher is asked about next.
 
-Three kinds of rows are kept apart. Those asked about are trained on, but for boundary rows. Calibration
-rows, drawn from the pool, choose the threshold and the best round. The holdout, newer than both, only
-measures; the gate is held against it.
+Three kinds of rows are kept apart. Those asked about are trained on, but for boundary rows. Validation rows,
+drawn from the pool, choose the threshold and the best round. The holdout, newer than both, only measures; the
+gate is held against it.
 """
 
-import datetime
+import dataclasses
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-import sampling
 from pingti import files
 from pingti.annotation import review_queue
-from pingti.errors import InputError
 from pingti.workspace.registry import TaskEntry
-from pingti.workspace.report import shortfall
-from replacement.answers import Answers, join
-from replacement.evaluation import disagreement, gate, holdout
+from replacement.answers import join
+from replacement.evaluation import gate, holdout
 from replacement.evaluation.metrics import decide
-from replacement.evaluation.operating_points import Scored, operating_points
-from replacement.progress import Progress, advancing
+from replacement.evaluation.operating_points import operating_points
+from replacement.progress import Progress, quiet
 from replacement.reporting import html
-from replacement.training import acquisition, label_groups, stopping, validation_set, warm_start
-from replacement.training.dataset import asked, load_corpus, outside, where_parents_hold
-from replacement.training.results import Outcome, Round
-from replacement.training.teacher_labels import Gold
-from textcnn import Student, Vocabulary
+from replacement.reporting.document import Evaluation, build_report
+from replacement.results import Outcome, Round, StopReason
+from replacement.training import warm_start
+from replacement.training.dataset import prepare_dataset
+from replacement.training.label_map import Subclasses, divide
+from replacement.training.people_labels import read_people_labels
+from replacement.training.rounds import (
+    Asked,
+    HoldoutSet,
+    Setup,
+    TrainingSet,
+    ask_next_rows,
+    ask_to_learn,
+    best_round,
+    measure_round,
+    out_of_rows,
+    scored_holdout,
+    scored_validation,
+    stop_reason,
+    train_student,
+)
+from replacement.training.teacher_labels import load_teacher
+from replacement.training.validation_set import (
+    EVEN,
+    ValidationSet,
+    ask_drawn_by_score,
+    ask_drawn_evenly,
+)
+from textcnn import Student
 
-_FIRST_ROWS = 1000  # at most, drawn for round 1 where no labelled rows are given, or beside known ones
-_KNOWN_BUDGETS = 4  # so many budgets' rows of the incumbent are kept, the newest
-_CALIBRATION_ROWS = 1500
-_ALIKE = 0.02  # of F1 on the calibration rows
+FIRST_ROWS = 1000
+"""At most, drawn for round 1 where no labelled rows are given, or beside known ones."""
+KNOWN_BUDGETS = 4
+"""So many budgets' rows of the promoted version are kept, the newest."""
+VALIDATION_ROWS = 1500
+"""At most."""
 
 
 def replace(
@@ -45,8 +68,8 @@ def replace(
     *,
     seed: int = 0,
     run: str | None = None,
-    progress: Progress = lambda what, done, total: None,
-    announce: Callable[[Round], None] = lambda found: None,
+    progress: Progress = quiet,
+    announce: Callable[[Round], None] = lambda _: None,
     device: str | None = None,
 ) -> Outcome:
     """Make a student for a task, and write it with its report as a new version; it is not promoted.
@@ -66,348 +89,319 @@ def replace(
         InputError: a file, label or definition that cannot be used.
         UnavailableError: the teacher cannot be had.
     """
-    loop = _Run(entry, seed=seed, name=run, progress=progress, device=device)
+    people = read_people_labels(entry)
+    dataset = prepare_dataset(entry, people)
+    teacher = load_teacher(entry, people, seed=seed, progress=progress, device=device)
+    setup = Setup(
+        entry=entry,
+        seed=seed,
+        progress=progress,
+        dataset=dataset,
+        teacher=teacher,
+        embedding=teacher.token_vectors(dataset.vocabulary.tokens, entry.definition.student.embedding),
+    )
+    known = warm_start.read(entry, teacher.fingerprint)
+    asked = ask_measuring_rows(setup, known)
+    asked = ask_first_rows(setup, asked, known)
+    asked, trained = run_rounds(setup, asked, announce)
+    evaluation = evaluate(setup, asked, trained, people.true)
+    return write_version(setup, asked, trained, evaluation, run=run)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Trained:
+    """What all rounds of a run made."""
+
+    rounds: list[Round]
+    students: list[Student]
+    """Of each round."""
+    subclasses: Subclasses
+    """The parts of the classes that the students tell apart."""
+    stopped: StopReason
+    best: int
+    """The place of the round whose student is kept."""
+
+
+def ask_measuring_rows(setup: Setup, known: dict[str, bool]) -> Asked:
+    """Have the rows labelled that choose the threshold, and those that measure.
+
+    Args:
+        setup: has corpus and teacher.
+        known: rows of the promoted version, which will be learned from.
+    """
+    definition, corpus = setup.definition, setup.dataset.corpus
+    budget = definition.teacher.budget
+    # The draws depend on the corpus alone, so tasks over one corpus share the teacher's answers.
+    held = setup.draw(corpus.holdout, min(definition.gate.holdout_rows, budget // 3), "holdout")
+    count = min(VALIDATION_ROWS, budget // 6, len(corpus.pool) // 4)
+    promoted = gate.promoted(setup.entry) if definition.binary else None
+    # Rows are drawn by a student that has learned from none but rows drawn evenly, or not at all.
+    by_score = definition.binary and (promoted is not None or not known)
+    validation = ask_drawn_evenly(
+        corpus,
+        setup.teacher,
+        even=round(count * EVEN) if by_score else count,
+        budget=count,
+        rng=setup.rng("calibration"),
+    )
+    if promoted is not None and validation.planned:
+        validation = _rest_drawn(setup, validation, promoted, np.zeros(0, np.int64))
+    answers = setup.teacher.ask(setup.dataset.texts_of(held), "teacher: holdout")
+    nothing = TrainingSet(rows=np.zeros(0, np.int64), answers=join([]), hard_negatives=np.zeros(0, np.bool_))
+    holdout_set = HoldoutSet(rows=held, answers=answers)
+    return Asked(validation=validation, holdout=holdout_set, training=nothing)
+
+
+def ask_first_rows(setup: Setup, asked: Asked, known: dict[str, bool]) -> Asked:
+    """Ask about the rows of round 1: those of the promoted version, those that people labelled, and others.
+
+    Args:
+        setup: has corpus and teacher.
+        asked: the rows that measure.
+        known: rows of the promoted version.
+    """
+    asked, known_count = _ask_known(setup, asked, known)
+    asked, reviewed_count = _ask_reviewed(setup, asked)
+    kind, rows = _further_rows(setup, asked, known=known_count > 0)
+    asked = ask_to_learn(setup, asked, rows, np.zeros(len(rows), np.bool_))
+    counts = {"known": known_count, kind: len(rows), "reviewed": reviewed_count}
+    added = {name: count for name, count in counts.items() if count or name == kind}
+    return dataclasses.replace(asked, training=dataclasses.replace(asked.training, added=added))
+
+
+def run_rounds(setup: Setup, asked: Asked, announce: Callable[[Round], None]) -> tuple[Asked, Trained]:
+    """Train, measure, and ask about further rows, until there is a reason to stop.
+
+    Args:
+        setup: has texts and teacher.
+        asked: the rows of round 1, and those that measure.
+        announce: told every round's result.
+
+    Returns:
+        All rows asked about, and what the rounds made.
+
+    Raises:
+        InputError: there are boundary rows alone.
+    """
+    gate_section, binary = setup.definition.gate, setup.definition.binary
+    subclasses = _divided(setup, asked)
     rounds: list[Round] = []
     students: list[Student] = []
-    stopped = ""
-    while not stopped:
-        student, found = loop.round(len(rounds) + 1)
-        rounds.append(found)
+    while True:
+        student = train_student(setup, asked.training, subclasses, len(rounds) + 1)
+        if asked.validation.planned:
+            validation = _rest_drawn(setup, asked.validation, student, asked.training.rows)
+            asked = dataclasses.replace(asked, validation=validation)
+        result = measure_round(setup, asked, student, len(rounds) + 1)
         students.append(student)
-        announce(found)
-        usable = found.threshold is not None or not entry.definition.binary
-        stopped = stopping.stop(entry.definition.gate, rounds, usable=usable) or loop.extend(student, found)
-    best = len(rounds) - 1
-    if stopped != stopping.REACHED:
-        # Of rounds that the calibration rows hardly tell apart, the latest has learned from the most rows.
-        reached = [each.calibration.f1 for each in rounds]
-        best = max(index for index, f1 in enumerate(reached) if f1 >= max(reached) - _ALIKE)
-    return loop.keep(students, rounds, best, stopped)
-
-
-class _Run:
-    def __init__(
-        self, entry: TaskEntry, *, seed: int, name: str | None, progress: Progress, device: str | None
-    ) -> None:
-        self.entry = entry
-        self.definition = entry.definition
-        self.seed = seed
-        self.name = name
-        self.progress = progress
-        self.gold = Gold(entry, seed=seed, progress=progress, device=device)
-        labelled = self.gold.labelled.texts if self.gold.labelled else []
-        corpus = load_corpus(self.definition, entry.path.parent, apart=labelled)
-        self.corpus = where_parents_hold(entry, corpus)
-        self.vocabulary = Vocabulary.build(
-            self.corpus.texts.take(pa.array(self.corpus.pool)), size=self.definition.student.vocabulary
-        )
-        # Texts that people labelled and labelled texts come behind the corpus: they may not be in it.
-        behind = asked(entry, outside(self.corpus, self.gold.reviewed_texts, labelled))
-        labelled = asked(entry, labelled)
-        self.texts = pa.concat_arrays([self.corpus.texts, pa.array([*behind, *labelled], pa.large_string())])
-        self.encoded = self.vocabulary.encode(self.texts)
-        self.embedding = self.gold.token_vectors(self.vocabulary.tokens, self.definition.student.embedding)
-        self._known_rows = warm_start.read(entry, self.gold.fingerprint)
-        self._measure_rows()
-        self.rows = np.zeros(0, np.int64)
-        self.answers = join([])
-        self.competing = np.zeros(0, np.bool_)
-        self.brought: dict[str, acquisition.Brought] = {}
-        known = self._take_known()
-        end = len(self.corpus.texts) + len(behind)
-        reviewed = self._ask_reviewed(np.arange(len(self.corpus.texts), end))
-        first = np.setdiff1d(np.arange(end, len(self.texts)), self.rows)
-        if len(first) > self._left():
-            first = self._draw(first, self._left(), "labelled")
-        kind = "labelled" if labelled else "random"
-        if len(first) == 0:
-            count = max(1, min(_FIRST_ROWS, self._left() // self.definition.gate.rounds))
-            rows, kind = self._unasked(), "new" if known else "random"
-            if known:  # the corpus is in order of time
-                rows = rows[rows > self.rows[self.rows < len(self.corpus.texts)].max(initial=-1)]
-            first = self._draw(rows, min(count, len(rows)), "first")
-        self.added = {**known, kind: len(first), **reviewed}
-        self._ask(first, np.zeros(len(first), np.bool_))
-        seen = join([self.calibration.answers, self.answers])
-        self.subclasses = label_groups.divide(
-            self.gold.class_of,
-            seen.labels,
-            seen.vectors,
-            most=self.definition.student.subclasses,
-            rng=self._rng("subclasses"),
-        )
-
-    def _rng(self, purpose: str) -> np.random.Generator:
-        """A generator of its own for every purpose: a change in one place moves no other."""
-        return np.random.default_rng([self.seed, *purpose.encode()])
-
-    def _draw(self, rows: NDArray[np.int64], count: int, purpose: str) -> NDArray[np.int64]:
-        return np.sort(rows[sampling.random_rows(len(rows), budget=count, rng=self._rng(purpose))])
-
-    def _texts(self, rows: NDArray[np.int64]) -> list[str]:
-        values: list[str] = self.texts.take(pa.array(rows)).to_pylist()
-        return values
-
-    def _measure_rows(self) -> None:
-        """Have the rows scored that choose the threshold, and those that measure."""
-        budget = self.definition.teacher.budget
-        held = min(self.definition.gate.holdout_rows, budget // 3)
-        # The draws depend on the corpus alone, so tasks over one corpus share the teacher's answers.
-        self.holdout_rows = self._draw(self.corpus.holdout, held, "holdout")
-        count = min(_CALIBRATION_ROWS, budget // 6, len(self.corpus.pool) // 4)
-        promoted = gate.promoted(self.entry) if self.definition.binary else None
-        # Rows are aimed by a student that has learned from none but rows drawn evenly, or not at all.
-        aimed = self.definition.binary and (promoted is not None or not self._known_rows)
-        even = round(count * validation_set.EVEN) if aimed else count
-        self.calibration = validation_set.Rows(self.corpus, self.gold, even, count, promoted, rng=self._rng)
-        self.holdout = self.gold.ask(self._texts(self.holdout_rows), "teacher: holdout")
-        self.asked = len(self.holdout_rows) + count
-
-    def _take_known(self) -> dict[str, int]:
-        """Learn from the rows of the promoted version, as far as they are still there; how many they are."""
-        if not self._known_rows:
-            return {}
-        rows = np.concatenate([self._unasked(), np.arange(len(self.corpus.texts), len(self.texts))])
-        places, competing = warm_start.find(self._texts(rows), self._known_rows)
-        most = _KNOWN_BUDGETS * self.definition.teacher.budget
-        # One whose answer is gone from the cache would cost as much as any other.
-        free = self.gold.cached(self._texts(rows[places]))
-        rows, competing = rows[places][free][-most:], competing[free][-most:]
-        if len(rows):
-            self._ask(rows, competing, free=True)
-        return {"known": len(rows)} if len(rows) else {}
-
-    def _ask_reviewed(self, behind: NDArray[np.int64]) -> dict[str, int]:
-        """Learn from the rows that people labelled, up to half of the budget; how many they are.
-
-        Those among the calibration rows and in the holdout only measure. ``behind``: rows not of the corpus.
-        """
-        rows = np.setdiff1d(np.concatenate([self._unasked(), behind]), self.rows)
-        rows = rows[self.gold.is_reviewed(self.texts.take(pa.array(rows)))]
-        rows = self._draw(rows, min(len(rows), self._left() // 2), "reviewed")
-        if len(rows):
-            self._ask(rows, np.zeros(len(rows), np.bool_))
-        return {"reviewed": len(rows)} if len(rows) else {}
-
-    def _left(self) -> int:
-        return max(0, self.definition.teacher.budget - self.asked)
-
-    def _unasked(self) -> NDArray[np.int64]:
-        return np.setdiff1d(self.corpus.pool, np.concatenate([self.calibration.rows, self.rows]))
-
-    def _ask(self, rows: NDArray[np.int64], competing: NDArray[np.bool_], *, free: bool = False) -> Answers:
-        found = self.gold.ask(self._texts(rows), "teacher: rows to learn from")
-        self.asked += 0 if free else len(rows)
-        self.rows = np.concatenate([self.rows, rows])
-        self.answers = join([self.answers, found])
-        self.competing = np.concatenate([self.competing, competing])
-        return found
-
-    def _clear(self) -> NDArray[np.bool_]:
-        """Which of the rows asked about are no boundary rows, (n,)."""
-        return self.answers.margin >= self.definition.teacher.margin
-
-    def round(self, number: int) -> tuple[Student, Round]:
-        """Train on the rows known so far, and measure."""
-        from textcnn.train import Recipe, class_weights, train  # torch only where something is trained
-
-        clear = self._clear()
-        rows = self.rows[clear]
-        if len(rows) == 0:
-            raise InputError(
-                f"{self.entry.path}: teacher.margin: on all {len(clear)} rows the teacher's margin is below "
-                f"{self.definition.teacher.margin}; nothing is left to learn from"
+        rounds.append(result)
+        announce(result)
+        usable = result.threshold is not None or not binary
+        stopped = stop_reason(gate_section, rounds, usable=usable) or out_of_rows(setup, asked, len(rounds))
+        if stopped is not None:
+            best = best_round(rounds, stopped)
+            return asked, Trained(
+                rounds=rounds, students=students, subclasses=subclasses, stopped=stopped, best=best
             )
-        recipe, weights = Recipe(epochs=self.definition.student.epochs), None
-        if not self.definition.binary:
-            # Of two classes the threshold does what weights would: F1 was level. On weibo's nine, from 12,000
-            # random rows, they made macro F1 .71 to .74 and accuracy .795 to .801; the wide part's margins
-            # are smaller then, and with 1.5 logits for each the scores are calibrated as well as before.
-            weights = class_weights(self.answers.decided[clear], len(self.definition.classes))
-            recipe = Recipe(epochs=recipe.epochs, wide_strength=1.5)
-        network = train(
-            self.encoded.take(rows),
-            self.subclasses.targets(self.answers.labels[clear]),
-            weights=weights,
-            size=self.vocabulary.size,
-            architecture=self.definition.student.architecture(),
-            rng=self._rng(f"round {number}"),
-            embedding=self.embedding,
-            subclasses=self.subclasses.counts,
-            recipe=recipe,
-            progress=advancing(self.progress, f"round {number}: training", len(rows) * recipe.epochs),
-        )
-        student = Student.from_network(
-            network, self.vocabulary, self.definition.classes, subclasses=self.subclasses.counts
-        )
-        self.calibration.aim(student, self.rows)
-        judged = self._calibrated(student)
-        threshold = judged.threshold(self.definition.all_scenes["default"])[0]
-        found = Round(
-            round=number,
-            rows=len(rows),
-            asked=self.asked,
-            added=self.added,
-            brought=self.brought,
-            boundary=int((~clear).sum()),
-            competing=int(self.competing[clear].sum()),
-            threshold=threshold,
-            calibration=judged.measure(threshold),
-            holdout=self._held(student).measure(threshold),
-            coverage=[],
-        )
-        return student, found
+        asked, coverage = ask_next_rows(setup, asked, student, result)
+        rounds[-1] = dataclasses.replace(result, coverage=coverage)
 
-    def _calibrated(self, student: Student) -> Scored:
-        return self.calibration.scored(student.score_encoded(self.encoded.take(self.calibration.rows)))
 
-    def _held(self, student: Student) -> Scored:
-        scores = student.score_encoded(self.encoded.take(self.holdout_rows))
-        return Scored(gold=self.holdout.decided, scores=scores)
+def evaluate(setup: Setup, asked: Asked, trained: Trained, true: dict[str, int]) -> Evaluation:
+    """Measure the student that is kept, and hold it against the gate and the promoted version.
 
-    def extend(self, student: Student, found: Round) -> str:
-        """Choose the next round's rows from this round's errors, and ask about them."""
-        unasked = self._unasked()
-        budget = min(self._left() // (self.definition.gate.rounds - found.round), len(unasked))
-        if budget < 1:
-            return "the teacher's budget is spent" if len(unasked) else "the pool is used up"
-        candidates = self.encoded.take(unasked)
-        scores, features = student.score_encoded(candidates), student.features(candidates)
-        chosen, coverage = acquisition.choose(
-            acquisition.Candidates(
-                probabilities=scores,
-                features=features,
-                network=None if max(student.subclasses) > 1 else student.network_logits(features),
-                threshold=found.threshold,
-            ),
-            self._known(student, self.rows, self.answers, found.threshold),
-            self._known(student, self.calibration.rows, self.calibration.answers, found.threshold),
-            found.calibration,
-            found.calibration.shortfall(self.definition.gate),
-            budget=budget,
-            rng=self._rng(f"rows of round {found.round + 1}"),
-        )
-        found.coverage.extend(coverage)
-        self.added = {kind: len(picked) for kind, picked in chosen.items()}
-        picked = np.concatenate(list(chosen.values()))
-        kinds = np.repeat(list(chosen), [len(rows) for rows in chosen.values()])
-        order = np.argsort(unasked[picked])  # in order of time, as the cache keeps them
-        picked, kinds = picked[order], kinds[order]
-        answers = self._ask(unasked[picked], np.zeros(len(picked), np.bool_))
-        self.brought = acquisition.brought(
-            kinds, answers.decided, decide(scores[picked], found.threshold), answers.margin
-        )
-        self.competing[-len(picked) :] = disagreement.compete(
-            answers.probabilities, scores[picked], found.threshold, rng=self._rng("competing")
-        )
-        return ""
+    Args:
+        setup: has texts and teacher.
+        asked: all rows asked about.
+        trained: has the student.
+        true: true class number of texts by their normalised form, as far as they are known.
+    """
+    definition, corpus = setup.definition, setup.dataset.corpus
+    student, kept = trained.students[trained.best], trained.rounds[trained.best]
+    scored = scored_holdout(setup, asked, student)
+    points = operating_points(
+        definition.operating_points, scored_validation(setup, asked, student), scored, setup.rng("scenes")
+    )
+    promoted = gate.promoted(setup.entry)
+    first = scored_holdout(setup, asked, trained.students[0])
+    held = holdout.Held(
+        texts=setup.dataset.texts_of(asked.holdout.rows),
+        answers=asked.holdout.answers,
+        scores=scored.scores,
+        threshold=kept.threshold,
+        days=None if corpus.days is None else corpus.days[asked.holdout.rows],
+        before=decide(first.scores, trained.rounds[0].threshold),
+        incumbent=promoted,
+        true_labels=true,
+    )
+    comparison = gate.against_incumbent(
+        promoted, held.texts, held.answers.decided, held.decided, setup.rng("incumbent")
+    )
+    verdict = gate.verdict(definition.gate, kept.holdout, comparison, usable=points["default"].usable)
+    verdict["unread"] = gate.unread(setup.entry) if promoted is None else ""
+    return Evaluation(
+        kept=kept,
+        verdict=verdict,
+        operating_points=points,
+        speed=setup.teacher.speed(student, setup.dataset.texts.take(pa.array(asked.holdout.rows))),
+        holdout=holdout.describe(held, definition.classes, setup.rng("evidence")),
+        learned=holdout.of_learned(_learned(setup, asked, trained), definition.classes),
+    )
 
-    def _known(
-        self, student: Student, rows: NDArray[np.int64], answers: Answers, threshold: float | None
-    ) -> acquisition.Known:
-        encoded = self.encoded.take(rows)
-        return acquisition.Known(
-            gold=answers.decided,
-            decided=decide(student.score_encoded(encoded), threshold),
-            vectors=answers.vectors,
-            features=student.features(encoded),
-        )
 
-    def keep(self, students: list[Student], rounds: list[Round], best: int, stopped: str) -> Outcome:
-        """Write the best round's student, report and review file."""
-        student, found = students[best], rounds[best]
-        measured = self._held(student)
-        scenes = operating_points(
-            self.definition.all_scenes, self._calibrated(student), measured, self._rng("scenes")
-        )
-        version = self.entry.next_version()
-        present = gate.promoted(self.entry)
-        held = holdout.Held(
-            texts=self._texts(self.holdout_rows),
-            answers=self.holdout,
-            scores=measured.scores,
-            threshold=found.threshold,
-            days=None if self.corpus.days is None else self.corpus.days[self.holdout_rows],
-            before=decide(self._held(students[0]).scores, rounds[0].threshold),
-            incumbent=present,
-            truth=self.gold.truth,
-        )
-        learned = holdout.Learned(
-            rows=self.rows,
-            rounds=[sum(each.added.values()) for each in rounds],
-            days=self.corpus.days,
-            targets=self.answers.probabilities,
-            scores=student.score_encoded(self.encoded.take(self.rows)),
-            trained=self._clear() & (np.arange(len(self.rows)) < found.rows + found.boundary),
-            texts=self._texts,
-        )
-        comparison = gate.against_incumbent(
-            present, held.texts, held.answers.decided, held.decided, self._rng("incumbent")
-        )
-        judged = gate.verdict(
-            self.definition.gate, found.holdout, comparison, usable=scenes["default"].usable
-        )
-        judged["unread"] = gate.unread(self.entry) if present is None else ""
-        document = {
-            "format": 1,
-            "task": self.entry.name,
-            "version": version,
-            "run": self.name,
-            "made": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-            "seed": self.seed,
-            "classes": list(self.definition.classes),
-            "subclasses": self.subclasses.named(self.definition.classes, self.gold.labels),
-            "teacher": {
-                **self.gold.described(),
-                "rows_asked": self.asked,
-                "rows_computed": self.gold.rows_scored,
-            },
-            "corpus": self.corpus.counts,
-            "gate": judged,
-            "holdout": asdict(found.holdout),
-            "rounds": [asdict(each) for each in rounds],
-            "kept_round": found.round,
-            "stopped": stopped,
-            "scenes": {name: asdict(point) for name, point in scenes.items()},
-            "boundary_rows": self._write_review(version),
-            "speed": asdict(self.gold.speed(student, self.texts.take(pa.array(self.holdout_rows)))),
-            **holdout.describe(held, self.definition.classes, self._rng("evidence")),
-            **holdout.of_learned(learned, self.definition.classes),
-        }
-        judged["says"] = "" if judged["passed"] else shortfall(document)
-        student.metadata.update(
-            task=self.entry.name,
-            version=version,
-            thresholds={name: point.threshold for name, point in scenes.items() if point.usable},
-            refused={name: point.says for name, point in scenes.items() if not point.usable},
-            rules=self.definition.rules.model_dump(),
-            depends_on=list(self.definition.depends_on),
-        )
-        # A run that is killed leaves no half of a version, and its number to the next one.
-        with files.new_folder(self.entry.folder / "students" / str(version)) as folder:
-            html.write(folder, document)
-            warm_start.write(folder, self._texts(self.rows), self.competing)
-            student.save(folder)
-        return Outcome(
-            task=self.entry.name,
-            version=version,
-            passed=judged["passed"],
-            stopped=stopped,
-            rounds=rounds,
-            best=found,
-            report=document,
-        )
+def write_version(
+    setup: Setup, asked: Asked, trained: Trained, evaluation: Evaluation, *, run: str | None
+) -> Outcome:
+    """Write the student that is kept, its report, its rows, and the boundary rows for a person.
 
-    def _write_review(self, version: int) -> int:
-        """Write the boundary rows for a person; how many they are."""
-        unclear = np.flatnonzero(self.answers.margin < self.definition.teacher.margin)
-        rows = self.rows[unclear]
-        ids = [self.corpus.ids[row].as_py() if row < len(self.corpus.ids) else None for row in rows.tolist()]
-        return review_queue.write(
-            self.entry,
-            version,
-            ids,
-            self._texts(rows),
-            self.answers.probabilities[unclear],
-            self.answers.margin[unclear],
-        )
+    Args:
+        setup: has the task.
+        asked: all rows asked about.
+        trained: has the student.
+        evaluation: of it.
+        run: the name of the run, if it has one.
+    """
+    entry, definition, teacher = setup.entry, setup.definition, setup.teacher
+    student, version = trained.students[trained.best], entry.next_version()
+    report = build_report(
+        evaluation,
+        definition,
+        task=entry.name,
+        version=version,
+        run=run,
+        seed=setup.seed,
+        subclasses=trained.subclasses.named(definition.classes, teacher.labels),
+        teacher={**teacher.described(), "rows_asked": asked.count, "rows_computed": teacher.rows_scored},
+        corpus=setup.dataset.corpus.counts,
+        rounds=trained.rounds,
+        stopped=trained.stopped,
+        boundary_rows=_write_boundary_rows(setup, asked.training, version),
+    )
+    points = evaluation.operating_points
+    student.metadata.update(
+        task=entry.name,
+        version=version,
+        thresholds={name: point.threshold for name, point in points.items() if point.usable},
+        refused={name: point.says for name, point in points.items() if not point.usable},
+        rules=definition.rules.model_dump(),
+        depends_on=list(definition.depends_on),
+    )
+    # A run that is killed leaves no half of a version, and its number to the next one.
+    with files.new_folder(entry.folder / "students" / str(version)) as folder:
+        html.write(folder, report)
+        warm_start.write(folder, setup.dataset.texts_of(asked.training.rows), asked.training.hard_negatives)
+        student.save(folder)
+    return Outcome(
+        task=entry.name,
+        version=version,
+        passed=report.gate.passed,
+        stopped=trained.stopped,
+        rounds=trained.rounds,
+        best=evaluation.kept,
+        report=report.stored(),
+    )
+
+
+def _rest_drawn(
+    setup: Setup, validation: ValidationSet, student: Student, learned: NDArray[np.int64]
+) -> ValidationSet:
+    """The validation rows with those that were still to be drawn; ``learned`` may not be among them."""
+    return ask_drawn_by_score(
+        validation,
+        setup.dataset.corpus,
+        setup.teacher,
+        student,
+        learned=learned,
+        rng=setup.rng("calibration by score"),
+    )
+
+
+def _ask_known(setup: Setup, asked: Asked, known: dict[str, bool]) -> tuple[Asked, int]:
+    """Learn from the rows of the promoted version, as far as they are still there; how many they are."""
+    if not known:
+        return asked, 0
+    dataset = setup.dataset
+    rows = np.concatenate([asked.unasked(setup), dataset.reviewed, dataset.seed])
+    places, hard_negatives = warm_start.find(dataset.texts_of(rows), known)
+    most = KNOWN_BUDGETS * setup.definition.teacher.budget
+    # One whose answer is gone from the cache would cost as much as any other.
+    free = setup.teacher.cached(dataset.texts_of(rows[places]))
+    rows, hard_negatives = rows[places][free][-most:], hard_negatives[free][-most:]
+    if len(rows):
+        asked = ask_to_learn(setup, asked, rows, hard_negatives, free=True)
+    return asked, len(rows)
+
+
+def _ask_reviewed(setup: Setup, asked: Asked) -> tuple[Asked, int]:
+    """Learn from the rows that people labelled, up to half of what the budget has left; how many they are.
+
+    Those among the validation rows and in the holdout only measure.
+    """
+    dataset = setup.dataset
+    rows = np.setdiff1d(np.concatenate([asked.unasked(setup), dataset.reviewed]), asked.training.rows)
+    rows = rows[setup.teacher.is_reviewed(dataset.texts.take(pa.array(rows)))]
+    rows = setup.draw(rows, min(len(rows), asked.left(setup) // 2), "reviewed")
+    if len(rows):
+        asked = ask_to_learn(setup, asked, rows, np.zeros(len(rows), np.bool_))
+    return asked, len(rows)
+
+
+def _further_rows(setup: Setup, asked: Asked, *, known: bool) -> tuple[str, NDArray[np.int64]]:
+    """Further rows of round 1, and of what kind they are.
+
+    The seed, as far as it is not known; without it rows drawn evenly, where rows are ``known`` newer ones.
+    """
+    dataset, left = setup.dataset, asked.left(setup)
+    learned = asked.training.rows
+    seed = np.setdiff1d(dataset.seed, learned)
+    if len(seed) > left:
+        seed = setup.draw(seed, left, "labelled")
+    if len(seed):
+        return "labelled", seed
+    rows = asked.unasked(setup)
+    if known:  # the corpus is in order of time
+        rows = rows[rows > learned[learned < len(dataset.corpus.texts)].max(initial=-1)]
+    count = max(1, min(FIRST_ROWS, left // setup.definition.gate.rounds))
+    return "new" if known else "random", setup.draw(rows, min(count, len(rows)), "first")
+
+
+def _divided(setup: Setup, asked: Asked) -> Subclasses:
+    """The parts of the classes, by what the teacher says of the rows asked about so far."""
+    seen = join([asked.validation.answers, asked.training.answers])
+    return divide(
+        setup.teacher.class_of,
+        seen.labels,
+        seen.vectors,
+        most=setup.definition.student.subclasses,
+        rng=setup.rng("subclasses"),
+    )
+
+
+def _learned(setup: Setup, asked: Asked, trained: Trained) -> holdout.Learned:
+    """The rows learned from, as the student that is kept sees them."""
+    training, dataset = asked.training, setup.dataset
+    student, kept = trained.students[trained.best], trained.rounds[trained.best]
+    known_then = np.arange(len(training.rows)) < kept.rows + kept.boundary
+    return holdout.Learned(
+        rows=training.rows,
+        rounds=[sum(result.added.values()) for result in trained.rounds],
+        days=dataset.corpus.days,
+        targets=training.answers.probabilities,
+        scores=student.score_encoded(dataset.encoded.take(training.rows)),
+        trained=training.clear(setup.definition.teacher.margin) & known_then,
+        texts=dataset.texts_of,
+    )
+
+
+def _write_boundary_rows(setup: Setup, training: TrainingSet, version: int) -> int:
+    """Write the boundary rows for a person; how many they are."""
+    boundary = np.flatnonzero(~training.clear(setup.definition.teacher.margin))
+    rows, ids = training.rows[boundary], setup.dataset.corpus.ids
+    return review_queue.write(
+        setup.entry,
+        version,
+        [ids[row].as_py() if row < len(ids) else None for row in rows.tolist()],
+        setup.dataset.texts_of(rows),
+        training.answers.probabilities[boundary],
+        training.answers.margin[boundary],
+    )

@@ -1,190 +1,260 @@
-"""The teacher of a task: found or fine-tuned, its labels mapped to the task's classes, its answers cached."""
+"""The labels that a task goes by: a person's where there is one, else its teacher's decision."""
 
-import hashlib
-import json
-import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from pingti import files
-from pingti.annotation import labels
-from pingti.annotation.labelled_texts import Labelled, read_labelled
 from pingti.corpus.normalize import keys_of, normalised
-from pingti.errors import ConflictError, DefinitionError
+from pingti.errors import ConflictError
 from pingti.workspace.definition import HUB_NAME
 from pingti.workspace.registry import TaskEntry
 from replacement.answers import Answers
 from replacement.evaluation.speed import Speed, measure_speed
 from replacement.progress import Progress, advancing, quiet
+from replacement.training.label_map import class_numbers
+from replacement.training.people_labels import PeopleLabels, read_reviewed, read_seed
+from replacement.training.teacher_model import find_or_fine_tune, teacher_owner
 from textcnn import Student
 
+if TYPE_CHECKING:  # torch only where a teacher is asked
+    from teacher.bert import Description
+    from teacher.cache import CachedTeacher
 
-@dataclass(frozen=True, kw_only=True)
-class Made:
-    """The teacher that a version was made with, and how: its definition may say other things by now."""
 
-    version: int
-    model: str | None
-    """Folder or hub name; None: it is gone, and the definition's stands in."""
-    fingerprint: str | None
+@dataclass(frozen=True, kw_only=True, eq=False)
+class TeacherLabels:
+    """A task's teacher: labels mapped to the task's classes, answers cached, people's above its own."""
+
+    model: str
+    """A folder's whole path, or a name on the hub."""
+    description: "Description"
+    """What is known of the model."""
+    cache: "CachedTeacher"
+    """The model, asked only about texts that no run has asked about before."""
     classes: tuple[str, ...]
-    map: dict[str, str]
-    max_length: int
-    precision: str | None
+    """The task's."""
+    class_of: tuple[int, ...]
+    """The class number of each label of the teacher."""
+    reviewed: Mapping[str, int]
+    """Class number of each text that people labelled, by its normalised form."""
+    cpu_precision: str | None
+    """What the definition says that the model computes with, for measuring its speed on a CPU."""
+    progress: Progress
+    """Told how far asking is."""
 
+    @property
+    def fingerprint(self) -> str:
+        """Of the model's weights, files and settings: answers of one fingerprint are the same."""
+        return self.description.fingerprint
 
-class Gold:
-    """What a task takes as right: a person's label where there is one, else its teacher's decision.
-
-    Raises, when made:
-        DefinitionError: labels or classes that do not fit each other.
-        ConflictError: the teacher that a version was made with is another by now.
-        UnavailableError: torch or transformers is missing, or the model cannot be had.
-    """
-
-    def __init__(
-        self,
-        entry: TaskEntry,
-        *,
-        seed: int,
-        progress: Progress,
-        device: str | None = None,
-        made: Made | None = None,
-    ) -> None:
-        """``made``: the teacher of a version, taken instead of the definition's and of its labels."""
-        from teacher.bert import describe  # torch only where a teacher is asked
-        from teacher.cache import CachedTeacher
-
-        self.entry = entry
-        owner = _owner(entry)
-        section = self._section = owner.definition.teacher
-        self.labelled = None
-        if section.labels and (made is None or made.model is None):
-            self.labelled = read_labelled(owner.path.parent / section.labels, owner)
-        self.classes = classes = made.classes if made else entry.definition.classes
-        reviewed = labels.read_normalised(entry, made.classes if made else None)
-        self.reviewed = {key: classes.index(found.label) for key, found in reviewed.items()}
-        """Class number of each text that a person labelled, by its normalised form."""
-        self.reviewed_texts = [found.text for found in reviewed.values()]
-        self.truth: dict[str, int] = {}
-        """Class number of each text whose true label the gate's labels tell, by its normalised form."""
-        if made is None and entry.definition.gate.labels is not None:
-            true = read_labelled(entry.path.parent / entry.definition.gate.labels, entry)
-            keys = keys_of(true.texts)
-            self.truth = {key: classes.index(name) for key, name in zip(keys, true.labels, strict=True)}
-        self.model = (made and made.model) or _model(
-            owner, self.labelled, seed=seed, progress=progress, device=device
-        )
-        how = made or section
-        found = describe(self.model, max_length=how.max_length, precision=how.precision, device=device)
-        if made and made.fingerprint not in (None, found.fingerprint):
-            raise ConflictError(
-                f"task {entry.name!r}: {self.model} is another teacher by now than the one that version "
-                f"{made.version} was made with; pingti replace makes a version with this one"
-            )
-        self._teacher = CachedTeacher(found, entry.workspace.teachers, device=device)
-        self._described = found
-        self.fingerprint = found.fingerprint
-        self.labels = found.labels
-        self.class_of = _columns(
-            entry, self.labels, classes, made.map if made else entry.definition.teacher.map
-        )
-        """The class number of each of ``labels``."""
-        self._progress = progress
-
-    @classmethod
-    def of_version(cls, entry: TaskEntry, version: int, *, progress: Progress = quiet) -> Self:
-        """The teacher that a version was made with, as its report names it.
-
-        Another seed or a changed definition would name another teacher, or other classes for its labels.
-        Where its folder is gone, it is the definition's, of the seed of the version.
-
-        Raises as when made, and NotFoundError where there is no such version or it has no report.
-        """
-        report = entry.report(version)
-        said = report.get("teacher", {})
-        model = said.get("model")
-        if model is not None and not HUB_NAME.fullmatch(model):
-            model = model if Path(model).is_absolute() and Path(model).is_dir() else None
-        section = _owner(entry).definition.teacher
-        made = Made(
-            version=version,
-            model=model,
-            fingerprint=said.get("fingerprint"),
-            classes=Student.read_classes(entry.student_folder(version)),
-            # Reports did not always tell these.
-            map=said.get("map", entry.definition.teacher.map),
-            max_length=said.get("max_length", section.max_length),
-            precision=said.get("precision", section.precision),
-        )
-        return cls(entry, seed=report.get("seed", 0), progress=progress, made=made)
-
-    def described(self) -> dict[str, Any]:
-        """What a report tells of the teacher, so that ``of_version`` finds it again."""
-        return {
-            "model": self.model,
-            "fingerprint": self.fingerprint,
-            "max_length": self._described.max_length,
-            "precision": self._described.precision,
-            "map": {label: self.classes[c] for label, c in zip(self.labels, self.class_of, strict=True)},
-        }
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The teacher's own labels."""
+        return self.description.labels
 
     @property
     def rows_scored(self) -> int:
         """Rows that the model really computed for this object; cached ones are free."""
-        return self._teacher.rows_scored
+        return self.cache.rows_scored
+
+    def described(self) -> dict[str, Any]:
+        """What a report tells of the teacher, so that ``load_teacher_of_version`` finds it again."""
+        return {
+            "model": self.model,
+            "fingerprint": self.fingerprint,
+            "max_length": self.description.max_length,
+            "precision": self.description.precision,
+            "map": {label: self.classes[c] for label, c in zip(self.labels, self.class_of, strict=True)},
+        }
 
     def cached(self, texts: list[str]) -> NDArray[np.bool_]:
-        """Which texts are answered without the model, (n,)."""
-        return self._teacher.cached(texts)
+        """Which texts are answered without the model.
+
+        Args:
+            texts: n texts.
+
+        Returns:
+            bool (n,).
+        """
+        return self.cache.cached(texts)
 
     def ask(self, texts: list[str], what: str) -> Answers:
-        """The teacher's answers; only texts that it was never asked about cost anything."""
-        scored = self._teacher.score(texts, progress=advancing(self._progress, what, len(texts)))
-        found = scored.probabilities.astype(np.float32)
+        """The labels of some texts; only those that the teacher was never asked about cost anything.
+
+        Args:
+            texts: n texts.
+            what: what they are asked for, for ``progress``.
+        """
+        scored = self.cache.score(texts, progress=advancing(self.progress, what, len(texts)))
+        labels = scored.probabilities.astype(np.float32)
         probabilities = np.zeros((len(texts), len(self.classes)), np.float32)
         for column, target in enumerate(self.class_of):
-            probabilities[:, target] += found[:, column]
+            probabilities[:, target] += labels[:, column]
         # A person outranks the teacher. The teacher is asked all the same: its vectors are needed.
         keys = keys_of(texts) if self.reviewed else []
         for row, key in enumerate(keys):
             decided = self.reviewed.get(key)
             if decided is not None:
                 # Which label of the class it is, the teacher still knows best.
-                own = np.where(np.equal(self.class_of, decided), found[row] + np.float32(1e-6), 0.0)
-                found[row] = own / own.sum()
+                own = np.where(np.equal(self.class_of, decided), labels[row] + np.float32(1e-6), 0.0)
+                labels[row] = own / own.sum()
                 probabilities[row] = 0.0
                 probabilities[row, decided] = 1.0
-        return Answers(probabilities=probabilities, labels=found, vectors=scored.vectors)
+        return Answers(probabilities=probabilities, labels=labels, vectors=scored.vectors)
 
     def is_reviewed(self, texts: pa.Array) -> NDArray[np.bool_]:
-        """Which texts a person labelled, (n,), whichever form of them it was."""
-        found: Any = pc.is_in(normalised(texts), pa.array(list(self.reviewed), texts.type))
-        return np.asarray(found.to_numpy(zero_copy_only=False), np.bool_)
+        """Which texts people labelled, whichever form of them it was.
+
+        Args:
+            texts: (n,) large_string.
+
+        Returns:
+            bool (n,).
+        """
+        member: Any = pc.is_in(normalised(texts), pa.array(list(self.reviewed), texts.type))
+        return np.asarray(member.to_numpy(zero_copy_only=False), np.bool_)
 
     def speed(self, student: Student, texts: pa.Array) -> Speed:
-        """How fast a student and this teacher are on some texts, on one core each."""
-        length, precision = self._described.max_length, self._section.precision
-        return measure_speed(student, self.model, texts, max_length=length, precision=precision)
+        """How fast a student and this teacher are, on one core each.
+
+        Args:
+            student: is timed beside the teacher.
+            texts: (n,) large_string, what both are timed on.
+        """
+        length = self.description.max_length
+        return measure_speed(student, self.model, texts, max_length=length, precision=self.cpu_precision)
 
     def token_vectors(self, tokens: tuple[str, ...], width: int) -> NDArray[np.float32]:
-        """Start of a student's embedding, (tokens, width): what the teacher makes of each token alone.
+        """Start of a student's embedding: what the teacher makes of each token alone.
 
         Half comes from its input embeddings, half from its output, either by principal components, as in
         model2vec (Tulkens and van Dongen 2024), which takes the output. On weibo and CLINC150 both together
         were better than input embeddings alone by .025 and .003 F1, from 3,500 and 2,750 rows, and better
         than the output alone. Where the teacher has fewer dimensions, the rest is 0.
+
+        Args:
+            tokens: n tokens of the student's vocabulary.
+            width: dimensions of the student's embedding.
+
+        Returns:
+            float32 (n, width).
         """
-        advance = advancing(self._progress, "teacher: tokens", len(tokens))
-        inputs, outputs = self._teacher.token_vectors(tokens, progress=advance)
+        advance = advancing(self.progress, "teacher: tokens", len(tokens))
+        inputs, outputs = self.cache.token_vectors(tokens, progress=advance)
         half = width // 2
         return np.concatenate([_reduced(inputs, width - half), _reduced(outputs, half)], axis=1)
+
+
+def load_teacher(
+    entry: TaskEntry,
+    people: PeopleLabels,
+    *,
+    seed: int,
+    progress: Progress = quiet,
+    device: str | None = None,
+) -> TeacherLabels:
+    """The teacher that a task's definition names, fine-tuned first where it has to be.
+
+    Args:
+        entry: the task.
+        people: labels to fine-tune the teacher on, and labels that outrank it.
+        seed: of the fine-tuning.
+        progress: told how far the fine-tuning is, and later how far asking is.
+        device: torch device; a GPU where there is one, if None.
+
+    Raises:
+        DefinitionError: labels or classes that do not fit each other.
+        InputError: labels or a model that cannot be used.
+        UnavailableError: torch or transformers is missing, or the model cannot be had.
+    """
+    owner = teacher_owner(entry)
+    section, classes = owner.definition.teacher, entry.definition.classes
+    model = find_or_fine_tune(owner, people.seed, seed=seed, progress=progress, device=device)
+    description = _describe(model, section.max_length, section.precision, device)
+    return TeacherLabels(
+        model=model,
+        description=description,
+        cache=_cached(entry, description, device),
+        classes=classes,
+        class_of=class_numbers(entry, description.labels, classes, entry.definition.teacher.map),
+        reviewed=people.reviewed.class_of,
+        cpu_precision=section.precision,
+        progress=progress,
+    )
+
+
+def load_teacher_of_version(entry: TaskEntry, version: int, *, progress: Progress = quiet) -> TeacherLabels:
+    """The teacher that a version was made with, as its report names it.
+
+    Another seed or a changed definition would name another teacher, or other classes for its labels. Where
+    its folder is gone, it is the definition's, of the seed of the version.
+
+    Args:
+        entry: the task.
+        version: the version's number.
+        progress: told how far asking is.
+
+    Raises:
+        NotFoundError: there is no such version, or it has no report.
+        ConflictError: the teacher that the version was made with is another by now.
+        DefinitionError: labels or classes that do not fit each other.
+        InputError: labels or a model that cannot be used.
+        UnavailableError: torch or transformers is missing, or the model cannot be had.
+    """
+    report = entry.report(version)
+    recorded = report.get("teacher", {})
+    owner = teacher_owner(entry)
+    section = owner.definition.teacher
+    classes = Student.read_classes(entry.student_folder(version))
+    reviewed = read_reviewed(entry, classes, of_version=True)
+    model = _still_there(recorded.get("model")) or find_or_fine_tune(
+        owner, read_seed(owner), seed=report.get("seed", 0), progress=progress, device=None
+    )
+    # Reports did not always tell length, precision and map.
+    max_length = recorded.get("max_length", section.max_length)
+    precision = recorded.get("precision", section.precision)
+    description = _describe(model, max_length, precision, None)
+    if recorded.get("fingerprint") not in (None, description.fingerprint):
+        raise ConflictError(
+            f"task {entry.name!r}: {model} is another teacher by now than the one that version "
+            f"{version} was made with; pingti replace makes a version with this one"
+        )
+    mapping = recorded.get("map", entry.definition.teacher.map)
+    return TeacherLabels(
+        model=model,
+        description=description,
+        cache=_cached(entry, description, None),
+        classes=classes,
+        class_of=class_numbers(entry, description.labels, classes, mapping),
+        reviewed=reviewed.class_of,
+        cpu_precision=section.precision,
+        progress=progress,
+    )
+
+
+def _still_there(model: str | None) -> str | None:
+    """A model that a report names, if it is on the hub or its folder is where it was."""
+    if model is None or HUB_NAME.fullmatch(model):
+        return model
+    return model if Path(model).is_absolute() and Path(model).is_dir() else None
+
+
+def _describe(model: str, max_length: int, precision: str | None, device: str | None) -> "Description":
+    from teacher.bert import describe  # torch only where a teacher is asked
+
+    return describe(model, max_length=max_length, precision=precision, device=device)
+
+
+def _cached(entry: TaskEntry, description: "Description", device: str | None) -> "CachedTeacher":
+    from teacher.cache import CachedTeacher  # torch only where a teacher is asked
+
+    return CachedTeacher.open(description, entry.workspace.teachers, device=device)
 
 
 def _reduced(vectors: NDArray[np.float32], width: int) -> NDArray[np.float32]:
@@ -192,101 +262,7 @@ def _reduced(vectors: NDArray[np.float32], width: int) -> NDArray[np.float32]:
     centred = vectors.astype(np.float64) - vectors.mean(axis=0, dtype=np.float64)
     # Eigenvectors of the covariance: small, and the same on every run.
     _, axes = np.linalg.eigh(centred.T @ centred)
-    reduced = centred @ axes[:, ::-1][:, :width]
-    found = np.zeros((len(vectors), width), np.float32)
-    found[:, : reduced.shape[1]] = reduced / max(float(reduced.std()), 1e-12)
-    return found
-
-
-def _owner(entry: TaskEntry) -> TaskEntry:
-    """The task whose teacher this task uses: itself, or the one that "task:NAME" names."""
-    model = entry.definition.teacher.model
-    if not model.startswith("task:"):
-        return entry
-    owner = entry.workspace.task(model.removeprefix("task:"))
-    if owner.definition.teacher.model.startswith("task:"):
-        raise DefinitionError(f"{entry.path}: teacher.model: {model!r} has no teacher of its own")
-    return owner
-
-
-def _model(
-    owner: TaskEntry, labelled: Labelled | None, *, seed: int, progress: Progress, device: str | None
-) -> str:
-    """The fine-tuned model, a whole path or a hub name; made first where labels are to fine-tune it."""
-    section = owner.definition.teacher
-    local = owner.path.parent / section.model
-    # What is neither a folder there nor a hub name can only be a path: the error says where it leads.
-    hub = HUB_NAME.fullmatch(section.model) and not local.is_dir()
-    model = section.model if hub else str(local)
-    if labelled is None or not section.fine_tune:
-        return model
-    from teacher.finetune import fine_tune
-    from teacher.folders import contents
-
-    # One folder per set of inputs: a second run finds it, a changed seed makes another. A base model in a
-    # folder goes by what is in it: its weights may be exchanged, and the workspace may be moved.
-    how = section.model_dump(include={"max_length", "epochs", "learning_rate", "freeze_layers"})
-    what = contents(local) if local.is_dir() else model
-    inputs = [labelled.texts, labelled.labels, how, owner.definition.classes, what, seed]
-    key = hashlib.sha256(json.dumps(inputs).encode()).hexdigest()[:16]
-    folder = owner.folder / "teacher" / key
-    if folder.exists():
-        return str(folder)
-
-    def busy() -> None:
-        progress("waiting for another run, which fine-tunes this teacher", 0, 1)
-
-    # Several tasks may share the teacher: of runs side by side one makes it, and the others take it.
-    with files.locked(owner.folder / "teacher.lock", busy=busy):
-        if not folder.exists():
-            fine_tune(
-                model,
-                labelled.texts,
-                labelled.labels,
-                classes=owner.definition.classes,
-                out=folder,
-                rng=np.random.default_rng(seed),
-                max_length=section.max_length,
-                epochs=section.epochs,
-                learning_rate=section.learning_rate,
-                freeze_layers=section.freeze_layers,
-                device=device,
-                progress=lambda done, steps: progress("fine-tuning the teacher", done, steps),
-            )
-    return str(folder)
-
-
-def _columns(
-    entry: TaskEntry, labels: tuple[str, ...], classes: tuple[str, ...], mapping: dict[str, str]
-) -> list[int]:
-    """For each label of the teacher the number of the class that it stands for."""
-    if mapping:
-        strange = sorted(set(mapping.values()) - set(classes))
-        if strange:  # the definition was changed since
-            raise DefinitionError(
-                f"{entry.path}: teacher.map: {strange[0]!r} is no class; allowed are {', '.join(classes)}"
-            )
-        unknown = sorted(set(mapping) - set(labels) - {"*"})
-        rest = [label for label in labels if label not in mapping]
-        if unknown or (rest and "*" not in mapping):
-            problem = f"no label {unknown[0]!r}" if unknown else f"label {rest[0]!r} is not mapped"
-            known = ", ".join(labels)
-            raise DefinitionError(
-                f'{entry.path}: teacher.map: {problem}; the teacher has {known}, and "*" is for the rest'
-            )
-        columns = [classes.index(mapping.get(label, mapping.get("*", ""))) for label in labels]
-    elif set(labels) == set(classes):
-        columns = [classes.index(label) for label in labels]
-    elif len(labels) == len(classes) and all(re.fullmatch("LABEL_[0-9]+", label) for label in labels):
-        columns = list(range(len(labels)))  # a model that was saved without names: in order
-    else:
-        raise DefinitionError(
-            f"{entry.path}: classes: {', '.join(classes)} are not the teacher's labels, {', '.join(labels)}; "
-            "teacher.map says which label stands for which class"
-        )
-    missing = sorted(set(range(len(classes))) - set(columns))
-    if missing:
-        raise DefinitionError(
-            f"{entry.path}: teacher.map: no label of the teacher stands for {classes[missing[0]]!r}"
-        )
-    return columns
+    components = centred @ axes[:, ::-1][:, :width]
+    reduced = np.zeros((len(vectors), width), np.float32)
+    reduced[:, : components.shape[1]] = components / max(float(components.std()), 1e-12)
+    return reduced

@@ -199,8 +199,8 @@ def test_every_key_is_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     )
     for token in (*tokens, "d", "none of them"):
         compared.clear()
-        found = ring.caller(token.encode())
-        assert (found is None) == (token == "none of them")
+        caller = ring.caller(token.encode())
+        assert (caller is None) == (token == "none of them")
         assert compared == [64] * 4
 
 

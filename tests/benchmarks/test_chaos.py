@@ -49,13 +49,13 @@ def test_what_must_hold_is_checked(
     tmp_path: Path, ids: list[list[str]], errors: list[str], changes: dict[str, Any], wrong: str | None
 ) -> None:
     job = Expected(path=Path("rows.parquet"), good=["a", "b", "c"], bad=["x"], id="j")
-    found = ended(tmp_path, ids, errors, **changes)
+    shown = ended(tmp_path, ids, errors, **changes)
     if wrong is None:
-        check(tmp_path, job, found)
+        check(tmp_path, job, shown)
         (tmp_path / "jobs" / "j" / "00007.parquet").touch()
         wrong = "are not those of the manifest"
     with pytest.raises(Wrong, match=wrong):
-        check(tmp_path, job, found)
+        check(tmp_path, job, shown)
 
 
 def test_a_line_tells_the_seed_the_faults_and_what_is_wrong() -> None:

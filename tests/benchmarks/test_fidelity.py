@@ -14,7 +14,7 @@ TASKS = [("weibo", f"task {i}") for i in range(5)] + [("clinc150", f"group {i}")
 
 
 def row(data: str, task: str, method: str, seed: int, f1: float, **more: Any) -> dict[str, Any]:
-    found = {
+    values = {
         "data": data,
         "task": task,
         "method": method,
@@ -22,15 +22,15 @@ def row(data: str, task: str, method: str, seed: int, f1: float, **more: Any) ->
         "teacher_rows": 250,
         "pool_rows": 1000,
     }
-    return {**found, "f1_teacher": f1, "f1_truth": 0.9, "teacher_f1_truth": 0.9, **more}
+    return {**values, "f1_teacher": f1, "f1_truth": 0.9, "teacher_f1_truth": 0.9, **more}
 
 
 def rows(method: str, f1: float, seeds: int = 3, **more: Any) -> list[dict[str, Any]]:
     return [row(*task, method, seed, f1 + seed / 1000, **more) for task in TASKS for seed in range(seeds)]
 
 
-def found(made: list[dict[str, Any]], accuracy: dict[Any, Any] | None = None) -> dict[str, bool]:
-    return {claim: met for met, claim, _ in claims(made, accuracy or {})}
+def claimed(measured: list[dict[str, Any]], accuracy: dict[Any, Any] | None = None) -> dict[str, bool]:
+    return {claim: met for met, claim, _ in claims(measured, accuracy or {})}
 
 
 CEILING = "median F1 within 1.0 point of the full pool, with at most a quarter of it"
@@ -40,13 +40,13 @@ CEILING = "median F1 within 1.0 point of the full pool, with at most a quarter o
     ("f1", "asked", "met"), [(0.965, 250, True), (0.97, 250, True), (0.955, 250, False), (0.97, 251, False)]
 )
 def test_the_full_pool_is_reached_within_a_point_and_a_quarter(f1: float, asked: int, met: bool) -> None:
-    made = rows("pingti", f1, teacher_rows=asked) + rows("full_pool", 0.97, teacher_rows=1000)
-    assert found(made)[CEILING] is met
+    measured = rows("pingti", f1, teacher_rows=asked) + rows("full_pool", 0.97, teacher_rows=1000)
+    assert claimed(measured)[CEILING] is met
 
 
 def test_ahead_is_counted_by_task_over_the_means_of_the_seeds() -> None:
     claim = "ahead of random on at least 80 % of the tasks"
-    made = rows("pingti", 0.9)
+    measured = rows("pingti", 0.9)
     # Two of ten tasks are lost: one by every seed, one in the mean alone.
     lost = {TASKS[0]: [0.001, 0.001, 0.001], TASKS[1]: [0.05, -0.01, -0.01]}
     for ahead, more in ((True, {}), (False, {TASKS[2]: [0.0, 0.0, 0.0]})):
@@ -56,39 +56,39 @@ def test_ahead_is_counted_by_task_over_the_means_of_the_seeds() -> None:
             for task in TASKS
             for seed in range(3)
         ]
-        assert found(made + others)[claim] is ahead
+        assert claimed(measured + others)[claim] is ahead
     # A task that the other method was not measured on does not count.
-    assert found([*made, row(*TASKS[0], "random", 0, 0.1)])[claim] is True
+    assert claimed([*measured, row(*TASKS[0], "random", 0, 0.1)])[claim] is True
 
 
 def test_every_group_of_clinc_counts() -> None:
     claim = "CLINC150 groups: F1 at least 0.96"
-    made = rows("pingti", 0.97)
-    assert found(made)[claim] is True
-    made[-1]["f1_teacher"] = 0.9
-    assert found(made)[claim] is False
+    measured = rows("pingti", 0.97)
+    assert claimed(measured)[claim] is True
+    measured[-1]["f1_teacher"] = 0.9
+    assert claimed(measured)[claim] is False
 
 
 def test_accuracy_is_held_against_the_teachers() -> None:
     claim = "accuracy against true labels within 1 point of the teacher's, median"
-    made = rows("pingti", 0.97)
+    measured = rows("pingti", 0.97)
     for accuracy, met in ((0.945, True), (0.935, False)):
         known = {
             (each["data"], each["task"], each["method"], each["seed"]): {
                 "accuracy_truth": accuracy, "teacher_accuracy_truth": 0.95
             }
-            for each in made
+            for each in measured
         }  # fmt: skip
-        assert found(made, known)[claim] is met
+        assert claimed(measured, known)[claim] is met
 
 
 def test_peers_are_compared_where_both_were_measured() -> None:
     claim = "ahead of fasttext in median F1"
-    made = rows("pingti", 0.9)
-    assert claim not in found(made)
-    assert found(made + rows("fasttext", 0.89))[claim] is True
-    assert found(made + rows("fasttext", 0.9))[claim] is False
-    assert found([]) == {}
+    measured = rows("pingti", 0.9)
+    assert claim not in claimed(measured)
+    assert claimed(measured + rows("fasttext", 0.89))[claim] is True
+    assert claimed(measured + rows("fasttext", 0.9))[claim] is False
+    assert claimed([]) == {}
 
 
 def test_calls_side_by_side_add_up_in_one_file(tmp_path: Path) -> None:
@@ -114,8 +114,8 @@ def test_calls_side_by_side_add_up_in_one_file(tmp_path: Path) -> None:
 
 
 def test_the_interval_is_that_of_the_median_of_the_tasks() -> None:
-    made = np.random.default_rng(1)
-    cells = {(*task, seed): float(made.normal(0.9, 0.02)) for task in TASKS for seed in range(3)}
+    rng = np.random.default_rng(1)
+    cells = {(*task, seed): float(rng.normal(0.9, 0.02)) for task in TASKS for seed in range(3)}
     medians = _resampled(cells, np.random.default_rng(0))
     low, high = (float(each) for each in _interval(cells).strip("\\[]").split(", "))
     assert (low, high) == pytest.approx(np.percentile(medians, [2.5, 97.5]), abs=1e-4)

@@ -18,7 +18,7 @@ def test_a_file_is_replaced_as_a_whole_and_an_error_leaves_the_old_one(tmp_path:
         assert path.read_bytes() == b"old"
         raise KeyError
     assert path.read_bytes() == b"old"
-    assert [found.name for found in path.parent.iterdir()] == ["a.txt"]
+    assert [entry.name for entry in path.parent.iterdir()] == ["a.txt"]
     files.write_bytes(path, b"new")
     assert path.read_bytes() == b"new"
 
@@ -43,7 +43,7 @@ def test_what_is_no_json_is_refused_and_leaves_the_old_file(tmp_path: Path) -> N
         with pytest.raises((ValueError, TypeError)):
             files.write_json(path, value)
     assert path.read_bytes() == b'{\n  "text": "\xe4\xbd\xa0\xe5\xa5\xbd\xe2\x80\xa8"\n}\n'
-    assert [found.name for found in tmp_path.iterdir()] == ["a.json"]
+    assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
 
 
 def test_lines_of_several_processes_do_not_mix(tmp_path: Path) -> None:
@@ -99,6 +99,14 @@ def test_every_error_has_its_own_exit_code_status_and_kind() -> None:
     assert (errors.DefinitionError.exit_code, errors.DefinitionError.http_status) == (2, 422)
 
 
+def test_an_error_of_a_file_says_where_as_data_too() -> None:
+    error = errors.ArtifactError.in_file("a.jsonl", "not JSON", line=3)
+    assert str(error) == "a.jsonl: line 3: not JSON"
+    assert error.faults == (errors.Fault(detail="not JSON", file="a.jsonl", row=3),)
+    assert isinstance(error, errors.InputError)
+    assert errors.json_pointer(("a/b", 0, "c~d")) == "/a~1b/0/c~0d"
+
+
 def test_a_lock_is_held_by_one_and_let_go_of(tmp_path: Path) -> None:
     path = tmp_path / "new" / "lock"
     with files.locked(path, mode=0o600), path.open() as other:
@@ -130,7 +138,7 @@ def test_a_folder_comes_whole_or_not_at_all(tmp_path: Path) -> None:
     with files.new_folder(path) as temporary:
         (temporary / "a").write_text("whole")
         assert not path.exists()
-    assert [found.name for found in path.parent.iterdir()] == ["1"]
+    assert [entry.name for entry in path.parent.iterdir()] == ["1"]
     assert (path / "a").read_text() == "whole"
     with (
         pytest.raises(errors.ConflictError, match="1: this folder has come to be meanwhile"),
@@ -138,7 +146,7 @@ def test_a_folder_comes_whole_or_not_at_all(tmp_path: Path) -> None:
     ):
         (temporary / "a").write_text("another")
     assert (path / "a").read_text() == "whole"
-    assert [found.name for found in path.parent.iterdir()] == ["1"]
+    assert [entry.name for entry in path.parent.iterdir()] == ["1"]
 
 
 def test_what_a_kill_leaves_of_a_folder_is_removed_and_what_another_writes_is_not(tmp_path: Path) -> None:
@@ -162,11 +170,11 @@ def test_what_a_kill_leaves_of_a_folder_is_removed_and_what_another_writes_is_no
     killed, left = start("killed")
     killed.communicate()
     assert killed.returncode == -signal.SIGKILL
-    assert [found.name for found in tmp_path.iterdir()] == [left]
+    assert [path.name for path in tmp_path.iterdir()] == [left]
     (tmp_path / ".mine").mkdir()
     writing, kept = start("writing")
     with files.new_folder(tmp_path / "2") as temporary:
-        assert {found.name for found in tmp_path.iterdir()} == {kept, ".mine", temporary.name}
+        assert {path.name for path in tmp_path.iterdir()} == {kept, ".mine", temporary.name}
     writing.communicate("go on\n")
     assert writing.returncode == 0
-    assert {found.name for found in tmp_path.iterdir()} == {".mine", "2", "writing"}
+    assert {path.name for path in tmp_path.iterdir()} == {".mine", "2", "writing"}

@@ -79,7 +79,7 @@ def test_settings_are_immutable_and_checked(tmp_path: Path) -> None:
             Settings(home=tmp_path, **wrong)
 
 
-@pytest.mark.parametrize("part", ["nightly", "worker", "health classify"])
+@pytest.mark.parametrize("part", ["scheduler", "worker", "processes.health classify"])
 def test_a_wrong_variable_ends_a_process_in_one_sentence_without_it(tmp_path: Path, part: str) -> None:
     module, *arguments = part.split()
     ended = subprocess.run(

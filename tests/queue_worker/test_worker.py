@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from pingti.workspace import promotion
 from pingti.workspace.registry import Workspace
 from queue_worker.celery_app import make_celery, publish_tickets, tickets_waiting
 from queue_worker.classifying import shards
@@ -114,7 +115,7 @@ def test_a_job_keeps_its_student_version(service: Service, texts: list[str]) -> 
     shutil.copytree(task.folder / "students" / "1", task.folder / "students" / "2")
     job = service.submit(service.write("pin.parquet", texts * 4), tasks=["tech"])
     service.wait(job, lambda job: job.shards_done >= 3)
-    task.promote(2, who="test", why="in the middle of a job")
+    promotion.promote(task, 2, who="test", why="in the middle of a job")
     later = service.submit("pin.parquet", tasks=["tech"])
     named = service.submit("pin.parquet", tasks=["tech@strict#1"])
     assert service.store.get(job.id).shards_done < 64

@@ -11,12 +11,13 @@ import numpy as np
 import pytest
 
 from pingti.errors import ArtifactError
+from pingti.workspace import promotion
 from pingti.workspace.registry import TaskEntry, Workspace
 from replacement.evaluation.metrics import Measure
 from replacement.retrain import made_by, retrain
 from replacement.training import warm_start
 from replacement.training.loop import replace
-from replacement.training.teacher_labels import Gold
+from replacement.training.teacher_labels import TeacherLabels
 from tests.support.teachers import sport, topic_teacher
 from tests.support.texts import made_texts
 
@@ -40,20 +41,20 @@ def test_it_goes_on_from_the_incumbents_rows(
 ) -> None:
     entry = sport(tmp_path, topic_teacher, gate=0.01, budget=300)
     first = replace(entry)
-    entry.promote(1, who="tests", why="passed")
+    promotion.promote(entry, 1, who="tests", why="passed")
     asked: list[str] = []
-    real = Gold.ask
+    real = TeacherLabels.ask
 
-    def ask(self: Gold, texts: list[str], what: str) -> Any:
+    def ask(self: TeacherLabels, texts: list[str], what: str) -> Any:
         if what == "teacher: rows to learn from":
             asked.extend(texts)
         return real(self, texts, what)
 
-    monkeypatch.setattr(Gold, "ask", ask)
+    monkeypatch.setattr(TeacherLabels, "ask", ask)
     entry, texts = grown(entry)
     second = replace(entry)
     kept = first.rounds[0].added["random"]
-    # A few of them may be among the calibration rows now.
+    # A few of them may be among the validation rows now.
     assert kept * 0.8 <= second.rounds[0].added["known"] <= kept
     assert second.rounds[0].added["new"] > 0
     assert second.rounds[0].rows > first.rounds[0].rows
@@ -71,9 +72,9 @@ def test_another_teachers_rows_are_not_taken(topic_teacher: Path, tmp_path: Path
     entry = sport(tmp_path, topic_teacher, gate=0.01)
     outcome = replace(entry)
     assert warm_start.read(entry, outcome.report["teacher"]["fingerprint"]) == {}  # nothing is promoted
-    entry.promote(1, who="tests", why="passed")
+    promotion.promote(entry, 1, who="tests", why="passed")
     known = warm_start.read(entry, outcome.report["teacher"]["fingerprint"])
-    assert len(known) == sum(sum(found.added.values()) for found in outcome.rounds)
+    assert len(known) == sum(sum(result.added.values()) for result in outcome.rounds)
     assert warm_start.read(entry, "another") == {}
     path = entry.student_folder(1) / warm_start.FILE
     path.write_text('{"format": 1}')
@@ -83,12 +84,12 @@ def test_another_teachers_rows_are_not_taken(topic_teacher: Path, tmp_path: Path
     assert warm_start.read(entry, outcome.report["teacher"]["fingerprint"]) == {}
 
 
-def test_competing_rows_stay_marked(tmp_path: Path) -> None:
+def test_hard_negatives_stay_marked(tmp_path: Path) -> None:
     warm_start.write(tmp_path, ["a", "b", "c"], np.array([False, True, False]))
     document = json.loads((tmp_path / warm_start.FILE).read_text())
     known = {key: index in document["competing"] for index, key in enumerate(document["keys"])}
-    places, competing = warm_start.find(["x", "c", "b"], known)
-    assert (places.tolist(), competing.tolist()) == ([1, 2], [False, True])
+    places, hard_negatives = warm_start.find(["x", "c", "b"], known)
+    assert (places.tolist(), hard_negatives.tolist()) == ([1, 2], [False, True])
 
 
 def events(entry: TaskEntry) -> list[tuple[str, int]]:
@@ -117,7 +118,7 @@ def test_a_run_of_one_name_happens_once(
     # Somebody has promoted another one since: that stays.
     second = retrain(grown(entry)[0], "sport/2025-12-02", who="tests", tell=silent)
     assert second["version"] == 2
-    entry.roll_back(who="tests", why="worse")
+    promotion.roll_back(entry, who="tests", why="worse")
     retrain(entry, "sport/2025-12-02", who="tests", tell=silent)
     assert entry.current() == 1
 
@@ -153,9 +154,9 @@ def test_the_process_tells_its_rounds_and_its_end(topic_teacher: Path, tmp_path:
     sport(tmp_path, topic_teacher, gate=0.01)
     command = [sys.executable, "-m", "replacement.retrain", "--home", str(tmp_path), "--run", "r"]
     done = subprocess.run([*command, "--task", "sport"], capture_output=True, text=True, check=True)
-    told = [json.loads(line) for line in done.stdout.splitlines()]
-    assert told[-1]["outcome"] == "promoted"
-    assert [event["round"] for event in told if "round" in event] == [1]
-    assert {"teacher: holdout", "round 1: training"} <= {event.get("what") for event in told}
+    events = [json.loads(line) for line in done.stdout.splitlines()]
+    assert events[-1]["outcome"] == "promoted"
+    assert [event["round"] for event in events if "round" in event] == [1]
+    assert {"teacher: holdout", "round 1: training"} <= {event.get("what") for event in events}
     done = subprocess.run([*command, "--task", "nobody"], capture_output=True, text=True, check=True)
     assert "'nobody': not in this workspace" in json.loads(done.stdout)["reason"]

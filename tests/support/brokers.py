@@ -1,3 +1,5 @@
+"""A real Valkey process for tests, and waiting for what it or another process does."""
+
 import os
 import subprocess
 import time

@@ -1,3 +1,5 @@
+"""The command line ``pingti``, run in the process of a test."""
+
 import subprocess
 import sys
 from collections.abc import Callable

@@ -1,3 +1,5 @@
+"""HTTP servers on loopback, for what calls out."""
+
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -22,12 +24,12 @@ def server(answer: Callable[[BaseHTTPRequestHandler], None]) -> Iterator[str]:
         request_queue_size = 64  # many callers at once
         daemon_threads = True
 
-    found = Server(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=found.serve_forever)
+    listening = Server(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=listening.serve_forever)
     thread.start()
     try:
-        yield f"http://127.0.0.1:{found.server_port}"
+        yield f"http://127.0.0.1:{listening.server_port}"
     finally:
-        found.shutdown()
+        listening.shutdown()
         thread.join()
-        found.server_close()
+        listening.server_close()

@@ -1,3 +1,5 @@
+"""The REST service on a real server: clients, uploads, jobs, and what an error must look like."""
+
 import shutil
 import threading
 import time
@@ -20,6 +22,8 @@ from queue_worker.jobs.models import JobStatus
 from queue_worker.jobs.store import JobStore
 from queue_worker.processes.launcher import Processes
 from queue_worker.settings import Settings
+
+WAIT_S = 60
 
 
 def serving(settings: Settings, **choices: Any) -> AbstractContextManager[httpx.Client]:
@@ -61,9 +65,6 @@ def upload(client: httpx.Client, name: str, content: bytes, **headers: str) -> h
     return client.post("/v1/files", files={"file": (name, content)}, headers=headers)
 
 
-WAIT_S = 60
-
-
 @dataclass(frozen=True, kw_only=True)
 class Door:
     """A served workspace with its broker."""
@@ -103,8 +104,6 @@ def until_ended(door: Door, path: str) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def home(_workspace_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    import shutil
-
     root = tmp_path_factory.mktemp("batches") / "workspace"
     shutil.copytree(_workspace_template, root)
     return root

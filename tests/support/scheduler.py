@@ -1,3 +1,5 @@
+"""A scheduler process whose clock a test sets."""
+
 import subprocess
 import sys
 from pathlib import Path

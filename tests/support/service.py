@@ -1,3 +1,5 @@
+"""A workspace with broker, scheduler and workers in processes of their own, which tests may kill."""
+
 import json
 import shutil
 import subprocess

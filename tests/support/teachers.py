@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from pingti.workspace.registry import TaskEntry, Workspace
-from replacement.training.results import Outcome
+from replacement.results import Outcome
 from tests.support.texts import WORDS, made_texts
 
 
@@ -33,7 +33,7 @@ def write_bert(folder: Path, words: list[str]) -> None:
     BertTokenizer(vocab={piece: index for index, piece in enumerate(pieces)}).save_pretrained(folder)
 
 
-_DEFINITION = """\
+DEFINITION = """\
 classes = {classes}
 
 [corpus]
@@ -68,7 +68,7 @@ def topic_teacher(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def make_teacher(folder: Path, *, learning_rate: float) -> Path:
-    from teacher.finetune import fine_tune
+    from teacher.finetune import Recipe, fine_tune
 
     base, out = folder / "base", folder / "topic"
     write_bert(base, [word for words in WORDS.values() for word in words])
@@ -80,9 +80,7 @@ def make_teacher(folder: Path, *, learning_rate: float) -> Path:
         classes=["sport", "tech", "other"],
         out=out,
         rng=np.random.default_rng(0),
-        epochs=4,
-        learning_rate=learning_rate,
-        freeze_embeddings=False,
+        recipe=Recipe(epochs=4, learning_rate=learning_rate, freeze_embeddings=False),
     )
     return out
 
@@ -98,7 +96,7 @@ def sport(root: Path, model: Path, **changes: Any) -> TaskEntry:
     """A task of a workspace of its own: is it about sport?"""
     corpus_file(root)
     values = {"budget": 300, "margin": 0.1, "gate": 1.0, "rounds": 3, **changes}
-    text = _DEFINITION.format(classes='["no", "yes"]', model=json.dumps(str(model)), **values)
+    text = DEFINITION.format(classes='["no", "yes"]', model=json.dumps(str(model)), **values)
     text = text.replace("[student]", '[teacher.map]\nsport = "yes"\n"*" = "no"\n\n[student]')
     return Workspace(root).add_task("sport", text)
 

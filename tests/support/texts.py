@@ -1,3 +1,5 @@
+"""Sentences of made-up words, on three topics."""
+
 import numpy as np
 
 WORDS = {

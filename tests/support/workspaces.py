@@ -8,6 +8,7 @@ import pyarrow as pa
 import pytest
 
 from pingti.files import write_json
+from pingti.workspace import promotion
 from pingti.workspace.registry import Workspace
 from tests.support.teachers import write_bert
 from tests.support.texts import made_texts
@@ -87,7 +88,7 @@ def _workspace_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
         )
         folder = entry.folder / "students" / "1"
         student.save(folder)
-        found = {"precision": 1.0, "recall": 1.0, "f1": 1.0, "accuracy": 1.0, "rows": 300, "positives": 100}
+        scores = {"precision": 1.0, "recall": 1.0, "f1": 1.0, "accuracy": 1.0, "rows": 300, "positives": 100}
         write_json(
             folder / "report.json",
             {
@@ -96,11 +97,11 @@ def _workspace_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 "version": 1,
                 "classes": classes,
                 "gate": {"precision": 0.9, "recall": 0.9, "passed": True},
-                "holdout": found,
-                "rounds": [{"round": 1, "holdout": found}],
+                "holdout": scores,
+                "rounds": [{"round": 1, "holdout": scores}],
             },
         )
-        entry.promote(1, who="tests", why="made for the tests")
+        promotion.promote(entry, 1, who="tests", why="made for the tests")
     return workspace.root
 
 

@@ -13,8 +13,8 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
 from pingti.errors import ArtifactError, InputError, UnavailableError
-from teacher.bert import Teacher, _batches, describe
-from teacher.finetune import fine_tune
+from teacher.bert import Teacher, batches, describe
+from teacher.finetune import Recipe, fine_tune
 from teacher.folders import quiet
 
 CLASSES = [f"class {letter}" for letter in "kjihgfedcba"]  # eleven: "10" sorts before "2" as text
@@ -25,7 +25,8 @@ def tuned(tiny_bert: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("tuned") / "model"
     rng = np.random.default_rng(0)
     texts = [letter * 3 for letter in "kjihgfedcba"]
-    fine_tune(str(tiny_bert), texts, CLASSES, classes=CLASSES, out=out, rng=rng, epochs=1, learning_rate=0.01)
+    recipe = Recipe(epochs=1, learning_rate=0.01)
+    fine_tune(str(tiny_bert), texts, CLASSES, classes=CLASSES, out=out, rng=rng, recipe=recipe)
     return out
 
 
@@ -231,9 +232,9 @@ def test_weights_that_give_no_numbers_are_refused(copy: Path) -> None:
 @settings(deadline=None)
 @given(lengths=st.lists(st.integers(1, 512), max_size=300), tokens=st.integers(1, 4096))
 def test_batches_hold_every_row_once_within_the_budget(lengths: list[int], tokens: int) -> None:
-    batches = list(_batches(lengths, tokens))
-    assert sorted(row for batch in batches for row in batch) == list(range(len(lengths)))
-    longest = [max(lengths[row] for row in batch) for batch in batches]
+    batched = list(batches(lengths, tokens))
+    assert sorted(row for batch in batched for row in batch) == list(range(len(lengths)))
+    longest = [max(lengths[row] for row in batch) for batch in batched]
     assert longest == sorted(longest, reverse=True)
-    for batch, length in zip(batches, longest, strict=True):
+    for batch, length in zip(batched, longest, strict=True):
         assert len(batch) == 1 or len(batch) * length <= tokens

@@ -14,17 +14,18 @@ import pytest
 from pingti.errors import ArtifactError, InputError
 from teacher.bert import Scored, Teacher, describe
 from teacher.cache import CachedTeacher, ScoreCache
-from teacher.finetune import fine_tune
+from teacher.finetune import Recipe, fine_tune
 
 # Scores texts in a process of its own: model, folder, first and last number of the texts. Prints a
 # hash of the answers to the texts 1000 to 2499.
 SCORE = """
 import hashlib, sys
 from pathlib import Path
+from teacher.bert import describe
 from teacher.cache import CachedTeacher
 first, last = map(int, sys.argv[3:])
 texts = [f"text {number} of many" for number in range(first, last)]
-scored = CachedTeacher.open(sys.argv[1], Path(sys.argv[2])).score(texts)
+scored = CachedTeacher.open(describe(sys.argv[1]), Path(sys.argv[2])).score(texts)
 shared = slice(1000 - first, 2500 - first)
 print(hashlib.sha256(scored.probabilities[shared].tobytes() + scored.vectors[shared].tobytes()).hexdigest())
 """
@@ -49,7 +50,8 @@ def same(first: Scored, second: Scored) -> bool:
 def model(tiny_bert: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("cached") / "model"
     rng = np.random.default_rng(0)
-    fine_tune(str(tiny_bert), ["a", "b"], ["x", "y"], classes=["x", "y"], out=out, rng=rng, epochs=1)
+    recipe = Recipe(epochs=1)
+    fine_tune(str(tiny_bert), ["a", "b"], ["x", "y"], classes=["x", "y"], out=out, rng=rng, recipe=recipe)
     return out
 
 
@@ -65,7 +67,7 @@ def segments(folder: Path) -> list[Path]:
 def test_fresh_cached_and_reopened_answers_have_the_same_bits(teacher: Teacher, tmp_path: Path) -> None:
     texts = ["a", "bb", "", "a", "谁", "bb"]
     plain = teacher.score(["a", "bb", "", "谁"])
-    cached = CachedTeacher(teacher, tmp_path)
+    cached = CachedTeacher.open(teacher, tmp_path)
     assert not cached.cached(texts).any()
     done: list[int] = []
     fresh = cached.score(texts, progress=done.append)
@@ -77,7 +79,7 @@ def test_fresh_cached_and_reopened_answers_have_the_same_bits(teacher: Teacher, 
     )
     assert not np.array_equal(fresh.vectors[:2], plain.vectors[:2])
     assert same(cached.score(texts), fresh)
-    again = CachedTeacher(teacher, tmp_path)
+    again = CachedTeacher.open(teacher, tmp_path)
     assert again.cached([*texts, "new"]).tolist() == [True] * 6 + [False]
     done.clear()
     assert same(again.score(texts, progress=done.append), fresh)
@@ -87,17 +89,17 @@ def test_fresh_cached_and_reopened_answers_have_the_same_bits(teacher: Teacher, 
 
 def test_the_order_of_many_chunks_is_that_of_the_texts(teacher: Teacher, tmp_path: Path) -> None:
     texts = texts_of(0, 1200)
-    forward = CachedTeacher(teacher, tmp_path).score(texts)
+    forward = CachedTeacher.open(teacher, tmp_path).score(texts)
     assert len(segments(tmp_path)) == 3
     shuffled = np.random.default_rng(1).permutation(1200)
-    later = CachedTeacher(teacher, tmp_path).score([texts[row] for row in shuffled])
+    later = CachedTeacher.open(teacher, tmp_path).score([texts[row] for row in shuffled])
     assert np.array_equal(later.vectors, forward.vectors[shuffled])
     assert np.array_equal(later.probabilities, forward.probabilities[shuffled])
     np.testing.assert_allclose(forward.probabilities, teacher.score(texts).probabilities, atol=1e-5)
 
 
 def test_no_texts_give_empty_arrays(teacher: Teacher, tmp_path: Path) -> None:
-    scored = CachedTeacher(teacher, tmp_path).score([])
+    scored = CachedTeacher.open(teacher, tmp_path).score([])
     assert scored.probabilities.shape == (0, 2)
     assert scored.vectors.shape == (0, 32)
     assert segments(tmp_path) == []
@@ -105,8 +107,8 @@ def test_no_texts_give_empty_arrays(teacher: Teacher, tmp_path: Path) -> None:
 
 def test_weights_are_loaded_only_when_a_text_is_missing(model: Path, tmp_path: Path) -> None:
     copy = Path(shutil.copytree(model, tmp_path / "copy"))
-    first = CachedTeacher.open(str(copy), tmp_path / "cache").score(["a", "b"])
-    lazy = CachedTeacher(describe(str(copy)), tmp_path / "cache")
+    first = CachedTeacher.open(describe(str(copy)), tmp_path / "cache").score(["a", "b"])
+    lazy = CachedTeacher.open(describe(str(copy)), tmp_path / "cache")
     (copy / "model.safetensors").unlink()
     assert same(lazy.score(["b", "a"]), Scored(first.probabilities[::-1], first.vectors[::-1]))
     assert lazy.labels == ("x", "y")
@@ -114,15 +116,9 @@ def test_weights_are_loaded_only_when_a_text_is_missing(model: Path, tmp_path: P
         lazy.score(["c"])
 
 
-def test_a_function_may_give_the_teacher(teacher: Teacher, tmp_path: Path) -> None:
-    cached = CachedTeacher(lambda: teacher, tmp_path)
-    assert cached.fingerprint == teacher.fingerprint
-    assert [path.name for path in tmp_path.iterdir()] == [teacher.fingerprint]
-
-
 def test_text_without_a_utf8_form_is_refused(teacher: Teacher, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="text 1 is not valid Unicode"):
-        CachedTeacher(teacher, tmp_path).score(["fine", "\udc80"])
+        CachedTeacher.open(teacher, tmp_path).score(["fine", "\udc80"])
 
 
 def test_a_killed_run_goes_on_where_it_was_and_ends_with_the_same_bits(model: Path, tmp_path: Path) -> None:
@@ -141,13 +137,13 @@ def test_a_killed_run_goes_on_where_it_was_and_ends_with_the_same_bits(model: Pa
     leftover.write_bytes(b"ARROW1")
 
     texts = texts_of(0, stored + 1000)
-    resumed = CachedTeacher.open(str(model), folder)
+    resumed = CachedTeacher.open(describe(str(model)), folder)
     assert resumed.cached(texts).tolist() == [True] * stored + [False] * 1000
     answer = resumed.score(texts)
     assert resumed.rows_scored == 1000
     assert not leftover.exists()
     assert list(folder.glob("*/*.damaged")) == []
-    undisturbed = CachedTeacher.open(str(model), tmp_path / "undisturbed").score(texts)
+    undisturbed = CachedTeacher.open(describe(str(model)), tmp_path / "undisturbed").score(texts)
     assert same(answer, undisturbed)
 
 
@@ -157,7 +153,7 @@ def test_two_processes_share_a_cache(model: Path, tmp_path: Path) -> None:
     assert [child.returncode for child in children] == [0, 0]
     # A text that both computed has the answer that was stored first, for both.
     assert printed[0] == printed[1] != ""
-    assert CachedTeacher.open(str(model), tmp_path).cached(texts_of(0, 4000)).all()
+    assert CachedTeacher.open(describe(str(model)), tmp_path).cached(texts_of(0, 4000)).all()
     assert sum(pa.ipc.open_file(path).get_batch(0).num_rows for path in segments(tmp_path)) == 4000
     assert list(tmp_path.glob("*/*.damaged")) == []
 
@@ -174,18 +170,18 @@ DAMAGE: list[Callable[[bytes], bytes]] = [
 def test_a_damaged_segment_is_set_aside_and_its_rows_are_scored_again(
     teacher: Teacher, tmp_path: Path, damage: Callable[[bytes], bytes], caplog: pytest.LogCaptureFixture
 ) -> None:
-    CachedTeacher(teacher, tmp_path).score(["whole", "rows"])
-    before = CachedTeacher(teacher, tmp_path).score(["damaged"])
+    CachedTeacher.open(teacher, tmp_path).score(["whole", "rows"])
+    before = CachedTeacher.open(teacher, tmp_path).score(["damaged"])
     path = segments(tmp_path)[1]
     path.write_bytes(damage(path.read_bytes()))
     with caplog.at_level(logging.WARNING):
-        cached = CachedTeacher(teacher, tmp_path)
+        cached = CachedTeacher.open(teacher, tmp_path)
     assert path.name in caplog.text
     assert "will score its rows again" in caplog.text
     assert cached.cached(["whole", "rows", "damaged"]).tolist() == [True, True, False]
     assert same(cached.score(["damaged"]), before)
     caplog.clear()
-    assert CachedTeacher(teacher, tmp_path).cached(["whole", "rows", "damaged"]).all()
+    assert CachedTeacher.open(teacher, tmp_path).cached(["whole", "rows", "damaged"]).all()
     assert caplog.text == ""
 
 
@@ -194,15 +190,15 @@ def test_a_segment_of_a_newer_format_is_refused(
 ) -> None:
     with monkeypatch.context() as patch:
         patch.setattr("teacher.cache._FORMAT", 2)
-        CachedTeacher(teacher, tmp_path).score(["a"])
+        CachedTeacher.open(teacher, tmp_path).score(["a"])
     with pytest.raises(ArtifactError, match="its format is 2 and this Pingti reads 1; update"):
-        CachedTeacher(teacher, tmp_path)
+        CachedTeacher.open(teacher, tmp_path)
 
 
 def test_a_cache_of_other_labels_is_refused(teacher: Teacher, tmp_path: Path) -> None:
-    CachedTeacher(teacher, tmp_path).score(["a"])
+    CachedTeacher.open(teacher, tmp_path).score(["a"])
     with pytest.raises(ArtifactError, match="other labels or vectors than x, z and 32"):
-        ScoreCache(tmp_path, teacher.fingerprint, ["x", "z"], 32)
+        ScoreCache.open(tmp_path, teacher.fingerprint, ["x", "z"], 32)
 
 
 def test_many_small_segments_are_joined_on_opening(tmp_path: Path) -> None:
@@ -211,18 +207,18 @@ def test_many_small_segments_are_joined_on_opening(tmp_path: Path) -> None:
     answers = Scored(
         rng.random((210, 3), dtype=np.float32), rng.random((210, 5)).astype(np.float16).astype(np.float32)
     )
-    cache = ScoreCache(tmp_path, "f", ["a", "b", "c"], 5)
+    cache = ScoreCache.open(tmp_path, "f", ["a", "b", "c"], 5)
     for at in range(0, 210, 3):
         cache.add(keys[at : at + 3], Scored(answers.probabilities[at : at + 3], answers.vectors[at : at + 3]))
     assert len(segments(tmp_path)) == 70
-    reopened = ScoreCache(tmp_path, "f", ["a", "b", "c"], 5)
+    reopened = ScoreCache.open(tmp_path, "f", ["a", "b", "c"], 5)
     assert len(segments(tmp_path)) == 1
     # The object that has the old segments open keeps its rows, sees the joined one and goes on.
     cache.add([ScoreCache.key("more")], Scored(answers.probabilities[:1], answers.vectors[:1]))
     assert len(reopened) == 210
     reopened.refresh()
     order = rng.permutation(210)
-    for one in (cache, reopened, ScoreCache(tmp_path, "f", ["a", "b", "c"], 5)):
+    for one in (cache, reopened, ScoreCache.open(tmp_path, "f", ["a", "b", "c"], 5)):
         assert len(one) == 211
         got = one.get(one.find([keys[row] for row in order]))
         assert same(got, Scored(answers.probabilities[order], answers.vectors[order]))
@@ -231,7 +227,7 @@ def test_many_small_segments_are_joined_on_opening(tmp_path: Path) -> None:
 def test_an_answer_that_is_there_is_not_replaced(tmp_path: Path) -> None:
     first = Scored(np.full((1, 2), 0.5, dtype=np.float32), np.ones((1, 4), dtype=np.float32))
     second = Scored(np.full((2, 2), 0.25, dtype=np.float32), np.zeros((2, 4), dtype=np.float32))
-    old, new = ScoreCache(tmp_path, "f", ["a", "b"], 4), ScoreCache(tmp_path, "f", ["a", "b"], 4)
+    old, new = ScoreCache.open(tmp_path, "f", ["a", "b"], 4), ScoreCache.open(tmp_path, "f", ["a", "b"], 4)
     key, other = ScoreCache.key("text"), ScoreCache.key("other")
     old.add([key], first)
     new.add([key, other], second)
@@ -239,6 +235,6 @@ def test_an_answer_that_is_there_is_not_replaced(tmp_path: Path) -> None:
 
 
 def test_vectors_beyond_half_precision_stay_finite(tmp_path: Path) -> None:
-    cache = ScoreCache(tmp_path, "f", ["a", "b"], 2)
+    cache = ScoreCache.open(tmp_path, "f", ["a", "b"], 2)
     cache.add([b"k" * 16], Scored(np.full((1, 2), 0.5, np.float32), np.array([[1e9, -1e9]], np.float32)))
     assert cache.get(cache.find([b"k" * 16])).vectors.tolist() == [[65504.0, -65504.0]]

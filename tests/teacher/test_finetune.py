@@ -11,17 +11,21 @@ from safetensors.numpy import load_file
 from pingti.errors import ConflictError, InputError
 from teacher import finetune
 from teacher.bert import TEMPERATURE, Teacher
-from teacher.finetune import FineTuned, _balanced_batches, _endless, fine_tune, fit_temperature
+from teacher.finetune import FineTuned, Recipe, balanced_batches, endless, fine_tune, fit_temperature
 
 TEXTS = ["a", "aba", "aa ab", "ab a", "a aa ba", "x", "xyx", "xx yx", "xy x", "x xx yx"] * 4
 LABELS = (["left"] * 5 + ["right"] * 5) * 4
 
 
-def tune(base: Path, out: Path, *, seed: int = 1, texts=TEXTS, labels=LABELS, **arguments) -> FineTuned:
-    arguments = {"epochs": 2, "batch_size": 8, "learning_rate": 3e-3, **arguments}
-    classes = arguments.pop("classes", ["right", "left"])
-    rng = np.random.default_rng(seed)
-    return fine_tune(str(base), texts, labels, classes=classes, out=out, rng=rng, **arguments)
+def tune(
+    base: Path, out: Path, *, seed: int = 1, texts=TEXTS, labels=LABELS, classes=("right", "left"),
+    device=None, progress=None, **changes,
+) -> FineTuned:  # fmt: skip
+    recipe = Recipe(**{"epochs": 2, "batch_size": 8, "learning_rate": 3e-3, **changes})
+    return fine_tune(
+        str(base), texts, labels, classes=classes, out=out, rng=np.random.default_rng(seed), recipe=recipe,
+        device=device, progress=progress,
+    )  # fmt: skip
 
 
 def weights(folder: Path) -> dict[str, np.ndarray]:
@@ -30,13 +34,13 @@ def weights(folder: Path) -> dict[str, np.ndarray]:
 
 def test_it_learns_what_it_is_shown(tiny_bert: Path, tmp_path: Path) -> None:
     steps = []
-    made = tune(tiny_bert, tmp_path / "made", epochs=10, progress=lambda *done: steps.append(done))
-    teacher = Teacher.load(str(made.folder))
+    tuned = tune(tiny_bert, tmp_path / "made", epochs=10, progress=lambda *done: steps.append(done))
+    teacher = Teacher.load(str(tuned.folder))
     assert teacher.labels == ("right", "left")
-    assert teacher.fingerprint == made.fingerprint
-    assert made.losses[0] > 0.5 > 0.1 > made.losses[-1]
+    assert teacher.fingerprint == tuned.fingerprint
+    assert tuned.losses[0] > 0.5 > 0.1 > tuned.losses[-1]
     assert steps == [(step, 50) for step in range(1, 51)]
-    assert made.steps == 50
+    assert tuned.steps == 50
     decisions = teacher.score(TEXTS).probabilities.argmax(axis=1)
     assert [teacher.labels[index] for index in decisions] == LABELS
 
@@ -44,15 +48,15 @@ def test_it_learns_what_it_is_shown(tiny_bert: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("validation", [0.0, 0.25])
 def test_a_rare_class_stays_as_rare_as_it_is(tiny_bert: Path, tmp_path: Path, validation: float) -> None:
     # One text, said to be "right" once in ten times: batches draw it as often as "left".
-    made = tune(
+    tuned = tune(
         tiny_bert, tmp_path / "made", texts=["ab"] * 200, labels=(["right"] + ["left"] * 9) * 20,
         validation=validation, epochs=4,
     )  # fmt: skip
-    right, left = Teacher.load(str(made.folder)).score(["ab"]).probabilities[0]
+    right, left = Teacher.load(str(tuned.folder)).score(["ab"]).probabilities[0]
     assert right == pytest.approx(0.1, abs=0.05)
     assert right + left == pytest.approx(1.0)
     if validation:  # what is held out comes as it is
-        assert made.held_out[-1] == pytest.approx(-0.1 * np.log(0.1) - 0.9 * np.log(0.9), abs=0.05)
+        assert tuned.held_out[-1] == pytest.approx(-0.1 * np.log(0.1) - 0.9 * np.log(0.9), abs=0.05)
 
 
 def test_the_learning_rate_follows_the_width(
@@ -96,8 +100,8 @@ def test_frozen_word_embeddings_do_not_move(tiny_bert: Path, tmp_path: Path) -> 
 
 def test_frozen_layers_do_not_move(tiny_bert: Path, tmp_path: Path) -> None:
     start = weights(tiny_bert)
-    made = weights(tune(tiny_bert, tmp_path / "made", freeze_layers=1).folder)
-    moved = {name for name, value in start.items() if not np.array_equal(made[f"bert.{name}"], value)}
+    after = weights(tune(tiny_bert, tmp_path / "made", freeze_layers=1).folder)
+    moved = {name for name, value in start.items() if not np.array_equal(after[f"bert.{name}"], value)}
     assert moved
     assert all(name.startswith(("encoder.layer.1.", "pooler.")) for name in moved)
     free = weights(tune(tiny_bert, tmp_path / "free").folder)
@@ -169,16 +173,16 @@ def test_batches_draw_the_classes_evenly(sizes: list[int], batch_size: int, seed
     label = np.repeat(np.arange(len(sizes)), sizes)
     rows_of = [np.flatnonzero(label == index) for index in range(len(sizes))]
     batches = -(-len(label) // batch_size)
-    made = _balanced_batches(
-        [_endless(rows, rng) for rows in rows_of], rng.integers(2, 64, len(label)), len(label), batches, rng
+    drawn_batches = balanced_batches(
+        [endless(rows, rng) for rows in rows_of], rng.integers(2, 64, len(label)), len(label), batches, rng
     )
-    assert len(made) == batches
-    counts = np.array([np.bincount(label[batch], minlength=len(sizes)) for batch in made])
+    assert len(drawn_batches) == batches
+    counts = np.array([np.bincount(label[batch], minlength=len(sizes)) for batch in drawn_batches])
     assert np.ptp(counts.sum(axis=0)) == 0
     assert np.ptp(counts, axis=0).max() <= 1
     assert np.ptp(counts.sum(axis=1)) <= 1
     assert counts.sum(axis=1).min() >= 1
-    drawn = np.bincount(np.concatenate(made), minlength=len(label))
+    drawn = np.bincount(np.concatenate(drawn_batches), minlength=len(label))
     for rows in rows_of:  # no row comes twice more often than another of its class
         assert np.ptp(drawn[rows]) <= 1
 
@@ -186,8 +190,8 @@ def test_batches_draw_the_classes_evenly(sizes: list[int], batch_size: int, seed
 def test_batches_hold_texts_of_like_length() -> None:
     rng = np.random.default_rng(5)
     lengths = rng.integers(3, 64, 300)
-    draws = [_endless(rows, rng) for rows in np.array_split(np.arange(300), 3)]
-    batches = _balanced_batches(draws, lengths, 300, 10, rng)
+    draws = [endless(rows, rng) for rows in np.array_split(np.arange(300), 3)]
+    batches = balanced_batches(draws, lengths, 300, 10, rng)
     spread = np.mean([np.ptp(lengths[batch]) for batch in batches])
     assert spread < 15 < 55 < np.ptp(lengths)
 
@@ -203,22 +207,22 @@ def noisy(n: int, seed: int) -> tuple[list[str], list[str]]:
 def test_rows_held_out_end_the_training_and_calibrate(tiny_bert: Path, tmp_path: Path) -> None:
     texts, labels = noisy(500, 0)
     progress: list[tuple[int, int]] = []
-    made = tune(
+    tuned = tune(
         tiny_bert, tmp_path / "made", texts=texts, labels=labels, classes=["left", "right"], epochs=30,
         batch_size=32, learning_rate=5e-3, progress=lambda done, all_: progress.append((done, all_)),
     )  # fmt: skip
-    assert len(made.held_out) == len(made.losses) < 30
+    assert len(tuned.held_out) == len(tuned.losses) < 30
     assert progress[-1][0] == progress[-1][1]
-    assert made.steps == len(made.losses) * -(-450 // 32)
+    assert tuned.steps == len(tuned.losses) * -(-450 // 32)
     # The word says what is right in 80 % of the cases, and so do the probabilities.
-    found = Teacher.load(str(made.folder)).score(["aa", "bb"]).probabilities
-    assert found[0, 0] == pytest.approx(0.8, abs=0.12)
-    assert found[1, 1] == pytest.approx(0.8, abs=0.12)
+    probabilities = Teacher.load(str(tuned.folder)).score(["aa", "bb"]).probabilities
+    assert probabilities[0, 0] == pytest.approx(0.8, abs=0.12)
+    assert probabilities[1, 1] == pytest.approx(0.8, abs=0.12)
 
 
 def test_too_few_texts_are_all_trained_on(tiny_bert: Path, tmp_path: Path) -> None:
-    made = tune(tiny_bert, tmp_path / "made", epochs=1)
-    assert (made.held_out, made.temperature) == ((), 1.0)
+    tuned = tune(tiny_bert, tmp_path / "made", epochs=1)
+    assert (tuned.held_out, tuned.temperature) == ((), 1.0)
 
 
 @pytest.mark.parametrize("true", [0.5, 1.0, 2.0])
@@ -229,20 +233,20 @@ def test_the_temperature_is_found(true: float) -> None:
     draws = (rng.random((4000, 1)) > np.cumsum(scaled / scaled.sum(axis=1, keepdims=True), axis=1)).sum(
         axis=1
     )
-    found = fit_temperature(torch.from_numpy(logits), torch.from_numpy(draws))
-    assert found == pytest.approx(true, rel=0.1)
+    temperature = fit_temperature(torch.from_numpy(logits), torch.from_numpy(draws))
+    assert temperature == pytest.approx(true, rel=0.1)
 
 
 def test_the_teacher_applies_the_temperature_and_refuses_nonsense(tiny_bert: Path, tmp_path: Path) -> None:
-    made = tune(tiny_bert, tmp_path / "made", epochs=1)
-    config = made.folder / "config.json"
+    tuned = tune(tiny_bert, tmp_path / "made", epochs=1)
+    config = tuned.folder / "config.json"
     read = json.loads(config.read_text())
-    plain = Teacher.load(str(made.folder)).score(["aa", "bb"]).probabilities
+    plain = Teacher.load(str(tuned.folder)).score(["aa", "bb"]).probabilities
     config.write_text(json.dumps({**read, TEMPERATURE: 2.0}))
-    cooled = Teacher.load(str(made.folder)).score(["aa", "bb"]).probabilities
+    cooled = Teacher.load(str(tuned.folder)).score(["aa", "bb"]).probabilities
     odds = np.log(plain[:, 0] / plain[:, 1])
     assert np.log(cooled[:, 0] / cooled[:, 1]) == pytest.approx(odds / 2, abs=1e-4)
     for nonsense in (0, "hot", True, None):
         config.write_text(json.dumps({**read, TEMPERATURE: nonsense}))
         with pytest.raises(InputError, match=r"pingti_temperature in config\.json is"):
-            Teacher.load(str(made.folder))
+            Teacher.load(str(tuned.folder))

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from pingti.errors import InputError
 from teacher.bert import Teacher, describe
 from teacher.cache import CachedTeacher
-from teacher.finetune import fine_tune
+from teacher.finetune import Recipe, fine_tune
 from teacher.precision import PRECISIONS, prepared, resolve_precision
 
 TEXTS = ["a b c", "aa bb", "x y z", "xx yy zz x", "a", "n m n m n m"]
@@ -26,15 +26,14 @@ def model(tiny_bert: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
         classes=["left", "right"],
         out=out,
         rng=rng,
-        epochs=3,
-        learning_rate=3e-3,
+        recipe=Recipe(epochs=3, learning_rate=3e-3),
     )
     return str(out)
 
 
 def scored(model: str, precision: str) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    found = Teacher.load(model, precision=precision, device="cpu").score(TEXTS)
-    return found.probabilities, found.vectors
+    answers = Teacher.load(model, precision=precision, device="cpu").score(TEXTS)
+    return answers.probabilities, answers.vectors
 
 
 @pytest.mark.parametrize(("precision", "off"), [("bfloat16", 0.02), ("int8", 0.02)])
@@ -54,10 +53,11 @@ def test_fewer_bits_decide_nearly_alike(model: str, precision: str, off: float) 
 def test_every_precision_has_a_cache_of_its_own(model: str, tmp_path: Path) -> None:
     prints = {name: describe(model, precision=name, device="cpu").fingerprint for name in PRECISIONS}
     assert len(set(prints.values())) == 3
-    # Nothing said is float32 on a CPU: answers that were paid for stay.
+    # None is float32 on a CPU: answers that were paid for stay.
     assert describe(model, device="cpu").fingerprint == prints["float32"]
     for name in PRECISIONS:
-        cached = CachedTeacher.open(model, tmp_path, precision=name, device="cpu")
+        described = describe(model, precision=name, device="cpu")
+        cached = CachedTeacher.open(described, tmp_path, device="cpu")
         cached.score(TEXTS)
         assert (cached.fingerprint, cached.rows_scored) == (prints[name], len(TEXTS))
 
@@ -70,11 +70,11 @@ def test_int8_is_the_product_of_rounded_numbers_for_any_number_of_rows() -> None
             linear.weight[0] *= 100  # one loud output must not spoil the others
         x = torch.randn(rows, inputs, generator=rng)
         exact = linear(x)
-        found = prepared(torch.nn.Sequential(linear), "int8")(x)
+        products = prepared(torch.nn.Sequential(linear), "int8")(x)
         # Half a step of each of the two, for every term of the product.
         steps = (x.max() - x.min()) / 255 / 2, linear.weight.abs().amax(dim=1) / 127 / 2
         bound = steps[0] * linear.weight.abs().sum(dim=1) + steps[1] * x.abs().sum(dim=1, keepdim=True)
-        error = (found - exact).abs()
+        error = (products - exact).abs()
         assert (error <= 1.05 * bound + 1e-3).all()
         assert error.max() > 0
 

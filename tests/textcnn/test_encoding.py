@@ -182,8 +182,8 @@ def test_nothing_behind_the_buffer_is_read() -> None:
         offsets = pa.py_buffer(np.array([size - len(text), size], np.int32))
         data = pa.py_buffer(memoryview(pages)[:size])
         array = pa.Array.from_buffers(pa.binary(), 1, [None, offsets, data])
-        found = lists(Vocabulary(KNOWN, buckets=5).encode(array))
-        assert found == [{b"a": [1], "\u4e2d".encode(): [5]}.get(text)]
+        ids = lists(Vocabulary(KNOWN, buckets=5).encode(array))
+        assert ids == [{b"a": [1], "\u4e2d".encode(): [5]}.get(text)]
     # Bytes of a neighbour never complete a text, wherever the arrays are cut.
     whole = "\U0001f600".encode()
     for cut in range(1, 4):

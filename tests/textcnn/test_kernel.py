@@ -11,7 +11,7 @@ import numba
 import numpy as np
 import pytest
 
-from textcnn import Architecture, Panel, Student, Vocabulary, kernel
+from textcnn import Architecture, MultiScorer, Student, Vocabulary, kernel
 from textcnn.fold import reference_score
 from textcnn.network import TextCNN
 
@@ -50,7 +50,7 @@ def test_the_inner_loop_uses_registers_of_full_width(
 
 _COMPARED = """
 import numpy as np
-from textcnn import Architecture, Panel, Student, Vocabulary
+from textcnn import Architecture, MultiScorer, Student, Vocabulary
 from textcnn.fold import reference_score
 from textcnn.network import TextCNN
 
@@ -64,7 +64,7 @@ for widths, filters, wide in (((1, 2, 3), 128, 0), ((2, 7), 200, 64), ((4, 5), 3
     wanted = reference_score(student.folded, vocabulary.encode(texts), widths)
     assert np.abs(student.score(texts) - wanted).max() < 1e-5, (widths, filters)
     family = Student.family(TextCNN(vocabulary.size, 40, shape, rng), vocabulary, [["no", "yes"]] * 20)
-    for member, scores in zip(family, Panel(family).score(texts), strict=True):
+    for member, scores in zip(family, MultiScorer(family).score(texts), strict=True):
         wanted = reference_score(member.folded, vocabulary.encode(texts), widths)
         assert np.abs(scores - wanted).max() < 1e-5, (widths, filters)
 print("equal")
@@ -98,7 +98,7 @@ def test_any_number_of_heads_and_texts_gives_the_references_scores(heads: int, c
     family = Student.family(network, vocabulary, groups)
     texts = [" ".join(f"w{n}" for n in rng.integers(0, 40, size)) for size in rng.integers(0, 9, count)]
     encoded = vocabulary.encode(texts)
-    for member, scores in zip(family, Panel(family).score(texts), strict=True):
+    for member, scores in zip(family, MultiScorer(family).score(texts), strict=True):
         np.testing.assert_allclose(scores, reference_score(member.folded, encoded, (1, 3)), atol=2e-6)
 
 
@@ -118,9 +118,9 @@ def test_texts_are_ordered_by_their_rarest_token_and_none_is_lost() -> None:
 
 def test_probabilities_are_those_of_exact_arithmetic() -> None:
     logits = np.concatenate([np.linspace(-100, 100, 4001), [-1e30, 1e30, 0.0]]).astype(np.float32)
-    found = np.empty((len(logits), 2), np.float32)
-    for logit, row in zip(logits, found, strict=True):
+    probabilities = np.empty((len(logits), 2), np.float32)
+    for logit, row in zip(logits, probabilities, strict=True):
         kernel._write_binary(np.array([logit]), row)
     wanted = 1 / (1 + np.exp(-np.clip(logits.astype(np.float64), -700, 700)))
-    np.testing.assert_allclose(found[:, 1], wanted, rtol=5e-6, atol=2e-38)
-    np.testing.assert_allclose(found[:, 0], 1 - wanted, rtol=0, atol=1e-7)
+    np.testing.assert_allclose(probabilities[:, 1], wanted, rtol=5e-6, atol=2e-38)
+    np.testing.assert_allclose(probabilities[:, 0], 1 - wanted, rtol=0, atol=1e-7)

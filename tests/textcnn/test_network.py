@@ -7,7 +7,7 @@ from torch import Tensor
 
 from pingti.errors import InputError
 from textcnn import Architecture, Encoded, Vocabulary
-from textcnn.network import TextCNN, _MaxOverTime
+from textcnn.network import MaxOverTime, TextCNN
 from textcnn.train import Recipe, class_weights, train
 
 
@@ -42,7 +42,7 @@ def test_a_convolution_by_hand() -> None:
     embedding = torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0], [2.0, 2.0]])
     filters = torch.tensor([[[1.0], [2.0]], [[3.0], [-1.0]]])
     batch = encoded([[1, 2, 3], [3], [2], []])
-    pooled = _MaxOverTime.apply(embedding, filters, batch.ids, batch.offsets, (2,))
+    pooled = MaxOverTime.apply(embedding, filters, batch.ids, batch.offsets, (2,))
     assert pooled.tolist() == [[6.0], [6.0], [2.0], [0.0]]
 
     network = TextCNN(4, 2, Architecture(embedding=2, filters=1, widths=(2,)), np.random.default_rng(0))
@@ -57,7 +57,7 @@ def test_a_convolution_by_hand() -> None:
     assert logits.tolist() == [[3.5, -6.0], [3.5, -6.0], [0.5, 0.0], [0.5, 0.0]]
 
 
-WIDTHS = st.sets(st.integers(1, 5), min_size=1, max_size=3).map(lambda found: tuple(sorted(found)))
+WIDTHS = st.sets(st.integers(1, 5), min_size=1, max_size=3).map(lambda widths: tuple(sorted(widths)))
 TEXTS = st.lists(st.lists(st.integers(1, 9), max_size=9), min_size=1, max_size=6)
 
 

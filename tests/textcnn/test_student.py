@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 from safetensors.numpy import load_file
 
 from pingti.errors import ArtifactError, InputError
-from textcnn import Architecture, Encoded, Panel, Student, Vocabulary, score_many
+from textcnn import Architecture, Encoded, MultiScorer, Student, Vocabulary, score_many
 from textcnn.fold import Folded, fold, reference_score
 from textcnn.network import TextCNN
-from textcnn.student import LAYOUT, _checksum
+from textcnn.student import LAYOUT, checksum
 from textcnn.train import Recipe, train
 
-WIDTHS = st.sets(st.integers(1, 6), min_size=1, max_size=3).map(lambda found: tuple(sorted(found)))
+WIDTHS = st.sets(st.integers(1, 6), min_size=1, max_size=3).map(lambda widths: tuple(sorted(widths)))
 
 
 def random_texts(rng: np.random.Generator, size: int, n: int) -> Encoded:
@@ -61,10 +61,10 @@ def test_folded_scores_are_the_references_and_near_the_networks(
         network.wide.copy_(torch.from_numpy(rng.normal(0, 0.3, (wide, classes)).astype(np.float32)))
         network.bias.copy_(torch.from_numpy(rng.normal(0, 0.3, len(network.bias)).astype(np.float32)))
     texts, tables = random_texts(rng, 30, 25), folded(network)
-    found = score(tables, texts, architecture)
-    assert np.allclose(found, reference_score(tables, texts, widths), atol=1e-5, equal_nan=True)
-    assert np.isnan(found).all(axis=1).tolist() == (~texts.valid).tolist()
-    valid = found[texts.valid]
+    scores = score(tables, texts, architecture)
+    assert np.allclose(scores, reference_score(tables, texts, widths), atol=1e-5, equal_nan=True)
+    assert np.isnan(scores).all(axis=1).tolist() == (~texts.valid).tolist()
+    valid = scores[texts.valid]
     assert np.allclose(valid.sum(axis=1), 1.0, atol=1e-5)
     assert np.abs(valid - network_scores(network, texts)[texts.valid]).max(initial=0.0) < 0.01
 
@@ -132,8 +132,8 @@ def test_a_wide_part_is_not_in_what_the_network_says_alone() -> None:
         if shape.wide:
             network.wide.data[:] = 3.0 * torch.rand(network.wide.shape)
         student = Student(folded(network), Vocabulary(["x"], buckets=28), ["no", "yes"], shape)
-        said = student.network_logits(student.features(texts))
-        alone = 1 / (1 + np.exp(said[:, 0] - said[:, 1]))
+        logits = student.network_logits(student.features(texts))
+        alone = 1 / (1 + np.exp(logits[:, 0] - logits[:, 1]))
         same = np.abs(alone - student.score_encoded(texts)[:, 1])[texts.valid] < 1e-5
         assert same.all() == (shape.wide == 0)
 
@@ -151,13 +151,13 @@ def student(texts: list[str]) -> Student:
         architecture=Architecture(embedding=8, filters=8, widths=(1, 2, 4)),
         recipe=Recipe(epochs=10, learning_rate=1e-2),
     )  # fmt: skip
-    made = Student.from_network(
+    trained = Student.from_network(
         network, vocabulary, ["sport", "\u5176\u4ed6"], {"threshold": 0.5, "why": "\u2028"}
     )
-    near = made.score(texts) - network_scores(network, vocabulary.encode(texts))
+    near = trained.score(texts) - network_scores(network, vocabulary.encode(texts))
     assert np.abs(near).max() < 0.01
-    assert (made.score(texts).argmax(axis=1) == targets.argmax(axis=1)).mean() > 0.95
-    return made
+    assert (trained.score(texts).argmax(axis=1) == targets.argmax(axis=1)).mean() > 0.95
+    return trained
 
 
 def test_a_student_comes_back_as_it_went(student: Student, texts: list[str], tmp_path: Path) -> None:
@@ -179,9 +179,9 @@ def test_a_student_comes_back_as_it_went(student: Student, texts: list[str], tmp
 
 
 def test_nulls_and_texts_that_are_not_utf8_score_nan(student: Student) -> None:
-    found = student.score(pa.array([b"goal", None, b"\xff", b""]))
-    assert np.isnan(found).any(axis=1).tolist() == [False, True, True, False]
-    assert np.array_equal(found[[0, 3]], student.score(["goal", ""]))
+    scores = student.score(pa.array([b"goal", None, b"\xff", b""]))
+    assert np.isnan(scores).any(axis=1).tolist() == [False, True, True, False]
+    assert np.array_equal(scores[[0, 3]], student.score(["goal", ""]))
     assert student.score([]).shape == student.score(pa.chunked_array([], pa.string())).shape == (0, 2)
 
 
@@ -191,8 +191,8 @@ def test_pieces_and_threads_change_nothing(student: Student, texts: list[str]) -
     whole = student.score(many)
     assert whole.tobytes() == np.tile(alone, (25, 1))[:9001].tobytes()
     with ThreadPoolExecutor(2) as pool:
-        found = list(pool.map(student.score, [many, many.slice(5), many, many.slice(5)]))
-    assert [part.tobytes() for part in found] == [whole.tobytes(), whole[5:].tobytes()] * 2
+        parts = list(pool.map(student.score, [many, many.slice(5), many, many.slice(5)]))
+    assert [part.tobytes() for part in parts] == [whole.tobytes(), whole[5:].tobytes()] * 2
 
 
 def test_a_text_of_a_megabyte_is_scored_by_its_first_tokens(student: Student) -> None:
@@ -222,7 +222,7 @@ def edit(folder: Path, *, honest: bool, **changes: object) -> None:
     document = json.loads((folder / LAYOUT.json).read_text())
     document.update(changes)
     if honest:
-        document["sha256"][LAYOUT.json] = _checksum(document)
+        document["sha256"][LAYOUT.json] = checksum(document)
     (folder / LAYOUT.json).write_text(json.dumps(document))
 
 
@@ -317,10 +317,10 @@ def test_students_asked_together_score_as_each_alone(texts: list[str]) -> None:
     rows = [*texts, "", None, "goal", "goal"]
     for asked in (rows, pa.array(rows).dictionary_encode(), pa.chunked_array([rows[:7], [], rows[7:]]), []):
         together = score_many(students, asked)
-        for student, found in zip(students, together, strict=True):
+        for student, scores in zip(students, together, strict=True):
             alone = student.score(asked)
-            assert found.shape == alone.shape == (len(asked), len(student.classes))
-            assert np.array_equal(found, alone, equal_nan=True)
+            assert scores.shape == alone.shape == (len(asked), len(student.classes))
+            assert np.array_equal(scores, alone, equal_nan=True)
 
 
 @pytest.mark.parametrize("subclasses", [(3, 1, 2), (2, 1), (1, 9), (10, 8)])
@@ -334,28 +334,28 @@ def test_a_class_is_worth_the_sum_of_its_subclasses(
     with torch.no_grad():
         network.wide.normal_()
         network.head.bias.normal_()
-    made = Student.from_network(network, vocabulary, map(str, range(classes)), subclasses=subclasses)
-    made.save(tmp_path)
+    original = Student.from_network(network, vocabulary, map(str, range(classes)), subclasses=subclasses)
+    original.save(tmp_path)
     encoded = vocabulary.encode([*texts, ""])
     firsts = np.cumsum([0, *subclasses[:-1]])
     expected = np.add.reduceat(network_scores(network, encoded), firsts, axis=1)
-    reference = reference_score(made.folded, encoded, shape.widths, subclasses)
-    for student in (made, Student.load(tmp_path)):
-        found = student.score([*texts, "", None])
-        assert np.isnan(found[-1]).all()
-        np.testing.assert_allclose(found[:-1], reference, atol=1e-5)
-        np.testing.assert_allclose(found[:-1], expected, atol=2e-3)
-        assert np.nanmax(found) <= 1.0
+    reference = reference_score(original.folded, encoded, shape.widths, subclasses)
+    for student in (original, Student.load(tmp_path)):
+        scores = student.score([*texts, "", None])
+        assert np.isnan(scores[-1]).all()
+        np.testing.assert_allclose(scores[:-1], reference, atol=1e-5)
+        np.testing.assert_allclose(scores[:-1], expected, atol=2e-3)
+        assert np.nanmax(scores) <= 1.0
     # Beside a student of the same trunk whose classes are undivided.
     whole = dataclasses.replace(
-        made.folded,
-        head=made.folded.head[:1],
-        head_bias=made.folded.head_bias[:1],
-        wide=np.ascontiguousarray(made.folded.wide[:, :1]),
+        original.folded,
+        head=original.folded.head[:1],
+        head_bias=original.folded.head_bias[:1],
+        wide=np.ascontiguousarray(original.folded.wide[:, :1]),
     )
-    other = Student(whole, vocabulary, ["no", "yes"], shape, trunk=made.trunk)
-    first, second, third = score_many([other, made, other], [*texts, "", None])
-    np.testing.assert_allclose(second, made.score([*texts, "", None]), atol=1e-6)
+    other = Student(whole, vocabulary, ["no", "yes"], shape, trunk=original.trunk)
+    first, second, third = score_many([other, original, other], [*texts, "", None])
+    np.testing.assert_allclose(second, original.score([*texts, "", None]), atol=1e-6)
     np.testing.assert_allclose(first, other.score([*texts, "", None]), atol=1e-6)
     np.testing.assert_array_equal(first, third)
 
@@ -364,10 +364,10 @@ def test_what_the_network_alone_says_adds_up_over_subclasses(texts: list[str]) -
     vocabulary = Vocabulary.build(pa.array(texts), size=60, buckets=8)
     shape = Architecture(embedding=6, filters=40, widths=(1, 3))
     network = TextCNN(vocabulary.size, 2, shape, np.random.default_rng(1), (3, 2))
-    made = Student.from_network(network, vocabulary, ["no", "yes"], subclasses=(3, 2))
+    student = Student.from_network(network, vocabulary, ["no", "yes"], subclasses=(3, 2))
     encoded = vocabulary.encode(texts)
-    logits = made.network_logits(made.features(encoded))
-    odds = made.score_encoded(encoded)
+    logits = student.network_logits(student.features(encoded))
+    odds = student.score_encoded(encoded)
     np.testing.assert_allclose(logits[:, 1] - logits[:, 0], np.log(odds[:, 1] / odds[:, 0]), atol=1e-4)
 
 
@@ -378,7 +378,7 @@ def test_an_artifact_of_format_1_had_no_subclasses(
     path = tmp_path / LAYOUT.json
     document = {**json.loads(path.read_text()), "format": 1}
     del document["subclasses"]
-    document["sha256"][LAYOUT.json] = _checksum(document)
+    document["sha256"][LAYOUT.json] = checksum(document)
     path.write_text(json.dumps(document))
     np.testing.assert_array_equal(Student.load(tmp_path).score(texts), student.score(texts))
 
@@ -403,8 +403,8 @@ def test_equal_texts_get_equal_scores_whether_scored_once_or_each_time(
     student: Student, texts: list[str], kind: pa.DataType
 ) -> None:
     rows = [*texts[:50], None, ""] * 100
-    found = student.score(pa.array(rows, kind))
-    assert found.tobytes() == np.tile(student.score(rows[:52]), (100, 1)).tobytes()
+    scores = student.score(pa.array(rows, kind))
+    assert scores.tobytes() == np.tile(student.score(rows[:52]), (100, 1)).tobytes()
 
 
 def test_a_shared_trunk_is_trained_for_every_task_and_scored_once(tmp_path: Path) -> None:
@@ -426,7 +426,7 @@ def test_a_shared_trunk_is_trained_for_every_task_and_scored_once(tmp_path: Path
         student.save(tmp_path / str(number))
     family = [Student.load(tmp_path / str(number)) for number in range(2)]
     assert family[0].trunk == family[1].trunk
-    assert len(Panel(family)._trunks) == 1
+    assert len(MultiScorer(family)._trunks) == 1
     yes, kind = score_many(family, texts)
     assert (yes.argmax(axis=1) == has[0]).mean() > 0.98
     assert (kind.argmax(axis=1)[:200] == second[:200].argmax(axis=1)).mean() > 0.95

@@ -57,18 +57,18 @@ def test_every_arrow_layout_gives_the_same_ids(texts: list[str | None]) -> None:
         pa.array(["x", *texts, "y"], pa.string()).slice(1, len(texts)),
     ]
     for layout in layouts:
-        found = vocabulary.encode(layout)
-        assert found.ids.tolist() == plain.ids.tolist()
-        assert found.offsets.tolist() == plain.offsets.tolist()
-        assert found.valid.tolist() == [text is not None for text in texts]
+        encoded = vocabulary.encode(layout)
+        assert encoded.ids.tolist() == plain.ids.tolist()
+        assert encoded.offsets.tolist() == plain.offsets.tolist()
+        assert encoded.valid.tolist() == [text is not None for text in texts]
 
 
 @pytest.mark.parametrize(
     "bad", [b"\xff", b"a\xc3", b"\xed\xa0\x80", b"\xf0\x9f\x98", b"\xc0\xaf", b"\xf5\x80\x80\x80"]
 )
 def test_bytes_that_are_not_utf8_are_marked_and_scored_as_nan(bad: bytes) -> None:
-    _, made = student()
-    scores = made.score(pa.array([b"goal", bad, b"goal"], pa.binary()))
+    _, trained = student()
+    scores = trained.score(pa.array([b"goal", bad, b"goal"], pa.binary()))
     assert np.isnan(scores).all(axis=1).tolist() == [False, True, False]
 
 
@@ -89,8 +89,8 @@ def plain_logits(network: TextCNN, encoded: Encoded) -> torch.Tensor:
 
 
 def test_scores_and_gradients_equal_those_of_plain_convolutions() -> None:
-    network, made = student(classes=3)
-    encoded = made.vocabulary.encode(SENTENCES)
+    network, trained = student(classes=3)
+    encoded = trained.vocabulary.encode(SENTENCES)
     fast, plain = network(encoded.ids, encoded.offsets), plain_logits(network, encoded)
     torch.testing.assert_close(fast, plain, rtol=1e-4, atol=1e-5)
     parameters = [network.embedding, network.filters, network.bias]
@@ -107,22 +107,22 @@ def test_scores_and_gradients_equal_those_of_plain_convolutions() -> None:
 @settings(max_examples=60, deadline=None)
 @given(unicode_texts)
 def test_folded_scores_equal_the_reference_and_the_network(texts: list[str]) -> None:
-    network, made = student()
-    encoded = made.vocabulary.encode(texts)
-    scores = made.score(texts)
+    network, trained = student()
+    encoded = trained.vocabulary.encode(texts)
+    scores = trained.score(texts)
     assert scores.shape == (len(texts), 2)
-    np.testing.assert_allclose(scores, reference_score(made.folded, encoded, (2, 3, 4)), atol=1e-5)
+    np.testing.assert_allclose(scores, reference_score(trained.folded, encoded, (2, 3, 4)), atol=1e-5)
     with torch.inference_mode():
         exact = torch.softmax(network(encoded.ids, encoded.offsets), dim=1).numpy()
     np.testing.assert_allclose(scores, exact, atol=0.01)
 
 
 def test_no_window_sum_can_leave_int16() -> None:
-    made = student()[1]
-    table = made.folded.table.astype(np.int64).reshape(9, -1)
+    trained = student()[1]
+    table = trained.folded.table.astype(np.int64).reshape(9, -1)
     first = 0
     for width in (2, 3, 4):
-        block = table[first : first + width].reshape(made.vocabulary.size, width, -1)
+        block = table[first : first + width].reshape(trained.vocabulary.size, width, -1)
         bound = np.abs(block).max(axis=0).sum(axis=0)
         assert bound.max() <= 32767
         assert bound.max() > 30000  # and the range is used
@@ -133,7 +133,7 @@ def test_training_learns_and_one_seed_gives_one_network() -> None:
     vocabulary = Vocabulary(["good", "bad", "x"], buckets=2)
     texts = ["good x x", "x bad x"] * 40
     targets = np.tile(np.eye(2, dtype=np.float32), (40, 1))
-    made = []
+    students = []
     threads = torch.get_num_threads()
     for _ in range(2):
         network = train(
@@ -141,18 +141,18 @@ def test_training_learns_and_one_seed_gives_one_network() -> None:
             architecture=Architecture(embedding=8, filters=8, widths=(1, 2)),
             rng=np.random.default_rng(3), recipe=Recipe(epochs=80, learning_rate=1e-2),
         )  # fmt: skip
-        made.append(Student.from_network(network, vocabulary, ["bad", "good"]))
+        students.append(Student.from_network(network, vocabulary, ["bad", "good"]))
     assert torch.get_num_threads() == threads
-    scores = made[0].score(["x good", "bad"])
+    scores = students[0].score(["x good", "bad"])
     assert scores[0, 0] > 0.9
     assert scores[1, 1] > 0.9
-    assert scores.tobytes() == made[1].score(["x good", "bad"]).tobytes()
+    assert scores.tobytes() == students[1].score(["x good", "bad"]).tobytes()
 
 
 def test_a_saved_student_scores_as_before(tmp_path: Path) -> None:
-    made = student()[1]
-    made.save(tmp_path)
-    assert Student.load(tmp_path).score(SENTENCES).tobytes() == made.score(SENTENCES).tobytes()
+    trained = student()[1]
+    trained.save(tmp_path)
+    assert Student.load(tmp_path).score(SENTENCES).tobytes() == trained.score(SENTENCES).tobytes()
 
 
 @pytest.mark.parametrize(

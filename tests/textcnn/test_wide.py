@@ -54,8 +54,8 @@ def test_unseen_texts_are_decided_by_tokens_and_pairs() -> None:
     unseen, wanted = rows(200, 2)
     table, bias = fit(texts, targets, [3])
     assert (table.shape, bias.shape) == ((BUCKETS, 3), (3,))
-    found = logits(unseen, table, bias).argmax(axis=1)
-    assert (found == wanted.argmax(axis=1))[:-1].mean() > 0.97
+    decided = logits(unseen, table, bias).argmax(axis=1)
+    assert (decided == wanted.argmax(axis=1))[:-1].mean() > 0.97
 
 
 def test_margins_are_those_of_the_reference_solver() -> None:
@@ -74,9 +74,9 @@ def test_margins_are_those_of_the_reference_solver() -> None:
     model = svm.LinearSVC(C=1.0, tol=1e-6, max_iter=100_000, random_state=0)
     model.fit(vectors, two.argmax(axis=1), sample_weight=weights)
     wanted = model.decision_function(vectors)
-    found = logits(texts, table, bias)
-    np.testing.assert_allclose(found[:, 1], wanted, atol=0.08)
-    np.testing.assert_allclose(found[:, 0], -found[:, 1], atol=1e-5)
+    margins = logits(texts, table, bias)
+    np.testing.assert_allclose(margins[:, 1], wanted, atol=0.08)
+    np.testing.assert_allclose(margins[:, 0], -margins[:, 1], atol=1e-5)
 
 
 def test_a_task_learns_from_the_rows_that_its_teacher_was_asked_about() -> None:
@@ -111,7 +111,7 @@ def test_the_student_scores_as_the_network_with_its_wide_part_does() -> None:
     shape = Architecture(embedding=8, filters=8, widths=(1, 2), wide=BUCKETS)
     ids = vocabulary.encode(texts)
 
-    def made(strength: float) -> tuple[Student, np.ndarray]:
+    def trained(strength: float) -> tuple[Student, np.ndarray]:
         network = train(
             ids,
             targets,
@@ -123,11 +123,11 @@ def test_the_student_scores_as_the_network_with_its_wide_part_does() -> None:
         probabilities = network(ids.ids, ids.offsets).softmax(dim=1).detach().numpy()
         return Student.from_network(network, vocabulary, ["no", "yes"]), probabilities
 
-    student, wanted = made(1.0)
+    student, wanted = trained(1.0)
     np.testing.assert_allclose(student.score(texts), wanted, atol=2e-4)
-    again, _ = made(1.0)
+    again, _ = trained(1.0)
     assert again.score(texts).tobytes() == student.score(texts).tobytes()
-    without, _ = made(0.0)
+    without, _ = trained(0.0)
     assert not without.folded.wide.any()
     # The network itself is trained as if there were no wide part.
     np.testing.assert_array_equal(without.folded.table, student.folded.table)

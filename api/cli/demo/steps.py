@@ -26,8 +26,8 @@ from pingti.workspace.registry import Workspace
 from queue_worker.processes.launcher import Processes
 from queue_worker.settings import Settings
 from replacement.evaluation.speed import Speed, measure_speed
+from replacement.results import Round
 from replacement.retrain import retrain
-from replacement.training.results import Round
 from textcnn import Student
 
 

@@ -19,7 +19,7 @@ def look_at_settings(home: Path) -> Iterator[Finding]:
         return  # the extra "service" has a finding of its own
     from pydantic import ValidationError
 
-    from pingti.workspace.definition import explain
+    from pingti.validation import faults_of, sentence
     from queue_worker.settings import Settings
 
     set_here = sorted(name for name in os.environ if name.startswith("PINGTI_"))
@@ -29,7 +29,7 @@ def look_at_settings(home: Path) -> Iterator[Finding]:
         yield Finding(
             name="settings",
             state=State.FAIL,
-            says=explain(error),
+            says=sentence(faults_of(error.errors(include_url=False), show_values=True)),
             next_step="mend or unset that PINGTI_ variable",
         )
     else:

@@ -3,13 +3,13 @@
 import json
 from typing import Annotated
 
-from fastapi import APIRouter, Body, Depends
+from fastapi import APIRouter, Body
 from fastapi.responses import Response
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
 
 from api.rest import problems
-from api.rest.dependencies import Services, services
+from api.rest.dependencies import CurrentServices
 from api.rest.online_classifier import Online
 from api.rest.routes.jobs import tasks_out
 from api.rest.schemas.values import whole_text
@@ -31,8 +31,8 @@ class ClassifyRequest(BaseModel):
     tasks: tuple[str, ...] = Field(
         min_length=1,
         max_length=1000,
-        description='Label tasks: "task", or "task@scene"; each may end in "#version", else it is the '
-        "student in use now.",
+        description='Label tasks: "task", or "task@scene" for one of its operating points; each may end in '
+        '"#version", else it is the student in use now.',
     )
 
 
@@ -49,7 +49,7 @@ class ClassifyRequest(BaseModel):
     ),
 )
 async def classify_texts(
-    room: Annotated[Services, Depends(services)],
+    services: CurrentServices,
     request: Annotated[
         ClassifyRequest,
         BeforeValidator(whole_text),
@@ -63,7 +63,7 @@ async def classify_texts(
     ],
 ) -> Response:
     """Decide without a job: for a page that waits for the answer. More than 1,000 texts are a job's work."""
-    online = room.online
+    online = services.online
     size = len(request.texts) * len(request.tasks)
     if size <= _AT_ONCE and sum(map(len, request.texts)) <= _CHARACTERS_AT_ONCE:
         pins = online.pins(request.tasks)

@@ -2,24 +2,25 @@
 
 import contextlib
 import json
+from collections.abc import Iterator
 from pathlib import Path as FilePath
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 from starlette.concurrency import run_in_threadpool
 
 from api.keys import Caller
 from api.rest import problems
-from api.rest.dependencies import Services, caller, services
+from api.rest.definition_toml import write_toml
+from api.rest.dependencies import CurrentCaller, CurrentServices, Services
 from api.rest.problems import ProblemError, ProblemItem
 from api.rest.routes.tasks import NO_TASK, TaskName, task_out
 from api.rest.schemas.tasks import DefinitionOut
 from api.rest.schemas.values import whole_text
-from api.rest.toml import write_toml
 from pingti.corpus.reader import expand
-from pingti.errors import InputError, PingtiError
+from pingti.errors import InputError, PingtiError, json_pointer
 from pingti.rest_models import TaskOut
 from pingti.workspace import definition
 from pingti.workspace.definition import Definition
@@ -28,8 +29,6 @@ from queue_worker.settings import Settings
 
 router = APIRouter(prefix="/v1/tasks/{name}/definition", tags=["tasks"])
 
-Room = Annotated[Services, Depends(services)]
-Who = Annotated[Caller, Depends(caller)]
 
 _LOOK_SECONDS = 5.0
 _TOML = ("application/toml", "text/toml", "text/x-toml")
@@ -53,11 +52,11 @@ _JSON_EXAMPLE = {
     summary="Read a task's definition",
     responses=problems.responses(**NO_TASK, invalid_definition="classes: this key is missing"),
 )
-def get_definition(room: Room, name: TaskName) -> DefinitionOut:
+def get_definition(services: CurrentServices, name: TaskName) -> DefinitionOut:
     """The file as its owner wrote it, and what it says with all defaults filled in."""
-    entry = room.workspace.task(name)
-    found = entry.definition.model_dump(mode="json", exclude_none=True)
-    return DefinitionOut(toml=entry.path.read_text(encoding="utf-8"), definition=found)
+    entry = services.workspace.task(name)
+    document = entry.definition.model_dump(mode="json", by_alias=True, exclude_none=True)
+    return DefinitionOut(toml=entry.path.read_text(encoding="utf-8"), definition=document)
 
 
 @router.put(
@@ -94,12 +93,12 @@ def get_definition(room: Room, name: TaskName) -> DefinitionOut:
 async def put_definition(
     request: Request,
     response: Response,
-    room: Room,
-    who: Who,
+    services: CurrentServices,
+    who: CurrentCaller,
     name: TaskName,
     validate_only: Annotated[bool, Query(description="Check everything, store nothing.")] = False,
 ) -> Any:
-    """A definition as TOML, or the same as JSON.
+    """A definition as TOML, or the same as JSON. JSON changes the file that is there: its comments stay.
 
     Its files, and the teacher's folder, must lie below the folders that the server's settings allow; what
     lies elsewhere is for the command line on the server itself.
@@ -111,21 +110,24 @@ async def put_definition(
             f"The body's Content-Type is {media_type}; allowed are application/json and application/toml.",
         )
     body = await request.body()
-    return await run_in_threadpool(_put, room, who, response, name, body, media_type, validate_only)
+    return await run_in_threadpool(_put, services, who, response, name, body, media_type, validate_only)
 
 
 def _put(
-    room: Services, who: Caller, response: Response, name: str, body: bytes, media_type: str, dry: bool
+    services: Services, who: Caller, response: Response, name: str, body: bytes, media_type: str, dry: bool
 ) -> Response | TaskOut:
     definition.check_name(name)
-    text, made = _parsed(body, media_type)
-    faults = list(_faults(made, room.settings, room.workspace.tasks))
-    if faults:
-        raise ProblemError("invalid-input", f"{faults[0].pointer}: {faults[0].detail}", faults)
-    new = name not in room.workspace.task_names()
+    text, parsed = _parsed(body, media_type)
+    refusals = list(_refusals(parsed, services.settings, services.workspace.tasks))
+    if refusals:
+        raise ProblemError("invalid-input", f"{refusals[0].pointer}: {refusals[0].detail}", refusals)
+    new = name not in services.workspace.task_names()
+    if text is None:
+        before = "" if new else _read_text(services.workspace.task(name).path)
+        text = write_toml(parsed.model_dump(mode="json", by_alias=True, exclude_unset=True), over=before)
     if dry:
         return Response(status_code=204)
-    entry = room.workspace.add_task(name, text)
+    entry = services.workspace.add_task(name, text)
     entry.record(
         "defined", entry.current() or 0, who=who.name, why="made over REST" if new else "changed over REST"
     )
@@ -133,8 +135,13 @@ def _put(
     return task_out(entry)
 
 
-def _parsed(body: bytes, media_type: str) -> tuple[str, Definition]:
-    """The definition's text as TOML, and what it says."""
+def _read_text(path: FilePath) -> str:
+    """A file's text, as far as it is text: a damaged definition may be replaced."""
+    return path.read_bytes().decode("utf-8", "replace")
+
+
+def _parsed(body: bytes, media_type: str) -> tuple[str | None, Definition]:
+    """The body itself where it is TOML, and what it says."""
     try:
         text = body.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -143,12 +150,11 @@ def _parsed(body: bytes, media_type: str) -> tuple[str, Definition]:
         return text, definition.parse(text, "#")
     try:
         whole_text(json.loads(text, parse_constant=_no_constant))
-        # The same rules as for the file; here each fault has its place in the body.
-        made = Definition.model_validate_json(text, strict=True)
-        return write_toml(made.model_dump(mode="json", exclude_unset=True)), made
+        # The same rules as for the file; here each error has its place in the body.
+        return None, Definition.model_validate_json(text, strict=True)
     except ValidationError as error:
-        faults = [{**fault, "loc": ("body", *fault["loc"])} for fault in error.errors(include_url=False)]
-        raise RequestValidationError(faults) from error
+        errors = [{**entry, "loc": ("body", *entry["loc"])} for entry in error.errors(include_url=False)]
+        raise RequestValidationError(errors) from error
     except (ValueError, RecursionError) as error:
         reason = str(error) or "nested too deeply"
         raise ProblemError(
@@ -162,16 +168,16 @@ def _no_constant(name: str) -> Any:
     raise ValueError(f"{name} is not JSON")
 
 
-def _faults(made: Definition, settings: Settings, folder: FilePath) -> Any:
+def _refusals(parsed: Definition, settings: Settings, folder: FilePath) -> Iterator[ProblemItem]:
     """What a caller over REST may not name: files outside the allowed folders, private addresses."""
-    for place, path in made.paths.items():  # the name of a hub's model may be a folder's, too
-        fault = _outside(path, settings, folder, pattern=place[0] == "corpus")
-        if fault:
-            yield ProblemItem(pointer=f"#/{'/'.join(map(str, place))}", detail=fault)
-    if made.watch.callback is not None:
+    for place, path in parsed.paths.items():  # the name of a hub's model may be a folder's, too
+        refusal = _outside(path, settings, folder, pattern=place[0] == "corpus")
+        if refusal:
+            yield ProblemItem(pointer=f"#{json_pointer(place)}", detail=refusal)
+    if parsed.watch.callback is not None:
         out = Outbound(private_networks=settings.private_networks, seconds=_LOOK_SECONDS)
         try:
-            out.check(made.watch.callback)
+            out.check(parsed.watch.callback)
         except PingtiError as error:
             yield ProblemItem(pointer="#/watch/callback", detail=str(error))
 
@@ -188,12 +194,12 @@ def _outside(given: str, settings: Settings, folder: FilePath, *, pattern: bool 
             fixed = str(FilePath(*_before(parts)))
             if ".." in parts[len(_before(parts)) :]:
                 return refusal
-        found = [folder / fixed]
+        named = [folder / fixed]
         if pattern:
             with contextlib.suppress(InputError):  # nothing there yet
-                found += map(FilePath, expand(given, folder))
+                named += map(FilePath, expand(given, folder))
         allowed = (*settings.real_roots(), folder.resolve())
-        inside = all(any(path.resolve().is_relative_to(root) for root in allowed) for path in found)
+        inside = all(any(path.resolve().is_relative_to(root) for root in allowed) for path in named)
     except (OSError, RuntimeError, ValueError):
         return refusal
     return None if inside else refusal

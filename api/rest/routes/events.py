@@ -49,10 +49,11 @@ _log = logging.getLogger(__name__)
 
 @router.get("", include_in_schema=False)  # OpenAPI 3.1 has no words for a body that does not end
 async def events(request: Request) -> StreamingResponse:
-    """``jobs`` (ids, newest first), ``job`` (one of them), ``queue``, ``workers``, ``tasks``, ``runs``,
-    ``alarms``, ``agreement`` (by task) and ``health``, each as the REST door answers it.
+    """Stream what the dashboard shows.
 
-    A comment comes every 15 seconds.
+    The events are ``jobs`` (ids, newest first), ``job`` (one of them), ``queue``, ``workers``, ``tasks``,
+    ``runs``, ``alarms``, ``agreement`` (by task) and ``health``, each as the other routes answer it. A
+    comment comes every 15 seconds.
     """
     feed: Feed = request.app.state.feed
     if feed.clients >= MOST_CLIENTS:
@@ -64,14 +65,14 @@ async def events(request: Request) -> StreamingResponse:
 class Feed:
     """The newest state of every topic, and those who wait for it to change."""
 
-    def __init__(self, room: Services) -> None:
-        self._room = room
+    def __init__(self, services: Services) -> None:
+        self._services = services
         self._topics: dict[str, tuple[int, bytes]] = {}  # name: (step of its last change, the event)
         self._step = 0
         self._changed = asyncio.Condition()
         self._closing = False
         self._poller: asyncio.Task[None] | None = None
-        self._slow = _Slow(room)
+        self._slow = _Slow(services)
         self.clients = 0
 
     async def stream(self) -> AsyncIterator[bytes]:
@@ -115,19 +116,21 @@ class Feed:
         while True:
             began = monotonic()
             try:
-                found = await run_in_threadpool(self._look)
+                events_now = await run_in_threadpool(self._look)
             except Exception:  # one bad look must not end the streams
                 _log.exception("the look for the dashboard failed")
             else:
-                await self._take(found)
+                await self._take(events_now)
             await asyncio.sleep(max(PAUSE_SECONDS, _REST * (monotonic() - began)))
 
-    async def _take(self, found: Mapping[str, bytes]) -> None:
+    async def _take(self, events_now: Mapping[str, bytes]) -> None:
         step = self._step + 1
-        fresh = {name: event for name, event in found.items() if self._topics.get(name, (0, b""))[1] != event}
-        if "jobs" in found:
+        fresh = {
+            name: event for name, event in events_now.items() if self._topics.get(name, (0, b""))[1] != event
+        }
+        if "jobs" in events_now:
             # Jobs that are no longer among the newest are forgotten here too.
-            for name in [name for name in self._topics if name.startswith("job:") and name not in found]:
+            for name in [name for name in self._topics if name.startswith("job:") and name not in events_now]:
                 del self._topics[name]
         if not fresh:
             return
@@ -140,28 +143,28 @@ class Feed:
 
     def _look(self) -> dict[str, bytes]:
         """Every topic's event. Where the broker is away, those that it knows keep their last state."""
-        room = self._room
-        health = room.look()
-        found = {"health": _event("health", health)}
+        services = self._services
+        health = services.look()
+        events_now = {"health": _event("health", health)}
         if health.broker == "ok":
             try:
-                jobs = room.store.list_jobs(limit=JOBS)[0]
-                found["jobs"] = _event("jobs", [job.id for job in jobs])
-                places = {job.id: room.store.look(job.id)[1] for job in _next_in_line(jobs)}
+                jobs = services.store.list_jobs(limit=JOBS)[0]
+                events_now["jobs"] = _event("jobs", [job.id for job in jobs])
+                places = {job.id: services.store.look(job.id)[1] for job in _next_in_line(jobs)}
                 for job in jobs:
-                    found[f"job:{job.id}"] = _event("job", job_out(job, place=places.get(job.id)))
-                found["queue"] = _event("queue", get_queue(room))
-                found["workers"] = _event("workers", room.store.worker_loads())
+                    events_now[f"job:{job.id}"] = _event("job", job_out(job, place=places.get(job.id)))
+                events_now["queue"] = _event("queue", get_queue(services))
+                events_now["workers"] = _event("workers", services.store.worker_loads())
             except (redis.RedisError, PingtiError) as error:
                 _log.warning("jobs cannot be watched: %s", error)
-        return found | self._slow.look(broker=health.broker == "ok")
+        return events_now | self._slow.look(broker=health.broker == "ok")
 
 
 class _Slow:
     """What changes seldom, looked at less often: tasks, their retrainings, alarms, agreement in use."""
 
-    def __init__(self, room: Services) -> None:
-        self._room = room
+    def __init__(self, services: Services) -> None:
+        self._services = services
         self._tasks: dict[str, tuple[tuple[int, ...], TaskOut]] = {}
         self._events: dict[str, bytes] = {}
         self._looked = float("-inf")
@@ -171,7 +174,7 @@ class _Slow:
         now = monotonic()
         if now - self._looked >= SLOW_SECONDS:
             self._looked = now
-            workspace = self._room.workspace
+            workspace = self._services.workspace
             entries = [workspace.task(name) for name in workspace.task_names()]
             self._tasks = {entry.name: self._task(entry) for entry in entries}
             self._events["tasks"] = _event("tasks", [task for _, task in self._tasks.values()])
@@ -190,7 +193,7 @@ class _Slow:
         return known if known is not None and known[0] == stamps else (stamps, task_out(entry))
 
     def _watched(self, tasks: list[str]) -> dict[str, bytes]:
-        client = self._room.store.client
+        client = self._services.store.client
         newest = [run for task in tasks for run in runs(client, task, limit=RUNS)]
         newest.sort(key=lambda run: run.created, reverse=True)
         agreed = {task: days for task in tasks if (days := agreement(client, task))}

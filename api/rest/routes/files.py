@@ -3,16 +3,16 @@
 from typing import Annotated
 
 import anyio
-from fastapi import APIRouter, Depends, Path, Query, Request, Response
+from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.responses import FileResponse
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import parse_options_header
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 
-from api.keys import Caller, Role
+from api.keys import Role
 from api.rest import problems
-from api.rest.dependencies import Services, caller, services
+from api.rest.dependencies import CurrentCaller, CurrentServices
 from api.rest.downloads import DOWNLOAD, send_file
 from api.rest.problems import ProblemError
 from api.rest.schemas.values import utc
@@ -23,8 +23,6 @@ from queue_worker.jobs.retention import inputs_in_use, remove_uploads
 
 router = APIRouter(prefix="/v1/files", tags=["files"])
 
-Room = Annotated[Services, Depends(services)]
-Who = Annotated[Caller, Depends(caller)]
 FileId = Annotated[str, Path(description="The id that the upload answered.")]
 
 _CHUNK_BYTES = 1024 * 1024
@@ -69,7 +67,9 @@ _NO_FILE = {"not_found": "There is no file 'file-065a1b2c3d4e5f6a1b2c3d'."}
         }
     },
 )
-async def upload_file(request: Request, response: Response, room: Room, who: Who) -> FileOut:
+async def upload_file(
+    request: Request, response: Response, services: CurrentServices, who: CurrentCaller
+) -> FileOut:
     """Store a file under the workspace. Its ``id`` in the answer is what a job takes as an input.
 
     The first bytes must be what the name's ending says.
@@ -86,9 +86,9 @@ async def upload_file(request: Request, response: Response, room: Room, who: Who
         )
     declared = request.headers.get("content-length", "")
     size = int(declared) if declared.isascii() and declared.isdigit() else 1
-    left = await run_in_threadpool(room.upload_room, who, size)
+    left = await run_in_threadpool(services.upload_room, who, size)
     try:
-        upload = Upload(room.uploads, boundary, limit=left, owner=who.name)
+        upload = Upload(services.uploads, boundary, limit=left, owner=who.name)
     except FormParserError as error:
         raise ProblemError("bad-request", f"The multipart boundary cannot be used: {error}.") from error
     try:
@@ -115,15 +115,15 @@ async def upload_file(request: Request, response: Response, room: Room, who: Who
 
 @router.get("", summary="List files", responses=problems.responses(invalid_input="limit: ..."))
 def list_files(
-    room: Room,
+    services: CurrentServices,
     cursor: Annotated[
         str | None, Query(description="next_cursor of the page before.", pattern=r"^[A-Za-z0-9_-]{1,64}$")
     ] = None,
     limit: Annotated[int, Query(description="Files a page.", ge=1, le=100)] = 20,
 ) -> FileListOut:
     """Uploaded files, newest first."""
-    found, next_cursor = room.uploads.page(after=cursor, limit=limit)
-    return FileListOut(items=tuple(map(file_out, found)), next_cursor=next_cursor)
+    page, next_cursor = services.uploads.page(after=cursor, limit=limit)
+    return FileListOut(items=tuple(map(file_out, page)), next_cursor=next_cursor)
 
 
 @router.get(
@@ -131,9 +131,9 @@ def list_files(
     summary="Look at a file",
     responses=problems.responses(**_NO_FILE),
 )
-def get_file(room: Room, file_id: FileId) -> FileOut:
+def get_file(services: CurrentServices, file_id: FileId) -> FileOut:
     """Name, size, checksum, owner and time of an upload."""
-    return file_out(room.uploads.find(file_id))
+    return file_out(services.uploads.find(file_id))
 
 
 @router.get(
@@ -142,9 +142,9 @@ def get_file(room: Room, file_id: FileId) -> FileOut:
     response_class=Response,
     responses={**DOWNLOAD, **problems.responses(**_NO_FILE, **problems.RANGE)},
 )
-def get_content(request: Request, room: Room, file_id: FileId) -> FileResponse:
+def get_content(request: Request, services: CurrentServices, file_id: FileId) -> FileResponse:
     """The bytes as they were sent; whole, or a Range of them."""
-    stored = room.uploads.find(file_id)
+    stored = services.uploads.find(file_id)
     return send_file(request, stored.path, name=stored.name, etag=stored.sha256)
 
 
@@ -154,9 +154,9 @@ def get_content(request: Request, room: Room, file_id: FileId) -> FileResponse:
     response_class=Response,
     responses={**DOWNLOAD, **problems.responses(**_NO_FILE)},
 )
-def head_content(request: Request, room: Room, file_id: FileId) -> FileResponse:
+def head_content(request: Request, services: CurrentServices, file_id: FileId) -> FileResponse:
     """The headers of the download; the ETag is the SHA-256."""
-    return get_content(request, room, file_id)
+    return get_content(request, services, file_id)
 
 
 @router.delete(
@@ -169,21 +169,22 @@ def head_content(request: Request, room: Room, file_id: FileId) -> FileResponse:
         unavailable="The broker (Valkey or Redis) does not answer; nothing was accepted or changed.",
     ),
 )
-def delete_file(room: Room, who: Who, file_id: FileId) -> Response:
+def delete_file(services: CurrentServices, who: CurrentCaller, file_id: FileId) -> Response:
     """Remove an upload: one of the key's own, or any for an admin. Not while an unfinished job reads it."""
-    stored = room.uploads.find(file_id)
+    stored = services.uploads.find(file_id)
     if stored.owner != who.name and who.role is not Role.ADMIN:
         raise ProblemError("forbidden", f"The file {file_id} is another key's; an admin may delete it.")
-    if room.settings.redis_url is None:
-        room.uploads.remove(stored)
-    elif str(stored.path.resolve()) in inputs_in_use(room.store) or (
-        remove_uploads(room.store, [stored.path.parent]) == 0 and stored.path.exists()
+    if services.settings.redis_url is None:
+        services.uploads.remove(stored)
+    elif str(stored.path.resolve()) in inputs_in_use(services.store) or (
+        remove_uploads(services.store, [stored.path.parent]) == 0 and stored.path.exists()
     ):
         raise ConflictError(f"A job that has not ended reads the file {file_id}; cancel it first.")
     return Response(status_code=204)
 
 
 def file_out(stored: Stored) -> FileOut:
+    """An upload as it is answered."""
     return FileOut(
         id=stored.id,
         name=stored.name,

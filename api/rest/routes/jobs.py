@@ -6,16 +6,16 @@ from datetime import datetime
 from typing import Annotated, Any
 
 import redis
-from fastapi import APIRouter, Body, Depends, Header, Path, Query
+from fastapi import APIRouter, Body, Header, Path, Query
 from fastapi.responses import JSONResponse, Response
 from pydantic import AwareDatetime, BeforeValidator
 
 from api.keys import Caller, Role
 from api.rest import problems
-from api.rest.dependencies import Services, caller, services
+from api.rest.dependencies import CurrentCaller, CurrentServices, Services
 from api.rest.inputs import Inputs
 from api.rest.problems import ProblemError, ProblemItem
-from api.rest.schemas.jobs import CheckedOut
+from api.rest.schemas.jobs import SUBMIT_EXAMPLES, CheckedOut
 from api.rest.schemas.values import utc, whole_text
 from pingti.errors import InputError, NotFoundError, PingtiError
 from pingti.inference.pins import Pin
@@ -29,9 +29,6 @@ from queue_worker.outbound_http import Outbound
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
-Room = Annotated[Services, Depends(services)]
-Who = Annotated[Caller, Depends(caller)]
-
 
 def _date_first(value: Any) -> Any:
     """A bare number would be taken for Unix seconds, which the document does not say."""
@@ -42,6 +39,16 @@ def _date_first(value: Any) -> Any:
 
 Moment = Annotated[AwareDatetime, BeforeValidator(_date_first)]
 JobId = Annotated[str, Path(description="The id that the submission answered.")]
+SubmittedJob = Annotated[JobRequest, BeforeValidator(whole_text), Body(openapi_examples=SUBMIT_EXAMPLES)]
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        description="Any text of your own; sent again with the same body it gives the same job again. "
+        "The same file, uploaded again, counts as the same input.",
+        min_length=1,
+        max_length=255,
+    ),
+]
 
 NO_JOB = {"not_found": "There is no job job-065a1b2c3d4e5f6a1b2c."}
 _NOT_YOURS = {"forbidden": "The job job-065a1b2c3d4e5f6a1b2c is another key's; an admin may do this."}
@@ -74,39 +81,10 @@ _LOOK_SECONDS = 5.0
     },
 )
 def submit_job(
-    room: Room,
-    who: Who,
-    request: Annotated[
-        JobRequest,
-        BeforeValidator(whole_text),
-        Body(
-            openapi_examples={
-                "an uploaded file": {
-                    "value": {"inputs": ["file-065a1b2c3d4e5f6a1b2c3d"], "tasks": ["sport"]}
-                },
-                "all choices": {
-                    "value": {
-                        "inputs": ["/srv/data/2026-11-20.parquet", "/srv/data/2026-11-21.parquet"],
-                        "tasks": ["sport@live", "topic#3"],
-                        "priority": 2,
-                        "metadata": {"team": "search"},
-                        "text": "title",
-                        "id": "key",
-                        "callback": "https://batch.example/pingti",
-                    }
-                },
-            }
-        ),
-    ],
-    idempotency_key: Annotated[
-        str | None,
-        Header(
-            description="Any text of your own; sent again with the same body it gives the same job again. "
-            "The same file, uploaded again, counts as the same input.",
-            min_length=1,
-            max_length=255,
-        ),
-    ] = None,
+    services: CurrentServices,
+    who: CurrentCaller,
+    request: SubmittedJob,
+    idempotency_key: IdempotencyKey = None,
     validate_only: Annotated[bool, Query(description="Check everything, store nothing.")] = False,
 ) -> Response:
     """Check everything (tasks, files, columns), fix the students' versions, store the job and queue it.
@@ -115,33 +93,49 @@ def submit_job(
     that the server's settings allow.
     """
     if request.callback is not None:
-        look = Outbound(private_networks=room.settings.private_networks, seconds=_LOOK_SECONDS)
+        _check_callback(services, request.callback)
+    inputs = Inputs(services, who)
+    if validate_only:
         try:
-            look.check(request.callback)
-        except PingtiError as error:
-            item = ProblemItem(pointer="#/callback", detail=str(error))
-            raise ProblemError("invalid-input", f"callback: {error}", [item]) from error
-    inputs = Inputs(room, who)
+            checked = validate(request, services.settings, locate=inputs.locate)
+            _admit(services, who, checked)
+        finally:
+            inputs.forget()
+        return JSONResponse(_checked_out(checked).model_dump(mode="json"))
+    job = _submit(services, who, request, inputs, idempotency_key)
+    try:
+        answer = job_out(*services.store.look(job.id))
+    except redis.RedisError:  # gone since: the job is accepted all the same
+        answer = job_out(job)
+    return _written(answer, 202, headers={"Location": answer.links.self})
+
+
+def _check_callback(services: Services, address: str) -> None:
+    outbound = Outbound(private_networks=services.settings.private_networks, seconds=_LOOK_SECONDS)
+    try:
+        outbound.check(address)
+    except PingtiError as error:
+        item = ProblemItem(pointer="#/callback", detail=str(error))
+        raise ProblemError("invalid-input", f"callback: {error}", [item]) from error
+
+
+def _submit(services: Services, who: Caller, request: JobRequest, inputs: Inputs, key: str | None) -> Job:
+    """Hand a request over to the store; what was fetched for it goes where no job can have come of it."""
     handed_over = False  # to the store, which may have the job by then even where an error comes back
 
     def admit(checked: Checked) -> None:
         nonlocal handed_over
-        _admit(room, who, checked)
+        _admit(services, who, checked)
         if inputs.fetched:
-            room.store.client.ping()  # where the broker is away, what was fetched need not stay
+            services.store.client.ping()  # where the broker is away, what was fetched need not stay
         handed_over = True
 
     try:
-        if validate_only:
-            checked = validate(request, room.settings, locate=inputs.locate)
-            _admit(room, who, checked)
-            inputs.forget()
-            return JSONResponse(_checked_out(checked).model_dump(mode="json"))
-        job = submit(
+        return submit(
             request,
-            room.settings,
-            room.store,
-            idempotency_key=idempotency_key,
+            services.settings,
+            services.store,
+            idempotency_key=key,
             owner=who.name,
             locate=inputs.locate,
             identify=inputs.identify,
@@ -151,18 +145,13 @@ def submit_job(
         if not handed_over or isinstance(error, (InputError, VolatileError)):
             inputs.forget()
         raise
-    try:
-        answer = job_out(*room.store.look(job.id))
-    except redis.RedisError:  # gone since: the job is accepted all the same
-        answer = job_out(job)
-    return _written(answer, 202, headers={"Location": answer.links.self})
 
 
 @router.get(
     "", summary="List jobs", responses=problems.responses(**problems.BROKER, invalid_input="limit: ...")
 )
 def list_jobs(
-    room: Room,
+    services: CurrentServices,
     cursor: Annotated[
         str | None, Query(description="next_cursor of the page before.", pattern=r"^[A-Za-z0-9_-]{1,64}$")
     ] = None,
@@ -177,7 +166,7 @@ def list_jobs(
     submitted_before: Annotated[Moment | None, Query(description="Only jobs from before then.")] = None,
 ) -> JobListOut:
     """Jobs, newest first. With a filter, a page may hold fewer than ``limit`` and still have a next one."""
-    jobs, next_cursor = room.store.list_jobs(
+    jobs, next_cursor = services.store.list_jobs(
         after=cursor,
         limit=limit,
         status=status,
@@ -196,10 +185,10 @@ def list_jobs(
     response_model=JobOut,
     responses=problems.responses(**problems.BROKER, **NO_JOB),
 )
-def get_job(room: Room, job_id: JobId) -> Response:
+def get_job(services: CurrentServices, job_id: JobId) -> Response:
     """Status, one timestamp a change, counts, progress, rate, place in the queue, versions and thresholds."""
-    job, place = room.store.look(_known_form(job_id))
-    return _written(job_out(job, place, callbacks.status(room.store.client, job)))
+    job, place = services.store.look(_known_form(job_id))
+    return _written(job_out(job, place, callbacks.status(services.store.client, job)))
 
 
 @router.post(
@@ -209,9 +198,9 @@ def get_job(room: Room, job_id: JobId) -> Response:
         **problems.BROKER, **NO_JOB, **_NOT_YOURS, conflict="Job job-065a1b2c3d4e5f6a1b2c is completed."
     ),
 )
-def cancel_job(room: Room, who: Who, job_id: JobId) -> JobOut:
+def cancel_job(services: CurrentServices, who: CurrentCaller, job_id: JobId) -> JobOut:
     """Stop at the next shard's border; what is finished stays readable."""
-    return job_out(room.store.cancel(_own_job(room, who, job_id).id))
+    return job_out(services.store.cancel(_own_job(services, who, job_id).id))
 
 
 @router.delete(
@@ -222,15 +211,19 @@ def cancel_job(room: Room, who: Who, job_id: JobId) -> JobOut:
         **problems.BROKER, **NO_JOB, **_NOT_YOURS, conflict="Job job-065a1b2c3d4e5f6a1b2c is running."
     ),
 )
-def remove_job(room: Room, who: Who, job_id: JobId) -> Response:
+def remove_job(services: CurrentServices, who: CurrentCaller, job_id: JobId) -> Response:
     """Remove a job that has ended, with its results; the server does so by itself after some weeks."""
-    delete_job(room.settings, room.store, _own_job(room, who, job_id).id)
+    delete_job(services.settings, services.store, _own_job(services, who, job_id).id)
     return Response(status_code=204)
 
 
-def find_job(room: Services, job_id: str) -> Job:
-    """NotFoundError for an unknown job."""
-    return room.store.get(_known_form(job_id))
+def find_job(services: Services, job_id: str) -> Job:
+    """The job of an id.
+
+    Raises:
+        NotFoundError: there is none.
+    """
+    return services.store.get(_known_form(job_id))
 
 
 def _known_form(job_id: str) -> str:
@@ -245,18 +238,18 @@ def _written(answer: JobOut, status: int = 200, headers: dict[str, str] | None =
     return Response(answer.model_dump_json(), status, headers, media_type="application/json")
 
 
-def _own_job(room: Services, who: Caller, job_id: str) -> Job:
-    job = find_job(room, job_id)
+def _own_job(services: Services, who: Caller, job_id: str) -> Job:
+    job = find_job(services, job_id)
     if job.owner != who.name and who.role is not Role.ADMIN:
         raise ProblemError("forbidden", f"The job {job.id} is another key's; an admin may do this.")
     return job
 
 
-def _admit(room: Services, who: Caller, checked: Checked) -> None:
+def _admit(services: Services, who: Caller, checked: Checked) -> None:
     """The limits of a key. Submissions at the same moment may pass them by a few."""
     if who.role is Role.ADMIN:
         return
-    load, settings = room.store.load_of(who.name), room.settings
+    load, settings = services.store.load_of(who.name), services.settings
     for have, more, limit, what in (
         (load.jobs, 1, settings.key_jobs, "unfinished jobs"),
         (load.rows, checked.rows, settings.key_rows, "rows in unfinished jobs"),
@@ -284,6 +277,7 @@ def _checked_out(checked: Checked) -> CheckedOut:
 
 
 def tasks_out(pins: tuple[Pin, ...]) -> tuple[JobTaskOut, ...]:
+    """Pinned tasks as they are answered."""
     return tuple(
         JobTaskOut(
             task=pin.task, scene=pin.scene, version=pin.version, threshold=pin.threshold, hidden=pin.hidden
@@ -293,6 +287,13 @@ def tasks_out(pins: tuple[Pin, ...]) -> tuple[JobTaskOut, ...]:
 
 
 def job_out(job: Job, place: int | None = None, callback: callbacks.CallbackStatus | None = None) -> JobOut:
+    """A job as it is answered.
+
+    Args:
+        job: the job.
+        place: jobs that get a worker before this one gets its next; null where absent.
+        callback: what became of its callback; null where absent.
+    """
     path = f"/v1/jobs/{job.id}"
     counts = job.counts
     done = counts.completed + counts.failed

@@ -1,4 +1,4 @@
-"""What a job brought: results as Parquet, JSONL or CSV, and its bad rows. Whole, packed, or by range."""
+"""A job's results as Parquet, JSONL or CSV, and its bad rows: whole, packed, or by range."""
 
 import threading
 import weakref
@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Annotated
 
 import pyarrow as pa
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response, StreamingResponse
 
 from api.rest import problems
-from api.rest.dependencies import Services, services
+from api.rest.dependencies import CurrentServices, Services
 from api.rest.downloads import DOWNLOAD, accepts_gzip, packed, send_file
 from api.rest.result_formats import MEDIA_TYPES, ResultFormat, stream
 from api.rest.routes.jobs import NO_JOB, JobId, find_job
@@ -23,7 +23,6 @@ from queue_worker.settings import Settings
 
 router = APIRouter(prefix="/v1/jobs/{job_id}", tags=["jobs"])
 
-Room = Annotated[Services, Depends(services)]
 Form = Annotated[ResultFormat, Query(alias="format", description="File format.")]
 
 _ERRORS_TYPE = "application/jsonl"
@@ -34,7 +33,8 @@ _RESULTS = {
     **DOWNLOAD,
     200: {
         "description": "id, then for every task its class and its score. Parquet carries job, versions, "
-        "scenes and thresholds in its schema metadata. JSONL and CSV are packed by gzip where asked.",
+        "operating points and thresholds in its schema metadata. JSONL and CSV are packed by gzip where "
+        "asked.",
         "content": {media_type: {} for media_type in MEDIA_TYPES.values()},
     },
     206: {
@@ -65,41 +65,45 @@ _BAD_ROWS = {
 
 
 @router.get("/results", summary="Read a job's results", response_class=Response, responses=_RESULTS)
-def get_results(request: Request, room: Room, job_id: JobId, form: Form = ResultFormat.PARQUET) -> Response:
+def get_results(
+    request: Request, services: CurrentServices, job_id: JobId, form: Form = ResultFormat.PARQUET
+) -> Response:
     """Stream all rows in the order of the inputs; of a cancelled job those that were finished.
 
     A Range is answered from a file that is written on the first such request and kept with the job.
     """
-    job = _ended(room, job_id)
+    job = _ended(services, job_id)
     name, etag = f"{job.id}.{form}", f"{job.id}-{form}-{pa.__version__}"
-    export = job_folder(room.settings, job.id) / "exports" / f"results.{form}"
+    export = job_folder(services.settings, job.id) / "exports" / f"results.{form}"
     if request.method == "HEAD" or "range" in request.headers or export.is_file():
-        _export(room.settings, job, form, export)
+        _export(services.settings, job, form, export)
         if not _packs(request, form):
             return send_file(request, export, name=name, etag=etag, media_type=MEDIA_TYPES[form])
-    chunks = stream(results(room.settings, job), _schema(job), form)
+    chunks = stream(results(services.settings, job), _schema(job), form)
     return _streamed(
         request, chunks, name=name, etag=etag, media_type=MEDIA_TYPES[form], pack=_packs(request, form)
     )
 
 
 @router.head("/results", summary="Size of a job's results", response_class=Response, responses=_RESULTS)
-def head_results(request: Request, room: Room, job_id: JobId, form: Form = ResultFormat.PARQUET) -> Response:
+def head_results(
+    request: Request, services: CurrentServices, job_id: JobId, form: Form = ResultFormat.PARQUET
+) -> Response:
     """The headers of the download."""
-    return get_results(request, room, job_id, form)
+    return get_results(request, services, job_id, form)
 
 
 @router.get("/errors", summary="Read a job's bad rows", response_class=Response, responses=_BAD_ROWS)
-def get_errors(request: Request, room: Room, job_id: JobId) -> Response:
+def get_errors(request: Request, services: CurrentServices, job_id: JobId) -> Response:
     """The rows that could not be classified, so far; empty where there are none."""
-    job = find_job(room, job_id)
+    job = find_job(services, job_id)
     name = f"{job.id}-errors.jsonl"
-    kept = job_folder(room.settings, job.id) / ERRORS
+    kept = job_folder(services.settings, job.id) / ERRORS
     if job.status.final and kept.is_file() and not _packs(request, ResultFormat.JSONL):
         return send_file(request, kept, name=name, etag=f"{job.id}-errors", media_type=_ERRORS_TYPE)
     return _streamed(
         request,
-        error_lines(room.settings, job),
+        error_lines(services.settings, job),
         name=name,
         etag=f"{job.id}-errors" if job.status.final else None,
         media_type=_ERRORS_TYPE,
@@ -108,13 +112,13 @@ def get_errors(request: Request, room: Room, job_id: JobId) -> Response:
 
 
 @router.head("/errors", summary="Size of a job's bad rows", response_class=Response, responses=_BAD_ROWS)
-def head_errors(request: Request, room: Room, job_id: JobId) -> Response:
+def head_errors(request: Request, services: CurrentServices, job_id: JobId) -> Response:
     """The headers of the download."""
-    return get_errors(request, room, job_id)
+    return get_errors(request, services, job_id)
 
 
-def _ended(room: Services, job_id: str) -> Job:
-    job = find_job(room, job_id)
+def _ended(services: Services, job_id: str) -> Job:
+    job = find_job(services, job_id)
     if job.status not in (JobStatus.COMPLETED, JobStatus.CANCELLED):
         raise ConflictError(
             f"Job {job.id} is {job.status}; results can be read when it is completed or cancelled."

@@ -1,29 +1,23 @@
 """What people do about a task over REST: label unclear rows, and have it trained again."""
 
-import json
-import tempfile
 from datetime import UTC, datetime
-from pathlib import Path as FilePath
 from typing import Annotated
 
-from fastapi import APIRouter, Body, Depends, Query
+from fastapi import APIRouter, Body, Query
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from api.keys import Caller
 from api.rest import problems
-from api.rest.dependencies import Services, caller, services
+from api.rest.dependencies import CurrentCaller, CurrentServices
 from api.rest.routes.tasks import DAMAGED, NO_TASK, TaskName
 from api.rest.schemas.tasks import LabelledOut, ReviewOut, ReviewRowOut, RunListOut, RunOut
 from api.rest.schemas.values import utc, whole_text
 from pingti.annotation import labels, review_queue
-from pingti.errors import InputError
+from pingti.errors import Fault, InputError
 from queue_worker.retraining import runs
 
 router = APIRouter(prefix="/v1/tasks/{name}", tags=["tasks"])
 
-Room = Annotated[Services, Depends(services)]
-Who = Annotated[Caller, Depends(caller)]
 
 _MOST_LABELS = 1000
 
@@ -58,13 +52,13 @@ class LabelsRequest(BaseModel):
     responses=problems.responses(**NO_TASK, **DAMAGED, invalid_input="limit: ..."),
 )
 def get_review(
-    room: Room,
+    services: CurrentServices,
     name: TaskName,
     cursor: Annotated[int, Query(description="next_cursor of the page before.", ge=0, le=2**31 - 1)] = 0,
     limit: Annotated[int, Query(description="Rows a page.", ge=1, le=100)] = 20,
 ) -> ReviewOut:
     """Rows on which the teacher itself is unsure, the least clear first; those with a label are left out."""
-    entry = room.workspace.task(name)
+    entry = services.workspace.task(name)
     rows = review_queue.unlabelled(entry, labels.read(entry))
     items = tuple(
         ReviewRowOut(id=row["id"], text=row["text"], reason=row["reason"], teacher=row["teacher"])
@@ -89,8 +83,8 @@ def get_review(
     ),
 )
 def post_labels(
-    room: Room,
-    who: Who,
+    services: CurrentServices,
+    who: CurrentCaller,
     name: TaskName,
     request: Annotated[
         LabelsRequest,
@@ -104,26 +98,19 @@ def post_labels(
     ],
 ) -> LabelledOut:
     """A person's word outranks the teacher's from the next training on. The latest label of a text counts."""
-    entry = room.workspace.task(name)
+    entry = services.workspace.task(name)
     classes = entry.definition.classes
     for number, label in enumerate(request.labels):
         if label.label not in classes:
-            raise InputError(
-                f"labels[{number}]: label: {label.label!r} is no class; allowed are {', '.join(classes)}"
-            )
+            detail = f"label: {label.label!r} is no class; allowed are {', '.join(classes)}"
+            fault = Fault(detail=detail, pointer=f"/labels/{number}")
+            raise InputError(f"labels[{number}]: {detail}", faults=[fault])
     now = datetime.now(UTC).isoformat(timespec="microseconds")
     records = [
         {**label.model_dump(exclude_none=True), "who": who.name, "when": now} for label in request.labels
     ]
-    with tempfile.TemporaryDirectory(prefix="pingti-labels-") as folder:
-        path = FilePath(folder) / "labels.json"
-        path.write_text(json.dumps(records, ensure_ascii=False), encoding="utf-8")
-        try:
-            found = labels.add(entry, path)
-        except InputError as error:
-            raise InputError(str(error).replace(f"{path}: ", "")) from error
-    bad = tuple(reason.replace(f"{path}: ", "") for reason in found.bad)
-    return LabelledOut(added=found.added, unchanged=found.unchanged, bad=bad)
+    imported = labels.add_records(entry, ((f"record {n}", record) for n, record in enumerate(records, 1)))
+    return LabelledOut(added=imported.added, unchanged=imported.unchanged, bad=imported.bad)
 
 
 @router.post(
@@ -139,10 +126,10 @@ def post_labels(
         **problems.responses(**problems.BROKER, **NO_TASK),
     },
 )
-def retrain_task(room: Room, who: Who, name: TaskName) -> JSONResponse:
+def retrain_task(services: CurrentServices, who: CurrentCaller, name: TaskName) -> JSONResponse:
     """Rounds as in the night; the new student is promoted if it passes its gate."""
-    room.workspace.task(name)
-    run = runs.request_retrain(room.settings, room.store.client, name, who.name)
+    services.workspace.task(name)
+    run = runs.request_retrain(services.settings, services.store.client, name, who.name)
     headers = {"Location": f"/v1/tasks/{name}/runs"}
     return JSONResponse(run_out(run).model_dump(mode="json"), 202, headers=headers)
 
@@ -150,13 +137,14 @@ def retrain_task(room: Room, who: Who, name: TaskName) -> JSONResponse:
 @router.get(
     "/runs", summary="A task's retrainings", responses=problems.responses(**problems.BROKER, **NO_TASK)
 )
-def list_runs(room: Room, name: TaskName) -> RunListOut:
+def list_runs(services: CurrentServices, name: TaskName) -> RunListOut:
     """The last hundred, newest first, with how far a running one is."""
-    room.workspace.task(name)
-    return RunListOut(items=tuple(run_out(run) for run in runs.runs(room.store.client, name)))
+    services.workspace.task(name)
+    return RunListOut(items=tuple(run_out(run) for run in runs.runs(services.store.client, name)))
 
 
 def run_out(run: runs.Run) -> RunOut:
+    """A retraining as it is answered."""
     return RunOut(
         id=run.id,
         task=run.task,

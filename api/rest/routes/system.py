@@ -2,14 +2,12 @@
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
 
-from fastapi import APIRouter, Depends, Security
+from fastapi import APIRouter, Security
 from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, Response
 
-from api.keys import Caller
 from api.rest import metrics, problems
-from api.rest.dependencies import SILENT_SECONDS, Services, caller, services
+from api.rest.dependencies import SILENT_SECONDS, CurrentCaller, CurrentServices
 from api.rest.middleware import BEARER
 from api.rest.routes.tasks import NO_TASK, TaskName
 from api.rest.schemas.service import (
@@ -31,8 +29,6 @@ router = APIRouter()
 v1 = APIRouter(prefix="/v1")
 pages = APIRouter(include_in_schema=False)
 
-Room = Annotated[Services, Depends(services)]
-
 
 @router.get("/healthz", tags=["health"], summary="Is the server alive?")
 async def healthz() -> AliveOut:
@@ -47,12 +43,12 @@ async def healthz() -> AliveOut:
     response_model=ReadyOut,
     responses=problems.responses(unavailable="No worker consumes the classify queue."),
 )
-def readyz(room: Room) -> Response:
+def readyz(services: CurrentServices) -> Response:
     """Ready means: the broker answers, and a worker consumes the classify queue.
 
     The problem of one that is not ready has the members of this answer, too.
     """
-    answer = room.look()
+    answer = services.look()
     if answer.ready:
         return JSONResponse(answer.model_dump())
     detail = answer.broker if answer.broker != "ok" else answer.workers
@@ -65,7 +61,7 @@ def readyz(room: Room) -> Response:
     summary="Queue depth by priority",
     responses=problems.responses(**problems.BROKER),
 )
-def get_queue(room: Room) -> QueueOut:
+def get_queue(services: CurrentServices) -> QueueOut:
     """How much waits at each priority, 0 (first) to 9, and for how long."""
     return QueueOut(
         levels=tuple(
@@ -75,7 +71,7 @@ def get_queue(room: Room) -> QueueOut:
                 jobs=depth.jobs,
                 oldest_seconds=depth.oldest_seconds if depth.units else None,
             )
-            for depth in room.store.depths()
+            for depth in services.store.depths()
         )
     )
 
@@ -86,9 +82,9 @@ def get_queue(room: Room) -> QueueOut:
     summary="Workers and what they do",
     responses=problems.responses(**problems.BROKER),
 )
-def list_workers(room: Room) -> WorkerListOut:
+def list_workers(services: CurrentServices) -> WorkerListOut:
     """Every worker process that was heard of in the last seconds."""
-    loads = room.store.worker_loads(seconds=SILENT_SECONDS)
+    loads = services.store.worker_loads(seconds=SILENT_SECONDS)
     return WorkerListOut(items=tuple(WorkerOut.model_validate(asdict(load)) for load in loads))
 
 
@@ -98,15 +94,15 @@ def list_workers(room: Room) -> WorkerListOut:
     summary="Student and teacher, day by day",
     responses=problems.responses(**problems.BROKER, **NO_TASK),
 )
-def get_agreement(room: Room, name: TaskName) -> AgreementOut:
+def get_agreement(services: CurrentServices, name: TaskName) -> AgreementOut:
     """How often the student decided as its teacher on rows of real jobs, newest day first; and alarms."""
-    room.workspace.task(name)
-    client = room.store.client
+    services.workspace.task(name)
+    client = services.store.client
     return AgreementOut(items=tuple(agreement(client, name)), alarms=tuple(alarms(client, name)))
 
 
 @v1.get("/me", tags=["health"], summary="Who asks")
-def get_me(who: Annotated[Caller, Depends(caller)]) -> MeOut:
+def get_me(who: CurrentCaller) -> MeOut:
     """Name and role of the key that was sent; without any key on the server: local, admin."""
     return MeOut(name=who.name, role=who.role)
 
@@ -127,21 +123,24 @@ def get_me(who: Annotated[Caller, Depends(caller)]) -> MeOut:
         ),
     },
 )
-def get_metrics(room: Room) -> Response:
+def get_metrics(services: CurrentServices) -> Response:
     """Queue, rows, shards, jobs, workers, agreement. Without a broker: ``pingti_broker_up 0`` and no more."""
-    return Response(metrics.text(room), media_type=metrics.MEDIA_TYPE)
+    return Response(metrics.text(services), media_type=metrics.MEDIA_TYPE)
 
 
 @pages.get("/")
 async def dashboard() -> FileResponse:
+    """The dashboard."""
     return FileResponse(STATIC / "index.html")
 
 
 @pages.get("/docs")
 async def docs() -> FileResponse:
+    """The OpenAPI document as a page to read."""
     return FileResponse(STATIC / "docs.html")
 
 
 @pages.get("/problems")
 async def problem_kinds() -> HTMLResponse:
+    """What each kind of problem means."""
     return HTMLResponse(problems.page())

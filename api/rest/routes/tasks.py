@@ -3,23 +3,21 @@
 from datetime import datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Path
+from fastapi import APIRouter, Path
 from fastapi.responses import FileResponse, Response
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from api.keys import Caller
 from api.rest import problems
-from api.rest.dependencies import Services, caller, services
+from api.rest.dependencies import CurrentCaller, CurrentServices
 from api.rest.schemas.tasks import EventOut, HistoryOut, RoundOut, VersionListOut, VersionOut
 from api.rest.schemas.values import whole_text
 from pingti.errors import NotFoundError, PingtiError
 from pingti.rest_models import GateOut, MetricsOut, TaskListOut, TaskOut
+from pingti.workspace import promotion
 from pingti.workspace.registry import TaskEntry
 
 router = APIRouter(prefix="/v1/tasks", tags=["tasks"])
 
-Room = Annotated[Services, Depends(services)]
-Who = Annotated[Caller, Depends(caller)]
 TaskName = Annotated[str, Path(description="Name of a label task.")]
 Version = Annotated[int, Path(description="A student's version, from 1.", ge=1, le=2**31 - 1)]
 
@@ -33,30 +31,30 @@ _REPORT_POLICY = (
 
 
 @router.get("", summary="List tasks")
-def list_tasks(room: Room) -> TaskListOut:
+def list_tasks(services: CurrentServices) -> TaskListOut:
     """All label tasks, by name, each with its current student's figures."""
     return TaskListOut(
-        items=tuple(task_out(room.workspace.task(name)) for name in room.workspace.task_names())
+        items=tuple(task_out(services.workspace.task(name)) for name in services.workspace.task_names())
     )
 
 
 @router.get("/{name}", summary="Look at a task", responses=problems.responses(**NO_TASK))
-def get_task(room: Room, name: TaskName) -> TaskOut:
+def get_task(services: CurrentServices, name: TaskName) -> TaskOut:
     """One label task with its current student's figures."""
-    return task_out(room.workspace.task(name))
+    return task_out(services.workspace.task(name))
 
 
 @router.get(
     "/{name}/versions/{version}/report",
     summary="Read a student's report",
     responses={
-        200: {"description": "Rounds, figures on the holdout, gate, thresholds by scene."},
+        200: {"description": "Rounds, figures on the holdout, gate, thresholds by operating point."},
         **problems.responses(**NO_TASK, **DAMAGED, invalid_input="version: Input should be a valid integer"),
     },
 )
-def get_report(room: Room, name: TaskName, version: Version) -> dict[str, Any]:
+def get_report(services: CurrentServices, name: TaskName, version: Version) -> dict[str, Any]:
     """The report as JSON."""
-    return room.workspace.task(name).report(version)
+    return services.workspace.task(name).report(version)
 
 
 @router.get(
@@ -68,18 +66,18 @@ def get_report(room: Room, name: TaskName, version: Version) -> dict[str, Any]:
         **problems.responses(**NO_TASK, **DAMAGED, invalid_input="version: Input should be a valid integer"),
     },
 )
-def get_report_page(room: Room, name: TaskName, version: Version) -> FileResponse:
+def get_report_page(services: CurrentServices, name: TaskName, version: Version) -> FileResponse:
     """The report as a page, where the student has one."""
-    path = room.workspace.task(name).student_folder(version) / "report.html"
+    path = services.workspace.task(name).student_folder(version) / "report.html"
     if not path.is_file():
         raise NotFoundError(f"Version {version} of task {name} has no report page.")
     return FileResponse(path, media_type="text/html", headers={"Content-Security-Policy": _REPORT_POLICY})
 
 
 @router.get("/{name}/versions", summary="A task's students", responses=problems.responses(**NO_TASK))
-def list_versions(room: Room, name: TaskName) -> VersionListOut:
+def list_versions(services: CurrentServices, name: TaskName) -> VersionListOut:
     """Every student with its figures, newest first."""
-    entry = room.workspace.task(name)
+    entry = services.workspace.task(name)
     current = entry.current()
     items = (_version_out(entry, version, current) for version in reversed(entry.versions()))
     return VersionListOut(items=tuple(items))
@@ -88,9 +86,9 @@ def list_versions(room: Room, name: TaskName) -> VersionListOut:
 @router.get(
     "/{name}/history", summary="What was done to a task", responses=problems.responses(**NO_TASK, **DAMAGED)
 )
-def get_history(room: Room, name: TaskName) -> HistoryOut:
+def get_history(services: CurrentServices, name: TaskName) -> HistoryOut:
     """Promotions, refusals, roll-backs and changes of the definition: who, when and why; newest first."""
-    lines = room.workspace.task(name).history()
+    lines = services.workspace.task(name).history()
     return HistoryOut(items=tuple(EventOut.model_validate(line) for line in reversed(lines)))
 
 
@@ -123,23 +121,29 @@ _MOVE = problems.responses(
 
 @router.post("/{name}/promote", summary="Promote a version", responses=_MOVE)
 def promote_version(
-    room: Room, who: Who, name: TaskName, move: Annotated[Move, BeforeValidator(whole_text)]
+    services: CurrentServices,
+    who: CurrentCaller,
+    name: TaskName,
+    move: Annotated[Move, BeforeValidator(whole_text)],
 ) -> TaskOut:
     """Jobs get this version (the newest where none is named) from now on."""
-    entry = room.workspace.task(name)
+    entry = services.workspace.task(name)
     version = move.version if move.version is not None else entry.newest()
-    entry.promote(version, who=who.name, why=move.why or "over REST", force=move.force)
+    promotion.promote(entry, version, who=who.name, why=move.why or "over REST", force=move.force)
     return task_out(entry)
 
 
 @router.post("/{name}/rollback", summary="Go back to an earlier version", responses=_MOVE)
 def roll_back(
-    room: Room, who: Who, name: TaskName, move: Annotated[Move, BeforeValidator(whole_text)]
+    services: CurrentServices,
+    who: CurrentCaller,
+    name: TaskName,
+    move: Annotated[Move, BeforeValidator(whole_text)],
 ) -> TaskOut:
     """Promote the version before the present one again, or the one that is named."""
-    entry = room.workspace.task(name)
+    entry = services.workspace.task(name)
     why = move.why or "rolled back over REST"
-    entry.roll_back(move.version, who=who.name, why=why, force=move.force)
+    promotion.roll_back(entry, move.version, who=who.name, why=why, force=move.force)
     return task_out(entry)
 
 
@@ -148,7 +152,7 @@ class _Gate(BaseModel):
 
 
 class _Report(BaseModel):
-    """What the door reads of a report; the rest is handed on as it is."""
+    """What the API reads of a report; the rest is handed on as it is."""
 
     holdout: MetricsOut
     gate: _Gate
@@ -161,12 +165,12 @@ class _Version(_Report):
         round: int
         holdout: MetricsOut
 
-    class Scene(BaseModel):
+    class OperatingPoint(BaseModel):
         threshold: float | None = None
 
     made: datetime | None = None
     rounds: tuple[Round, ...] = ()
-    scenes: dict[str, Scene] = {}
+    operating_points: dict[str, OperatingPoint] = Field(default={}, alias="scenes")
 
 
 def _version_out(entry: TaskEntry, version: int, current: int | None) -> VersionOut:
@@ -181,15 +185,17 @@ def _version_out(entry: TaskEntry, version: int, current: int | None) -> Version
         made=report.made if report else None,
         holdout=report.holdout if report else None,
         gate_passed=report.gate.passed if report else None,
-        thresholds={name: scene.threshold for name, scene in report.scenes.items()} if report else {},
+        thresholds={name: point.threshold for name, point in report.operating_points.items()}
+        if report
+        else {},
         rounds=tuple(
             RoundOut(
-                round=found.round,
-                precision=found.holdout.precision,
-                recall=found.holdout.recall,
-                f1=found.holdout.f1,
+                round=turn.round,
+                precision=turn.holdout.precision,
+                recall=turn.holdout.recall,
+                f1=turn.holdout.f1,
             )
-            for found in report.rounds
+            for turn in report.rounds
         )
         if report
         else (),
@@ -219,7 +225,7 @@ def task_out(task: TaskEntry) -> TaskOut:
         name=task.name,
         classes=definition.classes if definition else (),
         priority=definition.priority if definition else None,
-        scenes=tuple(definition.all_scenes) if definition else (),
+        scenes=tuple(definition.operating_points) if definition else (),
         versions=tuple(task.versions()),
         current=current,
         holdout=report.holdout if report else None,

@@ -1,1 +1,1 @@
-"""Models of what the REST API takes and answers, beyond those that the client shares (``pingti.rest_models``)."""
+"""Models of what the REST API takes and answers, beyond those that the client shares."""

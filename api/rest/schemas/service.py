@@ -9,7 +9,7 @@ class QueueLevelOut(Answer):
     """What waits at one priority."""
 
     priority: int
-    waiting: int = Field(description="Units of work (a job's plan or one of its shards) that no worker has.")
+    waiting: int = Field(description="Shards that no worker has; a job's plan counts as one.")
     jobs: int = Field(description="Jobs that have such.")
     oldest_seconds: float | None = Field(
         description="Since the job that waits longest had a turn, or was accepted; null where none waits."
@@ -38,11 +38,11 @@ class ReadyOut(Answer):
 
 
 class WorkerOut(Answer):
-    """A worker process, as it told last."""
+    """A worker process, by its last sign of life."""
 
     name: str = Field(examples=["classify@host-4711"])
     threads: int
-    busy: int = Field(description="Threads that work on a unit.")
+    busy: int = Field(description="Threads that work on a shard.")
     rows_per_second: float = Field(description="Over about the last minute.")
     memory_bytes: int = Field(description="Resident.")
     heard_seconds: float = Field(description="Since its last sign of life.")

@@ -1,4 +1,4 @@
-"""What the REST door answers of one task: its students, definition, history, review rows and retrainings."""
+"""What the REST API answers of one task: its students, definition, history, review rows and retrainings."""
 
 from datetime import date, datetime
 from typing import Any
@@ -27,7 +27,9 @@ class VersionOut(Answer):
     made: datetime | None = Field(description="When it was trained; null where the report does not say.")
     holdout: MetricsOut | None = Field(description="Null where there is no report, or a damaged one.")
     gate_passed: bool | None
-    thresholds: dict[str, float | None] = Field(description="By scene; null with three or more classes.")
+    thresholds: dict[str, float | None] = Field(
+        description="By operating point; null with three or more classes."
+    )
     rounds: tuple[RoundOut, ...] = Field(description="Figures on the holdout, round by round.")
     report_page: bool = Field(description="Whether it has a report as a page.")
 

@@ -13,9 +13,10 @@ from api.cli.console import Screen
 from api.cli.main import EXIT_CODES
 from api.keys import KeyRing
 from pingti import errors
+from pingti.workspace import promotion
 from pingti.workspace.registry import Workspace
 from replacement.evaluation.metrics import Measure
-from replacement.training.results import Outcome, Round
+from replacement.results import Outcome, Round, StopReason
 from tests.support.command_line import Run
 from tests.support.paths import ROOT
 
@@ -28,9 +29,9 @@ def test_help_says_every_exit_code_that_an_error_has(pingti: Run) -> None:
         assert f"{code} {meaning}" in text
     kinds = [value for value in vars(errors).values() if isinstance(value, type)]
     assert {kind.exit_code for kind in kinds if issubclass(kind, errors.PingtiError)} <= EXIT_CODES.keys()
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
     for code in EXIT_CODES:
-        assert f"\n| {code} | " in readme
+        assert f"\n| {code} | " in page
 
 
 def test_help_loads_neither_kernels_nor_the_service() -> None:
@@ -114,8 +115,16 @@ def test_a_replacement_that_is_interrupted_or_refused_says_what_is_next(
     report = {
         "corpus": {"bad": 7},
         "gate": {"precision": 0.9, "recall": 0.9, "passed": False},
-        "holdout": {"precision": 0.95, "recall": 0.5},
+        "holdout": {
+            "precision": 0.95,
+            "recall": 0.5,
+            "f1": 0.655,
+            "accuracy": 0.9,
+            "rows": 20,
+            "positives": 10,
+        },
         "scenes": {},
+        "stopped": "the limit of 3 rounds is reached",
     }
     measured = Measure(precision=0.95, recall=0.5, f1=0.655, accuracy=0.9, rows=20, positives=10)
     best = Round(
@@ -123,16 +132,22 @@ def test_a_replacement_that_is_interrupted_or_refused_says_what_is_next(
         rows=10,
         asked=20,
         added={},
-        brought={},
+        yields={},
         boundary=0,
-        competing=0,
+        hard_negatives=0,
         threshold=0.5,
-        calibration=measured,
+        validation=measured,
         holdout=measured,
-        coverage=[],
+        coverage=(),
     )
     ended = Outcome(
-        task="sport", version=1, passed=False, stopped="so", rounds=[best], best=best, report=report
+        task="sport",
+        version=1,
+        passed=False,
+        stopped=StopReason.ROUND_LIMIT,
+        rounds=[best],
+        best=best,
+        report=report,
     )
     monkeypatch.setattr("replacement.training.loop.replace", lambda *_, **__: ended)
     ran = pingti("replace", "sport", "--home", workspace.root)
@@ -197,7 +212,9 @@ def test_keys_are_made_listed_and_revoked(pingti: Run, tmp_path: Path) -> None:
 @pytest.mark.parametrize("width", [50, 80])
 def test_tables_fit_the_terminal(workspace: Workspace, width: int) -> None:
     entry = workspace.task("sport")
-    entry.promote(1, who="somebody", why="a reason that goes on and on, and then on again, to its end")
+    promotion.promote(
+        entry, 1, who="somebody", why="a reason that goes on and on, and then on again, to its end"
+    )
     ours, theirs = pty.openpty()
     command = [
         sys.executable,

@@ -18,11 +18,11 @@ SCRIPTS = sorted(STATIC.glob("*.js"))
 class Elements(HTMLParser):
     def __init__(self, text: str) -> None:
         super().__init__()
-        self.found: list[tuple[str, dict[str, str | None]]] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
         self.feed(text)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.found.append((tag, dict(attrs)))
+        self.tags.append((tag, dict(attrs)))
 
 
 def words() -> dict[str, dict[str, str]]:
@@ -38,7 +38,7 @@ def scripts() -> str:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_a_page_has_nothing_inline_and_nothing_from_elsewhere(page: Path) -> None:
-    elements = Elements(page.read_text(encoding="utf-8")).found
+    elements = Elements(page.read_text(encoding="utf-8")).tags
     assert any(tag == "main" for tag, _ in elements)
     for tag, attributes in elements:
         assert tag != "style"
@@ -66,7 +66,7 @@ def test_both_languages_say_everything_with_the_same_values() -> None:
         assert set(re.findall(r"\{\w+\}", text)) == set(re.findall(r"\{\w+\}", spoken["zh"][word])), word
     used = {
         attributes[name]
-        for _, attributes in Elements((STATIC / "index.html").read_text(encoding="utf-8")).found
+        for _, attributes in Elements((STATIC / "index.html").read_text(encoding="utf-8")).tags
         for name in ("data-word", "data-label")
         if attributes.get(name)
     }
@@ -84,11 +84,11 @@ def test_every_word_is_used() -> None:
 
 
 def test_every_element_that_the_scripts_name_is_there() -> None:
-    page = Elements((STATIC / "index.html").read_text(encoding="utf-8")).found
+    page = Elements((STATIC / "index.html").read_text(encoding="utf-8")).tags
     ids = {attributes["id"] for _, attributes in page if "id" in attributes}
     named = set(re.findall(r'\$\("([\w-]+)"\)', scripts()))
-    made = set(re.findall(r'\bid: "([\w-]+)"', scripts()))
-    assert named <= ids | made
+    created = set(re.findall(r'\bid: "([\w-]+)"', scripts()))
+    assert named <= ids | created
     labelled = {
         name
         for _, attributes in page
@@ -105,7 +105,7 @@ def test_a_script_is_of_one_subject_and_imports_what_is_there(script: Path) -> N
     assert len(text.splitlines()) < 400
     for names, target in re.findall(r"import (?:\* as \w+|\{([^}]*)\}) from \"\./([\w.]+)\"", text):
         other = (STATIC / target).read_text(encoding="utf-8")
-        for name in (each.strip() for each in names.split(",") if each.strip()):
+        for name in (part.strip() for part in names.split(",") if part.strip()):
             assert re.search(rf"export (async )?(const|function|class) {re.escape(name)}(?!\w)", other), name
             uses = re.findall(rf"(?<!\w)(?<![\w)]\.){re.escape(name)}(?!\w)", text)
             assert len(uses) > 1, f"{name} is not used"

@@ -54,15 +54,15 @@ def test_validate_only_checks_all_and_stores_nothing(idle: Door) -> None:
     body = {"inputs": [file["id"]], "tasks": ["sport@strict", "topic"]}
     answer = idle.client.post("/v1/jobs", params={"validate_only": True}, json=body)
     assert answer.status_code == 200
-    found = answer.json()
-    assert found["valid"] is True
-    assert found["inputs"] == [file["path"]]
-    assert found["bytes"] == file["bytes"]
-    assert [(t["task"], t["scene"], t["version"]) for t in found["tasks"]] == [
+    checked = answer.json()
+    assert checked["valid"] is True
+    assert checked["inputs"] == [file["path"]]
+    assert checked["bytes"] == file["bytes"]
+    assert [(t["task"], t["scene"], t["version"]) for t in checked["tasks"]] == [
         ("sport", "strict", 1),
         ("topic", "default", 1),
     ]
-    assert found["priority"] == 3
+    assert checked["priority"] == 3
     for changes, pointer in [
         ({"tasks": ["sport#7"]}, "#/tasks/0"),
         ({"inputs": ["file-" + "0" * 22]}, "#/inputs/0"),
@@ -139,19 +139,19 @@ def test_jobs_are_found_by_what_they_are(idle: Door) -> None:
     middle = time.time()
     two = idle.submit(tasks=["topic"], priority=2).json()
 
-    def found(**query: Any) -> list[str]:
+    def ids(**query: Any) -> list[str]:
         answer = idle.client.get("/v1/jobs", params=query)
         assert answer.status_code == 200, answer.text
         return [job["id"] for job in answer.json()["items"]]
 
     stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(middle)) + f".{int(middle % 1 * 1e6):06}Z"
-    assert found(task="sport") == [one["id"]]
-    assert found(priority=2) == [two["id"]]
-    assert found(owner="local") == [two["id"], one["id"]]
-    assert found(owner="nobody") == []
-    assert found(submitted_after=stamp) == [two["id"]]
-    assert found(submitted_before=stamp) == [one["id"]]
-    assert found(task="sport", submitted_after=stamp) == []
+    assert ids(task="sport") == [one["id"]]
+    assert ids(priority=2) == [two["id"]]
+    assert ids(owner="local") == [two["id"], one["id"]]
+    assert ids(owner="nobody") == []
+    assert ids(submitted_after=stamp) == [two["id"]]
+    assert ids(submitted_before=stamp) == [one["id"]]
+    assert ids(task="sport", submitted_after=stamp) == []
     naive = idle.client.get("/v1/jobs", params={"submitted_after": "2026-11-21T00:00:00"})
     assert naive.status_code == 422
 
@@ -353,10 +353,10 @@ def test_a_job_that_comes_while_its_file_is_being_deleted_keeps_it(
     meanwhile: list[Callable[[], object]] = []
 
     def looked(store: JobStore) -> set[str]:
-        found = look(store)
+        seen_uploads = look(store)
         while meanwhile:
             meanwhile.pop()()
-        return found
+        return seen_uploads
 
     monkeypatch.setattr(retention, "inputs_in_use", looked)
     monkeypatch.setattr(files_routes, "inputs_in_use", looked)

@@ -10,6 +10,7 @@ import pytest
 
 from pingti.inference.classifier import Classifier
 from pingti.inference.pins import Choice, pin
+from pingti.workspace import promotion
 from pingti.workspace.registry import Workspace
 from queue_worker.settings import Settings
 from tests.support.rest import problem, serving
@@ -38,15 +39,15 @@ def test_the_same_decisions_as_of_a_batch(
     for _ in range(2):  # loading, and loaded
         answer = client.post("/v1/classify", json={"texts": texts[:count], "tasks": TASKS})
         assert answer.status_code == 200
-        found = answer.json()
+        document = answer.json()
     pins = pin(workspace, [Choice.parse(task) for task in TASKS])
     column = pa.array(texts[:count])
-    batch = Classifier(workspace, pins).classify(pa.record_batch({"id": column, "text": column}))
+    batch = Classifier.load(workspace, pins).classify(pa.record_batch({"id": column, "text": column}))
     for name in ("sport", "tech", "topic"):
-        assert [row[name]["label"] for row in found["results"]] == batch.column(name).to_pylist()
-        scores = [row[name]["score"] for row in found["results"]]
+        assert [row[name]["label"] for row in document["results"]] == batch.column(name).to_pylist()
+        scores = [row[name]["score"] for row in document["results"]]
         assert scores == pytest.approx(batch.column(f"{name}_score").to_pylist(), abs=1e-6)
-    assert [(task["task"], task["scene"], task["version"]) for task in found["tasks"]] == [
+    assert [(task["task"], task["scene"], task["version"]) for task in document["tasks"]] == [
         ("sport", "strict", 1),
         ("tech", "default", 1),
         ("topic", "default", 1),
@@ -61,7 +62,7 @@ def test_a_promotion_shows_at_once(client: httpx.Client, workspace: Workspace) -
     entry = workspace.task("sport")
     shutil.copytree(entry.folder / "students" / "1", entry.folder / "students" / "2")
     assert client.post("/v1/classify", json=body).json()["tasks"][0]["version"] == 1
-    entry.promote(2, why="newer")
+    promotion.promote(entry, 2, why="newer")
     assert client.post("/v1/classify", json=body).json()["tasks"][0]["version"] == 2
 
 
@@ -100,8 +101,8 @@ def test_odd_texts(client: httpx.Client) -> None:
 def test_many_at_a_time(client: httpx.Client, texts: list[str]) -> None:
     def ask(number: int) -> list[dict[str, object]]:
         body = {"texts": texts[number : number + 3], "tasks": TASKS}
-        found: list[dict[str, object]] = client.post("/v1/classify", json=body).json()["results"]
-        return found
+        results: list[dict[str, object]] = client.post("/v1/classify", json=body).json()["results"]
+        return results
 
     with ThreadPoolExecutor(8) as pool:
         together = list(pool.map(ask, range(40)))

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from api.keys import Role, add_key
-from api.rest.toml import write_toml
+from api.rest.definition_toml import write_toml
 from pingti.workspace.registry import Workspace
 from queue_worker.settings import Settings
 from tests.support.rest import bearer, problem, serving
@@ -64,18 +64,18 @@ def test_a_task_is_made_changed_and_read(client: httpx.Client, workspace: Worksp
     }
     assert put(client, "praise", body, validate_only=True).status_code == 204
     assert "praise" not in workspace.task_names()
-    made = put(client, "praise", body)
-    assert made.status_code == 201
-    assert made.json()["scenes"] == ["default", "live"]
+    created = put(client, "praise", body)
+    assert created.status_code == 201
+    assert created.json()["scenes"] == ["default", "live"]
     entry = workspace.task("praise")
     assert entry.definition.retrain is not None
     assert entry.definition.teacher.map == {"yes": "yes", "*": "no"}
-    found = client.get("/v1/tasks/praise/definition").json()
-    assert found["toml"] == entry.path.read_text()
-    assert found["definition"]["corpus"]["files"] == ["../corpus.jsonl"]
-    assert found["definition"]["gate"]["precision"] == 0.9
+    answer = client.get("/v1/tasks/praise/definition").json()
+    assert answer["toml"] == entry.path.read_text()
+    assert answer["definition"]["corpus"]["files"] == ["../corpus.jsonl"]
+    assert answer["definition"]["gate"]["precision"] == 0.9
 
-    toml = f"# my own words\n{found['toml']}".replace('classes = ["no", "yes"]', 'classes = ["n", "yes"]')
+    toml = f"# my own words\n{answer['toml']}".replace('classes = ["no", "yes"]', 'classes = ["n", "yes"]')
     toml = toml.replace('"*" = "no"', '"*" = "n"')
     changed = put(client, "praise", toml)
     assert changed.status_code == 200, changed.text
@@ -172,14 +172,100 @@ JSON = st.recursive(
 )
 
 
+DOCUMENT = st.recursive(
+    st.dictionaries(st.text(), JSON), lambda inner: st.dictionaries(st.text(), inner | JSON)
+)
+# Few names, so that two documents have some in common.
+NAMED = st.recursive(
+    st.dictionaries(st.sampled_from("abc"), JSON),
+    lambda inner: st.dictionaries(st.sampled_from("abc"), inner | JSON),
+)
+
+
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(st.recursive(st.dictionaries(st.text(), JSON), lambda inner: st.dictionaries(st.text(), inner | JSON)))
+@given(DOCUMENT)
 def test_what_is_written_as_toml_is_read_again(document: dict[str, Any]) -> None:
     assert tomllib.loads(write_toml(document)) == document
 
 
-def test_toml_has_no_null_and_no_objects_in_arrays() -> None:
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(NAMED, NAMED, st.booleans())
+def test_what_is_written_over_other_toml_is_read_again(
+    before: dict[str, Any], document: dict[str, Any], stripped: bool
+) -> None:
+    over = f"# above\n{write_toml(before)}# below"
+    text = write_toml(document, over=over.strip("\n") if stripped else f"{over}\n")
+    assert tomllib.loads(text) == document
+    assert write_toml(document, over=text) == text
+
+
+WRITTEN_BY_HAND = """\
+# Praise, as the review team means it.
+classes = ["no", "yes"]  # the second is the positive one
+
+[corpus]
+files = [
+  "../corpus.jsonl",  # since 2024
+  "../older.jsonl",
+]
+text = 'title'
+
+# Asked by the nightly job alone.
+[teacher]
+model = "../bert"
+map.yes = "yes"
+[retrain]
+at = 02:00:00  # after the backup
+# end of the file
+"""
+
+
+def test_comments_order_and_form_survive_a_change() -> None:
+    document = json.loads(json.dumps(tomllib.loads(WRITTEN_BY_HAND), default=str))
+    assert write_toml(document, over=WRITTEN_BY_HAND) == WRITTEN_BY_HAND
+    del document["corpus"]["text"]
+    document["classes"] = ["n", "y"]
+    document["priority"] = 3
+    document["corpus"]["id"] = "key"
+    document["teacher"]["map"] = {"yes": "y", "*": "n"}
+    document["scenes"] = {"live": {"precision": 0.97}}
+    text = WRITTEN_BY_HAND.replace('["no", "yes"]  #', '["n", "y"]  #')
+    text = text.replace("one\n\n[corpus]", "one\npriority = 3\n\n[corpus]")
+    text = text.replace("text = 'title'\n", 'id = "key"\n')
+    text = text.replace('map.yes = "yes"\n', 'map.yes = "y"\nmap."*" = "n"\n')
+    text += "\n[scenes.live]\nprecision = 0.97\n"
+    assert write_toml(document, over=WRITTEN_BY_HAND) == text
+
+
+@pytest.mark.parametrize(
+    "over", ["classes = [", "a = 1\na = 2", "\ufeff\0", "[a]\n[a.b]\n[c]\n[a.d]\nx = 1\n"]
+)
+def test_over_what_cannot_be_changed_it_is_written_anew(over: str) -> None:
+    assert tomllib.loads(write_toml({"a": {"b": 1}, "d": 2}, over=over)) == {"a": {"b": 1}, "d": 2}
+
+
+def test_a_definition_as_json_keeps_the_comments_of_the_file(
+    client: httpx.Client, workspace: Workspace
+) -> None:
+    body = {**SMALL, "priority": 4}
+    assert put(client, "praise", "# by hand\nclasses = ['no', 'yes'] # two\n" + PLACES).status_code == 201
+    assert put(client, "praise", body).status_code == 200
+    path = workspace.task("praise").path
+    assert path.read_text() == "# by hand\nclasses = ['no', 'yes'] # two\npriority = 4\n" + PLACES
+    path.write_text("damaged")
+    assert put(client, "praise", body).status_code == 200
+    assert workspace.task("praise").definition.priority == 4
+
+
+PLACES = '[corpus]\nfiles = ["../corpus.jsonl"]\n[teacher]\nmodel = "../bert"\n'
+
+
+def test_toml_has_no_null_no_objects_in_arrays_and_no_infinity() -> None:
     assert write_toml({"a": None, "b": 1}) == "b = 1\n"
-    with pytest.raises(ValueError, match="array"):
-        write_toml({"a": [{"b": 1}]})
+    for item in ({"b": 1}, None):
+        with pytest.raises(ValueError, match="array"):
+            write_toml({"a": [item]})
+    for number in (float("inf"), float("nan")):
+        with pytest.raises(ValueError, match="number"):
+            write_toml({"a": [number]})
     assert json.loads(json.dumps(tomllib.loads(write_toml({"a": {"b": {}}})))) == {"a": {"b": {}}}

@@ -39,15 +39,15 @@ def test_without_a_broker_there_are_tasks_and_the_reason(workspace: Workspace) -
         client.stream("GET", "/v1/events") as answer,
     ):
         assert answer.headers["content-type"].startswith("text/event-stream")
-        found: dict[str, Any] = {}
+        latest: dict[str, Any] = {}
         for name, data in read(answer):
-            found[name] = data
-            if {"health", "tasks"} <= found.keys():
+            latest[name] = data
+            if {"health", "tasks"} <= latest.keys():
                 break
-    assert found["health"]["ready"] is False
-    assert "no Valkey is set" in found["health"]["broker"]
-    assert [task["name"] for task in found["tasks"]] == ["sport", "tech", "topic"]
-    assert "jobs" not in found
+    assert latest["health"]["ready"] is False
+    assert "no Valkey is set" in latest["health"]["broker"]
+    assert [task["name"] for task in latest["tasks"]] == ["sport", "tech", "topic"]
+    assert "jobs" not in latest
 
 
 @pytest.mark.broker

@@ -198,20 +198,20 @@ def test_the_packets_do_not_matter(
 
 
 def test_files_are_listed_by_pages_looked_at_and_deleted(client: httpx.Client, tmp_path: Path) -> None:
-    made = [upload(client, f"{n}.csv", b"text\n%d\n" % n) for n in range(5)]
-    files = [answer.json() for answer in made]
-    assert [answer.headers["location"] for answer in made] == [f"/v1/files/{file['id']}" for file in files]
+    answers = [upload(client, f"{n}.csv", b"text\n%d\n" % n) for n in range(5)]
+    files = [answer.json() for answer in answers]
+    assert [answer.headers["location"] for answer in answers] == [f"/v1/files/{file['id']}" for file in files]
     (tmp_path / "uploads" / "file-0000000000000000000000").mkdir()  # an upload that broke off
-    found: list[object] = []
+    listed: list[object] = []
     cursor = None
     while True:
         page = client.get("/v1/files", params={"limit": 2, **({"cursor": cursor} if cursor else {})}).json()
         assert len(page["items"]) <= 2
-        found += page["items"]
+        listed += page["items"]
         cursor = page["next_cursor"]
         if cursor is None:
             break
-    assert found == files[::-1]
+    assert listed == files[::-1]
     one = f"/v1/files/{files[2]['id']}"
     assert client.get(one).json() == files[2]
     assert client.delete(one).status_code == 204

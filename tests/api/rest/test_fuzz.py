@@ -51,11 +51,11 @@ def test_the_server_does_what_its_document_says(
             environment = {**os.environ, "SCHEMATHESIS_HOOKS": "fuzz_hooks", "PYTHONPATH": str(SUPPORT)}
             if not EXAMPLES:
                 command.append("--seed=1")
-            found = subprocess.run(
+            run = subprocess.run(
                 command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
             )
     if EXAMPLES:
         with capfd.disabled():
-            print(found.stdout[found.stdout.find("== SUMMARY ==") :])  # noqa: T201
-    assert found.returncode == 0, found.stdout + found.stderr
-    assert "generated" in found.stdout
+            print(run.stdout[run.stdout.find("== SUMMARY ==") :])  # noqa: T201
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert "generated" in run.stdout

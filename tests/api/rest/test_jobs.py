@@ -133,13 +133,13 @@ def test_jobs_are_listed_by_pages_and_by_status(door: Door) -> None:
         assert door.client.post(f"/v1/jobs/{job}/cancel").json()["status"] == "cancelled"
 
     def walk(**query: Any) -> list[str]:
-        found: list[str] = []
+        ids_listed: list[str] = []
         while True:
             page = door.client.get("/v1/jobs", params={**query, "limit": 2}).json()
             assert len(page["items"]) <= 2
-            found += [job["id"] for job in page["items"]]
+            ids_listed += [job["id"] for job in page["items"]]
             if page["next_cursor"] is None:
-                return found
+                return ids_listed
             query["cursor"] = page["next_cursor"]
 
     assert walk() == newest_first

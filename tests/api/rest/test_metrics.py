@@ -1,17 +1,23 @@
 """Figures for Prometheus, read by its own parser, beside what truly happened."""
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from api.keys import Role, add_key
+from api.rest import metrics
 from api.rest.metrics import MEDIA_TYPE
 from pingti.workspace.registry import Workspace
 from queue_worker.settings import Settings
+from tests.support.metrics import MadeUpStore, MadeUpTask
 from tests.support.rest import Door, bearer, home, idle, running, serving, texts, until_ended
 
 __all__ = ["home", "idle", "running"]  # fixtures
@@ -30,15 +36,49 @@ def scrape(client: httpx.Client) -> Scrape:
     answer = client.get("/metrics")
     assert answer.status_code == 200
     assert answer.headers["content-type"] == MEDIA_TYPE
-    found = Scrape()
-    for family in text_string_to_metric_families(answer.text):
+    return read(answer.text)
+
+
+def read(text: str) -> Scrape:
+    scraped = Scrape()
+    for family in text_string_to_metric_families(text):
         assert family.documentation
-        found.kinds[family.name] = family.type
+        scraped.kinds[family.name] = family.type
         for sample in family.samples:
             key = (sample.name, tuple(sorted(sample.labels.items())))
-            assert key not in found.values
-            found.values[key] = sample.value
-    return found
+            assert key not in scraped.values
+            scraped.values[key] = sample.value
+    return scraped
+
+
+def test_every_line_is_as_dashboards_and_alarms_out_there_know_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Against a scrape of figures that are made up, written when the format was our own.
+
+    Only the order of lines may differ, and how a number is written.
+    """
+
+    def agreement(_: object, name: str, days: int) -> list[Any]:
+        return [SimpleNamespace(version=3, share=0.98)] if name == "sport" else []
+
+    monkeypatch.setattr(metrics, "agreement", agreement)
+    names = ["gone", "sport", "tech", "topic"]
+    workspace = SimpleNamespace(task_names=lambda: names, task=MadeUpTask)
+    services: Any = SimpleNamespace(looking=MadeUpStore(), workspace=workspace)
+    now = metrics.text(services).decode()
+    before = Path(__file__).with_name("metrics.txt").read_text()
+    version = re.compile(r'^(pingti_info\{version=")[^"]*', re.MULTILINE)
+    now, before = version.sub(r"\1X", now), version.sub(r"\1X", before)
+    assert read(now) == read(before)
+    assert comments(now) == comments(before)
+    assert names_and_labels(now) == names_and_labels(before)
+
+
+def comments(text: str) -> list[str]:
+    return sorted(line for line in text.splitlines() if line.startswith("#"))
+
+
+def names_and_labels(text: str) -> list[str]:
+    return sorted(line.rpartition(" ")[0] for line in text.splitlines() if not line.startswith("#"))
 
 
 @pytest.fixture
@@ -56,13 +96,13 @@ def test_without_a_broker_it_says_so_and_tells_what_it_knows(
     report["holdout"] |= {"f1": 0.875, "accuracy": 0.9375}
     path.write_text(json.dumps(report))
     (workspace.task("tech").student_folder(1) / "report.json").write_text("{")
-    found = scrape(alone)
-    assert found.of("pingti_broker_up") == 0
-    assert found.of("pingti_holdout_f1", task="sport") == 0.875
-    assert found.of("pingti_holdout_agreement", task="sport") == 0.9375
-    assert found.of("pingti_task_version", task="topic") == 1
-    assert ("pingti_holdout_f1", (("task", "tech"),)) not in found.values
-    assert "pingti_queue_units" not in found.kinds
+    scraped = scrape(alone)
+    assert scraped.of("pingti_broker_up") == 0
+    assert scraped.of("pingti_holdout_f1", task="sport") == 0.875
+    assert scraped.of("pingti_holdout_agreement", task="sport") == 0.9375
+    assert scraped.of("pingti_task_version", task="topic") == 1
+    assert ("pingti_holdout_f1", (("task", "tech"),)) not in scraped.values
+    assert "pingti_queue_units" not in scraped.kinds
 
 
 @pytest.mark.broker
@@ -112,10 +152,10 @@ def test_the_queue_by_priority(idle: Door) -> None:
     assert [empty.of("pingti_queue_units", priority=str(level)) for level in range(10)] == [0] * 10
     for priority in (2, 2, 7):
         idle.submit(priority=priority)
-    found = scrape(idle.client)
-    assert found.of("pingti_queue_units", priority="2") == 2
-    assert found.of("pingti_queue_jobs", priority="7") == 1
-    assert found.of("pingti_queue_oldest_seconds", priority="2") >= found.of(
+    scraped = scrape(idle.client)
+    assert scraped.of("pingti_queue_units", priority="2") == 2
+    assert scraped.of("pingti_queue_jobs", priority="7") == 1
+    assert scraped.of("pingti_queue_oldest_seconds", priority="2") >= scraped.of(
         "pingti_queue_oldest_seconds", priority="7"
     )
     idle.store.client.hincrby("pingti:totals", "alarms:sport", 2)

@@ -50,13 +50,30 @@ def test_a_place_in_the_request_becomes_a_pointer() -> None:
     app = FastAPI()
     install(app)
 
+    faults = [
+        errors.Fault(detail="no column 'text': it has a, b", pointer="/inputs/12"),
+        errors.Fault(detail="not readable", file="a.csv", row=7),
+        errors.Fault(detail="no regular expression", file="tasks/sport.toml", pointer="/rules/drop/0"),
+        errors.Fault(detail="too many keys", pointer=""),
+    ]
+
     @app.get("/")
     def fail() -> None:
+        raise errors.InputError("inputs[12]: no column 'text': it has a, b", faults=faults)
+
+    @app.get("/sentence")
+    def fail_with_a_sentence() -> None:
         raise errors.InputError("inputs[12]: no column 'text': it has a, b")
 
     with serving_app(app) as client:
         document = problem(client.get("/"))
-    assert document["errors"] == [{"pointer": "#/inputs/12", "detail": "no column 'text': it has a, b"}]
+        unplaced = problem(client.get("/sentence"))
+    assert document["detail"] == "inputs[12]: no column 'text': it has a, b"
+    assert document["errors"] == [
+        {"pointer": "#/inputs/12", "detail": "no column 'text': it has a, b"},
+        {"pointer": "#", "detail": "too many keys"},
+    ]
+    assert "errors" not in unplaced  # nothing is read out of a sentence
 
 
 def test_an_unknown_error_tells_the_caller_nothing_of_it() -> None:

@@ -114,10 +114,10 @@ def test_rows_out_and_labels_in(client: httpx.Client, workspace: Workspace) -> N
     ]
     answer = client.post("/v1/tasks/sport/labels", json={"labels": given})
     assert answer.status_code == 200, answer.text
-    found = answer.json()
-    assert (found["added"], found["unchanged"]) == (2, 0)
-    assert "nobody knows it" in found["bad"][0]
-    assert "/tmp" not in found["bad"][0]
+    labelled = answer.json()
+    assert (labelled["added"], labelled["unchanged"]) == (2, 0)
+    assert "nobody knows it" in labelled["bad"][0]
+    assert "/tmp" not in labelled["bad"][0]
     known = labels.read(workspace.task("sport"))
     assert {text: (label.label, label.who) for text, label in known.items()} == {
         "an unclear row 0": ("yes", "local"),

@@ -115,10 +115,12 @@ def test_nothing_of_a_caller_becomes_a_header(client: httpx.Client) -> None:
         b'--B\r\nContent-Disposition: form-data; name="file"; filename="a%0d%0aSet-Cookie: x=1.csv"\r\n\r\n'
         b"text\nx\n\r\n--B--\r\n"
     )
-    made = client.post("/v1/files", content=body, headers={"Content-Type": "multipart/form-data; boundary=B"})
-    assert made.status_code == 201
+    uploaded = client.post(
+        "/v1/files", content=body, headers={"Content-Type": "multipart/form-data; boundary=B"}
+    )
+    assert uploaded.status_code == 201
     for answer in (
-        client.get(made.headers["location"] + "/content"),
+        client.get(uploaded.headers["location"] + "/content"),
         client.get("/v1/files", params={"cursor": name}),
         client.get("/v1/tasks/a%0d%0aSet-Cookie:%20x=1"),
         client.get("/v1/tasks", headers={"Origin": "http://a%0d%0aSet-Cookie: x=1"}),
@@ -157,7 +159,7 @@ def bomb(megabytes: int, line: bytes = b"x" * 99 + b"\n") -> bytes:
 
 
 def test_a_bomb_is_noticed_while_it_is_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(formats, "_FREE_BYTES", 1 << 20)
+    monkeypatch.setattr(formats, "_UNCHECKED_BYTES", 1 << 20)
     path = tmp_path / "a.csv.gz"
     path.write_bytes(bomb(5))
     seen = 0

@@ -8,8 +8,10 @@ from pathlib import Path
 import httpx
 import pytest
 
+import api.rest
 from api.cli import up
-from api.rest.server import listen, url
+from api.rest.app import create_app
+from api.rest.server import listen, serve, url
 from pingti.errors import InputError, UnavailableError
 from queue_worker.settings import Settings
 
@@ -79,11 +81,23 @@ def test_a_part_of_up_says_what_is_wrong_in_one_sentence(
     assert capsys.readouterr().err.startswith("PINGTI_API_KEY: the key is empty")
 
 
-def test_importing_the_door_imports_no_torch() -> None:
-    heavy = "{'torch', 'transformers', 'faiss'}"
-    program = f"import sys, api.rest.app, api.rest.server; print(sorted({heavy} & set(sys.modules)))"
+def test_importing_it_imports_nothing_that_trains() -> None:
+    unwanted = {"torch", "transformers", "faiss", "replacement", "teacher", "sampling"}
+    program = (
+        "import sys, api.rest.app, api.rest.server\n"
+        "imported = {name.partition('.')[0] for name in sys.modules}\n"
+        f"print(sorted({unwanted} & imported))"
+    )
     answer = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert answer.stdout.strip() == "[]"
+
+
+def test_its_public_names() -> None:
+    assert api.rest.create_app is create_app
+    assert api.rest.serve is serve
+    assert set(api.rest.__all__) == {"create_app", "serve"}
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        api.rest.nothing  # noqa: B018
 
 
 def test_an_answer_does_not_wait_for_the_clients_receipt(tmp_path: Path) -> None:

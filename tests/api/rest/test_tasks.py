@@ -27,7 +27,7 @@ def test_tasks_are_listed_with_their_students(client: httpx.Client, workspace: W
         assert task["priority"] == entry.definition.priority
         assert task["current"] == 1
         assert task["versions"] == [1]
-        assert task["scenes"] == list(entry.definition.all_scenes)
+        assert task["scenes"] == list(entry.definition.operating_points)
         assert task["gate"]["precision"] == entry.definition.gate.precision
         report = entry.report(1)
         assert task["holdout"] == {

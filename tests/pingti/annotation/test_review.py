@@ -17,7 +17,8 @@ from pingti.annotation.review_queue import Format
 from pingti.errors import ArtifactError, ConflictError, InputError, NotFoundError
 from pingti.workspace.registry import TaskEntry, Workspace
 from replacement.answers import margin
-from replacement.training.teacher_labels import Gold
+from replacement.training.people_labels import read_people_labels
+from replacement.training.teacher_labels import load_teacher
 
 TEXTS = ['谁在"表扬单"上\u2028呢', "plain", "a, b\n\t<c>"]
 NOON = datetime.datetime(2026, 11, 21, 12, tzinfo=datetime.UTC)
@@ -46,7 +47,7 @@ def export(entry: TaskEntry, form: Format, **options: Any) -> Any:
     return json.loads(content)
 
 
-def bring(entry: TaskEntry, content: Any, *, lines: bool = False, hour: int = 0) -> Imported:
+def import_labels(entry: TaskEntry, content: Any, *, lines: bool = False, hour: int = 0) -> Imported:
     path = entry.workspace.root / "labelled.json"
     content = "\n".join(map(json.dumps, content)) if lines else json.dumps(content)
     path.write_text(content, encoding="utf-8")
@@ -54,7 +55,7 @@ def bring(entry: TaskEntry, content: Any, *, lines: bool = False, hour: int = 0)
 
 
 def known(entry: TaskEntry) -> dict[str, str]:
-    return {text: found.label for text, found in labels.read(entry).items()}
+    return {text: label.label for text, label in labels.read(entry).items()}
 
 
 def annotated(task: dict[str, Any], label: str, **more: Any) -> dict[str, Any]:
@@ -105,11 +106,11 @@ def test_label_studio_gets_tasks_with_predictions_and_its_answers_come_back(entr
         annotated(tasks[1], "yes", completed_by={"id": 5, "email": "li@example.org"}),
         annotated(tasks[2], "yes", was_cancelled=True),
     ]
-    assert bring(entry, done) == Imported(
+    assert import_labels(entry, done) == Imported(
         records=3, added=2, unchanged=0, unanswered=1, disagreements=0, bad=()
     )
-    found = labels.read(entry)
-    assert {text: (each.id, each.label, each.who, each.when) for text, each in found.items()} == {
+    latest = labels.read(entry)
+    assert {text: (given.id, given.label, given.who, given.when) for text, given in latest.items()} == {
         TEXTS[1]: (None, "no", "3", "2026-11-20T10:00:00.000000+00:00"),
         TEXTS[0]: ("r1", "yes", "li@example.org", "2026-11-20T10:00:00.000000+00:00"),
     }
@@ -133,15 +134,15 @@ def test_an_answer_to_another_question_is_no_label(entry: TaskEntry) -> None:
         {**argilla, "responses": {"spam": [who], "rude": [who]}},
         {"text": TEXTS[0], "spam.responses": ["yes"], "label.suggestion": "no"},
     ]
-    found = bring(entry, other)
-    assert (found.added, found.unanswered, found.bad) == (0, 5, ())
+    imported = import_labels(entry, other)
+    assert (imported.added, imported.unanswered, imported.bad) == (0, 5, ())
     # Where nothing tells of our question, the only one is ours under another name.
     alone = [
         renamed(studio[0], predicted=False),
         {"fields": {"text": TEXTS[0]}, "responses": {"spam": [who]}},
         {"text": TEXTS[2], "spam.responses": ["yes"]},
     ]
-    assert bring(entry, alone).added == 3
+    assert import_labels(entry, alone).added == 3
 
 
 def test_argilla_gets_records_with_suggestions_and_its_responses_come_back(entry: TaskEntry) -> None:
@@ -172,11 +173,11 @@ def test_argilla_gets_records_with_suggestions_and_its_responses_come_back(entry
         "label.responses.status": ["discarded", "submitted"],
         "label.suggestion": "no",
     }
-    imported = bring(entry, [*records, flat])
+    imported = import_labels(entry, [*records, flat])
     assert (imported.added, imported.unanswered, imported.bad) == (2, 2, ())
     assert known(entry) == {TEXTS[1]: "no", TEXTS[2]: "yes"}
-    found = labels.read(entry)[TEXTS[1]]
-    assert (found.who, found.when) == (who, "2026-11-21T12:00:00.000000+00:00")
+    latest = labels.read(entry)[TEXTS[1]]
+    assert (latest.who, latest.when) == (who, "2026-11-21T12:00:00.000000+00:00")
 
 
 def test_json_lines_are_filled_in_and_come_back(entry: TaskEntry) -> None:
@@ -187,7 +188,7 @@ def test_json_lines_are_filled_in_and_come_back(entry: TaskEntry) -> None:
     ]
     rows[1]["label"] = "yes"
     given = [*rows, {"id": "r3", "label": "no"}, {"id": "k1", "label": "yes", "who": "me"}]
-    imported = bring(entry, given, lines=True)
+    imported = import_labels(entry, given, lines=True)
     assert (imported.records, imported.added, imported.unanswered) == (5, 3, 2)
     assert known(entry) == {TEXTS[0]: "yes", TEXTS[2]: "no", "from the corpus": "yes"}
     # What is labelled need not be labelled again.
@@ -198,21 +199,21 @@ def test_json_lines_are_filled_in_and_come_back(entry: TaskEntry) -> None:
 def test_the_latest_label_counts_and_importing_again_changes_nothing(entry: TaskEntry) -> None:
     path = entry.folder / "labels.jsonl"
 
-    def bring_twice(rows: list[dict[str, Any]], hour: int) -> tuple[int, int, int]:
-        imported = bring(entry, rows, lines=True, hour=hour)
+    def import_twice(rows: list[dict[str, Any]], hour: int) -> tuple[int, int, int]:
+        imported = import_labels(entry, rows, lines=True, hour=hour)
         content = path.read_bytes()
-        again = bring(entry, rows, lines=True, hour=hour)
+        again = import_labels(entry, rows, lines=True, hour=hour)
         assert (again.added, path.read_bytes()) == (0, content)
         return imported.added, imported.unchanged, imported.disagreements
 
     row = {"text": "plain", "label": "yes"}
-    assert bring_twice([row], 0) == (1, 0, 0)
-    assert bring_twice([{**row, "label": "no"}], 1) == (1, 0, 0)
+    assert import_twice([row], 0) == (1, 0, 0)
+    assert import_twice([{**row, "label": "no"}], 1) == (1, 0, 0)
     assert known(entry) == {"plain": "no"}
     # A tool says when: what was said before the last import does not count any more.
-    assert bring_twice([{**row, "when": "2026-11-21T20:30:00+08:00"}], 2) == (0, 1, 0)
-    assert bring_twice([{**row, "when": "2026-11-21T13:30:00"}], 2) == (1, 0, 0)
-    assert bring_twice([{**row, "label": "no"}, row, {**row, "label": "no"}], 3) == (1, 0, 1)
+    assert import_twice([{**row, "when": "2026-11-21T20:30:00+08:00"}], 2) == (0, 1, 0)
+    assert import_twice([{**row, "when": "2026-11-21T13:30:00"}], 2) == (1, 0, 0)
+    assert import_twice([{**row, "label": "no"}, row, {**row, "label": "no"}], 3) == (1, 0, 1)
     assert known(entry) == {"plain": "no"}
     assert len(path.read_text().splitlines()) == 4
 
@@ -242,7 +243,7 @@ def test_bad_records_are_named_and_the_others_come_in(entry: TaskEntry) -> None:
         17,
         {"text": "good", "label": "yes"},
     ]
-    imported = bring(entry, rows)
+    imported = import_labels(entry, rows)
     assert (imported.records, imported.added) == (18, 2)
     path = entry.workspace.root / "labelled.json"
     assert {sentence.removeprefix(f"{path}: ") for sentence in imported.bad} == {
@@ -285,9 +286,24 @@ def test_a_file_without_a_usable_record_is_refused(entry: TaskEntry, content: by
         labels.add(entry, path)
     assert str(caught.value).startswith(f"{path}: ")
     assert says in str(caught.value)
+    first = caught.value.faults[0]
+    assert (first.file, str(caught.value).startswith(f"{path}: {first.detail}")) == (str(path), True)
     assert not (entry.folder / "labels.jsonl").exists()
     with pytest.raises(InputError, match="not readable"):
         labels.add(entry, path.with_name("absent"))
+
+
+def test_records_come_in_without_a_file(entry: TaskEntry) -> None:
+    good = {"text": "good", "label": "yes"}
+    imported = labels.add_records(entry, [("record 1", good), ("record 2", {"label": "no"})], now=NOON)
+    assert imported.bad == ("record 2: text: missing, and id too; one of them is needed",)
+    assert known(entry) == {"good": "yes"}
+    with pytest.raises(InputError, match=r"^record 7: not a JSON object \(and 1 more\)$") as caught:
+        labels.add_records(entry, [("record 7", None), ("record 8", {**good, "label": "maybe"})])
+    assert [(fault.detail[:8], fault.file) for fault in caught.value.faults] == [
+        ("record 7", None),
+        ("record 8", None),
+    ]
 
 
 def test_a_record_in_several_lines_is_one(entry: TaskEntry) -> None:
@@ -316,21 +332,21 @@ json_values = st.recursive(
 @given(json_values)
 def test_whatever_a_record_is_it_is_read_or_refused(record: Any) -> None:
     try:
-        found = tool_formats.answers(record, ["no", "yes"])
+        answers = tool_formats.answers(record, ["no", "yes"])
     except tool_formats.Unusable:
         return
-    assert all(answer.label == "no" and (answer.text, answer.id) != (None, None) for answer in found)
+    assert all(answer.label == "no" and (answer.text, answer.id) != (None, None) for answer in answers)
 
 
 def test_damage_is_noticed(entry: TaskEntry) -> None:
-    bring(entry, [{"text": "a", "label": "no"}, {"text": "b", "label": "no"}])
+    import_labels(entry, [{"text": "a", "label": "no"}, {"text": "b", "label": "no"}])
     path = entry.folder / "labels.jsonl"
     whole = path.read_bytes()
     path.write_bytes(whole[:-20])
     with pytest.warns(UserWarning, match="line 2 is damaged and left out"):
         assert known(entry) == {"a": "no"}
     with pytest.warns(UserWarning, match="line 2 is damaged"):
-        assert bring(entry, [{"text": "b", "label": "yes"}], hour=1).added == 1
+        assert import_labels(entry, [{"text": "b", "label": "yes"}], hour=1).added == 1
     with pytest.warns(UserWarning, match="line 2 is damaged"):
         assert known(entry) == {"a": "no", "b": "yes"}
     path.write_bytes(whole.replace(b'"no"', b'"maybe"', 1))
@@ -353,30 +369,29 @@ def test_an_export_needs_rows_and_overwrites_nothing(entry: TaskEntry) -> None:
 
 
 def test_a_person_outranks_the_teacher(tiny_bert: Path, tmp_path: Path) -> None:
-    from teacher.finetune import fine_tune
+    from teacher.finetune import Recipe, fine_tune
 
     texts = ["a b", "x y", "n m", "aa"]
     model = tmp_path / "model"
     rng = np.random.default_rng(0)
-    fine_tune(
-        str(tiny_bert), texts[:3], ["a", "b", "c"], classes=["a", "b", "c"], out=model, rng=rng, epochs=1
-    )
+    names, recipe = ["a", "b", "c"], Recipe(epochs=1)
+    fine_tune(str(tiny_bert), texts[:3], names, classes=names, out=model, rng=rng, recipe=recipe)
     text = f'classes = ["c", "a", "b"]\n[corpus]\nfiles = ["x.jsonl"]\n[teacher]\nmodel = "{model}"\n'
     entry = Workspace(tmp_path / "home").add_task("t", text)
-    before = Gold(entry, seed=0, progress=lambda *_: None)
+    before = load_teacher(entry, read_people_labels(entry), seed=0)
     plain = before.ask(texts, "asking")
-    bring(entry, [{"text": "x y", "label": "b"}, {"text": "aa", "label": "c"}])
-    gold = Gold(entry, seed=0, progress=lambda *_: None)
-    found = gold.ask([*texts, "x y"], "asking")
-    assert found.probabilities[[1, 3, 4]].tolist() == [[0, 0, 1], [1, 0, 0], [0, 0, 1]]
-    assert found.margin[[1, 3, 4]].tolist() == [1, 1, 1]
-    assert found.probabilities[[0, 2]].tolist() == plain.probabilities[[0, 2]].tolist()
-    assert found.vectors[:4].tolist() == plain.vectors.tolist()
+    import_labels(entry, [{"text": "x y", "label": "b"}, {"text": "aa", "label": "c"}])
+    after = load_teacher(entry, read_people_labels(entry), seed=0)
+    answers = after.ask([*texts, "x y"], "asking")
+    assert answers.probabilities[[1, 3, 4]].tolist() == [[0, 0, 1], [1, 0, 0], [0, 0, 1]]
+    assert answers.margin[[1, 3, 4]].tolist() == [1, 1, 1]
+    assert answers.probabilities[[0, 2]].tolist() == plain.probabilities[[0, 2]].tolist()
+    assert answers.vectors[:4].tolist() == plain.vectors.tolist()
     # It is the text that is labelled, in whichever form: the pool may have kept another than was labelled.
-    bring(entry, [{"text": "X  y", "label": "c"}], hour=1)
-    latest = Gold(entry, seed=0, progress=lambda *_: None)
+    import_labels(entry, [{"text": "X  y", "label": "c"}], hour=1)
+    latest = load_teacher(entry, read_people_labels(entry), seed=0)
     assert latest.ask(["x y", "Ｘ Y"], "asking").decided.tolist() == [0, 0]
     assert latest.is_reviewed(pa.array(["x Y", "x-y"])).tolist() == [True, False]
     for kind in (pa.string(), pa.large_string()):
-        assert gold.is_reviewed(pa.array(texts, kind)).tolist() == [False, True, False, True]
+        assert after.is_reviewed(pa.array(texts, kind)).tolist() == [False, True, False, True]
     assert not before.is_reviewed(pa.array(texts)).any()

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pingti.corpus import reader, row_groups
+from pingti.corpus import parquet as parquet_rows
 from pingti.corpus.formats import FORMATS, LINE_BYTES
 from pingti.corpus.reader import BadRow, Columns, check_input, expand, expand_all, read_rows, schema
 from pingti.errors import InputError
@@ -160,11 +160,11 @@ def test_a_bad_row_is_reported_and_the_others_come_out(
     if good is None:  # not one row of it can be read: then the file is at fault
         with pytest.raises(InputError, match="no line of it is a JSON object"):
             check_input(path, columns)
-    rows, found = read(path, columns)
+    rows, bad_rows = read(path, columns)
     assert [row["row"] for row in rows] == (good or [])
-    assert (found[0].file, found[0].row, found[0].id) == (path, *bad[:2])
-    assert bad[2] in found[0].reason
-    numbers = [row["row"] for row in rows] + [row.row for row in found]
+    assert (bad_rows[0].file, bad_rows[0].row, bad_rows[0].id) == (path, *bad[:2])
+    assert bad[2] in bad_rows[0].reason
+    numbers = [row["row"] for row in rows] + [row.row for row in bad_rows]
     assert sorted(map(int, map(str, numbers))) == list(range(len(numbers)))
 
 
@@ -207,7 +207,7 @@ def test_a_time_to_come_is_a_bad_row(tmp_path: Path, suffix: str, times: list[ob
 
 
 def test_a_parquet_files_own_times_to_come_are_bad_rows(tmp_path: Path) -> None:
-    tomorrow = datetime.now(UTC) + timedelta(hours=20)  # a zone that was not told
+    tomorrow = datetime.now(UTC) + timedelta(hours=20)  # a zone that is absent
     times = [datetime(2025, 1, 15, tzinfo=UTC), datetime(9999, 12, 31, tzinfo=UTC), tomorrow]
     for unit in ("s", "ms", "us"):
         path = tmp_path / f"{unit}.parquet"
@@ -228,7 +228,7 @@ def test_digits_may_be_a_date(tmp_path: Path, suffix: str) -> None:
     elif suffix == ".csv":
         write(path, {"said": ["a", "b"], "at": list(map(str, digits))})
     else:
-        path.write_text("".join(json.dumps({"said": "a", "at": each}) + "\n" for each in digits))
+        path.write_text("".join(json.dumps({"said": "a", "at": date}) + "\n" for date in digits))
     rows, bad = read(str(path), Columns(text="said", time="at"))
     assert bad == []
     assert [row["time"] for row in rows] == [
@@ -269,6 +269,8 @@ def test_a_file_that_cannot_be_used_is_refused(tmp_path: Path, name: str, data: 
         check_input(path, Columns())
     assert str(caught.value).startswith(path)
     assert message in str(caught.value)
+    (fault,) = caught.value.faults
+    assert (fault.file, f"{fault.file}: {fault.detail}") == (path, str(caught.value))
 
 
 def test_a_file_that_is_not_there_a_folder_and_half_a_gzip(tmp_path: Path) -> None:
@@ -309,7 +311,7 @@ def test_a_text_of_several_megabytes_comes_out_whole(tmp_path: Path, suffix: str
 
 LONG = "长" * 700
 SHARED = pa.array([LONG, "short"]).take(pa.array([0, 1] * 1000))
-PORTIONS: dict[str, tuple[pa.Array, dict[str, Any]]] = {
+SHARED_AND_LONG: dict[str, tuple[pa.Array, dict[str, Any]]] = {
     "a value that all rows share": (SHARED, {}),
     "a type that says so": (SHARED.dictionary_encode(), {}),
     "the same in small groups": (SHARED, {"row_group_size": 100}),
@@ -321,21 +323,20 @@ PORTIONS: dict[str, tuple[pa.Array, dict[str, Any]]] = {
 }
 
 
-@pytest.mark.parametrize("name", [*PORTIONS, "lines"])
+@pytest.mark.parametrize("name", [*SHARED_AND_LONG, "lines"])
 def test_what_is_read_at_once_is_bounded_in_bytes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     for module, constant, value in (
-        (row_groups, "PORTION_BYTES", 1 << 16),
-        (row_groups, "_MEAN_BYTES", 1 << 14),
-        (reader, "PORTION_BYTES", 1 << 16),
+        (parquet_rows, "BATCH_BYTES", 1 << 16),
+        (parquet_rows, "_MEAN_BYTES", 1 << 14),
     ):
         monkeypatch.setattr(module, constant, value)
     if name == "lines":
         texts = pa.array([f"{n}{LONG}" for n in range(2000)])
         path = write(tmp_path / "a.jsonl", {"text": texts.to_pylist()})
     else:
-        texts, options = PORTIONS[name]
+        texts, options = SHARED_AND_LONG[name]
         path = str(tmp_path / "a.parquet")
         pq.write_table(pa.table({"text": texts}), path, compression="zstd", **options)
     batches = list(read_rows(path, Columns(), lambda _: None))
@@ -345,14 +346,14 @@ def test_what_is_read_at_once_is_bounded_in_bytes(
     assert [row for batch in batches for row in batch["row"].to_pylist()] == list(range(2000))
 
 
-def test_a_small_file_that_unpacks_to_much_is_read_in_portions(tmp_path: Path) -> None:
+def test_a_small_file_that_unpacks_to_much_is_read_in_small_batches(tmp_path: Path) -> None:
     """Seven hundred megabytes of texts in some hundred bytes."""
     path = tmp_path / "a.parquet"
     shared = pa.DictionaryArray.from_arrays(pa.array([0] * 60_000, pa.int32()), pa.array(["长" * 4000]))
     pq.write_table(pa.table({"text": shared}), path, compression="zstd")
     assert path.stat().st_size < 2000
     first = next(read_rows(str(path), Columns(), lambda _: None, batch_rows=32_768))
-    assert first.nbytes <= 2 * row_groups.PORTION_BYTES
+    assert first.nbytes <= 2 * parquet_rows.BATCH_BYTES
 
 
 @pytest.mark.parametrize("suffix", [".parquet", ".csv"])
@@ -361,7 +362,7 @@ def test_a_text_longer_than_a_line_may_be_is_a_bad_row(tmp_path: Path, suffix: s
     texts = ["first", f"{half}\n{half}", half, "last"]
     rows, bad = read(write(tmp_path / f"a{suffix}", {"text": texts, "n": list("abcd")}), Columns())
     assert [row["text"] for row in rows] == ["first", half, "last"]
-    assert [(each.row, each.reason) for each in bad] == [(1, "field 'text' is longer than 16,777,216 bytes")]
+    assert [(row.row, row.reason) for row in bad] == [(1, "field 'text' is longer than 16,777,216 bytes")]
 
 
 @given(st.lists(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\r"), max_size=8)))
@@ -405,9 +406,9 @@ def test_a_pattern_names_files_in_order(tree: Path, pattern: str, names: list[st
 def test_a_file_that_two_patterns_name_is_read_once(tree: Path) -> None:
     (tree / "link.csv").symlink_to(tree / "b.csv")
     patterns = ["b.csv", "?.csv", str(tree / "b.csv"), "deep/../a.csv", f"file://{tree}/b.csv", "link.csv"]
-    found = expand_all(patterns, tree)
+    paths = expand_all(patterns, tree)
     # A URL is left as it is: what it points at is not known.
-    assert found == [str(tree / "b.csv"), str(tree / "a.csv"), f"file://{tree}/b.csv"]
+    assert paths == [str(tree / "b.csv"), str(tree / "a.csv"), f"file://{tree}/b.csv"]
 
 
 def test_a_url_is_read_and_a_pattern_without_files_is_refused(tree: Path) -> None:

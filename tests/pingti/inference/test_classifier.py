@@ -30,7 +30,7 @@ def remake(workspace: Workspace, task: str, **metadata: object) -> None:
 
 
 def test_every_task_gets_a_decision_and_a_score(workspace: Workspace, texts: list[str]) -> None:
-    classifier = Classifier(workspace, pin(workspace, choices("sport", "topic")))
+    classifier = Classifier.load(workspace, pin(workspace, choices("sport", "topic")))
     result = classifier.classify(rows(texts))
     assert result.schema.names == ["id", "sport", "sport_score", "topic", "topic_score"]
     assert result.num_rows == len(texts)
@@ -42,9 +42,9 @@ def test_every_task_gets_a_decision_and_a_score(workspace: Workspace, texts: lis
     assert sport == [score >= 0.5 for score in scores]
 
 
-def test_the_scene_moves_the_threshold(workspace: Workspace, texts: list[str]) -> None:
+def test_the_operating_point_moves_the_threshold(workspace: Workspace, texts: list[str]) -> None:
     remake(workspace, "sport", thresholds={"default": 0.5, "never": 1.1})
-    result = Classifier(workspace, pin(workspace, choices("sport@never"))).classify(rows(texts))
+    result = Classifier.load(workspace, pin(workspace, choices("sport@never"))).classify(rows(texts))
     assert set(result["sport"].to_pylist()) == {"no"}
 
 
@@ -70,7 +70,7 @@ def test_other_names_are_refused(text: str) -> None:
 def test_rules_decide_before_the_student(workspace: Workspace) -> None:
     remake(workspace, "sport", rules={"drop": [r"^\s*$"], "negative": [r"^(\[[^\]]+\])+$"]})
     batch = rows(["goal match team coach", "  ", "[goal][match]", "[goal] match team league"])
-    result = Classifier(workspace, pin(workspace, choices("sport"))).classify(batch)
+    result = Classifier.load(workspace, pin(workspace, choices("sport"))).classify(batch)
     assert result["sport"].to_pylist() == ["yes", None, "no", "yes"]
     assert result["sport_score"].to_pylist()[1:3] == [None, 0.0]
 
@@ -80,7 +80,7 @@ def test_a_dependent_task_is_asked_only_where_its_parent_holds(
 ) -> None:
     remake(workspace, "tech", depends_on=["topic=tech"])
     pins = pin(workspace, choices("tech"))
-    assert [(found.task, found.hidden) for found in pins] == [("topic", True), ("tech", False)]
+    assert [(pinned.task, pinned.hidden) for pinned in pins] == [("topic", True), ("tech", False)]
     batch = rows(["software chip browser server", "goal match team coach"])
     scored: list[str] = []
     real = Student.score
@@ -90,7 +90,7 @@ def test_a_dependent_task_is_asked_only_where_its_parent_holds(
         return real(student, texts)
 
     monkeypatch.setattr(Student, "score", score)
-    result = Classifier(workspace, pins).classify(batch)
+    result = Classifier.load(workspace, pins).classify(batch)
     assert scored == ["software chip browser server"]
     assert result.schema.names == ["id", "tech", "tech_score"]
     assert result["tech"].to_pylist() == ["yes", None]
@@ -142,15 +142,15 @@ def test_a_version_that_is_not_there_and_a_task_without_one(workspace: Workspace
 
 
 def test_no_rows_give_no_rows(workspace: Workspace) -> None:
-    classifier = Classifier(workspace, pin(workspace, choices("sport")))
+    classifier = Classifier.load(workspace, pin(workspace, choices("sport")))
     result = classifier.classify(rows([]))
     assert result.num_rows == 0
     assert result.schema == classifier.schema
 
 
 def test_patterns_are_searched_anywhere_and_a_null_matches_nothing() -> None:
-    found = matches(pa.array(["abc", None, "xbx", "y"]), ["b", "^y$"])
-    assert found.tolist() == [True, False, True, True]
+    matched = matches(pa.array(["abc", None, "xbx", "y"]), ["b", "^y$"])
+    assert matched.tolist() == [True, False, True, True]
 
 
 def test_a_scene_that_was_refused_says_why(workspace: Workspace) -> None:
@@ -160,8 +160,10 @@ def test_a_scene_that_was_refused_says_why(workspace: Workspace) -> None:
     student.metadata.update(version=2, refused={"dream": why})
     student.save(entry.folder / "students" / "2")
     with pytest.raises(
-        ConflictError, match=r"version 2 has no scene 'dream' \(no threshold reaches .*; it has"
+        ConflictError, match=r"version 2 has no operating point 'dream' \(no threshold reaches .*; it has"
     ):
         pin(workspace, [Choice(task="sport", scene="dream", version=2)])
-    with pytest.raises(ConflictError, match=r"version 1 has no scene 'dream'; it has: default, strict"):
+    with pytest.raises(
+        ConflictError, match=r"version 1 has no operating point 'dream'; it has: default, strict"
+    ):
         pin(workspace, [Choice(task="sport", scene="dream", version=1)])

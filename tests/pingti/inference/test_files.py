@@ -18,7 +18,9 @@ COLUMNS = Columns(text="said", id="key")
 
 @pytest.fixture
 def classifier(workspace: Workspace) -> Classifier:
-    return Classifier(workspace, pin(workspace, [Choice(task="sport", scene="strict"), Choice(task="topic")]))
+    return Classifier.load(
+        workspace, pin(workspace, [Choice(task="sport", scene="strict"), Choice(task="topic")])
+    )
 
 
 def lines(rows: list[tuple[str, str]]) -> bytes:
@@ -33,25 +35,27 @@ def test_rows_in_are_rows_out_and_rows_failed_in_the_order_of_the_inputs(
     first, second = str(tmp_path / "a.jsonl.gz"), str(tmp_path / "b.parquet")
     bad = b'{"key": "bad", "said": null}\nbroken \xff\n'
     Path(first).write_bytes(gzip.compress(lines(rows[:20_000]) + bad + lines(rows[20_000:25_000])))
-    keys, said = zip(*rows[25_000:], strict=True)
+    keys, rest = zip(*rows[25_000:], strict=True)
     big = "goal match " * 100_000
-    pq.write_table(pa.table({"key": [*keys, "none", "big"], "said": [*said, None, big]}), second)
+    pq.write_table(pa.table({"key": [*keys, "none", "big"], "said": [*rest, None, big]}), second)
     out = tmp_path / "new" / "out"
-    told: list[int] = []
-    counts = classify_files([first, second], COLUMNS, classifier, out, threads=threads, progress=told.append)
+    progress: list[int] = []
+    counts = classify_files(
+        [first, second], COLUMNS, classifier, out, threads=threads, progress=progress.append
+    )
     assert (counts.total, counts.completed, counts.failed) == (40_004, 40_001, 3)
     assert sorted(path.name for path in out.iterdir()) == ["errors.jsonl", "results.parquet"]
-    found = pq.read_table(out / "results.parquet")
-    assert found.schema.equals(classifier.schema, check_metadata=True)
-    assert found["id"].to_pylist() == [key for key, _ in rows] + ["big"]
+    results = pq.read_table(out / "results.parquet")
+    assert results.schema.equals(classifier.schema, check_metadata=True)
+    assert results["id"].to_pylist() == [key for key, _ in rows] + ["big"]
     alone = classifier.classify(
-        pa.record_batch({"id": keys[:400], "text": pa.array(said[:400], pa.large_string())})
+        pa.record_batch({"id": keys[:400], "text": pa.array(rest[:400], pa.large_string())})
     )
-    assert found.slice(25_000, 400).to_pylist() == alone.to_pylist()
-    assert found["sport"][-1].as_py() == "yes"
-    assert told == sorted(told)
-    assert told[-1] == 40_001
-    assert len(told) > 1
+    assert results.slice(25_000, 400).to_pylist() == alone.to_pylist()
+    assert results["sport"][-1].as_py() == "yes"
+    assert progress == sorted(progress)
+    assert progress[-1] == 40_001
+    assert len(progress) > 1
     errors = [json.loads(line) for line in (out / "errors.jsonl").read_text().splitlines()]
     assert [(error["file"], error["row"], error["id"]) for error in errors] == [
         (first, 20_000, "bad"),
@@ -91,7 +95,7 @@ def test_an_input_that_cannot_be_read_leaves_no_results(
     (tmp_path / "a.jsonl").write_bytes(lines([("1", "goal")] * 50_000))
     if data is not None:
         (tmp_path / name).write_bytes(data)
-    told: list[int] = []
+    progress: list[int] = []
     with pytest.raises(InputError, match=message):
         classify_files(
             [str(tmp_path / "a.jsonl"), str(tmp_path / name)],
@@ -99,9 +103,9 @@ def test_an_input_that_cannot_be_read_leaves_no_results(
             classifier,
             tmp_path / "out",
             threads=1,
-            progress=told.append,
+            progress=progress.append,
         )
-    assert bool(told) == name.endswith(".gz")  # the others are refused before the first row is classified
+    assert bool(progress) == name.endswith(".gz")  # the others are refused before the first row is classified
     assert list((tmp_path / "out").glob("*")) == []
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from pingti.errors import DefinitionError
-from pingti.workspace.definition import Scene, load, parse
+from pingti.workspace.definition import OperatingPointSection, load, parse
 
 WHOLE = r"""
 classes = ["no", "yes"]              # two or more; for two, the second is the positive one
@@ -49,33 +49,44 @@ SHORTEST = 'classes = ["a", "b", "c"]\ncorpus.files = ["x.csv"]\nteacher.model =
 
 
 def test_a_whole_definition_is_read() -> None:
-    found = parse(WHOLE)
-    assert (found.classes, found.binary) == (("no", "yes"), True)
-    assert found.depends_on == ("classroom_talk=yes",)
-    assert (found.corpus.id, found.corpus.time) == ("id", "created_at")
-    assert found.rules.negative == (r"^(\[[^\]]+\])+$",)
-    assert found.teacher.labels == "seed_labels.jsonl"
-    assert found.gate.holdout_days == 7
-    assert found.all_scenes == {"default": Scene(), "live": Scene(precision=0.97)}
-    assert found.retrain is not None
-    assert found.retrain.at == datetime.time(2)
+    definition = parse(WHOLE)
+    assert (definition.classes, definition.binary) == (("no", "yes"), True)
+    assert definition.depends_on == ("classroom_talk=yes",)
+    assert (definition.corpus.id, definition.corpus.time) == ("id", "created_at")
+    assert definition.rules.negative == (r"^(\[[^\]]+\])+$",)
+    assert definition.teacher.labels == "seed_labels.jsonl"
+    assert definition.gate.holdout_days == 7
+    assert definition.operating_points == {
+        "default": OperatingPointSection(),
+        "live": OperatingPointSection(precision=0.97),
+    }
+    assert definition.retrain is not None
+    assert definition.retrain.at == datetime.time(2)
 
 
 def test_what_is_not_said_has_a_default() -> None:
-    found = parse(SHORTEST)
-    assert not found.binary
-    assert (found.priority, found.depends_on, found.retrain) == (5, (), None)
-    assert (found.corpus.text, found.corpus.id, found.corpus.time) == ("text", None, None)
-    assert (found.teacher.labels, found.teacher.map, found.teacher.budget) == (None, {}, 50_000)
-    assert (found.student.embedding, found.student.filters, found.student.widths) == (256, 128, (1, 2, 3))
-    assert (found.gate.precision, found.gate.recall, found.gate.rounds) == (0.9, 0.9, 5)
-    assert (found.gate.holdout_days, found.gate.holdout_fraction) == (7, 0.1)
-    assert found.all_scenes == {"default": Scene()}
+    definition = parse(SHORTEST)
+    assert not definition.binary
+    assert (definition.priority, definition.depends_on, definition.retrain) == (5, (), None)
+    assert (definition.corpus.text, definition.corpus.id, definition.corpus.time) == ("text", None, None)
+    assert (definition.teacher.labels, definition.teacher.map, definition.teacher.budget) == (
+        None,
+        {},
+        50_000,
+    )
+    assert (definition.student.embedding, definition.student.filters, definition.student.widths) == (
+        256,
+        128,
+        (1, 2, 3),
+    )
+    assert (definition.gate.precision, definition.gate.recall, definition.gate.rounds) == (0.9, 0.9, 5)
+    assert (definition.gate.holdout_days, definition.gate.holdout_fraction) == (7, 0.1)
+    assert definition.operating_points == {"default": OperatingPointSection()}
 
 
-def test_the_default_scene_can_be_told() -> None:
+def test_the_default_operating_point_can_be_set() -> None:
     text = WHOLE.replace("[scenes.default]", "[scenes.default]\nrecall = 0.8")
-    assert parse(text).all_scenes["default"] == Scene(recall=0.8)
+    assert parse(text).operating_points["default"] == OperatingPointSection(recall=0.8)
 
 
 @pytest.mark.parametrize(
@@ -108,7 +119,7 @@ def test_the_default_scene_can_be_told() -> None:
         (
             '["../history/*.parquet"]',
             "[]",
-            "corpus.files: [] is not allowed: tuple should have at least 1 item",
+            "corpus.files: [] is not allowed: needed is a list of at least 1",
         ),
         ("budget = 50000", "budget = 9", "teacher.budget: 9 is not allowed: input should be greater than or"),
         (
@@ -130,7 +141,7 @@ def test_the_default_scene_can_be_told() -> None:
         ),
         ("[2, 3, 4]", "[2, 2]", "widths=[2, 2]; allowed are ascending lengths"),
         # classes
-        ('["no", "yes"]', '["yes"]', "classes: ['yes'] is not allowed: tuple should have at least 2 items"),
+        ('["no", "yes"]', '["yes"]', "classes: ['yes'] is not allowed: needed is a list of at least 2"),
         (
             '["no", "yes"]',
             '["no", ""]',
@@ -147,7 +158,11 @@ def test_the_default_scene_can_be_told() -> None:
             "scenes.Live",
             "scenes: 'Live' is no name; allowed are a-z, 0-9 and _, a letter first",
         ),
-        ("precision = 0.97", "precision = 0.97\nrecall = 0.9", "scenes.live: a scene names a precision or a"),
+        (
+            "precision = 0.97",
+            "precision = 0.97\nrecall = 0.9",
+            "scenes.live: an operating point names a precision or",
+        ),
         (
             '["no", "yes"]',
             '["a", "b", "c"]',
@@ -199,3 +214,26 @@ def test_a_file_that_is_missing_or_not_utf8_is_refused(tmp_path: Path) -> None:
         load(path)
     path.write_text(SHORTEST)
     assert load(path) == parse(SHORTEST)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "pointers"),
+    [
+        ("files", "file", ["/corpus/files", "/corpus/file"]),
+        ("[2, 3, 4]", "[2, 99, 99]", ["/student/widths/1", "/student/widths/2"]),
+        ("precision = 0.97", "precision = 0.97\nrecall = 0.9", ["/scenes/live"]),
+        ('["no", "yes"]', '["no", "no"]', ["/classes"]),
+        ("max_length = 64", 'map = {x = "maybe"}', ["/teacher/map"]),
+        ("scenes.live", "scenes.Live", ["/scenes"]),
+        ('["no", "yes"]', '["a", "b", "c"]', ["/scenes/live"]),
+        ("priority = 5", "priority = ", [None]),
+    ],
+)
+def test_each_fault_of_a_definition_has_its_place(old: str, new: str, pointers: list[str | None]) -> None:
+    path = Path("tasks/praise.toml")
+    with pytest.raises(DefinitionError) as caught:
+        parse(WHOLE.replace(old, new, 1), path)
+    assert [(fault.pointer, fault.file) for fault in caught.value.faults] == [
+        (pointer, "tasks/praise.toml") for pointer in pointers
+    ]
+    assert caught.value.faults[0].detail in str(caught.value)

@@ -213,9 +213,9 @@ def test_a_worker_that_stops_hands_its_plan_back(service: Service, texts: list[s
 
 POISON = """
 import os, sys
-from replacement import classify
+from pingti.inference import classifier
 
-real = classify.Classifier.classify
+real = classifier.Classifier.classify
 def poisoned(self, rows):
     texts = rows.column("text").to_pylist()
     if any("[crash]" in text for text in texts):
@@ -223,7 +223,7 @@ def poisoned(self, rows):
     if any("[raise]" in text for text in texts):
         raise ValueError("the kernel\\nstumbled")
     return real(self, rows)
-classify.Classifier.classify = poisoned
+classifier.Classifier.classify = poisoned
 """
 
 

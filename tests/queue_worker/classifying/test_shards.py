@@ -202,7 +202,7 @@ def test_the_size_of_a_shard_follows_the_time_it_takes(tmp_path: Path) -> None:
 def test_the_time_is_measured_on_the_first_rows(workspace: Workspace, texts: list[str]) -> None:
     settings_ = Settings(home=workspace.root)
     pins = pin(workspace, [Choice.parse("sport")])
-    classifier = Classifier(workspace, pins)
+    classifier = Classifier.load(workspace, pins)
     job = make_job([write_csv(workspace.root / "a.csv", texts)], pins=pins)
     found = measured_seconds(settings_, job, classifier)
     assert found is not None
@@ -273,7 +273,7 @@ def cut_job(workspace: Workspace, texts: list[str]) -> tuple[Settings, Job, Clas
     job = make_job([write_csv(workspace.root / "a.csv", texts)], pins=pins)
     cut, _ = cut_all(given_settings, job)
     job = job.model_copy(update={"shards_total": cut.shards})
-    return given_settings, job, Classifier(workspace, pins)
+    return given_settings, job, Classifier.load(workspace, pins)
 
 
 def at_the_end(job: Job, **changes: Any) -> Job:
@@ -418,7 +418,7 @@ def test_a_small_job_in_one_go(workspace: Workspace, texts: list[str]) -> None:
     job = stamped([str(path)], pins=pins)
     read = read_whole(settings_, job)
     assert read is not None
-    done = classify_whole(settings_, job, *read, Classifier(workspace, pins))
+    done = classify_whole(settings_, job, *read, Classifier.load(workspace, pins))
     assert (done.rows, done.failed, done.tasks) == (20, 1, {"sport": 20})
     completed = job.model_copy(update={"status": JobStatus.COMPLETED})
     (part,) = results(settings_, completed)

@@ -26,7 +26,7 @@ def test_the_fewest_threads_that_are_about_as_fast_as_any(rates: list[float], wa
 def test_every_number_of_threads_classifies_and_arrow_has_its_threads_back(
     workspace: Workspace, texts: list[str]
 ) -> None:
-    classifier = Classifier(workspace, pin(workspace, [Choice(task="sport")]))
+    classifier = Classifier.load(workspace, pin(workspace, [Choice(task="sport")]))
     before, told = pa.cpu_count(), []
     tried = stress(
         classifier, pa.array(texts), most=2, seconds=0.05, progress=lambda done, total: told.append(done)

@@ -8,6 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from pingti.errors import InputError, UnavailableError
+from pingti.workspace import promotion
 from pingti.workspace.registry import Workspace
 from queue_worker.celery_app import make_celery
 from queue_worker.jobs.models import Job
@@ -76,7 +77,7 @@ def test_a_key_that_made_a_job_is_not_answered_before_the_disk_has_the_job(
         ({"inputs": ["no.csv"]}, r"^inputs\[0\]: "),
         ({"text": "body"}, r"^inputs\[0\]: .*no column 'body'"),
         ({"tasks": ["sport", "nonsense"]}, r"^tasks\[1\]: .*nonsense"),
-        ({"tasks": ["sport@nonsense"]}, r"^tasks\[0\]: .*no scene 'nonsense'"),
+        ({"tasks": ["sport@nonsense"]}, r"^tasks\[0\]: .*no operating point 'nonsense'"),
         ({"tasks": ["sport", "sport@strict"]}, r"^tasks\[1\]: task 'sport' is asked for twice"),
         ({"tasks": ["sport@"]}, r"^tasks\[0\]: "),
         ({"tasks": ["topic", "sport#7"]}, r"^tasks\[1\]: task 'sport': no version 7; there are: 1"),
@@ -155,7 +156,7 @@ def test_a_changed_task_is_looked_at_again(service: Service, texts: list[str]) -
             service.submit("again.parquet", tasks=["tech"])
     finally:
         task.path.write_text(text)
-        task.promote(1, who="tests", why="as it was")
+        promotion.promote(task, 1, who="tests", why="as it was")
     assert service.submit("again.parquet", tasks=["tech"]).pins[0].version == 1
 
 

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from pingti.annotation import labels
 from pingti.errors import ConflictError, DefinitionError
+from pingti.workspace import promotion
 from pingti.workspace.definition import parse
 from pingti.workspace.registry import TaskEntry, Workspace
 from queue_worker.jobs.callbacks import secret, verify
@@ -25,7 +26,7 @@ from queue_worker.jobs.store import JobStore
 from queue_worker.retraining.drift import MIN_ROWS, Agreement, agreement, alarms, fallen, wilson
 from queue_worker.retraining.drift_monitor import Watch
 from queue_worker.retraining.runs import runs
-from replacement.measure_drift import Agreeing
+from replacement.measure_drift import load_drift_meter
 from replacement.training.loop import replace
 from tests.support.service import Service, serving
 from tests.support.teachers import sport, topic_teacher
@@ -168,7 +169,7 @@ def test_a_fall_raises_one_alarm_and_rolls_back(
     entry = define(service, f'sample = 80\non_alarm = "rollback"\ncallback = "{url}"')
     service.settings = service.settings.model_copy(update={"private_networks": ("127.0.0.0/8",)})
     shutil.copytree(entry.folder / "students" / "1", entry.folder / "students" / "2", dirs_exist_ok=True)
-    entry.promote(2, who="tests", why="newer")
+    promotion.promote(entry, 2, who="tests", why="newer")
     watch = watching(service, 0.5, tmp_path / "asked")
     finished(service, "fall.parquet", texts)
     finished(service, "fall2.parquet", texts)
@@ -274,10 +275,10 @@ def test_the_real_teacher_is_asked_as_on_the_holdout(topic_teacher: Path, tmp_pa
     entry = Workspace(tmp_path).task("sport")
     outcome = replace(entry)
     texts = [json.loads(line)["text"] for line in (tmp_path / "corpus.jsonl").read_text().splitlines()][480:]
-    rows, agreed = Agreeing(entry, 1).count(["x dropped", "y negative", *texts])
+    rows, agreed = load_drift_meter(entry, 1).count(["x dropped", "y negative", *texts])
     assert rows == 120
     assert abs(agreed / rows - outcome.report["holdout"]["accuracy"]) < 0.1
-    assert Agreeing(entry, 1).count(["x"]) == (0, 0)
+    assert load_drift_meter(entry, 1).count(["x"]) == (0, 0)
 
     # A changed definition counts from the next replace on.
     written = entry.path.read_text()
@@ -294,7 +295,7 @@ def test_the_real_teacher_is_asked_as_on_the_holdout(topic_teacher: Path, tmp_pa
         entry.path.write_text(text)
         there = Workspace(tmp_path).task("sport")
         labels.add(there, label_of(tmp_path / "labels.jsonl", there.definition.classes[1]))
-        assert Agreeing(there, 1).count(texts) == (rows, agreed)
+        assert load_drift_meter(there, 1).count(texts) == (rows, agreed)
         (there.folder / labels.FILE).unlink()
 
 
@@ -311,7 +312,7 @@ def test_exchanged_weights_are_another_teacher_and_no_disagreement(
     shutil.copytree(topic_teacher, own)
     entry = sport(tmp_path, own, gate=0.01, rounds=1)
     replace(entry)
-    Agreeing(entry, 1)
+    load_drift_meter(entry, 1)
     weights = own / "model.safetensors"
     data = bytearray(weights.read_bytes())
     data[-4:] = np.float32(0.25).tobytes()
@@ -319,7 +320,7 @@ def test_exchanged_weights_are_another_teacher_and_no_disagreement(
     with pytest.raises(
         ConflictError, match="another teacher by now than the one that version 1 was made with"
     ):
-        Agreeing(entry, 1)
+        load_drift_meter(entry, 1)
     ran = subprocess.run(
         [
             sys.executable,

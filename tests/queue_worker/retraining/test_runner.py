@@ -185,10 +185,10 @@ def test_a_killed_workers_run_is_taken_by_the_next(
     asked = request_retrain(settings, client, "sport", "tests")
     # A worker process whose child never ends by itself, killed with it.
     code = (
-        "import sys\nfrom queue_worker import retraining\nfrom queue_worker.settings import Settings\n"
+        "import sys\nfrom queue_worker.retraining import runner\nfrom queue_worker.settings import Settings\n"
         "def command(settings, run): return [sys.executable, str(settings.home / 'slow.py')]\n"
-        "retraining.retrain_command = command\n"
-        "sys.exit(retraining.serve(Settings()))"
+        "runner.retrain_command = command\n"
+        "sys.exit(runner.serve(Settings()))"
     )
     with Processes() as processes:
         process = processes.start(

@@ -13,13 +13,13 @@ from textcnn import Student
 def held(n: int = 600, *, classes: int = 2, threshold: float | None = 0.5) -> Held:
     """A student that misses one kind of positives: those around the second axis."""
     rng = np.random.default_rng(0)
-    gold = (np.arange(n) % 3 != 0).astype(np.int64) if classes == 2 else np.arange(n) % classes
+    teacher = (np.arange(n) % 3 != 0).astype(np.int64) if classes == 2 else np.arange(n) % classes
     kind = rng.integers(0, 2, n)
     vectors = np.where(kind[:, None] == 0, [5.0, 0, 0], [0, 5.0, 0]) + rng.normal(0, 0.2, (n, 3))
     probabilities = np.full((n, classes), 0.05 / (classes - 1), np.float32)
-    probabilities[np.arange(n), gold] = 0.95
+    probabilities[np.arange(n), teacher] = 0.95
     scores = probabilities.copy()
-    wrong = (kind == 1) & (gold == 1)
+    wrong = (kind == 1) & (teacher == 1)
     scores[wrong] = 0.1 / (classes - 1)
     scores[wrong, 0] = 0.9
     return Held(
@@ -32,19 +32,21 @@ def held(n: int = 600, *, classes: int = 2, threshold: float | None = 0.5) -> He
         days=19_000 + np.arange(n) // 200,
         before=np.zeros(n, np.int64),
         incumbent=None,
-        truth={},
+        true_labels={},
     )
 
 
-def test_the_clusters_at_fault_come_first_with_texts_of_theirs() -> None:
-    found = describe(held(), ("no", "yes"), np.random.default_rng(0))["clusters"]
-    positives = sum(each["rows"] for each in found)
+def test_the_clusters_of_errors_come_first_with_texts_of_theirs() -> None:
+    clusters = describe(held(), ("no", "yes"), np.random.default_rng(0))["clusters"]
+    positives = sum(cluster["rows"] for cluster in clusters)
     assert positives == 400
-    missed = [each for each in found if each["missed"]]
-    assert found[: len(missed)] == missed
-    assert all(each["covered"] == 0.0 for each in missed)
-    assert all(text.startswith("kind 1 ") for each in missed for text in each["examples"])
-    assert sum(each["missed"] for each in missed) == int((held().decided != held().answers.decided).sum())
+    missed = [cluster for cluster in clusters if cluster["missed"]]
+    assert clusters[: len(missed)] == missed
+    assert all(cluster["covered"] == 0.0 for cluster in missed)
+    assert all(text.startswith("kind 1 ") for cluster in missed for text in cluster["examples"])
+    assert sum(cluster["missed"] for cluster in missed) == int(
+        (held().decided != held().answers.decided).sum()
+    )
 
 
 def test_days_are_measured_one_by_one() -> None:
@@ -55,28 +57,28 @@ def test_days_are_measured_one_by_one() -> None:
 
 
 def test_a_day_without_positive_rows_is_not_the_worst() -> None:
-    made = held()
+    rows = held()
     quiet = np.arange(600) < 200
-    made.answers.probabilities[quiet] = made.scores[quiet] = [0.95, 0.05]
-    found = describe(made, ("no", "yes"), np.random.default_rng(0))
-    assert (found["days"][0]["f1"], found["days"][0]["accuracy"]) == (0.0, 1.0)
-    worst = min(found["days"][1:], key=lambda day: float(day["f1"]))
-    assert found["worst_day"] == worst["day"]
+    rows.answers.probabilities[quiet] = rows.scores[quiet] = [0.95, 0.05]
+    evidence = describe(rows, ("no", "yes"), np.random.default_rng(0))
+    assert (evidence["days"][0]["f1"], evidence["days"][0]["accuracy"]) == (0.0, 1.0)
+    worst = min(evidence["days"][1:], key=lambda day: float(day["f1"]))
+    assert evidence["worst_day"] == worst["day"]
     none = describe(
-        dataclasses.replace(made, days=np.full(600, 19_000)), ("no", "yes"), np.random.default_rng(0)
+        dataclasses.replace(rows, days=np.full(600, 19_000)), ("no", "yes"), np.random.default_rng(0)
     )
     assert none["worst_day"] == "2022-01-08"
-    made.answers.probabilities[:] = [0.95, 0.05]
-    assert describe(made, ("no", "yes"), np.random.default_rng(0))["worst_day"] is None
+    rows.answers.probabilities[:] = [0.95, 0.05]
+    assert describe(rows, ("no", "yes"), np.random.default_rng(0))["worst_day"] is None
 
 
 def test_a_point_of_the_curve_is_what_its_threshold_gives() -> None:
-    made = held()
-    points = describe(made, ("no", "yes"), np.random.default_rng(0))["curve"]
+    rows = held()
+    points = describe(rows, ("no", "yes"), np.random.default_rng(0))["curve"]
     assert points
-    positive = made.answers.decided > 0
+    positive = rows.answers.decided > 0
     for point in points:
-        called = made.scores[:, 1] >= point["threshold"] - 1e-5
+        called = rows.scores[:, 1] >= point["threshold"] - 1e-5
         assert (called & positive).sum() / positive.sum() == pytest.approx(point["recall"], abs=1e-3)
         assert (called & positive).sum() / called.sum() == pytest.approx(point["precision"], abs=1e-3)
     assert points[-1]["recall"] >= points[0]["recall"] or points[0]["recall"] == 1.0
@@ -84,58 +86,58 @@ def test_a_point_of_the_curve_is_what_its_threshold_gives() -> None:
 
 def test_calibration_counts_every_row_once() -> None:
     bins = describe(held(), ("no", "yes"), np.random.default_rng(0))["calibration"]
-    assert sum(each["rows"] for each in bins) == 600
+    assert sum(one["rows"] for one in bins) == 600
     assert bins[-1]["share"] == 1.0  # what it scores 0.95 the teacher confirms
     assert bins[0]["score"] == pytest.approx(0.05, abs=0.06)
 
 
 def test_more_classes_have_a_curve_each_and_clusters_of_all_rows() -> None:
-    found = describe(held(classes=3, threshold=None), ("a", "b", "c"), np.random.default_rng(0))
-    assert found["curve"] == []
-    assert [each["class"] for each in found["curves"]] == ["a", "b", "c"]
-    made = held(classes=3, threshold=None)
-    for number, each in enumerate(found["curves"]):
-        gold = made.answers.decided == number
-        for point in each["points"]:
-            called = made.scores[:, number] >= point["threshold"] - 1e-5
-            assert (called & gold).sum() / gold.sum() == pytest.approx(point["recall"], abs=1e-3)
-            assert (called & gold).sum() / called.sum() == pytest.approx(point["precision"], abs=1e-3)
-    assert sum(each["rows"] for each in found["clusters"]) == 600
-    assert {each["teacher"] for each in found["hardest"]} == {"b"}
-    assert all(each["teacher"] != each["student"] for each in found["hardest"])
-    low, high = found["holdout_intervals"]["f1"]
+    rows = held(classes=3, threshold=None)
+    evidence = describe(rows, ("a", "b", "c"), np.random.default_rng(0))
+    assert evidence["curve"] == []
+    assert [own["class"] for own in evidence["curves"]] == ["a", "b", "c"]
+    for number, own in enumerate(evidence["curves"]):
+        positive = rows.answers.decided == number
+        for point in own["points"]:
+            called = rows.scores[:, number] >= point["threshold"] - 1e-5
+            assert (called & positive).sum() / positive.sum() == pytest.approx(point["recall"], abs=1e-3)
+            assert (called & positive).sum() / called.sum() == pytest.approx(point["precision"], abs=1e-3)
+    assert sum(cluster["rows"] for cluster in evidence["clusters"]) == 600
+    assert {row["teacher"] for row in evidence["hardest"]} == {"b"}
+    assert all(row["teacher"] != row["student"] for row in evidence["hardest"])
+    low, high = evidence["holdout_intervals"]["f1"]
     assert low < high
 
 
 def test_clusters_tell_how_the_first_round_did() -> None:
-    found = describe(held(), ("no", "yes"), np.random.default_rng(0))["clusters"]
+    clusters = describe(held(), ("no", "yes"), np.random.default_rng(0))["clusters"]
     # The first round's student called nothing positive.
-    assert {each["covered_before"] for each in found} == {0.0}
-    assert {each["covered"] for each in found} == {0.0, 1.0}
+    assert {cluster["covered_before"] for cluster in clusters} == {0.0}
+    assert {cluster["covered"] for cluster in clusters} == {0.0, 1.0}
 
 
 def test_true_labels_measure_student_and_teacher_where_they_are_known() -> None:
-    made = held()
-    assert describe(made, ("no", "yes"), np.random.default_rng(0))["truth"] is None
-    wrong = 1 - made.answers.decided  # the teacher is wrong about all of them
-    truth = {made.texts[row]: int(wrong[row]) for row in range(0, 100, 2)}
-    known = dataclasses.replace(made, truth={**truth, "not held out": 1})
-    found = describe(known, ("no", "yes"), np.random.default_rng(0))["truth"]
-    assert (found["teacher"]["accuracy"], found["teacher"]["rows"]) == (0.0, 50)
-    disagree = (made.decided != made.answers.decided)[:100:2]
-    assert found["student"]["accuracy"] == pytest.approx(disagree.mean())
-    assert found.keys() == {"student", "teacher"}
-    right = {text: int(made.answers.decided[row]) for row, text in enumerate(made.texts[:100])}
-    agreed = dataclasses.replace(made, truth=right)
-    found = describe(agreed, ("no", "yes"), np.random.default_rng(0))["truth"]
-    assert found["teacher"]["intervals"] == {name: [1.0, 1.0] for name in ("precision", "recall", "f1")}
-    low, high = found["student"]["intervals"]["recall"]
-    assert low < found["student"]["recall"] < high
+    rows = held()
+    assert describe(rows, ("no", "yes"), np.random.default_rng(0))["truth"] is None
+    wrong = 1 - rows.answers.decided  # the teacher is wrong about all of them
+    true_labels = {rows.texts[row]: int(wrong[row]) for row in range(0, 100, 2)}
+    known = dataclasses.replace(rows, true_labels={**true_labels, "not held out": 1})
+    measured = describe(known, ("no", "yes"), np.random.default_rng(0))["truth"]
+    assert (measured["teacher"]["accuracy"], measured["teacher"]["rows"]) == (0.0, 50)
+    disagree = (rows.decided != rows.answers.decided)[:100:2]
+    assert measured["student"]["accuracy"] == pytest.approx(disagree.mean())
+    assert measured.keys() == {"student", "teacher"}
+    right = {text: int(rows.answers.decided[row]) for row, text in enumerate(rows.texts[:100])}
+    agreed = dataclasses.replace(rows, true_labels=right)
+    measured = describe(agreed, ("no", "yes"), np.random.default_rng(0))["truth"]
+    assert measured["teacher"]["intervals"] == {name: [1.0, 1.0] for name in ("precision", "recall", "f1")}
+    low, high = measured["student"]["intervals"]["recall"]
+    assert low < measured["student"]["recall"] < high
     assert 0.1 < high - low < 0.4
 
 
 def test_the_incumbent_is_held_against_true_labels_too() -> None:
-    made = held()
+    rows = held()
 
     class Incumbent:
         """Calls texts of the first kind positive, at its own threshold."""
@@ -147,11 +149,11 @@ def test_the_incumbent_is_held_against_true_labels_too() -> None:
             high = np.array([0.8 if text.startswith("kind 0") else 0.6 for text in texts], np.float32)
             return np.stack([1 - high, high], axis=1)
 
-    truth = {text: int(text.startswith("kind 0")) for text in made.texts[:100]}
-    known = dataclasses.replace(made, truth=truth, incumbent=cast("Student", Incumbent()))
-    found = describe(known, ("no", "yes"), np.random.default_rng(0))["truth"]
-    assert (found["incumbent"]["f1"], found["incumbent"]["rows"]) == (1.0, 100)
-    assert found["incumbent"]["intervals"]["f1"] == [1.0, 1.0]
+    true_labels = {text: int(text.startswith("kind 0")) for text in rows.texts[:100]}
+    known = dataclasses.replace(rows, true_labels=true_labels, incumbent=cast("Student", Incumbent()))
+    measured = describe(known, ("no", "yes"), np.random.default_rng(0))["truth"]
+    assert (measured["incumbent"]["f1"], measured["incumbent"]["rows"]) == (1.0, 100)
+    assert measured["incumbent"]["intervals"]["f1"] == [1.0, 1.0]
 
 
 def learned() -> Learned:
@@ -172,25 +174,25 @@ def learned() -> Learned:
 
 
 def test_rows_asked_about_are_counted_by_day_and_round() -> None:
-    found = of_learned(learned(), ("no", "yes"))["asked_by_day"]
+    stretches = of_learned(learned(), ("no", "yes"))["asked_by_day"]
     # Labelled texts have no day: three of the first round's rows have one, and all seven of the second's.
-    assert [sum(each["rounds"][number] for each in found) for number in (0, 1)] == [3, 7]
-    assert found[0]["first"] == "2022-01-08"
-    assert found[0]["rounds"] == [3, 0]
-    assert found[-1]["last"] == "2022-01-11"
+    assert [sum(stretch["rounds"][number] for stretch in stretches) for number in (0, 1)] == [3, 7]
+    assert stretches[0]["first"] == "2022-01-08"
+    assert stretches[0]["rounds"] == [3, 0]
+    assert stretches[-1]["last"] == "2022-01-11"
     without = dataclasses.replace(learned(), days=None)
     assert of_learned(without, ("no", "yes"))["asked_by_day"] == []
 
 
 def test_the_highest_losses_come_first() -> None:
-    found = of_learned(learned(), ("no", "yes"))["losses"]
-    assert [each["text"] for each in found[:2]] == ["row 2", "row 10"]
-    assert (found[0]["teacher"], found[0]["student"]) == ("no", "yes")
-    assert len(found) == 12
+    losses = of_learned(learned(), ("no", "yes"))["losses"]
+    assert [row["text"] for row in losses[:2]] == ["row 2", "row 10"]
+    assert (losses[0]["teacher"], losses[0]["student"]) == ("no", "yes")
+    assert len(losses) == 12
     later = dataclasses.replace(learned(), trained=np.arange(12) % 8 != 3)  # not trained on: rows 3 and 11
     fitted = of_learned(later, ("no", "yes"))["losses"]
-    assert [each["text"] for each in fitted] == [
-        e["text"] for e in found if e["text"] not in ("row 2", "row 18")
+    assert [row["text"] for row in fitted] == [
+        row["text"] for row in losses if row["text"] not in ("row 2", "row 18")
     ]
-    assert found[0]["loss"] == pytest.approx(-0.9 * np.log(0.01) - 0.1 * np.log(0.99), abs=1e-3)
-    assert [each["loss"] for each in found] == sorted((each["loss"] for each in found), reverse=True)
+    assert losses[0]["loss"] == pytest.approx(-0.9 * np.log(0.01) - 0.1 * np.log(0.99), abs=1e-3)
+    assert [row["loss"] for row in losses] == sorted((row["loss"] for row in losses), reverse=True)

@@ -17,8 +17,9 @@ from pingti.corpus.rules import matches
 from pingti.workspace.definition import parse
 from pingti.workspace.registry import TaskEntry, Workspace
 from replacement.profiling.cleaning_rules import KINDS, Proposal, repeated, shaped, spaced, toml
+from replacement.profiling.frequent import FrequentItems
 from replacement.profiling.patterns import emoticons, repeats
-from replacement.profiling.profile import Stats, _Frequent, collect
+from replacement.profiling.profile import Stats, collect
 from textcnn.tokenizer import tokenize
 
 _DEFINITION = """\
@@ -65,60 +66,60 @@ def task(root: Path, rows: list[str], *, classes: str = '["no", "yes"]', columns
     return Workspace(root).add_task("t", _DEFINITION.format(classes=classes, columns=columns))
 
 
-def assert_as_counted(found: Stats, entry: TaskEntry, rows: list[str]) -> None:
+def assert_as_counted(stats: Stats, entry: TaskEntry, rows: list[str]) -> None:
     """Every pattern hits the rows that are said, and the section that is printed is one of a definition."""
     texts = pa.array(rows, pa.large_string())
     rules = entry.definition.rules
     ruled = matches(texts, rules.drop + rules.negative)
-    for proposal in found.proposals:
+    for proposal in stats.proposals:
         hit = matches(texts, [proposal.pattern])
         assert (proposal.rows, proposal.new) == (hit.sum(), (hit & ~ruled).sum()), proposal.what
         assert proposal.examples
         shown = {example.removesuffix("...") for example in proposal.examples}
         assert shown <= {text[:60] for text, is_hit in zip(rows, hit, strict=True) if is_hit}
-    pasted = entry.path.read_text().partition("[rules]")[0] + found.toml
+    pasted = entry.path.read_text().partition("[rules]")[0] + stats.toml
     section = parse(pasted).rules
     for rule in ("drop", "negative"):
-        expected = [p.pattern for p in found.proposals if p.rule == rule and p.plain]
+        expected = [p.pattern for p in stats.proposals if p.rule == rule and p.plain]
         assert getattr(section, rule) == (*getattr(rules, rule), *expected)
     # Those that somebody has to look at first become rules by taking the comment sign away.
-    looked = tomllib.loads(re.sub(r"(?m)^    # (?=['\"].*,$)", "    ", found.toml)).get("rules", {})
-    assert {p for patterns in looked.values() for p in patterns} >= {p.pattern for p in found.proposals}
+    looked = tomllib.loads(re.sub(r"(?m)^    # (?=['\"].*,$)", "    ", stats.toml)).get("rules", {})
+    assert {p for patterns in looked.values() for p in patterns} >= {p.pattern for p in stats.proposals}
 
 
 def test_everything_is_counted(tmp_path: Path) -> None:
     entry = task(tmp_path, ROWS, columns='time = "at"')
-    found = collect(entry)
-    assert (found.files, found.rows, found.bad) == (2, len(ROWS), 2)
-    assert "b.jsonl: row 0: the line is not JSON" in found.bad_examples[0]
-    assert (found.exact_duplicates, found.normalised_duplicates) == (1, 3)
+    stats = collect(entry)
+    assert (stats.files, stats.rows, stats.bad) == (2, len(ROWS), 2)
+    assert "b.jsonl: row 0: the line is not JSON" in stats.bad_examples[0]
+    assert (stats.exact_duplicates, stats.normalised_duplicates) == (1, 3)
     lengths = sorted(map(len, ROWS))
-    assert found.characters["min"] == 0
-    assert found.characters["max"] == lengths[-1]
-    assert found.characters["p50"] == lengths[(len(ROWS) + 1) // 2 - 1]
-    assert found.characters["mean"] == round(sum(lengths) / len(lengths), 1)
+    assert stats.characters["min"] == 0
+    assert stats.characters["max"] == lengths[-1]
+    assert stats.characters["p50"] == lengths[(len(ROWS) + 1) // 2 - 1]
+    assert stats.characters["mean"] == round(sum(lengths) / len(lengths), 1)
     tokens = sorted(len(tokenize(text)) for text in ROWS)
-    assert [found.tokens["min"], found.tokens["max"]] == [tokens[0], tokens[-1]]
-    assert list(found.days.items())[:2] == [("1970-01-01", 10), ("1970-01-02", 10)]
-    assert sum(found.days.values()) == len(ROWS)
-    kinds = {name: share.rows for name, share in found.kinds.items()}
+    assert [stats.tokens["min"], stats.tokens["max"]] == [tokens[0], tokens[-1]]
+    assert list(stats.days.items())[:2] == [("1970-01-01", 10), ("1970-01-02", 10)]
+    assert sum(stats.days.values()) == len(ROWS)
+    kinds = {name: share.rows for name, share in stats.kinds.items()}
     assert kinds == {"empty": 2, "punctuation": 1, "emoji": 2, "bracketed": 2, "digits": 3, "urls": 1}
-    assert found.kinds["emoji"].examples == ("😂😂", "👍🏻")
-    assert found.kinds["emoji"].share == 2 / len(ROWS)
+    assert stats.kinds["emoji"].examples == ("😂😂", "👍🏻")
+    assert stats.kinds["emoji"].share == 2 / len(ROWS)
     # ????, 666666, 哈 three times, 加油, ha; not ":" or "//".
-    assert found.repeats.rows == 7
-    assert (found.emoticons.rows, found.emoticons.examples[0]) == (4, "[微笑]")
-    assert found.emoticon_units == {"[微笑]": 2, "[鲜花]": 1, "😂": 1, "👍": 1}
-    assert found.units == {"哈": 3, "6": 1, "ha": 1, "加油": 1, "？": 1}
-    assert {name: share.rows for name, share in found.shapes.items()} == {
+    assert stats.repeats.rows == 7
+    assert (stats.emoticons.rows, stats.emoticons.examples[0]) == (4, "[微笑]")
+    assert stats.emoticon_units == {"[微笑]": 2, "[鲜花]": 1, "😂": 1, "👍": 1}
+    assert stats.units == {"哈": 3, "6": 1, "ha": 1, "加油": 1, "？": 1}
+    assert {name: share.rows for name, share in stats.shapes.items()} == {
         "第0节 课打卡": 30,
         "it's lesson 0": 21,
     }
-    whole = next(p for p in found.proposals if p.what == "one thing over and over")
+    whole = next(p for p in stats.proposals if p.what == "one thing over and over")
     assert whole.examples == ("哈哈哈哈", "哈哈哈哈哈!!", "加油加油加油")
-    assert [p.rule for p in found.proposals] == ["drop"] + ["negative"] * 8
-    assert [p.plain for p in found.proposals] == [True] * 7 + [False] * 2
-    assert_as_counted(found, entry, ROWS)
+    assert [p.rule for p in stats.proposals] == ["drop"] + ["negative"] * 8
+    assert [p.plain for p in stats.proposals] == [True] * 7 + [False] * 2
+    assert_as_counted(stats, entry, ROWS)
 
 
 def test_emoticons_are_found_within_texts() -> None:
@@ -152,16 +153,16 @@ def test_what_a_rule_hits_already_is_not_proposed_again(tmp_path: Path) -> None:
 
 
 def test_without_a_negative_class_what_says_nothing_is_dropped(tmp_path: Path) -> None:
-    found = collect(task(tmp_path, ROWS, classes='["sport", "tech", "other"]'))
-    assert {p.rule for p in found.proposals} == {"drop"}
+    stats = collect(task(tmp_path, ROWS, classes='["sport", "tech", "other"]'))
+    assert {p.rule for p in stats.proposals} == {"drop"}
 
 
 def test_a_corpus_of_nothing_is_counted_too(tmp_path: Path) -> None:
     entry = task(tmp_path, [])
     (tmp_path / "a.jsonl").write_text('{"text": null}\n')
-    found = collect(entry)
-    assert (found.rows, found.bad, found.proposals, found.characters) == (0, 3, (), {})
-    assert found.toml == "[rules]\n"
+    stats = collect(entry)
+    assert (stats.rows, stats.bad, stats.proposals, stats.characters) == (0, 3, (), {})
+    assert stats.toml == "[rules]\n"
 
 
 ALPHABET = "aé字ｶ0９٣Ⅷ.!_$ \t\u3000\u200b😂❤\ufe0f🏻[]（：/"
@@ -170,16 +171,16 @@ ALPHABET = "aé字ｶ0９٣Ⅷ.!_$ \t\u3000\u200b😂❤\ufe0f🏻[]（：/"
 @given(st.lists(st.text(ALPHABET, max_size=8) | st.sampled_from(["[微笑]", "http://a.b", "哈哈哈哈"])))
 def test_no_text_is_of_two_kinds(rows: list[str]) -> None:
     texts = pa.array(rows, pa.large_string())
-    found = sum((matches(texts, [pattern]).astype(int) for pattern in KINDS.values()), np.zeros(len(rows)))
-    assert np.all(found <= 1)
+    kinds = sum((matches(texts, [pattern]).astype(int) for pattern in KINDS.values()), np.zeros(len(rows)))
+    assert np.all(kinds <= 1)
     # What has neither letters nor numbers is of one of them.
     empty = np.array([not any(map(str.isalnum, text)) for text in rows], bool)
-    assert np.all(found[empty & ~matches(texts, [r"^[\pM\pZ\pC]*$"])] == 1)
+    assert np.all(kinds[empty & ~matches(texts, [r"^[\pM\pZ\pC]*$"])] == 1)
 
 
 def slow_repeats(text: str) -> set[tuple[str, bool]]:
     """Units that stand in a row often enough, and whether nothing else is in the text."""
-    found = set()
+    repeated_units = set()
     for length, least in ((1, 4), (2, 3), (3, 3)):
         for start in range(len(text)):
             unit, end = text[start : start + length], start + length
@@ -188,8 +189,8 @@ def slow_repeats(text: str) -> set[tuple[str, bool]]:
             while text[end : end + 1] == text[end - length : end - length + 1] != "":
                 end += 1
             if end - start >= length * least and (length == 1 or len(set(unit)) > 1) and not unit.isspace():
-                found.add((unit, start == 0 and not any(map(str.isalnum, text[end:]))))
-    return found
+                repeated_units.add((unit, start == 0 and not any(map(str.isalnum, text[end:]))))
+    return repeated_units
 
 
 @given(st.lists(st.text("ab!哈6 \U0001f602", max_size=14), max_size=5), st.integers(1, 40))
@@ -199,9 +200,9 @@ def slow_repeats(text: str) -> set[tuple[str, bool]]:
 def test_repeated_patterns_are_those_that_a_plain_search_finds(rows: list[str], at_once: int) -> None:
     lengths = np.array([len(text) for text in rows], np.int64)
     texts = pa.array(rows, pa.large_string())
-    found = repeats(texts, lengths, at_once=at_once)
+    patterns = repeats(texts, lengths, at_once=at_once)
     for row, text in enumerate(rows):
-        assert {(unit, whole) for number, unit, whole in found if number == row} == slow_repeats(text)
+        assert {(unit, whole) for number, unit, whole in patterns if number == row} == slow_repeats(text)
 
 
 @given(st.text("aB9٣ \t'.*[\\#\x00\x7f哈", min_size=1, max_size=10).filter(str.strip))
@@ -221,7 +222,7 @@ def test_the_pattern_of_a_shape_hits_its_text_and_survives_toml(text: str) -> No
 
 @given(st.lists(st.sampled_from("abcdefghij"), max_size=80), st.integers(1, 4), st.integers(1, 9))
 def test_frequent_items_are_never_lost(items: list[str], capacity: int, batch: int) -> None:
-    summary = _Frequent(capacity)
+    summary = FrequentItems(capacity)
     for start in range(0, len(items), batch):
         counts = Counter(items[start : start + batch])
         summary.add(list(counts), list(counts.values()))

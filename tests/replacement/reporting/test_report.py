@@ -8,7 +8,7 @@ import pytest
 
 from pingti.annotation import review_queue
 from pingti.workspace.registry import Workspace
-from pingti.workspace.report import shortfall
+from pingti.workspace.report import Report, shortfall
 from replacement.answers import margin
 from replacement.evaluation.bootstrap import FIGURES
 from replacement.reporting import html
@@ -17,8 +17,8 @@ EVIL = "<script>alert(1)</script>\"'&"
 
 
 def figures(**changed: float) -> dict[str, Any]:
-    found = {"precision": 0.91, "recall": 0.82, "f1": 0.86, "accuracy": 0.95, "rows": 500, "positives": 60}
-    return {**found, **changed}
+    standard = {"precision": 0.91, "recall": 0.82, "f1": 0.86, "accuracy": 0.95, "rows": 500, "positives": 60}
+    return {**standard, **changed}
 
 
 def document(text: str = "a text", **changed: Any) -> dict[str, Any]:
@@ -33,7 +33,7 @@ def document(text: str = "a text", **changed: Any) -> dict[str, Any]:
         }
         for number in (1, 2, 3)
     ]
-    found = {
+    whole = {
         "format": 1, "task": text, "version": 4, "made": text, "seed": 0, "classes": [text, "yes"],
         "teacher": {"model": text, "fingerprint": text, "rows_asked": 1000, "rows_computed": 10},
         "corpus": {"read": 9000, "negative_by_rule": 7, text: 1},
@@ -46,7 +46,7 @@ def document(text: str = "a text", **changed: Any) -> dict[str, Any]:
         "hardest": [{"text": text, "teacher": text, "student": text, "difference": 0.9}],
         "boundary_rows": 12,
     }  # fmt: skip
-    return {**found, **changed}
+    return {**whole, **changed}
 
 
 class Page(HTMLParser):
@@ -91,7 +91,7 @@ def test_both_forms_are_written_and_say_the_same(tmp_path: Path) -> None:
         ["student", "0.910", "0.820", "0.860", "0.950", "500", "60"],
         ["gate", "0.900", "0.900", "", "", "", ""],
     ]
-    assert ["2", "200", "900", "25 random, 75 competing", "0.910", "0.820", "0.700"] in page.rows
+    assert ["2", "200", "900", "25 random, 75 hard negatives", "0.910", "0.820", "0.700"] in page.rows
     assert ["每日一句", "0.4321", "每日一句", "0.777", "0.820", "0.860"] in page.rows
     assert ["dream", "", "no threshold reaches it", "", "", ""] in page.rows
     assert ["每日一句"] * 3 in page.rows
@@ -118,7 +118,7 @@ def test_the_page_needs_no_network() -> None:
 
 
 @pytest.mark.parametrize(
-    ("found", "said"),
+    ("holdout", "lacks"),
     [
         (figures(recall=0.95), ""),
         (figures(recall=0.9), ""),
@@ -126,13 +126,13 @@ def test_the_page_needs_no_network() -> None:
         (figures(precision=0.8, recall=0.9), "precision 0.800 is below 0.900"),
     ],
 )
-def test_the_verdict(found: dict[str, Any], said: str) -> None:
-    gate = {"precision": 0.9, "recall": 0.9, "passed": not said}
-    made = document(holdout=found, gate=gate)
-    assert shortfall(made) == said
-    text = Page(html.render(made)).text
-    assert ("the gate is reached" in text) == (not said)
-    assert ("refused: " + said in text) == bool(said)
+def test_the_verdict(holdout: dict[str, Any], lacks: str) -> None:
+    gate = {"precision": 0.9, "recall": 0.9, "passed": not lacks}
+    report = document(holdout=holdout, gate=gate)
+    assert shortfall(report) == lacks
+    text = Page(html.render(report)).text
+    assert ("the gate is reached" in text) == (not lacks)
+    assert ("refused: " + lacks in text) == bool(lacks)
 
 
 @pytest.mark.parametrize("values", [[0.5], [0.0, 1.0], [1.0, 1.0, 1.0], [0.2, 0.9, 0.6]])
@@ -156,13 +156,19 @@ def test_the_lines_stay_inside_the_picture_and_rise_with_the_values(values: list
 
 def test_all_that_is_known_is_shown_and_stays_text() -> None:
     stretch = {"first": "2025-01-01", "last": "2025-01-03", "measure": figures(f1=0.111), "threshold": 0.7654}
-    scene = {
+    point = {
         "threshold": 0.4, "says": "best", "holdout": figures(), "calibration": figures(),
         "intervals": {"threshold": [0.3, 0.5], "f1": [0.8, 0.9]}, "days": [stretch], "worst": stretch,
     }  # fmt: skip
     cluster = {"rows": 9, "covered": 0.8, "covered_before": 0.25, "examples": [EVIL, "b"]}
-    made = document(
-        scenes={EVIL: scene},
+    report = document(
+        scenes={EVIL: point},
+        rounds=[
+            {
+                **document()["rounds"][0],
+                "brought": {"competing": {"rows": 7, "positives": 2, "errors": 3, "lead": 0.4321}},
+            }
+        ],
         asked_by_day=[
             {"first": "2025-01-01", "last": "2025-01-05", "rounds": [30, 10, 0]},
             {"first": "2025-01-06", "last": "2025-01-09", "rounds": [0, 5, 5]},
@@ -190,7 +196,7 @@ def test_all_that_is_known_is_shown_and_stays_text() -> None:
         worst_day="2025-01-02",
         speed={"student": 500_000.0, "teacher": 50.0},
     )
-    page = Page(html.render(made))
+    page = Page(html.render(report))
     assert page.open == []
     assert "script" not in page.tags
     assert [
@@ -202,6 +208,7 @@ def test_all_that_is_known_is_shown_and_stays_text() -> None:
         "60",
         "0.7654",
     ] in page.rows
+    assert ["1", "hard negatives", "7", "2", "3", "0.4321"] in page.rows
     assert ["all", "0.910", "0.820", "0.860", "500", "60", "0.4000"] in page.rows
     assert "The worst day is 2025-01-02." in page.text
     assert ["95 % interval", *["0.200 to 0.700"] * 3, "", "", ""] in page.rows
@@ -219,6 +226,12 @@ def test_all_that_is_known_is_shown_and_stays_text() -> None:
     assert "2025-01-01 to 2025-01-05, round 1: 30 rows" in page.text
     heights = [float(value or 0) for name, value in page.attributes if name == "height"]
     assert sum(heights[:2]) == pytest.approx(130.0, abs=0.2)
+
+
+def test_a_report_of_typed_values_is_written_with_the_keys_on_disk(tmp_path: Path) -> None:
+    html.write(tmp_path, Report.model_validate(document()))
+    assert json.loads((tmp_path / "report.json").read_text()) == document()
+    assert (tmp_path / "report.html").read_text() == html.render(document())
 
 
 def test_what_is_no_json_is_refused_before_anything_is_written(tmp_path: Path) -> None:

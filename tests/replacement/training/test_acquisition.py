@@ -6,9 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from replacement.evaluation.disagreement import compete
+from replacement.evaluation.disagreement import hard_negatives
 from replacement.evaluation.metrics import Measure, measure
-from replacement.training.acquisition import KINDS, Candidates, Coverage, Known, choose, shares
+from replacement.results import Coverage
+from replacement.training.acquisition import KINDS, Candidates, Known, choose, shares
 
 SHORT = st.floats(0.0, 1.0)
 CORNERS = np.eye(4, dtype=np.float32)
@@ -18,24 +19,24 @@ CORNERS = np.eye(4, dtype=np.float32)
 @settings(deadline=None)
 @given(SHORT, SHORT)
 def test_shares_sum_to_one_and_a_part_follows_the_errors(precision: float, recall: float) -> None:
-    found = shares((precision, recall))
-    assert tuple(found) == KINDS
-    assert sum(found.values()) == pytest.approx(1.0)
-    assert min(found.values()) >= 0.0
-    assert (found["random"], found["new"], found["uncertain"]) == (0.02, 0.02, 0.9)
+    parts = shares((precision, recall))
+    assert tuple(parts) == KINDS
+    assert sum(parts.values()) == pytest.approx(1.0)
+    assert min(parts.values()) >= 0.0
+    assert (parts["random"], parts["new"], parts["uncertain"]) == (0.02, 0.02, 0.9)
     if precision != recall:
-        missed = found["diverse"] + found["neighbours"]
-        assert (found["competing"] > missed) == (precision > recall)
+        missed = parts["diverse"] + parts["neighbours"]
+        assert (parts["competing"] > missed) == (precision > recall)
 
 
 @pytest.mark.parametrize(
-    ("shortfall", "competing"),
+    ("shortfall", "hard_negatives"),
     [((0.0, 0.0), 0.5), ((0.1, 0.0), 1.0), ((0.0, 0.1), 0.0), ((0.1, 0.1), 0.5), ((0.3, 0.1), 0.75)],
 )
-def test_what_lacks_more_gets_more(shortfall: tuple[float, float], competing: float) -> None:
-    found = shares(shortfall)
-    wanted = (0.06 * competing, 0.03 * (1.0 - competing), 0.03 * (1.0 - competing))
-    assert (found["competing"], found["diverse"], found["neighbours"]) == pytest.approx(wanted)
+def test_what_lacks_more_gets_more(shortfall: tuple[float, float], hard_negatives: float) -> None:
+    parts = shares(shortfall)
+    wanted = (0.06 * hard_negatives, 0.03 * (1.0 - hard_negatives), 0.03 * (1.0 - hard_negatives))
+    assert (parts["competing"], parts["diverse"], parts["neighbours"]) == pytest.approx(wanted)
 
 
 def places(where: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.float32]:
@@ -44,14 +45,14 @@ def places(where: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.flo
 
 
 def known(
-    gold: NDArray[np.int64], decided: NDArray[np.int64], where: NDArray[np.int64], rng: np.random.Generator
+    labels: NDArray[np.int64], decided: NDArray[np.int64], where: NDArray[np.int64], rng: np.random.Generator
 ) -> Known:
     """Rows whose [CLS] vectors and features lie at the same corner; the features have another scale."""
-    return Known(gold=gold, decided=decided, vectors=places(where, rng), features=5 * places(where, rng))
+    return Known(labels=labels, decided=decided, vectors=places(where, rng), features=5 * places(where, rng))
 
 
 def measured(rows: Known, classes: int) -> Measure:
-    return measure(rows.gold, rows.decided, classes)
+    return measure(rows.labels, rows.decided, classes)
 
 
 def random_case(
@@ -60,17 +61,17 @@ def random_case(
     rng = np.random.default_rng(seed)
 
     def some(count: int) -> Known:
-        gold = rng.integers(0, classes, count) * int(positives)
-        return known(gold, rng.integers(0, classes, count), rng.integers(0, 4, count), rng)
+        labels = rng.integers(0, classes, count) * int(positives)
+        return known(labels, rng.integers(0, classes, count), rng.integers(0, 4, count), rng)
 
-    rows, calibration = some(80), some(40)
+    rows, validation = some(80), some(40)
     candidates = Candidates(
         probabilities=rng.dirichlet(np.ones(classes), n).astype(np.float32).reshape(n, classes),
         features=places(rng.integers(0, 4, n), rng),
         network=rng.normal(0.0, 3.0, (n, classes)).astype(np.float32),
         threshold=0.6 if classes == 2 else None,
     )
-    return candidates, rows, calibration, measured(calibration, classes)
+    return candidates, rows, validation, measured(validation, classes)
 
 
 @settings(max_examples=30, deadline=None)
@@ -96,8 +97,8 @@ def test_rows_are_distinct_and_as_many_as_asked_for(
         assert tuple(chosen) == KINDS
         assert len(set(rows.tolist())) == len(rows) == min(n, budget)
         assert ((rows >= 0) & (rows < n)).all()
-        assert all(0.0 <= found.covered <= 1.0 for found in coverage)
-        assert sum(found.members for found in coverage) in (0, 80, int((case[1].gold > 0).sum()))
+        assert all(0.0 <= cluster.covered <= 1.0 for cluster in coverage)
+        assert sum(cluster.members for cluster in coverage) in (0, 80, int((case[1].labels > 0).sum()))
     first, second, other = ({kind: rows.tolist() for kind, rows in chosen.items()} for chosen, _ in results)
     assert first == second
     assert results[0][1] == results[1][1]
@@ -112,10 +113,10 @@ def spread(seed: int) -> tuple[Known, Known, Candidates, NDArray[np.int64]]:
     """
     rng = np.random.default_rng(seed)
     where = np.repeat([0, 1, 2], 40)
-    gold = (where < 2).astype(np.int64)
-    rows = known(gold, gold, where, rng)  # it knows by heart what it was trained on
+    labels = (where < 2).astype(np.int64)
+    rows = known(labels, labels, where, rng)  # it knows by heart what it was trained on
     where = np.repeat([0, 1, 2], 400)
-    calibration = known((where < 2).astype(np.int64), (where == 0).astype(np.int64), where, rng)
+    validation = known((where < 2).astype(np.int64), (where == 0).astype(np.int64), where, rng)
     there = np.tile([0, 1, 2, 3], 200)
     scores = rng.uniform(0.0, 0.4, 800).astype(np.float32)
     probabilities = np.stack([1 - scores, scores], axis=1)
@@ -125,19 +126,19 @@ def spread(seed: int) -> tuple[Known, Known, Candidates, NDArray[np.int64]]:
         network=np.log(probabilities) / 2,  # the other half is the wide part's
         threshold=0.5,
     )
-    return rows, calibration, candidates, there
+    return rows, validation, candidates, there
 
 
 def chosen_of_spread(
     seed: int,
 ) -> tuple[dict[str, NDArray[np.int64]], list[Coverage], NDArray[np.int64]]:
     """400 rows of ``spread``, recall being short; and where each candidate lies."""
-    rows, calibration, candidates, there = spread(seed)
+    rows, validation, candidates, there = spread(seed)
     chosen, coverage = choose(
         candidates,
         rows,
-        calibration,
-        measured(calibration, 2),
+        validation,
+        measured(validation, 2),
         (0.0, 0.4),
         budget=400,
         rng=np.random.default_rng(seed),
@@ -169,33 +170,33 @@ def test_rows_go_next_to_what_is_missed_and_where_nobody_looked(seed: int) -> No
 
 
 def test_rows_of_too_few_for_every_kind_are_those_that_it_is_unsure_of() -> None:
-    rows, calibration, candidates, _ = spread(0)
-    found = measured(calibration, 2)
+    rows, validation, candidates, _ = spread(0)
+    measure_of = measured(validation, 2)
     for budget, wanted in ((1, {"uncertain": 1}), (12, {"uncertain": 11, "competing": 1})):
         chosen, _ = choose(
-            candidates, rows, calibration, found, (0.4, 0.4), budget=budget, rng=np.random.default_rng(0)
+            candidates, rows, validation, measure_of, (0.4, 0.4), budget=budget, rng=np.random.default_rng(0)
         )
         assert sum(len(some) for some in chosen.values()) == budget
         assert len(chosen["uncertain"]) == wanted["uncertain"]
 
 
 def test_without_positives_to_cluster_random_rows_take_the_place() -> None:
-    rows, calibration, candidates, _ = spread(0)
+    rows, validation, candidates, _ = spread(0)
     rng, zeros = np.random.default_rng(0), np.zeros(67, np.int64)
     few = known(np.repeat([1, 0], [7, 60]), zeros, zeros, rng)  # eight make a cluster
-    for trained, seen, missed in ((few, calibration, 3), (rows, known(zeros, zeros, zeros, rng), 0)):
+    for trained, seen, missed in ((few, validation, 3), (rows, known(zeros, zeros, zeros, rng), 0)):
         chosen, coverage = choose(
             candidates, trained, seen, measured(seen, 2), (0.0, 0.4), budget=80, rng=np.random.default_rng(0)
         )
         assert coverage == []
-        assert {kind: len(found) for kind, found in chosen.items()} == {
+        assert {kind: len(picked) for kind, picked in chosen.items()} == {
             "random": 6 - missed, "uncertain": 72, "competing": 0, "diverse": 0,
             "neighbours": missed, "new": 2,
         }  # fmt: skip
 
 
 def test_each_kind_takes_what_its_name_says() -> None:
-    rows, calibration, candidates, _ = spread(1)
+    rows, validation, candidates, _ = spread(1)
     probabilities = candidates.probabilities.copy()
     probabilities[1::20, 1] = 0.9  # 40 called positive, all where a badly covered cluster is
     probabilities[2:281:2, 1] = 0.49  # more than 96 close to a tie
@@ -207,12 +208,12 @@ def test_each_kind_takes_what_its_name_says() -> None:
     )
 
     def asked(some: Candidates) -> dict[str, np.ndarray]:
-        seen, rng = measured(calibration, 2), np.random.default_rng(0)
-        return choose(some, rows, calibration, seen, (0.2, 0.2), budget=100, rng=rng)[0]
+        seen, rng = measured(validation, 2), np.random.default_rng(0)
+        return choose(some, rows, validation, seen, (0.2, 0.2), budget=100, rng=rng)[0]
 
     chosen = asked(candidates)
-    scores = {kind: probabilities[found, 1] for kind, found in chosen.items()}
-    counts = {kind: len(found) for kind, found in chosen.items()}
+    scores = {kind: probabilities[picked, 1] for kind, picked in chosen.items()}
+    counts = {kind: len(picked) for kind, picked in chosen.items()}
     assert counts == {
         "random": 1, "uncertain": 90, "competing": 3, "diverse": 2, "neighbours": 2, "new": 2
     }  # fmt: skip
@@ -230,8 +231,8 @@ def test_with_three_classes_wrong_decisions_and_badly_covered_clusters_get_the_r
     rng = np.random.default_rng(0)
     where = np.repeat([0, 1, 2], 60)
     rows = known(where, where, where, rng)
-    # What the student calls class 2 is of class 1 in the calibration rows.
-    calibration = known(where, np.array([0, 2, 2])[where], where, rng)
+    # What the student calls class 2 is of class 1 in the validation rows.
+    validation = known(where, np.array([0, 2, 2])[where], where, rng)
     there = np.tile([0, 1, 2], 200)
     candidates = Candidates(
         probabilities=(0.05 + 0.85 * np.eye(3, dtype=np.float32))[there],
@@ -240,7 +241,7 @@ def test_with_three_classes_wrong_decisions_and_badly_covered_clusters_get_the_r
         threshold=None,
     )
     chosen, coverage = choose(
-        candidates, rows, calibration, measured(calibration, 3), (0.2, 0.2), budget=400, rng=rng
+        candidates, rows, validation, measured(validation, 3), (0.2, 0.2), budget=400, rng=rng
     )
     assert sum(cluster.measured for cluster in coverage) == 180
     assert (there[chosen["competing"]] == 2).all()
@@ -248,13 +249,13 @@ def test_with_three_classes_wrong_decisions_and_badly_covered_clusters_get_the_r
     assert at[1] > at[0] + at[2]
 
 
-def test_competing_negatives_are_what_the_student_is_sure_of_and_the_teacher_denies() -> None:
+def test_hard_negatives_are_what_the_student_is_sure_of_and_the_teacher_denies() -> None:
     rng = np.random.default_rng(0)
     teacher = np.array([0.1, 0.45, 0.9, 0.1, 0.9], np.float32)
     student = np.array([0.95, 0.95, 0.95, 0.65, 0.1], np.float32)
     pairs = np.stack([1 - teacher, teacher], axis=1), np.stack([1 - student, student], axis=1)
     # The second: the teacher is not sure. The fourth: the student is not, its threshold being 0.6.
-    assert compete(*pairs, 0.6, rng=rng).tolist() == [True, False, False, False, True]
-    gold = np.array([[0.9, 0.05, 0.05], [0.4, 0.35, 0.25], [0.1, 0.8, 0.1]], np.float32)
+    assert hard_negatives(*pairs, 0.6, rng=rng).tolist() == [True, False, False, False, True]
+    sure = np.array([[0.9, 0.05, 0.05], [0.4, 0.35, 0.25], [0.1, 0.8, 0.1]], np.float32)
     called = np.array([[0.1, 0.8, 0.1], [0.1, 0.8, 0.1], [0.1, 0.8, 0.1]], np.float32)
-    assert compete(gold, called, None, rng=rng).tolist() == [True, False, False]
+    assert hard_negatives(sure, called, None, rng=rng).tolist() == [True, False, False]

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from pingti.errors import ConflictError, DefinitionError, InputError
 from pingti.inference.pins import Choice, pin
+from pingti.workspace import promotion
 from pingti.workspace.definition import parse
 from pingti.workspace.registry import TaskEntry, Workspace
 from replacement.training.dataset import Corpus, load_corpus, where_parents_hold
@@ -193,13 +194,13 @@ def test_keep_leaves_rows_out_of_both_parts_and_says_how_many(tmp_path: Path) ->
 def test_a_corpus_that_cannot_be_read_says_why(tmp_path: Path, row: dict[str, object], reason: str) -> None:
     good = [{"text": f"text {i}", "id": str(i), "at": "2025-02-01"} for i in range(20)]
     bad = [{"text": f"text {i}", **row} for i in range(30)]
-    (tmp_path / "a.jsonl").write_text("".join(json.dumps(each) + "\n" for each in [*good, *bad]))
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in [*good, *bad]))
     files = 'files = ["*.jsonl"]\nid = "id"\ntime = "at"'
-    found = parse(f'classes = ["no", "yes"]\n[corpus]\n{files}\n[teacher]\nmodel = "m"\n')
+    definition = parse(f'classes = ["no", "yes"]\n[corpus]\n{files}\n[teacher]\nmodel = "m"\n')
     with pytest.raises(
         InputError, match=rf"20 held out of 50 read.*; 30 could not .*a\.jsonl row 20: {reason}"
     ):
-        load_corpus(found, tmp_path)
+        load_corpus(definition, tmp_path)
 
 
 def dependent(workspace: Workspace, name: str, depends_on: list[str]) -> TaskEntry:
@@ -226,7 +227,9 @@ def version_2(workspace: Workspace, task: str, *, classes: list[str], depends_on
 def test_a_dependency_that_leads_back_to_the_task_is_told(
     workspace: Workspace, depends_on: list[str]
 ) -> None:
-    version_2(workspace, "tech", classes=["no", "yes"], depends_on=["match=yes"]).promote(2, why="test")
+    promotion.promote(
+        version_2(workspace, "tech", classes=["no", "yes"], depends_on=["match=yes"]), 2, why="test"
+    )
     entry = dependent(workspace, "match", depends_on)
     way = "match -> tech -> match" if depends_on == ["tech=yes"] else "match -> match"
     with pytest.raises(DefinitionError, match=f"depends_on: a circle by the versions promoted now: {way};"):
@@ -236,18 +239,18 @@ def test_a_dependency_that_leads_back_to_the_task_is_told(
 def test_no_promotion_and_no_roll_back_closes_a_circle(workspace: Workspace) -> None:
     classes = ["no", "yes"]
     sport = version_2(workspace, "sport", classes=classes, depends_on=["tech=yes"])
-    sport.promote(2, why="test")
+    promotion.promote(sport, 2, why="test")
     tech = version_2(workspace, "tech", classes=classes, depends_on=["sport=yes"])
     for force in (False, True):
         with pytest.raises(ConflictError, match=r"circle of tasks .*: tech -> sport -> tech"):
-            tech.promote(2, why="test", force=force)
+            promotion.promote(tech, 2, why="test", force=force)
     assert tech.current() == 1
-    sport.roll_back(why="test")
-    tech.promote(2, why="test")
+    promotion.roll_back(sport, why="test")
+    promotion.promote(tech, 2, why="test")
     with pytest.raises(ConflictError, match=r"circle of tasks .*: sport -> tech -> sport"):
-        sport.roll_back(2, why="test")
+        promotion.roll_back(sport, 2, why="test")
     assert sport.current() == 1
-    assert [found.task for found in pin(workspace, [Choice(task="tech")])] == ["sport", "tech"]
+    assert [pinned.task for pinned in pin(workspace, [Choice(task="tech")])] == ["sport", "tech"]
 
 
 def test_a_parents_class_counts_as_its_promoted_student_has_it(workspace: Workspace) -> None:
@@ -257,21 +260,21 @@ def test_a_parents_class_counts_as_its_promoted_student_has_it(workspace: Worksp
     with pytest.raises(DefinitionError, match="has no class 'sports'; it has sport, tech, other"):
         where_parents_hold(entry, load_corpus(entry.definition, entry.path.parent))
     renamed = ["sports", "tech", "other"]
-    version_2(workspace, "topic", classes=renamed, depends_on=[]).promote(2, why="test")
+    promotion.promote(version_2(workspace, "topic", classes=renamed, depends_on=[]), 2, why="test")
     kept = where_parents_hold(entry, load_corpus(entry.definition, entry.path.parent))
     assert len(kept.pool) > 0
 
 
 @pytest.mark.parametrize(
-    ("depends_on", "said"),
+    ("depends_on", "problem"),
     [
         (["topic=sprot"], "'topic=sprot': task 'topic' has no class 'sprot'; it has sport, tech, other"),
         (["topic=sport", "topic=tech"], "task 'topic' is named twice; a text is of one of its classes alone"),
     ],
 )
 def test_dependencies_that_can_never_hold_are_told(
-    workspace: Workspace, depends_on: list[str], said: str
+    workspace: Workspace, depends_on: list[str], problem: str
 ) -> None:
     entry = dependent(workspace, "match", depends_on)
-    with pytest.raises(DefinitionError, match=rf"match\.toml: depends_on: {said}"):
+    with pytest.raises(DefinitionError, match=rf"match\.toml: depends_on: {problem}"):
         where_parents_hold(entry, load_corpus(entry.definition, entry.path.parent))

@@ -13,14 +13,15 @@ import pytest
 
 from pingti.annotation import labels
 from pingti.errors import InputError
+from pingti.workspace import promotion
 from pingti.workspace.registry import TaskEntry, Workspace
 from replacement.evaluation.metrics import Measure
+from replacement.results import Round, StopReason
 from replacement.training.acquisition import KINDS
 from replacement.training.loop import replace
-from replacement.training.results import Round
-from replacement.training.teacher_labels import Gold
+from replacement.training.teacher_labels import TeacherLabels
 from tests.support.teachers import (
-    _DEFINITION,
+    DEFINITION,
     corpus_file,
     folder_bytes,
     make_teacher,
@@ -38,8 +39,8 @@ def test_one_seed_gives_one_student_and_a_kill_changes_nothing(topic_teacher: Pa
     class Killed(BaseException):
         pass
 
-    def stop(found: Round) -> None:
-        if found.round == 1:
+    def stop(result: Round) -> None:
+        if result.round == 1:
             raise Killed
 
     killed = sport(tmp_path / "killed", topic_teacher)
@@ -67,37 +68,38 @@ def test_the_teacher_is_never_asked_about_more_rows_than_the_budget(
     entry = sport(tmp_path, topic_teacher, budget=budget)
     monkeypatch.setattr(Measure, "passes", lambda self, gate: False)  # go on as long as rows are left
     outcome = replace(entry)
-    assert all(found.asked <= budget for found in outcome.rounds)
+    assert all(result.asked <= budget for result in outcome.rounds)
     assert outcome.report["teacher"]["rows_computed"] <= outcome.rounds[-1].asked
-    for found in outcome.rounds[1:]:
-        assert found.rows + found.boundary <= budget
+    for result in outcome.rounds[1:]:
+        assert result.rows + result.boundary <= budget
     if budget == 5000:
-        assert outcome.stopped == "the pool is used up"
+        assert outcome.stopped == StopReason.POOL_USED_UP
+        assert outcome.report["stopped"] == "the pool is used up"
 
 
-def test_the_holdout_is_never_learned_from_nor_calibrated_on(
+def test_the_holdout_is_never_learned_from_nor_validated_on(
     topic_teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: dict[str, list[str]] = {}
-    real = Gold.ask
+    real = TeacherLabels.ask
 
-    def ask(self: Gold, texts: list[str], what: str) -> Any:
+    def ask(self: TeacherLabels, texts: list[str], what: str) -> Any:
         asked.setdefault(what, []).extend(texts)
         return real(self, texts, what)
 
-    monkeypatch.setattr(Gold, "ask", ask)
+    monkeypatch.setattr(TeacherLabels, "ask", ask)
     outcome = replace(sport(tmp_path, topic_teacher))
-    holdout, calibration, learned = (
-        asked[f"teacher: {what}"] for what in ("holdout", "calibration", "rows to learn from")
+    holdout, validation, learned = (
+        asked[f"teacher: {what}"] for what in ("holdout", "validation", "rows to learn from")
     )
-    assert (len(holdout), len(calibration)) == (60, 50)
+    assert (len(holdout), len(validation)) == (60, 50)
     assert len(learned) == len(set(learned)) == outcome.rounds[-1].asked - 110
     assert not set(holdout) & set(learned)
-    assert not set(holdout) & set(calibration)
-    assert not set(calibration) & set(learned)
+    assert not set(holdout) & set(validation)
+    assert not set(validation) & set(learned)
     newest = set(made_texts(600, seed=2)[0][480:])
     assert set(holdout) <= newest
-    assert not newest & (set(learned) | set(calibration))
+    assert not newest & (set(learned) | set(validation))
 
 
 def test_boundary_rows_are_left_out_and_written_for_a_person(tmp_path: Path) -> None:
@@ -106,15 +108,15 @@ def test_boundary_rows_are_left_out_and_written_for_a_person(tmp_path: Path) -> 
     last = outcome.rounds[-1]
     lines = [json.loads(line) for line in (entry.folder / "review.jsonl").read_text().splitlines()]
     assert 0 < last.boundary == len(lines) == outcome.report["boundary_rows"]
-    assert last.rows + last.boundary == sum(sum(found.added.values()) for found in outcome.rounds)
-    leads = [abs(line["teacher"]["yes"] - line["teacher"]["no"]) for line in lines]
-    assert all(lead < 0.4001 for lead in leads)
-    assert leads == sorted(leads)
+    assert last.rows + last.boundary == sum(sum(result.added.values()) for result in outcome.rounds)
+    margins = [abs(line["teacher"]["yes"] - line["teacher"]["no"]) for line in lines]
+    assert all(margin < 0.4001 for margin in margins)
+    assert margins == sorted(margins)
     texts = made_texts(600, seed=2)[0]
     assert all(texts[int(line["id"][1:])] == line["text"] for line in lines)
     assert all("below 0.4" in line["reason"] for line in lines)
     # Nobody learned them, so none of them was learned badly.
-    learned = {each["text"] for each in outcome.report["losses"]}
+    learned = {row["text"] for row in outcome.report["losses"]}
     assert learned
     assert learned.isdisjoint(line["text"] for line in lines)
 
@@ -143,7 +145,8 @@ def test_the_student_learns_the_teachers_labels_within_the_classes(
 def test_it_stops_at_the_gate_and_keeps_what_reached_it(topic_teacher: Path, tmp_path: Path) -> None:
     entry = sport(tmp_path, topic_teacher, gate=0.01)
     outcome = replace(entry)
-    assert (outcome.passed, outcome.stopped, len(outcome.rounds)) == (True, "the gate is reached", 1)
+    assert (outcome.passed, outcome.stopped, len(outcome.rounds)) == (True, StopReason.GATE_REACHED, 1)
+    assert outcome.report["stopped"] == "the gate is reached"
     assert entry.current() is None  # a run makes a version; promotion is another's decision
     assert entry.versions() == [1]
 
@@ -152,7 +155,7 @@ def test_a_candidate_is_held_against_the_promoted_version(topic_teacher: Path, t
     entry = sport(tmp_path, topic_teacher, gate=0.01)
     first = replace(entry, seed=2)
     assert first.report["gate"]["incumbent"] is None
-    entry.promote(1, who="tests", why="passed")
+    promotion.promote(entry, 1, who="tests", why="passed")
     second = replace(entry, seed=2)
     incumbent = second.report["gate"]["incumbent"]
     assert incumbent["version"] == 1
@@ -165,8 +168,9 @@ def test_a_candidate_is_held_against_the_promoted_version(topic_teacher: Path, t
 
 def test_it_stops_at_the_limit_keeps_the_best_and_is_refused(topic_teacher: Path, tmp_path: Path) -> None:
     outcome = replace(sport(tmp_path, topic_teacher, rounds=2))
-    assert (outcome.passed, outcome.stopped) == (False, "the limit of 2 rounds is reached")
-    reached = [found.calibration.f1 for found in outcome.rounds]
+    assert (outcome.passed, outcome.stopped) == (False, StopReason.ROUND_LIMIT)
+    assert outcome.report["stopped"] == "the limit of 2 rounds is reached"
+    reached = [result.validation.f1 for result in outcome.rounds]
     alike = [number for number, f1 in enumerate(reached, 1) if f1 >= max(reached) - 0.02]
     assert outcome.best.round == alike[-1]
 
@@ -179,14 +183,14 @@ def test_the_kept_student_measures_as_its_report_says(topic_teacher: Path, tmp_p
     student = Student.load(entry.student_folder(1))
     texts = made_texts(600, seed=2)[0]
     newest = sorted(set(range(480, 600)) - {i for i in range(480) if texts[i] in texts[480:]})
-    gold = (
+    labelled = (
         Teacher.load(str(topic_teacher)).score([texts[i] for i in newest]).probabilities.argmax(axis=1) == 0
     )
     called = (
         student.score([texts[i] for i in newest])[:, 1] >= outcome.report["scenes"]["default"]["threshold"]
     )
     # The report measured half of these rows.
-    assert abs((gold == called).mean() - outcome.report["holdout"]["accuracy"]) < 0.1
+    assert abs((labelled == called).mean() - outcome.report["holdout"]["accuracy"]) < 0.1
     assert outcome.report["holdout"]["rows"] == 60
     assert json.loads((entry.student_folder(1) / "report.json").read_text()) == json.loads(
         json.dumps(outcome.report)
@@ -196,14 +200,15 @@ def test_the_kept_student_measures_as_its_report_says(topic_teacher: Path, tmp_p
 def test_rows_are_added_for_the_reasons_that_the_errors_give(topic_teacher: Path, tmp_path: Path) -> None:
     outcome = replace(sport(tmp_path, topic_teacher))
     assert outcome.rounds[0].added.keys() == {"random"}
-    for found in outcome.rounds[1:]:
-        assert set(found.added) == set(KINDS)
-        assert sum(found.added.values()) > 0
-        assert {kind: each.rows for kind, each in found.brought.items()} == {
-            kind: rows for kind, rows in found.added.items() if rows
+    for result in outcome.rounds[1:]:
+        assert set(result.added) == set(KINDS)
+        assert sum(result.added.values()) > 0
+        assert {kind: of_kind.rows for kind, of_kind in result.yields.items()} == {
+            kind: rows for kind, rows in result.added.items() if rows
         }
         assert all(
-            each.errors <= each.rows and each.positives <= each.rows for each in found.brought.values()
+            of_kind.errors <= of_kind.rows and of_kind.positives <= of_kind.rows
+            for of_kind in result.yields.values()
         )
     assert outcome.rounds[-1].rows > outcome.rounds[0].rows
 
@@ -213,16 +218,17 @@ def test_rounds_that_bring_nothing_end_the_loop(
 ) -> None:
     monkeypatch.setattr(Measure, "passes", lambda self, gate: False)
     outcome = replace(sport(tmp_path, topic_teacher, rounds=12, budget=600))
-    f1s = [found.calibration.f1 for found in outcome.rounds]
-    assert outcome.stopped == "3 rounds in a row brought nothing"
+    f1s = [result.validation.f1 for result in outcome.rounds]
+    assert outcome.stopped == StopReason.NO_PROGRESS
+    assert outcome.report["stopped"] == "3 rounds in a row brought nothing"
     assert max(f1s[-3:]) <= max(f1s[:-3])
     assert len(f1s) < 12
-    assert outcome.best.calibration.f1 >= max(f1s) - 0.02
+    assert outcome.best.validation.f1 >= max(f1s) - 0.02
 
 
 def test_more_than_two_classes(topic_teacher: Path, tmp_path: Path) -> None:
     corpus_file(tmp_path)
-    text = _DEFINITION.format(
+    text = DEFINITION.format(
         classes='["other", "sport", "tech"]',
         model=json.dumps(str(topic_teacher)),
         budget=300,
@@ -236,7 +242,7 @@ def test_more_than_two_classes(topic_teacher: Path, tmp_path: Path) -> None:
     assert outcome.best.threshold is None
     assert outcome.report["scenes"]["default"]["says"] == "the likeliest class"
     assert outcome.report["scenes"]["default"]["intervals"].keys() == {"precision", "recall", "f1"}
-    assert [each["class"] for each in outcome.report["curves"]] == ["other", "sport", "tech"]
+    assert [curve["class"] for curve in outcome.report["curves"]] == ["other", "sport", "tech"]
     # Every class counts as much as any other: the rows of each weigh a third.
     for call in called.call_args_list:
         (_, targets), weights = call.args, call.kwargs["weights"]
@@ -254,7 +260,7 @@ def test_a_dependent_task_learns_only_where_its_parent_holds(
     topic_teacher: Path, workspace: Workspace
 ) -> None:
     corpus_file(workspace.root)
-    text = _DEFINITION.format(
+    text = DEFINITION.format(
         classes='["no", "yes"]',
         model=json.dumps(str(topic_teacher)),
         budget=150,
@@ -292,10 +298,10 @@ def test_what_a_person_labels_is_learned_from_at_once_and_not_asked_again(tmp_pa
     lines = [json.loads(line) for line in (entry.folder / "review.jsonl").read_text().splitlines()]
     unclear = [line["text"] for line in lines]
     texts, topics = made_texts(600, seed=2)
-    truth = {text: "yes" if topic == "sport" else "no" for text, topic in zip(texts, topics, strict=True)}
+    true = {text: "yes" if topic == "sport" else "no" for text, topic in zip(texts, topics, strict=True)}
     newest = texts[-1]  # of the holdout
     labelled = tmp_path / "labelled.jsonl"
-    rows = [{"text": text, "label": truth[text]} for text in [*unclear[:12], newest]]
+    rows = [{"text": text, "label": true[text]} for text in [*unclear[:12], newest]]
     labelled.write_text("\n".join(map(json.dumps, rows)))
     assert labels.add(entry, labelled).added == 13
 
@@ -308,7 +314,7 @@ def test_what_a_person_labels_is_learned_from_at_once_and_not_asked_again(tmp_pa
     assert not again & set(unclear[:12])
     assert again & set(unclear[12:])
     last = second.rounds[-1]
-    assert last.rows + last.boundary == sum(sum(found.added.values()) for found in second.rounds)
+    assert last.rows + last.boundary == sum(sum(result.added.values()) for result in second.rounds)
     assert last.asked <= 300
 
 
@@ -331,13 +337,13 @@ def test_a_person_s_label_of_a_text_outside_the_corpus_is_learned_from(
     labelled.write_text("".join(json.dumps({"text": text, "label": "yes"}) + "\n" for text in given))
     assert labels.add(entry, labelled).added == 4
     asked: dict[str, list[str]] = {}
-    ask = Gold.ask
+    ask = TeacherLabels.ask
 
-    def record(self: Gold, texts: list[str], what: str) -> Any:
+    def record(self: TeacherLabels, texts: list[str], what: str) -> Any:
         asked.setdefault(what, []).extend(texts)
         return ask(self, texts, what)
 
-    monkeypatch.setattr(Gold, "ask", record)
+    monkeypatch.setattr(TeacherLabels, "ask", record)
     outcome = replace(entry)
     assert outcome.rounds[0].added["reviewed"] == 2
     assert outcome.rounds[0].added["random"] > 50
@@ -345,10 +351,10 @@ def test_a_person_s_label_of_a_text_outside_the_corpus_is_learned_from(
     assert set(given) & set(learned) == set(given[:2])
     assert not any(set(given) & set(others) for others in asked.values())
     # True labels measure where they are known: about half of the holdout was given.
-    truth = outcome.report["truth"]
-    assert truth["teacher"]["rows"] == truth["student"]["rows"]
-    assert 10 < truth["teacher"]["rows"] < 50
-    assert truth["teacher"]["accuracy"] > 0.8
+    by_true_labels = outcome.report["truth"]
+    assert by_true_labels["teacher"]["rows"] == by_true_labels["student"]["rows"]
+    assert 10 < by_true_labels["teacher"]["rows"] < 50
+    assert by_true_labels["teacher"]["accuracy"] > 0.8
     assert outcome.report["speed"]["student"] > 0
     assert outcome.report["losses"]
 
@@ -361,7 +367,7 @@ def test_runs_killed_at_any_moment_end_in_the_same_student(topic_teacher: Path, 
     texts, topics = made_texts(60, seed=5)
     seed = [json.dumps({"text": text, "label": "yes" if topic == "sport" else "no"}) for text, topic in
             zip(texts, topics, strict=True)]  # fmt: skip
-    made = []
+    entries = []
     for name in ("whole", "killed"):
         root = tmp_path / name
         entry = sport(root, base, margin=0.0)
@@ -371,14 +377,14 @@ def test_runs_killed_at_any_moment_end_in_the_same_student(topic_teacher: Path, 
             "budget = ", 'labels = "../seed.jsonl"\nlearning_rate = 3e-3\nepochs = 20\nbudget = '
         )
         entry.path.write_text(text)
-        made.append(Workspace(root).task("sport"))
+        entries.append(Workspace(root).task("sport"))
 
     def start(entry: TaskEntry) -> subprocess.Popen[bytes]:
         home = str(entry.workspace.root)
         command = [sys.executable, "-m", "api.cli.main", "replace", "sport", "--home", home]
         return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
-    whole, killed = made
+    whole, killed = entries
     begun = time.monotonic()
     with start(whole) as run:
         _, errors = run.communicate()
@@ -401,7 +407,7 @@ def test_runs_killed_at_any_moment_end_in_the_same_student(topic_teacher: Path, 
             assert run.wait() == 5
     for file in ("student.safetensors", "student.json"):
         assert (killed.student_folder(1) / file).read_bytes() == (whole.student_folder(1) / file).read_bytes()
-    reports = [entry.report(1) for entry in made]
-    for found in reports:
-        del found["made"], found["speed"], found["teacher"]["rows_computed"], found["teacher"]["model"]
+    reports = [entry.report(1) for entry in entries]
+    for report in reports:
+        del report["made"], report["speed"], report["teacher"]["rows_computed"], report["teacher"]["model"]
     assert reports[0] == reports[1]

@@ -14,13 +14,15 @@ import numpy as np
 import pytest
 
 from pingti.errors import ConflictError
+from pingti.workspace import promotion
 from pingti.workspace.registry import TaskEntry, Workspace
 from replacement.evaluation import gate
-from replacement.measure_drift import Agreeing
+from replacement.measure_drift import load_drift_meter
 from replacement.retrain import retrain
 from replacement.training import validation_set, warm_start
 from replacement.training.loop import replace
-from replacement.training.teacher_labels import Gold
+from replacement.training.people_labels import read_people_labels
+from replacement.training.teacher_labels import TeacherLabels, load_teacher, load_teacher_of_version
 from tests.support.teachers import folder_bytes, sport, topic_teacher, write_bert
 from tests.support.texts import WORDS, made_texts
 
@@ -66,6 +68,10 @@ def silent(*_: object) -> None:
     pass
 
 
+def teacher_of(entry: TaskEntry) -> TeacherLabels:
+    return load_teacher(entry, read_people_labels(entry), seed=0, progress=silent)
+
+
 def test_a_version_cut_off_while_it_is_written_leaves_its_number_and_nothing_else(
     topic_teacher: Path, tmp_path: Path
 ) -> None:
@@ -95,11 +101,11 @@ def test_a_second_run_of_a_task_is_told_so_and_a_retraining_waits(
     topic_teacher: Path, tmp_path: Path
 ) -> None:
     entry = sport(tmp_path, topic_teacher, gate=0.01, rounds=1)
-    told: list[dict[str, Any]] = []
+    events: list[dict[str, Any]] = []
     waits = threading.Event()
 
     def tell(event: dict[str, Any]) -> None:
-        told.append(event)
+        events.append(event)
         waits.set()
 
     with entry.making():
@@ -109,7 +115,7 @@ def test_a_second_run_of_a_task_is_told_so_and_a_retraining_waits(
         night = threading.Thread(target=retrain, args=(entry, "night"), kwargs={"who": "t", "tell": tell})
         night.start()
         assert waits.wait(60)
-        assert told == [{"what": "waiting for another run of this task", "done": 0, "total": 1}]
+        assert events == [{"what": "waiting for another run of this task", "done": 0, "total": 1}]
         assert entry.versions() == []
     night.join()
     assert (entry.versions(), entry.current()) == ([1], 1)
@@ -148,10 +154,10 @@ def test_a_reached_gate_has_nothing_to_say(topic_teacher: Path, tmp_path: Path) 
 def test_the_promoted_version_keeps_its_teacher(base: Path, tmp_path: Path) -> None:
     entry = tuned(tmp_path, base, rounds=1)
     outcome = replace(entry, seed=5)
-    entry.promote(1, who="tests", why="a trial", force=True)
+    promotion.promote(entry, 1, who="tests", why="a trial", force=True)
     (folder,) = (entry.folder / "teacher").iterdir()
-    assert Gold.of_version(entry, 1).model == str(folder)
-    Agreeing(entry, 1)
+    assert load_teacher_of_version(entry, 1).model == str(folder)
+    load_drift_meter(entry, 1)
     assert warm_start.seed(entry) == 5
     ended = retrain(entry, "night", who="tests", tell=silent)
     assert entry.report(ended["version"])["teacher"] == {
@@ -165,9 +171,9 @@ def test_the_promoted_version_keeps_its_teacher(base: Path, tmp_path: Path) -> N
     for name in ("tasks", "corpus.jsonl", "seed.jsonl"):
         (tmp_path / name).rename(moved / name)
     there = Workspace(moved).task("sport")
-    found = Gold.of_version(there, 1)
-    assert found.model == str(there.folder / "teacher" / folder.name)
-    assert found.fingerprint == outcome.report["teacher"]["fingerprint"]
+    teacher = load_teacher_of_version(there, 1)
+    assert teacher.model == str(there.folder / "teacher" / folder.name)
+    assert teacher.fingerprint == outcome.report["teacher"]["fingerprint"]
     assert len(list((there.folder / "teacher").iterdir())) == 1
     # A changed definition means another teacher for the next version.
     there.path.write_text(there.path.read_text().replace("epochs = 2", "epochs = 1", 1))
@@ -179,12 +185,12 @@ def test_exchanged_weights_make_another_teacher(base: Path, tmp_path: Path) -> N
     own = tmp_path / "own"
     shutil.copytree(base, own)
     entry = tuned(tmp_path, own)
-    first = Gold(entry, seed=0, progress=silent)
+    first = teacher_of(entry)
     weights = own / "model.safetensors"
     data = bytearray(weights.read_bytes())
     data[-4:] = np.float32(0.25).tobytes()
     weights.write_bytes(data)
-    assert Gold(entry, seed=0, progress=silent).model != first.model
+    assert teacher_of(entry).model != first.model
 
 
 @pytest.mark.parametrize("what", ["missing", "damaged", "without a report"])
@@ -193,7 +199,7 @@ def test_a_promoted_version_that_cannot_be_read_ends_no_run(
 ) -> None:
     entry = sport(tmp_path, topic_teacher, gate=0.01, rounds=1)
     replace(entry)
-    entry.promote(1, who="tests", why="passed")
+    promotion.promote(entry, 1, who="tests", why="passed")
     folder = entry.student_folder(1)
     if what == "missing":
         shutil.rmtree(folder)
@@ -201,31 +207,35 @@ def test_a_promoted_version_that_cannot_be_read_ends_no_run(
         (folder / "student.safetensors").write_bytes(b"")
     else:
         (folder / "report.json").unlink()
-    said = gate.unread(entry)
-    aimed: list[int] = []
-    aim = validation_set.aim
-    monkeypatch.setattr(validation_set, "aim", lambda *some, **more: aimed.append(1) or aim(*some, **more))
+    unread = gate.unread(entry)
+    drawn: list[int] = []
+    draw = validation_set.draw_by_score
+    monkeypatch.setattr(
+        validation_set, "draw_by_score", lambda *some, **more: drawn.append(1) or draw(*some, **more)
+    )
     ended = retrain(entry, "night", who="tests", tell=silent)
     assert ended["version"] == 2  # a second version 1 would be promoted before anybody looked
     report = entry.report(2)
-    assert report["gate"]["unread"] == said
+    assert report["gate"]["unread"] == unread
     if what == "without a report":
-        assert (said, report["gate"]["incumbent"]["version"]) == ("", 1)
+        assert (unread, report["gate"]["incumbent"]["version"]) == ("", 1)
     else:
-        assert said.startswith("version 1 is promoted but cannot be read, so nothing was compared with it: ")
+        assert unread.startswith(
+            "version 1 is promoted but cannot be read, so nothing was compared with it: "
+        )
         assert report["gate"]["incumbent"] is None
         ran = pingti(entry, "promote", "sport", ended["version"])
         assert (ran.returncode, entry.current()) == (0, ended["version"])
-    # Round 1 of a run that learns from the incumbent's rows, which were not drawn evenly, cannot aim.
+    # Round 1 of a run that learns from the incumbent's rows, which were not drawn evenly, cannot draw so.
     known = report["rounds"][0]["added"].get("known", 0)
     assert (known > 0) == (what == "damaged")
-    assert bool(aimed) == (what != "damaged")
+    assert bool(drawn) == (what != "damaged")
 
 
 def test_the_command_line_says_that_the_promoted_version_is_gone(topic_teacher: Path, tmp_path: Path) -> None:
     entry = sport(tmp_path, topic_teacher, gate=0.01, rounds=1)
     replace(entry)
-    entry.promote(1, who="tests", why="passed")
+    promotion.promote(entry, 1, who="tests", why="passed")
     (entry.student_folder(1) / "student.json").unlink()
     ran = pingti(entry, "replace", "sport")
     assert ran.returncode == 0
@@ -235,15 +245,15 @@ def test_the_command_line_says_that_the_promoted_version_is_gone(topic_teacher: 
 def test_rows_whose_answers_are_gone_are_not_free(topic_teacher: Path, tmp_path: Path) -> None:
     entry = sport(tmp_path, topic_teacher, gate=0.01, rounds=1, budget=300)
     replace(entry)
-    entry.promote(1, who="tests", why="passed")
+    promotion.promote(entry, 1, who="tests", why="passed")
     shutil.rmtree(entry.workspace.teachers)
     outcome = replace(entry, seed=1)
-    (found,) = outcome.rounds
-    # What the holdout and the calibration have brought into the cache again, is.
-    assert found.added.get("known", 0) < 60
-    assert outcome.report["teacher"]["rows_computed"] <= found.asked <= 300
+    (result,) = outcome.rounds
+    # What the holdout and the validation rows have put into the cache again, is.
+    assert result.added.get("known", 0) < 60
+    assert outcome.report["teacher"]["rows_computed"] <= result.asked <= 300
     # With the cache, what both versions have learned from is known.
-    entry.promote(outcome.version, who="tests", why="passed")
+    promotion.promote(entry, outcome.version, who="tests", why="passed")
     assert replace(entry, seed=1).rounds[0].added["known"] > 60
 
 
@@ -251,17 +261,19 @@ def test_of_runs_side_by_side_one_fine_tunes_and_the_others_take_it(base: Path, 
     entry = tuned(tmp_path, base, rounds=1)
     program = (
         "import sys; from pingti.workspace.registry import Workspace\n"
-        "from replacement.training.teacher_labels import Gold\n"
+        "from replacement.training.people_labels import read_people_labels\n"
+        "from replacement.training.teacher_labels import load_teacher\n"
         "def tell(what, done, total):\n    print(what, flush=True)\n"
-        "print(Gold(Workspace(sys.argv[1]).task('sport'), seed=0, progress=tell).model)"
+        "entry = Workspace(sys.argv[1]).task('sport')\n"
+        "print(load_teacher(entry, read_people_labels(entry), seed=0, progress=tell).model)"
     )
     command = [sys.executable, "-c", program, str(tmp_path)]
     runs = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ) for _ in range(3)]
-    said = [run.communicate(timeout=120)[0].splitlines() for run in runs]
+    printed = [run.communicate(timeout=120)[0].splitlines() for run in runs]
     assert [run.returncode for run in runs] == [0, 0, 0]
     (folder,) = (entry.folder / "teacher").iterdir()
-    assert {lines[-1] for lines in said} == {str(folder)}
-    assert sum("fine-tuning the teacher" in lines for lines in said) == 1
+    assert {lines[-1] for lines in printed} == {str(folder)}
+    assert sum("fine-tuning the teacher" in lines for lines in printed) == 1
 
 
 def test_the_lock_ends_with_its_holder(tmp_path: Path, topic_teacher: Path) -> None:

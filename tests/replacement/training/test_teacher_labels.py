@@ -7,11 +7,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from pingti.annotation.labelled_texts import Labelled
 from pingti.errors import DefinitionError, InputError, NotFoundError, UnavailableError
 from pingti.workspace.registry import TaskEntry, Workspace
-from replacement.training.teacher_labels import Gold
+from replacement.progress import Progress, quiet
+from replacement.training.people_labels import read_people_labels
+from replacement.training.teacher_labels import TeacherLabels, load_teacher
 from teacher.bert import Teacher
-from teacher.finetune import fine_tune
+from teacher.finetune import Recipe, fine_tune
 
 TEXTS = ["a b", "aa", "x y", "xx", "n m", "nn"]
 LABELS = ["left", "left", "right", "right", "up", "up"]
@@ -21,9 +24,10 @@ Add = Callable[..., TaskEntry]
 @pytest.fixture(scope="module")
 def model(tiny_bert: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A fine-tuned teacher with the labels left, right, up."""
-    out = tmp_path_factory.mktemp("gold") / "model"
+    out = tmp_path_factory.mktemp("labels") / "model"
     rng = np.random.default_rng(0)
-    fine_tune(str(tiny_bert), TEXTS, LABELS, classes=["left", "right", "up"], out=out, rng=rng, epochs=1)
+    classes, recipe = ["left", "right", "up"], Recipe(epochs=1)
+    fine_tune(str(tiny_bert), TEXTS, LABELS, classes=classes, out=out, rng=rng, recipe=recipe)
     return out
 
 
@@ -38,8 +42,14 @@ def add(tmp_path: Path) -> Add:
     return add
 
 
-def gold(entry: TaskEntry, seed: int = 0) -> Gold:
-    return Gold(entry, seed=seed, progress=lambda *_: None)
+def teacher_of(entry: TaskEntry, seed: int = 0, progress: Progress = quiet) -> TeacherLabels:
+    return load_teacher(entry, read_people_labels(entry), seed=seed, progress=progress)
+
+
+def seed_of(entry: TaskEntry) -> Labelled:
+    seed = read_people_labels(entry).seed
+    assert seed is not None
+    return seed
 
 
 @pytest.mark.parametrize(
@@ -54,15 +64,15 @@ def gold(entry: TaskEntry, seed: int = 0) -> Gold:
 def test_each_class_gets_the_sum_of_the_labels_that_stand_for_it(
     add: Add, model: Path, classes: list[str], mapping: str, columns: list[list[int]]
 ) -> None:
-    found = gold(add("t", classes, f'model = "{model}"\nmap = {mapping}')).ask(TEXTS, "asking")
+    answers = teacher_of(add("t", classes, f'model = "{model}"\nmap = {mapping}')).ask(TEXTS, "asking")
     scored = Teacher.load(str(model)).score(TEXTS)
     expected = np.stack([scored.probabilities[:, column].sum(axis=1) for column in columns], axis=1)
     # The cache keeps vectors as float16.
-    np.testing.assert_allclose(found.probabilities, expected, atol=1e-6)
-    np.testing.assert_allclose(found.vectors, scored.vectors, rtol=1e-2, atol=1e-2)
-    assert found.decided.tolist() == expected.argmax(axis=1).tolist()
+    np.testing.assert_allclose(answers.probabilities, expected, atol=1e-6)
+    np.testing.assert_allclose(answers.vectors, scored.vectors, rtol=1e-2, atol=1e-2)
+    assert answers.decided.tolist() == expected.argmax(axis=1).tolist()
     two = np.sort(expected, axis=1)[:, -2:]
-    np.testing.assert_allclose(found.margin, two[:, 1] - two[:, 0], atol=1e-6)
+    np.testing.assert_allclose(answers.margin, two[:, 1] - two[:, 0], atol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -79,7 +89,7 @@ def test_labels_that_do_not_fit_the_classes_are_refused(
     add: Add, model: Path, classes: list[str], mapping: str, message: str
 ) -> None:
     with pytest.raises(DefinitionError) as caught:
-        gold(add("t", classes, f'model = "{model}"\nmap = {mapping}'))
+        teacher_of(add("t", classes, f'model = "{model}"\nmap = {mapping}'))
     assert "t.toml: " in str(caught.value)
     assert message in str(caught.value)
 
@@ -95,26 +105,26 @@ def test_a_model_without_names_of_its_own_takes_the_classes_in_order(
     config["id2label"] = {str(i): f"LABEL_{i}" for i in range(3)}
     config["label2id"] = {f"LABEL_{i}": i for i in range(3)}
     (plain / "config.json").write_text(json.dumps(config))
-    found = gold(add("t", ["b", "c", "a"], f'model = "{plain}"')).ask(TEXTS, "asking")
-    named = gold(add("u", ["left", "right", "up"], f'model = "{model}"')).ask(TEXTS, "asking")
-    assert found.probabilities.tolist() == named.probabilities.tolist()
+    unnamed = teacher_of(add("t", ["b", "c", "a"], f'model = "{plain}"')).ask(TEXTS, "asking")
+    named = teacher_of(add("u", ["left", "right", "up"], f'model = "{model}"')).ask(TEXTS, "asking")
+    assert unnamed.probabilities.tolist() == named.probabilities.tolist()
     with pytest.raises(
         DefinitionError, match="no, yes are not the teacher's labels, LABEL_0, LABEL_1, LABEL_2"
     ):
-        gold(add("v", ["no", "yes"], f'model = "{plain}"'))
+        teacher_of(add("v", ["no", "yes"], f'model = "{plain}"'))
 
 
 def test_equal_texts_and_texts_asked_before_cost_nothing(add: Add, model: Path) -> None:
-    told: list[tuple[str, int, int]] = []
+    steps: list[tuple[str, int, int]] = []
     entry = add("t", ["left", "right", "up"], f'model = "{model}"')
-    first = Gold(entry, seed=0, progress=lambda *done: told.append(done))
+    first = teacher_of(entry, progress=lambda *done: steps.append(done))
     answers = first.ask([*TEXTS, *TEXTS, "b a"], "teacher: some")
     assert first.rows_scored == 7
-    assert told[-1] == ("teacher: some", 13, 13)
-    assert [line[1] for line in told] == sorted(line[1] for line in told)
+    assert steps[-1] == ("teacher: some", 13, 13)
+    assert [step[1] for step in steps] == sorted(step[1] for step in steps)
     assert answers.probabilities[:6].tolist() == answers.probabilities[6:12].tolist()
     # Another task of the same workspace and model, in another process or not, pays for the new text alone.
-    other = gold(add("u", ["no", "yes"], f'model = "{model}"\nmap = {{up = "yes", "*" = "no"}}'))
+    other = teacher_of(add("u", ["no", "yes"], f'model = "{model}"\nmap = {{up = "yes", "*" = "no"}}'))
     later = other.ask(["b a", "m", *TEXTS], "asking")
     assert other.rows_scored == 1
     assert later.probabilities[2:, 1].tolist() == answers.probabilities[:6, 2].tolist()
@@ -134,28 +144,26 @@ def write_labels(entry: TaskEntry, lines: list[str]) -> None:
 def test_a_teacher_is_fine_tuned_once_and_serves_another_task(add: Add, tiny_bert: Path) -> None:
     owner = add("side", ["right", "left", "up"], f'model = "{tiny_bert}"\n{TUNED}')
     write_labels(owner, ["\ufeff" + json.dumps(SEED[0]), "", *map(json.dumps, SEED[1:])])
-    first = gold(owner)
-    assert first.labelled is not None
-    assert (first.labelled.texts, first.labelled.labels) == (TEXTS, LABELS)
+    first = teacher_of(owner)
+    assert (seed_of(owner).texts, seed_of(owner).labels) == (TEXTS, LABELS)
     (folder,) = (owner.folder / "teacher").iterdir()
     assert first.model == str(folder)
     weights = folder / "model.safetensors"
-    made = weights.stat().st_mtime_ns
+    written = weights.stat().st_mtime_ns
     user = add("is_up", ["no", "yes"], 'model = "task:side"\nmap = {up = "yes", "*" = "no"}')
-    second = gold(user)
+    second = teacher_of(user)
     assert (second.model, second.fingerprint) == (first.model, first.fingerprint)
-    assert second.labelled is not None  # the seed of its owner: no row of it may measure
-    assert second.labelled.texts == TEXTS
+    assert seed_of(user).texts == TEXTS  # the seed of its owner: no row of it may measure
     probabilities = first.ask(TEXTS, "asking").probabilities
     assert second.ask(TEXTS, "asking").probabilities[:, 1].tolist() == probabilities[:, 2].tolist()
-    assert weights.stat().st_mtime_ns == made
+    assert weights.stat().st_mtime_ns == written
     assert not (user.folder / "teacher").exists()
     # Other labels or another seed make another teacher, and the old one stays.
     write_labels(owner, [json.dumps(row) for row in [*SEED, {"text": "nm", "label": "up"}]])
-    assert gold(owner).fingerprint != first.fingerprint
-    assert gold(owner, seed=1).fingerprint != first.fingerprint
+    assert teacher_of(owner).fingerprint != first.fingerprint
+    assert teacher_of(owner, seed=1).fingerprint != first.fingerprint
     assert len(list((owner.folder / "teacher").iterdir())) == 3
-    assert weights.stat().st_mtime_ns == made
+    assert weights.stat().st_mtime_ns == written
 
 
 def test_labels_may_name_rows_of_the_corpus(add: Add, tiny_bert: Path) -> None:
@@ -171,14 +179,12 @@ def test_labels_may_name_rows_of_the_corpus(add: Add, tiny_bert: Path) -> None:
     ids: list[object] = ["k0", 1, "k2", "3", "k4", 5]
     lines = [json.dumps({"id": i, "label": label}) for i, label in zip(ids, LABELS, strict=True)]
     write_labels(owner, [*lines, json.dumps({"text": "own text", "label": "up"})])
-    labelled = gold(owner).labelled
-    assert labelled is not None
-    assert labelled.texts == [*TEXTS, "own text"]
+    assert seed_of(owner).texts == [*TEXTS, "own text"]
     write_labels(owner, [*lines, json.dumps({"id": "k9", "label": "up"})])
     with pytest.raises(
         InputError, match=r"labels\.jsonl: line 7: .* \(id: 'k9': no text of the corpus has it"
     ):
-        gold(owner)
+        read_people_labels(owner)
 
 
 def test_of_labelled_rows_with_one_text_the_last_counts(add: Add, model: Path) -> None:
@@ -186,9 +192,8 @@ def test_of_labelled_rows_with_one_text_the_last_counts(add: Add, model: Path) -
     owner = add("side", ["left", "right", "up"], given)
     rows = [("a b", "left"), ("x y", "up"), ("A  B", "right"), ("x y", "up"), ("a\u200b b", "up")]
     write_labels(owner, [json.dumps({"text": text, "label": label}) for text, label in rows])
-    found = gold(owner).labelled
-    assert found is not None
-    assert (found.texts, found.labels) == (["a\u200b b", "x y"], ["up", "up"])
+    seed = seed_of(owner)
+    assert (seed.texts, seed.labels) == (["a\u200b b", "x y"], ["up", "up"])
 
 
 def test_a_row_number_names_no_row_of_several_files(add: Add, tiny_bert: Path) -> None:
@@ -202,12 +207,10 @@ def test_a_row_number_names_no_row_of_several_files(add: Add, tiny_bert: Path) -
         (owner.workspace.tasks / "rows" / f"{name}.jsonl").write_text("".join(rows))
         write_labels(owner, [json.dumps({"id": i, "label": label}) for i, label in enumerate(LABELS)])
         if name == "a":
-            labelled = gold(owner).labelled
-            assert labelled is not None
-            assert labelled.texts == [f"a {text}" for text in TEXTS]
+            assert seed_of(owner).texts == [f"a {text}" for text in TEXTS]
             continue
         with pytest.raises(InputError, match=r"line 1: .*'0': the corpus has no id column and 2 files"):
-            gold(owner)
+            teacher_of(owner)
 
 
 def test_a_teacher_that_is_there_is_taken_as_it_is_beside_labels(add: Add, model: Path) -> None:
@@ -215,23 +218,22 @@ def test_a_teacher_that_is_there_is_taken_as_it_is_beside_labels(add: Add, model
     given += 'map = {up = "yes", "*" = "no"}'
     owner = add("side", ["no", "yes"], given)
     write_labels(owner, [json.dumps({"text": text, "label": "yes"}) for text in ("nm", "mn")])
-    found = gold(owner)
-    assert found.model == str(model)
+    teacher = teacher_of(owner)
+    assert teacher.model == str(model)
     assert not (owner.folder / "teacher").exists()
-    assert found.labelled is not None
-    assert found.labelled.texts == ["nm", "mn"]
-    assert found.fingerprint == Teacher.load(str(model)).fingerprint
+    assert seed_of(owner).texts == ["nm", "mn"]
+    assert teacher.fingerprint == Teacher.load(str(model)).fingerprint
 
 
 def test_what_does_not_change_a_fine_tuned_teacher_makes_no_new_one(add: Add, tiny_bert: Path) -> None:
     owner = add("side", ["left", "right", "up"], f'model = "{tiny_bert}"\n{TUNED}')
     write_labels(owner, [json.dumps(row) for row in SEED])
-    first = gold(owner).model
+    first = teacher_of(owner).model
     text = owner.path.read_text()
     owner.path.write_text(text.replace("[teacher]", "[teacher]\nbudget = 777\nmargin = 0.2"))
-    assert gold(owner.workspace.task("side")).model == first
+    assert teacher_of(owner.workspace.task("side")).model == first
     owner.path.write_text(text.replace("epochs = 1", "epochs = 2"))
-    assert gold(owner.workspace.task("side")).model != first
+    assert teacher_of(owner.workspace.task("side")).model != first
 
 
 NEEDED = "needed is an object with label, and text or an id of the corpus"
@@ -256,7 +258,7 @@ def test_a_wrong_line_of_labels_is_named(add: Add, tiny_bert: Path, line: str, m
     owner = add("side", ["left", "right", "up"], f'model = "{tiny_bert}"\n{TUNED}')
     write_labels(owner, [json.dumps(SEED[0]), "", line])
     with pytest.raises(InputError) as caught:
-        gold(owner)
+        teacher_of(owner)
     assert f"labels.jsonl: line 3: {message}" in str(caught.value)
     assert not (owner.folder / "teacher").exists()
 
@@ -264,13 +266,13 @@ def test_a_wrong_line_of_labels_is_named(add: Add, tiny_bert: Path, line: str, m
 def test_labels_that_are_missing_or_lack_a_class_are_refused(add: Add, tiny_bert: Path) -> None:
     owner = add("side", ["left", "right", "up"], f'model = "{tiny_bert}"\n{TUNED}')
     with pytest.raises(InputError, match=r"labels\.jsonl: labels not readable: .*No such file"):
-        gold(owner)
+        teacher_of(owner)
     write_labels(owner, [json.dumps(row) for row in SEED[:4]])
     with pytest.raises(InputError, match="class 'up' has no labelled text"):
-        gold(owner)
+        teacher_of(owner)
     write_labels(owner, [])
     with pytest.raises(InputError, match="class 'left' has no labelled text"):
-        gold(owner)
+        teacher_of(owner)
 
 
 @pytest.mark.parametrize(
@@ -289,7 +291,7 @@ def test_a_teacher_of_a_task_that_has_none_is_refused(
     add("b", ["left", "right", "up"], 'model = "task:a"')
     entry = add("c", ["left", "right", "up"], f'model = "task:{named}"')
     with pytest.raises(error, match=message):
-        gold(entry)
+        teacher_of(entry)
 
 
 def test_a_folder_that_is_not_there_is_named_whole(add: Add, tmp_path: Path) -> None:
@@ -297,7 +299,7 @@ def test_a_folder_that_is_not_there_is_named_whole(add: Add, tmp_path: Path) -> 
     with pytest.raises(
         InputError, match=rf"teacher {tmp_path}/home/tasks/\.\./\.\./nosuch: there is no such"
     ):
-        gold(entry)
+        teacher_of(entry)
 
 
 @pytest.mark.parametrize("named", ["~/secret", "secret", "models/secret", "models/more/secret"])
@@ -310,20 +312,20 @@ def test_no_folder_of_the_process_stands_in_for_a_teacher(
     monkeypatch.setenv("HOME", str(elsewhere))
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises((InputError, UnavailableError), match=r"teacher .*: (there is no such|it is not a)"):
-        gold(add("a", ["left", "right", "up"], f'model = "{named}"'))
+        teacher_of(add("a", ["left", "right", "up"], f'model = "{named}"'))
 
 
 @pytest.mark.parametrize("named", ["bert", "models/bert", "models/more/bert"])
 def test_a_folder_beside_the_definition_comes_before_the_hub(add: Add, model: Path, named: str) -> None:
     entry = add("a", ["left", "right", "up"], f'model = "{named}"')
     shutil.copytree(model, entry.path.parent / named)
-    assert gold(entry).model == str(entry.path.parent / named)
+    assert teacher_of(entry).model == str(entry.path.parent / named)
 
 
 def test_token_vectors_keep_the_teachers_likeness_in_any_width(add: Add, model: Path) -> None:
-    made = gold(add("t", ["left", "right", "up"], f'model = "{model}"'))
+    teacher = teacher_of(add("t", ["left", "right", "up"], f'model = "{model}"'))
     tokens = ("a", "b", "ab", "x", "zz", "a")
-    wide, narrow = made.token_vectors(tokens, 97), made.token_vectors(tokens, 7)
+    wide, narrow = teacher.token_vectors(tokens, 97), teacher.token_vectors(tokens, 7)
     assert (wide.shape, narrow.shape) == ((6, 97), (6, 7))
     assert wide.dtype == np.float32
     assert not wide[:, 32:49].any()  # the teacher has 32 dimensions, and twice as many are there
@@ -332,8 +334,8 @@ def test_token_vectors_keep_the_teachers_likeness_in_any_width(add: Add, model: 
 
     # All components together are a rotation: distances stay as they were, up to one scale.
     def distances(vectors: NDArray[np.floating]) -> NDArray[np.floating]:
-        found: NDArray[np.floating] = np.linalg.norm(vectors[:, None] - vectors[None], axis=2)
-        return found
+        apart: NDArray[np.floating] = np.linalg.norm(vectors[:, None] - vectors[None], axis=2)
+        return apart
 
     raws = Teacher.load(str(model)).token_vectors(tokens)
     parts = ((wide[:, :49], narrow[:, :4]), (wide[:, 49:], narrow[:, 4:]))

@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from pingti.workspace.definition import Scene
+from pingti.workspace.definition import OperatingPointSection as Demand
 from replacement.evaluation.metrics import measure
 from replacement.evaluation.operating_points import choose, curve
-from replacement.training.validation_set import EVEN, aim
+from replacement.training.validation_set import EVEN, draw_by_score
 
 Arrays = tuple[NDArray[np.bool_], NDArray[np.float32]]
 
@@ -21,13 +21,13 @@ def pool() -> Arrays:
 def draw(
     pool: Arrays, seed: int, *, rows: int = 600, usable: NDArray[np.bool_] | None = None
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Calibration rows and their weights."""
+    """Validation rows and their weights."""
     positive, scores = pool
     rng = np.random.default_rng(seed)
     even = np.sort(rng.permutation(len(scores))[: round(rows * EVEN)])
     if usable is None:
         usable = np.ones(len(scores), np.bool_)
-    picked, weights = aim(scores, even, positive[even], usable, budget=rows - len(even), rng=rng)
+    picked, weights = draw_by_score(scores, even, positive[even], usable, budget=rows - len(even), rng=rng)
     return np.concatenate([even, picked]), weights
 
 
@@ -67,7 +67,7 @@ def test_a_small_pool_keeps_most_of_its_positives_to_learn_from(pool: Arrays) ->
 def test_weighted_figures_are_those_of_the_pool(pool: Arrays, left_out: str) -> None:
     """Whatever may not be drawn: rows of one kind (people labelled them), or rows drawn otherwise."""
     _, scores = pool
-    found = []
+    figures = []
     for seed in range(120):
         usable = np.ones(len(scores), np.bool_)
         if left_out == "by what they are":
@@ -79,8 +79,8 @@ def test_weighted_figures_are_those_of_the_pool(pool: Arrays, left_out: str) -> 
         rows, weights = draw(pool, seed, usable=usable)
         weighted = [f1(pool, rows, weights, threshold) for threshold in (0.2, 0.5)]
         called = scores[rows] >= 0.5
-        found.append([*weighted, (weights * called).sum() / weights.sum()])
-    means, errors = np.mean(found, axis=0), np.std(found, axis=0) / np.sqrt(len(found))
+        figures.append([*weighted, (weights * called).sum() / weights.sum()])
+    means, errors = np.mean(figures, axis=0), np.std(figures, axis=0) / np.sqrt(len(figures))
     every = np.arange(len(scores))
     expected = [f1(pool, every, None, threshold) for threshold in (0.2, 0.5)]
     expected.append(float((scores >= 0.5).mean()))
@@ -94,18 +94,18 @@ def test_a_threshold_chosen_on_them_loses_less_than_one_chosen_on_as_many_even_r
     positive, scores = pool
     every = np.arange(len(scores))
     best = float(curve(positive, scores).f1s.max())
-    lost: dict[str, list[float]] = {"aimed": [], "even": []}
-    spread: dict[str, list[float]] = {"aimed": [], "even": []}
+    lost: dict[str, list[float]] = {"by score": [], "even": []}
+    spread: dict[str, list[float]] = {"by score": [], "even": []}
     for seed in range(60):
         rows, weights = draw(pool, seed)
         even = np.random.default_rng(seed).permutation(len(scores))[:600]
-        for name, chosen, counted in (("aimed", rows, weights), ("even", even, np.ones(600))):
-            threshold, _ = choose(curve(positive[chosen], scores[chosen], counted), Scene())
+        for name, chosen, counted in (("by score", rows, weights), ("even", even, np.ones(600))):
+            threshold, _ = choose(curve(positive[chosen], scores[chosen], counted), Demand())
             assert threshold is not None
             lost[name].append(best - f1(pool, every, None, threshold))
             spread[name].append(f1(pool, chosen, counted, 0.5))
-    assert np.mean(lost["aimed"]) < 0.8 * np.mean(lost["even"])
-    assert np.std(spread["aimed"]) < 0.75 * np.std(spread["even"])
+    assert np.mean(lost["by score"]) < 0.8 * np.mean(lost["even"])
+    assert np.std(spread["by score"]) < 0.75 * np.std(spread["even"])
 
 
 def test_few_usable_rows_are_all_drawn_and_nothing_breaks_without_positives(pool: Arrays) -> None:
@@ -119,7 +119,9 @@ def test_few_usable_rows_are_all_drawn_and_nothing_breaks_without_positives(pool
     rows, weights = draw(none, 0)
     assert len(rows) == 600
     assert weights == pytest.approx(np.ones(600))
-    picked, weights = aim(scores[:9], np.arange(9), positive[:9], np.ones(9, np.bool_), budget=4, rng=rng())
+    picked, weights = draw_by_score(
+        scores[:9], np.arange(9), positive[:9], np.ones(9, np.bool_), budget=4, rng=rng()
+    )
     assert len(picked) == 0
     assert len(weights) == 9
 

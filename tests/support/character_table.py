@@ -1,24 +1,16 @@
-"""What each character is to the tokenizer: its class, and what it folds to.
+"""How ``textcnn/characters.bin`` is made from a Python's Unicode; as a program, this writes it anew.
 
-Read from Unicode 14 once and kept in characters.bin, so that a student scores alike whatever the Python that
-runs it; ``write_character_table`` made that file.
+Students made before may score otherwise by a table of another Unicode: the file stays that of Unicode 14.
 """
 
-import functools
 import unicodedata
 import zlib
-from pathlib import Path
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-SEPARATOR, WORD, SINGLE, DROPPED = range(4)
-
-TABLE_SIZE: Final = 0x20000  # planes 0 and 1; above them lie Han, private use, and tags
-CLASS_SHIFT: Final = 28
-VALUE: Final = (1 << CLASS_SHIFT) - 1
-_FILE: Final = Path(__file__).with_name("characters.bin")
+from textcnn.tokenizer import CHARACTERS, CLASS_SHIFT, DROPPED, SEPARATOR, SINGLE, TABLE_SIZE, VALUE, WORD
 
 # Scripts written without spaces between words, as ranges of code points.
 _UNSPACED: Final = (
@@ -40,19 +32,8 @@ _UNSPACED: Final = (
 )
 
 
-@functools.cache
-def character_table() -> NDArray[np.int32]:
-    """For each code point below 0x20000 its folded code point, and its class above that, int32 (131072,)."""
-    content = zlib.decompress(_FILE.read_bytes())
-    moved = np.frombuffer(content, "<i4", TABLE_SIZE)
-    kinds = np.frombuffer(content, np.uint8, offset=4 * TABLE_SIZE).astype(np.int32)
-    table: NDArray[np.int32] = (np.arange(TABLE_SIZE) + moved).astype(np.int32) | kinds << CLASS_SHIFT
-    table.flags.writeable = False
-    return table
-
-
 def make_character_table() -> NDArray[np.int32]:
-    """``character_table`` from this Python's Unicode."""
+    """What ``textcnn.tokenizer.character_table`` reads, from this Python's Unicode; int32 (131072,)."""
     table = np.empty(TABLE_SIZE, dtype=np.int32)
     category_class = {"L": WORD, "N": WORD, "M": WORD, "Z": SEPARATOR, "P": SINGLE, "S": SINGLE}
     for code in range(TABLE_SIZE):
@@ -74,8 +55,12 @@ def make_character_table() -> NDArray[np.int32]:
 
 
 def write_character_table() -> None:
-    """Write the file that ``character_table`` reads. Students made before may score otherwise with it."""
+    """Write ``CHARACTERS``."""
     table = make_character_table()
     moved = (table & VALUE) - np.arange(TABLE_SIZE)
     kinds = (table >> CLASS_SHIFT).astype(np.uint8)
-    _FILE.write_bytes(zlib.compress(moved.astype("<i4").tobytes() + kinds.tobytes(), 9))
+    CHARACTERS.write_bytes(zlib.compress(moved.astype("<i4").tobytes() + kinds.tobytes(), 9))
+
+
+if __name__ == "__main__":
+    write_character_table()

@@ -3,7 +3,8 @@ import unicodedata
 import numpy as np
 import pytest
 
-from textcnn.characters import character_table, make_character_table
+from tests.support.character_table import make_character_table
+from textcnn.tokenizer import character_table
 
 
 @pytest.mark.skipif(unicodedata.unidata_version != "14.0.0", reason="this Python has another Unicode")
