@@ -288,13 +288,13 @@ def test_rows_are_looked_at_carefully_without_holding_them_all(tmp_path: Path) -
     base = pa.total_allocated_bytes()
     most = 0
 
-    def made() -> Iterator[pa.RecordBatch]:
+    def batches() -> Iterator[pa.RecordBatch]:
         nonlocal most
         for number in range(20):
             yield pa.record_batch({"text": pa.array([chr(97 + number)] * (1 << 18), pa.large_string())})
             most = max(most, pa.total_allocated_bytes() - base)
 
-    assert isolation._write_rows(tmp_path / "rows.arrow", made(), lambda: None)
+    assert isolation._write_rows(tmp_path / "rows.arrow", batches(), lambda: None)
     rows = isolation._rows(tmp_path)
     assert rows.num_rows == 20 << 18
     assert rows.slice(7 << 18, 1)["text"].to_pylist() == ["h"]

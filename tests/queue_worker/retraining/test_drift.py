@@ -24,7 +24,7 @@ from queue_worker.jobs.callbacks import secret, verify
 from queue_worker.jobs.models import Job
 from queue_worker.jobs.store import JobStore
 from queue_worker.retraining.drift import MIN_ROWS, Agreement, agreement, alarms, fallen, wilson
-from queue_worker.retraining.drift_monitor import Watch
+from queue_worker.retraining.drift_monitor import DriftMonitor
 from queue_worker.retraining.runs import runs
 from replacement.measure_drift import load_drift_meter
 from replacement.training.loop import replace
@@ -91,8 +91,8 @@ def teacher(share: float, log: Path) -> Callable[[str, int], list[str]]:
     return lambda task, version: [sys.executable, "-c", code]
 
 
-def watching(service: Service, share: float, log: Path) -> Watch:
-    watch = Watch(
+def watching(service: Service, share: float, log: Path) -> DriftMonitor:
+    watch = DriftMonitor(
         service.settings, service.client, stop=threading.Event(), command=teacher(share, log), pause=0.0
     )
     watch.step()  # what ended before is let be
@@ -122,13 +122,13 @@ def test_a_sample_of_each_job_is_counted_once(service: Service, texts: list[str]
     assert set(asked[1]) <= set(texts)
     assert len(set(asked[1])) > 50
     assert not set(asked[1]) <= set(texts[:200])  # all over the file
-    (found,) = agreement(service.client, "sport")
-    assert (found.version, found.rows, found.agreed, found.share) == (1, 100, 100, 1.0)
+    (today,) = agreement(service.client, "sport")
+    assert (today.version, today.rows, today.agreed, today.share) == (1, 100, 100, 1.0)
     assert alarms(service.client) == []
     # A worker that died between counting and forgetting the job counts it again: nothing changes.
     service.client.sadd("pingti:watch:open", small.id)
     assert watch.step() == 1
-    assert agreement(service.client, "sport") == [found]
+    assert agreement(service.client, "sport") == [today]
     lines = [json.loads(line) for line in (entry.folder / "agreement.jsonl").read_text().splitlines()]
     assert sorted(line["rows"] for line in lines) == [40, 60]
     assert watch.step() == 0
@@ -179,7 +179,7 @@ def test_a_fall_raises_one_alarm_and_rolls_back(
     assert alarms(service.client, "tech") == []
     assert alarm.share == 0.5
     assert alarm.high < alarm.holdout_low
-    assert JobStore(service.client).totals().alarms == {"sport": 1}
+    assert JobStore(service.client).statistics.totals().alarms == {"sport": 1}
     assert entry.current() == 1
     last = entry.history()[-1]
     assert (last["event"], last["who"], last["why"]) == ("rolled back", "watch", alarm.sentence)
@@ -210,7 +210,7 @@ def test_an_alarm_outlives_the_process_that_raised_it(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as dying:
-        dying.setattr(Watch, "_act", dies)
+        dying.setattr(DriftMonitor, "_act", dies)
         finished(service, "dies.parquet", texts)
         with pytest.raises(KeyboardInterrupt):
             watch.step()
@@ -224,7 +224,7 @@ def test_an_alarm_outlives_the_process_that_raised_it(
 @pytest.mark.broker
 def test_a_teacher_that_is_not_there_is_no_alarm(service: Service, texts: list[str]) -> None:
     define(service, "sample = 20")
-    watch = Watch(service.settings, service.client, stop=threading.Event(), pause=0.0)
+    watch = DriftMonitor(service.settings, service.client, stop=threading.Event(), pause=0.0)
     watch.step()
     finished(service, "nowhere.parquet", texts[:30])
     assert watch.step() == 1  # the definition's teacher is "nowhere"
@@ -258,13 +258,13 @@ def receiver() -> Iterator[tuple[str, list[Any]]]:
 def test_the_section_is_checked() -> None:
     base = 'classes = ["a", "b"]\n[corpus]\nfiles = ["x"]\n[teacher]\nmodel = "m"\n'
     assert parse(base).watch.sample == 50
-    for line, said in (
+    for line, sentence in (
         ('on_alarm = "panic"', "'nothing', 'rollback' or 'retrain'"),
         ("rows = 3", "allowed are callback, daily, on_alarm, sample"),
         ('callback = "ftp://x"', "watch.callback"),
         ("sample = -1", "watch.sample"),
     ):
-        with pytest.raises(DefinitionError, match=said):
+        with pytest.raises(DefinitionError, match=sentence):
             parse(f"{base}[watch]\n{line}\n")
 
 
