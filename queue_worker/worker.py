@@ -2,7 +2,7 @@
 
 Settings come from ``PINGTI_*`` variables, logs go to standard error, one line an event. The classify
 worker runs units in threads of one process: the kernel releases the interpreter's lock, and the students
-are loaded once (see ``runner``). SIGTERM lets running units finish. The retrain worker starts a process for
+are loaded once (``Runner``). SIGTERM lets running units finish. The retrain worker starts a process for
 each retraining; it may be absent.
 """
 

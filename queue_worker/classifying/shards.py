@@ -2,7 +2,7 @@
 
 ``jobs/<id>/`` in the workspace holds
 
-    input/NNNNN.arrow              shards that were cut from the inputs (see ``cutting``); errors.jsonl beside
+    input/NNNNN.arrow              shards that were cut from the inputs (``planning``); errors.jsonl beside
     NNNNN.parquet                  finished parts, written under another name and renamed
     NNNNN.jsonl                    bad rows that were found in a shard
     errors.jsonl, manifest.json    written by the end of the job; the manifest last: it shows the results

@@ -49,7 +49,7 @@ class JobStore:
     """The jobs in Valkey (or Redis 7.2 and newer). Safe for threads; every method may raise redis errors."""
 
     def __init__(self, client: redis.Redis) -> None:
-        """``client`` must decode responses, as the one of ``app.connect`` does."""
+        """``client`` must decode responses, as the one of ``celery_app.connect`` does."""
         self.client = client
         moves = {str(status): frozenset(map(str, allowed_moves(status))) for status in JobStatus}
         sources = scripts.build(moves, CLASSIFY_LISTS, MOST_TICKETS)

@@ -3,7 +3,7 @@
 ``python -m queue_worker.worker --queue retrain`` comes here. This process imports no torch: a child that
 dies with it does the work (``replacement.retrain``), tells how far it is on standard output, and may be
 killed at any moment; the next attempt goes on where it was. While no run waits, rows of finished jobs are
-held against the teacher (``watch``).
+held against the teacher (``drift_monitor``).
 """
 
 import contextlib

@@ -223,7 +223,7 @@ class RunStore:
     """The runs in Valkey. Safe for threads; every method may raise redis errors."""
 
     def __init__(self, client: redis.Redis) -> None:
-        """``client`` must decode responses, as the one of ``app.connect`` does."""
+        """``client`` must decode responses, as the one of ``celery_app.connect`` does."""
         self.client = client
         table = ", ".join(
             f"{start} = {{{', '.join(f'{end} = true' for end in sorted(ends))}}}"

@@ -276,11 +276,12 @@ def test_too_many_bad_rows_are_the_students_fault(
     claim = service.store.claim(lease_seconds=60)
     assert claim is not None
     job = job.model_copy(update={"shard_rows": 20, "shard_bytes": 1 << 20})
-    child = f"{POISON.replace('[raise]', 'the')}\nfrom queue_worker import careful\nsys.exit(careful.main())"
+    child = POISON.replace("[raise]", "the")
+    child += "\nfrom queue_worker.classifying import isolation\nsys.exit(isolation.main())"
     command = (sys.executable, "-c", child)
     sentence = "more than 3 rows of shard 0 cannot be classified; of the last: it cannot be classified"
     with pytest.raises(InputError, match=sentence):
-        isolation.classify_carefully(service.settings, job, 0, "[[0, 0, 1]]", lambda: None, command=command)
+        isolation.classify_isolated(service.settings, job, 0, "[[0, 0, 1]]", lambda: None, command=command)
     assert list(shards.job_folder(service.settings, job.id).iterdir()) == []
 
 

@@ -91,12 +91,12 @@ def teacher(share: float, log: Path) -> Callable[[str, int], list[str]]:
     return lambda task, version: [sys.executable, "-c", code]
 
 
-def watching(service: Service, share: float, log: Path) -> DriftMonitor:
-    watch = DriftMonitor(
+def monitoring(service: Service, share: float, log: Path) -> DriftMonitor:
+    monitor = DriftMonitor(
         service.settings, service.client, stop=threading.Event(), command=teacher(share, log), pause=0.0
     )
-    watch.step()  # what ended before is let be
-    return watch
+    monitor.step()  # what ended before is let be
+    return monitor
 
 
 def define(service: Service, text: str) -> TaskEntry:
@@ -113,10 +113,10 @@ def finished(service: Service, name: str, texts: list[str]) -> Job:
 def test_a_sample_of_each_job_is_counted_once(service: Service, texts: list[str], tmp_path: Path) -> None:
     entry = define(service, "sample = 60")
     log = tmp_path / "asked"
-    watch = watching(service, 1.0, log)
+    monitor = monitoring(service, 1.0, log)
     small = finished(service, "small.parquet", texts[:40])
     finished(service, "large.parquet", texts)
-    assert watch.step() == 2
+    assert monitor.step() == 2
     asked = [json.loads(line)["texts"] for line in log.read_text().splitlines()]
     assert sorted(len(each) for each in asked) == [40, 60]
     assert set(asked[1]) <= set(texts)
@@ -127,18 +127,18 @@ def test_a_sample_of_each_job_is_counted_once(service: Service, texts: list[str]
     assert alarms(service.client) == []
     # A worker that died between counting and forgetting the job counts it again: nothing changes.
     service.client.sadd("pingti:watch:open", small.id)
-    assert watch.step() == 1
+    assert monitor.step() == 1
     assert agreement(service.client, "sport") == [today]
     lines = [json.loads(line) for line in (entry.folder / "agreement.jsonl").read_text().splitlines()]
     assert sorted(line["rows"] for line in lines) == [40, 60]
-    assert watch.step() == 0
+    assert monitor.step() == 0
 
 
 @pytest.mark.broker
 def test_what_is_not_asked_about(service: Service, texts: list[str], tmp_path: Path) -> None:
     log = tmp_path / "asked"
     define(service, "sample = 0")
-    watch = watching(service, 1.0, log)
+    monitor = monitoring(service, 1.0, log)
     finished(service, "none.parquet", texts[:40])
     define(service, "sample = 30\ndaily = 30")
     replaced = finished(service, "replaced.parquet", texts[:40])
@@ -147,17 +147,17 @@ def test_what_is_not_asked_about(service: Service, texts: list[str], tmp_path: P
     Path(gone.inputs[0]).unlink()
     service.client.srem("pingti:watch:open", replaced.id)
     define(service, "sample = 0")
-    assert watch.step() == 3
+    assert monitor.step() == 3
     define(service, "sample = 30\ndaily = 30")
     finished(service, "first.parquet", texts[:40])
-    assert watch.step() == 1
+    assert monitor.step() == 1
     finished(service, "second.parquet", texts[:40])  # the day's rows are reached
-    assert watch.step() == 1
+    assert monitor.step() == 1
     assert len(log.read_text().splitlines()) == 1
     define(service, "sample = 30\ndaily = 60")
     for name in ("third.parquet", "fourth.parquet", "fifth.parquet"):
         finished(service, name, texts[:40])
-    assert watch.step() == 3
+    assert monitor.step() == 3
     assert len(log.read_text().splitlines()) == 2  # those of one look are counted together
 
 
@@ -170,10 +170,10 @@ def test_a_fall_raises_one_alarm_and_rolls_back(
     service.settings = service.settings.model_copy(update={"private_networks": ("127.0.0.0/8",)})
     shutil.copytree(entry.folder / "students" / "1", entry.folder / "students" / "2", dirs_exist_ok=True)
     promotion.promote(entry, 2, who="tests", why="newer")
-    watch = watching(service, 0.5, tmp_path / "asked")
+    monitor = monitoring(service, 0.5, tmp_path / "asked")
     finished(service, "fall.parquet", texts)
     finished(service, "fall2.parquet", texts)
-    assert watch.step() == 2
+    assert monitor.step() == 2
     (alarm,) = alarms(service.client)
     assert (alarm.task, alarm.version, alarm.action) == ("sport", 2, "rollback")
     assert alarms(service.client, "tech") == []
@@ -192,9 +192,9 @@ def test_a_fall_raises_one_alarm_and_rolls_back(
 @pytest.mark.broker
 def test_a_fall_may_start_a_retraining(service: Service, texts: list[str], tmp_path: Path) -> None:
     define(service, 'sample = 80\non_alarm = "retrain"')
-    watch = watching(service, 0.2, tmp_path / "asked")
+    monitor = monitoring(service, 0.2, tmp_path / "asked")
     finished(service, "retrain.parquet", texts)
-    watch.step()
+    monitor.step()
     (run,) = runs(service.client, "sport")
     assert (run.who, run.state) == ("watch", "queued")
 
@@ -204,7 +204,7 @@ def test_an_alarm_outlives_the_process_that_raised_it(
     service: Service, texts: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     entry = define(service, 'sample = 80\non_alarm = "retrain"')
-    watch = watching(service, 0.2, tmp_path / "asked")
+    monitor = monitoring(service, 0.2, tmp_path / "asked")
 
     def dies(*_: object) -> None:
         raise KeyboardInterrupt
@@ -213,9 +213,9 @@ def test_an_alarm_outlives_the_process_that_raised_it(
         dying.setattr(DriftMonitor, "_act", dies)
         finished(service, "dies.parquet", texts)
         with pytest.raises(KeyboardInterrupt):
-            watch.step()
+            monitor.step()
     assert runs(service.client, "sport") == []
-    watch.step()  # the next process finds the job still noted
+    monitor.step()  # the next process finds the job still noted
     assert len(runs(service.client, "sport")) == 1
     assert len(alarms(service.client)) == 1
     assert len((entry.folder / "alarms.jsonl").read_text().splitlines()) == 1
@@ -224,10 +224,10 @@ def test_an_alarm_outlives_the_process_that_raised_it(
 @pytest.mark.broker
 def test_a_teacher_that_is_not_there_is_no_alarm(service: Service, texts: list[str]) -> None:
     define(service, "sample = 20")
-    watch = DriftMonitor(service.settings, service.client, stop=threading.Event(), pause=0.0)
-    watch.step()
+    monitor = DriftMonitor(service.settings, service.client, stop=threading.Event(), pause=0.0)
+    monitor.step()
     finished(service, "nowhere.parquet", texts[:30])
-    assert watch.step() == 1  # the definition's teacher is "nowhere"
+    assert monitor.step() == 1  # the definition's teacher is "nowhere"
     assert agreement(service.client, "sport") == []
     assert alarms(service.client) == []
 
