@@ -1,6 +1,7 @@
 """The retrain worker: a run's record, its process, and what a crash of either leaves."""
 
 import functools
+import json
 import os
 import subprocess
 import sys
@@ -105,6 +106,8 @@ def test_a_process_that_keeps_breaking_fails_its_run(service: tuple[Settings, re
 def test_what_another_attempt_would_not_mend_fails_at_once(service: tuple[Settings, redis.Redis]) -> None:
     settings, client = service
     asked = request_retrain(settings, client, "sport", "tests")
+    lines = [json.dumps({"id": str(n), "text": f"a match of {n} goals"}) for n in range(200)]
+    (settings.home / "corpus.jsonl").write_text("\n".join(lines) + "\n")
     run = RetrainWorker(settings, client).run_one()  # the real command; the model "nowhere" is not there
     assert run is not None
     assert (run.id, run.state, run.attempts) == (asked.id, RunState.FAILED, 1)
