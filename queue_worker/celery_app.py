@@ -45,7 +45,7 @@ TRANSPORT = {
     "socket_keepalive": True,
 }
 
-CLASSIFY_LISTS = tuple(f"{CLASSIFY}{TRANSPORT['sep']}{each}" if each else CLASSIFY for each in PRIORITIES)
+CLASSIFY_LISTS = tuple(f"{CLASSIFY}{TRANSPORT['sep']}{level}" if level else CLASSIFY for level in PRIORITIES)
 """The broker's lists of tickets, one a priority."""
 
 

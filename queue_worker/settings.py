@@ -34,9 +34,13 @@ class FileStamp(BaseModel):
 
     @classmethod
     def of(cls, path: str | Path) -> Self:
-        """Raises OSError where there is no such file."""
-        found = os.stat(path)  # noqa: PTH116
-        return cls(size=found.st_size, mtime_ns=found.st_mtime_ns, inode=found.st_ino)
+        """What tells a file now from a later one.
+
+        Raises:
+            OSError: there is no such file.
+        """
+        status = os.stat(path)  # noqa: PTH116
+        return cls(size=status.st_size, mtime_ns=status.st_mtime_ns, inode=status.st_ino)
 
 
 def _variable(pointer: str) -> str:
@@ -231,6 +235,7 @@ class Settings(BaseSettings):
 
     @property
     def ageing_ms(self) -> int:
+        """``ageing_minutes`` in milliseconds."""
         return int(self.ageing_minutes * 60_000)
 
     def environment(self) -> dict[str, str]:
@@ -252,7 +257,9 @@ class Settings(BaseSettings):
         """The real path of a job's input file; a relative path counts from ``home``.
 
         ``..`` and symbolic links are resolved first, so that neither leads out of the allowed folders.
-        Raises InputError for a path that is not a readable regular file below an allowed folder.
+
+        Raises:
+            InputError: the path is not a readable regular file below an allowed folder.
         """
         if "://" in path:
             raise InputError(f"{path!r} is an address; a job's input is a file below {self.roots_text()}")

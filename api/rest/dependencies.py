@@ -64,7 +64,7 @@ class Services:
     def look(self) -> ReadyOut:
         """Whether the broker answers and a worker consumes the classify queue."""
         try:
-            workers = self.looking.workers(seconds=SILENT_SECONDS)
+            workers = self.looking.statistics.workers(seconds=SILENT_SECONDS)
         except UnavailableError as error:
             return ReadyOut(ready=False, broker=f"{error}.", workers="unknown")
         except redis.RedisError:

@@ -71,7 +71,7 @@ def get_queue(services: CurrentServices) -> QueueOut:
                 jobs=depth.jobs,
                 oldest_seconds=depth.oldest_seconds if depth.units else None,
             )
-            for depth in services.store.depths()
+            for depth in services.store.statistics.depths()
         )
     )
 
@@ -84,7 +84,7 @@ def get_queue(services: CurrentServices) -> QueueOut:
 )
 def list_workers(services: CurrentServices) -> WorkerListOut:
     """Every worker process that was heard of in the last seconds."""
-    loads = services.store.worker_loads(seconds=SILENT_SECONDS)
+    loads = services.store.statistics.worker_loads(seconds=SILENT_SECONDS)
     return WorkerListOut(items=tuple(WorkerOut.model_validate(asdict(load)) for load in loads))
 
 
