@@ -1,14 +1,12 @@
 """Files of texts: read row by row, with every unreadable row reported and none of them fatal."""
 
-import codecs
-import csv
 import glob
 import json
+import logging
 import os
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import fsspec
 import numpy as np
@@ -16,8 +14,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pingti.corpus import parquet
+from pingti.corpus.columns import BadRow, Columns, OnBadRow, check_columns
+from pingti.corpus.delimited import Faulty, Table
 from pingti.corpus.formats import (
     LINE_BYTES,
+    TOO_LONG,
     first_line,
     format_of,
     is_cut,
@@ -28,37 +29,22 @@ from pingti.corpus.formats import (
 from pingti.corpus.values import microseconds, string
 from pingti.errors import InputError
 
-_LONGEST_FIELD = 1 << 26  # characters: a quote that is never closed must not swallow a whole file in silence
-_TOO_LONG = f"a line is longer than {LINE_BYTES:,} bytes"
+_log = logging.getLogger(__name__)
+__all__ = [
+    "BadRow",
+    "Columns",
+    "OnBadRow",
+    "check_input",
+    "expand",
+    "expand_all",
+    "read_rows",
+    "schema",
+]
 _PART = 512  # rows of a Parquet file that are read one by one when one of them is bad
-
-
-@dataclass(frozen=True, kw_only=True)
-class Columns:
-    """Which columns (or JSON fields) of a file are what."""
-
-    text: str = "text"
-    id: str | None = None
-    """The row's number stands for it where absent."""
-    time: str | None = None
-    """Not read where absent."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class BadRow:
-    """A row that could not be read, and why."""
-
-    file: str
-    row: int
-    """Number of the data row in its file, from 0; a header does not count."""
-    id: str | None
-    reason: str
 
 
 Row = tuple[int, str, str, int]
 """Number, id, text, time in microseconds since 1970 (UTC; 0 where no time column is read)."""
-
-OnBadRow = Callable[[BadRow], None]
 
 
 def schema(columns: Columns) -> pa.Schema:
@@ -97,27 +83,30 @@ def expand_all(patterns: Iterable[str], base: Path) -> list[str]:
     return list(by_real_path.values())
 
 
-def check_input(path: str, columns: Columns) -> None:
+def check_input(path: str, columns: Columns) -> tuple[str, ...]:
     """Open a file, and check its format and that it has the columns.
+
+    Returns:
+        What is otherwise than the file's name says and was seen by its first lines, a sentence each.
 
     Raises:
         InputError: the file is missing, empty, of another format, or lacks a column.
     """
     if format_of(path) == ".parquet":
         with parquet_file(path) as file:
-            _check_columns(path, file.schema_arrow.names, columns)
-        return
-    with text_lines(path) as lines:
+            check_columns(path, file.schema_arrow.names, columns)
+        return ()
+    with text_lines(path, columns.encoding) as lines:
         if format_of(path) == ".jsonl":
             for line in lines:
                 fields = _json_object(line)
                 if fields is not None:
-                    _check_columns(path, list(fields), columns)
-                    return
+                    check_columns(path, list(fields), columns)
+                    return ()
                 if is_cut(line):
-                    raise InputError.in_file(path, _TOO_LONG)
+                    raise InputError.in_file(path, TOO_LONG)
             raise InputError.in_file(path, "no line of it is a JSON object; one object a line is needed")
-        _header(path, _Decoded(path, lines), columns)
+        return Table.open(path, lines, columns).layout.notices
 
 
 def read_rows(
@@ -166,20 +155,12 @@ def _batch(rows: list[Row], columns: Columns) -> pa.RecordBatch:
     )
 
 
-def _check_columns(path: str, names: list[str], columns: Columns) -> None:
-    for name in (columns.text, columns.id, columns.time):
-        if name is not None and name not in names:
-            raise InputError.in_file(path, f"no column {name!r}; there are {', '.join(map(repr, names))}")
-        if name is not None and names.count(name) > 1:
-            raise InputError.in_file(path, f"{names.count(name)} columns are named {name!r}; one is needed")
-
-
 def _parquet_batches(
     path: str, columns: Columns, on_bad_row: OnBadRow, batch_rows: int, groups: range | None
 ) -> Iterator[pa.RecordBatch]:
     names = [name for name in (columns.text, columns.id, columns.time) if name is not None]
     with parquet_file(path) as file:
-        _check_columns(path, file.schema_arrow.names, columns)
+        check_columns(path, file.schema_arrow.names, columns)
         groups = range(file.metadata.num_row_groups) if groups is None else groups
         first = sum(file.metadata.row_group(group).num_rows for group in range(groups.start if groups else 0))
         batches = parquet.bounded_batches(path, file, list(dict.fromkeys(names)), batch_rows, groups)
@@ -238,7 +219,7 @@ def _short(batch: pa.RecordBatch | None) -> pa.RecordBatch | None:
 
 
 def _jsonl_rows(path: str, columns: Columns, on_bad_row: OnBadRow) -> Iterator[Row]:
-    with text_lines(path) as lines:
+    with text_lines(path, columns.encoding) as lines:
         number = -1
         for line in lines:
             if not line.strip():
@@ -267,7 +248,7 @@ def _json_object(line: bytes) -> dict[str, Any] | None:
 
 def _json_problem(line: bytes) -> str:
     if is_cut(line):
-        return _TOO_LONG
+        return TOO_LONG
     try:
         json.loads(line)
     except UnicodeDecodeError:
@@ -278,30 +259,17 @@ def _json_problem(line: bytes) -> str:
 
 
 def _csv_rows(path: str, columns: Columns, on_bad_row: OnBadRow) -> Iterator[Row]:
-    with text_lines(path) as raw:
-        lines = _Decoded(path, raw)
-        reader, header = _header(path, lines, columns)
+    with text_lines(path, columns.encoding) as raw:
+        table = Table.open(path, raw, columns)
+        for notice in table.layout.notices:
+            _log.info("%s: %s", path, notice)
+        header = table.header
         text_at = header.index(columns.text)
         id_at = header.index(columns.id) if columns.id else None
         time_at = header.index(columns.time) if columns.time else None
-        number = -1
-        while True:
-            before = reader.line_num
-            try:
-                fields = next(reader)
-            except StopIteration:
-                return
-            except csv.Error as error:
-                number += 1
-                on_bad_row(BadRow(file=path, row=number, id=None, reason=f"not readable as CSV: {error}"))
-                continue
-            if not fields:  # an empty line
-                continue
-            number += 1
-            if lines.ended:  # the reader asks for a further line only inside quotes
-                taken = reader.line_num - before
-                reason = f"a quote in it is never closed; {taken} lines to the end of the file belong to it"
-                on_bad_row(BadRow(file=path, row=number, id=None, reason=reason))
+        for number, fields in enumerate(table.records()):
+            if isinstance(fields, Faulty):
+                on_bad_row(BadRow(file=path, row=number, id=None, reason=fields.reason))
                 continue
             if len(fields) != len(header):
                 reason = f"{len(fields)} fields; the header has {len(header)}"
@@ -312,42 +280,6 @@ def _csv_rows(path: str, columns: Columns, on_bad_row: OnBadRow) -> Iterator[Row
             row = _row(path, number, columns, identity, fields[text_at], time, on_bad_row)
             if row is not None:
                 yield row
-
-
-class _Decoded:
-    """Lines as strings, without a byte order mark; bytes that are not UTF-8 stay recognisable."""
-
-    def __init__(self, path: str, lines: Iterator[bytes]) -> None:
-        self._path, self._lines = path, lines
-        self._first = True
-        self.ended = False
-        """Whether a line was asked for behind the last."""
-
-    def __iter__(self) -> Self:
-        return self
-
-    def __next__(self) -> str:
-        line = next(self._lines, None)
-        if line is None:
-            self.ended = True
-            raise StopIteration
-        if is_cut(line):  # of what follows nobody can say where a row starts
-            raise InputError.in_file(self._path, _TOO_LONG)
-        if self._first:
-            self._first, line = False, line.removeprefix(codecs.BOM_UTF8)
-        return line.decode("utf-8", "surrogateescape")
-
-
-def _header(path: str, lines: _Decoded, columns: Columns) -> tuple[Any, list[str]]:
-    """A reader behind the header, and the header."""
-    csv.field_size_limit(_LONGEST_FIELD)
-    reader = csv.reader(lines, delimiter="\t" if format_of(path) == ".tsv" else ",")
-    try:
-        header = next(reader, [])
-    except csv.Error as error:
-        raise InputError.in_file(path, f"its header is not readable: {error}") from error
-    _check_columns(path, header, columns)
-    return reader, header
 
 
 def _row(

@@ -147,8 +147,8 @@ NOT_UTF8 = pa.Array.from_buffers(
         (
             "quote.csv",
             b'said,key\n"a\nb",k0\n"never,k1\nc,k2\nd,k3\n',
-            [0],
-            (1, None, "a quote in it is never closed; 3 lines"),
+            [0, 2, 3],
+            (1, None, "a quote in it (line 4) is never closed as it should be; the lines behind it are read"),
         ),
     ],
 )
