@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from pingti.corpus.formats import open_binary
-from pingti.corpus.values import EARLIEST, latest
+from pingti.corpus.values import EARLIEST, Instant, latest, recent_ticks
 
 BATCH_BYTES = 32 << 20
 """About how many bytes of texts are read at once."""
@@ -22,7 +22,6 @@ _FEW_ROWS = 64  # where nothing is known of how long a value can be
 _WINDOW = 32  # row groups that are looked at before the first of them is read
 _BUFFER_BYTES = 1 << 16
 _MICROSECONDS = {"s": 1_000_000, "ms": 1_000, "us": 1}
-_PER_SECOND = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
 
 
 def bounded_batches(
@@ -141,7 +140,13 @@ def _joined(batches: list[pa.RecordBatch]) -> pa.RecordBatch:
 
 
 def convert(
-    columns: Sequence[pa.Array], rows: NDArray[np.int64], first: int, schema: pa.Schema, *, identified: bool
+    columns: Sequence[pa.Array],
+    rows: NDArray[np.int64],
+    first: int,
+    schema: pa.Schema,
+    *,
+    identified: bool,
+    plain_times: bool = True,
 ) -> pa.RecordBatch | None:
     """Some rows of a batch's columns in the types of ``schema``, or None where one must be read by itself.
 
@@ -152,6 +157,7 @@ def convert(
         first: number in the file of the columns' first row.
         schema: see ``reader.schema``.
         identified: whether there is a column of ids; the row's number stands for them where not.
+        plain_times: whether nobody says how times that are numbers or text are meant.
     """
     contiguous = bool(len(rows)) and rows[-1] - rows[0] + 1 == len(rows)
     taken = [
@@ -162,7 +168,10 @@ def convert(
         converted["text"] = _text(taken.pop(0)).cast(pa.large_string())
         converted["id"] = _identity(taken.pop(0)) if identified else converted["row"].cast(pa.string())
         if taken:
-            converted["time"] = _time(taken.pop(0))
+            times = _plain(taken.pop(0))
+            if not (plain_times or pa.types.is_temporal(times.type)):
+                raise _Unusual
+            converted["time"] = _time(times)
     except (pa.ArrowException, _Unusual):  # bytes that are not UTF-8, a time that does not fit
         return None
     return pa.record_batch([converted[name] for name in schema.names], schema=schema)
@@ -199,19 +208,43 @@ def _identity(array: pa.Array) -> pa.Array:
 
 def _time(array: pa.Array) -> pa.Array:
     kind = array.type
-    if not pa.types.is_timestamp(kind) or kind.unit not in _MICROSECONDS:
+    if pa.types.is_date(kind):
+        array = array.cast(pa.timestamp("s" if pa.types.is_date32(kind) else "ms"))
+        kind = array.type
+    if pa.types.is_integer(kind) or pa.types.is_floating(kind):
+        return _recent(array)
+    if not pa.types.is_timestamp(kind):
         raise _Unusual
-    ticks: Any = pc.multiply_checked(array.cast(pa.int64()), _MICROSECONDS[kind.unit])
+    ticks: Any = array.cast(pa.int64())
+    if kind.unit == "ns":
+        ticks = pa.array(ticks.to_numpy() // 1_000)
+    else:
+        ticks = pc.multiply_checked(ticks, _MICROSECONDS[kind.unit])
     extremes: Any = pc.min_max(ticks)
     if len(ticks) and not EARLIEST <= extremes["min"].as_py() <= extremes["max"].as_py() <= latest():
         raise _Unusual
     return ticks.cast(pa.timestamp("us", "UTC"))
 
 
+def _recent(array: pa.Array) -> pa.Array:
+    """Numbers since 1970, where it is plain of which unit they are."""
+    numbers = array.to_numpy(zero_copy_only=False)
+    per_second = recent_ticks(numbers) if len(numbers) else 1
+    if per_second is None:
+        raise _Unusual
+    if numbers.dtype.kind == "f":
+        ticks = np.rint(numbers * (1_000_000 / per_second)).astype(np.int64)
+    elif per_second <= 1_000_000:
+        ticks = numbers.astype(np.int64) * (1_000_000 // per_second)
+    else:
+        ticks = numbers.astype(np.int64) // (per_second // 1_000_000)
+    return pa.array(ticks).cast(pa.timestamp("us", "UTC"))
+
+
 def python_value(scalar: pa.Scalar) -> Any:
     """One value as Python's; strings as bytes, because a Parquet string may hold bytes that are not UTF-8.
 
-    Timestamps come as seconds: Python has none of nanoseconds, nor of years above 9999.
+    Timestamps come as ``Instant``: Python has none of nanoseconds, nor of years above 9999.
     """
     if isinstance(scalar, pa.DictionaryScalar):
         scalar = scalar.dictionary[scalar.index.as_py()] if scalar.is_valid else pa.scalar(None)
@@ -221,5 +254,6 @@ def python_value(scalar: pa.Scalar) -> Any:
     if _is_text(kind):
         return scalar.as_buffer().to_pybytes()
     if pa.types.is_timestamp(kind):
-        return scalar.value / _PER_SECOND[kind.unit]
+        ticks: int = scalar.value
+        return Instant(ticks // 1_000 if kind.unit == "ns" else ticks * _MICROSECONDS[kind.unit])
     return scalar.as_py()

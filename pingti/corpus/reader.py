@@ -192,9 +192,12 @@ def _converted(
     for index in np.flatnonzero(null).tolist():
         read(index)
     wanted = schema(columns)
-    identified = columns.id is not None
+    how = {
+        "identified": columns.id is not None,
+        "plain_times": columns.time_format is None and columns.time_unit is None,
+    }
     rows = np.flatnonzero(~null)
-    whole = _short(parquet.convert(values, rows, first, wanted, identified=identified))
+    whole = _short(parquet.convert(values, rows, first, wanted, **how))
     if whole is not None:
         if len(whole):
             yield whole
@@ -202,7 +205,7 @@ def _converted(
     # One of them at least is bad, or of a type that needs a look: those are looked for in parts.
     for start in range(0, len(rows), _PART):
         part = rows[start : start + _PART]
-        converted = _short(parquet.convert(values, part, first, wanted, identified=identified))
+        converted = _short(parquet.convert(values, part, first, wanted, **how))
         if converted is None:
             good = [row for row in map(read, part.tolist()) if row is not None]
             converted = _batch(good, columns) if good else None
@@ -294,7 +297,10 @@ def _row(
         checked = string(columns.text, text)
         if 4 * len(checked) > LINE_BYTES and len(checked.encode()) > LINE_BYTES:
             raise ValueError(f"field {columns.text!r} is longer than {LINE_BYTES:,} bytes")
-        return number, str(name), checked, microseconds(columns.time, time) if columns.time else 0
+        if columns.time is None:
+            return number, str(name), checked, 0
+        form, unit = columns.time_format, columns.time_unit
+        return number, str(name), checked, microseconds(columns.time, time, form, unit)
     except ValueError as error:
         on_bad_row(BadRow(file=path, row=number, id=name, reason=str(error)))
         return None
