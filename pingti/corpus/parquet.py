@@ -201,9 +201,24 @@ def _text(array: pa.Array) -> pa.Array:
 
 def _identity(array: pa.Array) -> pa.Array:
     array = _plain(array)
-    if pa.types.is_integer(array.type):
+    kind = array.type
+    if pa.types.is_integer(kind) or (pa.types.is_decimal(kind) and kind.scale == 0):
+        return array.cast(pa.string())
+    if pa.types.is_floating(kind):  # as pandas makes them of integers beside a gap
+        return array.cast(pa.int64()).cast(pa.string())  # raises where one is not whole
+    if isinstance(kind, pa.UuidType):
+        return pa.array(map(str, array.to_pylist()), pa.string())
+    if pa.types.is_temporal(kind):
         return array.cast(pa.string())
     return _text(array).cast(pa.string())
+
+
+def identity_value(array: pa.Array) -> Any:
+    """The id in an array of one value: as ``convert`` has it, else as ``python_value``."""
+    try:
+        return _identity(array)[0].as_py() if array[0].is_valid else None
+    except (pa.ArrowException, _Unusual):
+        return python_value(array[0])
 
 
 def _time(array: pa.Array) -> pa.Array:
@@ -256,4 +271,6 @@ def python_value(scalar: pa.Scalar) -> Any:
     if pa.types.is_timestamp(kind):
         ticks: int = scalar.value
         return Instant(ticks // 1_000 if kind.unit == "ns" else ticks * _MICROSECONDS[kind.unit])
+    if pa.types.is_duration(kind):
+        return scalar.value
     return scalar.as_py()

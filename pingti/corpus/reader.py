@@ -26,7 +26,7 @@ from pingti.corpus.formats import (
     readable_parquet,
     text_lines,
 )
-from pingti.corpus.values import microseconds, string
+from pingti.corpus.values import microseconds, spelled, string
 from pingti.errors import InputError
 
 _log = logging.getLogger(__name__)
@@ -180,10 +180,9 @@ def _converted(
     """The good rows of one batch of a Parquet file, whose first row is the file's row ``first``."""
 
     def read(index: int) -> Row | None:
-        row = iter([parquet.python_value(column[index]) for column in values])
-        text = next(row)
-        identity = next(row) if columns.id is not None else None
-        time = next(row) if columns.time is not None else None
+        text = parquet.python_value(values[0][index])
+        identity = parquet.identity_value(values[1].slice(index, 1)) if columns.id is not None else None
+        time = parquet.python_value(values[-1][index]) if columns.time is not None else None
         return _row(path, first + index, columns, identity, text, time, on_bad_row)
 
     null = np.zeros(len(values[0]), np.bool_)
@@ -293,7 +292,7 @@ def _row(
     try:
         if columns.id is not None:
             name = None
-            name = string(columns.id, identity if not isinstance(identity, int) else str(identity))
+            name = string(columns.id, spelled(identity))
         checked = string(columns.text, text)
         if 4 * len(checked) > LINE_BYTES and len(checked.encode()) > LINE_BYTES:
             raise ValueError(f"field {columns.text!r} is longer than {LINE_BYTES:,} bytes")

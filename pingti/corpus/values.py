@@ -64,6 +64,20 @@ def string(field: str, value: Any) -> str:
     return value
 
 
+def spelled(identity: Any) -> Any:
+    """An id that is a number as a string, exactly: 12 for 12.0, digits for a decimal. Others as they are.
+
+    Not a number (NaN) becomes None, which is what pandas means by it.
+    """
+    if isinstance(identity, float):
+        if identity != identity:
+            return None
+        return str(int(identity)) if identity.is_integer() else repr(identity)
+    if isinstance(identity, decimal.Decimal):
+        return format(identity, "f") if identity.is_finite() else str(identity)
+    return str(identity) if isinstance(identity, int) else identity
+
+
 def latest() -> int:
     """The latest time that a row may have, as ``microseconds`` gives it: in a day, as zones may be absent."""
     return int((time.time() + _DAY) * 1_000_000)

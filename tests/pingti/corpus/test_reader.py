@@ -2,7 +2,9 @@ import gzip
 import io
 import json
 import re
+import uuid
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +96,59 @@ def test_parquet_columns_of_every_fitting_type(tmp_path: Path) -> None:
         rows, bad = read(str(path), ALL)
         assert bad == []
         assert [values(row) for row in rows] == [(0, "7", "a", day), (1, "8", "b", day)]
+
+
+FIRST, SECOND = uuid.UUID(int=7), uuid.UUID(int=1 << 127)
+
+
+@pytest.mark.parametrize(
+    ("ids", "names"),
+    [
+        (pa.array([9_007_199_254_740_993, -1]), ["9007199254740993", "-1"]),
+        (pa.array([2**64 - 1, 0], pa.uint64()), ["18446744073709551615", "0"]),
+        (pa.array([Decimal("9007199254740993"), Decimal(10**37)], pa.decimal128(38, 0)), None),
+        (pa.array([Decimal("0.00000001"), Decimal("1.50000000")], pa.decimal128(18, 8)), None),
+        (pa.array([12.0, 1e15]), ["12", "1000000000000000"]),
+        (pa.array([12.0, 0.1]), ["12", "0.1"]),
+        (pa.array([1e300, 2.5]), [str(int(1e300)), "2.5"]),
+        (pa.array([12, 2.5], pa.float32()), ["12", "2.5"]),
+        (pa.array([FIRST.bytes, SECOND.bytes], pa.uuid()), [str(FIRST), str(SECOND)]),
+        (pa.array([b"abcd", b"efgh"], pa.binary(4)), ["abcd", "efgh"]),
+        (pa.array([True, False]), ["True", "False"]),
+        (pa.array([0, 20_000], pa.date32()), ["1970-01-01", "2024-10-04"]),
+        (pa.array([1, 10**18 + 1], pa.timestamp("ns")), None),
+        (pa.array([1, 10**15], pa.timestamp("us", "UTC")), None),
+        (pa.array([1, 2], pa.time64("ns")), ["00:00:00.000000001", "00:00:00.000000002"]),
+        (pa.array([1, 2], pa.duration("ns")), ["1", "2"]),
+    ],
+)
+def test_ids_of_every_scalar_type_are_kept_exactly(
+    tmp_path: Path, ids: pa.Array, names: list[str] | None
+) -> None:
+    if names is None:
+        names = ids.cast(pa.string()).to_pylist()
+        if pa.types.is_decimal(ids.type):
+            names = [format(value, "f") for value in ids.to_pylist()]
+    missing = pa.nulls(1, ids.type)
+    path = tmp_path / "a.parquet"
+    keys = pa.chunked_array([pa.concat_arrays([ids, missing])]).combine_chunks()
+    # At once, and row by row, as where another row is bad.
+    for texts, good in ((["a", "b", "c"], names), (["a", "b" * (LINE_BYTES + 1), "c"], names[:1])):
+        pq.write_table(pa.table({"key": keys, "said": texts}), path)
+        rows, bad = read(str(path), Columns(text="said", id="key"), batch_rows=9)
+        assert [row["id"] for row in rows] == good
+        assert "field 'key' is missing or null" in bad[0].reason
+        assert [row.id for row in bad[1:]] == names[len(good) :]
+
+
+def test_an_id_that_is_not_a_number_is_none(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"key": [1.0, float("nan")], "said": ["a", "b"]}), path)
+    rows, bad = read(str(path), Columns(text="said", id="key"))
+    assert ([row["id"] for row in rows], [row.reason for row in bad]) == (
+        ["1"],
+        ["field 'key' is missing or null"],
+    )
 
 
 def parquet(texts: pa.Array) -> bytes:
