@@ -3,7 +3,7 @@
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -170,26 +170,63 @@ def classify(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the results.")],
     text: Annotated[str, typer.Option(help="Column of the text.")] = "text",
     id_column: Annotated[str | None, typer.Option("--id", help="Column of the id.")] = None,
+    max_bad: Annotated[
+        str | None,
+        typer.Option(help='More bad rows than this count ("100") or share ("5%") are an error; else all.'),
+    ] = None,
+    delimiter: Annotated[
+        str | None, typer.Option(help="CSV, TSV: between fields; by name and header where absent.")
+    ] = None,
+    quoting: Annotated[
+        Literal["auto", "quoted", "none"],
+        typer.Option(help="CSV, TSV: whether fields stand in quotes. auto: in CSV they do."),
+    ] = "auto",
+    escape: Annotated[
+        str | None, typer.Option(help="CSV, TSV: what stands before a quote in quotes, as a backslash.")
+    ] = None,
+    encoding: Annotated[str | None, typer.Option(help="Of text files; UTF-8 where absent.")] = None,
     home: Home = WORKSPACE,
     as_json: Json = False,
 ) -> None:
-    """Classify files at once, in this process."""
-    from pingti.corpus.reader import Columns
+    """Classify files at once, in this process.
+
+    Ends with exit code 2 where all rows are bad, or more than --max-bad allows; what was classified stays.
+    """
+    from pingti.corpus.columns import Columns, known_encoding, one_character
+    from pingti.inference.bad_rows import check_bad, parse_max_bad
     from pingti.inference.classifier import Classifier
     from pingti.inference.files import ERRORS, RESULTS, classify_files
     from pingti.workspace.registry import Workspace
 
     screen = Screen(as_json=as_json)
+    allowed = None if max_bad is None else parse_max_bad(max_bad)
+    try:
+        columns = Columns(
+            text=text,
+            id=id_column,
+            # A tab is hard to type in a shell.
+            delimiter=one_character("\t" if delimiter == r"\t" else delimiter) if delimiter else None,
+            quoting=quoting,
+            escape=one_character(escape) if escape else None,
+            encoding=known_encoding(encoding) if encoding else None,
+        )
+    except ValueError as error:
+        raise InputError(str(error)) from error
     classifier = Classifier.of(Workspace(home), tasks)
-    columns = Columns(text=text, id=id_column)
     with screen.progress():
         counts = classify_files(
-            inputs, columns, classifier, out, progress=lambda rows: screen.advance("rows", rows, None)
+            inputs,
+            columns,
+            classifier,
+            out,
+            progress=lambda rows: screen.advance("rows", rows, None),
+            notice=screen.note,
         )
     screen.say(f"{counts.completed:,} rows classified: {out / RESULTS}")
     if counts.failed:
         screen.say(f"{counts.failed:,} bad rows: {out / ERRORS}")
     screen.result({**asdict(counts), "results": str(out / RESULTS), "errors": str(out / ERRORS)})
+    check_bad(counts.total, counts.failed, allowed)
 
 
 @app.command()

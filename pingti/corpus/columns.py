@@ -38,6 +38,30 @@ class Columns:
         return [name for name in (self.text, self.id, self.time) if name is not None]
 
 
+def one_character(value: str) -> str:
+    """The value, if it can separate or escape.
+
+    Raises:
+        ValueError: it cannot.
+    """
+    if len(value) != 1 or value in '"\r\n':
+        raise ValueError(f"{value!r}: needed is one character, not a quote nor the end of a line")
+    return value
+
+
+def known_encoding(value: str) -> str:
+    """The value, if it is an encoding of texts.
+
+    Raises:
+        ValueError: it is none.
+    """
+    try:
+        value.encode(value)
+    except (LookupError, ValueError) as error:
+        raise ValueError(f'{value!r} is no encoding of texts; one is "gb18030"') from error
+    return value
+
+
 @dataclass(frozen=True, kw_only=True)
 class BadRow:
     """A row that could not be read, and why."""

@@ -172,8 +172,10 @@ def _written(text: str) -> datetime.datetime:
         parts = _YEAR_FIRST.fullmatch(_UTC.sub("", text))
         if parts is None:
             raise
-        year, month, day, *clock = (int(part) if part else None for part in parts.groups())
-        return datetime.datetime(year or 0, month or 0, day or 1, *(part or 0 for part in clock))
+        year, month, day, hour, minute, second = (int(part) if part else None for part in parts.groups())
+        return datetime.datetime(
+            year or 0, month or 0, day or 1, hour or 0, minute or 0, second or 0, tzinfo=datetime.UTC
+        )
 
 
 def _number(value: Any) -> int | float | None:

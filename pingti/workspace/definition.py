@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from pingti.corpus.columns import Columns, Quoting, TimeUnit
+from pingti.corpus.columns import Columns, Quoting, TimeUnit, known_encoding, one_character
 from pingti.errors import DefinitionError, Fault, InputError
 from pingti.validation import error_at, faults_of, sentence
 from textcnn.architecture import Architecture
@@ -42,20 +42,6 @@ def _local(value: datetime.time) -> datetime.time:
     # A bare number too becomes a time with a zone: seconds since midnight, UTC.
     if value.tzinfo is not None:
         raise ValueError('needed is a local time without a zone, such as "02:00"')
-    return value
-
-
-def _character(value: str) -> str:
-    if len(value) != 1 or value in '"\r\n':
-        raise ValueError(f"{value!r}: needed is one character, not a quote nor the end of a line")
-    return value
-
-
-def _encoding(value: str) -> str:
-    try:
-        value.encode(value)
-    except (LookupError, UnicodeError) as error:
-        raise ValueError(f'{value!r} is no encoding of texts; one is "gb18030"') from error
     return value
 
 
@@ -95,14 +81,14 @@ class CorpusSection(_Section):
     """How a time that is text is written, where it is not read without: "%d.%m.%Y %H:%M" (strptime's)."""
     time_unit: TimeUnit | None = None
     """Unit of a time that is a number since 1970; by its size if absent."""
-    delimiter: Annotated[str, AfterValidator(_character)] | None = None
+    delimiter: Annotated[str, AfterValidator(one_character)] | None = None
     """CSV and TSV: what separates fields; by the file's name and header if absent."""
     quoting: Quoting = "auto"
     """CSV and TSV: whether fields stand in quotes. auto: in CSV they do, in TSV if the header does, and one
     over lines that look like rows is a bad row. quoted: that one is right, too. none: quotes are letters."""
-    escape: Annotated[str, AfterValidator(_character)] | None = None
+    escape: Annotated[str, AfterValidator(one_character)] | None = None
     """CSV and TSV: what stands before a quote in quotes, such as a backslash; they are doubled if absent."""
-    encoding: Annotated[str, AfterValidator(_encoding)] | None = None
+    encoding: Annotated[str, AfterValidator(known_encoding)] | None = None
     """Of text files, such as "gb18030"; UTF-8 if absent."""
 
     @property
