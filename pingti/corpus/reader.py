@@ -17,6 +17,7 @@ from pingti.corpus import parquet
 from pingti.corpus.columns import BadRow, Columns, OnBadRow, check_columns
 from pingti.corpus.delimited import Faulty, Table
 from pingti.corpus.formats import (
+    FORMATS,
     LINE_BYTES,
     TOO_LONG,
     first_line,
@@ -58,21 +59,59 @@ def schema(columns: Columns) -> pa.Schema:
 def expand(pattern: str, base: Path) -> list[str]:
     """The files that a path, pattern or URL names, in order of their names.
 
+    A folder stands for the files of rows in it and in its folders, as Spark, Hive and others write tables;
+    one that a pattern matches does so if it is named as a table (a.parquet) or a partition (day=2025-11-03).
+    Names in it that begin with a dot or an underscore, such as _SUCCESS, are left out.
+
     Raises:
         InputError: there is none.
     """
     if "://" in pattern:
         filesystem, path = fsspec.core.url_to_fs(pattern)
-        paths = [filesystem.unstrip_protocol(name) for name in sorted(filesystem.glob(path))]
+        parts: list[str] = []
+        for name in sorted(filesystem.glob(path)):
+            if not filesystem.isdir(name):
+                parts.append(name)
+            elif name.endswith(path.rstrip("/")) or _is_table(name):
+                parts += _rows_within(name, filesystem.find(name))
+        paths = list(dict.fromkeys(map(filesystem.unstrip_protocol, parts)))
     else:
-        # A file of that very name first: its name may hold characters that mean something in a pattern.
-        names = [pattern]
-        if not (base / pattern).is_file():  # not Path.glob: the pattern may be absolute
-            names = glob.glob(pattern, root_dir=base, recursive=True)  # noqa: PTH207
-        paths = sorted(str(base / name) for name in names if (base / name).is_file())
+        # What has that very name first: it may hold characters that mean something in a pattern.
+        if (base / pattern).is_file():
+            return [str(base / pattern)]
+        if (base / pattern).is_dir():
+            paths = sorted(_files_within(base / pattern))
+        else:  # not Path.glob: the pattern may be absolute
+            matched = [base / name for name in glob.glob(pattern, root_dir=base, recursive=True)]  # noqa: PTH207
+            tables = [
+                part
+                for path in matched
+                if path.is_dir() and _is_table(path.name)
+                for part in _files_within(path)
+            ]
+            paths = sorted({*tables, *(str(path) for path in matched if path.is_file())})
     if not paths:
         raise InputError.in_file(pattern, f"no such file (looked from {base})")
     return paths
+
+
+def _is_table(name: str) -> bool:
+    """Whether a folder is named as a table or as a partition of one."""
+    return name.lower().endswith(FORMATS) or "=" in name.rpartition("/")[2]
+
+
+def _files_within(folder: Path) -> list[str]:
+    return _rows_within(str(folder), (str(path) for path in folder.rglob("*") if path.is_file()))
+
+
+def _rows_within(folder: str, paths: Iterable[str]) -> list[str]:
+    """The files of rows of a folder, without those that its writer keeps for itself."""
+    return [
+        path
+        for path in paths
+        if path.lower().endswith(FORMATS)
+        and not any(part.startswith((".", "_")) for part in path.removeprefix(folder).split("/"))
+    ]
 
 
 def expand_all(patterns: Iterable[str], base: Path) -> list[str]:

@@ -1,5 +1,6 @@
 """Files in, one results file out, in this process: what ``pingti classify`` runs."""
 
+import glob
 import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -10,7 +11,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from pingti import files
-from pingti.corpus.reader import Columns, check_input, read_rows
+from pingti.corpus.reader import Columns, check_input, expand, read_rows
 from pingti.errors import ConflictError
 from pingti.inference.bad_rows import BadRowList
 from pingti.inference.classifier import Classifier, results_writer
@@ -30,6 +31,22 @@ class Counts:
     failed: int
 
 
+def input_files(inputs: Sequence[str]) -> list[str]:
+    """The files that inputs name: each itself, or those of a folder or a pattern, in order.
+
+    Raises:
+        InputError: a folder or a pattern of which there is no file.
+    """
+    paths: list[str] = []
+    for name in inputs:
+        if "://" in name:
+            several = glob.has_magic(name)
+        else:
+            several = Path(name).is_dir() or (glob.has_magic(name) and not Path(name).exists())
+        paths += expand(name, Path()) if several else [name]
+    return paths
+
+
 def classify_files(
     inputs: Sequence[str],
     columns: Columns,
@@ -46,7 +63,7 @@ def classify_files(
     the end, whole. Memory is bounded by a few batches per thread.
 
     Args:
-        inputs: paths or addresses of files.
+        inputs: paths or addresses of files, of folders as Spark and others write them, or patterns.
         columns: what to read of them.
         classifier: the students.
         out: folder of the results.
@@ -60,6 +77,7 @@ def classify_files(
     """
     if (out / RESULTS).exists():
         raise ConflictError(f"{out / RESULTS}: is there already; name another folder or remove it")
+    inputs = input_files(inputs)
     for path in inputs:
         for sentence in check_input(path, columns):
             notice(f"{path}: {sentence}")

@@ -551,6 +551,79 @@ def test_a_pattern_names_files_in_order(tree: Path, pattern: str, names: list[st
     )
 
 
+@pytest.fixture
+def tables(tmp_path: Path) -> Path:
+    """Tables as engines write them: two parts, partitions, and what their writer keeps for itself."""
+    for name in (
+        "spark.parquet/part-00000.snappy.parquet",
+        "spark.parquet/part-00001.snappy.parquet",
+        "hive/day=2025-11-03/part-0.parquet",
+        "hive/day=2025-11-03/hour=8/part-1.PARQUET",
+        "hive/day=2025-11-04/part-0.parquet",
+        "plain/a.csv",
+        "plain/deep/b.jsonl.gz",
+    ):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if name.lower().endswith(".parquet"):
+            pq.write_table(pa.table({"text": [name]}), path)
+        else:
+            path.touch()
+    for name in (
+        "spark.parquet/_SUCCESS",
+        "spark.parquet/.part-00000.snappy.parquet.crc",
+        "spark.parquet/._hidden.parquet",
+        "spark.parquet/_temporary/0/part-9.parquet",
+        "hive/day=2025-11-03/.staging/part-9.parquet",
+        "hive/_delta_log/0.parquet",
+        "plain/notes.txt",
+    ):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "empty").mkdir()
+    return tmp_path
+
+
+SPARK = ["spark.parquet/part-00000.snappy.parquet", "spark.parquet/part-00001.snappy.parquet"]
+HIVE = [
+    "hive/day=2025-11-03/hour=8/part-1.PARQUET",
+    "hive/day=2025-11-03/part-0.parquet",
+    "hive/day=2025-11-04/part-0.parquet",
+]
+
+
+@pytest.mark.parametrize("address", ["{}/", "file://{}/"])
+@pytest.mark.parametrize(
+    ("pattern", "names"),
+    [
+        ("spark.parquet", SPARK),
+        ("spark.parquet/", SPARK),
+        ("spark.parquet/part-*", SPARK),
+        ("*.parquet", SPARK),
+        ("hive", HIVE),
+        ("hive/day=*", HIVE),
+        ("hive/day=2025-11-04", HIVE[2:]),
+        ("hive/*/part-0.parquet", HIVE[1:]),
+        ("plain", ["plain/a.csv", "plain/deep/b.jsonl.gz"]),
+        ("plain/*.csv", ["plain/a.csv"]),
+    ],
+)
+def test_a_folder_stands_for_the_files_of_a_table(
+    tables: Path, address: str, pattern: str, names: list[str]
+) -> None:
+    start = address.format(tables)
+    assert expand(start + pattern, tables) == [start + name for name in names]
+    if pattern != "plain":
+        texts = [row["text"] for path in expand(start + "hive", tables) for row in read(path, Columns())[0]]
+        assert texts == HIVE
+
+
+def test_a_folder_without_files_of_rows_is_refused_and_a_pattern_takes_no_other_folder(tables: Path) -> None:
+    for pattern in ("empty", "*", "plain/d*", f"file://{tables}/empty"):
+        with pytest.raises(InputError, match="no such file"):
+            expand(pattern, tables / "empty" if pattern == "*" else tables)
+
+
 def test_a_file_that_two_patterns_name_is_read_once(tree: Path) -> None:
     (tree / "link.csv").symlink_to(tree / "b.csv")
     patterns = ["b.csv", "?.csv", str(tree / "b.csv"), "deep/../a.csv", f"file://{tree}/b.csv", "link.csv"]

@@ -190,6 +190,20 @@ def test_what_is_neither_a_count_nor_a_share_is_refused(text: str) -> None:
         parse_max_bad(text)
 
 
+def test_folders_and_patterns_are_inputs(classifier: Classifier, tmp_path: Path) -> None:
+    table = tmp_path / "posts.parquet"
+    table.mkdir()
+    (table / "_SUCCESS").touch()
+    for part in ("a", "b"):
+        pq.write_table(pa.table({"key": [part], "said": ["goal"]}), table / f"part-{part}.parquet")
+    for number, name in enumerate((table, table / "part-*", tmp_path / "*.parquet")):
+        counts = classify_files([str(name)], COLUMNS, classifier, tmp_path / f"out{number}")
+        assert (counts.completed, counts.failed) == (2, 0)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match="empty: no such file"):
+        classify_files([str(tmp_path / "empty")], COLUMNS, classifier, tmp_path / "out")
+
+
 def test_what_was_seen_of_a_file_is_said_before_its_rows_are_classified(
     classifier: Classifier, tmp_path: Path
 ) -> None:
