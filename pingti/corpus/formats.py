@@ -26,6 +26,7 @@ _PEEK_BYTES = 8192
 _CHUNK_BYTES = 1 << 16
 _FEWEST_LINES = 3  # that are not UTF-8: fewer may be bad rows
 _UTF_16 = 'UTF-16 text (set encoding = "utf-16" to read it)'
+TOO_PACKED = f"unpacks to more than {_MOST_PACKED} times its size, as no text does"
 _MAGIC = {
     b"PAR1": "a Parquet file",
     b"\x1f\x8b": "a gzip file",
@@ -53,6 +54,11 @@ def format_of(path: str) -> str:
     raise InputError.in_file(path, f"the name ends in none of the formats that are read: {' '.join(FORMATS)}")
 
 
+def most_unpacked(packed: int) -> int:
+    """Bytes that an honest file of so many packed bytes can hold."""
+    return max(_UNCHECKED_BYTES, _MOST_PACKED * packed)
+
+
 @contextmanager
 def open_binary(path: str) -> Iterator[IO[bytes]]:
     """Open a local file, or one at an address that fsspec knows.
@@ -71,6 +77,16 @@ def open_binary(path: str) -> Iterator[IO[bytes]]:
         raise InputError.in_file(path, f"not readable: {error}") from error
     with file:
         yield file
+
+
+def size_of(path: str) -> int:
+    """Bytes of a file, as it is.
+
+    Raises:
+        InputError: as ``open_binary``.
+    """
+    with open_binary(path) as file:
+        return int(file.seek(0, io.SEEK_END))
 
 
 @contextmanager
@@ -140,12 +156,8 @@ class _Unpacked(io.RawIOBase):
     def readinto(self, buffer: Any) -> int:
         count = self._file.readinto(buffer)
         self._bytes += count
-        if self._bytes > _UNCHECKED_BYTES and self._bytes > _MOST_PACKED * self._packed.tell():
-            raise InputError.in_file(
-                self._path,
-                f"unpacks to more than {_MOST_PACKED} times its size, as no text does; "
-                "give it unpacked if it is one",
-            )
+        if self._bytes > most_unpacked(self._packed.tell()):
+            raise InputError.in_file(self._path, f"{TOO_PACKED}; give it unpacked if it is one")
         return int(count)
 
 

@@ -21,6 +21,8 @@ _ENOUGH_ROWS = 500  # a look for how many more would fit costs more than it save
 _FEW_ROWS = 64  # where nothing is known of how long a value can be
 _WINDOW = 32  # row groups that are looked at before the first of them is read
 _BUFFER_BYTES = 1 << 16
+_COUNTED_ROWS = 1 << 16
+_MOST_COUNTED_ROWS = 1 << 26
 _MICROSECONDS = {"s": 1_000_000, "ms": 1_000, "us": 1}
 
 
@@ -58,6 +60,53 @@ def bounded_batches(
             ),
             most,
         )
+
+
+def string_bytes(array: pa.Array) -> int:
+    """Bytes of the strings of an array, each as often as it is there; 0 for other types."""
+    if isinstance(array, pa.DictionaryArray):
+        lengths = _lengths(array.dictionary)
+        indices: Any = array.indices.drop_null()
+        return int(lengths[indices.to_numpy(zero_copy_only=False)].sum()) if len(lengths) else 0
+    return int(_lengths(array).sum())
+
+
+def _lengths(array: pa.Array) -> NDArray[np.int64]:
+    """Bytes of each value (n,); (0,) where they are no strings."""
+    kind = array.type
+    if not (_is_text(kind) or pa.types.is_binary(kind) or pa.types.is_large_binary(kind)):
+        return np.empty(0, np.int64)
+    lengths: Any = pc.binary_length(array).fill_null(0)
+    return lengths.to_numpy(zero_copy_only=False).astype(np.int64)
+
+
+def unpacked_bytes(path: str, file: pq.ParquetFile, names: list[str], enough: int) -> int:
+    """Bytes of the strings in the columns ``names``; counting stops above ``enough``, and at many rows.
+
+    The strings themselves are not unpacked where dictionaries hold them. 0 where that cannot be told so.
+    """
+    schema = file.schema
+    flat = [schema.column(number).path for number in range(len(schema))]
+    kinds = [schema.column(number).physical_type for number in range(len(schema))]
+    columns = [name for name, kind in zip(flat, kinds, strict=True) if kind == "BYTE_ARRAY" and name in names]
+    if not columns:
+        return 0
+    total = rows = 0
+    with open_binary(path) as source:
+        reader = pq.ParquetFile(
+            source, metadata=file.metadata, read_dictionary=columns, buffer_size=_BUFFER_BYTES
+        )
+        try:
+            for batch in reader.iter_batches(_COUNTED_ROWS, columns=columns, use_threads=False):
+                if not all(isinstance(column, pa.DictionaryArray) for column in batch.columns):
+                    return 0
+                total += sum(map(string_bytes, batch.columns))
+                rows += batch.num_rows
+                if total > enough or rows > _MOST_COUNTED_ROWS:
+                    break
+        except OSError:  # values that are told by the one before (DELTA_BYTE_ARRAY), or a damaged page
+            return 0
+    return total
 
 
 class _RowLimits(ExitStack):

@@ -12,6 +12,7 @@ import fsspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from pingti.corpus import parquet
 from pingti.corpus.columns import BadRow, Columns, OnBadRow, check_columns
@@ -20,11 +21,14 @@ from pingti.corpus.formats import (
     FORMATS,
     LINE_BYTES,
     TOO_LONG,
+    TOO_PACKED,
     first_line,
     format_of,
     is_cut,
+    most_unpacked,
     parquet_file,
     readable_parquet,
+    size_of,
     text_lines,
 )
 from pingti.corpus.values import microseconds, spelled, string
@@ -134,6 +138,7 @@ def check_input(path: str, columns: Columns) -> tuple[str, ...]:
     if format_of(path) == ".parquet":
         with parquet_file(path) as file:
             check_columns(path, file.schema_arrow.names, columns)
+            _refuse_packed(path, file, columns)
         return ()
     with text_lines(path, columns.encoding) as lines:
         if format_of(path) == ".jsonl":
@@ -203,14 +208,30 @@ def _parquet_batches(
         groups = range(file.metadata.num_row_groups) if groups is None else groups
         first = sum(file.metadata.row_group(group).num_rows for group in range(groups.start if groups else 0))
         batches = parquet.bounded_batches(path, file, list(dict.fromkeys(names)), batch_rows, groups)
+        unpacked, most = 0, most_unpacked(size_of(path))
         while True:
             with readable_parquet(path):
                 batch = next(batches, None)
             if batch is None:
                 return
             values = [batch.column(name) for name in names]
+            unpacked += sum(map(parquet.string_bytes, values))
+            if unpacked > most:
+                raise InputError.in_file(path, f"{TOO_PACKED}; write each text out, as JSONL does")
             yield from _converted(path, columns, values, first, on_bad_row)
             first += len(batch)
+
+
+def _refuse_packed(path: str, file: pq.ParquetFile, columns: Columns) -> None:
+    """Refuse a file of which many rows share long values, before any of them is unpacked."""
+    size = size_of(path)
+    if 2 * file.metadata.num_rows < size:  # such a file takes less of a row; others show while they are read
+        return
+    most = most_unpacked(size)
+    with readable_parquet(path):
+        unpacked = parquet.unpacked_bytes(path, file, columns.names, most)
+    if unpacked > most:
+        raise InputError.in_file(path, f"{TOO_PACKED}; write each text out, as JSONL does, if it is right")
 
 
 def _converted(

@@ -8,6 +8,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -502,6 +503,43 @@ def test_a_small_file_that_unpacks_to_much_is_read_in_small_batches(tmp_path: Pa
     assert path.stat().st_size < 2000
     first = next(read_rows(str(path), Columns(), lambda _: None, batch_rows=32_768))
     assert first.nbytes <= 2 * parquet_rows.BATCH_BYTES
+
+
+@pytest.mark.parametrize(
+    ("rows", "length", "column"),
+    [(3_000_000, 1 << 20, "text"), (100_000, 20 << 20, "text"), (9_000, 1 << 17, "id")],
+)
+def test_a_file_whose_rows_share_a_long_value_is_refused_before_it_is_unpacked(
+    tmp_path: Path, rows: int, length: int, column: str
+) -> None:
+    indices = pa.array(np.zeros(rows, np.int32))
+    shared = pa.DictionaryArray.from_arrays(indices, pa.array(["x" * length]))
+    short = pa.DictionaryArray.from_arrays(indices, pa.array(["x"]))
+    path = tmp_path / "a.parquet"
+    names = {"text": short, "id": short, column: shared}
+    pq.write_table(pa.table(names), path, compression="zstd")
+    assert path.stat().st_size < 20_000
+    before = pa.total_allocated_bytes()
+    with pytest.raises(InputError, match="unpacks to more than 200 times its size"):
+        check_input(str(path), Columns(id="id"))
+    assert pa.total_allocated_bytes() - before < 100 << 20
+    # Who does not check is stopped on the way.
+    read_bytes = 0
+    with pytest.raises(InputError, match="unpacks to more than 200 times its size"):
+        for batch in read_rows(str(path), Columns(id="id"), lambda _: None):
+            read_bytes += batch.nbytes
+    assert read_bytes < 400 << 20
+
+
+@pytest.mark.parametrize("options", [{}, {"use_dictionary": False}, {"row_group_size": 1000}])
+def test_honest_files_of_equal_rows_are_read(tmp_path: Path, options: dict[str, Any]) -> None:
+    path = tmp_path / "a.parquet"
+    texts = pa.array(["same", None, "other"] * 100_000)
+    pq.write_table(pa.table({"text": texts}), path, compression="zstd", **options)
+    check_input(str(path), Columns())
+    bad: list[BadRow] = []
+    rows = sum(batch.num_rows for batch in read_rows(str(path), Columns(), bad.append))
+    assert (rows, len(bad)) == (200_000, 100_000)
 
 
 @pytest.mark.parametrize("suffix", [".parquet", ".csv"])
