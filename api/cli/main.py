@@ -3,13 +3,24 @@
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from api.cli import jobs, keys, review, service, tasks
 from api.cli.console import Screen, round_line
-from api.cli.tasks import WORKSPACE, Home, Json, TaskChoices, TaskName
+from api.cli.tasks import (
+    WORKSPACE,
+    Delimiter,
+    Encoding,
+    Escape,
+    Home,
+    Json,
+    Quoting,
+    TaskChoices,
+    TaskName,
+    delimiter_of,
+)
 from pingti import __version__
 from pingti.errors import GateError, InputError, PingtiError, UnavailableError
 
@@ -174,17 +185,10 @@ def classify(
         str | None,
         typer.Option(help='More bad rows than this count ("100") or share ("5%") are an error; else all.'),
     ] = None,
-    delimiter: Annotated[
-        str | None, typer.Option(help="CSV, TSV: between fields; by name and header where absent.")
-    ] = None,
-    quoting: Annotated[
-        Literal["auto", "quoted", "none"],
-        typer.Option(help="CSV, TSV: whether fields stand in quotes. auto: in CSV they do."),
-    ] = "auto",
-    escape: Annotated[
-        str | None, typer.Option(help="CSV, TSV: what stands before a quote in quotes, as a backslash.")
-    ] = None,
-    encoding: Annotated[str | None, typer.Option(help="Of text files; UTF-8 where absent.")] = None,
+    delimiter: Delimiter = None,
+    quoting: Quoting = "auto",
+    escape: Escape = None,
+    encoding: Encoding = None,
     home: Home = WORKSPACE,
     as_json: Json = False,
 ) -> None:
@@ -200,12 +204,12 @@ def classify(
 
     screen = Screen(as_json=as_json)
     allowed = None if max_bad is None else parse_max_bad(max_bad)
+    between = delimiter_of(delimiter)
     try:
         columns = Columns(
             text=text,
             id=id_column,
-            # A tab is hard to type in a shell.
-            delimiter=one_character("\t" if delimiter == r"\t" else delimiter) if delimiter else None,
+            delimiter=one_character(between) if between else None,
             quoting=quoting,
             escape=one_character(escape) if escape else None,
             encoding=known_encoding(encoding) if encoding else None,

@@ -74,10 +74,14 @@ def string_bytes(array: pa.Array) -> int:
 def _lengths(array: pa.Array) -> NDArray[np.int64]:
     """Bytes of each value (n,); (0,) where they are no strings."""
     kind = array.type
+    if pa.types.is_string_view(kind) or pa.types.is_binary_view(kind):
+        array = array.cast(pa.large_binary())
+        kind = array.type
     if not (_is_text(kind) or pa.types.is_binary(kind) or pa.types.is_large_binary(kind)):
         return np.empty(0, np.int64)
     lengths: Any = pc.binary_length(array).fill_null(0)
-    return lengths.to_numpy(zero_copy_only=False).astype(np.int64)
+    values: NDArray[np.int64] = lengths.to_numpy(zero_copy_only=False).astype(np.int64)
+    return values
 
 
 def unpacked_bytes(path: str, file: pq.ParquetFile, names: list[str], enough: int) -> int:

@@ -88,8 +88,8 @@ def microseconds(field: str, value: Any, form: str | None = None, unit: TimeUnit
 
     A date or datetime without a zone is taken as UTC. Digits such as 2024, 202401 and 20240105, text or not,
     are a year, a month and a date. Other numbers are seconds, or milliseconds and so on where they lead to a
-    time since 1990 in that unit. What leads to 1970, but for 0, is refused where no unit is given: it is a
-    number of something else. So is a time to come (9999-12-31): it would be all of the holdout.
+    time since 1990 in that unit. What leads to 1970, but to no midnight, is refused where no unit is given: it is
+    a number of something else. So is a time to come (9999-12-31): it would be all of the holdout.
 
     Args:
         field: its name.
@@ -152,7 +152,7 @@ def _of_some_unit(number: int | float) -> int:
     for ticks in _TICKS.values():
         if _RECENT <= number / ticks <= now + _DAY:
             return _ticks(number, ticks)
-    if 0 < abs(number) < _FIRST_YEAR:
+    if abs(number) < _FIRST_YEAR and number % _DAY:
         raise _AmbiguousTimeError("which would be in 1970")
     return _ticks(number, 1)
 
