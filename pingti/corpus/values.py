@@ -88,8 +88,8 @@ def microseconds(field: str, value: Any, form: str | None = None, unit: TimeUnit
 
     A date or datetime without a zone is taken as UTC. Digits such as 2024, 202401 and 20240105, text or not,
     are a year, a month and a date. Other numbers are seconds, or milliseconds and so on where they lead to a
-    time since 1990 in that unit. What leads to 1970, but to no midnight, is refused where no unit is given: it is
-    a number of something else. So is a time to come (9999-12-31): it would be all of the holdout.
+    time since 1990 in that unit. What leads to 1970, but to no midnight, is refused where no unit is given:
+    it is a number of something else. So is a time to come (9999-12-31): it would be all of the holdout.
 
     Args:
         field: its name.

@@ -656,6 +656,36 @@ def test_a_folder_stands_for_the_files_of_a_table(
         assert texts == HIVE
 
 
+def test_a_partition_tells_a_time(tmp_path: Path) -> None:
+    times = {
+        "day=2025-01-15 10%3A30": MOMENT,
+        "day=20190101": NEW_YEAR,
+        "day=__HIVE_DEFAULT_PARTITION__": None,
+        "day": None,
+    }
+    columns = Columns(time="day", id="id")
+    for folder, moment in times.items():
+        path = tmp_path / "text=b" / folder / "part-0.parquet"
+        path.parent.mkdir(parents=True)
+        pq.write_table(pa.table({"text": ["a", "b"], "id": ["7", "8"]}), path)
+        if folder == "day":
+            for use in (check_input, read):
+                with pytest.raises(InputError, match="no column 'day'; there are 'text', 'id'"):
+                    use(str(path), columns)
+            continue
+        check_input(str(path), columns)
+        rows, bad = read(str(path), columns)
+        assert [values(row) for row in rows] == [
+            (at, str(at + 7), "ab"[at], moment) for at in range(2 if moment else 0)
+        ]
+        assert [row.row for row in bad] == ([] if moment else [0, 1])
+    # What the file itself says holds.
+    path = tmp_path / "id=9" / "part-0.parquet"
+    path.parent.mkdir()
+    pq.write_table(pa.table({"text": ["a"], "id": ["7"]}), path)
+    assert read(str(path), Columns(id="id"))[0] == [{"row": 0, "id": "7", "text": "a"}]
+
+
 def test_a_folder_without_files_of_rows_is_refused_and_a_pattern_takes_no_other_folder(tables: Path) -> None:
     for pattern in ("empty", "*", "plain/d*", f"file://{tables}/empty"):
         with pytest.raises(InputError, match="no such file"):
