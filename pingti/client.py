@@ -146,6 +146,10 @@ class Client:
         metadata: Mapping[str, str] | None = None,
         callback: str | None = None,
         idempotency_key: str | None = None,
+        delimiter: str | None = None,
+        quoting: Literal["auto", "quoted", "none"] = "auto",
+        escape: str | None = None,
+        encoding: str | None = None,
     ) -> JobOut:
         """Submit a job.
 
@@ -160,6 +164,10 @@ class Client:
             metadata: notes that the job keeps.
             callback: address that is told of the job's end.
             idempotency_key: any text of your own; sent again with the same request it gives the same job.
+            delimiter: of CSV and TSV, what separates fields; by the file's name and header where absent.
+            quoting: of CSV and TSV, whether fields stand in quotes; "auto": in CSV they do.
+            escape: of CSV and TSV, what stands before a quote in quotes; it is doubled where absent.
+            encoding: of text files; UTF-8 where absent.
 
         Returns:
             The job as it was accepted.
@@ -181,6 +189,10 @@ class Client:
             "metadata": dict(metadata or {}),
             "callback": callback,
         }
+        layout = {"delimiter": delimiter, "escape": escape, "encoding": encoding}
+        body |= {name: value for name, value in layout.items() if value is not None}
+        if quoting != "auto":
+            body["quoting"] = quoting
         headers = {"Idempotency-Key": idempotency_key} if idempotency_key is not None else {}
         for attempt in range(_TRIES if idempotency_key is not None else 1):
             try:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from api.cli.console import Screen
-from api.cli.tasks import Json, TaskChoices
+from api.cli.tasks import Delimiter, Encoding, Escape, Json, Quoting, TaskChoices, delimiter_of
 from pingti.errors import InputError
 
 if TYPE_CHECKING:
@@ -37,6 +37,10 @@ def submit(
     priority: Annotated[int | None, typer.Option(min=0, max=9, help="0 runs first.")] = None,
     text: Annotated[str, typer.Option(help="Column of the text.")] = "text",
     id_column: Annotated[str | None, typer.Option("--id", help="Column of the id.")] = None,
+    delimiter: Delimiter = None,
+    quoting: Quoting = "auto",
+    escape: Escape = None,
+    encoding: Encoding = None,
     upload: Annotated[
         bool, typer.Option("--upload", help="Send the files; else the service reads them where they are.")
     ] = False,
@@ -74,6 +78,10 @@ def submit(
                 metadata=notes,
                 callback=callback,
                 idempotency_key=idempotency_key,
+                delimiter=delimiter_of(delimiter),
+                quoting=quoting,
+                escape=escape,
+                encoding=encoding,
             )
         except InputError as error:
             if "allowed folder" not in str(error):

@@ -9,7 +9,18 @@ import typer
 
 from api.cli import jobs, keys, review, service, tasks
 from api.cli.console import Screen, round_line
-from api.cli.tasks import WORKSPACE, Home, Json, TaskChoices, TaskName
+from api.cli.tasks import (
+    WORKSPACE,
+    Delimiter,
+    Encoding,
+    Escape,
+    Home,
+    Json,
+    Quoting,
+    TaskChoices,
+    TaskName,
+    delimiter_of,
+)
 from pingti import __version__
 from pingti.errors import GateError, InputError, PingtiError, UnavailableError
 
@@ -170,26 +181,56 @@ def classify(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the results.")],
     text: Annotated[str, typer.Option(help="Column of the text.")] = "text",
     id_column: Annotated[str | None, typer.Option("--id", help="Column of the id.")] = None,
+    max_bad: Annotated[
+        str | None,
+        typer.Option(help='More bad rows than this count ("100") or share ("5%") are an error; else all.'),
+    ] = None,
+    delimiter: Delimiter = None,
+    quoting: Quoting = "auto",
+    escape: Escape = None,
+    encoding: Encoding = None,
     home: Home = WORKSPACE,
     as_json: Json = False,
 ) -> None:
-    """Classify files at once, in this process."""
-    from pingti.corpus.reader import Columns
+    """Classify files at once, in this process.
+
+    Ends with exit code 2 where all rows are bad, or more than --max-bad allows; what was classified stays.
+    """
+    from pingti.corpus.columns import Columns, known_encoding, one_character
+    from pingti.inference.bad_rows import check_bad, parse_max_bad
     from pingti.inference.classifier import Classifier
     from pingti.inference.files import ERRORS, RESULTS, classify_files
     from pingti.workspace.registry import Workspace
 
     screen = Screen(as_json=as_json)
+    allowed = None if max_bad is None else parse_max_bad(max_bad)
+    between = delimiter_of(delimiter)
+    try:
+        columns = Columns(
+            text=text,
+            id=id_column,
+            delimiter=one_character(between) if between else None,
+            quoting=quoting,
+            escape=one_character(escape) if escape else None,
+            encoding=known_encoding(encoding) if encoding else None,
+        )
+    except ValueError as error:
+        raise InputError(str(error)) from error
     classifier = Classifier.of(Workspace(home), tasks)
-    columns = Columns(text=text, id=id_column)
     with screen.progress():
         counts = classify_files(
-            inputs, columns, classifier, out, progress=lambda rows: screen.advance("rows", rows, None)
+            inputs,
+            columns,
+            classifier,
+            out,
+            progress=lambda rows: screen.advance("rows", rows, None),
+            notice=screen.note,
         )
     screen.say(f"{counts.completed:,} rows classified: {out / RESULTS}")
     if counts.failed:
         screen.say(f"{counts.failed:,} bad rows: {out / ERRORS}")
     screen.result({**asdict(counts), "results": str(out / RESULTS), "errors": str(out / ERRORS)})
+    check_bad(counts.total, counts.failed, allowed)
 
 
 @app.command()

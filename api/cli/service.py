@@ -2,7 +2,7 @@
 
 import os
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -128,7 +128,7 @@ def _some_texts(workspace: "Workspace", task: str, file: str | None, text: str) 
 
     entry = workspace.task(task)
     corpus = entry.definition.corpus
-    columns = Columns(text=text if file else corpus.text)
+    columns = Columns(text=text) if file else replace(corpus.columns, id=None, time=None)
     for path in [file] if file else expand_all(corpus.files, entry.path.parent):
         for batch in read_rows(path, columns, lambda bad: None, batch_rows=20_000):
             return batch["text"]

@@ -7,7 +7,7 @@ completion answer at once, and a part that is not installed is missed by its own
 import glob
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -39,7 +39,24 @@ TaskChoices = Annotated[
         autocompletion=complete_task,
     ),
 ]
+Delimiter = Annotated[
+    str | None, typer.Option(help="CSV, TSV: between fields; by name and header where absent.")
+]
+Quoting = Annotated[
+    Literal["auto", "quoted", "none"],
+    typer.Option(help="CSV, TSV: whether fields stand in quotes. auto: in CSV they do."),
+]
+Escape = Annotated[
+    str | None, typer.Option(help="CSV, TSV: what stands before a quote in quotes, as a backslash.")
+]
+Encoding = Annotated[str | None, typer.Option(help="Of text files; UTF-8 where absent.")]
 Version = Annotated[int | None, typer.Argument(help="The promoted one where absent, else the newest.", min=1)]
+
+
+def delimiter_of(option: str | None) -> str | None:
+    r"""The delimiter that an option names; ``\t`` is a tab, which is hard to type in a shell."""
+    return "\t" if option == r"\t" else option
+
 
 app = typer.Typer(help="Label tasks of the workspace.", no_args_is_help=True)
 

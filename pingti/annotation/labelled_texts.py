@@ -6,12 +6,12 @@ against.
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from pingti.corpus.normalize import keys_of
-from pingti.corpus.reader import Columns, expand_all, read_rows
+from pingti.corpus.reader import expand_all, read_rows
 from pingti.corpus.values import string
 from pingti.errors import InputError
 from pingti.workspace.registry import TaskEntry
@@ -68,7 +68,7 @@ def texts_of_ids(entry: TaskEntry, ids: set[str], *, known: Iterable[tuple[str, 
             # Every file counts its rows from 0: a number says nothing about the file.
             why_missing = f"the corpus has no id column and {len(paths)} files, each with rows of that number"
             paths = []
-        columns = Columns(text=section.text, id=section.id)
+        columns = replace(section.columns, time=None)
         for path in paths:
             for batch in read_rows(path, columns, lambda _: None):
                 for identity, text in zip(batch["id"].to_pylist(), batch["text"].to_pylist(), strict=True):

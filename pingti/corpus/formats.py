@@ -1,8 +1,10 @@
 """Files of rows: which format they are of by their names, and how they are opened, packed or not."""
 
+import codecs
 import functools
 import gzip
 import io
+import re
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,8 +19,14 @@ from pingti.errors import InputError
 FORMATS = (".parquet", ".jsonl", ".csv", ".tsv", ".jsonl.gz", ".csv.gz", ".tsv.gz")
 LINE_BYTES = 16 << 20
 """Of a line of text; of a longer one only the beginning is read, so that none fills the memory."""
+TOO_LONG = f"a line is longer than {LINE_BYTES:,} bytes"
 _UNCHECKED_BYTES = 256 << 20  # unpacked; below, nobody asks how well a file is packed
 _MOST_PACKED = 200  # texts shrink to a tenth or so; gzip can shrink zeros to a thousandth
+_PEEK_BYTES = 8192
+_CHUNK_BYTES = 1 << 16
+_FEWEST_LINES = 3  # that are not UTF-8: fewer may be bad rows
+_UTF_16 = 'UTF-16 text (set encoding = "utf-16" to read it)'
+TOO_PACKED = f"unpacks to more than {_MOST_PACKED} times its size, as no text does"
 _MAGIC = {
     b"PAR1": "a Parquet file",
     b"\x1f\x8b": "a gzip file",
@@ -28,8 +36,8 @@ _MAGIC = {
     b"\x28\xb5\x2f\xfd": "a Zstandard file",
     b"ARROW1": "an Arrow file",
     b"SQLite f": "an SQLite database",
-    b"\xff\xfe": "UTF-16 text",
-    b"\xfe\xff": "UTF-16 text",
+    b"\xff\xfe": _UTF_16,
+    b"\xfe\xff": _UTF_16,
 }
 
 
@@ -44,6 +52,11 @@ def format_of(path: str) -> str:
         if name.endswith(suffix) and not (suffix == ".parquet" and path.lower().endswith(".gz")):
             return suffix
     raise InputError.in_file(path, f"the name ends in none of the formats that are read: {' '.join(FORMATS)}")
+
+
+def most_unpacked(packed: int) -> int:
+    """Bytes that an honest file of so many packed bytes can hold."""
+    return max(_UNCHECKED_BYTES, _MOST_PACKED * packed)
 
 
 @contextmanager
@@ -64,6 +77,16 @@ def open_binary(path: str) -> Iterator[IO[bytes]]:
         raise InputError.in_file(path, f"not readable: {error}") from error
     with file:
         yield file
+
+
+def size_of(path: str) -> int:
+    """Bytes of a file, as it is.
+
+    Raises:
+        InputError: as ``open_binary``.
+    """
+    with open_binary(path) as file:
+        return int(file.seek(0, io.SEEK_END))
 
 
 @contextmanager
@@ -92,17 +115,28 @@ def readable_parquet(path: str) -> Iterator[None]:
 
 
 @contextmanager
-def text_lines(path: str) -> Iterator[Iterator[bytes]]:
-    """The lines of a text file, unpacked, as bytes; see ``is_cut``."""
+def text_lines(path: str, encoding: str | None = None) -> Iterator[Iterator[bytes]]:
+    """The lines of a text file, unpacked, as bytes of UTF-8; see ``is_cut``.
+
+    Args:
+        path: of the file.
+        encoding: of the file; UTF-8 where absent.
+
+    Raises:
+        InputError: the file cannot be opened, is empty, or looks like one of another format or encoding.
+    """
     with open_binary(path) as raw:
         packed = path.lower().endswith(".gz")
         file: Any = _Unpacked(path, raw) if packed else raw
-        buffered = io.BufferedReader(file) if packed or not hasattr(file, "peek") else file
+        if encoding is not None:
+            file = _Recoded(path, file, encoding)
+        buffered = io.BufferedReader(file) if file is not raw or not hasattr(file, "peek") else file
         try:
-            start = buffered.peek(8)[:8]
+            start = buffered.peek(_PEEK_BYTES)
             if not start:
                 raise InputError.in_file(path, "the file is empty")
-            refuse_other_format(path, start)
+            refuse_other_format(path, start[:8])
+            _refuse_other_encoding(path, start)
             yield _bounded(buffered.readline)
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:
             raise InputError.in_file(path, f"not a whole gzip file: {error}") from error
@@ -122,13 +156,64 @@ class _Unpacked(io.RawIOBase):
     def readinto(self, buffer: Any) -> int:
         count = self._file.readinto(buffer)
         self._bytes += count
-        if self._bytes > _UNCHECKED_BYTES and self._bytes > _MOST_PACKED * self._packed.tell():
-            raise InputError.in_file(
-                self._path,
-                f"unpacks to more than {_MOST_PACKED} times its size, as no text does; "
-                "give it unpacked if it is one",
-            )
+        if self._bytes > most_unpacked(self._packed.tell()):
+            raise InputError.in_file(self._path, f"{TOO_PACKED}; give it unpacked if it is one")
         return int(count)
+
+
+class _Recoded(io.RawIOBase):
+    """A text file as UTF-8; what is not of its encoding is left in bytes that are not UTF-8 either."""
+
+    def __init__(self, path: str, file: Any, encoding: str) -> None:
+        self._path, self._file, self._encoding = path, file, encoding
+        self._decoder = codecs.getincrementaldecoder(encoding)("surrogateescape")
+        self._ready = b""
+        self._ended = False
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while not self._ready and not self._ended:
+            chunk = self._file.read(_CHUNK_BYTES)
+            self._ended = not chunk
+            try:
+                text = self._decoder.decode(chunk, final=self._ended)
+            except UnicodeDecodeError as error:  # an encoding of which half a character may be left
+                raise InputError.in_file(
+                    self._path, f"not of the encoding {self._encoding}: {error.reason}"
+                ) from error
+            self._ready = text.encode("utf-8", "surrogateescape")
+        count = min(len(buffer), len(self._ready))
+        buffer[:count], self._ready = self._ready[:count], self._ready[count:]
+        return count
+
+
+def _refuse_other_encoding(path: str, start: bytes) -> None:
+    """Refuse a text file most of whose first lines are not UTF-8, with the key to set."""
+    lines = start.split(b"\n")
+    if len(lines) > 1:  # the last may be cut in the middle of a character
+        lines = lines[:-1]
+    foreign = [line for line in lines if not line.isascii()]
+    broken = [line for line in foreign if _decoded(line, "utf-8") is None]
+    if len(broken) < _FEWEST_LINES or len(broken) < len(foreign) or 2 * len(broken) < len(lines):
+        return
+    if all(_decoded(line, "gb18030") is not None for line in broken) and _in_pairs(b"".join(broken)):
+        raise InputError.in_file(path, 'not UTF-8; it looks like GB18030: set encoding = "gb18030"')
+    raise InputError.in_file(path, 'not UTF-8; set encoding, such as encoding = "cp1252", to what it is')
+
+
+def _in_pairs(data: bytes) -> bool:
+    """Whether bytes above ASCII stand together, as those of Chinese do; European letters stand alone."""
+    runs = re.findall(rb"[\x80-\xff]+", data)
+    return sum(len(run) for run in runs if len(run) > 1) >= 0.8 * sum(map(len, runs))
+
+
+def _decoded(line: bytes, encoding: str) -> str | None:
+    try:
+        return line.decode(encoding)
+    except UnicodeDecodeError:
+        return None
 
 
 def _bounded(readline: Callable[[int], bytes]) -> Iterator[bytes]:

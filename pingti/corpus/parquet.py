@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from pingti.corpus.formats import open_binary
-from pingti.corpus.values import EARLIEST, latest
+from pingti.corpus.values import EARLIEST, Instant, latest, recent_ticks
 
 BATCH_BYTES = 32 << 20
 """About how many bytes of texts are read at once."""
@@ -21,8 +21,9 @@ _ENOUGH_ROWS = 500  # a look for how many more would fit costs more than it save
 _FEW_ROWS = 64  # where nothing is known of how long a value can be
 _WINDOW = 32  # row groups that are looked at before the first of them is read
 _BUFFER_BYTES = 1 << 16
+_COUNTED_ROWS = 1 << 16
+_MOST_COUNTED_ROWS = 1 << 26
 _MICROSECONDS = {"s": 1_000_000, "ms": 1_000, "us": 1}
-_PER_SECOND = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
 
 
 def bounded_batches(
@@ -59,6 +60,57 @@ def bounded_batches(
             ),
             most,
         )
+
+
+def string_bytes(array: pa.Array) -> int:
+    """Bytes of the strings of an array, each as often as it is there; 0 for other types."""
+    if isinstance(array, pa.DictionaryArray):
+        lengths = _lengths(array.dictionary)
+        indices: Any = array.indices.drop_null()
+        return int(lengths[indices.to_numpy(zero_copy_only=False)].sum()) if len(lengths) else 0
+    return int(_lengths(array).sum())
+
+
+def _lengths(array: pa.Array) -> NDArray[np.int64]:
+    """Bytes of each value (n,); (0,) where they are no strings."""
+    kind = array.type
+    if pa.types.is_string_view(kind) or pa.types.is_binary_view(kind):
+        array = array.cast(pa.large_binary())
+        kind = array.type
+    if not (_is_text(kind) or pa.types.is_binary(kind) or pa.types.is_large_binary(kind)):
+        return np.empty(0, np.int64)
+    lengths: Any = pc.binary_length(array).fill_null(0)
+    values: NDArray[np.int64] = lengths.to_numpy(zero_copy_only=False).astype(np.int64)
+    return values
+
+
+def unpacked_bytes(path: str, file: pq.ParquetFile, names: list[str], enough: int) -> int:
+    """Bytes of the strings in the columns ``names``; counting stops above ``enough``, and at many rows.
+
+    The strings themselves are not unpacked where dictionaries hold them. 0 where that cannot be told so.
+    """
+    schema = file.schema
+    flat = [schema.column(number).path for number in range(len(schema))]
+    kinds = [schema.column(number).physical_type for number in range(len(schema))]
+    columns = [name for name, kind in zip(flat, kinds, strict=True) if kind == "BYTE_ARRAY" and name in names]
+    if not columns:
+        return 0
+    total = rows = 0
+    with open_binary(path) as source:
+        reader = pq.ParquetFile(
+            source, metadata=file.metadata, read_dictionary=columns, buffer_size=_BUFFER_BYTES
+        )
+        try:
+            for batch in reader.iter_batches(_COUNTED_ROWS, columns=columns, use_threads=False):
+                if not all(isinstance(column, pa.DictionaryArray) for column in batch.columns):
+                    return 0
+                total += sum(map(string_bytes, batch.columns))
+                rows += batch.num_rows
+                if total > enough or rows > _MOST_COUNTED_ROWS:
+                    break
+        except OSError:  # values that are told by the one before (DELTA_BYTE_ARRAY), or a damaged page
+            return 0
+    return total
 
 
 class _RowLimits(ExitStack):
@@ -141,7 +193,13 @@ def _joined(batches: list[pa.RecordBatch]) -> pa.RecordBatch:
 
 
 def convert(
-    columns: Sequence[pa.Array], rows: NDArray[np.int64], first: int, schema: pa.Schema, *, identified: bool
+    columns: Sequence[pa.Array],
+    rows: NDArray[np.int64],
+    first: int,
+    schema: pa.Schema,
+    *,
+    identified: bool,
+    plain_times: bool = True,
 ) -> pa.RecordBatch | None:
     """Some rows of a batch's columns in the types of ``schema``, or None where one must be read by itself.
 
@@ -152,6 +210,7 @@ def convert(
         first: number in the file of the columns' first row.
         schema: see ``reader.schema``.
         identified: whether there is a column of ids; the row's number stands for them where not.
+        plain_times: whether nobody says how times that are numbers or text are meant.
     """
     contiguous = bool(len(rows)) and rows[-1] - rows[0] + 1 == len(rows)
     taken = [
@@ -162,7 +221,10 @@ def convert(
         converted["text"] = _text(taken.pop(0)).cast(pa.large_string())
         converted["id"] = _identity(taken.pop(0)) if identified else converted["row"].cast(pa.string())
         if taken:
-            converted["time"] = _time(taken.pop(0))
+            times = _plain(taken.pop(0))
+            if not (plain_times or pa.types.is_temporal(times.type)):
+                raise _Unusual
+            converted["time"] = _time(times)
     except (pa.ArrowException, _Unusual):  # bytes that are not UTF-8, a time that does not fit
         return None
     return pa.record_batch([converted[name] for name in schema.names], schema=schema)
@@ -192,26 +254,65 @@ def _text(array: pa.Array) -> pa.Array:
 
 def _identity(array: pa.Array) -> pa.Array:
     array = _plain(array)
-    if pa.types.is_integer(array.type):
+    kind = array.type
+    if pa.types.is_integer(kind) or (pa.types.is_decimal(kind) and kind.scale == 0):
+        return array.cast(pa.string())
+    if pa.types.is_floating(kind):  # as pandas makes them of integers beside a gap
+        return array.cast(pa.int64()).cast(pa.string())  # raises where one is not whole
+    if isinstance(kind, pa.UuidType):
+        return pa.array(map(str, array.to_pylist()), pa.string())
+    if pa.types.is_temporal(kind):
         return array.cast(pa.string())
     return _text(array).cast(pa.string())
 
 
+def identity_value(array: pa.Array) -> Any:
+    """The id in an array of one value: as ``convert`` has it, else as ``python_value``."""
+    try:
+        return _identity(array)[0].as_py() if array[0].is_valid else None
+    except (pa.ArrowException, _Unusual):
+        return python_value(array[0])
+
+
 def _time(array: pa.Array) -> pa.Array:
     kind = array.type
-    if not pa.types.is_timestamp(kind) or kind.unit not in _MICROSECONDS:
+    if pa.types.is_date(kind):
+        array = array.cast(pa.timestamp("s" if pa.types.is_date32(kind) else "ms"))
+        kind = array.type
+    if pa.types.is_integer(kind) or pa.types.is_floating(kind):
+        return _recent(array)
+    if not pa.types.is_timestamp(kind):
         raise _Unusual
-    ticks: Any = pc.multiply_checked(array.cast(pa.int64()), _MICROSECONDS[kind.unit])
+    ticks: Any = array.cast(pa.int64())
+    if kind.unit == "ns":
+        ticks = pa.array(ticks.to_numpy() // 1_000)
+    else:
+        ticks = pc.multiply_checked(ticks, _MICROSECONDS[kind.unit])
     extremes: Any = pc.min_max(ticks)
     if len(ticks) and not EARLIEST <= extremes["min"].as_py() <= extremes["max"].as_py() <= latest():
         raise _Unusual
     return ticks.cast(pa.timestamp("us", "UTC"))
 
 
+def _recent(array: pa.Array) -> pa.Array:
+    """Numbers since 1970, where it is plain of which unit they are."""
+    numbers = array.to_numpy(zero_copy_only=False)
+    per_second = recent_ticks(numbers) if len(numbers) else 1
+    if per_second is None:
+        raise _Unusual
+    if numbers.dtype.kind == "f":
+        ticks = np.rint(numbers * (1_000_000 / per_second)).astype(np.int64)
+    elif per_second <= 1_000_000:
+        ticks = numbers.astype(np.int64) * (1_000_000 // per_second)
+    else:
+        ticks = numbers.astype(np.int64) // (per_second // 1_000_000)
+    return pa.array(ticks).cast(pa.timestamp("us", "UTC"))
+
+
 def python_value(scalar: pa.Scalar) -> Any:
     """One value as Python's; strings as bytes, because a Parquet string may hold bytes that are not UTF-8.
 
-    Timestamps come as seconds: Python has none of nanoseconds, nor of years above 9999.
+    Timestamps come as ``Instant``: Python has none of nanoseconds, nor of years above 9999.
     """
     if isinstance(scalar, pa.DictionaryScalar):
         scalar = scalar.dictionary[scalar.index.as_py()] if scalar.is_valid else pa.scalar(None)
@@ -221,5 +322,8 @@ def python_value(scalar: pa.Scalar) -> Any:
     if _is_text(kind):
         return scalar.as_buffer().to_pybytes()
     if pa.types.is_timestamp(kind):
-        return scalar.value / _PER_SECOND[kind.unit]
+        ticks: int = scalar.value
+        return Instant(ticks // 1_000 if kind.unit == "ns" else ticks * _MICROSECONDS[kind.unit])
+    if pa.types.is_duration(kind):
+        return scalar.value
     return scalar.as_py()

@@ -1,64 +1,57 @@
 """Files of texts: read row by row, with every unreadable row reported and none of them fatal."""
 
-import codecs
-import csv
 import glob
 import json
+import logging
 import os
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
+from urllib.parse import unquote
 
 import fsspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from pingti.corpus import parquet
+from pingti.corpus.columns import BadRow, Columns, OnBadRow, check_columns
+from pingti.corpus.delimited import Faulty, Table
 from pingti.corpus.formats import (
+    FORMATS,
     LINE_BYTES,
+    TOO_LONG,
+    TOO_PACKED,
     first_line,
     format_of,
     is_cut,
+    most_unpacked,
     parquet_file,
     readable_parquet,
+    size_of,
     text_lines,
 )
-from pingti.corpus.values import microseconds, string
+from pingti.corpus.values import microseconds, spelled, string
 from pingti.errors import InputError
 
-_LONGEST_FIELD = 1 << 26  # characters: a quote that is never closed must not swallow a whole file in silence
-_TOO_LONG = f"a line is longer than {LINE_BYTES:,} bytes"
+_log = logging.getLogger(__name__)
+__all__ = [
+    "BadRow",
+    "Columns",
+    "OnBadRow",
+    "check_input",
+    "expand",
+    "expand_all",
+    "read_rows",
+    "schema",
+]
 _PART = 512  # rows of a Parquet file that are read one by one when one of them is bad
-
-
-@dataclass(frozen=True, kw_only=True)
-class Columns:
-    """Which columns (or JSON fields) of a file are what."""
-
-    text: str = "text"
-    id: str | None = None
-    """The row's number stands for it where absent."""
-    time: str | None = None
-    """Not read where absent."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class BadRow:
-    """A row that could not be read, and why."""
-
-    file: str
-    row: int
-    """Number of the data row in its file, from 0; a header does not count."""
-    id: str | None
-    reason: str
 
 
 Row = tuple[int, str, str, int]
 """Number, id, text, time in microseconds since 1970 (UTC; 0 where no time column is read)."""
-
-OnBadRow = Callable[[BadRow], None]
 
 
 def schema(columns: Columns) -> pa.Schema:
@@ -72,21 +65,59 @@ def schema(columns: Columns) -> pa.Schema:
 def expand(pattern: str, base: Path) -> list[str]:
     """The files that a path, pattern or URL names, in order of their names.
 
+    A folder stands for the files of rows in it and in its folders, as Spark, Hive and others write tables;
+    one that a pattern matches does so if it is named as a table (a.parquet) or a partition (day=2025-11-03).
+    Names in it that begin with a dot or an underscore, such as _SUCCESS, are left out.
+
     Raises:
         InputError: there is none.
     """
     if "://" in pattern:
         filesystem, path = fsspec.core.url_to_fs(pattern)
-        paths = [filesystem.unstrip_protocol(name) for name in sorted(filesystem.glob(path))]
+        parts: list[str] = []
+        for name in sorted(filesystem.glob(path)):
+            if not filesystem.isdir(name):
+                parts.append(name)
+            elif name.endswith(path.rstrip("/")) or _is_table(name):
+                parts += _rows_within(name, filesystem.find(name))
+        paths = list(dict.fromkeys(map(filesystem.unstrip_protocol, parts)))
     else:
-        # A file of that very name first: its name may hold characters that mean something in a pattern.
-        names = [pattern]
-        if not (base / pattern).is_file():  # not Path.glob: the pattern may be absolute
-            names = glob.glob(pattern, root_dir=base, recursive=True)  # noqa: PTH207
-        paths = sorted(str(base / name) for name in names if (base / name).is_file())
+        # What has that very name first: it may hold characters that mean something in a pattern.
+        if (base / pattern).is_file():
+            return [str(base / pattern)]
+        if (base / pattern).is_dir():
+            paths = sorted(_files_within(base / pattern))
+        else:  # not Path.glob: the pattern may be absolute
+            matched = [base / name for name in glob.glob(pattern, root_dir=base, recursive=True)]  # noqa: PTH207
+            tables = [
+                part
+                for path in matched
+                if path.is_dir() and _is_table(path.name)
+                for part in _files_within(path)
+            ]
+            paths = sorted({*tables, *(str(path) for path in matched if path.is_file())})
     if not paths:
         raise InputError.in_file(pattern, f"no such file (looked from {base})")
     return paths
+
+
+def _is_table(name: str) -> bool:
+    """Whether a folder is named as a table or as a partition of one."""
+    return name.lower().endswith(FORMATS) or "=" in name.rpartition("/")[2]
+
+
+def _files_within(folder: Path) -> list[str]:
+    return _rows_within(str(folder), (str(path) for path in folder.rglob("*") if path.is_file()))
+
+
+def _rows_within(folder: str, paths: Iterable[str]) -> list[str]:
+    """The files of rows of a folder, without those that its writer keeps for itself."""
+    return [
+        path
+        for path in paths
+        if path.lower().endswith(FORMATS)
+        and not any(part.startswith((".", "_")) for part in path.removeprefix(folder).split("/"))
+    ]
 
 
 def expand_all(patterns: Iterable[str], base: Path) -> list[str]:
@@ -97,27 +128,31 @@ def expand_all(patterns: Iterable[str], base: Path) -> list[str]:
     return list(by_real_path.values())
 
 
-def check_input(path: str, columns: Columns) -> None:
+def check_input(path: str, columns: Columns) -> tuple[str, ...]:
     """Open a file, and check its format and that it has the columns.
+
+    Returns:
+        What is otherwise than the file's name says and was seen by its first lines, a sentence each.
 
     Raises:
         InputError: the file is missing, empty, of another format, or lacks a column.
     """
     if format_of(path) == ".parquet":
         with parquet_file(path) as file:
-            _check_columns(path, file.schema_arrow.names, columns)
-        return
-    with text_lines(path) as lines:
+            check_columns(path, [*file.schema_arrow.names, *_partitions(path, file, columns)], columns)
+            _refuse_packed(path, file, columns)
+        return ()
+    with text_lines(path, columns.encoding) as lines:
         if format_of(path) == ".jsonl":
             for line in lines:
                 fields = _json_object(line)
                 if fields is not None:
-                    _check_columns(path, list(fields), columns)
-                    return
+                    check_columns(path, list(fields), columns)
+                    return ()
                 if is_cut(line):
-                    raise InputError.in_file(path, _TOO_LONG)
+                    raise InputError.in_file(path, TOO_LONG)
             raise InputError.in_file(path, "no line of it is a JSON object; one object a line is needed")
-        _header(path, _Decoded(path, lines), columns)
+        return Table.open(path, lines, columns).layout.notices
 
 
 def read_rows(
@@ -166,31 +201,60 @@ def _batch(rows: list[Row], columns: Columns) -> pa.RecordBatch:
     )
 
 
-def _check_columns(path: str, names: list[str], columns: Columns) -> None:
-    for name in (columns.text, columns.id, columns.time):
-        if name is not None and name not in names:
-            raise InputError.in_file(path, f"no column {name!r}; there are {', '.join(map(repr, names))}")
-        if name is not None and names.count(name) > 1:
-            raise InputError.in_file(path, f"{names.count(name)} columns are named {name!r}; one is needed")
-
-
 def _parquet_batches(
     path: str, columns: Columns, on_bad_row: OnBadRow, batch_rows: int, groups: range | None
 ) -> Iterator[pa.RecordBatch]:
-    names = [name for name in (columns.text, columns.id, columns.time) if name is not None]
     with parquet_file(path) as file:
-        _check_columns(path, file.schema_arrow.names, columns)
+        partitions = _partitions(path, file, columns)
+        check_columns(path, [*file.schema_arrow.names, *partitions], columns)
+        names = [name for name in columns.names if name not in partitions]
         groups = range(file.metadata.num_row_groups) if groups is None else groups
         first = sum(file.metadata.row_group(group).num_rows for group in range(groups.start if groups else 0))
         batches = parquet.bounded_batches(path, file, list(dict.fromkeys(names)), batch_rows, groups)
+        unpacked, most = 0, most_unpacked(size_of(path))
         while True:
             with readable_parquet(path):
                 batch = next(batches, None)
             if batch is None:
                 return
-            values = [batch.column(name) for name in names]
+            values = [
+                pa.repeat(partitions[name], len(batch)) if name in partitions else batch.column(name)
+                for name in columns.names
+            ]
+            unpacked += sum(parquet.string_bytes(batch.column(name)) for name in names)
+            if unpacked > most:
+                raise InputError.in_file(path, f"{TOO_PACKED}; write each text out, as JSONL does")
             yield from _converted(path, columns, values, first, on_bad_row)
             first += len(batch)
+
+
+def _partitions(path: str, file: pq.ParquetFile, columns: Columns) -> dict[str, pa.Scalar]:
+    """Values of id and time that the names of a table's folders tell (day=2025-11-03), and not the file."""
+    own = (columns.text, *file.schema_arrow.names)
+    values: dict[str, pa.Scalar] = {}
+    for folder in path.split("/")[:-1]:
+        name, equals, value = map(unquote, folder.partition("="))
+        if not equals or name not in (columns.id, columns.time) or name in own:
+            continue
+        values[name] = pa.scalar(value)
+        if name == columns.time and name != columns.id:
+            # Once for all rows; where it is no time each of them is a bad row.
+            with suppress(ValueError):
+                instant = microseconds(name, value, columns.time_format, columns.time_unit)
+                values[name] = pa.scalar(instant, pa.timestamp("us", "UTC"))
+    return values
+
+
+def _refuse_packed(path: str, file: pq.ParquetFile, columns: Columns) -> None:
+    """Refuse a file of which many rows share long values, before any of them is unpacked."""
+    size = size_of(path)
+    if 2 * file.metadata.num_rows < size:  # such a file takes less of a row; others show while they are read
+        return
+    most = most_unpacked(size)
+    with readable_parquet(path):
+        unpacked = parquet.unpacked_bytes(path, file, columns.names, most)
+    if unpacked > most:
+        raise InputError.in_file(path, f"{TOO_PACKED}; write each text out, as JSONL does, if it is right")
 
 
 def _converted(
@@ -199,10 +263,9 @@ def _converted(
     """The good rows of one batch of a Parquet file, whose first row is the file's row ``first``."""
 
     def read(index: int) -> Row | None:
-        row = iter([parquet.python_value(column[index]) for column in values])
-        text = next(row)
-        identity = next(row) if columns.id is not None else None
-        time = next(row) if columns.time is not None else None
+        text = parquet.python_value(values[0][index])
+        identity = parquet.identity_value(values[1].slice(index, 1)) if columns.id is not None else None
+        time = parquet.python_value(values[-1][index]) if columns.time is not None else None
         return _row(path, first + index, columns, identity, text, time, on_bad_row)
 
     null = np.zeros(len(values[0]), np.bool_)
@@ -211,9 +274,12 @@ def _converted(
     for index in np.flatnonzero(null).tolist():
         read(index)
     wanted = schema(columns)
-    identified = columns.id is not None
+    how = {
+        "identified": columns.id is not None,
+        "plain_times": columns.time_format is None and columns.time_unit is None,
+    }
     rows = np.flatnonzero(~null)
-    whole = _short(parquet.convert(values, rows, first, wanted, identified=identified))
+    whole = _short(parquet.convert(values, rows, first, wanted, **how))
     if whole is not None:
         if len(whole):
             yield whole
@@ -221,7 +287,7 @@ def _converted(
     # One of them at least is bad, or of a type that needs a look: those are looked for in parts.
     for start in range(0, len(rows), _PART):
         part = rows[start : start + _PART]
-        converted = _short(parquet.convert(values, part, first, wanted, identified=identified))
+        converted = _short(parquet.convert(values, part, first, wanted, **how))
         if converted is None:
             good = [row for row in map(read, part.tolist()) if row is not None]
             converted = _batch(good, columns) if good else None
@@ -238,7 +304,7 @@ def _short(batch: pa.RecordBatch | None) -> pa.RecordBatch | None:
 
 
 def _jsonl_rows(path: str, columns: Columns, on_bad_row: OnBadRow) -> Iterator[Row]:
-    with text_lines(path) as lines:
+    with text_lines(path, columns.encoding) as lines:
         number = -1
         for line in lines:
             if not line.strip():
@@ -267,7 +333,7 @@ def _json_object(line: bytes) -> dict[str, Any] | None:
 
 def _json_problem(line: bytes) -> str:
     if is_cut(line):
-        return _TOO_LONG
+        return TOO_LONG
     try:
         json.loads(line)
     except UnicodeDecodeError:
@@ -278,30 +344,17 @@ def _json_problem(line: bytes) -> str:
 
 
 def _csv_rows(path: str, columns: Columns, on_bad_row: OnBadRow) -> Iterator[Row]:
-    with text_lines(path) as raw:
-        lines = _Decoded(path, raw)
-        reader, header = _header(path, lines, columns)
+    with text_lines(path, columns.encoding) as raw:
+        table = Table.open(path, raw, columns)
+        for notice in table.layout.notices:
+            _log.info("%s: %s", path, notice)
+        header = table.header
         text_at = header.index(columns.text)
         id_at = header.index(columns.id) if columns.id else None
         time_at = header.index(columns.time) if columns.time else None
-        number = -1
-        while True:
-            before = reader.line_num
-            try:
-                fields = next(reader)
-            except StopIteration:
-                return
-            except csv.Error as error:
-                number += 1
-                on_bad_row(BadRow(file=path, row=number, id=None, reason=f"not readable as CSV: {error}"))
-                continue
-            if not fields:  # an empty line
-                continue
-            number += 1
-            if lines.ended:  # the reader asks for a further line only inside quotes
-                taken = reader.line_num - before
-                reason = f"a quote in it is never closed; {taken} lines to the end of the file belong to it"
-                on_bad_row(BadRow(file=path, row=number, id=None, reason=reason))
+        for number, fields in enumerate(table.records()):
+            if isinstance(fields, Faulty):
+                on_bad_row(BadRow(file=path, row=number, id=None, reason=fields.reason))
                 continue
             if len(fields) != len(header):
                 reason = f"{len(fields)} fields; the header has {len(header)}"
@@ -314,42 +367,6 @@ def _csv_rows(path: str, columns: Columns, on_bad_row: OnBadRow) -> Iterator[Row
                 yield row
 
 
-class _Decoded:
-    """Lines as strings, without a byte order mark; bytes that are not UTF-8 stay recognisable."""
-
-    def __init__(self, path: str, lines: Iterator[bytes]) -> None:
-        self._path, self._lines = path, lines
-        self._first = True
-        self.ended = False
-        """Whether a line was asked for behind the last."""
-
-    def __iter__(self) -> Self:
-        return self
-
-    def __next__(self) -> str:
-        line = next(self._lines, None)
-        if line is None:
-            self.ended = True
-            raise StopIteration
-        if is_cut(line):  # of what follows nobody can say where a row starts
-            raise InputError.in_file(self._path, _TOO_LONG)
-        if self._first:
-            self._first, line = False, line.removeprefix(codecs.BOM_UTF8)
-        return line.decode("utf-8", "surrogateescape")
-
-
-def _header(path: str, lines: _Decoded, columns: Columns) -> tuple[Any, list[str]]:
-    """A reader behind the header, and the header."""
-    csv.field_size_limit(_LONGEST_FIELD)
-    reader = csv.reader(lines, delimiter="\t" if format_of(path) == ".tsv" else ",")
-    try:
-        header = next(reader, [])
-    except csv.Error as error:
-        raise InputError.in_file(path, f"its header is not readable: {error}") from error
-    _check_columns(path, header, columns)
-    return reader, header
-
-
 def _row(
     path: str, number: int, columns: Columns, identity: Any, text: Any, time: Any, on_bad_row: OnBadRow
 ) -> Row | None:
@@ -358,11 +375,14 @@ def _row(
     try:
         if columns.id is not None:
             name = None
-            name = string(columns.id, identity if not isinstance(identity, int) else str(identity))
+            name = string(columns.id, spelled(identity))
         checked = string(columns.text, text)
         if 4 * len(checked) > LINE_BYTES and len(checked.encode()) > LINE_BYTES:
             raise ValueError(f"field {columns.text!r} is longer than {LINE_BYTES:,} bytes")
-        return number, str(name), checked, microseconds(columns.time, time) if columns.time else 0
+        if columns.time is None:
+            return number, str(name), checked, 0
+        form, unit = columns.time_format, columns.time_unit
+        return number, str(name), checked, microseconds(columns.time, time, form, unit)
     except ValueError as error:
         on_bad_row(BadRow(file=path, row=number, id=name, reason=str(error)))
         return None

@@ -1,21 +1,24 @@
 """Files in, one results file out, in this process: what ``pingti classify`` runs."""
 
-import json
+import glob
 import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
 
 from pingti import files
-from pingti.corpus.reader import BadRow, Columns, check_input, read_rows
+from pingti.corpus.reader import Columns, check_input, expand, read_rows
 from pingti.errors import ConflictError
+from pingti.inference.bad_rows import BadRowList
 from pingti.inference.classifier import Classifier, results_writer
 
-RESULTS, ERRORS = "results.parquet", "errors.jsonl"
+RESULTS = "results.parquet"
+ERRORS = "_errors.jsonl"
+"""Its first letter hides it from readers that take a folder for a table."""
 _ROWS = 32_768  # of a batch: the kernel's order of texts pays more where there are more of them
 
 
@@ -28,6 +31,22 @@ class Counts:
     failed: int
 
 
+def input_files(inputs: Sequence[str]) -> list[str]:
+    """The files that inputs name: each itself, or those of a folder or a pattern, in order.
+
+    Raises:
+        InputError: a folder or a pattern of which there is no file.
+    """
+    paths: list[str] = []
+    for name in inputs:
+        if "://" in name:
+            several = glob.has_magic(name)
+        else:
+            several = Path(name).is_dir() or (glob.has_magic(name) and not Path(name).exists())
+        paths += expand(name, Path()) if several else [name]
+    return paths
+
+
 def classify_files(
     inputs: Sequence[str],
     columns: Columns,
@@ -36,18 +55,21 @@ def classify_files(
     *,
     threads: int | None = None,
     progress: Callable[[int], None] = lambda rows: None,
+    notice: Callable[[str], None] = lambda sentence: None,
 ) -> Counts:
-    """Classify the rows of ``inputs`` into ``out/results.parquet``; bad rows go to ``out/errors.jsonl``.
+    """Classify the rows of ``inputs`` into ``out/results.parquet``; bad rows go to ``out/_errors.jsonl``.
 
-    Both files appear at the end, whole. Memory is bounded by a few batches per thread.
+    See ``BadRowList`` for the latter, and ``check_bad`` for when they are too many. Both files appear at
+    the end, whole. Memory is bounded by a few batches per thread.
 
     Args:
-        inputs: paths or addresses of files.
+        inputs: paths or addresses of files, of folders as Spark and others write them, or patterns.
         columns: what to read of them.
         classifier: the students.
         out: folder of the results.
         threads: how many classify at once; one for each processor where absent.
         progress: called with the number of rows done so far.
+        notice: called with what is otherwise in an input than its name says, such as another delimiter.
 
     Raises:
         InputError: an input that cannot be read; all are checked before the first row is classified.
@@ -55,29 +77,25 @@ def classify_files(
     """
     if (out / RESULTS).exists():
         raise ConflictError(f"{out / RESULTS}: is there already; name another folder or remove it")
+    inputs = input_files(inputs)
     for path in inputs:
-        check_input(path, columns)
-    failed = completed = 0
+        for sentence in check_input(path, columns):
+            notice(f"{path}: {sentence}")
+    completed = 0
     with (
         files.replacing(out / RESULTS) as results,
         files.replacing(out / ERRORS) as errors,
-        errors.open("w", encoding="utf-8", errors="backslashreplace") as bad_rows,
+        BadRowList(errors) as bad_rows,
     ):
-
-        def on_bad_row(row: BadRow) -> None:
-            nonlocal failed
-            failed += 1
-            bad_rows.write(json.dumps(asdict(row), ensure_ascii=False) + "\n")
-
         batches = (
-            batch for path in inputs for batch in read_rows(path, columns, on_bad_row, batch_rows=_ROWS)
+            batch for path in inputs for batch in read_rows(path, columns, bad_rows.add, batch_rows=_ROWS)
         )
         with results_writer(results, classifier.schema) as writer:
             for result in _in_threads(classifier, batches, threads or os.cpu_count() or 1):
                 writer.write_batch(result)
                 completed += result.num_rows
                 progress(completed)
-    return Counts(total=completed + failed, completed=completed, failed=failed)
+    return Counts(total=completed + bad_rows.count, completed=completed, failed=bad_rows.count)
 
 
 def _in_threads(

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from pingti.corpus.columns import Columns, Quoting, TimeUnit, known_encoding, one_character
 from pingti.errors import DefinitionError, Fault, InputError
 from pingti.validation import error_at, faults_of, sentence
 from textcnn.architecture import Architecture
@@ -75,7 +76,25 @@ class CorpusSection(_Section):
     id: str | None = None
     """Column of the row's id; the row's number where absent."""
     time: str | None = None
-    """Column of the row's time (timestamp, ISO 8601, Unix seconds); file order stands for it if absent."""
+    """Column of the row's time (timestamp, date, Unix time); file order stands for it if absent."""
+    time_format: str | None = None
+    """How a time that is text is written, where it is not read without: "%d.%m.%Y %H:%M" (strptime's)."""
+    time_unit: TimeUnit | None = None
+    """Unit of a time that is a number since 1970; by its size if absent."""
+    delimiter: Annotated[str, AfterValidator(one_character)] | None = None
+    """CSV and TSV: what separates fields; by the file's name and header if absent."""
+    quoting: Quoting = "auto"
+    """CSV and TSV: whether fields stand in quotes. auto: in CSV they do, in TSV if the header does, and one
+    over lines that look like rows is a bad row. quoted: that one is right, too. none: quotes are letters."""
+    escape: Annotated[str, AfterValidator(one_character)] | None = None
+    """CSV and TSV: what stands before a quote in quotes, such as a backslash; they are doubled if absent."""
+    encoding: Annotated[str, AfterValidator(known_encoding)] | None = None
+    """Of text files, such as "gb18030"; UTF-8 if absent."""
+
+    @property
+    def columns(self) -> Columns:
+        """The same for the reader."""
+        return Columns(**self.model_dump(exclude={"files"}))
 
 
 class RulesSection(_Section):
@@ -266,7 +285,8 @@ def parse(text: str, source: str | Path = "definition") -> Definition:
     """
     try:
         text.encode()  # a string from JSON may hold half of a surrogate pair
-        return Definition.model_validate(tomllib.loads(text))
+        # Editors on Windows begin a file with a byte order mark.
+        return Definition.model_validate(tomllib.loads(text.removeprefix("\ufeff")))
     except UnicodeEncodeError as error:
         raise _unreadable(source, f"not UTF-8 (character {error.start})") from error
     except (tomllib.TOMLDecodeError, RecursionError) as error:

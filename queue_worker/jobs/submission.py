@@ -11,8 +11,9 @@ from typing import Annotated, NamedTuple
 import pyarrow.parquet as pq
 import redis
 from kombu.exceptions import OperationalError
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
+from pingti.corpus.columns import Quoting, known_encoding, one_character
 from pingti.corpus.reader import Columns, check_input
 from pingti.errors import ConflictError, Fault, InputError, NotFoundError, json_pointer
 from pingti.inference.pins import Choice, Pin, pin
@@ -23,6 +24,7 @@ from queue_worker.jobs.store import JobStore
 from queue_worker.settings import FileStamp, Settings
 
 _log = logging.getLogger(__name__)
+_LAYOUT = ("delimiter", "quoting", "escape", "encoding")  # fields of a request that Columns has, too
 _MOST_KNOWN = 256  # requests whose pins are kept
 
 _Key = Annotated[str, StringConstraints(min_length=1, max_length=64)]
@@ -56,6 +58,18 @@ class JobRequest(BaseModel):
     metadata: dict[_Key, _Value] = Field(default_factory=dict, max_length=16, description="Your own notes.")
     text: str = Field(default="text", min_length=1, description="Column of the texts.")
     id: str | None = Field(default=None, description="Column of the ids; absent: the row's number.")
+    delimiter: Annotated[str, AfterValidator(one_character)] | None = Field(
+        default=None, description="CSV, TSV: what separates fields; absent: by the file's name and header."
+    )
+    quoting: Quoting = Field(
+        default="auto", description="CSV, TSV: whether fields stand in quotes. auto: in CSV they do."
+    )
+    escape: Annotated[str, AfterValidator(one_character)] | None = Field(
+        default=None, description="CSV, TSV: what stands before a quote in quotes; absent: it is doubled."
+    )
+    encoding: Annotated[str, AfterValidator(known_encoding)] | None = Field(
+        default=None, max_length=40, description='Of text files, such as "gb18030"; absent: UTF-8.'
+    )
     callback: str | None = Field(
         default=None, min_length=1, max_length=2048, description="Address that is told of the job's end."
     )
@@ -142,7 +156,9 @@ def _fingerprint(request: JobRequest, identify: Callable[[str], str]) -> str:
 
 
 def _digest(request: JobRequest) -> str:
-    return hashlib.sha256(request.model_dump_json().encode()).hexdigest()
+    # What is not said is left out: a request of before these fields is the same request.
+    unsaid = {name for name in _LAYOUT if getattr(request, name) == JobRequest.model_fields[name].default}
+    return hashlib.sha256(request.model_dump_json(exclude=unsaid).encode()).hexdigest()
 
 
 def validate(request: JobRequest, settings: Settings, *, locate: Callable[[str], str] = str) -> Checked:
@@ -156,7 +172,8 @@ def validate(request: JobRequest, settings: Settings, *, locate: Callable[[str],
     Raises:
         InputError: something cannot be used; the fault's pointer says where in the request.
     """
-    columns = Columns(text=request.text, id=request.id)
+    layout = {name: getattr(request, name) for name in _LAYOUT}
+    columns = Columns(text=request.text, id=request.id, **layout)
     pins, urgent = pinned(request.tasks, settings)
     files = [
         _checked_input(request, index, columns, settings, locate) for index in range(len(request.inputs))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pingti.corpus.reader import Columns, expand_all, read_rows
+from pingti.corpus.reader import expand_all, read_rows
 from pingti.corpus.rules import matches
 from pingti.corpus.values import iso_date
 from pingti.workspace.definition import Definition
@@ -103,7 +103,7 @@ def collect(
     """
     definition = entry.definition
     section = definition.corpus
-    columns = Columns(text=section.text, id=section.id, time=section.time)
+    columns = section.columns
     counts = Counts(definition.rules)
     files = expand_all(section.files, entry.path.parent)
     for number, path in enumerate(files, 1):

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from pingti.corpus.normalize import keys_of, normalised
-from pingti.corpus.reader import BadRow, Columns, expand_all, read_rows, schema
+from pingti.corpus.reader import BadRow, expand_all, read_rows, schema
 from pingti.corpus.rules import matches
 from pingti.errors import InputError
 from pingti.workspace.definition import CorpusSection, Definition, RulesSection
@@ -188,7 +188,7 @@ def _asked(entry: TaskEntry, texts: list[str]) -> list[str]:
 
 def _read(section: CorpusSection, folder: Path) -> tuple[pa.Table, int, BadRow | None]:
     """The rows of a corpus in order of time; how many could not be read, and the first of those."""
-    columns = Columns(text=section.text, id=section.id, time=section.time)
+    columns = section.columns
     first_bad: BadRow | None = None
     bad = 0
 

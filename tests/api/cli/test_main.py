@@ -34,8 +34,36 @@ def test_classify_writes_results_and_counts_bad_rows(workspace: Workspace, tmp_p
         "failed": 2,
     }
     assert pq.read_table(out / "results.parquet").column("id").to_pylist() == ["a", "c"]
-    errors = [json.loads(line) for line in (out / "errors.jsonl").read_text().splitlines()]
-    assert [(error["row"], error["id"]) for error in errors] == [(1, "b"), (3, None)]
+    errors = [json.loads(line) for line in (out / "_errors.jsonl").read_text().splitlines()]
+    assert errors[0] == {"file": 0, "path": str(path)}
+    assert [(error["row"], error["id"]) for error in errors[1:]] == [(1, "b"), (3, None)]
+
+
+@pytest.mark.parametrize(
+    ("rows", "options", "code", "says"),
+    [
+        ([b"\xff", b"\xff"], [], 2, "all 2 rows are bad; nothing was classified"),
+        ([b"\xff", b"\xff"], ["--max-bad", "100%"], 0, "2 bad rows"),
+        ([b"\xff", b"goal"], [], 0, "1 rows classified"),
+        ([b"\xff", b"goal"], ["--max-bad", "10%"], 2, "1 of 2 rows are bad; 10.00% of them are allowed"),
+        ([b"\xff", b"goal"], ["--max-bad", "few"], 2, "max-bad 'few': needed is a count"),
+        ([b'"goal', b"goal"], ["--quoting", "none"], 0, "2 rows classified"),
+        (["世界".encode("gb18030")] * 3, [], 2, 'set encoding = "gb18030"'),
+        (["世界".encode("gb18030")] * 3, ["--encoding", "gb18030"], 0, "3 rows classified"),
+        ([b"goal"], ["--encoding", "klingon"], 2, "'klingon' is no encoding of texts"),
+        ([b"goal"], ["--delimiter", ";;"], 2, "needed is one character"),
+    ],
+)
+def test_classify_ends_with_the_code_that_its_bad_rows_deserve(
+    workspace: Workspace, tmp_path: Path, rows: list[bytes], options: list[str], code: int, says: str
+) -> None:
+    path = tmp_path / "in.csv"
+    path.write_bytes(b"id,text\n" + b"".join(b"%d,%s\n" % row for row in enumerate(rows)))
+    out = tmp_path / "out"
+    ran = pingti("classify", path, "-t", "sport", "--out", out, "--home", workspace.root, *options)
+    assert (ran.returncode, says in ran.stdout + ran.stderr) == (code, True), ran.stderr
+    if "bad;" in says:
+        assert (out / "results.parquet").exists()
 
 
 @pytest.mark.parametrize(

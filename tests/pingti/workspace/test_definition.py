@@ -1,8 +1,10 @@
+import dataclasses
 import datetime
 from pathlib import Path
 
 import pytest
 
+from pingti.corpus.columns import Columns
 from pingti.errors import DefinitionError
 from pingti.workspace.definition import OperatingPointSection, load, parse
 
@@ -95,7 +97,16 @@ def test_the_default_operating_point_can_be_set() -> None:
         # keys
         ("priority", "prio", "prio: unknown key; allowed are classes, corpus, depends_on, gate, priority"),
         ("files", "file", "corpus.files: this key is missing (and 1 more)"),
-        ("time = ", "tiem = ", "corpus.tiem: unknown key; allowed are files, id, text, time"),
+        (
+            "time = ",
+            "tiem = ",
+            "corpus.tiem: unknown key; allowed are delimiter, encoding, escape, files, id, "
+            "quoting, text, time, time_format, time_unit",
+        ),
+        ("time = ", 'delimiter = ";;"\ntime = ', "corpus.delimiter: ';;': needed is one character"),
+        ("time = ", 'encoding = "rot13"\ntime = ', "corpus.encoding: 'rot13' is no encoding of texts"),
+        ("time = ", 'quoting = "all"\ntime = ', "corpus.quoting: 'all' is not allowed"),
+        ("time = ", 'time_unit = "days"\ntime = ', "corpus.time_unit: 'days' is not allowed"),
         (
             "[scenes.live]\nprecision",
             "[scenes.live]\nf1",
@@ -214,6 +225,27 @@ def test_a_file_that_is_missing_or_not_utf8_is_refused(tmp_path: Path) -> None:
         load(path)
     path.write_text(SHORTEST)
     assert load(path) == parse(SHORTEST)
+
+
+def test_a_definition_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
+    path = tmp_path / "a.toml"
+    path.write_bytes(SHORTEST.replace("\n", "\r\n").encode("utf-8-sig"))
+    assert load(path) == parse(SHORTEST)
+
+
+def test_a_definition_says_how_its_corpus_is_written() -> None:
+    said = {
+        "delimiter": ";",
+        "quoting": "none",
+        "escape": "\\",
+        "encoding": "gb18030",
+        "time_format": "%d.%m.%Y",
+        "time_unit": "ms",
+    }
+    keys = "".join(f"{key} = '{value}'\n" for key, value in said.items())
+    corpus = parse(WHOLE.replace("[corpus]\n", f"[corpus]\n{keys}")).corpus
+    assert dataclasses.asdict(corpus.columns) == {"text": "text", "id": "id", "time": "created_at", **said}
+    assert parse(SHORTEST).corpus.columns == Columns()
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """What is checked and kept before a job is accepted. No worker runs here."""
 
+import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -7,10 +8,12 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from pingti.corpus.columns import Columns
 from pingti.errors import InputError, UnavailableError
 from pingti.workspace import promotion
 from pingti.workspace.registry import Workspace
 from queue_worker.celery_app import make_celery
+from queue_worker.jobs import submission
 from queue_worker.jobs.models import Job
 from queue_worker.jobs.statistics import OwnerLoad
 from queue_worker.jobs.store import JobStore
@@ -100,6 +103,10 @@ def test_a_request_is_checked_before_it_is_accepted(
         ("priority", 10),
         ("metadata", {str(n): "x" for n in range(17)}),
         ("metadata", {"k": "x" * 513}),
+        ("delimiter", ";;"),
+        ("quoting", "all"),
+        ("escape", ""),
+        ("encoding", "klingon"),
         ("surprise", 1),
     ],
 )
@@ -108,6 +115,27 @@ def test_the_form_of_a_request(field: str, value: object) -> None:
     assert JobRequest.model_validate(body).priority == 0
     with pytest.raises(ValidationError, match=field):
         JobRequest.model_validate({**body, field: value})
+
+
+def test_a_job_says_how_its_files_are_written(service: Service) -> None:
+    path = service.settings.home / "a.csv"
+    path.write_bytes('id~text\n1~"世界\n2~杯\n3~赛\n'.encode("gb18030"))
+    with pytest.raises(InputError, match='set encoding = "gb18030"'):
+        service.submit("a.csv", id="id")
+    layout = {"delimiter": "~", "quoting": "none", "encoding": "gb18030"}
+    job = service.submit("a.csv", id="id", **layout)
+    assert service.store.get(job.id) == job
+    assert job.columns == Columns(id="id", delimiter="~", quoting="none", encoding="gb18030")
+
+
+def test_a_key_of_before_the_layout_could_be_said_gives_the_same_job(service: Service) -> None:
+    (service.settings.home / "a.csv").write_text("text\ngoal\n")
+    request = JobRequest(inputs=("a.csv",), tasks=("sport",))
+    before = request.model_dump_json(exclude={"delimiter", "quoting", "escape", "encoding"})
+    digest = hashlib.sha256(before.encode()).hexdigest()
+    assert submission._fingerprint(request, str) == f"{digest} {digest}"
+    other = request.model_copy(update={"quoting": "none"})
+    assert digest not in submission._fingerprint(other, str)
 
 
 def test_the_job_carries_what_was_asked(service: Service, texts: list[str]) -> None:

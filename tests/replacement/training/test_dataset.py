@@ -187,8 +187,8 @@ def test_keep_leaves_rows_out_of_both_parts_and_says_how_many(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("row", "reason"),
     [
-        ({"id": "1", "at": "2025/03/01"}, "field 'at' is '2025/03/01'; needed is a timestamp"),
-        ({"id": 1.5, "at": "2025-03-01"}, "field 'id' is of type float; a string is needed"),
+        ({"id": "1", "at": "03/01/2025"}, "field 'at' is '03/01/2025'; needed is a timestamp"),
+        ({"id": [1], "at": "2025-03-01"}, "field 'id' is of type list; a string is needed"),
     ],
 )
 def test_a_corpus_that_cannot_be_read_says_why(tmp_path: Path, row: dict[str, object], reason: str) -> None:

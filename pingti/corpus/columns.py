@@ -1,0 +1,89 @@
+"""What is read of a file: which columns, how they are written, and what a row or a bad row is."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from pingti.errors import InputError
+
+Quoting = Literal["auto", "quoted", "none"]
+TimeUnit = Literal["s", "ms", "us", "ns"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Columns:
+    """Which columns (or JSON fields) of a file are what, and how a file is written where that is not seen."""
+
+    text: str = "text"
+    id: str | None = None
+    """The row's number stands for it where absent."""
+    time: str | None = None
+    """Not read where absent."""
+    delimiter: str | None = None
+    """Between the fields of CSV and TSV: one character. By the file's name and header where absent."""
+    quoting: Quoting = "auto"
+    """Of CSV and TSV. ``auto``: CSV is quoted, TSV only where its header is; see ``delimited``."""
+    escape: str | None = None
+    """Stands before a quote inside a quoted field, such as a backslash; a quote is doubled where absent."""
+    encoding: str | None = None
+    """Of text files; UTF-8 where absent."""
+    time_format: str | None = None
+    """Of times that are text, as ``strptime`` takes it."""
+    time_unit: TimeUnit | None = None
+    """Of times that are numbers since 1970."""
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the columns that are read: text, id and time, those that there are."""
+        return [name for name in (self.text, self.id, self.time) if name is not None]
+
+
+def one_character(value: str) -> str:
+    """The value, if it can separate or escape.
+
+    Raises:
+        ValueError: it cannot.
+    """
+    if len(value) != 1 or value in '"\r\n':
+        raise ValueError(f"{value!r}: needed is one character, not a quote nor the end of a line")
+    return value
+
+
+def known_encoding(value: str) -> str:
+    """The value, if it is an encoding of texts.
+
+    Raises:
+        ValueError: it is none.
+    """
+    try:
+        value.encode(value)
+    except (LookupError, ValueError) as error:
+        raise ValueError(f'{value!r} is no encoding of texts; one is "gb18030"') from error
+    return value
+
+
+@dataclass(frozen=True, kw_only=True)
+class BadRow:
+    """A row that could not be read, and why."""
+
+    file: str
+    row: int
+    """Number of the data row in its file, from 0; a header does not count."""
+    id: str | None
+    reason: str
+
+
+OnBadRow = Callable[[BadRow], None]
+
+
+def check_columns(path: str, names: Sequence[str], columns: Columns) -> None:
+    """Check that a file has each column that is read once.
+
+    Raises:
+        InputError: with the columns that it has.
+    """
+    for name in columns.names:
+        if name not in names:
+            raise InputError.in_file(path, f"no column {name!r}; there are {', '.join(map(repr, names))}")
+        if names.count(name) > 1:
+            raise InputError.in_file(path, f"{names.count(name)} columns are named {name!r}; one is needed")

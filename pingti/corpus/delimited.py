@@ -1,0 +1,276 @@
+"""CSV and TSV: how a file is written, seen by its first lines, and its records, none merged in silence.
+
+A quote that opens a field and is never closed as it should be would swallow the rows that follow. Such a
+field is reported by its first line, and the lines behind it are read as rows of their own. That is so, too,
+where a field is closed some lines later, but each of these lines looks like a row: hardly is it quoted then.
+"""
+
+import codecs
+import csv
+import itertools
+import re
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+from pingti.corpus.columns import Columns, check_columns
+from pingti.corpus.formats import LINE_BYTES, TOO_LONG, format_of, is_cut
+from pingti.errors import InputError
+
+_LONGEST_FIELD = 1 << 26  # characters: a quote that is never closed must not hold a whole file
+_SAMPLE_BYTES = 1 << 16
+_DELIMITERS = (",", ";", "\t", "|")
+_NAMES = {"\t": "tabs"}
+_BACKSLASH = "\\"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layout:
+    """How a file is written."""
+
+    delimiter: str
+    quoted: bool
+    """Whether a field may stand in quotes."""
+    trusted: bool
+    """Whether somebody says so: then a field may run over lines that look like rows."""
+    escape: str | None
+    """Stands before a quote inside a quoted field; None: a quote is doubled."""
+    before_header: int
+    """Lines in front of the header."""
+    notices: tuple[str, ...]
+    """What is otherwise than a file's name says, a sentence each."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Faulty:
+    """A record that cannot be read."""
+
+    reason: str
+
+
+class Table:
+    """An opened file: its header, and the records behind it."""
+
+    def __init__(self, path: str, layout: Layout, lines: "_Lines", columns: Columns) -> None:
+        self.layout = layout
+        self.header: list[str] = []
+        self._path, self._lines, self._columns = path, lines, columns
+        self._first_line = 1 + layout.before_header  # of the next record, in the file
+
+    @classmethod
+    def open(cls, path: str, raw: Iterator[bytes], columns: Columns) -> Self:
+        """Look at the first lines and read the header.
+
+        Args:
+            path: of the file.
+            raw: its lines, as ``formats.text_lines`` gives them.
+            columns: what is read of it.
+
+        Raises:
+            InputError: a column is missing, the header is not readable, or a line is too long.
+        """
+        csv.field_size_limit(_LONGEST_FIELD)
+        lines = _decoded(path, raw)
+        sample = _sample(lines)
+        layout = layout_of(path, sample, columns)
+        behind = itertools.chain(sample[layout.before_header :], lines)
+        table = cls(path, layout, _Lines(behind), columns)
+        header = next(table.records(), [])
+        if isinstance(header, Faulty):
+            raise InputError.in_file(path, f"its header is not readable: {header.reason}")
+        check_columns(path, header, columns)
+        table.header = header
+        return table
+
+    def records(self) -> Iterator[list[str] | Faulty]:
+        """The fields of each record; empty lines are left out.
+
+        Raises:
+            InputError: a line is too long.
+        """
+        lines = self._lines
+        reader = _reader(lines, self.layout, strict=True)
+        while True:
+            self._first_line += len(lines.taken)
+            lines.taken.clear()
+            try:
+                fields = next(reader)
+            except StopIteration:
+                return
+            except csv.Error as error:
+                yield self._rescued(error)
+                continue
+            if len(lines.taken) > 1 and not self.layout.trusted and self._look_like_rows(lines.taken):
+                yield self._unclosed(f"runs over {len(lines.taken)} lines that look like rows")
+            elif fields:
+                yield fields
+
+    def _rescued(self, error: csv.Error) -> list[str] | Faulty:
+        """What can be made of the first line of a record that is not written as it should be."""
+        first = self._lines.taken[0]
+        if len(self._lines.taken) > 1:
+            return self._unclosed("is never closed as it should be")
+        alone = _Lines(iter([first]))
+        try:
+            fields: list[str] = next(_reader(alone, self.layout, strict=False))
+        except csv.Error:
+            return Faulty(reason=f"not readable as CSV: {error}")
+        if alone.ended:
+            return self._unclosed("is never closed")
+        if self.layout.escape is None and f'{_BACKSLASH}"' in first:
+            return Faulty(
+                reason=f"a quote in it (line {self._first_line}) stands behind a backslash, as Spark writes; "
+                f'set escape = "{_BACKSLASH}{_BACKSLASH}" if it is so'
+            )
+        return fields
+
+    def _unclosed(self, what: str) -> Faulty:
+        self._lines.give_back()
+        return Faulty(
+            reason=f"a quote in it (line {self._first_line}) {what}; the lines behind it are read as rows of "
+            'their own; set quoting = "none" if the file has no quoting, "quoted" if it is right as it is'
+        )
+
+    def _look_like_rows(self, lines: Sequence[str]) -> bool:
+        """Whether all lines of one record would be rows, alike in a column other than the text."""
+        rows = [line.rstrip("\r\n").split(self.layout.delimiter) for line in lines]
+        width = len(self.header)
+        if width < 2 or any(len(row) != width for row in rows):
+            return False
+        others = [at for at, name in enumerate(self.header) if name != self._columns.text]
+        return any(rows[0][at] and len({_shape(row[at]) for row in rows}) == 1 for at in others)
+
+
+class _Lines:
+    """Lines for a csv.reader; those of the present record can be given back, all but its first."""
+
+    def __init__(self, lines: Iterator[str]) -> None:
+        self._lines = lines
+        self._again: deque[str] = deque()
+        self.taken: list[str] = []
+        self.ended = False
+        """Whether a line was asked for behind the last."""
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> str:
+        line = self._again.popleft() if self._again else next(self._lines, None)
+        if line is None:
+            self.ended = True
+            raise StopIteration
+        self.taken.append(line)
+        return line
+
+    def give_back(self) -> None:
+        self._again.extendleft(reversed(self.taken[1:]))
+        del self.taken[1:]
+
+
+def layout_of(path: str, sample: Sequence[str], columns: Columns) -> Layout:
+    """How a file is written, by its name, its first lines, and what a caller says.
+
+    Args:
+        path: of the file.
+        sample: its first lines.
+        columns: those that are read; what they say of the layout holds.
+    """
+    notices = []
+    said = re.fullmatch(r"sep=(.)\r?\n?", sample[0]) if sample else None
+    before_header = 1 if said else 0
+    header = sample[before_header] if len(sample) > before_header else ""
+    usual = "\t" if format_of(path) == ".tsv" else ","
+    delimiter = columns.delimiter or (said[1] if said else _delimiter(header, usual, columns))
+    if delimiter != usual and columns.delimiter is None:
+        notices.append(f"its fields are separated by {_NAMES.get(delimiter, repr(delimiter))}")
+    quoted = columns.quoting == "quoted"
+    if columns.quoting == "auto":
+        quoted = delimiter != "\t" or header.startswith('"')
+    escape = columns.escape
+    if escape is None and quoted and _backslashes(sample[before_header + 1 :], delimiter):
+        escape = _BACKSLASH
+        notices.append("its quotes are escaped by backslashes")
+    return Layout(
+        delimiter=delimiter,
+        quoted=quoted,
+        trusted=columns.quoting == "quoted",
+        escape=escape,
+        before_header=before_header,
+        notices=tuple(notices),
+    )
+
+
+def _delimiter(header: str, usual: str, columns: Columns) -> str:
+    """The one by which the header has all columns; else the usual one, or one by which it has several."""
+    fields = {
+        delimiter: next(csv.reader([header], delimiter=delimiter), [])
+        for delimiter in (usual, *_DELIMITERS)
+        if "\r" not in header.rstrip("\r\n")
+    }
+    for delimiter, names in fields.items():
+        if set(columns.names) <= set(names):
+            return delimiter
+    several = [delimiter for delimiter, names in fields.items() if len(names) > 1]
+    return several[0] if several else usual
+
+
+def _backslashes(lines: Iterable[str], delimiter: str) -> bool:
+    """Whether quotes are escaped by backslashes: some lines are right only so, and none doubles quotes."""
+    by_doubling = {"delimiter": delimiter, "strict": True}
+    by_backslash = {**by_doubling, "escapechar": _BACKSLASH, "doublequote": False}
+    only_so = False
+    for line in lines:
+        if '"' not in line:
+            continue
+        doubled = _is_record(line, **by_doubling)
+        escaped = _is_record(line, **by_backslash)
+        if doubled and not escaped and '""' in line.replace(f'{delimiter}""', delimiter):
+            return False
+        only_so |= f'{_BACKSLASH}"' in line and escaped and not doubled
+    return only_so
+
+
+def _is_record(line: str, **form: Any) -> bool:
+    try:
+        next(csv.reader([line], **form), None)
+    except csv.Error:
+        return False
+    return True
+
+
+def _reader(lines: _Lines, layout: Layout, *, strict: bool) -> Any:
+    return csv.reader(
+        lines,
+        delimiter=layout.delimiter,
+        quoting=csv.QUOTE_MINIMAL if layout.quoted else csv.QUOTE_NONE,
+        escapechar=layout.escape,
+        doublequote=layout.escape is None,
+        strict=strict,
+    )
+
+
+def _shape(field: str) -> str:
+    """What a field looks like: runs of digits and of letters, each as one."""
+    return re.sub(r"[^\W\d_]+", "a", re.sub(r"\d+", "9", field))
+
+
+def _decoded(path: str, raw: Iterator[bytes]) -> Iterator[str]:
+    """Lines as strings, without a byte order mark; bytes that are not UTF-8 stay recognisable."""
+    first = True
+    for line in raw:
+        if is_cut(line):  # of what follows nobody can say where a row starts
+            raise InputError.in_file(path, TOO_LONG)
+        yield (line.removeprefix(codecs.BOM_UTF8) if first else line).decode("utf-8", "surrogateescape")
+        first = False
+
+
+def _sample(lines: Iterator[str]) -> list[str]:
+    sample: list[str] = []
+    size = 0
+    for line in lines:
+        sample.append(line)
+        size += len(line)
+        if size >= min(_SAMPLE_BYTES, LINE_BYTES):
+            break
+    return sample
