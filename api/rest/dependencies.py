@@ -10,19 +10,21 @@ from redis.backoff import ExponentialWithJitterBackoff, NoBackoff
 from redis.retry import Retry
 
 from api.keys import Caller, KeyRing, Role
+from api.rest.bounds.store_threads import StoreThreads
 from api.rest.online_classifier import Online
 from api.rest.problems import ProblemError
 from api.rest.schemas.service import ReadyOut
 from api.rest.uploads import Uploads
 from pingti.errors import UnavailableError
 from pingti.workspace.registry import Workspace
-from queue_worker.celery_app import CLASSIFY, broker_url, connect
+from queue_worker.celery_app import CLASSIFY, broker_url
 from queue_worker.jobs.store import JobStore
 from queue_worker.settings import Settings
 
 # A file larger than this is better mounted below an input root than sent through HTTP.
 UPLOAD_BYTES = 4 * 1024**3
 _LOOK_SECONDS = 2.0
+_PATIENCE_SECONDS = 2.0  # beyond durable_seconds, for an answer that waits for the server's disk
 SILENT_SECONDS = 10.0  # a worker gives a sign of life every three seconds
 
 
@@ -36,6 +38,7 @@ class Services:
         self.uploads = Uploads(settings.home / "uploads")
         self.online = Online(settings)
         self.keys = KeyRing(settings.home, api_key(settings))
+        self.store_threads = StoreThreads()
 
     @cached_property
     def store(self) -> JobStore:
@@ -44,22 +47,30 @@ class Services:
         Raises:
             UnavailableError: no broker is set.
         """
-        client = connect(self.settings)
-        # Workers wait out a restart of the server; who asks over REST is told within a second.
-        client.set_retry(Retry(ExponentialWithJitterBackoff(base=0.05, cap=0.3), retries=3))
-        return JobStore(client)
+        # Workers wait out a restart of the server; who asks over REST is told within a second. A server that
+        # is there and says nothing is asked once.
+        again = Retry(
+            ExponentialWithJitterBackoff(base=0.05, cap=0.3),
+            retries=3,
+            supported_errors=(redis.exceptions.ConnectionError,),
+        )
+        seconds = self.settings.durable_seconds + _PATIENCE_SECONDS
+        return JobStore(self._client(again, _LOOK_SECONDS), patient=self._client(again, seconds))
 
     @cached_property
     def looking(self) -> JobStore:
         """The same store for those who would rather know at once that it is away."""
-        client = redis.Redis.from_url(
+        return JobStore(self._client(Retry(NoBackoff(), retries=0), _LOOK_SECONDS))
+
+    def _client(self, again: Retry, seconds: float) -> redis.Redis:
+        """A client that waits so long for an answer."""
+        return redis.Redis.from_url(
             broker_url(self.settings),
             decode_responses=True,
-            retry=Retry(NoBackoff(), retries=0),
+            retry=again,
             socket_connect_timeout=_LOOK_SECONDS,
-            socket_timeout=_LOOK_SECONDS,
+            socket_timeout=seconds,
         )
-        return JobStore(client)
 
     def look(self) -> ReadyOut:
         """Whether the broker answers and a worker consumes the classify queue."""
@@ -105,7 +116,7 @@ class Services:
         for name in ("store", "looking"):
             store = self.__dict__.get(name)
             if store is not None:
-                store.client.close()
+                store.close_clients()
 
 
 # Both are coroutines only so that FastAPI calls them where it is: a plain function costs a trip to a thread.
