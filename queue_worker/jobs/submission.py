@@ -187,6 +187,8 @@ def _checked_input(
         raise _at("inputs", index, str(error)) from None
     except OSError as error:
         raise _at("inputs", index, f"{given!r} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise _at("inputs", index, f"{given!r}: a column's name is not UTF-8") from None
 
 
 @lru_cache(maxsize=4096)
