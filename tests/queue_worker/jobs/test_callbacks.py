@@ -165,7 +165,7 @@ def test_an_address_of_this_house_is_never_asked(store: JobStore, settings: Sett
     assert receiver.got == []
     found = state(store, job)
     assert found.state is CallbackState.GIVEN_UP
-    assert "not public" in str(found.error)
+    assert "is not allowed" in str(found.error)
 
 
 def test_two_schedulers_send_it_once(store: JobStore, settings: Settings) -> None:
