@@ -96,6 +96,7 @@ def look_at_service(home: Path) -> Iterator[Finding]:
     import httpx
 
     from api.keys import list_keys
+    from pingti.proxies import transport_for
 
     settings = _known_settings(home)
     if settings is None:
@@ -109,7 +110,7 @@ def look_at_service(home: Path) -> Iterator[Finding]:
     )
     url = os.environ.get("PINGTI_URL") or f"http://{_reached(settings.host)}:{settings.port}"
     try:
-        with httpx.Client(timeout=_SECONDS, trust_env=False) as client:
+        with httpx.Client(timeout=_SECONDS, transport=transport_for(url)) as client:
             alive = client.get(f"{url}/healthz")
             ready = client.get(f"{url}/readyz")
         says = alive.json()
@@ -121,7 +122,7 @@ def look_at_service(home: Path) -> Iterator[Finding]:
         yield Finding(
             name="service", state=State.WARN, says=f"{url}: nobody answers", next_step="pingti up starts it"
         )
-    except (ValueError, AttributeError):
+    except (ValueError, AttributeError, httpx.InvalidURL, httpx.DecodingError):
         yield Finding(
             name="service",
             state=State.FAIL,
