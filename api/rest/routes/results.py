@@ -48,6 +48,8 @@ _RESULTS = {
         **problems.RANGE,
         conflict="Job job-065a1b2c3d4e5f6a1b2c is running; results can be read when it has ended.",
         no_space="The server's disk is full; nothing was stored.",
+        damaged_artifact="the results of job job-065a1b2c3d4e5f6a1b2c are damaged: its part 00002.parquet is "
+        "gone",
         invalid_input="format: ...",
     ),
 }
@@ -61,7 +63,13 @@ _BAD_ROWS = {
         },
     },
     206: {"description": "The range that was asked for.", "content": {_ERRORS_TYPE: {}}},
-    **problems.responses(**problems.BROKER, **NO_JOB, **problems.RANGE),
+    **problems.responses(
+        **problems.BROKER,
+        **NO_JOB,
+        **problems.RANGE,
+        damaged_artifact="the results of job job-065a1b2c3d4e5f6a1b2c are damaged: its errors.jsonl is gone, "
+        "with 3 rows",
+    ),
 }
 
 
