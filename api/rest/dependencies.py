@@ -1,6 +1,7 @@
 """What the routes are given: settings, workspace, job store, and the look at broker and workers."""
 
 import shutil
+import time
 from functools import cached_property
 from typing import Annotated
 
@@ -12,18 +13,20 @@ from redis.retry import Retry
 from api.keys import Caller, KeyRing, Role
 from api.rest.bounds.store_threads import StoreThreads
 from api.rest.online_classifier import Online
-from api.rest.problems import ProblemError
+from api.rest.problems import ProblemError, refusal_of
 from api.rest.schemas.service import ReadyOut
 from api.rest.uploads import Uploads
 from pingti.errors import UnavailableError
 from pingti.workspace.registry import Workspace
 from queue_worker.celery_app import CLASSIFY, broker_url
 from queue_worker.jobs.store import JobStore
+from queue_worker.processes.server_check import faults_of_server, require_server
 from queue_worker.settings import Settings
 
 # A file larger than this is better mounted below an input root than sent through HTTP.
 UPLOAD_BYTES = 4 * 1024**3
 _LOOK_SECONDS = 2.0
+_CHECKED_SECONDS = 30.0  # that a broker which can keep jobs is taken for one
 _PATIENCE_SECONDS = 2.0  # beyond durable_seconds, for an answer that waits for the server's disk
 SILENT_SECONDS = 10.0  # a worker gives a sign of life every three seconds
 
@@ -39,6 +42,7 @@ class Services:
         self.online = Online(settings)
         self.keys = KeyRing(settings.home, api_key(settings))
         self.store_threads = StoreThreads()
+        self._checked = float("-inf")
 
     @cached_property
     def store(self) -> JobStore:
@@ -72,14 +76,33 @@ class Services:
             socket_timeout=seconds,
         )
 
+    def require_server(self) -> None:
+        """Refuse a broker that cannot keep jobs; it is asked once in a while.
+
+        Raises:
+            UnavailableError: with what is wrong.
+            RedisError: it does not answer.
+        """
+        client = self.store.client
+        if time.monotonic() - self._checked > _CHECKED_SECONDS:
+            require_server(client, durable=self.settings.durable)
+            self._checked = time.monotonic()
+        else:
+            client.ping()  # one that is away or hangs is told at once; nothing is stored then
+
     def look(self) -> ReadyOut:
-        """Whether the broker answers and a worker consumes the classify queue."""
+        """Whether the broker answers and can keep jobs, and a worker consumes the classify queue."""
         try:
+            faults = faults_of_server(self.looking.client, durable=self.settings.durable)
+            if faults:
+                says = f"The broker cannot keep jobs: {'; '.join(faults)}."
+                return ReadyOut(ready=False, broker=says, workers="unknown")
             workers = self.looking.workers(seconds=SILENT_SECONDS)
         except UnavailableError as error:
             return ReadyOut(ready=False, broker=f"{error}.", workers="unknown")
-        except redis.RedisError:
-            return ReadyOut(ready=False, broker="The broker does not answer.", workers="unknown")
+        except redis.RedisError as error:
+            says = refusal_of(error) or "The broker does not answer"
+            return ReadyOut(ready=False, broker=f"{says}.", workers="unknown")
         # Named queue@host-process by queue_worker.worker.
         if not any(name.startswith(f"{CLASSIFY}@") for name in workers):
             return ReadyOut(ready=False, broker="ok", workers="No worker consumes the classify queue.")

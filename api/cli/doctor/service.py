@@ -69,8 +69,11 @@ def look_at_valkey(home: Path) -> Iterator[Finding]:
     client = redis.Redis.from_url(
         settings.redis_url, socket_connect_timeout=_SECONDS, socket_timeout=_SECONDS, decode_responses=True
     )
+    from queue_worker.processes.server_check import faults_of_server
+
     try:
         server, persistence = client.info("server"), client.info("persistence")
+        faults = faults_of_server(client, durable=False)  # of its file the last finding tells
     except redis.RedisError as error:
         says = " ".join(str(error).split())
         yield Finding(
@@ -80,6 +83,14 @@ def look_at_valkey(home: Path) -> Iterator[Finding]:
     finally:
         client.close()
     version = server.get("valkey_version") or server.get("redis_version")
+    if faults:
+        yield Finding(
+            name="valkey",
+            state=State.FAIL,
+            says=f"version {version}: {'; '.join(faults)}",
+            next_step="mend that, or name another server by PINGTI_REDIS_URL",
+        )
+        return
     kept = bool(persistence.get("aof_enabled"))
     yield Finding(
         name="valkey",

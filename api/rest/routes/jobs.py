@@ -136,7 +136,7 @@ def _submit(services: Services, who: Caller, request: JobRequest, inputs: Inputs
     def admit(checked: Checked) -> None:
         nonlocal handed_over
         _admit(services, who, checked)
-        services.store.client.ping()  # a broker that is away or hangs is told at once; nothing is stored then
+        services.require_server()
         handed_over = True
 
     try:
