@@ -31,12 +31,27 @@ class FileStamp(BaseModel):
     size: int = Field(ge=0, description="Bytes.")
     mtime_ns: int = Field(description="When its content was last changed, in nanoseconds since 1970.")
     inode: int = Field(description="Its number in the file system.")
+    ctime_ns: int | None = Field(
+        default=None,
+        description="When the file system was last told to change it or what it is called, which nobody can "
+        "set back; absent in a job that an older version accepted.",
+    )
 
     @classmethod
     def of(cls, path: str | Path) -> Self:
         """Raises OSError where there is no such file."""
-        found = os.stat(path)  # noqa: PTH116
-        return cls(size=found.st_size, mtime_ns=found.st_mtime_ns, inode=found.st_ino)
+        status = os.stat(path)  # noqa: PTH116
+        return cls(
+            size=status.st_size,
+            mtime_ns=status.st_mtime_ns,
+            inode=status.st_ino,
+            ctime_ns=status.st_ctime_ns,
+        )
+
+    def fits(self, path: str | Path) -> bool:
+        """Whether the file at ``path`` is still the one that was stamped; OSError where there is none."""
+        now = type(self).of(path)
+        return self == (now if self.ctime_ns is not None else now.model_copy(update={"ctime_ns": None}))
 
 
 def _variable(pointer: str) -> str:

@@ -217,7 +217,7 @@ def stamped(inputs: list[str], **changes: Any) -> Job:
     return make_job(inputs, stamps=[FileStamp.of(path) for path in inputs], **changes)
 
 
-@pytest.mark.parametrize("how", ["replaced", "appended", "truncated", "touched"])
+@pytest.mark.parametrize("how", ["replaced", "appended", "truncated", "touched", "rewritten"])
 @pytest.mark.parametrize("suffix", ["csv", "parquet"])
 def test_an_input_that_changed_since_acceptance_is_named(tmp_path: Path, how: str, suffix: str) -> None:
     path = tmp_path / f"a.{suffix}"
@@ -230,6 +230,11 @@ def test_an_input_that_changed_since_acceptance_is_named(tmp_path: Path, how: st
         (tmp_path / "other").write_bytes(content)
         os.utime(tmp_path / "other", ns=(0, job.stamps[0].mtime_ns))
         (tmp_path / "other").replace(path)
+    elif how == "rewritten":  # in place, with its time set back
+        with path.open("r+b") as file:
+            file.write(content[::-1])
+        os.utime(path, ns=(0, job.stamps[0].mtime_ns))
+        assert path.stat().st_mtime_ns == job.stamps[0].mtime_ns
     elif how == "touched":
         os.utime(path, ns=(0, job.stamps[0].mtime_ns + 1))
     else:
