@@ -85,8 +85,11 @@ def connect(settings: Settings) -> redis.Redis:
 
 
 @lru_cache(maxsize=8)
-def make_celery(settings: Settings) -> Celery:
-    """A Celery application with no tasks registered: enough to publish. ``worker`` adds the tasks."""
+def make_celery(settings: Settings, *, seconds: float | None = None) -> Celery:
+    """A Celery application with no tasks registered: enough to publish. ``worker`` adds the tasks.
+
+    ``seconds``: that an answer of the server is waited for; without end where absent.
+    """
     app = Celery("pingti", broker=kombu_url(broker_url(settings)), set_as_current=False)
     app.conf.update(
         task_ignore_result=True,
@@ -105,7 +108,7 @@ def make_celery(settings: Settings) -> Celery:
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
         worker_cancel_long_running_tasks_on_connection_loss=False,
-        broker_transport_options=dict(TRANSPORT),
+        broker_transport_options={**TRANSPORT, "socket_timeout": seconds},
         task_publish_retry_policy={
             "max_retries": 5,
             "interval_start": 0,

@@ -23,6 +23,7 @@ from queue_worker.jobs.store import JobStore
 from queue_worker.settings import FileStamp, Settings
 
 _log = logging.getLogger(__name__)
+_TICKET_SECONDS = 2.0  # that the server is waited for with a message, which the scheduler sends if it is lost
 _MOST_KNOWN = 256  # requests whose pins are kept
 
 _Key = Annotated[str, StringConstraints(min_length=1, max_length=64)]
@@ -129,7 +130,9 @@ def submit(
     )
     if accepted.tickets:
         try:
-            publish_tickets(make_celery(settings), accepted.tickets, checked.priority)
+            publish_tickets(
+                make_celery(settings, seconds=_TICKET_SECONDS), accepted.tickets, checked.priority
+            )
         except (OperationalError, redis.RedisError) as error:
             _log.warning("ticket not published job=%s reason=%s", accepted.job.id, error)
     return accepted.job

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import anyio
 import httpx
@@ -17,6 +18,7 @@ from api.rest.bounds.store_threads import StoreThreads
 from pingti.errors import UnavailableError
 from pingti.workspace.registry import Workspace
 from queue_worker.celery_app import connect
+from queue_worker.jobs import submission
 from queue_worker.jobs.store import JobStore
 from queue_worker.processes.launcher import Processes
 from queue_worker.settings import Settings
@@ -83,6 +85,27 @@ def test_a_stopped_store_takes_nothing_but_its_own_threads(door: Door, tmp_path:
     assert max(took) < BOUND_SECONDS
     assert door.client.get(f"/v1/jobs/{job}").status_code == 200
     assert door.client.post("/v1/jobs", json=body).status_code == 202
+
+
+@pytest.mark.broker
+def test_a_store_that_stops_once_it_has_the_job_does_not_hold_the_answer(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = submission.publish_tickets
+
+    def stopped(*arguments: Any) -> None:
+        os.kill(door.broker, signal.SIGSTOP)
+        real(*arguments)
+
+    monkeypatch.setattr(submission, "publish_tickets", stopped)
+    try:
+        began = time.monotonic()
+        answer = door.submit()
+        assert answer.status_code == 202, answer.text
+        assert time.monotonic() - began < 29
+    finally:
+        os.kill(door.broker, signal.SIGCONT)
+    assert door.client.get(answer.json()["links"]["self"]).json()["status"] == "queued"
 
 
 def test_no_more_threads_wait_than_there_may(tmp_path: Path) -> None:
