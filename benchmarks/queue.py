@@ -196,12 +196,12 @@ def _small_jobs(load: Load, settings: Settings, store: JobStore, titles: list[st
             folder / f"{number}.parquet",
         )
         requests.append(JobRequest(inputs=(f"small/{number}.parquet",), tasks=("task_0",), id="id"))
-    before = store.totals().jobs_ended.get("completed", 0)
+    before = store.statistics.totals().jobs_ended.get("completed", 0)
     start = time.perf_counter()
     with ThreadPoolExecutor(load.clients) as pool:
         submitted = list(pool.map(lambda request: submit(request, settings, store), requests))
     accepted = time.perf_counter() - start
-    while store.totals().jobs_ended.get("completed", 0) - before < load.jobs:
+    while store.statistics.totals().jobs_ended.get("completed", 0) - before < load.jobs:
         time.sleep(0.05)
     finished = time.perf_counter() - start
     for job in submitted[:: max(1, load.jobs // 50)]:

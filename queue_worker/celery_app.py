@@ -46,7 +46,7 @@ TRANSPORT = {
     "socket_keepalive": True,
 }
 
-CLASSIFY_LISTS = tuple(f"{CLASSIFY}{TRANSPORT['sep']}{each}" if each else CLASSIFY for each in PRIORITIES)
+CLASSIFY_LISTS = tuple(f"{CLASSIFY}{TRANSPORT['sep']}{level}" if level else CLASSIFY for level in PRIORITIES)
 """The broker's lists of tickets, one a priority."""
 
 
@@ -88,7 +88,9 @@ def connect(settings: Settings) -> redis.Redis:
 def make_celery(settings: Settings, *, seconds: float | None = None) -> Celery:
     """A Celery application with no tasks registered: enough to publish. ``worker`` adds the tasks.
 
-    ``seconds``: that an answer of the server is waited for; without end where absent.
+    Args:
+        settings: where the server is.
+        seconds: that an answer of it is waited for; without end where absent.
     """
     app = Celery("pingti", broker=kombu_url(broker_url(settings)), set_as_current=False)
     app.conf.update(

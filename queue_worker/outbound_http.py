@@ -68,7 +68,12 @@ class Outbound:
             raise _not_allowed(host) from None
 
     def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> Answer:
-        """Send ``body``; errors as in ``check``, and UnavailableError where nobody answers in time."""
+        """Send ``body``.
+
+        Raises:
+            InputError: as of ``check``.
+            UnavailableError: as of ``check``, and where nobody answers in time.
+        """
         with self._exchange("POST", url, headers, body) as response:
             read = 0
             for chunk in response.iter_stream():
@@ -78,9 +83,11 @@ class Outbound:
             return _answer(response)
 
     def fetch(self, url: str, target: Path, *, limit: int) -> int:
-        """Write what is at ``url`` into ``target``; its size. Errors as in ``post``.
+        """Write what is at ``url`` into ``target``; its size.
 
-        Raises InputError, too, where the answer is not 200 or larger than ``limit`` bytes.
+        Raises:
+            InputError: as of ``post``, and where the answer is not 200 or larger than ``limit`` bytes.
+            UnavailableError: as of ``post``.
         """
         with self._exchange("GET", url, {"Accept-Encoding": "identity"}, b"") as response:
             if response.status != 200:
@@ -118,10 +125,10 @@ class Outbound:
 
     def _resolve(self, host: str, port: int) -> list[str]:
         try:
-            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            entries = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         except (OSError, UnicodeError) as error:
             raise UnavailableError(f"host {host!r} cannot be resolved: {error}") from error
-        addresses = [str(entry[4][0]) for entry in found]
+        addresses = [str(entry[4][0]) for entry in entries]
         for address in addresses:
             if not is_reachable(ipaddress.ip_address(address), self._allowed):
                 _log.warning(

@@ -32,9 +32,10 @@ from queue_worker.celery_app import (
     tickets_waiting,
 )
 from queue_worker.jobs.callbacks import Callbacks
-from queue_worker.jobs.retention import expire
 from queue_worker.jobs.store import JobStore
+from queue_worker.keys import PREFIX
 from queue_worker.processes.health import SCHEDULER_SECONDS, tell_scheduler
+from queue_worker.retention import expire
 from queue_worker.retraining.runs import RunStore
 from queue_worker.settings import Settings
 
@@ -66,7 +67,7 @@ class Reaper:
             _log.warning("lease expired unit=%s", name)
         for id in self._runs.reap(max_attempts=_RUN_ATTEMPTS):
             _log.warning("lease expired run=%s", id)
-        levels = self._store.waiting()
+        levels = self._store.statistics.waiting()
         missing = min(sum(levels), MOST_TICKETS) - tickets_waiting(self._store.client)
         if missing <= 0:
             return 0
@@ -76,6 +77,7 @@ class Reaper:
         return missing
 
     def run(self, stop: threading.Event) -> None:
+        """Look every ``reap_seconds`` until ``stop`` is set."""
         while not stop.wait(self._settings.reap_seconds):
             try:
                 self.tick()
@@ -87,7 +89,7 @@ class Reaper:
 class Leadership:
     """The key that says which of several schedulers leads; it fades ``seconds`` after its last renewal."""
 
-    _KEY = "pingti:scheduler:leader"
+    _KEY = f"{PREFIX}scheduler:leader"
     # ARGV: token, ms -> 1 for the one that leads. SET with NX alone could not renew.
     _TAKE = """
 local holder = redis.call('GET', KEYS[1])
@@ -141,7 +143,7 @@ class Scheduler:
         newest night, those before it being recorded as missed. A task starts with the first hour after
         its plan was first seen.
         """
-        made = []
+        due = []
         now = self._now()
         for task, at in self._plans():
             night = last_scheduled(at, now).date()
@@ -151,8 +153,8 @@ class Scheduler:
             missed = between(last, night)
             if self._runs.night(task, at, night, missed):
                 _log.info("retraining due task=%s night=%s missed=%d", task, night, len(missed))
-                made.append((task, night))
-        return made
+                due.append((task, night))
+        return due
 
     def _plans(self) -> Iterator[tuple[str, time]]:
         workspace = Workspace(self._settings.home)
@@ -188,7 +190,7 @@ def run_scheduler(
     for name, run in (("reaper", reaper.run), ("callbacks", Callbacks(settings, store).run)):
         threading.Thread(target=run, args=(stop,), name=name, daemon=True).start()
     led: bool | None = None
-    told = expired = float("-inf")
+    shown = expired = float("-inf")
     while not stop.is_set():
         try:
             leads = leadership.held()
@@ -202,11 +204,11 @@ def run_scheduler(
                     expire(settings, store)
             # A sign of life for both threads: silent, too, when the reaper is stuck.
             if (
-                monotonic() - told >= _TELL_SECONDS
+                monotonic() - shown >= _TELL_SECONDS
                 and monotonic() - reaper.looked < SCHEDULER_SECONDS + settings.reap_seconds
             ):
                 tell_scheduler(client)
-                told = monotonic()
+                shown = monotonic()
         except Exception as error:  # as in the reaper
             _log.error("scheduler: %s", " ".join(str(error).split()))
         stop.wait(_TICK_SECONDS)
@@ -217,6 +219,7 @@ def run_scheduler(
 
 
 def main() -> int:
+    """Run until SIGTERM; the exit code."""
     configure_logging()
     stop = threading.Event()
     try:

@@ -39,7 +39,11 @@ class FileStamp(BaseModel):
 
     @classmethod
     def of(cls, path: str | Path) -> Self:
-        """Raises OSError where there is no such file."""
+        """What tells a file now from a later one.
+
+        Raises:
+            OSError: there is no such file.
+        """
         status = os.stat(path)  # noqa: PTH116
         return cls(
             size=status.st_size,
@@ -49,7 +53,11 @@ class FileStamp(BaseModel):
         )
 
     def fits(self, path: str | Path) -> bool:
-        """Whether the file at ``path`` is still the one that was stamped; OSError where there is none."""
+        """Whether the file at ``path`` is still the one that was stamped.
+
+        Raises:
+            OSError: there is no such file.
+        """
         now = type(self).of(path)
         return self == (now if self.ctime_ns is not None else now.model_copy(update={"ctime_ns": None}))
 
@@ -246,6 +254,7 @@ class Settings(BaseSettings):
 
     @property
     def ageing_ms(self) -> int:
+        """``ageing_minutes`` in milliseconds."""
         return int(self.ageing_minutes * 60_000)
 
     def environment(self) -> dict[str, str]:
@@ -267,7 +276,9 @@ class Settings(BaseSettings):
         """The real path of a job's input file; a relative path counts from ``home``.
 
         ``..`` and symbolic links are resolved first, so that neither leads out of the allowed folders.
-        Raises InputError for a path that is not a readable regular file below an allowed folder.
+
+        Raises:
+            InputError: the path is not a readable regular file below an allowed folder.
         """
         if "://" in path:
             raise InputError(f"{path!r} is an address; a job's input is a file below {self.roots_text()}")

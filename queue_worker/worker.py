@@ -2,7 +2,7 @@
 
 Settings come from ``PINGTI_*`` variables, logs go to standard error, one line an event. The classify
 worker runs units in threads of one process: the kernel releases the interpreter's lock, and the students
-are loaded once (see ``runner``). SIGTERM lets running units finish. The retrain worker starts a process for
+are loaded once (``Runner``). SIGTERM lets running units finish. The retrain worker starts a process for
 each retraining; it may be absent.
 """
 
@@ -76,7 +76,7 @@ def _tell_presence(settings: Settings, name: str, runner: Runner) -> Callable[..
     def tell() -> None:
         while True:
             try:
-                store.present(name, runner.load())
+                store.statistics.present(name, runner.load())
             except redis.RedisError as error:
                 _log.warning("presence not told reason=%s", error)
             time.sleep(_PRESENCE_SECONDS)
@@ -88,6 +88,7 @@ def _tell_presence(settings: Settings, name: str, runner: Runner) -> Callable[..
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
+    """Work until SIGTERM; the exit code."""
     parser = argparse.ArgumentParser(prog="python -m queue_worker.worker", description="A worker process.")
     parser.add_argument("--queue", choices=QUEUES, default=CLASSIFY)
     parser.add_argument("--name", help="told to the store as a sign of life; default: queue, host, process")

@@ -97,7 +97,7 @@ class Services:
             if faults:
                 says = f"The broker cannot keep jobs: {'; '.join(faults)}."
                 return ReadyOut(ready=False, broker=says, workers="unknown")
-            workers = self.looking.workers(seconds=SILENT_SECONDS)
+            workers = self.looking.statistics.workers(seconds=SILENT_SECONDS)
         except UnavailableError as error:
             return ReadyOut(ready=False, broker=f"{error}.", workers="unknown")
         except redis.RedisError as error:

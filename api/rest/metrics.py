@@ -54,9 +54,9 @@ class ServiceCollector(Collector):
 
 
 def _store(store: JobStore) -> Iterator[Metric]:
-    depths = store.depths()
-    workers = store.worker_loads(seconds=SILENT_SECONDS)
-    totals = store.totals()
+    depths = store.statistics.depths()
+    workers = store.statistics.worker_loads(seconds=SILENT_SECONDS)
+    totals = store.statistics.totals()
 
     def queue(name: str, help: str, values: Iterable[float]) -> Metric:
         levels = ([str(depth.priority)] for depth in depths)

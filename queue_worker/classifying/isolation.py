@@ -40,7 +40,7 @@ _ROWS = "rows.arrow"
 _PINS = TypeAdapter(tuple[Pin, ...])
 
 
-def classify_carefully(
+def classify_isolated(
     settings: Settings,
     job: Job,
     shard: int,
@@ -51,7 +51,8 @@ def classify_carefully(
 ) -> Done:
     """As ``shards.classify_shard``, with rows that cannot be classified among the bad ones.
 
-    Raises InputError when there are too many of those.
+    Raises:
+        InputError: there are too many of those.
     """
     bad: list[BadRow] = []
     folder = job_folder(settings, job.id)
@@ -70,7 +71,7 @@ def classify_carefully(
                     yield from (reader.get_batch(number) for number in range(reader.num_record_batches))
                 check()
 
-        bad.sort(key=lambda each: (job.inputs.index(each.file), each.row))
+        bad.sort(key=lambda row: (job.inputs.index(row.file), row.row))
         return write_part(folder, job, shard, schema, scored(), bad)
 
 
@@ -95,7 +96,7 @@ def _divide(child: "_Child", rows: pa.Table, job: Job, shard: int, bad: list[Bad
     """Files of the results of all rows but those that are bad, in their order."""
     starts = range(0, rows.num_rows, BATCH_ROWS)
     waiting = [(start, min(start + BATCH_ROWS, rows.num_rows)) for start in starts][::-1]
-    found = 0
+    bad_rows = 0
     while waiting:
         start, stop = waiting.pop()
         path, reason = child.classify(start, stop)
@@ -108,8 +109,8 @@ def _divide(child: "_Child", rows: pa.Table, job: Job, shard: int, bad: list[Bad
         else:
             (row,) = rows.slice(start, 1).select(["file", "row", "id"]).to_pylist()
             bad.append(BadRow(file=job.inputs[row["file"]], row=row["row"], id=row["id"], reason=reason))
-            found += 1
-            if found > _MOST_BAD:
+            bad_rows += 1
+            if bad_rows > _MOST_BAD:
                 raise InputError(
                     f"more than {_MOST_BAD} rows of shard {shard} cannot be classified; of the last: {reason}"
                 )
@@ -225,15 +226,18 @@ def main() -> int:
         start, stop, name = line.split()
         some = rows.slice(int(start), int(stop) - int(start)).to_batches()
         try:
-            found = [classifier.classify(batch) for batch in some]
-            if sum(batch.num_rows for batch in found) != int(stop) - int(start):
+            classified = [classifier.classify(batch) for batch in some]
+            if sum(batch.num_rows for batch in classified) != int(stop) - int(start):
                 raise PingtiError("the classifier gave another number of rows")
         except Exception as error:
             answer(error=f"it cannot be classified: {_sentence(error)}")
             continue
         try:
-            with pa.OSFile(str(work / name), "wb") as file, pa.ipc.new_file(file, found[0].schema) as writer:
-                for batch in found:
+            with (
+                pa.OSFile(str(work / name), "wb") as file,
+                pa.ipc.new_file(file, classified[0].schema) as writer,
+            ):
+                for batch in classified:
                     writer.write_batch(batch)
         except Exception as error:
             answer(fatal=_sentence(error))

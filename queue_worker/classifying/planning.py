@@ -124,10 +124,16 @@ def _metadata(settings: Settings, job: Job, index: int) -> pq.FileMetaData:
 def cut_inputs(
     settings: Settings, job: Job, ready: Callable[[int, Sequence[str]], None], check: Check
 ) -> Cut:
-    """Make all shards; ``ready`` is told the number of the first new one and where the rows of each are.
+    """Make all shards.
 
-    ``job`` has the sizes of its shards. Raises InputError when an input is gone, has changed or cannot be
-    read.
+    Args:
+        settings: where the workspace is.
+        job: has the sizes of its shards.
+        ready: called with the number of the first new shard, and where the rows of each are.
+        check: called between steps.
+
+    Raises:
+        InputError: an input is gone, has changed or cannot be read.
     """
     folder = job_folder(settings, job.id) / CUT
     for stale in folder.glob(".*"):  # of attempts that died
@@ -166,6 +172,7 @@ def cut_again(settings: Settings, job: Job, shard: int) -> None:
 
 
 def cut_path(settings: Settings, job: Job, shard: int) -> Path:
+    """The file of a shard that was cut from the inputs."""
     return job_folder(settings, job.id) / CUT / f"{shard:05d}.arrow"
 
 

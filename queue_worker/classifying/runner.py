@@ -27,7 +27,7 @@ _SMALL_JOBS = 32  # taken together at most: urgent work waits for them
 _LOAD_SECONDS = 60.0  # over which the rate is told
 _SOURCES = 1000  # of shards in one message to the store
 _PACE_ROWS = 10_000  # of which a shard's time says what others will take
-_CAREFUL_ATTEMPT = 3  # a worker that is killed twice over a shard is more often bad luck than a bad row
+_ISOLATED_ATTEMPT = 3  # a worker that is killed twice over a shard is more often bad luck than a bad row
 
 
 class Stopped(Exception):
@@ -65,6 +65,7 @@ class Heartbeat:
 
     @contextmanager
     def holding(self, claims: Sequence[Claim]) -> Iterator[list[Lease]]:
+        """Renew the leases of ``claims`` inside the block."""
         leases = [Lease(claim, self._stopping) for claim in claims]
         with self._lock:
             self._leases.update(leases)
@@ -98,18 +99,19 @@ class ClassifierCache:
         self._loaded: OrderedDict[tuple[Pin, ...], Classifier] = OrderedDict()
 
     def get(self, pins: tuple[Pin, ...]) -> Classifier:
-        found = self.loaded(pins)
-        if found is None:
+        """The students of ``pins`` as one classifier, loaded if they are not yet."""
+        classifier = self.loaded(pins)
+        if classifier is None:
             # A lock of its own: nobody who needs other students waits, nor are the same loaded twice.
             with self._loading:
-                found = self.loaded(pins)
-                if found is None:
-                    found = Classifier.load(self._workspace, pins)
+                classifier = self.loaded(pins)
+                if classifier is None:
+                    classifier = Classifier.load(self._workspace, pins)
                     with self._lock:
-                        self._loaded[pins] = found
+                        self._loaded[pins] = classifier
                         while len(self._loaded) > self._most:
                             self._loaded.popitem(last=False)
-        return found
+        return classifier
 
     def loaded(self, pins: tuple[Pin, ...]) -> Classifier | None:
         """As ``get``, but None where it would have to load."""
@@ -140,12 +142,12 @@ class Runner:
 
     def run_some(self) -> tuple[Claim, ...]:
         """Work on the most urgent unit, or on several small jobs; none: nothing waits."""
-        found = self._store.claim_some(
+        taken = self._store.claim_some(
             lease_seconds=self._settings.lease_seconds, ageing_ms=self._settings.ageing_ms, most=_SMALL_JOBS
         )
-        claims = found.claims
+        claims = taken.claims
         if claims:
-            self._wake(found.tickets, claims[0].snapshot.priority)
+            self._wake(taken.tickets, claims[0].snapshot.priority)
             with self._working(), self._heartbeat.holding(claims) as leases:
                 held = self._run_whole(leases) if claims[0].unit == PLAN else leases
                 for lease in held:
@@ -153,7 +155,7 @@ class Runner:
         return claims
 
     def load(self) -> dict[str, float]:
-        """What ``JobStore.present`` is told."""
+        """What ``Statistics.present`` is told."""
         now = time.monotonic()
         with self._lock:
             while self._done and self._done[0][0] < now - _LOAD_SECONDS:
@@ -247,8 +249,8 @@ class Runner:
 
     def _classify(self, job: Job, claim: Claim, lease: Lease) -> Done:
         shard, source = int(claim.unit), claim.source
-        if claim.attempt >= min(_CAREFUL_ATTEMPT, max(2, self._settings.max_attempts)):
-            return isolation.classify_carefully(self._settings, job, shard, source, lease.check_long)
+        if claim.attempt >= min(_ISOLATED_ATTEMPT, max(2, self._settings.max_attempts)):
+            return isolation.classify_isolated(self._settings, job, shard, source, lease.check_long)
 
         def rows(on_bad_row: OnBadRow) -> Iterator[pa.RecordBatch]:
             return planning.shard_batches(self._settings, job, shard, source, on_bad_row)
@@ -330,9 +332,11 @@ class Runner:
             for claim, _ in done:
                 self._failed(claim, error)
             return
-        for (claim, each), tickets in zip(done, ends, strict=True):
-            self._count(each)
-            _log.info("job %s job=%s rows=%d", "lost" if tickets is None else "ended", claim.job, each.rows)
+        for (claim, finished), tickets in zip(done, ends, strict=True):
+            self._count(finished)
+            _log.info(
+                "job %s job=%s rows=%d", "lost" if tickets is None else "ended", claim.job, finished.rows
+            )
 
 
 def _sentence(error: Exception) -> str:

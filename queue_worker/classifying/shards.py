@@ -2,7 +2,7 @@
 
 ``jobs/<id>/`` in the workspace holds
 
-    input/NNNNN.arrow              shards that were cut from the inputs (see ``cutting``); errors.jsonl beside
+    input/NNNNN.arrow              shards that were cut from the inputs (``planning``); errors.jsonl beside
     NNNNN.parquet                  finished parts, written under another name and renamed
     NNNNN.jsonl                    bad rows that were found in a shard
     errors.jsonl, manifest.json    written by the end of the job; the manifest last: it shows the results
@@ -43,19 +43,24 @@ Check = Callable[[], None]
 
 
 def job_folder(settings: Settings, id: str) -> Path:
+    """Where the files of a job are."""
     return Workspace(settings.home).jobs / id
 
 
 def part_name(shard: int) -> str:
+    """File of a shard's results, in the job's folder."""
     return f"{shard:05d}.parquet"
 
 
 def results(settings: Settings, job: Job) -> list[Path]:
     """The part files of a job that has ended, in the order of its input rows.
 
-    A cancelled or failed job has the parts that were finished. Raises ConflictError while the job is
-    under way: results appear all at once. Raises ArtifactError where the parts are not those that were
-    counted: rows that are missing are never an empty result.
+    A cancelled or failed job has the parts that were finished.
+
+    Raises:
+        ConflictError: the job is under way; results appear all at once.
+        ArtifactError: the parts are not those that were counted: rows that are missing are never an empty
+            result.
     """
     if not job.status.final:
         raise ConflictError(f"job {job.id} is {job.status}; its results are there when it has ended")
@@ -104,7 +109,8 @@ def _damaged(job: Job, reason: str) -> ArtifactError:
 def error_lines(settings: Settings, job: Job) -> Iterator[bytes]:
     """Pieces of the lines of a job's bad rows; those found so far, while it is under way.
 
-    Raises ArtifactError, before the first piece, where a job that is completed had some and they are gone.
+    Raises:
+        ArtifactError: a job that is completed had some, and they are gone; before the first piece.
     """
     folder = job_folder(settings, job.id)
     whole = folder / ERRORS
@@ -122,16 +128,17 @@ def _pieces_of(paths: Sequence[Path]) -> Iterator[bytes]:
 
 
 def write_bad_row(file: IO[bytes], bad: BadRow) -> None:
+    """Add a line of JSON about a row."""
     # An id may hold half a surrogate pair, as JSON allows.
     line = json.dumps(asdict(bad), ensure_ascii=False) + "\n"
     file.write(line.encode("utf-8", "backslashreplace"))
 
 
 def _pieces_of_errors(folder: Path, finished: set[int] | None) -> list[Path]:
-    found = sorted(
+    by_shard = sorted(
         path for path in folder.glob("[0-9]*.jsonl") if finished is None or int(path.stem) in finished
     )
-    return [path for path in (folder / CUT / ERRORS, *found) if path.exists()]
+    return [path for path in (folder / CUT / ERRORS, *by_shard) if path.exists()]
 
 
 def delete_job(settings: Settings, store: JobStore, id: str) -> None:
@@ -163,10 +170,10 @@ def classify_shard(
 
 
 def _classified(classifier: Classifier, batch: pa.RecordBatch) -> pa.RecordBatch:
-    found = classifier.classify(batch)
-    if found.num_rows != batch.num_rows:
-        raise PingtiError(f"the classifier gave {found.num_rows} rows for {batch.num_rows}")
-    return found
+    classified = classifier.classify(batch)
+    if classified.num_rows != batch.num_rows:
+        raise PingtiError(f"the classifier gave {classified.num_rows} rows for {batch.num_rows}")
+    return classified
 
 
 def write_part(
@@ -194,8 +201,8 @@ def write_part(
                     asked[task] += batch.num_rows - batch.column(task).null_count
         if bad:
             with replacing(errors, sync=False) as lines, lines.open("wb") as file:
-                for each in bad:
-                    write_bad_row(file, each)
+                for row in bad:
+                    write_bad_row(file, row)
         else:  # an earlier attempt may have given up rows that this one delivers
             errors.unlink(missing_ok=True)
     if sync:  # the store, not the file's name, says that a part is finished
@@ -209,8 +216,17 @@ def write_part(
 def finalize(settings: Settings, job: Job, finished: set[int], check: Check) -> None:
     """Write errors.jsonl and the manifest of a job whose shards have ended.
 
-    ``finished`` are the shards that count. Raises PingtiError when rows are missing or too many. What it is
-    made of stays (see ``tidy``): another attempt, after a crash or at the same time, makes the same of it.
+    What it is made of stays (see ``tidy``): another attempt, after a crash or at the same time, makes the
+    same of it.
+
+    Args:
+        settings: where the workspace is.
+        job: the job as it is now.
+        finished: the shards that count.
+        check: called between steps.
+
+    Raises:
+        PingtiError: rows are missing, or there are too many.
     """
     folder = job_folder(settings, job.id)
     folder.mkdir(parents=True, exist_ok=True)

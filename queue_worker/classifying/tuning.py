@@ -47,19 +47,27 @@ def stress(
 ) -> list[Tried]:
     """Try 1 to ``most`` threads, each in three turns of ``seconds``, one number after the other.
 
-    ``texts`` are repeated or cut to 20,000 rows. Raises InputError where there is none.
+    Args:
+        classifier: the students.
+        texts: strings; they are repeated or cut to 20,000 rows.
+        most: threads that are tried at most.
+        seconds: of one turn.
+        progress: called after each turn with the number of turns done, and of all.
+
+    Raises:
+        InputError: there is no text.
     """
     if not len(texts):
         raise InputError("there is no text to classify: give a file that has rows")
     column = pa.chunked_array([texts] * -(-_ROWS // len(texts))).slice(0, _ROWS)
-    found: dict[int, list[tuple[float, float]]] = {threads: [] for threads in range(1, most + 1)}
+    by_threads: dict[int, list[tuple[float, float]]] = {threads: [] for threads in range(1, most + 1)}
     with tempfile.TemporaryDirectory(prefix="pingti-stress-") as name, _one_core_each():
         source = Path(name) / "rows.parquet"
         pq.write_table(pa.table({"id": [str(row) for row in range(_ROWS)], "text": column}), source)
         _work(classifier, source, Path(name) / "warm.parquet", time.monotonic())
         for turn in range(_TURNS):
-            for place, threads in enumerate(found):
-                found[threads].append(_turn(classifier, source, threads, seconds))
+            for place, threads in enumerate(by_threads):
+                by_threads[threads].append(_turn(classifier, source, threads, seconds))
                 progress(turn * most + place + 1, _TURNS * most)
     return [
         Tried(
@@ -67,14 +75,14 @@ def stress(
             rows_per_second=statistics.median(rate for rate, _ in turns),
             cores_used=statistics.median(cores for _, cores in turns),
         )
-        for threads, turns in found.items()
+        for threads, turns in by_threads.items()
     ]
 
 
 def recommended(tried: Sequence[Tried]) -> int:
     """The fewest threads that are within 5 % of the fastest."""
-    fastest = max(each.rows_per_second for each in tried)
-    return min(each.threads for each in tried if each.rows_per_second >= _ALIKE * fastest)
+    fastest = max(trial.rows_per_second for trial in tried)
+    return min(trial.threads for trial in tried if trial.rows_per_second >= _ALIKE * fastest)
 
 
 def _turn(classifier: Classifier, source: Path, threads: int, seconds: float) -> tuple[float, float]:
@@ -85,7 +93,7 @@ def _turn(classifier: Classifier, source: Path, threads: int, seconds: float) ->
             pool.submit(_work, classifier, source, source.with_name(f"{number}.parquet"), start + seconds)
             for number in range(threads)
         ]
-        rows = sum(each.result() for each in running)
+        rows = sum(future.result() for future in running)
     elapsed = time.monotonic() - start
     return rows / elapsed, (time.process_time() - used) / elapsed
 

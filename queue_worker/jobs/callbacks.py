@@ -9,8 +9,6 @@ written on the job.
 """
 
 import base64
-import hashlib
-import hmac
 import json
 import logging
 import os
@@ -27,11 +25,12 @@ from urllib.parse import urlsplit
 
 import redis
 from pydantic import BaseModel, ConfigDict, Field
+from standardwebhooks import Webhook, WebhookVerificationError
 
 from pingti.errors import InputError, NotFoundError, PingtiError
 from queue_worker.jobs.models import Job
-from queue_worker.jobs.statistics import P
 from queue_worker.jobs.store import JobStore
+from queue_worker.keys import PREFIX
 from queue_worker.outbound_http import Outbound
 from queue_worker.settings import Settings
 
@@ -50,7 +49,7 @@ for _, id in ipairs(due) do redis.call('ZADD', KEYS[1], ms + ARGV[2], id) end
 return due
 """
 # What became of an attempt; a job that was deleted meanwhile is not made again.
-_TELL = """
+_OUTCOME = """
 if redis.call('EXISTS', KEYS[2]) == 0 then redis.call('ZREM', KEYS[1], ARGV[1]); return 0 end
 redis.call('HSET', KEYS[2], 'callback_state', ARGV[3], 'callback_error', ARGV[4])
 redis.call('HINCRBY', KEYS[2], 'callback_attempts', 1)
@@ -88,7 +87,7 @@ def status(client: redis.Redis, job: Job) -> CallbackStatus | None:
     if job.callback is None:
         return None
     names = ["callback_state", "callback_attempts", "callback_error"]
-    state, attempts, error = cast("list[str | None]", client.hmget(f"{P}job:{job.id}", names))
+    state, attempts, error = cast("list[str | None]", client.hmget(f"{PREFIX}job:{job.id}", names))
     return CallbackStatus(
         url=job.callback,
         state=CallbackState(state or CallbackState.WAITING),
@@ -106,42 +105,53 @@ def secret(settings: Settings) -> str:
         return path.read_text(encoding="ascii").strip()
     except FileNotFoundError:
         settings.home.mkdir(parents=True, exist_ok=True)
-    made = f"whsec_{base64.b64encode(secrets.token_bytes(32)).decode()}"
+    new = f"whsec_{base64.b64encode(secrets.token_bytes(32)).decode()}"
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w", encoding="ascii") as file:
-        file.write(made + "\n")
+        file.write(new + "\n")
     try:
         os.link(temporary, path)  # whole from its first moment, and only once
     except FileExistsError:
-        made = path.read_text(encoding="ascii").strip()
+        new = path.read_text(encoding="ascii").strip()
     finally:
         temporary.unlink()
-    return made
+    return new
 
 
 def sign(key: str, id: str, timestamp: int, body: bytes) -> str:
-    """The ``webhook-signature`` of a message: v1, HMAC-SHA256 over id, timestamp and body."""
-    signed = f"{id}.{timestamp}.".encode() + body
-    digest = hmac.new(base64.b64decode(key.removeprefix("whsec_")), signed, hashlib.sha256).digest()
-    return f"v1,{base64.b64encode(digest).decode()}"
+    """The ``webhook-signature`` of a message: v1, HMAC-SHA256 over id, timestamp and body.
 
-
-def verify(key: str, headers: Mapping[str, str], body: bytes, *, now: float | None = None) -> None:
-    """For receivers: InputError unless one signature is right and the message not older than five minutes.
-
-    ``headers``: names in lower case.
+    Args:
+        key: the secret, ``whsec_`` and Base64.
+        id: the message's ``webhook-id``.
+        timestamp: Unix seconds.
+        body: UTF-8.
     """
-    try:
-        id, stamp = headers["webhook-id"], int(headers["webhook-timestamp"])
-        given = headers["webhook-signature"].split()
-    except (KeyError, ValueError) as error:
-        raise InputError(f"the callback lacks a header or has a wrong one: {error}") from error
-    if abs((time.time() if now is None else now) - stamp) > 300:
-        raise InputError("the callback's timestamp is more than five minutes away")
-    expected = sign(key, id, stamp, body)
-    if not [True for each in given if hmac.compare_digest(each.encode(), expected.encode())]:
-        raise InputError("no signature of the callback is right")
+    return Webhook(key).sign(id, datetime.fromtimestamp(timestamp, UTC), body.decode())
+
+
+def verify(key: str, headers: Mapping[str, str], body: bytes) -> None:
+    """For receivers: check that a message is from here and not older than five minutes.
+
+    Args:
+        key: the secret, as of ``sign``.
+        headers: those of the request.
+        body: as it came.
+
+    Raises:
+        InputError: a header is missing or wrong, the time is too far away, or no signature is right.
+    """
+    lower = {name.lower(): value for name, value in headers.items()}
+    reason = "it has no signature"
+    # One by one: the package refuses a right signature that follows one that is no Base64.
+    for signature in lower.get("webhook-signature", "").split():
+        try:
+            Webhook(key).verify(body, lower | {"webhook-signature": signature}, json_parse=False)
+            return
+        except (WebhookVerificationError, ValueError) as error:
+            reason = str(error)
+    raise InputError(f"the callback cannot be trusted: {reason}")
 
 
 class Callbacks:
@@ -154,7 +164,7 @@ class Callbacks:
         )
         self._key = secret(settings)
         self._take = store.client.register_script(_TAKE)
-        self._tell = store.client.register_script(_TELL)
+        self._outcome = store.client.register_script(_OUTCOME)
         self._pool = ThreadPoolExecutor(_TOGETHER, thread_name_prefix="callback")
         self._lock = threading.Lock()
         self._busy: Counter[str] = Counter()  # callbacks on their way, by host
@@ -186,7 +196,7 @@ class Callbacks:
             return [], False
         # Longer than an attempt can take: nobody else takes it meanwhile, and it comes back after a crash.
         lease = int((self._settings.callback_seconds * 2 + 30) * 1000)
-        due = cast("list[str]", self._take(keys=[f"{P}callbacks"], args=[free, lease]))
+        due = cast("list[str]", self._take(keys=[f"{PREFIX}callbacks"], args=[free, lease]))
         begun = []
         for id in due:
             host = self._host(id)
@@ -196,7 +206,7 @@ class Callbacks:
                     self._busy[host] += 1
             if full:
                 seconds, _ = self._store.client.time()
-                self._store.client.zadd(f"{P}callbacks", {id: (seconds + _LOOK_SECONDS) * 1000}, xx=True)
+                self._store.client.zadd(f"{PREFIX}callbacks", {id: (seconds + _LOOK_SECONDS) * 1000}, xx=True)
             else:
                 begun.append(self._pool.submit(self._work, id, host))
         return begun, len(due) == free
@@ -221,22 +231,22 @@ class Callbacks:
         try:
             job = self._store.get(id)
         except NotFoundError:
-            self._store.client.zrem(f"{P}callbacks", id)
+            self._store.client.zrem(f"{PREFIX}callbacks", id)
             return
         known = status(self._store.client, job)
         if known is None:
-            self._store.client.zrem(f"{P}callbacks", id)
+            self._store.client.zrem(f"{PREFIX}callbacks", id)
             return
         error, final = self._attempt(job, known.url)
         if error is None:
-            self._told(id, None, CallbackState.DELIVERED, "")
+            self._record(id, None, CallbackState.DELIVERED, "")
             return
         pauses = self._settings.callback_pauses
         if final or known.attempts >= len(pauses):
             _log.warning("callback given up job=%s attempts=%d reason=%s", id, known.attempts + 1, error)
-            self._told(id, None, CallbackState.GIVEN_UP, error)
+            self._record(id, None, CallbackState.GIVEN_UP, error)
         else:
-            self._told(id, pauses[known.attempts], CallbackState.WAITING, error)
+            self._record(id, pauses[known.attempts], CallbackState.WAITING, error)
 
     def _attempt(self, job: Job, url: str) -> tuple[str | None, bool]:
         """What went wrong, if anything, and whether it is of no use to try again."""
@@ -260,9 +270,11 @@ class Callbacks:
         moved = "; redirects are not followed" if 300 <= answer.status < 400 else ""
         return f"{url}: the server answers {answer.status}{moved}", answer.status == _GONE
 
-    def _told(self, id: str, pause: float | None, state: CallbackState, error: str) -> None:
+    def _record(self, id: str, pause: float | None, state: CallbackState, error: str) -> None:
         again: str | int = "" if pause is None else int(pause * 1000)
-        self._tell(keys=[f"{P}callbacks", f"{P}job:{id}"], args=[id, again, str(state), error[:500]])
+        self._outcome(
+            keys=[f"{PREFIX}callbacks", f"{PREFIX}job:{id}"], args=[id, again, str(state), error[:500]]
+        )
 
 
 def message(job: Job) -> bytes:

@@ -27,7 +27,6 @@ server's. A lease is held by a token, so that a worker that was paused and wakes
 """
 
 PRELUDE = """
-local P = 'pingti:'
 local call = redis.call
 local function key(id, part) return P .. 'job:' .. id .. (part and ':' .. part or '') end
 local function now() local t = call('TIME'); return t[1] * 1000 + math.floor(t[2] / 1000) end

@@ -32,6 +32,7 @@ class JobStatus(StrEnum):
 
     @property
     def final(self) -> bool:
+        """Whether no other status follows."""
         return not allowed_moves(self)
 
 
@@ -121,6 +122,7 @@ class Claims:
 
     @property
     def first(self) -> Claim | None:
+        """The most urgent of them, if there is any."""
         return self.claims[0] if self.claims else None
 
 
@@ -134,6 +136,7 @@ class Done:
     tasks: Mapping[str, int] = field(default_factory=dict)  # rows that each task was asked about
 
     def arguments(self) -> list[str | int | float]:
+        """What the scripts take of it: rows, bad rows, seconds, bucket, JSON of rows by task."""
         at = bisect_left(SECONDS_BOUNDS, self.seconds)
         bucket = (*SECONDS_BOUNDS, float("inf"))[at]
         return [self.rows, self.failed, round(self.seconds, 6), str(bucket), json.dumps(dict(self.tasks))]

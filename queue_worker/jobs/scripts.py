@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from queue_worker.jobs import lua
+from queue_worker.keys import PREFIX
 
 _BODIES = {
     # ARGV: id, document, priority, idempotency key or '', fingerprint, seconds, owner or '', callback or '',
@@ -282,12 +283,18 @@ call('ZREMRANGEBYSCORE', P .. 'workers', '-inf', now() - 3600000)
 def build(moves: Mapping[str, frozenset[str]], tickets: Sequence[str], most_tickets: int) -> dict[str, str]:
     """The source of every script by name.
 
-    ``moves`` are the allowed changes of a job's status, ``tickets`` the broker's lists of tickets.
+    Args:
+        moves: the statuses that may follow a job's status.
+        tickets: the broker's lists of tickets.
+        most_tickets: that may wait there.
     """
     table = ", ".join(
         f"{start} = {{{', '.join(f'{end} = true' for end in sorted(ends))}}}"
         for start, ends in sorted(moves.items())
     )
     names = ", ".join(f"'{name}'" for name in tickets)
-    constants = f"local MOVES, TICKETS, MOST_TICKETS = {{{table}}}, {{{names}}}, {most_tickets}\n"
+    constants = (
+        f"local P = '{PREFIX}'\n"
+        f"local MOVES, TICKETS, MOST_TICKETS = {{{table}}}, {{{names}}}, {most_tickets}\n"
+    )
     return {name: f"{constants}{lua.PRELUDE}{body}" for name, body in _BODIES.items()}

@@ -6,14 +6,13 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import redis
+from redis.commands.core import Script
 
-from pingti.errors import NotFoundError
-from queue_worker.jobs.models import SECONDS_BOUNDS, Job, read_job
-
-P = "pingti:"
+from queue_worker.jobs.models import SECONDS_BOUNDS
+from queue_worker.keys import PREFIX
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,49 +62,45 @@ class OwnerLoad:
     rows: int
 
 
-class Load:
-    """The part of the job store that is looked at, never changed, but for a worker's own word."""
+class Statistics:
+    """What the queue tells of itself; nothing is changed, but for a worker's own word."""
 
-    client: redis.Redis
+    def __init__(self, client: redis.Redis, scripts: Mapping[str, Script]) -> None:
+        """Store where to ask.
 
-    def _run(self, name: str, *arguments: str | int | float) -> Any:
-        raise NotImplementedError
+        Args:
+            client: must decode responses.
+            scripts: those of the job store, by name.
+        """
+        self._client, self._scripts = client, scripts
 
     def depths(self) -> tuple[Depth, ...]:
         """The ten levels, 0 first."""
         return tuple(
             Depth(priority=level, units=units, jobs=jobs, oldest_seconds=waited / 1000)
-            for level, (units, jobs, waited) in enumerate(self._run("depths"))
+            for level, (units, jobs, waited) in enumerate(self._scripts["depths"]())
         )
 
     def waiting(self) -> tuple[int, ...]:
         """Units that wait for a worker, by priority level 0 to 9."""
         return tuple(depth.units for depth in self.depths())
 
-    def look(self, id: str) -> tuple[Job, int | None]:
-        """The job now, and how many jobs get a worker before it gets its next (None: it does not wait).
-
-        NotFoundError for an unknown id.
-        """
-        fields, *place = self._run("look", id)  # a nil at the end is left out
-        if not fields:
-            raise NotFoundError(f"there is no job {id!r}")
-        return read_job(id, dict(zip(fields[::2], fields[1::2], strict=True))), place[0] if place else None
-
     def workers(self, *, seconds: float = 15.0) -> dict[str, float]:
         """Workers heard of in the last ``seconds``, with the time of the last sign (Unix seconds)."""
-        now, _ = self.client.time()
-        found = self.client.zrangebyscore(f"{P}workers", (now - seconds) * 1000, "+inf", withscores=True)
-        return {name: at / 1000 for name, at in cast("list[tuple[str, float]]", found)}
+        now, _ = self._client.time()
+        heard = self._client.zrangebyscore(
+            f"{PREFIX}workers", (now - seconds) * 1000, "+inf", withscores=True
+        )
+        return {name: at / 1000 for name, at in cast("list[tuple[str, float]]", heard)}
 
     def worker_loads(self, *, seconds: float = 15.0) -> tuple[WorkerLoad, ...]:
         """What the workers heard of in the last ``seconds`` told of themselves, in order of their names."""
         names = sorted(self.workers(seconds=seconds).items())
-        pipe = self.client.pipeline(transaction=False)
+        pipe = self._client.pipeline(transaction=False)
         pipe.time()
         for name, _ in names:
-            pipe.hgetall(f"{P}worker:{name}")
-        (now, microseconds), *told = pipe.execute()
+            pipe.hgetall(f"{PREFIX}worker:{name}")
+        (now, microseconds), *loads = pipe.execute()
         return tuple(
             WorkerLoad(
                 name=name,
@@ -115,15 +110,16 @@ class Load:
                 memory_bytes=int(fields.get("memory_bytes", 0)),
                 heard_seconds=max(0.0, now + microseconds / 1e6 - at),
             )
-            for (name, at), fields in zip(names, told, strict=True)
+            for (name, at), fields in zip(names, loads, strict=True)
         )
 
     def present(self, worker: str, load: Mapping[str, float] | None = None) -> None:
         """A worker's sign of life, and what it has to do: numbers of ``WorkerLoad`` by their names."""
-        self._run("present", worker, *(each for pair in (load or {}).items() for each in pair))
+        self._scripts["present"](args=[worker, *(item for pair in (load or {}).items() for item in pair)])
 
     def totals(self) -> Totals:
-        fields = cast("dict[str, str]", self.client.hgetall(f"{P}totals"))
+        """The counters now."""
+        fields = cast("dict[str, str]", self._client.hgetall(f"{PREFIX}totals"))
 
         def some(prefix: str) -> dict[str, int]:
             return {
@@ -149,21 +145,21 @@ class Load:
 
     def load_of(self, owner: str) -> OwnerLoad:
         """Jobs and rows of an owner that are in the queue or being worked on."""
-        jobs, rows = cast("list[str | None]", self.client.hmget(f"{P}owner:{owner}", ["jobs", "rows"]))
+        jobs, rows = cast("list[str | None]", self._client.hmget(f"{PREFIX}owner:{owner}", ["jobs", "rows"]))
         return OwnerLoad(jobs=int(jobs or 0), rows=max(0, int(rows or 0)))
 
 
 def memory_bytes(child: int | None = None) -> int:
     """Resident memory of this process and its ``child``; where the system does not tell, its own peak."""
     try:
-        found = resident_bytes("self")
+        resident = resident_bytes("self")
     except OSError:
         most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         return most if sys.platform == "darwin" else most * 1024
     if child is not None:
         with suppress(OSError):  # it has ended
-            found += resident_bytes(child)
-    return found
+            resident += resident_bytes(child)
+    return resident
 
 
 def resident_bytes(process: int | str) -> int:

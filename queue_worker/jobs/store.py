@@ -28,10 +28,15 @@ from queue_worker.jobs.models import (
     allowed_moves,
     read_job,
 )
-from queue_worker.jobs.statistics import Load, P
+from queue_worker.jobs.statistics import Statistics
+from queue_worker.keys import PREFIX
 from queue_worker.settings import FileStamp, Settings
 
 _LOST = "the worker that had it stopped answering"
+_VOLATILE = (
+    "the server keeps no append-only file, so that an accepted job could be lost: set 'appendonly yes' "
+    "there, or PINGTI_DURABLE=false to accept that"
+)
 _LOOKED_AT = 100  # jobs that are looked at together, when a page is made
 _MOST_LOOKED_AT = 1000
 
@@ -40,20 +45,23 @@ class VolatileError(UnavailableError):
     """The server keeps no append-only file, and the settings ask for one: nothing was stored."""
 
 
-class JobStore(Load):
+class JobStore:
     """The jobs in Valkey (or Redis 7.2 and newer). Safe for threads; every method may raise redis errors."""
 
     def __init__(self, client: redis.Redis, *, patient: redis.Redis | None = None) -> None:
-        """``client`` must decode responses, as the one of ``app.connect`` does.
+        """Nothing is asked yet.
 
-        ``patient``: a client of the same server that waits longer than ``durable_seconds`` for an answer;
-        ``client`` itself where absent.
+        Args:
+            client: decodes responses, as the one of ``celery_app.connect`` does.
+            patient: one of the same server that waits longer than ``durable_seconds`` for an answer;
+                ``client`` itself where absent.
         """
         self.client = client
         self._patient = patient or client
         moves = {str(status): frozenset(map(str, allowed_moves(status))) for status in JobStatus}
         sources = scripts.build(moves, CLASSIFY_LISTS, MOST_TICKETS)
         self._scripts = {name: client.register_script(text) for name, text in sources.items()}
+        self.statistics = Statistics(client, self._scripts)
         self._clock: tuple[float, float] | None = None  # server's clock minus ours; when that was looked up
 
     def _run(self, name: str, *arguments: str | int | float) -> Any:
@@ -82,14 +90,31 @@ class JobStore(Load):
         stamps: Iterable[FileStamp] = (),
         rows: int = 0,
     ) -> Accepted:
-        """Store a new job, or find the one that the key had made before. ``rows``: 0 where not known.
+        """Store a new job, or find the one that the key had made before.
 
         Returns when the server's disk has it: WAITAOF on the connection of the write. With the embedded
         server (``appendfsync always``) that is at once; with ``everysec`` it takes up to a second or two.
-        Raises VolatileError when the server keeps no append-only file (``durable=False`` in the settings
-        accepts this); InputError when the key belongs to a request with another ``fingerprint``: words, of
-        which one must be the same. Nothing is stored then. After every other error the job may be there:
-        UnavailableError when the disk does not answer in time.
+
+        Args:
+            inputs: real paths of the files.
+            columns: which columns of them hold what.
+            pins: tasks with the versions of their students.
+            priority: 0 runs first, 9 last.
+            metadata: the submitter's own notes.
+            settings: what is small, how a job ages, and whether it must be durable.
+            idempotency_key: the submitter's name for the request, if any.
+            fingerprint: words of the request, of which one must be the same where the key is known.
+            owner: name of the key that submits.
+            callback: address that is told of the job's end.
+            stamps: what the files are, in the order of ``inputs``.
+            rows: of all inputs; 0 where not known.
+
+        Raises:
+            VolatileError: the server keeps no append-only file (``durable=False`` in the settings accepts
+                this); nothing is stored.
+            InputError: the key belongs to a request with another ``fingerprint``; nothing is stored.
+            UnavailableError: the disk does not answer in time. The job may be there, as after every other
+                error.
         """
         draft = Job(
             id=f"job-{int(self._now() * 1e6):014x}{secrets.token_hex(3)}",
@@ -102,26 +127,24 @@ class JobStore(Load):
             owner=owner,
             callback=callback,
         )
-        arguments: list[str | int] = [
-            draft.id,
-            draft.model_dump_json(include=DOCUMENT),
-            priority,
-            "" if idempotency_key is None else _mark(idempotency_key, owner),
-            fingerprint,
-            settings.idempotency_seconds,
-            owner or "",
-            callback or "",
-            int(bool(draft.stamps) and draft.bytes <= settings.small_bytes),
-            rows,
-            settings.ageing_ms,
-            int(settings.durable),
-        ]
-        (verdict, id, at, tickets), synced = self._create(arguments, settings)
+        key = "" if idempotency_key is None else _mark(idempotency_key, owner)
+        arguments = _create_arguments(draft, settings, key=key, fingerprint=fingerprint, rows=rows)
+        outcome = self._create(arguments, settings)
+        return self._accepted(draft, settings, outcome, rows=rows, idempotency_key=idempotency_key)
+
+    def _accepted(
+        self,
+        draft: Job,
+        settings: Settings,
+        outcome: tuple[list[Any], bool],
+        *,
+        rows: int,
+        idempotency_key: str | None,
+    ) -> Accepted:
+        """What became of a new job; the errors of ``create``."""
+        (verdict, id, at, tickets), synced = outcome
         if verdict == "volatile":
-            raise VolatileError(
-                "the server keeps no append-only file, so that an accepted job could be lost: set "
-                "'appendonly yes' there, or PINGTI_DURABLE=false to accept that"
-            )
+            raise VolatileError(_VOLATILE)
         if verdict == "other":
             raise _other_request(str(idempotency_key))
         if not synced:
@@ -147,19 +170,24 @@ class JobStore(Load):
             if not isinstance(outcome, redis.exceptions.NoScriptError):
                 break
             self.client.script_load(script.script)
-        for each in (outcome, synced):
-            # Where the server keeps no file it refuses to wait for it; the outcome says so, too.
-            if isinstance(each, Exception) and (each is outcome or outcome[0] != "volatile"):
-                raise each
+        if isinstance(outcome, Exception):
+            raise outcome
+        # Where the server keeps no file it refuses to wait for it; the outcome says so, too.
+        if isinstance(synced, Exception) and outcome[0] != "volatile":
+            raise synced
         return outcome, isinstance(synced, list) and synced[0] >= 1
 
     def confirm(self, id: str, settings: Settings) -> None:
-        """Wait until the server's disk has a job that was found; UnavailableError as of ``create``."""
+        """Wait until the server's disk has a job that was there before.
+
+        Raises:
+            UnavailableError: as of ``create``.
+        """
         if not settings.durable:
             return
         pipe = self._patient.pipeline(transaction=False)
         # WAITAOF waits for what its own connection has written: something must be, after the job.
-        pipe.hincrby(f"{P}totals", "repeated", 1)
+        pipe.hincrby(f"{PREFIX}totals", "repeated", 1)
         pipe.waitaof(1, 0, int(settings.durable_seconds * 1000))
         try:
             _, synced = pipe.execute()
@@ -179,8 +207,12 @@ class JobStore(Load):
         return ours + self._clock[0]
 
     def find_idempotent(self, key: str, fingerprint: str, *, owner: str | None = None) -> Job | None:
-        """The job that this key of this owner made before, if any; InputError when another request did."""
-        mark = f"{P}idempotency:{_mark(key, owner)}"
+        """The job that this key of this owner made before, if any.
+
+        Raises:
+            InputError: the key was used for another request.
+        """
+        mark = f"{PREFIX}idempotency:{_mark(key, owner)}"
         id, known = cast("list[str | None]", self.client.hmget(mark, ["job", "fingerprint"]))
         if id is None:
             return None
@@ -189,15 +221,30 @@ class JobStore(Load):
         return self.get(id)
 
     def get(self, id: str) -> Job:
-        """The job as it is now; NotFoundError for an unknown id."""
-        fields = cast("dict[str, str]", self.client.hgetall(f"{P}job:{id}"))
+        """The job as it is now.
+
+        Raises:
+            NotFoundError: the id is unknown.
+        """
+        fields = cast("dict[str, str]", self.client.hgetall(f"{PREFIX}job:{id}"))
         if not fields:
             raise NotFoundError(f"there is no job {id!r}")
         return read_job(id, fields)
 
+    def look(self, id: str) -> tuple[Job, int | None]:
+        """The job now, and how many jobs get a worker before it gets its next (None: it does not wait).
+
+        Raises:
+            NotFoundError: the id is unknown.
+        """
+        fields, *place = self._run("look", id)  # a nil at the end is left out
+        if not fields:
+            raise NotFoundError(f"there is no job {id!r}")
+        return read_job(id, dict(zip(fields[::2], fields[1::2], strict=True))), place[0] if place else None
+
     def known(self, id: str) -> bool:
         """Whether there is a job of that id."""
-        return bool(self.client.exists(f"{P}job:{id}"))
+        return bool(self.client.exists(f"{PREFIX}job:{id}"))
 
     def list_jobs(
         self,
@@ -216,9 +263,9 @@ class JobStore(Load):
         The times are Unix seconds. At most 1,000 jobs are looked at for one page: with ``task``, ``owner``
         or ``priority`` it may hold fewer than ``limit``, even none, and still have a next one.
         """
-        index = f"{P}status:{status}" if status else f"{P}jobs"
+        index = f"{PREFIX}status:{status}" if status else f"{PREFIX}jobs"
         last = "-" if submitted_after is None else f"[{_first_id(submitted_after)}"
-        bounds = [each for each in (after, submitted_before and _first_id(submitted_before)) if each]
+        bounds = [id for id in (after, submitted_before and _first_id(submitted_before)) if id]
         start = f"({min(bounds)}" if bounds else "+"
 
         def fits(job: Job) -> bool:
@@ -229,28 +276,32 @@ class JobStore(Load):
                 and (status is None or job.status is status)
             )
 
-        found: list[Job] = []
+        page: list[Job] = []
         for _ in range(0, _MOST_LOOKED_AT, _LOOKED_AT):
             num = limit + 1 if (task, owner, priority) == (None, None, None) else _LOOKED_AT
             ids = cast("list[str]", self.client.zrevrangebylex(index, start, last, start=0, num=num))
             pipe = self.client.pipeline(transaction=False)
             for id in ids:
-                pipe.hgetall(f"{P}job:{id}")
+                pipe.hgetall(f"{PREFIX}job:{id}")
             for id, fields in zip(ids, pipe.execute(), strict=True):
                 if fields and fits(job := read_job(id, fields)):
-                    if len(found) == limit:
-                        return found, found[-1].id
-                    found.append(job)
+                    if len(page) == limit:
+                        return page, page[-1].id
+                    page.append(job)
             if len(ids) < num:
-                return found, None
+                return page, None
             start = f"({ids[-1]}"
-        return found, start[1:]
+        return page, start[1:]
 
     def cancel(self, id: str) -> Job:
-        """Stop a job at its shards' borders. NotFoundError; ConflictError when it is past stopping.
+        """Stop a job at its shards' borders.
 
         A job that nobody has begun is ``cancelled`` at once, another is ``cancelling`` first. Cancelling
         twice changes nothing.
+
+        Raises:
+            NotFoundError: the id is unknown.
+            ConflictError: the job is past stopping.
         """
         status = self._run("cancel", id)
         job = self.get(id)
@@ -263,7 +314,9 @@ class JobStore(Load):
     def delete(self, id: str) -> None:
         """Forget a job that has ended; ``shards.delete_job`` removes its files, too.
 
-        NotFoundError; ConflictError while it is under way.
+        Raises:
+            NotFoundError: the id is unknown.
+            ConflictError: the job is under way.
         """
         refusal = self._run("delete", id)
         if refusal == "unknown":
@@ -284,7 +337,7 @@ class JobStore(Load):
     def claim_some(self, *, lease_seconds: float, ageing_ms: int, most: int) -> Claims:
         """As ``claim``; up to ``most`` units where all of them are small jobs that nobody has begun."""
         token = secrets.token_hex(8)
-        tickets, found = self._run("claim", token, int(lease_seconds * 1000), ageing_ms, most)
+        tickets, taken = self._run("claim", token, int(lease_seconds * 1000), ageing_ms, most)
         claims = [
             Claim(
                 job=id,
@@ -294,7 +347,7 @@ class JobStore(Load):
                 source=source or None,
                 snapshot=read_job(id, dict(zip(fields[::2], fields[1::2], strict=True))),
             )
-            for id, unit, attempt, fields, source in found
+            for id, unit, attempt, fields, source in taken
         ]
         return Claims(claims=tuple(claims), tickets=tickets)
 
@@ -307,8 +360,8 @@ class JobStore(Load):
 
     def fix_size(self, claim: Claim, rows: int, bytes: int) -> tuple[int, int] | None:
         """Most rows and bytes of the job's shards: those that its first attempt at the plan chose."""
-        found = self._run("fix_size", claim.job, claim.token, rows, bytes)
-        return None if found is None else (int(found[0]), int(found[1]))
+        size = self._run("fix_size", claim.job, claim.token, rows, bytes)
+        return None if size is None else (int(size[0]), int(size[1]))
 
     def shards_ready(self, claim: Claim, first: int, sources: Sequence[str]) -> int | None:
         """Shards from ``first`` on can be worked on, while the plan goes on; "" for one that is cut."""
@@ -341,7 +394,7 @@ class JobStore(Load):
         for claim, done in claims:
             total = done.rows + done.failed
             script(args=[claim.job, claim.token, total, *done.arguments()], client=pipe)
-        return [None if each < 0 else each for each in map(int, pipe.execute())]
+        return [None if tickets < 0 else tickets for tickets in map(int, pipe.execute())]
 
     def release(
         self,
@@ -371,7 +424,7 @@ class JobStore(Load):
 
     def finished_shards(self, id: str) -> set[int]:
         """Shards marked finished; empty once the job has ended."""
-        return {int(shard) for shard in cast("set[str]", self.client.smembers(f"{P}job:{id}:done"))}
+        return {int(shard) for shard in cast("set[str]", self.client.smembers(f"{PREFIX}job:{id}:done"))}
 
     def close(self, claim: Claim) -> JobStatus | None:
         """End a job whose manifest is written; returns the final status, None when the lease is lost."""
@@ -383,6 +436,26 @@ class JobStore(Load):
     def reap(self, *, max_attempts: int) -> list[str]:
         """Give units with an expired lease back; returns their names. Any number may do this at once."""
         return list(self._run("reap", max_attempts, _LOST))
+
+
+def _create_arguments(
+    draft: Job, settings: Settings, *, key: str, fingerprint: str, rows: int
+) -> list[str | int]:
+    """What the script "create" takes, in its order."""
+    return [
+        draft.id,
+        draft.model_dump_json(include=DOCUMENT),
+        draft.priority,
+        key,
+        fingerprint,
+        settings.idempotency_seconds,
+        draft.owner or "",
+        draft.callback or "",
+        int(bool(draft.stamps) and draft.bytes <= settings.small_bytes),
+        rows,
+        settings.ageing_ms,
+        int(settings.durable),
+    ]
 
 
 def _first_id(submitted: float) -> str:

@@ -1,4 +1,6 @@
-"""Run a command that dies with its parent: ``python -I -S die_with_parent.py PARENT_PID COMMAND...``
+"""Run a command that dies with its parent.
+
+``python -I -S die_with_parent.py PARENT_PID COMMAND...``
 
 A parent that is killed with -9 cannot end its children; the children must notice by themselves. On Linux
 this script asks the kernel for a SIGKILL at the parent's death and then becomes the command, so that no
@@ -20,6 +22,7 @@ _WATCH_SECONDS = 0.2
 
 
 def main(argv: list[str]) -> int:
+    """Run ``argv[1:]``, the command of process ``argv[0]``; its exit code where this one stays."""
     parent, command = int(argv[0]), argv[1:]
     if sys.platform == "linux" and os.environ.get("PINGTI_GUARD") != "watch":
         import ctypes

@@ -1,4 +1,6 @@
-"""Is this host's worker or scheduler alive? ``python -m queue_worker.processes.health classify``
+"""Is this host's worker or scheduler alive?
+
+``python -m queue_worker.processes.health classify``
 
 For the health checks of containers, each of which is a host of its own. Ends with 0 when a process of the
 kind (``classify``, ``retrain``, ``scheduler``) has given Valkey a sign of life lately, else with 1 and one
@@ -18,6 +20,7 @@ from redis.retry import Retry
 
 from pingti.errors import PingtiError
 from queue_worker.celery_app import QUEUES, connect
+from queue_worker.keys import PREFIX
 from queue_worker.settings import Settings
 
 SCHEDULER = "scheduler"
@@ -35,16 +38,17 @@ def alive(client: redis.Redis, kind: str, host: str) -> bool:
     if kind == SCHEDULER:
         return bool(client.exists(_scheduler_key(host)))
     seconds, _ = client.time()
-    names = client.zrangebyscore("pingti:workers", (seconds - _WORKER_SECONDS) * 1000, "+inf")
+    names = client.zrangebyscore(f"{PREFIX}workers", (seconds - _WORKER_SECONDS) * 1000, "+inf")
     # Named queue@host-process by queue_worker.worker.
     return any(name.rpartition("-")[0] == f"{kind}@{host}" for name in cast("list[str]", names))
 
 
 def _scheduler_key(host: str) -> str:
-    return f"pingti:scheduler:of:{host}"
+    return f"{PREFIX}scheduler:of:{host}"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
+    """Answer by the exit code."""
     parser = argparse.ArgumentParser(
         prog="python -m queue_worker.processes.health", description="A health check."
     )

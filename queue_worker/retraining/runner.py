@@ -3,7 +3,7 @@
 ``python -m queue_worker.worker --queue retrain`` comes here. This process imports no torch: a child that
 dies with it does the work (``replacement.retrain``), tells how far it is on standard output, and may be
 killed at any moment; the next attempt goes on where it was. While no run waits, rows of finished jobs are
-held against the teacher (``watch``).
+held against the teacher (``drift_monitor``).
 """
 
 import contextlib
@@ -30,7 +30,7 @@ from queue_worker.celery_app import RETRAIN, connect
 from queue_worker.jobs.statistics import memory_bytes
 from queue_worker.jobs.store import JobStore
 from queue_worker.processes.launcher import guarded
-from queue_worker.retraining.drift_monitor import Watch
+from queue_worker.retraining.drift_monitor import DriftMonitor
 from queue_worker.retraining.runs import Progress, Run, RunClaim, RunState, RunStore
 from queue_worker.settings import Settings
 
@@ -83,7 +83,7 @@ class RetrainWorker:
         return run
 
     def load(self) -> dict[str, float]:
-        """What ``JobStore.present`` is told; the memory of a run's process is in it."""
+        """What ``Statistics.present`` is told; the memory of a run's process is in it."""
         child = self._child
         return {"threads": 1, "busy": int(child is not None), "memory_bytes": memory_bytes(child)}
 
@@ -108,7 +108,7 @@ class RetrainWorker:
         reader = threading.Thread(target=_read, args=(process.stdout, path, events), daemon=True)
         reader.start()
         try:
-            ended = self._watch(claim, process, events)
+            ended = self._follow(claim, process, events)
         finally:
             self._child = None
             with contextlib.suppress(ProcessLookupError):
@@ -118,7 +118,7 @@ class RetrainWorker:
         if ended is not None:
             self._end(claim, process.returncode, ended, path)
 
-    def _watch(
+    def _follow(
         self,
         claim: RunClaim,
         process: subprocess.Popen[bytes],
@@ -225,11 +225,11 @@ def serve(settings: Settings, name: str | None = None) -> int:
     name = name or f"{RETRAIN}@{socket.gethostname()}-{os.getpid()}"
     worker = RetrainWorker(settings, client, stop=stop)
     threading.Thread(target=_tell_presence, args=(settings, name, worker, stop), daemon=True).start()
-    watch = Watch(settings, client, stop=stop)
+    monitor = DriftMonitor(settings, client, stop=stop)
     _log.info("worker starts name=%s", name)
     while not stop.is_set():
         try:
-            busy = worker.run_one() is not None or watch.step() > 0
+            busy = worker.run_one() is not None or monitor.step() > 0
         except Exception as error:  # a server that restarts must not end the worker
             _log.error("retrain worker: %s", " ".join(str(error).split()))
             busy = False
@@ -242,7 +242,7 @@ def _tell_presence(settings: Settings, name: str, worker: RetrainWorker, stop: t
     store = JobStore(connect(settings))
     while not stop.is_set():
         try:
-            store.present(name, worker.load())
+            store.statistics.present(name, worker.load())
         except redis.RedisError as error:
             _log.warning("presence not told reason=%s", error)
         stop.wait(_PRESENCE_SECONDS)

@@ -26,9 +26,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from pingti.errors import NotFoundError
 from pingti.workspace.registry import Workspace
+from queue_worker.keys import PREFIX
 from queue_worker.settings import Settings
 
-_P = "pingti:"
 _KEPT = 100  # runs of a task
 
 
@@ -44,6 +44,7 @@ class RunState(StrEnum):
 
     @property
     def final(self) -> bool:
+        """Whether no other state follows."""
         return not allowed_moves(self)
 
 
@@ -99,7 +100,6 @@ class RunClaim:
 
 
 _PRELUDE = """
-local P = 'pingti:'
 local call = redis.call
 local function run(id) return P .. 'run:' .. id end
 local function now() local t = call('TIME'); return t[1] * 1000 + math.floor(t[2] / 1000) end
@@ -223,13 +223,13 @@ class RunStore:
     """The runs in Valkey. Safe for threads; every method may raise redis errors."""
 
     def __init__(self, client: redis.Redis) -> None:
-        """``client`` must decode responses, as the one of ``app.connect`` does."""
+        """``client`` must decode responses, as the one of ``celery_app.connect`` does."""
         self.client = client
         table = ", ".join(
             f"{start} = {{{', '.join(f'{end} = true' for end in sorted(ends))}}}"
             for start, ends in _MOVES.items()
         )
-        head = f"local KEPT = {_KEPT}\nlocal MOVES = {{{table}}}\n{_PRELUDE}"
+        head = f"local P = '{PREFIX}'\nlocal KEPT = {_KEPT}\nlocal MOVES = {{{table}}}\n{_PRELUDE}"
         self._scripts = {name: client.register_script(head + body) for name, body in _BODIES.items()}
 
     def _run(self, name: str, *arguments: str | int) -> Any:
@@ -243,18 +243,22 @@ class RunStore:
         return self.get(str(self._run("demand", task, f"{seconds:x}-{secrets.token_hex(3)}", who)))
 
     def get(self, id: str) -> Run:
-        """NotFoundError for an unknown id, or for one of long ago."""
-        fields = cast("dict[str, str]", self.client.hgetall(f"{_P}run:{id}"))
+        """The run as it is now.
+
+        Raises:
+            NotFoundError: the id is unknown, or of long ago.
+        """
+        fields = cast("dict[str, str]", self.client.hgetall(f"{PREFIX}run:{id}"))
         if not fields:
             raise NotFoundError(f"there is no retraining {id!r}")
         return _parsed(id, fields)
 
     def of_task(self, task: str, *, limit: int = _KEPT) -> list[Run]:
         """The runs of a task, the newest first."""
-        ids = cast("list[str]", self.client.zrevrange(f"{_P}runs:of:{task}", 0, limit - 1))
+        ids = cast("list[str]", self.client.zrevrange(f"{PREFIX}runs:of:{task}", 0, limit - 1))
         pipe = self.client.pipeline(transaction=False)
         for id in ids:
-            pipe.hgetall(f"{_P}run:{id}")
+            pipe.hgetall(f"{PREFIX}run:{id}")
         return [_parsed(id, fields) for id, fields in zip(ids, pipe.execute(), strict=True) if fields]
 
     # -- for the scheduler
@@ -271,7 +275,7 @@ class RunStore:
 
     def last_night(self, task: str, at: time) -> date | None:
         """The last night of the task's plan that was dealt with."""
-        hour, _, last = (cast("str | None", self.client.hget(f"{_P}nights", task)) or "").partition(" ")
+        hour, _, last = (cast("str | None", self.client.hget(f"{PREFIX}nights", task)) or "").partition(" ")
         return date.fromisoformat(last) if hour == at.isoformat() else None
 
     def reap(self, *, max_attempts: int) -> list[str]:
@@ -312,7 +316,8 @@ def _parsed(id: str, fields: Mapping[str, str]) -> Run:
 def request_retrain(settings: Settings, client: redis.Redis, task: str, who: str) -> Run:
     """Have a task retrained as soon as a retrain worker is free; where a run waits already, that one.
 
-    Raises NotFoundError for an unknown task.
+    Raises:
+        NotFoundError: the task is unknown.
     """
     Workspace(settings.home).task(task)
     return RunStore(client).demand(task, who=who)
@@ -324,5 +329,9 @@ def runs(client: redis.Redis, task: str, limit: int = _KEPT) -> list[Run]:
 
 
 def find_run(client: redis.Redis, id: str) -> Run:
-    """One retraining; NotFoundError."""
+    """One retraining.
+
+    Raises:
+        NotFoundError: the id is unknown, or of long ago.
+    """
     return RunStore(client).get(id)

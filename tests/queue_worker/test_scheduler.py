@@ -74,13 +74,13 @@ def test_two_schedulers_make_a_night_once(service: tuple[Settings, redis.Redis])
     (Workspace(settings.home).tasks / "tech.toml").write_text("nonsense")  # must not stop the others
     clock = Clock(2025, 11, 30, 12)
     pair = [Scheduler(settings, client, clock) for _ in range(2)]
-    made = [each for scheduler in pair * 2 for each in scheduler.tick()]
-    assert made == []  # a new plan starts with its next hour
+    due = [each for scheduler in pair * 2 for each in scheduler.tick()]
+    assert due == []  # a new plan starts with its next hour
     clock.now = datetime(2025, 12, 1, 1, 59, 59, tzinfo=UTC)
     assert pair[0].tick() == []
     clock.now = datetime(2025, 12, 1, 2, 0, 30, tzinfo=UTC)
-    made = [each for scheduler in pair * 2 for each in scheduler.tick()]
-    assert made == [("sport", NIGHT), ("topic", NIGHT)]
+    due = [each for scheduler in pair * 2 for each in scheduler.tick()]
+    assert due == [("sport", NIGHT), ("topic", NIGHT)]
     (Workspace(settings.home).tasks / "sport.toml").unlink()
     clock.now += DAY
     assert [each for scheduler in pair * 2 for each in scheduler.tick()] == [("topic", NIGHT + DAY)]
@@ -98,9 +98,9 @@ def test_missed_nights_are_caught_up_once(service: tuple[Settings, redis.Redis])
     clock.now = datetime(2025, 12, 4, 9, tzinfo=UTC)  # none ran for three nights
     assert Scheduler(settings, client, clock).tick() == [("sport", date(2025, 12, 4))]
     assert Scheduler(settings, client, clock).tick() == []
-    found = {run.night: (run.state, run.reason) for run in runs(client, "sport")}
+    by_night = {run.night: (run.state, run.reason) for run in runs(client, "sport")}
     reason = "no scheduler ran; the run of 2025-12-04 stands for it"
-    assert found == {
+    assert by_night == {
         date(2025, 12, 4): (RunState.QUEUED, None),
         **{date(2025, 12, day): (RunState.MISSED, reason) for day in (1, 2, 3)},
     }
@@ -135,9 +135,9 @@ def test_old_runs_are_forgotten_but_none_that_is_under_way(service: tuple[Settin
         assert claim is not None
         if day > 1:
             assert store.finish(claim, RunState.REFUSED, version=day, reason="")
-    found = store.of_task("sport", limit=1000)
-    assert (len(found), found[0].night, found[0].version) == (101, NIGHT + 129 * DAY, 129)
-    assert (found[-1].night, found[-1].state) == (NIGHT + DAY, RunState.RUNNING)
+    kept = store.of_task("sport", limit=1000)
+    assert (len(kept), kept[0].night, kept[0].version) == (101, NIGHT + 129 * DAY, 129)
+    assert (kept[-1].night, kept[-1].state) == (NIGHT + DAY, RunState.RUNNING)
     assert len(list(client.scan_iter("pingti:run:*"))) == 101
 
 
@@ -159,7 +159,7 @@ def test_no_name_of_a_task_or_host_is_one_of_the_queues_own_keys(
         (tasks / f"{name}.toml").write_bytes((tasks / "sport.toml").read_bytes())
         entry = Workspace(settings.home).task(name)
         count(client, entry, job=job, day=day, version=1, rows=10, agreed=9)
-    assert [found.rows for found in agreement(client, "counted", days=2)] == [20]
+    assert [day.rows for day in agreement(client, "counted", days=2)] == [20]
     client.set("pingti:scheduler:leader", "another")
     assert not alive(client, "scheduler", "leader")
 

@@ -92,7 +92,7 @@ def test_a_wrong_variable_ends_a_process_in_one_sentence_without_it(tmp_path: Pa
     assert ended.stdout + ended.stderr == (
         "PINGTI_CALLBACK_SECRET: needed is whsec_ and 24 to 64 bytes in base64\n"
     )
-    assert ended.returncode == (1 if module == "health" else InputError.exit_code)
+    assert ended.returncode == (1 if module == "processes.health" else InputError.exit_code)
 
 
 def test_errors_of_settings_hold_no_secrets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -143,15 +143,15 @@ def test_small_jobs_are_done_in_one_go(service: Service, texts: list[str]) -> No
         assert ended.cut_input is None  # it was never cut
         names = sorted(path.name for path in service.folder(job).iterdir())
         assert names == ["00000.parquet", "manifest.json"]
-    assert service.store.totals().shards == 41
+    assert service.store.statistics.totals().shards == 41
 
 
 def test_worker_life_signs_and_one_line_logs(service: Service, texts: list[str]) -> None:
     log = service.settings.home / "logs" / "worker.log"
     start = log.stat().st_size if log.exists() else 0
-    until(lambda: service.store.workers(), "a sign of life")
-    assert [name.partition("@")[0] for name in service.store.workers()] == ["classify"]
-    assert service.store.workers(seconds=-60) == {}
+    until(lambda: service.store.statistics.workers(), "a sign of life")
+    assert [name.partition("@")[0] for name in service.store.statistics.workers()] == ["classify"]
+    assert service.store.statistics.workers(seconds=-60) == {}
     job = service.wait(service.submit(service.write("log.parquet", texts[:50])))
     lines = log.read_bytes()[start:].decode().splitlines()
     assert any(job.id in line and "unit ended" in line for line in lines)

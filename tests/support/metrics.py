@@ -8,10 +8,8 @@ from queue_worker.jobs.statistics import Depth, Totals, WorkerLoad
 INFINITE = float("inf")
 
 
-class MadeUpStore:
-    """In place of the job store, for a scrape."""
-
-    client = SimpleNamespace()
+class MadeUpStatistics:
+    """In place of the job store's statistics."""
 
     def depths(self) -> tuple[Depth, ...]:
         waiting = {2: (3, 1, 12.5), 7: (1, 1, 0.25)}
@@ -43,6 +41,13 @@ class MadeUpStore:
             jobs_ended={"completed": 2, "failed": 1},
             alarms={"sport": 1},
         )
+
+
+class MadeUpStore:
+    """In place of the job store, for a scrape."""
+
+    client = SimpleNamespace()
+    statistics = MadeUpStatistics()
 
 
 class MadeUpTask:

@@ -154,7 +154,7 @@ class Feed:
                 for job in jobs:
                     events_now[f"job:{job.id}"] = _event("job", job_out(job, place=places.get(job.id)))
                 events_now["queue"] = _event("queue", queue_out(services))
-                events_now["workers"] = _event("workers", services.store.worker_loads())
+                events_now["workers"] = _event("workers", services.store.statistics.worker_loads())
             except (redis.RedisError, PingtiError) as error:
                 _log.warning("jobs cannot be watched: %s", error)
         return events_now | self._slow.look(broker=health.broker == "ok")

@@ -20,7 +20,7 @@ from api.rest.schemas.values import utc
 from api.rest.uploads import Stored, Upload
 from pingti.errors import ConflictError
 from pingti.rest_models import FileListOut, FileOut
-from queue_worker.jobs.retention import inputs_in_use, remove_uploads
+from queue_worker.retention import inputs_in_use, remove_uploads
 
 router = APIRouter(prefix="/v1/files", tags=["files"])
 

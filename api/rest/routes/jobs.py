@@ -262,7 +262,7 @@ def _admit(services: Services, who: Caller, checked: Checked) -> None:
     """The limits of a key. Submissions at the same moment may pass them by a few."""
     if who.role is Role.ADMIN:
         return
-    load, settings = services.store.load_of(who.name), services.settings
+    load, settings = services.store.statistics.load_of(who.name), services.settings
     for have, more, limit, what in (
         (load.jobs, 1, settings.key_jobs, "unfinished jobs"),
         (load.rows, checked.rows, settings.key_rows, "rows in unfinished jobs"),

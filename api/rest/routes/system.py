@@ -79,7 +79,7 @@ def queue_out(services: Services) -> QueueOut:
                 jobs=depth.jobs,
                 oldest_seconds=depth.oldest_seconds if depth.units else None,
             )
-            for depth in services.store.depths()
+            for depth in services.store.statistics.depths()
         )
     )
 
@@ -93,7 +93,7 @@ def queue_out(services: Services) -> QueueOut:
 @in_store_threads
 def list_workers(services: CurrentServices) -> WorkerListOut:
     """Every worker process that was heard of in the last seconds."""
-    loads = services.store.worker_loads(seconds=SILENT_SECONDS)
+    loads = services.store.statistics.worker_loads(seconds=SILENT_SECONDS)
     return WorkerListOut(items=tuple(WorkerOut.model_validate(asdict(load)) for load in loads))
 
 

@@ -276,11 +276,12 @@ def test_too_many_bad_rows_are_the_students_fault(
     claim = service.store.claim(lease_seconds=60)
     assert claim is not None
     job = job.model_copy(update={"shard_rows": 20, "shard_bytes": 1 << 20})
-    child = f"{POISON.replace('[raise]', 'the')}\nfrom queue_worker import careful\nsys.exit(careful.main())"
+    child = POISON.replace("[raise]", "the")
+    child += "\nfrom queue_worker.classifying import isolation\nsys.exit(isolation.main())"
     command = (sys.executable, "-c", child)
     sentence = "more than 3 rows of shard 0 cannot be classified; of the last: it cannot be classified"
     with pytest.raises(InputError, match=sentence):
-        isolation.classify_carefully(service.settings, job, 0, "[[0, 0, 1]]", lambda: None, command=command)
+        isolation.classify_isolated(service.settings, job, 0, "[[0, 0, 1]]", lambda: None, command=command)
     assert list(shards.job_folder(service.settings, job.id).iterdir()) == []
 
 
@@ -288,13 +289,13 @@ def test_rows_are_looked_at_carefully_without_holding_them_all(tmp_path: Path) -
     base = pa.total_allocated_bytes()
     most = 0
 
-    def made() -> Iterator[pa.RecordBatch]:
+    def batches() -> Iterator[pa.RecordBatch]:
         nonlocal most
         for number in range(20):
             yield pa.record_batch({"text": pa.array([chr(97 + number)] * (1 << 18), pa.large_string())})
             most = max(most, pa.total_allocated_bytes() - base)
 
-    assert isolation._write_rows(tmp_path / "rows.arrow", made(), lambda: None)
+    assert isolation._write_rows(tmp_path / "rows.arrow", batches(), lambda: None)
     rows = isolation._rows(tmp_path)
     assert rows.num_rows == 20 << 18
     assert rows.slice(7 << 18, 1)["text"].to_pylist() == ["h"]

@@ -206,9 +206,9 @@ def test_the_time_is_measured_on_the_first_rows(workspace: Workspace, texts: lis
     pins = pin(workspace, [Choice.parse("sport")])
     classifier = Classifier.load(workspace, pins)
     job = make_job([write_csv(workspace.root / "a.csv", texts)], pins=pins)
-    found = measured_seconds(settings_, job, classifier)
-    assert found is not None
-    assert 1e-7 < found < 1
+    seconds = measured_seconds(settings_, job, classifier)
+    assert seconds is not None
+    assert 1e-7 < seconds < 1
     empty = make_job([write_csv(workspace.root / "b.csv", [])], pins=pins)
     assert measured_seconds(settings_, empty, classifier) is None
 
@@ -251,16 +251,16 @@ def test_an_input_that_is_truncated_while_it_is_read(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     write_csv(path, ["some text"] * 100_000)
     job = stamped([str(path)], shard_rows=30_000)
-    made: list[int] = []
+    shards: list[int] = []
 
     def truncates() -> None:
-        made.append(1)
-        if len(made) == 2:
+        shards.append(1)
+        if len(shards) == 2:
             os.truncate(path, path.stat().st_size // 2 + 3)
 
     with pytest.raises(InputError, match=r"a\.csv: was changed or replaced after the job was accepted"):
         cut_all(Settings(home=tmp_path), job, truncates)
-    assert len(made) == 2  # before a shard that could hold half a row was made
+    assert len(shards) == 2  # before a shard that could hold half a row was made
 
 
 def test_an_input_that_became_a_link_to_elsewhere_is_refused(tmp_path: Path) -> None:

@@ -27,13 +27,13 @@ def test_every_number_of_threads_classifies_and_arrow_has_its_threads_back(
     workspace: Workspace, texts: list[str]
 ) -> None:
     classifier = Classifier.load(workspace, pin(workspace, [Choice(task="sport")]))
-    before, told = pa.cpu_count(), []
+    before, turns = pa.cpu_count(), []
     tried = stress(
-        classifier, pa.array(texts), most=2, seconds=0.05, progress=lambda done, total: told.append(done)
+        classifier, pa.array(texts), most=2, seconds=0.05, progress=lambda done, total: turns.append(done)
     )
     assert [each.threads for each in tried] == [1, 2]
     assert all(each.rows_per_second > 0 and each.cores_used > 0 for each in tried)
-    assert told == [1, 2, 3, 4, 5, 6]
+    assert turns == [1, 2, 3, 4, 5, 6]
     assert pa.cpu_count() == before
     with pytest.raises(InputError, match="no text"):
         stress(classifier, pa.array([], pa.string()), most=1, seconds=0.01)
@@ -55,9 +55,9 @@ def test_the_command_recommends_and_says_what_is_missing(workspace: Workspace, t
     ]
     ran = CliRunner().invoke(app, [*command, "--threads", "1", "--seconds", "0.1", "--json"])
     assert ran.exit_code == 0, ran.output
-    found = json.loads(ran.stdout)
-    assert found["recommended"] == 1
-    assert found["tasks"] == [name for name in workspace.task_names() if workspace.task(name).current()]
+    answer = json.loads(ran.stdout)
+    assert answer["recommended"] == 1
+    assert answer["tasks"] == [name for name in workspace.task_names() if workspace.task(name).current()]
     empty = CliRunner().invoke(app, ["stress", "--home", str(tmp_path / "none")])
     assert isinstance(empty.exception, Exception)
     assert "no task has a student in use" in str(empty.exception)

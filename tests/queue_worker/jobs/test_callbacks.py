@@ -6,10 +6,12 @@ import stat
 import threading
 import time
 from collections.abc import Callable, Iterator
+from datetime import datetime, tzinfo
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
+import standardwebhooks.webhooks
 
 from pingti.corpus.reader import Columns
 from pingti.errors import InputError
@@ -90,12 +92,22 @@ def drain(callbacks: Callbacks, store: JobStore) -> None:
 
 
 def state(store: JobStore, job: Job) -> CallbackStatus:
-    found = status(store.client, job)
-    assert found is not None
-    return found
+    callback = status(store.client, job)
+    assert callback is not None
+    return callback
 
 
-def test_the_example_of_the_specification() -> None:
+class Clock(datetime):
+    """The clock of the package that checks signatures."""
+
+    at = 0
+
+    @classmethod
+    def now(cls, tz: tzinfo | None = None) -> "Clock":
+        return cls.fromtimestamp(cls.at, tz)
+
+
+def test_the_example_of_the_specification(monkeypatch: pytest.MonkeyPatch) -> None:
     """The worked example of the Standard Webhooks reference libraries."""
     body = b'{"test": 2432232314}'
     key = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -103,10 +115,17 @@ def test_the_example_of_the_specification() -> None:
     signature = "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
     assert sign(key, id, at, body) == signature
     headers = {"webhook-id": id, "webhook-timestamp": str(at), "webhook-signature": f"v1,x {signature}"}
-    verify(key, headers, body, now=at + 10)
-    for changed, when in [(body + b" ", at), (body, at + 301), (body, at - 301)]:
+    monkeypatch.setattr(standardwebhooks.webhooks, "datetime", Clock)
+    monkeypatch.setattr(Clock, "at", at + 10)
+    verify(key, headers, body)
+    verify(key, {name.title(): value for name, value in headers.items()}, body)
+    for lost in headers:
         with pytest.raises(InputError):
-            verify(key, headers, changed, now=when)
+            verify(key, {name: value for name, value in headers.items() if name != lost}, body)
+    for changed, when in [(body + b" ", at), (body + b"\xff", at), (body, at + 301), (body, at - 301)]:
+        monkeypatch.setattr(Clock, "at", when)
+        with pytest.raises(InputError):
+            verify(key, headers, changed)
 
 
 def test_an_end_is_told_and_signed(store: JobStore, settings: Settings) -> None:
@@ -119,10 +138,10 @@ def test_an_end_is_told_and_signed(store: JobStore, settings: Settings) -> None:
     ((headers, body),) = receiver.got
     assert headers["webhook-id"] == f"{job.id}-cancelled"
     verify(secret(settings), headers, body)
-    told = json.loads(body)
-    assert told["type"] == "job.cancelled"
-    assert told["data"]["id"] == job.id
-    assert told["data"]["metadata"] == {"night": "七"}
+    sent = json.loads(body)
+    assert sent["type"] == "job.cancelled"
+    assert sent["data"]["id"] == job.id
+    assert sent["data"]["metadata"] == {"night": "七"}
     assert state(store, job).model_dump() == {
         "url": f"{url}/hook?x=1",
         "state": "delivered",
@@ -151,9 +170,9 @@ def test_it_is_given_up_and_that_is_written_down(
     with server(receiver) as url:
         job = ended(store, url)
         drain(Callbacks(settings, store), store)
-    found = state(store, job)
-    assert (found.state, found.attempts) == (CallbackState.GIVEN_UP, attempts)
-    assert str(statuses[0]) in str(found.error)
+    callback = state(store, job)
+    assert (callback.state, callback.attempts) == (CallbackState.GIVEN_UP, attempts)
+    assert str(statuses[0]) in str(callback.error)
     assert len(receiver.got) == attempts
 
 
@@ -163,9 +182,9 @@ def test_an_address_of_this_house_is_never_asked(store: JobStore, settings: Sett
         job = ended(store, url)
         drain(Callbacks(settings.model_copy(update={"private_networks": ()}), store), store)
     assert receiver.got == []
-    found = state(store, job)
-    assert found.state is CallbackState.GIVEN_UP
-    assert "is not allowed" in str(found.error)
+    callback = state(store, job)
+    assert callback.state is CallbackState.GIVEN_UP
+    assert "is not allowed" in str(callback.error)
 
 
 def test_two_schedulers_send_it_once(store: JobStore, settings: Settings) -> None:
@@ -242,9 +261,9 @@ def test_a_job_that_is_deleted_meanwhile_stays_deleted(store: JobStore, settings
 
 def test_the_secret_is_made_once_and_is_the_owners_alone(tmp_path: Path) -> None:
     settings = Settings(home=tmp_path / "new")
-    made = secret(settings)
-    assert secret(settings) == made
-    assert len(base64.b64decode(made.removeprefix("whsec_"))) == 32
+    new = secret(settings)
+    assert secret(settings) == new
+    assert len(base64.b64decode(new.removeprefix("whsec_"))) == 32
     (path,) = (tmp_path / "new").iterdir()
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     own = "whsec_" + base64.b64encode(b"x" * 24).decode()

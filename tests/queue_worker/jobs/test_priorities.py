@@ -65,7 +65,7 @@ def test_an_urgent_job_starts_within_one_shard_of_a_thousand(store: JobStore) ->
     low = create(store, 9)
     end(store, take(store), 1000)
     running = [take(store), take(store)]  # both threads are busy with it
-    assert store.waiting()[9] == 998
+    assert store.statistics.waiting()[9] == 998
     urgent = create(store, 0)
     end(store, running[0], 0)
     plan = take(store)
@@ -128,7 +128,7 @@ def test_jobs_of_one_level_take_turns_from_their_first_unit(store: JobStore) -> 
     for plan, count in zip(plans, (6, 2, 3), strict=True):
         end(store, plan, count)
     order = ""
-    while store.waiting()[5]:
+    while store.statistics.waiting()[5]:
         claim = take(store)
         order += names[claim.job]
     assert order == "abcabcacaaa"
@@ -143,7 +143,7 @@ def test_a_waiting_job_rises(store: JobStore) -> None:
     wait_hours(store, old, 2.5)
     assert take(store).job == old.id  # two levels up, and there it has waited longest
     assert store.get(old.id).priority == 6  # what was asked for is kept
-    assert store.waiting()[4] == 1
+    assert store.statistics.waiting()[4] == 1
     assert take(store).job == fresh.id
 
 
@@ -163,9 +163,9 @@ def test_work_in_progress_rises_too(store: JobStore) -> None:
     wait_hours(store, old, 5)
     create(store, 3)
     assert take(store).job != old.id
-    assert store.waiting() == (0, 0, 0, 0, 3, 0, 0, 0, 0, 0)
+    assert store.statistics.waiting() == (0, 0, 0, 0, 3, 0, 0, 0, 0, 0)
     assert store.release(running, reason="luck", max_attempts=5) == 1
-    assert store.waiting() == (0, 0, 0, 0, 4, 0, 0, 0, 0, 0)
+    assert store.statistics.waiting() == (0, 0, 0, 0, 4, 0, 0, 0, 0, 0)
 
 
 def test_nothing_rises_where_ageing_is_off(store: JobStore) -> None:
@@ -199,5 +199,5 @@ def test_a_small_job_waits_for_its_level_too(store: JobStore) -> None:
     small = {"stamps": [FileStamp(size=10, mtime_ns=0, inode=0)]}
     create(store, 9, **small)
     urgent = [create(store, 1, **small).id for _ in range(3)]
-    found = store.claim_some(lease_seconds=60, ageing_ms=0, most=3).claims
-    assert [each.job for each in found] == urgent
+    taken = store.claim_some(lease_seconds=60, ageing_ms=0, most=3).claims
+    assert [claim.job for claim in taken] == urgent

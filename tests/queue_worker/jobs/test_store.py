@@ -54,9 +54,9 @@ def create(store: JobStore, priority: int = 5, **changes: Any) -> Job:
 
 
 def claim(store: JobStore, seconds: float = 60) -> Claim:
-    found = store.claim(lease_seconds=seconds)
-    assert found is not None
-    return found
+    taken = store.claim(lease_seconds=seconds)
+    assert taken is not None
+    return taken
 
 
 def expire(store: JobStore, most: int = 5) -> list[str]:
@@ -67,10 +67,10 @@ def expire(store: JobStore, most: int = 5) -> list[str]:
 
 
 def plan(store: JobStore, shards: int, *, total: int | None = None, failed: int = 0) -> None:
-    found = claim(store)
-    assert found.unit == PLAN
+    plan = claim(store)
+    assert plan.unit == PLAN
     rows = shards * 10 + failed if total is None else total
-    assert store.planned(found, shards=shards, total=rows, failed=failed, cut_input="input-x") is not None
+    assert store.planned(plan, shards=shards, total=rows, failed=failed, cut_input="input-x") is not None
 
 
 def test_a_job_is_read_as_it_was_written(store: JobStore) -> None:
@@ -245,19 +245,19 @@ def test_urgent_jobs_first_and_turns_among_equals(store: JobStore) -> None:
     assert [names[each.job] for each in plans] == ["urgent", "big", "small"]
     for each, shards in zip(plans, (1, 3, 2), strict=True):
         store.planned(each, shards=shards, total=0, failed=0, cut_input="x")
-    assert store.waiting() == (1, 0, 0, 0, 0, 0, 0, 0, 0, 5)
-    while (found := store.claim(lease_seconds=60)) is not None:
-        order.append(names[found.job])
+    assert store.statistics.waiting() == (1, 0, 0, 0, 0, 0, 0, 0, 0, 5)
+    while (taken := store.claim(lease_seconds=60)) is not None:
+        order.append(names[taken.job])
     assert order == ["urgent", "big", "small", "big", "small", "big"]
 
 
 def test_pages_are_newest_first(store: JobStore) -> None:
-    made = [create(store).id for _ in range(5)]
+    ids = [create(store).id for _ in range(5)]
     seen, after = [], None
     for _ in range(3):
         page, after = store.list_jobs(after=after, limit=2)
         seen += [job.id for job in page]
-    assert seen == made[::-1]
+    assert seen == ids[::-1]
     assert after is None
     assert store.list_jobs(limit=5)[1] is None
 
@@ -314,7 +314,7 @@ def test_accepted_jobs_and_their_work_survive_a_killed_server(tmp_path: Any) -> 
             processes.start_valkey(Settings(home=tmp_path), port=port)
             assert [store.get(job.id) for job in jobs] == before
             assert store.find_idempotent("k7", "") == jobs[7]
-            assert sum(store.waiting()) == 20  # 19 plans, one shard
+            assert sum(store.statistics.waiting()) == 20  # 19 plans, one shard
             assert [claim(store).job for _ in range(2)] == [jobs[0].id, jobs[1].id]
 
 
@@ -325,12 +325,12 @@ def test_every_unit_is_claimed_once_by_many_threads(store: JobStore) -> None:
 
     def worker(_: int) -> tuple[list[Claim], int]:
         mine, finals = [], 0
-        while (found := store.claim(lease_seconds=60)) is not None:
-            if found.unit == FINALIZE:
-                store.close(found)
+        while (taken := store.claim(lease_seconds=60)) is not None:
+            if taken.unit == FINALIZE:
+                store.close(taken)
                 continue
-            mine.append(found)
-            finals += store.finish_shard(found, Done(rows=10)) or 0
+            mine.append(taken)
+            finals += store.finish_shard(taken, Done(rows=10)) or 0
         return mine, finals
 
     with ThreadPoolExecutor(8) as pool:
@@ -360,13 +360,13 @@ def finish(store: JobStore, shards: int, *, failed: int = 0) -> None:
 
 
 def test_the_totals_only_grow(store: JobStore) -> None:
-    assert store.totals().jobs_ended == {}
+    assert store.statistics.totals().jobs_ended == {}
     create(store)
     finish(store, 2, failed=3)
     create(store)
     store.release(claim(store), reason="luck", max_attempts=5)
     store.give_up(claim(store), reason="gone")
-    totals = store.totals()
+    totals = store.statistics.totals()
     assert (totals.rows, totals.failed_rows, totals.label_scores) == (20, 3, 28)
     assert totals.rows_by_task == {"sport": 20, "tech": 8}
     assert (totals.shards, totals.shard_seconds, totals.retries) == (2, 0.6, 1)
@@ -378,20 +378,25 @@ def test_what_an_owner_has_in_the_queue(store: JobStore) -> None:
     create(store, owner="a", rows=100)
     create(store, owner="a")
     create(store, owner="b", rows=7)
-    assert store.load_of("a") == OwnerLoad(jobs=2, rows=100)
+    assert store.statistics.load_of("a") == OwnerLoad(jobs=2, rows=100)
     plan(store, 3, total=32, failed=2)  # it tells what was only guessed
-    assert store.load_of("a") == OwnerLoad(jobs=2, rows=30)
+    assert store.statistics.load_of("a") == OwnerLoad(jobs=2, rows=30)
     plan(store, 1)
     plan(store, 0)
-    assert store.load_of("a") == OwnerLoad(jobs=2, rows=40)
+    assert store.statistics.load_of("a") == OwnerLoad(jobs=2, rows=40)
     store.finish_shard(claim(store), Done(rows=9, failed=1))
-    assert store.load_of("a") == OwnerLoad(jobs=2, rows=30)
+    assert store.statistics.load_of("a") == OwnerLoad(jobs=2, rows=30)
     for job in store.list_jobs(owner="a")[0]:
         store.cancel(job.id)
     store.close(claim(store))  # of b
     store.close(claim(store))
     store.close(claim(store))
-    assert store.load_of("a") == store.load_of("b") == store.load_of("none") == OwnerLoad(jobs=0, rows=0)
+    assert (
+        store.statistics.load_of("a")
+        == store.statistics.load_of("b")
+        == store.statistics.load_of("none")
+        == OwnerLoad(jobs=0, rows=0)
+    )
 
 
 def test_a_callback_is_due_when_its_job_ends(store: JobStore) -> None:
@@ -410,7 +415,7 @@ def test_a_callback_is_due_when_its_job_ends(store: JobStore) -> None:
 def test_depths_and_places(store: JobStore) -> None:
     low, high, last = create(store, 9), create(store, 2), create(store, 9)
     assert [store.look(job.id)[1] for job in (high, low, last)] == [0, 1, 2]
-    depths = store.depths()
+    depths = store.statistics.depths()
     assert [(depth.units, depth.jobs) for depth in depths if depth.units] == [(1, 1), (2, 2)]
     assert 0 < depths[9].oldest_seconds < 60
     assert depths[5].oldest_seconds == 0
@@ -428,14 +433,14 @@ def test_jobs_are_listed_by_what_they_are(store: JobStore) -> None:
     second = create(store, 1, pins=(Pin(task="tech", scene="default", version=1, threshold=0.5),))
 
     def listed(limit: int = 20, **filters: Any) -> list[str]:
-        found: list[str] = []
+        ids: list[str] = []
         after = None
         while True:
             page, after = store.list_jobs(after=after, limit=limit, **filters)
             assert len(page) <= limit
-            found += [job.id for job in page]
+            ids += [job.id for job in page]
             if after is None:
-                return found
+                return ids
 
     assert listed(priority=1) == listed(1, priority=1) == [second.id, first.id]
     assert listed(task="tech") == [second.id]
@@ -490,22 +495,22 @@ def test_each_owner_has_idempotency_keys_of_its_own(store: JobStore) -> None:
 
 
 def test_workers_tell_their_load(store: JobStore) -> None:
-    told = {"threads": 2, "busy": 1, "rows_per_second": 1234.5, "memory_bytes": 10**9}
-    store.present("classify@a-1", told)
-    store.present("classify@a-2")
-    one, two = store.worker_loads()
+    load = {"threads": 2, "busy": 1, "rows_per_second": 1234.5, "memory_bytes": 10**9}
+    store.statistics.present("classify@a-1", load)
+    store.statistics.present("classify@a-2")
+    one, two = store.statistics.worker_loads()
     assert (one.name, one.threads, one.busy, one.rows_per_second) == ("classify@a-1", 2, 1, 1234.5)
     assert one.memory_bytes == 10**9
     assert 0 <= one.heard_seconds < 10
     assert (two.name, two.threads) == ("classify@a-2", 0)
-    assert store.worker_loads(seconds=-60) == ()
+    assert store.statistics.worker_loads(seconds=-60) == ()
 
 
 def test_tickets_are_asked_for_only_where_they_are_few(store: JobStore) -> None:
     create(store)
-    found = claim(store)
+    plan = claim(store)
     store.client.rpush("classify:3", "one")
-    assert store.planned(found, shards=10, total=100, failed=0, cut_input="x") == 3
+    assert store.planned(plan, shards=10, total=100, failed=0, cut_input="x") == 3
     # Each thread that finds work asks for one more to be woken, as long as there is more work.
     assert store.claim_some(lease_seconds=60, ageing_ms=0, most=1).tickets == 1
     store.client.rpush("classify", *range(3))
@@ -517,9 +522,9 @@ def test_tickets_are_asked_for_only_where_they_are_few(store: JobStore) -> None:
 def test_small_jobs_are_taken_together(store: JobStore) -> None:
     small = {"stamps": [FileStamp(size=10, mtime_ns=0, inode=0)]}
     ids = [create(store, **changes).id for changes in (small, small, {}, small)]
-    found = store.claim_some(lease_seconds=60, ageing_ms=0, most=10).claims
-    assert [each.job for each in found] == ids[:2]
-    assert store.finish_whole([(each, Done(rows=10, failed=1)) for each in found]) == [0, 0]
+    claims = store.claim_some(lease_seconds=60, ageing_ms=0, most=10).claims
+    assert [claim.job for claim in claims] == ids[:2]
+    assert store.finish_whole([(claim, Done(rows=10, failed=1)) for claim in claims]) == [0, 0]
     job = store.get(ids[0])
     assert (job.status, job.counts.total, job.counts.completed) == (JobStatus.COMPLETED, 11, 10)
     assert list(job.timestamps) == ["queued", "running", "finalizing", "completed"]
@@ -597,9 +602,9 @@ class Story(RuleBasedStateMachine):
     @rule(times=st.integers(1, 3))
     def claimed(self, times: int) -> None:
         for _ in range(times):
-            found = self.store.claim(lease_seconds=60)
-            if found is not None:
-                self.claims.append(found)
+            taken = self.store.claim(lease_seconds=60)
+            if taken is not None:
+                self.claims.append(taken)
 
     @precondition(lambda self: self.claims)
     @rule(data=st.data(), shards=st.integers(0, 4))
@@ -672,9 +677,9 @@ class Story(RuleBasedStateMachine):
                 assert not waiting
                 assert not mine
 
-        assert list(self.store.waiting()) == units
+        assert list(self.store.statistics.waiting()) == units
         owned = [job for job in self.jobs.values() if not job.status.final]
-        load = self.store.load_of("team")
+        load = self.store.statistics.load_of("team")
         assert load.jobs == len(owned)
         known = [job for job in owned if job.shards_total is not None]
         assert load.rows == sum(job.counts.total - job.counts.completed - job.counts.failed for job in known)
@@ -685,10 +690,10 @@ class Story(RuleBasedStateMachine):
         """Healthy workers from here on: every job ends, and a completed one has all its rows."""
         expire(self.store, most=100)
         for _ in range(1000):
-            found = self.store.claim(lease_seconds=60)
-            if found is None:
+            taken = self.store.claim(lease_seconds=60)
+            if taken is None:
                 break
-            self.succeed(found, 2)
+            self.succeed(taken, 2)
         for id in self.jobs:
             job = self.store.get(id)
             assert job.status.final

@@ -140,7 +140,7 @@ def test_the_owner_and_the_callback_are_kept(service: Service, texts: list[str])
     job = submit(request, service.settings, service.store, owner="team")
     assert service.store.get(job.id) == job
     assert (job.owner, job.callback, job.counts.total) == ("team", "http://a/b", 5)
-    assert service.store.load_of("team") == OwnerLoad(jobs=1, rows=5)
+    assert service.store.statistics.load_of("team") == OwnerLoad(jobs=1, rows=5)
 
 
 def test_a_changed_task_is_looked_at_again(service: Service, texts: list[str]) -> None:

@@ -70,12 +70,14 @@ def connect_server_pid(home: Path, child: int, guard: str) -> int:
 
 def test_a_child_outlives_the_thread_that_asked_for_it(tmp_path: Path) -> None:
     with Processes() as processes:
-        made: list[Settings] = []
-        thread = threading.Thread(target=lambda: made.append(processes.start_valkey(Settings(home=tmp_path))))
+        started: list[Settings] = []
+        thread = threading.Thread(
+            target=lambda: started.append(processes.start_valkey(Settings(home=tmp_path)))
+        )
         thread.start()
         thread.join()
         time.sleep(0.2)  # a death signal would have come at once
-        with connect(made[0]) as client:
+        with connect(started[0]) as client:
             assert client.ping()
         assert processes.failed() is None
 

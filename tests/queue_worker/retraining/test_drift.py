@@ -24,7 +24,7 @@ from queue_worker.jobs.callbacks import secret, verify
 from queue_worker.jobs.models import Job
 from queue_worker.jobs.store import JobStore
 from queue_worker.retraining.drift import MIN_ROWS, Agreement, agreement, alarms, fallen, wilson
-from queue_worker.retraining.drift_monitor import Watch
+from queue_worker.retraining.drift_monitor import DriftMonitor
 from queue_worker.retraining.runs import runs
 from replacement.measure_drift import load_drift_meter
 from replacement.training.loop import replace
@@ -91,12 +91,12 @@ def teacher(share: float, log: Path) -> Callable[[str, int], list[str]]:
     return lambda task, version: [sys.executable, "-c", code]
 
 
-def watching(service: Service, share: float, log: Path) -> Watch:
-    watch = Watch(
+def monitoring(service: Service, share: float, log: Path) -> DriftMonitor:
+    monitor = DriftMonitor(
         service.settings, service.client, stop=threading.Event(), command=teacher(share, log), pause=0.0
     )
-    watch.step()  # what ended before is let be
-    return watch
+    monitor.step()  # what ended before is let be
+    return monitor
 
 
 def define(service: Service, text: str) -> TaskEntry:
@@ -113,32 +113,32 @@ def finished(service: Service, name: str, texts: list[str]) -> Job:
 def test_a_sample_of_each_job_is_counted_once(service: Service, texts: list[str], tmp_path: Path) -> None:
     entry = define(service, "sample = 60")
     log = tmp_path / "asked"
-    watch = watching(service, 1.0, log)
+    monitor = monitoring(service, 1.0, log)
     small = finished(service, "small.parquet", texts[:40])
     finished(service, "large.parquet", texts)
-    assert watch.step() == 2
+    assert monitor.step() == 2
     asked = [json.loads(line)["texts"] for line in log.read_text().splitlines()]
     assert sorted(len(each) for each in asked) == [40, 60]
     assert set(asked[1]) <= set(texts)
     assert len(set(asked[1])) > 50
     assert not set(asked[1]) <= set(texts[:200])  # all over the file
-    (found,) = agreement(service.client, "sport")
-    assert (found.version, found.rows, found.agreed, found.share) == (1, 100, 100, 1.0)
+    (today,) = agreement(service.client, "sport")
+    assert (today.version, today.rows, today.agreed, today.share) == (1, 100, 100, 1.0)
     assert alarms(service.client) == []
     # A worker that died between counting and forgetting the job counts it again: nothing changes.
     service.client.sadd("pingti:watch:open", small.id)
-    assert watch.step() == 1
-    assert agreement(service.client, "sport") == [found]
+    assert monitor.step() == 1
+    assert agreement(service.client, "sport") == [today]
     lines = [json.loads(line) for line in (entry.folder / "agreement.jsonl").read_text().splitlines()]
     assert sorted(line["rows"] for line in lines) == [40, 60]
-    assert watch.step() == 0
+    assert monitor.step() == 0
 
 
 @pytest.mark.broker
 def test_what_is_not_asked_about(service: Service, texts: list[str], tmp_path: Path) -> None:
     log = tmp_path / "asked"
     define(service, "sample = 0")
-    watch = watching(service, 1.0, log)
+    monitor = monitoring(service, 1.0, log)
     finished(service, "none.parquet", texts[:40])
     define(service, "sample = 30\ndaily = 30")
     replaced = finished(service, "replaced.parquet", texts[:40])
@@ -147,17 +147,17 @@ def test_what_is_not_asked_about(service: Service, texts: list[str], tmp_path: P
     Path(gone.inputs[0]).unlink()
     service.client.srem("pingti:watch:open", replaced.id)
     define(service, "sample = 0")
-    assert watch.step() == 3
+    assert monitor.step() == 3
     define(service, "sample = 30\ndaily = 30")
     finished(service, "first.parquet", texts[:40])
-    assert watch.step() == 1
+    assert monitor.step() == 1
     finished(service, "second.parquet", texts[:40])  # the day's rows are reached
-    assert watch.step() == 1
+    assert monitor.step() == 1
     assert len(log.read_text().splitlines()) == 1
     define(service, "sample = 30\ndaily = 60")
     for name in ("third.parquet", "fourth.parquet", "fifth.parquet"):
         finished(service, name, texts[:40])
-    assert watch.step() == 3
+    assert monitor.step() == 3
     assert len(log.read_text().splitlines()) == 2  # those of one look are counted together
 
 
@@ -170,16 +170,16 @@ def test_a_fall_raises_one_alarm_and_rolls_back(
     service.settings = service.settings.model_copy(update={"private_networks": ("127.0.0.0/8",)})
     shutil.copytree(entry.folder / "students" / "1", entry.folder / "students" / "2", dirs_exist_ok=True)
     promotion.promote(entry, 2, who="tests", why="newer")
-    watch = watching(service, 0.5, tmp_path / "asked")
+    monitor = monitoring(service, 0.5, tmp_path / "asked")
     finished(service, "fall.parquet", texts)
     finished(service, "fall2.parquet", texts)
-    assert watch.step() == 2
+    assert monitor.step() == 2
     (alarm,) = alarms(service.client)
     assert (alarm.task, alarm.version, alarm.action) == ("sport", 2, "rollback")
     assert alarms(service.client, "tech") == []
     assert alarm.share == 0.5
     assert alarm.high < alarm.holdout_low
-    assert JobStore(service.client).totals().alarms == {"sport": 1}
+    assert JobStore(service.client).statistics.totals().alarms == {"sport": 1}
     assert entry.current() == 1
     last = entry.history()[-1]
     assert (last["event"], last["who"], last["why"]) == ("rolled back", "watch", alarm.sentence)
@@ -192,9 +192,9 @@ def test_a_fall_raises_one_alarm_and_rolls_back(
 @pytest.mark.broker
 def test_a_fall_may_start_a_retraining(service: Service, texts: list[str], tmp_path: Path) -> None:
     define(service, 'sample = 80\non_alarm = "retrain"')
-    watch = watching(service, 0.2, tmp_path / "asked")
+    monitor = monitoring(service, 0.2, tmp_path / "asked")
     finished(service, "retrain.parquet", texts)
-    watch.step()
+    monitor.step()
     (run,) = runs(service.client, "sport")
     assert (run.who, run.state) == ("watch", "queued")
 
@@ -204,18 +204,18 @@ def test_an_alarm_outlives_the_process_that_raised_it(
     service: Service, texts: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     entry = define(service, 'sample = 80\non_alarm = "retrain"')
-    watch = watching(service, 0.2, tmp_path / "asked")
+    monitor = monitoring(service, 0.2, tmp_path / "asked")
 
     def dies(*_: object) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as dying:
-        dying.setattr(Watch, "_act", dies)
+        dying.setattr(DriftMonitor, "_act", dies)
         finished(service, "dies.parquet", texts)
         with pytest.raises(KeyboardInterrupt):
-            watch.step()
+            monitor.step()
     assert runs(service.client, "sport") == []
-    watch.step()  # the next process finds the job still noted
+    monitor.step()  # the next process finds the job still noted
     assert len(runs(service.client, "sport")) == 1
     assert len(alarms(service.client)) == 1
     assert len((entry.folder / "alarms.jsonl").read_text().splitlines()) == 1
@@ -224,10 +224,10 @@ def test_an_alarm_outlives_the_process_that_raised_it(
 @pytest.mark.broker
 def test_a_teacher_that_is_not_there_is_no_alarm(service: Service, texts: list[str]) -> None:
     define(service, "sample = 20")
-    watch = Watch(service.settings, service.client, stop=threading.Event(), pause=0.0)
-    watch.step()
+    monitor = DriftMonitor(service.settings, service.client, stop=threading.Event(), pause=0.0)
+    monitor.step()
     finished(service, "nowhere.parquet", texts[:30])
-    assert watch.step() == 1  # the definition's teacher is "nowhere"
+    assert monitor.step() == 1  # the definition's teacher is "nowhere"
     assert agreement(service.client, "sport") == []
     assert alarms(service.client) == []
 
@@ -258,13 +258,13 @@ def receiver() -> Iterator[tuple[str, list[Any]]]:
 def test_the_section_is_checked() -> None:
     base = 'classes = ["a", "b"]\n[corpus]\nfiles = ["x"]\n[teacher]\nmodel = "m"\n'
     assert parse(base).watch.sample == 50
-    for line, said in (
+    for line, sentence in (
         ('on_alarm = "panic"', "'nothing', 'rollback' or 'retrain'"),
         ("rows = 3", "allowed are callback, daily, on_alarm, sample"),
         ('callback = "ftp://x"', "watch.callback"),
         ("sample = -1", "watch.sample"),
     ):
-        with pytest.raises(DefinitionError, match=said):
+        with pytest.raises(DefinitionError, match=sentence):
             parse(f"{base}[watch]\n{line}\n")
 
 

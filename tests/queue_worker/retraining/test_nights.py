@@ -135,15 +135,15 @@ def seven_nights(
         if night != KILLED_RETRAINING or killed.is_set():
             assert worker.run_one() is not None
         assert worker.run_one() is None  # nothing is done twice
-    found = {run.night: run for run in runs(client, entry.name) if run.night}
-    assert sorted(found) == SEVEN
+    by_night = {run.night: run for run in runs(client, entry.name) if run.night}
+    assert sorted(by_night) == SEVEN
     assert len(runs(client, entry.name)) == 7
-    assert found[KILLED_RETRAINING].attempts == 1 + killed.is_set()
-    assert all(run.attempts == 1 for night, run in found.items() if night != KILLED_RETRAINING)
+    assert by_night[KILLED_RETRAINING].attempts == 1 + killed.is_set()
+    assert all(run.attempts == 1 for night, run in by_night.items() if night != KILLED_RETRAINING)
 
-    assert [run.version for _, run in sorted(found.items())] == entry.versions()  # one a night
+    assert [run.version for _, run in sorted(by_night.items())] == entry.versions()  # one a night
     promoted = []
-    for run in found.values():
+    for run in by_night.values():
         assert run.state in (RunState.PROMOTED, RunState.REFUSED), run
         report = entry.report(run.version or 0)
         assert (report["run"], report["gate"]["passed"]) == (run.id, run.state is RunState.PROMOTED)
@@ -152,7 +152,7 @@ def seven_nights(
     assert sorted(version for event, version in lines if event == "promoted") == sorted(promoted)
     assert len(lines) == 7
     assert entry.current() == max(promoted, default=None)
-    return found
+    return by_night
 
 
 def write_day(home: Path, day: date, rows: list[tuple[str, str, str]]) -> None:
@@ -179,8 +179,8 @@ def test_seven_nights_of_a_tiny_task(
 
     for day in range(1, 7):
         add_day(SEVEN[0] - timedelta(days=1 + day))
-    found = seven_nights(service, entry, add_day)
-    assert RunState.PROMOTED in {run.state for run in found.values()}
+    by_night = seven_nights(service, entry, add_day)
+    assert RunState.PROMOTED in {run.state for run in by_night.values()}
     # From the second promotion on a run goes on from rows that are known.
     assert any("known" in entry.report(version)["rounds"][0]["added"] for version in entry.versions())
 
@@ -204,7 +204,7 @@ def test_seven_nights_of_weibo_hot(service: tuple[Settings, redis.Redis, Nights]
     for day in sorted(days):
         if day < SEVEN[0] - timedelta(days=1):
             write_day(home, day, days[day])
-    found = seven_nights(service, entry, lambda day: write_day(home, day, days[day]))
-    for night, run in sorted(found.items()):
+    by_night = seven_nights(service, entry, lambda day: write_day(home, day, days[day]))
+    for night, run in sorted(by_night.items()):
         holdout = entry.report(run.version or 0)["holdout"]
         print(night, run.state, run.version, f"F1 {holdout['f1']:.3f}", run.reason)  # noqa: T201

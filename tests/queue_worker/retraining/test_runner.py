@@ -1,6 +1,7 @@
 """The retrain worker: a run's record, its process, and what a crash of either leaves."""
 
 import functools
+import json
 import os
 import subprocess
 import sys
@@ -105,6 +106,8 @@ def test_a_process_that_keeps_breaking_fails_its_run(service: tuple[Settings, re
 def test_what_another_attempt_would_not_mend_fails_at_once(service: tuple[Settings, redis.Redis]) -> None:
     settings, client = service
     asked = request_retrain(settings, client, "sport", "tests")
+    lines = [json.dumps({"id": str(n), "text": f"a match of {n} goals"}) for n in range(200)]
+    (settings.home / "corpus.jsonl").write_text("\n".join(lines) + "\n")
     run = RetrainWorker(settings, client).run_one()  # the real command; the model "nowhere" is not there
     assert run is not None
     assert (run.id, run.state, run.attempts) == (asked.id, RunState.FAILED, 1)
@@ -170,9 +173,9 @@ def test_a_lost_lease_ends_the_attempt_and_nothing_is_written(service: tuple[Set
         again = store.claim(lease_seconds=0.001)
         assert again is not None
     until(lambda: store.reap(max_attempts=4), "the last lease ends")
-    found = store.get(late.run.id)
-    assert found.reason == "the worker that had it stopped answering (4 attempts)"
-    assert found.state is RunState.FAILED
+    given_up = store.get(late.run.id)
+    assert given_up.reason == "the worker that had it stopped answering (4 attempts)"
+    assert given_up.state is RunState.FAILED
 
 
 def test_a_killed_workers_run_is_taken_by_the_next(
@@ -211,7 +214,7 @@ def test_a_real_worker_takes_runs_and_ends_on_sigterm(
     settings, client = service
     with Processes() as processes:
         worker = processes.start_worker(settings, queue=RETRAIN, log=tmp_path / "worker.log")
-        (load,) = JobStore(client).worker_loads()
+        (load,) = JobStore(client).statistics.worker_loads()
         assert load.memory_bytes > 10_000_000
         asked = request_retrain(settings, client, "sport", "tests")
         until(lambda: find_run(client, asked.id).state.final, "the run ends")
