@@ -1,6 +1,5 @@
 """Serve the REST API and the dashboard with uvicorn, from the settings."""
 
-import logging
 import os
 import signal
 import socket
@@ -11,7 +10,6 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import cast
 
-import redis
 import uvicorn
 from fastapi import FastAPI
 
@@ -22,11 +20,8 @@ from api.rest.dependencies import api_key
 from api.rest.middleware import is_loopback
 from pingti.errors import InputError, PingtiError, UnavailableError
 from queue_worker.celery_app import shorten_pauses
-from queue_worker.processes.server_check import require_server
+from queue_worker.processes.server_check import refuse_unfit_server
 from queue_worker.settings import Settings
-
-_LOOK_SECONDS = 2.0  # that the broker is waited for at the start
-_log = logging.getLogger(__name__)
 
 
 def listen(settings: Settings) -> socket.socket:
@@ -77,7 +72,7 @@ def serve(settings: Settings, listener: socket.socket | None = None, *, log_leve
     SIGINT leaves as KeyboardInterrupt and SIGTERM as SystemExit(143), after the last answer, so that a
     caller's ``with`` blocks end what they started.
     """
-    _check_broker(settings)
+    refuse_unfit_server(settings)
     listener = listener or listen(settings)
     config = configured(create_app(settings), log_level=log_level)
     host, port = listener.getsockname()[:2]
@@ -87,22 +82,6 @@ def serve(settings: Settings, listener: socket.socket | None = None, *, log_leve
     sys.stderr.flush()
     with listener, sigterm_as_exit():
         Server(config).run(sockets=[listener])
-
-
-def _check_broker(settings: Settings) -> None:
-    """Refuse to start on a broker that cannot keep jobs; one that does not answer yet may come."""
-    if settings.redis_url is None:
-        return
-    with redis.Redis.from_url(
-        settings.redis_url,
-        decode_responses=True,
-        socket_timeout=_LOOK_SECONDS,
-        socket_connect_timeout=_LOOK_SECONDS,
-    ) as client:
-        try:
-            require_server(client, durable=settings.durable)
-        except redis.RedisError as error:
-            _log.warning("the broker does not answer yet: %s", error)
 
 
 def configured(app: FastAPI, *, log_level: str = "warning") -> uvicorn.Config:

@@ -1,5 +1,6 @@
 """Whether a Valkey or Redis can keep jobs: its version, commands, eviction, role and mode."""
 
+import logging
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -7,9 +8,12 @@ from typing import Any
 import redis
 
 from pingti.errors import UnavailableError
+from queue_worker.settings import Settings
 
+_LOOK_SECONDS = 2.0  # that a server is waited for at the start
 _OLDEST_REDIS = (7, 2)  # the first with WAITAOF
 _COMMANDS = ("waitaof", "evalsha", "zrangebylex", "hgetall", "brpop")
+_log = logging.getLogger(__name__)
 
 
 def faults_of_info(info: Mapping[str, Any], *, durable: bool) -> Iterator[str]:
@@ -73,6 +77,29 @@ def require_server(client: redis.Redis, *, durable: bool) -> None:
     faults = faults_of_server(client, durable=durable)
     if faults:
         raise UnavailableError(f"the Valkey or Redis cannot keep jobs: {'; '.join(faults)}")
+
+
+def refuse_unfit_server(settings: Settings) -> None:
+    """Refuse to start on a server that cannot keep jobs; one that does not answer yet may come.
+
+    Args:
+        settings: where the server is, if one is named, and whether jobs must survive it.
+
+    Raises:
+        UnavailableError: with all that is wrong.
+    """
+    if settings.redis_url is None:
+        return
+    with redis.Redis.from_url(
+        settings.redis_url,
+        decode_responses=True,
+        socket_timeout=_LOOK_SECONDS,
+        socket_connect_timeout=_LOOK_SECONDS,
+    ) as client:
+        try:
+            require_server(client, durable=settings.durable)
+        except redis.RedisError as error:
+            _log.warning("the Valkey or Redis does not answer yet: %s", error)
 
 
 def _missing(client: redis.Redis, *, durable: bool) -> list[str]:

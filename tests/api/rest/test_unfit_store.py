@@ -98,14 +98,17 @@ def test_what_a_refusal_is_called(error: Exception, code: str) -> None:
 
 
 @pytest.mark.broker
-def test_the_server_does_not_start_on_a_store_that_cannot_keep_jobs(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "command", [["api.rest.server"], ["queue_worker.worker"], ["queue_worker.worker", "--queue", "retrain"]]
+)
+def test_nothing_starts_on_a_store_that_cannot_keep_jobs(tmp_path: Path, command: list[str]) -> None:
     with Processes() as processes:
         settings = processes.start_valkey(Settings(home=tmp_path))
         with connect(settings) as client:
             client.config_set("maxmemory-policy", "allkeys-lru")
         environment = {**settings.environment(), "PINGTI_PORT": "0", "PYTHONPATH": ":".join(sys.path)}
         run = subprocess.run(
-            [sys.executable, "-m", "api.rest.server"],
+            [sys.executable, "-m", *command],
             env=environment,
             cwd=tmp_path,
             capture_output=True,
