@@ -38,6 +38,7 @@ from pingti.errors import (
     PingtiError,
     UnavailableError,
 )
+from pingti.proxies import transport_for
 from pingti.rest_models import ClassifyOut, FileOut, JobListOut, JobOut, TaskListOut, TaskOut
 
 LOCAL = "http://127.0.0.1:8080"
@@ -103,7 +104,12 @@ class Client:
             headers = [(b"Authorization", f"Bearer {bearer_key(key)}".encode())] if key else None
         except ValueError as error:
             raise InputError(f"PINGTI_API_KEY or key: {error}") from None
-        self._http = httpx.Client(base_url=self.url, headers=headers, timeout=timeout)
+        try:
+            self._http = httpx.Client(
+                base_url=self.url, headers=headers, timeout=timeout, transport=transport_for(self.url)
+            )
+        except (httpx.InvalidURL, ValueError) as error:
+            raise InputError(f"{self.url[:200]!r} is not a service's address: {error}") from None
 
     def __enter__(self) -> Self:
         return self

@@ -10,6 +10,7 @@ import gc
 import logging
 import sys
 from functools import lru_cache
+from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 import redis
 from celery import Celery
@@ -56,6 +57,19 @@ def broker_url(settings: Settings) -> str:
     return settings.redis_url
 
 
+def kombu_url(url: str) -> str:
+    """The server's address as kombu spells it, which knows no ``unix://[USER:PASSWORD@]PATH?db=NUMBER``."""
+    parts = urlsplit(url)
+    if parts.scheme != "unix":
+        return url
+    options = dict(parse_qsl(parts.query))
+    database = options.get("db", "0")
+    password = unquote(parts.password or "") or options.get("password", "")
+    user = unquote(parts.username or "") or options.get("username", "")
+    account = f"{quote(user, safe='')}:{quote(password, safe='')}@" if password else ""
+    return f"redis+socket://{account}{parts.path}?virtual_host={database}"
+
+
 def connect(settings: Settings) -> redis.Redis:
     """A client that waits out a restart of the server of up to some ten seconds."""
     retry = Retry(ExponentialWithJitterBackoff(base=0.05, cap=1.5), retries=12)
@@ -71,9 +85,14 @@ def connect(settings: Settings) -> redis.Redis:
 
 
 @lru_cache(maxsize=8)
-def make_celery(settings: Settings) -> Celery:
-    """A Celery application with no tasks registered: enough to publish. ``worker`` adds the tasks."""
-    app = Celery("pingti", broker=broker_url(settings), set_as_current=False)
+def make_celery(settings: Settings, *, seconds: float | None = None) -> Celery:
+    """A Celery application with no tasks registered: enough to publish. ``worker`` adds the tasks.
+
+    Args:
+        settings: where the server is.
+        seconds: that an answer of it is waited for; without end where absent.
+    """
+    app = Celery("pingti", broker=kombu_url(broker_url(settings)), set_as_current=False)
     app.conf.update(
         task_ignore_result=True,
         task_serializer="json",
@@ -91,7 +110,7 @@ def make_celery(settings: Settings) -> Celery:
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
         worker_cancel_long_running_tasks_on_connection_loss=False,
-        broker_transport_options=dict(TRANSPORT),
+        broker_transport_options={**TRANSPORT, "socket_timeout": seconds},
         task_publish_retry_policy={
             "max_retries": 5,
             "interval_start": 0,

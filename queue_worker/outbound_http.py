@@ -8,6 +8,7 @@ of an exchange, however slowly the other side drips.
 """
 
 import ipaddress
+import logging
 import socket
 import ssl
 from collections.abc import Iterable, Mapping, Sequence
@@ -25,6 +26,9 @@ from pingti.errors import InputError, UnavailableError
 _Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 _NAT64 = (ipaddress.ip_network("64:ff9b::/96"), ipaddress.ip_network("64:ff9b:1::/48"))
 _V4_COMPATIBLE = ipaddress.ip_network("::/96")
+# Not for the public by IANA's registries, whatever the interpreter's own table says of them.
+_SPECIAL = tuple(map(ipaddress.ip_network, ("192.0.0.0/24", "192.88.99.0/24", "2001::/23", "3fff::/20")))
+_log = logging.getLogger(__name__)
 _CHUNK_BYTES = 256 * 1024
 _ANSWER_BYTES = 64 * 1024  # of a callback's answer, read so that the connection ends in order
 
@@ -49,12 +53,19 @@ class Outbound:
     def check(self, url: str) -> None:
         """Look at an address without going there.
 
+        Whoever gave the address learns nothing of the names that are known here: an internal one and one
+        that there is not are refused in the same words. The log has the reason.
+
         Raises:
-            InputError: it is not an http(s) URL, or an address of its host is not public.
-            UnavailableError: its host's name cannot be resolved now.
+            InputError: it is not an http(s) URL, its host's name cannot be resolved, or an address of it is
+                not public.
         """
         host, port = _host(url)
-        self._resolve(host, port)
+        try:
+            self._resolve(host, port)
+        except UnavailableError as error:
+            _log.warning("%s", error)
+            raise _not_allowed(host) from None
 
     def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> Answer:
         """Send ``body``.
@@ -120,10 +131,13 @@ class Outbound:
         addresses = [str(entry[4][0]) for entry in entries]
         for address in addresses:
             if not is_reachable(ipaddress.ip_address(address), self._allowed):
-                raise InputError(
-                    f"host {host!r} has the address {address}, which is not public; private networks are "
-                    "reached only where the setting private_networks names them"
+                _log.warning(
+                    "host %r has the address %s, which is not public; private networks are reached only "
+                    "where the setting private_networks names them",
+                    host,
+                    address,
                 )
+                raise _not_allowed(host)
         return addresses
 
 
@@ -145,7 +159,13 @@ def is_reachable(address: _Address, allowed: Iterable[ipaddress.IPv4Network | ip
         address.teredo is not None or address in _V4_COMPATIBLE or address.is_site_local
     ):
         return False
+    if any(address in network for network in _SPECIAL):
+        return False
     return address.is_global and not address.is_multicast and not address.is_reserved
+
+
+def _not_allowed(host: str) -> InputError:
+    return InputError(f"host {host!r} is not allowed")
 
 
 def _host(url: str) -> tuple[str, int]:
@@ -160,6 +180,8 @@ def _host(url: str) -> tuple[str, int]:
             raise ValueError("it names no host")
         if "@" in parts.netloc or "\\" in url:
             raise ValueError("it must hold no user name, password or backslash")
+        if parts.port == 0:
+            raise ValueError("there is no port 0")
         return parts.hostname, parts.port or (443 if parts.scheme == "https" else 80)
     except ValueError as error:
         raise InputError(f"{url[:200]!r} is not an address that can be used: {error}") from None

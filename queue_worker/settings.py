@@ -31,6 +31,11 @@ class FileStamp(BaseModel):
     size: int = Field(ge=0, description="Bytes.")
     mtime_ns: int = Field(description="When its content was last changed, in nanoseconds since 1970.")
     inode: int = Field(description="Its number in the file system.")
+    ctime_ns: int | None = Field(
+        default=None,
+        description="When the file system was last told to change it or what it is called, which nobody can "
+        "set back; absent in a job that an older version accepted.",
+    )
 
     @classmethod
     def of(cls, path: str | Path) -> Self:
@@ -40,7 +45,21 @@ class FileStamp(BaseModel):
             OSError: there is no such file.
         """
         status = os.stat(path)  # noqa: PTH116
-        return cls(size=status.st_size, mtime_ns=status.st_mtime_ns, inode=status.st_ino)
+        return cls(
+            size=status.st_size,
+            mtime_ns=status.st_mtime_ns,
+            inode=status.st_ino,
+            ctime_ns=status.st_ctime_ns,
+        )
+
+    def fits(self, path: str | Path) -> bool:
+        """Whether the file at ``path`` is still the one that was stamped.
+
+        Raises:
+            OSError: there is no such file.
+        """
+        now = type(self).of(path)
+        return self == (now if self.ctime_ns is not None else now.model_copy(update={"ctime_ns": None}))
 
 
 def _variable(pointer: str) -> str:

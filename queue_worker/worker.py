@@ -37,6 +37,7 @@ from queue_worker.celery_app import (
 )
 from queue_worker.classifying.runner import Runner
 from queue_worker.jobs.store import JobStore
+from queue_worker.processes.server_check import refuse_unfit_server
 from queue_worker.retraining.runner import serve
 from queue_worker.settings import Settings
 
@@ -97,6 +98,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     configure_logging()
     try:
         settings = Settings.of_environment()
+        refuse_unfit_server(settings)
         if kind == RETRAIN:
             return serve(settings, options.name)
         app, runner = make_worker(settings)

@@ -2,6 +2,7 @@
 
 import sys
 from dataclasses import asdict
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -271,19 +272,26 @@ def demo(
 
 
 @app.command()
-def doctor(home: Home = WORKSPACE, as_json: Json = False) -> None:
+def doctor(
+    home: Home = WORKSPACE,
+    as_json: Json = False,
+    repair: Annotated[
+        bool,
+        typer.Option("--repair", help="First mend what a power loss left of the jobs' file, after a copy."),
+    ] = False,
+) -> None:
     """What is installed, reachable and writable here, each with what to do about it.
 
     Ends with exit code 6 where something that Pingti cannot do without fails.
     """
-    from api.cli.doctor import State, examine
+    from api.cli import doctor as rooms
 
     screen = Screen(as_json=as_json)
     findings = []
-    for finding in examine(home):
+    for finding in chain(rooms.repair(home) if repair else (), rooms.examine(home)):
         findings.append(finding)
         screen.finding(finding.state, finding.name, finding.says, finding.next_step)
-    failed = [finding.name for finding in findings if finding.state is State.FAIL]
+    failed = [finding.name for finding in findings if finding.state is rooms.State.FAIL]
     screen.result([asdict(finding) for finding in findings])
     if failed:
         raise UnavailableError(f"doctor: failed: {', '.join(failed)}")

@@ -1,6 +1,7 @@
 """What the routes are given: settings, workspace, job store, and the look at broker and workers."""
 
 import shutil
+import time
 from functools import cached_property
 from typing import Annotated
 
@@ -10,19 +11,23 @@ from redis.backoff import ExponentialWithJitterBackoff, NoBackoff
 from redis.retry import Retry
 
 from api.keys import Caller, KeyRing, Role
+from api.rest.bounds.store_threads import StoreThreads
 from api.rest.online_classifier import Online
-from api.rest.problems import ProblemError
+from api.rest.problems import ProblemError, refusal_of
 from api.rest.schemas.service import ReadyOut
 from api.rest.uploads import Uploads
 from pingti.errors import UnavailableError
 from pingti.workspace.registry import Workspace
-from queue_worker.celery_app import CLASSIFY, broker_url, connect
+from queue_worker.celery_app import CLASSIFY, broker_url
 from queue_worker.jobs.store import JobStore
+from queue_worker.processes.server_check import faults_of_server, require_server
 from queue_worker.settings import Settings
 
 # A file larger than this is better mounted below an input root than sent through HTTP.
 UPLOAD_BYTES = 4 * 1024**3
 _LOOK_SECONDS = 2.0
+_CHECKED_SECONDS = 30.0  # that a broker which can keep jobs is taken for one
+_PATIENCE_SECONDS = 2.0  # beyond durable_seconds, for an answer that waits for the server's disk
 SILENT_SECONDS = 10.0  # a worker gives a sign of life every three seconds
 
 
@@ -36,6 +41,8 @@ class Services:
         self.uploads = Uploads(settings.home / "uploads")
         self.online = Online(settings)
         self.keys = KeyRing(settings.home, api_key(settings))
+        self.store_threads = StoreThreads()
+        self._checked = float("-inf")
 
     @cached_property
     def store(self) -> JobStore:
@@ -44,31 +51,58 @@ class Services:
         Raises:
             UnavailableError: no broker is set.
         """
-        client = connect(self.settings)
-        # Workers wait out a restart of the server; who asks over REST is told within a second.
-        client.set_retry(Retry(ExponentialWithJitterBackoff(base=0.05, cap=0.3), retries=3))
-        return JobStore(client)
+        # Workers wait out a restart of the server; who asks over REST is told within a second. A server that
+        # is there and says nothing is asked once.
+        again = Retry(
+            ExponentialWithJitterBackoff(base=0.05, cap=0.3),
+            retries=3,
+            supported_errors=(redis.exceptions.ConnectionError,),
+        )
+        seconds = self.settings.durable_seconds + _PATIENCE_SECONDS
+        return JobStore(self._client(again, _LOOK_SECONDS), patient=self._client(again, seconds))
 
     @cached_property
     def looking(self) -> JobStore:
         """The same store for those who would rather know at once that it is away."""
-        client = redis.Redis.from_url(
+        return JobStore(self._client(Retry(NoBackoff(), retries=0), _LOOK_SECONDS))
+
+    def _client(self, again: Retry, seconds: float) -> redis.Redis:
+        """A client that waits so long for an answer."""
+        return redis.Redis.from_url(
             broker_url(self.settings),
             decode_responses=True,
-            retry=Retry(NoBackoff(), retries=0),
+            retry=again,
             socket_connect_timeout=_LOOK_SECONDS,
-            socket_timeout=_LOOK_SECONDS,
+            socket_timeout=seconds,
         )
-        return JobStore(client)
+
+    def require_server(self) -> None:
+        """Refuse a broker that cannot keep jobs; it is asked once in a while.
+
+        Raises:
+            UnavailableError: with what is wrong.
+            RedisError: it does not answer.
+        """
+        client = self.store.client
+        if time.monotonic() - self._checked > _CHECKED_SECONDS:
+            require_server(client, durable=self.settings.durable)
+            self._checked = time.monotonic()
+        else:
+            client.ping()  # one that is away or hangs is told at once; nothing is stored then
 
     def look(self) -> ReadyOut:
-        """Whether the broker answers and a worker consumes the classify queue."""
+        """Whether the broker answers and can keep jobs, and a worker consumes the classify queue."""
         try:
+            faults = faults_of_server(self.looking.client, durable=self.settings.durable)
+            if faults:
+                says = f"The broker cannot keep jobs: {'; '.join(faults)}."
+                return ReadyOut(ready=False, broker=says, workers="unknown")
             workers = self.looking.statistics.workers(seconds=SILENT_SECONDS)
         except UnavailableError as error:
             return ReadyOut(ready=False, broker=f"{error}.", workers="unknown")
-        except redis.RedisError:
-            return ReadyOut(ready=False, broker="The broker does not answer.", workers="unknown")
+        except redis.RedisError as error:
+            says = refusal_of(error) or "The broker does not answer"
+            return ReadyOut(ready=False, broker=f"{says}.", workers="unknown")
         # Named queue@host-process by queue_worker.worker.
         if not any(name.startswith(f"{CLASSIFY}@") for name in workers):
             return ReadyOut(ready=False, broker="ok", workers="No worker consumes the classify queue.")
@@ -105,7 +139,7 @@ class Services:
         for name in ("store", "looking"):
             store = self.__dict__.get(name)
             if store is not None:
-                store.client.close()
+                store.close_clients()
 
 
 # Both are coroutines only so that FastAPI calls them where it is: a plain function costs a trip to a thread.

@@ -159,6 +159,13 @@ class Guard:
         return MAX_BODY_BYTES
 
     def _refuse(self, scope: Scope, headers: Headers, limit: int) -> Response | None:
+        # Two servers in a row may take such a body for two different ones (request smuggling).
+        if "content-length" in headers and "transfer-encoding" in headers:
+            return problem_response(
+                "bad-request",
+                "The request has both Content-Length and Transfer-Encoding; allowed is one of them.",
+                headers={"Connection": "close"},
+            )
         try:
             locked = bool(self.keys.keys()) or not self.local_only
         except ArtifactError as error:

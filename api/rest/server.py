@@ -15,10 +15,12 @@ from fastapi import FastAPI
 
 from api.keys import KeyRing
 from api.rest.app import create_app
+from api.rest.bounds.connections import bounded, most_connections, raise_descriptor_limit
 from api.rest.dependencies import api_key
 from api.rest.middleware import is_loopback
 from pingti.errors import InputError, PingtiError, UnavailableError
 from queue_worker.celery_app import shorten_pauses
+from queue_worker.processes.server_check import refuse_unfit_server
 from queue_worker.settings import Settings
 
 
@@ -70,15 +72,9 @@ def serve(settings: Settings, listener: socket.socket | None = None, *, log_leve
     SIGINT leaves as KeyboardInterrupt and SIGTERM as SystemExit(143), after the last answer, so that a
     caller's ``with`` blocks end what they started.
     """
+    refuse_unfit_server(settings)
     listener = listener or listen(settings)
-    config = uvicorn.Config(
-        create_app(settings),
-        log_level=log_level,
-        access_log=False,
-        server_header=False,
-        # Downloads that still run at the end get this many seconds.
-        timeout_graceful_shutdown=5,
-    )
+    config = configured(create_app(settings), log_level=log_level)
     host, port = listener.getsockname()[:2]
     locked = KeyRing(settings.home, api_key(settings)).keys()
     key = "with an API key" if locked else "without an API key, this machine only"
@@ -86,6 +82,20 @@ def serve(settings: Settings, listener: socket.socket | None = None, *, log_leve
     sys.stderr.flush()
     with listener, sigterm_as_exit():
         Server(config).run(sockets=[listener])
+
+
+def configured(app: FastAPI, *, log_level: str = "warning") -> uvicorn.Config:
+    """How ``app`` is served: with limits of time and number for its connections."""
+    return uvicorn.Config(
+        app,
+        http=bounded(most_connections(raise_descriptor_limit())),
+        ws="none",
+        log_level=log_level,
+        access_log=False,
+        server_header=False,
+        # Downloads that still run at the end get this many seconds.
+        timeout_graceful_shutdown=5,
+    )
 
 
 class Server(uvicorn.Server):

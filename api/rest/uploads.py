@@ -299,7 +299,9 @@ def sniff(path: Path, name: str) -> None:
     """
     if path.name.endswith(".parquet"):
         try:
-            pq.read_metadata(path)
+            _ = pq.read_schema(path).names
+        except UnicodeDecodeError as error:
+            raise InputError(f"{name}: a column's name is not UTF-8") from error
         except (pa.ArrowException, OSError) as error:
             reason = str(error).partition("\n")[0]
             raise InputError(f"{name}: not a readable Parquet file: {reason}") from error

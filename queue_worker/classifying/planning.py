@@ -25,7 +25,7 @@ from pingti.files import replacing
 from pingti.inference.classifier import Classifier
 from queue_worker.classifying.shards import CUT, ERRORS, Check, job_folder, write_bad_row
 from queue_worker.jobs.models import Job
-from queue_worker.settings import FileStamp, Settings
+from queue_worker.settings import Settings
 
 BATCH_ROWS = 32_768  # as many as the kernel scores in one turn
 _PROBE_ROWS = 2_048
@@ -51,7 +51,7 @@ def checked_input(settings: Settings, job: Job, index: int) -> str:
     path = job.inputs[index]
     # Not only at acceptance: a link may have been put in the file's place since.
     real = str(settings.allowed_input(path))
-    if job.stamps and (real != path or FileStamp.of(real) != job.stamps[index]):
+    if job.stamps and (real != path or not job.stamps[index].fits(real)):
         raise InputError(f"{path}: was changed or replaced after the job was accepted; submit it again")
     return real
 

@@ -24,7 +24,7 @@ import pyarrow.parquet as pq
 
 from pingti import files
 from pingti.corpus.reader import BadRow, OnBadRow
-from pingti.errors import ConflictError, PingtiError
+from pingti.errors import ArtifactError, ConflictError, PingtiError
 from pingti.files import replacing, sha256, write_json
 from pingti.inference.classifier import Classifier, results_writer
 from pingti.workspace.registry import Workspace
@@ -59,24 +59,69 @@ def results(settings: Settings, job: Job) -> list[Path]:
 
     Raises:
         ConflictError: the job is under way; results appear all at once.
+        ArtifactError: the parts are not those that were counted: rows that are missing are never an empty
+            result.
     """
     if not job.status.final:
         raise ConflictError(f"job {job.id} is {job.status}; its results are there when it has ended")
     folder = job_folder(settings, job.id)
+    parts = _listed_parts(folder, job)
+    listed = sum(rows for _, rows in parts)
+    if listed != job.counts.completed:
+        raise _damaged(job, f"its parts hold {listed:,} rows, but {job.counts.completed:,} were counted")
+    for path, rows in parts:
+        try:
+            written: int = pq.read_metadata(path).num_rows
+        except FileNotFoundError:
+            raise _damaged(job, f"its part {path.name} is gone") from None
+        except (OSError, pa.ArrowException) as error:
+            raise _damaged(job, f"its part {path.name} cannot be read: {error}") from error
+        if written != rows:
+            raise _damaged(job, f"its part {path.name} holds {written:,} rows, but {rows:,} were written")
+    return [path for path, _ in parts]
+
+
+def _listed_parts(folder: Path, job: Job) -> list[tuple[Path, int]]:
+    """The parts that a job's manifest lists, with their rows."""
     try:
         manifest = json.loads((folder / MANIFEST).read_bytes())
-    except FileNotFoundError:  # it ended before any part
-        return []
-    if manifest["outcome"] != job.status:  # of an attempt that had lost its lease
-        return []
-    return [folder / part["name"] for part in manifest["parts"]]
+        parts = [(folder / str(part["name"]), int(part["rows"])) for part in manifest["parts"]]
+        # Else it is of an attempt that had lost its lease.
+        if manifest["outcome"] == job.status:
+            return parts
+        reason = f"its {MANIFEST} is that of a job that was {manifest['outcome']}"
+    except FileNotFoundError:
+        reason = (
+            f"there is no jobs/{job.id}/{MANIFEST} in this workspace: removed since, or the worker that did "
+            "the job has another workspace"
+        )
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise _damaged(job, f"its {MANIFEST} cannot be read") from error
+    if job.status is JobStatus.COMPLETED or job.counts.completed:
+        raise _damaged(job, reason)
+    return []  # it ended before any part
+
+
+def _damaged(job: Job, reason: str) -> ArtifactError:
+    return ArtifactError(f"the results of job {job.id} are damaged: {reason}")
 
 
 def error_lines(settings: Settings, job: Job) -> Iterator[bytes]:
-    """Pieces of the lines of a job's bad rows; those found so far, while it is under way."""
+    """Pieces of the lines of a job's bad rows; those found so far, while it is under way.
+
+    Raises:
+        ArtifactError: a job that is completed had some, and they are gone; before the first piece.
+    """
     folder = job_folder(settings, job.id)
     whole = folder / ERRORS
-    for path in [whole] if whole.exists() else _pieces_of_errors(folder, None):
+    paths = [whole] if whole.exists() else _pieces_of_errors(folder, None)
+    if job.status is JobStatus.COMPLETED and job.counts.failed and not paths:
+        raise _damaged(job, f"its {ERRORS} is gone, with {job.counts.failed:,} rows")
+    return _pieces_of(paths)
+
+
+def _pieces_of(paths: Sequence[Path]) -> Iterator[bytes]:
+    for path in paths:
         with path.open("rb") as file:
             while piece := file.read(_READ_BYTES):
                 yield piece

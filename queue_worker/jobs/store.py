@@ -48,9 +48,16 @@ class VolatileError(UnavailableError):
 class JobStore:
     """The jobs in Valkey (or Redis 7.2 and newer). Safe for threads; every method may raise redis errors."""
 
-    def __init__(self, client: redis.Redis) -> None:
-        """``client`` must decode responses, as the one of ``celery_app.connect`` does."""
+    def __init__(self, client: redis.Redis, *, patient: redis.Redis | None = None) -> None:
+        """Nothing is asked yet.
+
+        Args:
+            client: decodes responses, as the one of ``celery_app.connect`` does.
+            patient: one of the same server that waits longer than ``durable_seconds`` for an answer;
+                ``client`` itself where absent.
+        """
         self.client = client
+        self._patient = patient or client
         moves = {str(status): frozenset(map(str, allowed_moves(status))) for status in JobStatus}
         sources = scripts.build(moves, CLASSIFY_LISTS, MOST_TICKETS)
         self._scripts = {name: client.register_script(text) for name, text in sources.items()}
@@ -59,6 +66,11 @@ class JobStore:
 
     def _run(self, name: str, *arguments: str | int | float) -> Any:
         return self._scripts[name](args=arguments)
+
+    def close_clients(self) -> None:
+        """End the connections."""
+        self.client.close()
+        self._patient.close()
 
     # -- for those who submit and watch
 
@@ -149,7 +161,7 @@ class JobStore:
             return self._run("create", *arguments), True
         script = self._scripts["create"]
         for _ in range(2):
-            pipe = self.client.pipeline(transaction=False)
+            pipe = self._patient.pipeline(transaction=False)
             pipe.evalsha(
                 script.sha, 0, *arguments
             )  # not the script itself: a pipeline would look for it first
@@ -173,7 +185,7 @@ class JobStore:
         """
         if not settings.durable:
             return
-        pipe = self.client.pipeline(transaction=False)
+        pipe = self._patient.pipeline(transaction=False)
         # WAITAOF waits for what its own connection has written: something must be, after the job.
         pipe.hincrby(f"{PREFIX}totals", "repeated", 1)
         pipe.waitaof(1, 0, int(settings.durable_seconds * 1000))

@@ -25,6 +25,7 @@ from queue_worker.settings import FileStamp, Settings
 
 _log = logging.getLogger(__name__)
 _LAYOUT = ("delimiter", "quoting", "escape", "encoding")  # fields of a request that Columns has, too
+_TICKET_SECONDS = 2.0  # that the server is waited for with a message, which the scheduler sends if it is lost
 _MOST_KNOWN = 256  # requests whose pins are kept
 
 _Key = Annotated[str, StringConstraints(min_length=1, max_length=64)]
@@ -143,7 +144,9 @@ def submit(
     )
     if accepted.tickets:
         try:
-            publish_tickets(make_celery(settings), accepted.tickets, checked.priority)
+            publish_tickets(
+                make_celery(settings, seconds=_TICKET_SECONDS), accepted.tickets, checked.priority
+            )
         except (OperationalError, redis.RedisError) as error:
             _log.warning("ticket not published job=%s reason=%s", accepted.job.id, error)
     return accepted.job
@@ -204,6 +207,8 @@ def _checked_input(
         raise _at("inputs", index, str(error)) from None
     except OSError as error:
         raise _at("inputs", index, f"{given!r} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise _at("inputs", index, f"{given!r}: a column's name is not UTF-8") from None
 
 
 @lru_cache(maxsize=4096)

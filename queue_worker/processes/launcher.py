@@ -9,6 +9,7 @@ import contextlib
 import fcntl
 import os
 import secrets
+import shutil
 import signal
 import socket
 import subprocess
@@ -23,13 +24,16 @@ from types import TracebackType
 import redis
 
 from pingti.errors import UnavailableError
+from pingti.files import write_bytes
 from queue_worker.celery_app import CLASSIFY, connect
 from queue_worker.jobs.store import JobStore
+from queue_worker.processes import append_only
 from queue_worker.settings import Settings
 
 _GUARD = Path(__file__).with_name("die_with_parent.py")
 _STOP_SECONDS = 20.0  # a worker finishes its running shards first
 _START_SECONDS = 60.0  # a long append-only file takes a while to load
+_ROOM_BYTES = 1 << 20  # a disk with less is full
 _LOCK_SECONDS = 10.0  # what a dying server is given to be gone
 
 
@@ -124,6 +128,8 @@ class Processes:
         folder.mkdir(parents=True, exist_ok=True)
         lock = _locked(folder / "lock")
         try:
+            if append_only.is_lost(folder):
+                raise UnavailableError(f"{append_only.fault_of(folder)}; mend it by {append_only.COMMAND}")
             password = _password(folder / "password")
             for attempt in range(5):
                 chosen = port or _free_port()
@@ -136,8 +142,7 @@ class Processes:
                     break  # else another program may have taken the port in between
         finally:
             os.close(lock)
-        reason = _last_line(folder / "valkey.log")
-        raise UnavailableError(f"the embedded Valkey in {folder} did not start; its log ends with: {reason}")
+        raise UnavailableError(f"the embedded Valkey in {folder} did not start; {_reason(folder)}")
 
     def _spawn_valkey(self, folder: Path, port: int, password: str, lock: int) -> subprocess.Popen[bytes]:
         try:
@@ -262,13 +267,11 @@ class Processes:
 
 def _password(path: Path) -> str:
     """The embedded server's password, made once and kept, so that clients survive a restart."""
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return path.read_text()
-    with os.fdopen(descriptor, "w") as file:
+    # Whole or absent; an empty one was left by a start that was killed, and nobody has it.
+    password = path.read_text().strip() if path.exists() else ""
+    if not password:
         password = secrets.token_urlsafe(24)
-        file.write(password)
+        write_bytes(path, password.encode(), mode=0o600)
     return password
 
 
@@ -313,6 +316,19 @@ def _answers(url: str, process: subprocess.Popen[bytes]) -> bool:
         return False
     finally:
         client.close()
+
+
+def _reason(folder: Path) -> str:
+    """Why an embedded server did not start, and what to do about it."""
+    with contextlib.suppress(OSError):
+        log = (folder / "valkey.log").read_bytes()[-4096:]
+        if b"No space left on device" in log or shutil.disk_usage(folder).free < _ROOM_BYTES:
+            return "the disk is full: make room, then start it again"
+    reason = f"its log ends with: {_last_line(folder / 'valkey.log')}"
+    fault = append_only.fault_of(folder)
+    return (
+        f"{fault}; mend it by {append_only.COMMAND}, which makes a copy first; {reason}" if fault else reason
+    )
 
 
 def _last_line(path: Path) -> str:

@@ -40,7 +40,7 @@ from queue_worker.outbound_http import Outbound
 from queue_worker.processes.launcher import guarded
 from queue_worker.retraining.drift import Alarm, acted, agreement, count, raise_alarm
 from queue_worker.retraining.runs import request_retrain
-from queue_worker.settings import FileStamp, Settings
+from queue_worker.settings import Settings
 
 _log = logging.getLogger(__name__)
 
@@ -178,7 +178,7 @@ class DriftMonitor:
         """At most ``size`` texts of one of the job's inputs, in random order."""
         index = int(rng.integers(len(job.inputs)))
         real = self._settings.allowed_input(job.inputs[index])
-        if index < len(job.stamps) and FileStamp.of(real) != job.stamps[index]:
+        if index < len(job.stamps) and not job.stamps[index].fits(real):
             raise ConflictError(f"{real} is another file by now")
         groups = None
         if real.suffix.lower() == ".parquet":

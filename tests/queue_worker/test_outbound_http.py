@@ -57,6 +57,15 @@ def fine(handler: BaseHTTPRequestHandler) -> None:
         "fec0::1",
         "ff02::1",
         "2001:db8::1",
+        "192.0.0.1",
+        "192.0.0.9",
+        "192.0.0.170",
+        "192.0.0.255",
+        "192.88.99.1",
+        "::ffff:192.0.0.8",
+        "64:ff9b::c000:8",
+        "2001:10::1",
+        "3fff::1",
     ],
 )
 def test_addresses_that_are_not_public(address: str) -> None:
@@ -93,7 +102,7 @@ def test_networks_that_are_allowed() -> None:
 )
 def test_every_way_to_write_this_machine_is_refused(url: str) -> None:
     for act in (Outbound(seconds=5).check, lambda url: Outbound(seconds=5).post(url, b"", {})):
-        with pytest.raises(PingtiError, match=r"not public|cannot be resolved"):
+        with pytest.raises(PingtiError, match=r"^host '[^']*' (is not allowed$|cannot be resolved)"):
             act(url)
 
 
@@ -113,6 +122,8 @@ def test_every_way_to_write_this_machine_is_refused(url: str) -> None:
         "http://exämple.com/",
         "http://[::1/",
         "http://example.com:99999/",
+        "http://example.com:0/",
+        "https://8.8.8.8:00/",
     ],
 )
 def test_what_is_no_address(url: str) -> None:
@@ -123,8 +134,30 @@ def test_what_is_no_address(url: str) -> None:
 def test_a_name_with_one_private_address_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     entries = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (ip, 80)) for ip in ("8.8.8.8", "10.0.0.1")]
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: entries)
-    with pytest.raises(InputError, match=r"10.0.0.1, which is not public"):
+    with pytest.raises(InputError, match=r"^host 'rebind.example' is not allowed$"):
         Outbound(seconds=5).check("http://rebind.example/")
+
+
+def test_a_refusal_does_not_tell_which_names_are_known_here(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def resolve(host: str, *_: Any, **__: Any) -> Any:
+        if host == "none.internal":
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("10.20.30.40", 80))]
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    refusals = []
+    for name in ("none.internal", "payroll.internal"):
+        with pytest.raises(InputError) as refusal:
+            Outbound(seconds=5).check(f"http://{name}/")
+        refusals.append(str(refusal.value).replace(name, "X"))
+        with pytest.raises(PingtiError) as refusal:
+            Outbound(seconds=5).post(f"http://{name}/", b"", {})
+        assert "10.20" not in str(refusal.value)
+    assert refusals == ["host 'X' is not allowed"] * 2
+    assert "10.20.30.40" in caplog.text  # for whoever runs the server
+    assert "none.internal" in caplog.text
 
 
 def test_a_name_that_changes_its_mind_gains_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -148,7 +181,7 @@ def test_a_name_that_changes_its_mind_gains_nothing(monkeypatch: pytest.MonkeyPa
         with pytest.raises(UnavailableError):
             out.post(f"http://rebind.example:{port}/", b"", {})
         assert asked == ["127.0.0.2"]
-        with pytest.raises(InputError, match=r"127.0.0.1, which is not public"):
+        with pytest.raises(InputError, match=r"^host 'rebind.example' is not allowed$"):
             out.post(f"http://rebind.example:{port}/", b"", {})
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pydantic import SecretStr, ValidationError
 
 from pingti.errors import InputError
-from queue_worker.settings import Settings
+from queue_worker.settings import FileStamp, Settings
 
 
 @pytest.fixture(autouse=True)
@@ -117,6 +117,20 @@ def test_a_lease_outlasts_two_lost_heartbeats(tmp_path: Path) -> None:
     for changes in ({"heartbeat_seconds": 6}, {"lease_seconds": 8}):
         with pytest.raises(ValidationError, match=r"heartbeat_seconds is .* a third of lease_seconds"):
             Settings(home=tmp_path, **changes)
+
+
+def test_a_stamp_of_an_older_version_still_fits(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("text\n")
+    stamp = FileStamp.of(path)
+    older = FileStamp.model_validate_json(stamp.model_dump_json(exclude={"ctime_ns"}))
+    assert stamp.fits(path)
+    assert older.fits(path)
+    os.utime(path, ns=(0, stamp.mtime_ns))  # nothing of it but the time of the change differs now
+    assert not stamp.fits(path)
+    assert older.fits(path)
+    path.write_text("text\nx\n")
+    assert not older.fits(path)
 
 
 def test_a_file_below_home_is_allowed(home: Path) -> None:

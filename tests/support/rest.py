@@ -11,12 +11,11 @@ from typing import Any
 
 import httpx
 import pytest
-import uvicorn
 from fastapi import FastAPI
 
 from api.rest.app import create_app
 from api.rest.problems import KINDS, MEDIA_TYPE
-from api.rest.server import Server, listen, url
+from api.rest.server import Server, configured, listen, url
 from queue_worker.celery_app import connect
 from queue_worker.jobs.models import JobStatus
 from queue_worker.jobs.store import JobStore
@@ -35,7 +34,7 @@ def serving(settings: Settings, **choices: Any) -> AbstractContextManager[httpx.
 def serving_app(app: FastAPI) -> Iterator[httpx.Client]:
     """A client of ``app`` on a free port, in a thread of this process."""
     listener = listen(Settings(port=0))
-    server = Server(uvicorn.Config(app, log_level="critical"))
+    server = Server(configured(app, log_level="critical"))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     try:

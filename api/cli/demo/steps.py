@@ -156,7 +156,7 @@ def _wait_for(url: str, processes: Processes) -> None:
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         with contextlib.suppress(httpx.TransportError):
-            if httpx.get(f"{url}/readyz", timeout=5).status_code == 200:
+            if httpx.get(f"{url}/readyz", timeout=5, trust_env=False).status_code == 200:
                 return
         if (fault := processes.failed()) is not None:
             raise UnavailableError(fault)

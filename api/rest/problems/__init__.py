@@ -6,7 +6,7 @@
 """
 
 from api.rest.problems.documents import MEDIA_TYPE, Problem, ProblemError, ProblemItem, problem_response
-from api.rest.problems.handlers import install
+from api.rest.problems.handlers import install, refusal_of
 from api.rest.problems.kinds import KINDS, Kind, page
 from api.rest.problems.openapi import BROKER, RANGE, responses
 
@@ -22,5 +22,6 @@ __all__ = [
     "install",
     "page",
     "problem_response",
+    "refusal_of",
     "responses",
 ]

@@ -2,6 +2,7 @@
 
 import errno
 import logging
+import re
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
@@ -25,11 +26,33 @@ _NOT_KNOWN = "whether this was carried out is not known: look before you send it
 _log = logging.getLogger(__name__)
 
 _BROKER_ERRORS: tuple[type[Exception], ...] = (
-    redis.exceptions.ConnectionError,  # also: still loading its file, wrong password
+    redis.exceptions.ConnectionError,
     redis.exceptions.TimeoutError,
-    redis.exceptions.ReadOnlyError,
-    redis.exceptions.OutOfMemoryError,
+    redis.exceptions.ResponseError,
     kombu.exceptions.OperationalError,
+)
+# What a server that is there says first when it does not do what it is asked, and what that means.
+_REFUSALS = {
+    "MISCONF": "it cannot write its append-only file or snapshot; look at its disk and its log",
+    "READONLY": "it is a replica, which takes no writes",
+    "OOM": "it has used all the memory that its maxmemory allows",
+    "LOADING": "it is still loading its data",
+    "BUSY": "a script of somebody else's keeps it busy",
+    "MASTERDOWN": "it is a replica that has lost its primary",
+    "NOREPLICAS": "it has fewer replicas than its settings ask for",
+    "CLUSTERDOWN": "its cluster is down",
+    "NOAUTH": "it asks for a password, which PINGTI_REDIS_URL must hold",
+    "WRONGPASS": "the password in PINGTI_REDIS_URL is wrong or missing",
+    "NOPERM": "the user in PINGTI_REDIS_URL may not do this",
+}
+_BY_TYPE: tuple[tuple[type[Exception], str], ...] = (  # redis-py takes the first word away
+    (redis.exceptions.ReadOnlyError, "READONLY"),
+    (redis.exceptions.OutOfMemoryError, "OOM"),
+    (redis.exceptions.BusyLoadingError, "LOADING"),
+    (redis.exceptions.MasterDownError, "MASTERDOWN"),
+    (redis.exceptions.ClusterDownError, "CLUSTERDOWN"),
+    (redis.exceptions.NoPermissionError, "NOPERM"),
+    (redis.exceptions.AuthenticationError, "WRONGPASS"),
 )
 
 
@@ -115,7 +138,21 @@ def _methods(request: Request) -> set[str]:
     return {method for route in matching for method in route.methods or ()}
 
 
+def refusal_of(error: Exception) -> str:
+    """Why a broker that answers does not do what it is asked: "The broker refuses (OOM): ..."; else ""."""
+    code = next((code for kind, code in _BY_TYPE if isinstance(error, kind)), "")
+    if not code and isinstance(error, redis.exceptions.ResponseError):
+        code = next((word for word in re.findall(r"[A-Z]{3,}", str(error)) if word in _REFUSALS), "")
+    return f"The broker (Valkey or Redis) refuses ({code}): {_REFUSALS[code]}" if code else ""
+
+
 def _broker_error(request: Request, error: Exception) -> Response:
+    refusal = refusal_of(error)
+    if refusal:
+        _log.warning("the broker refuses: %s", error)
+        return problem_response("unavailable", f"{refusal}. Nothing was changed.")
+    if isinstance(error, redis.exceptions.ResponseError):  # a fault of ours
+        raise error
     _log.warning("the broker does not answer: %s", error)
     changes = request.method not in ("GET", "HEAD")
     return problem_response("unavailable", f"{AWAY}; {_NOT_KNOWN}" if changes else f"{AWAY}.")

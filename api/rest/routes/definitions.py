@@ -13,6 +13,7 @@ from starlette.concurrency import run_in_threadpool
 
 from api.keys import Caller
 from api.rest import problems
+from api.rest.bounds.definition_text import refuse_unbounded
 from api.rest.definition_toml import write_toml
 from api.rest.dependencies import CurrentCaller, CurrentServices, Services
 from api.rest.problems import ProblemError, ProblemItem
@@ -146,6 +147,7 @@ def _parsed(body: bytes, media_type: str) -> tuple[str | None, Definition]:
         text = body.decode("utf-8")
     except UnicodeDecodeError as error:
         raise ProblemError("bad-request", f"The body is not UTF-8 (byte {error.start}).") from error
+    refuse_unbounded(text)
     if media_type in _TOML:
         return text, definition.parse(text, "#")
     try:

@@ -23,7 +23,7 @@ from starlette.concurrency import run_in_threadpool
 from api.rest.dependencies import Services
 from api.rest.problems import ProblemError
 from api.rest.routes.jobs import job_out
-from api.rest.routes.system import get_queue
+from api.rest.routes.system import queue_out
 from api.rest.routes.tasks import task_out
 from pingti.errors import PingtiError
 from pingti.rest_models import TaskOut
@@ -153,7 +153,7 @@ class Feed:
                 places = {job.id: services.store.look(job.id)[1] for job in _next_in_line(jobs)}
                 for job in jobs:
                     events_now[f"job:{job.id}"] = _event("job", job_out(job, place=places.get(job.id)))
-                events_now["queue"] = _event("queue", get_queue(services))
+                events_now["queue"] = _event("queue", queue_out(services))
                 events_now["workers"] = _event("workers", services.store.statistics.worker_loads())
             except (redis.RedisError, PingtiError) as error:
                 _log.warning("jobs cannot be watched: %s", error)

@@ -12,6 +12,7 @@ from starlette.requests import ClientDisconnect
 
 from api.keys import Role
 from api.rest import problems
+from api.rest.bounds.store_threads import in_store_threads
 from api.rest.dependencies import CurrentCaller, CurrentServices
 from api.rest.downloads import DOWNLOAD, send_file
 from api.rest.problems import ProblemError
@@ -169,6 +170,7 @@ def head_content(request: Request, services: CurrentServices, file_id: FileId) -
         unavailable="The broker (Valkey or Redis) does not answer; nothing was accepted or changed.",
     ),
 )
+@in_store_threads
 def delete_file(services: CurrentServices, who: CurrentCaller, file_id: FileId) -> Response:
     """Remove an upload: one of the key's own, or any for an admin. Not while an unfinished job reads it."""
     stored = services.uploads.find(file_id)

@@ -3,6 +3,7 @@
 import re
 import time
 from datetime import datetime
+from functools import partial
 from typing import Annotated, Any
 
 import redis
@@ -12,6 +13,7 @@ from pydantic import AwareDatetime, BeforeValidator
 
 from api.keys import Caller, Role
 from api.rest import problems
+from api.rest.bounds.store_threads import in_store_threads
 from api.rest.dependencies import CurrentCaller, CurrentServices, Services
 from api.rest.inputs import Inputs
 from api.rest.problems import ProblemError, ProblemItem
@@ -80,7 +82,7 @@ _LOOK_SECONDS = 5.0
         ),
     },
 )
-def submit_job(
+async def submit_job(
     services: CurrentServices,
     who: CurrentCaller,
     request: SubmittedJob,
@@ -92,6 +94,14 @@ def submit_job(
     An input is the id of an uploaded file, a path below the server's allowed folders, or a URL of a host
     that the server's settings allow.
     """
+    threads = services.store_threads
+    run = threads.run_fetching if any("://" in given for given in request.inputs) else threads.run
+    return await run(partial(_submitted, services, who, request, idempotency_key, validate_only))
+
+
+def _submitted(
+    services: Services, who: Caller, request: JobRequest, idempotency_key: str | None, validate_only: bool
+) -> Response:
     if request.callback is not None:
         _check_callback(services, request.callback)
     inputs = Inputs(services, who)
@@ -126,8 +136,7 @@ def _submit(services: Services, who: Caller, request: JobRequest, inputs: Inputs
     def admit(checked: Checked) -> None:
         nonlocal handed_over
         _admit(services, who, checked)
-        if inputs.fetched:
-            services.store.client.ping()  # where the broker is away, what was fetched need not stay
+        services.require_server()
         handed_over = True
 
     try:
@@ -150,6 +159,7 @@ def _submit(services: Services, who: Caller, request: JobRequest, inputs: Inputs
 @router.get(
     "", summary="List jobs", responses=problems.responses(**problems.BROKER, invalid_input="limit: ...")
 )
+@in_store_threads
 def list_jobs(
     services: CurrentServices,
     cursor: Annotated[
@@ -185,6 +195,7 @@ def list_jobs(
     response_model=JobOut,
     responses=problems.responses(**problems.BROKER, **NO_JOB),
 )
+@in_store_threads
 def get_job(services: CurrentServices, job_id: JobId) -> Response:
     """Status, one timestamp a change, counts, progress, rate, place in the queue, versions and thresholds."""
     job, place = services.store.look(_known_form(job_id))
@@ -198,6 +209,7 @@ def get_job(services: CurrentServices, job_id: JobId) -> Response:
         **problems.BROKER, **NO_JOB, **_NOT_YOURS, conflict="Job job-065a1b2c3d4e5f6a1b2c is completed."
     ),
 )
+@in_store_threads
 def cancel_job(services: CurrentServices, who: CurrentCaller, job_id: JobId) -> JobOut:
     """Stop at the next shard's border; what is finished stays readable."""
     return job_out(services.store.cancel(_own_job(services, who, job_id).id))
@@ -211,6 +223,7 @@ def cancel_job(services: CurrentServices, who: CurrentCaller, job_id: JobId) -> 
         **problems.BROKER, **NO_JOB, **_NOT_YOURS, conflict="Job job-065a1b2c3d4e5f6a1b2c is running."
     ),
 )
+@in_store_threads
 def remove_job(services: CurrentServices, who: CurrentCaller, job_id: JobId) -> Response:
     """Remove a job that has ended, with its results; the server does so by itself after some weeks."""
     delete_job(services.settings, services.store, _own_job(services, who, job_id).id)

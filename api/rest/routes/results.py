@@ -3,15 +3,16 @@
 import threading
 import weakref
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import pyarrow as pa
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import Response, StreamingResponse
 
 from api.rest import problems
-from api.rest.dependencies import CurrentServices, Services
+from api.rest.dependencies import CurrentServices
 from api.rest.downloads import DOWNLOAD, accepts_gzip, packed, send_file
 from api.rest.result_formats import MEDIA_TYPES, ResultFormat, stream
 from api.rest.routes.jobs import NO_JOB, JobId, find_job
@@ -47,6 +48,8 @@ _RESULTS = {
         **problems.RANGE,
         conflict="Job job-065a1b2c3d4e5f6a1b2c is running; results can be read when it has ended.",
         no_space="The server's disk is full; nothing was stored.",
+        damaged_artifact="the results of job job-065a1b2c3d4e5f6a1b2c are damaged: its part 00002.parquet is "
+        "gone",
         invalid_input="format: ...",
     ),
 }
@@ -60,19 +63,33 @@ _BAD_ROWS = {
         },
     },
     206: {"description": "The range that was asked for.", "content": {_ERRORS_TYPE: {}}},
-    **problems.responses(**problems.BROKER, **NO_JOB, **problems.RANGE),
+    **problems.responses(
+        **problems.BROKER,
+        **NO_JOB,
+        **problems.RANGE,
+        damaged_artifact="the results of job job-065a1b2c3d4e5f6a1b2c are damaged: its errors.jsonl is gone, "
+        "with 3 rows",
+    ),
 }
+
+
+async def _known(services: CurrentServices, job_id: JobId) -> Job:
+    """The job of the path: asked for in the threads for the store, while its files are read in others."""
+    return await services.store_threads.run(partial(find_job, services, job_id))
+
+
+KnownJob = Annotated[Job, Depends(_known)]
 
 
 @router.get("/results", summary="Read a job's results", response_class=Response, responses=_RESULTS)
 def get_results(
-    request: Request, services: CurrentServices, job_id: JobId, form: Form = ResultFormat.PARQUET
+    request: Request, services: CurrentServices, job: KnownJob, form: Form = ResultFormat.PARQUET
 ) -> Response:
     """Stream all rows in the order of the inputs; of a cancelled job those that were finished.
 
     A Range is answered from a file that is written on the first such request and kept with the job.
     """
-    job = _ended(services, job_id)
+    _refuse_unended(job)
     name, etag = f"{job.id}.{form}", f"{job.id}-{form}-{pa.__version__}"
     export = job_folder(services.settings, job.id) / "exports" / f"results.{form}"
     if request.method == "HEAD" or "range" in request.headers or export.is_file():
@@ -87,16 +104,15 @@ def get_results(
 
 @router.head("/results", summary="Size of a job's results", response_class=Response, responses=_RESULTS)
 def head_results(
-    request: Request, services: CurrentServices, job_id: JobId, form: Form = ResultFormat.PARQUET
+    request: Request, services: CurrentServices, job: KnownJob, form: Form = ResultFormat.PARQUET
 ) -> Response:
     """The headers of the download."""
-    return get_results(request, services, job_id, form)
+    return get_results(request, services, job, form)
 
 
 @router.get("/errors", summary="Read a job's bad rows", response_class=Response, responses=_BAD_ROWS)
-def get_errors(request: Request, services: CurrentServices, job_id: JobId) -> Response:
+def get_errors(request: Request, services: CurrentServices, job: KnownJob) -> Response:
     """The rows that could not be classified, so far; empty where there are none."""
-    job = find_job(services, job_id)
     name = f"{job.id}-errors.jsonl"
     kept = job_folder(services.settings, job.id) / ERRORS
     if job.status.final and kept.is_file() and not _packs(request, ResultFormat.JSONL):
@@ -112,18 +128,16 @@ def get_errors(request: Request, services: CurrentServices, job_id: JobId) -> Re
 
 
 @router.head("/errors", summary="Size of a job's bad rows", response_class=Response, responses=_BAD_ROWS)
-def head_errors(request: Request, services: CurrentServices, job_id: JobId) -> Response:
+def head_errors(request: Request, services: CurrentServices, job: KnownJob) -> Response:
     """The headers of the download."""
-    return get_errors(request, services, job_id)
+    return get_errors(request, services, job)
 
 
-def _ended(services: Services, job_id: str) -> Job:
-    job = find_job(services, job_id)
+def _refuse_unended(job: Job) -> None:
     if job.status not in (JobStatus.COMPLETED, JobStatus.CANCELLED):
         raise ConflictError(
             f"Job {job.id} is {job.status}; results can be read when it is completed or cancelled."
         )
-    return job
 
 
 def _packs(request: Request, form: ResultFormat) -> bool:

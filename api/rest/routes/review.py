@@ -8,6 +8,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from api.rest import problems
+from api.rest.bounds.store_threads import in_store_threads
 from api.rest.dependencies import CurrentCaller, CurrentServices
 from api.rest.routes.tasks import DAMAGED, NO_TASK, TaskName
 from api.rest.schemas.tasks import LabelledOut, ReviewOut, ReviewRowOut, RunListOut, RunOut
@@ -126,6 +127,7 @@ def post_labels(
         **problems.responses(**problems.BROKER, **NO_TASK),
     },
 )
+@in_store_threads
 def retrain_task(services: CurrentServices, who: CurrentCaller, name: TaskName) -> JSONResponse:
     """Rounds as in the night; the new student is promoted if it passes its gate."""
     services.workspace.task(name)
@@ -137,6 +139,7 @@ def retrain_task(services: CurrentServices, who: CurrentCaller, name: TaskName) 
 @router.get(
     "/runs", summary="A task's retrainings", responses=problems.responses(**problems.BROKER, **NO_TASK)
 )
+@in_store_threads
 def list_runs(services: CurrentServices, name: TaskName) -> RunListOut:
     """The last hundred, newest first, with how far a running one is."""
     services.workspace.task(name)

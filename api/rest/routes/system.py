@@ -7,7 +7,8 @@ from fastapi import APIRouter, Security
 from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, Response
 
 from api.rest import metrics, problems
-from api.rest.dependencies import SILENT_SECONDS, CurrentCaller, CurrentServices
+from api.rest.bounds.store_threads import in_store_threads
+from api.rest.dependencies import SILENT_SECONDS, CurrentCaller, CurrentServices, Services
 from api.rest.middleware import BEARER
 from api.rest.routes.tasks import NO_TASK, TaskName
 from api.rest.schemas.service import (
@@ -43,6 +44,7 @@ async def healthz() -> AliveOut:
     response_model=ReadyOut,
     responses=problems.responses(unavailable="No worker consumes the classify queue."),
 )
+@in_store_threads
 def readyz(services: CurrentServices) -> Response:
     """Ready means: the broker answers, and a worker consumes the classify queue.
 
@@ -61,8 +63,14 @@ def readyz(services: CurrentServices) -> Response:
     summary="Queue depth by priority",
     responses=problems.responses(**problems.BROKER),
 )
+@in_store_threads
 def get_queue(services: CurrentServices) -> QueueOut:
     """How much waits at each priority, 0 (first) to 9, and for how long."""
+    return queue_out(services)
+
+
+def queue_out(services: Services) -> QueueOut:
+    """The queue as it is answered."""
     return QueueOut(
         levels=tuple(
             QueueLevelOut(
@@ -82,6 +90,7 @@ def get_queue(services: CurrentServices) -> QueueOut:
     summary="Workers and what they do",
     responses=problems.responses(**problems.BROKER),
 )
+@in_store_threads
 def list_workers(services: CurrentServices) -> WorkerListOut:
     """Every worker process that was heard of in the last seconds."""
     loads = services.store.statistics.worker_loads(seconds=SILENT_SECONDS)
@@ -94,6 +103,7 @@ def list_workers(services: CurrentServices) -> WorkerListOut:
     summary="Student and teacher, day by day",
     responses=problems.responses(**problems.BROKER, **NO_TASK),
 )
+@in_store_threads
 def get_agreement(services: CurrentServices, name: TaskName) -> AgreementOut:
     """How often the student decided as its teacher on rows of real jobs, newest day first; and alarms."""
     services.workspace.task(name)
@@ -123,6 +133,7 @@ def get_me(who: CurrentCaller) -> MeOut:
         ),
     },
 )
+@in_store_threads
 def get_metrics(services: CurrentServices) -> Response:
     """Queue, rows, shards, jobs, workers, agreement. Without a broker: ``pingti_broker_up 0`` and no more."""
     return Response(metrics.text(services), media_type=metrics.MEDIA_TYPE)

@@ -21,6 +21,7 @@ from api.keys import Role, add_key, revoke_key
 from api.rest.routes import files as files_routes
 from pingti.workspace.registry import Workspace
 from queue_worker import retention
+from queue_worker.classifying.shards import job_folder
 from queue_worker.jobs.store import JobStore
 from queue_worker.outbound_http import Outbound
 from queue_worker.retention import expire
@@ -385,3 +386,19 @@ def test_a_job_of_a_small_workspace(workspace: Workspace) -> None:
         answer = client.post("/v1/jobs", json={"inputs": [path], "tasks": ["sport"]})
         assert answer.status_code == 503
         problem(answer)
+
+
+def test_results_of_a_job_whose_files_are_gone_are_no_empty_answer(running: Door) -> None:
+    path = running.upload("gone.csv", texts(20) + b"one field only\n")
+    job = running.client.post("/v1/jobs", json={"inputs": [path], "tasks": ["sport"]}).json()
+    assert until_ended(running, job["links"]["self"])["status"] == "completed"
+    assert running.client.get(job["links"]["results"]).status_code == 200
+    shutil.rmtree(job_folder(running.settings, job["id"]))
+    for form in ("parquet", "jsonl", "csv"):
+        for headers in ({}, {"Range": "bytes=0-"}):
+            answer = running.client.get(job["links"]["results"], params={"format": form}, headers=headers)
+            assert answer.status_code == 500, answer.text
+            assert problem(answer)["type"] == "/problems#damaged-artifact"
+            assert "another workspace" in problem(answer)["detail"]
+    assert running.client.head(job["links"]["results"]).status_code == 500
+    assert running.client.get(job["links"]["errors"]).status_code == 500

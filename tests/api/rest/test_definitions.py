@@ -1,6 +1,7 @@
 """Definitions over HTTP: JSON and TOML, what is refused, and where paths may lead."""
 
 import json
+import re
 import shutil
 import tomllib
 from collections.abc import Iterator
@@ -269,3 +270,55 @@ def test_toml_has_no_null_no_objects_in_arrays_and_no_infinity() -> None:
         with pytest.raises(ValueError, match="number"):
             write_toml({"a": [number]})
     assert json.loads(json.dumps(tomllib.loads(write_toml({"a": {"b": {}}})))) == {"a": {"b": {}}}
+
+
+_HEAD = 'classes = ["no", "yes"]\n[corpus]\nfiles = ["../corpus.jsonl"]\n[teacher]\nmodel = "../bert"\n'
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (_HEAD + "x = " + "[" * 500 + "]" * 500, "nested more than 32 deep"),
+        (_HEAD + "x = " + "{a = " * 500 + "1" + "}" * 500, "nested more than 32 deep"),
+        (_HEAD + "x = " + "1" * 5000, "longer than 128 characters"),
+        (_HEAD + "x = 0x" + "f" * 50_000, "longer than 128 characters"),
+        (_HEAD + "a" + ".a" * 100_000 + " = 1", "a key has more than 32 parts"),
+        (_HEAD + "a" + ".a" * 250_000 + " = 1", "500,0.. bytes; allowed are 262,144"),
+        (_HEAD + '"a"' + ' . "a"' * 20_000 + " = 1", "a key has more than 32 parts"),
+        (_HEAD + "[a" + ".a" * 20_000 + "]", "a key has more than 32 parts"),
+        (_HEAD + "[rules]\ndrop = [" + '"a",' * 20_000 + "]", "more than 5,000 values"),
+        (
+            _HEAD + "[teacher.map]\n" + "".join(f'a{n} = "yes"\n' for n in range(6000)),
+            "more than 5,000 values",
+        ),
+        ({**SMALL, "rules": {"drop": ["a"] * 20_000}}, "more than 5,000 values"),
+        ({**SMALL, "gate": {"rounds": 10**4000}}, "longer than 128 characters"),
+    ],
+    ids=range(12),
+)
+def test_what_no_person_writes_is_refused_before_it_is_parsed(
+    strict: httpx.Client, body: Any, words: str
+) -> None:
+    answer = put(strict, "huge", body, validate_only=True)
+    assert answer.status_code == 422, answer.text[:300]
+    assert re.search(words, problem(answer)["detail"])
+    assert answer.elapsed.total_seconds() < 5
+
+
+def test_deep_json_is_refused(strict: httpx.Client) -> None:
+    for body in (b"[" * 500 + b"]" * 500, b'{"a":' * 500, b'{"rules": ' + b"[" * 200_000):
+        path, headers = "/v1/tasks/deep/definition", {"Content-Type": "application/json"}
+        answer = strict.put(path, content=body, headers=headers)
+        assert answer.status_code == 422
+        assert "nested more than 32 deep" in problem(answer)["detail"]
+
+
+def test_brackets_dots_and_long_words_in_strings_and_comments_count_for_nothing(strict: httpx.Client) -> None:
+    long = "[" * 60 + "." * 60 + "a" * 200 + "{" * 60
+    body = (
+        f'# {long}\nclasses = ["no", "{long}"]\n[corpus]\nfiles = ["../corpus.jsonl"]\n'
+        f'text = \'{long}\'\nid = """\n{long}\n{long}"""\n'
+        '[rules]\ndrop = ["' + "\\\\[" * 60 + '\\""]\n[teacher]\nmodel = "../bert"\n'
+    )
+    answer = put(strict, "strings", body, validate_only=True)
+    assert answer.status_code == 204, answer.text

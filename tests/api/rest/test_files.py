@@ -3,6 +3,7 @@
 import errno
 import gzip
 import hashlib
+import io
 import os
 import re
 import socket
@@ -11,6 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -327,3 +330,12 @@ def test_a_key_has_room_for_so_many_bytes_and_deletes_its_own(tmp_path: Path) ->
         again = upload(client, "a.csv", b"x" * 600, **one)
         assert again.status_code == 201
         assert client.delete(again.headers["location"], headers=admin).status_code == 204
+
+
+@pytest.mark.parametrize("name", [b"zz\xff\xfe", b"\xc3\x28zz", b"\xed\xa0\x80z"])
+def test_a_column_whose_name_is_not_utf_8_is_refused(client: httpx.Client, name: bytes) -> None:
+    sink = io.BytesIO()
+    pq.write_table(pa.table({"text": ["a"], "zzzz": ["b"]}), sink)
+    answer = upload(client, "a.parquet", sink.getvalue().replace(b"zzzz", name))
+    assert answer.status_code == 422, answer.text
+    assert problem(answer)["errors"][0]["pointer"] == "#/file"

