@@ -19,7 +19,7 @@ from pingti.errors import ConflictError, Fault, InputError, NotFoundError, json_
 from pingti.inference.pins import Choice, Pin, pin
 from pingti.workspace.registry import Workspace
 from queue_worker.celery_app import make_celery, publish_tickets
-from queue_worker.jobs.models import Job
+from queue_worker.jobs.models import Accepted, Job
 from queue_worker.jobs.store import JobStore
 from queue_worker.settings import FileStamp, Settings
 
@@ -142,14 +142,19 @@ def submit(
         owner=owner,
         callback=request.callback,
     )
-    if accepted.tickets:
-        try:
-            publish_tickets(
-                make_celery(settings, seconds=_TICKET_SECONDS), accepted.tickets, checked.priority
-            )
-        except (OperationalError, redis.RedisError) as error:
-            _log.warning("ticket not published job=%s reason=%s", accepted.job.id, error)
+    _wake_workers(settings, accepted, checked.priority)
     return accepted.job
+
+
+def _wake_workers(settings: Settings, accepted: Accepted, priority: int) -> None:
+    """Publish a job's tickets; where that fails, the scheduler does it."""
+    if not accepted.tickets:
+        return
+    try:
+        app = make_celery(settings, seconds=_TICKET_SECONDS)
+        publish_tickets(app, accepted.tickets, priority)
+    except (OperationalError, redis.RedisError) as error:
+        _log.warning("ticket not published job=%s reason=%s", accepted.job.id, error)
 
 
 def _fingerprint(request: JobRequest, identify: Callable[[str], str]) -> str:
