@@ -52,6 +52,7 @@ from replacement.training.validation_set import (
     ValidationSet,
     ask_drawn_by_score,
     ask_drawn_evenly,
+    ask_kept,
 )
 from textcnn import Student
 
@@ -135,17 +136,9 @@ def ask_measuring_rows(setup: Setup, known: dict[str, bool]) -> Asked:
     held = setup.draw(corpus.holdout, min(definition.gate.holdout_rows, budget // 3), "holdout")
     count = min(VALIDATION_ROWS, budget // 6, len(corpus.pool) // 4)
     promoted = gate.promoted(setup.entry) if definition.binary else None
-    # Rows are drawn by a student that has learned from none but rows drawn evenly, or not at all.
-    by_score = definition.binary and (promoted is not None or not known)
-    validation = ask_drawn_evenly(
-        corpus,
-        setup.teacher,
-        even=round(count * EVEN) if by_score else count,
-        budget=count,
-        rng=setup.rng("calibration"),
-    )
-    if promoted is not None and validation.planned:
-        validation = _rest_drawn(setup, validation, promoted, np.zeros(0, np.int64))
+    validation = _kept_validation(setup, promoted, count)
+    if validation is None:
+        validation = _drawn_validation(setup, promoted, count, by_score=promoted is not None or not known)
     answers = setup.teacher.ask(setup.dataset.texts_of(held), "teacher: holdout")
     nothing = TrainingSet(rows=np.zeros(0, np.int64), answers=join([]), hard_negatives=np.zeros(0, np.bool_))
     holdout_set = HoldoutSet(rows=held, answers=answers)
@@ -289,7 +282,12 @@ def write_version(
     # A run that is killed leaves no half of a version, and its number to the next one.
     with files.new_folder(entry.folder / "students" / str(version)) as folder:
         html.write(folder, report)
-        warm_start.write(folder, setup.dataset.texts_of(asked.training.rows), asked.training.hard_negatives)
+        warm_start.write(
+            folder,
+            setup.dataset.texts_of(asked.training.rows),
+            asked.training.hard_negatives,
+            _drawn(setup, asked.validation),
+        )
         student.save(folder)
     return Outcome(
         task=entry.name,
@@ -299,6 +297,47 @@ def write_version(
         rounds=trained.rounds,
         best=evaluation.kept,
         report=report.stored(),
+    )
+
+
+def _kept_validation(setup: Setup, promoted: Student | None, count: int) -> ValidationSet | None:
+    """The promoted version's validation rows, and ``count`` in all; None where they are drawn anew."""
+    corpus = setup.dataset.corpus
+    pool_texts = setup.dataset.texts_of(corpus.pool)
+    earlier = warm_start.find_validation(setup.entry, setup.teacher.fingerprint, pool_texts)
+    if earlier is None:
+        return None
+    rng = setup.rng("calibration of newer rows")
+    return ask_kept(earlier, corpus, setup.teacher, promoted, budget=count, rng=rng)
+
+
+def _drawn_validation(setup: Setup, promoted: Student | None, count: int, *, by_score: bool) -> ValidationSet:
+    """``count`` validation rows, drawn from the whole pool; some are drawn later where there is no student.
+
+    They are drawn ``by_score`` only by a student that has learned from none but rows drawn evenly, or not at
+    all: by the promoted one, or by that of round 1 where it learns from no known rows.
+    """
+    by_score = by_score and setup.definition.binary
+    validation = ask_drawn_evenly(
+        setup.dataset.corpus,
+        setup.teacher,
+        even=round(count * EVEN) if by_score else count,
+        budget=count,
+        rng=setup.rng("calibration"),
+    )
+    if promoted is not None and validation.planned:
+        validation = _rest_drawn(setup, validation, promoted, np.zeros(0, np.int64))
+    return validation
+
+
+def _drawn(setup: Setup, validation: ValidationSet) -> warm_start.DrawnValidation:
+    """The validation rows as the next run needs them."""
+    pool = setup.dataset.corpus.pool
+    return warm_start.DrawnValidation(
+        texts=setup.dataset.texts_of(validation.rows),
+        weights=validation.weights,
+        pool=len(pool),
+        newest=setup.dataset.texts_of(pool[-warm_start.NEWEST :]),
     )
 
 
