@@ -163,6 +163,8 @@ class GateSection(_Section):
     """At most so many rows of the holdout, drawn at random, are scored by the teacher."""
     labels: str | None = None
     """JSONL file as teacher.labels: true labels. Held-out texts that have one measure student and teacher."""
+    unmeasured: Literal["refuse", "allow"] = "refuse"
+    """What becomes of a version where the holdout has no rows of a class, of which nothing is known so."""
     rounds: int = Field(default=5, ge=1, le=50)
     """The loop ends after so many rounds at the latest."""
 

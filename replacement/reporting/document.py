@@ -7,7 +7,8 @@ from typing import Any
 
 from pingti.workspace.definition import Definition
 from pingti.workspace.report import FORMAT, Report, shortfall
-from replacement.evaluation.operating_points import OperatingPoint
+from replacement.evaluation.metrics import stored
+from replacement.evaluation.operating_points import OperatingPoint, Stretch
 from replacement.evaluation.speed import Speed
 from replacement.results import Round, StopReason
 
@@ -80,7 +81,10 @@ def build_report(
             "rounds": [asdict(result) for result in rounds],
             "kept_round": evaluation.kept.round,
             "stopped": stopped.sentence(definition.gate),
-            "operating_points": {name: asdict(point) for name, point in evaluation.operating_points.items()},
+            "operating_points": {
+                name: _stored_point(point, len(definition.classes))
+                for name, point in evaluation.operating_points.items()
+            },
             "boundary_rows": boundary_rows,
             "speed": asdict(evaluation.speed),
             **evaluation.holdout,
@@ -89,3 +93,11 @@ def build_report(
     )
     says = "" if report.gate.passed else shortfall(report)
     return report.model_copy(update={"gate": report.gate.model_copy(update={"says": says})})
+
+
+def _stored_point(point: OperatingPoint, classes: int) -> dict[str, Any]:
+    def stretch(days: Stretch) -> dict[str, Any]:
+        return {**asdict(days), "measure": stored(days.measure, classes)}
+
+    worst = None if point.worst is None else stretch(point.worst)
+    return {**asdict(point), "days": [stretch(days) for days in point.days], "worst": worst}

@@ -8,7 +8,7 @@ from typing import Any
 import jinja2
 
 from pingti import files
-from pingti.workspace.report import ClassCurve, Report, shortfall
+from pingti.workspace.report import ClassCurve, Report, shortfall, without_rows
 from replacement.evaluation.bootstrap import FIGURES
 from replacement.reporting import charts
 
@@ -50,6 +50,7 @@ def render(report: Report | Mapping[str, Any]) -> str:
     return _template().render(
         report=report,
         shortfall=shortfall(report),
+        without_rows=without_rows(report),
         curves=_lowest(report),
         charts=charts,
         figures=FIGURES,
@@ -72,4 +73,4 @@ def _template() -> jinja2.Template:
 def _lowest(report: Report) -> list[ClassCurve]:
     """The curves that are drawn: those of the classes with the lowest F1."""
     f1_of = {own.class_name: own.f1 for own in report.by_class}
-    return sorted(report.curves, key=lambda own: f1_of[own.class_name])[:_CURVES]
+    return sorted(report.curves, key=lambda own: f1_of[own.class_name] or 0.0)[:_CURVES]

@@ -21,7 +21,7 @@ from pingti.annotation import review_queue
 from pingti.workspace.registry import TaskEntry
 from replacement.answers import join
 from replacement.evaluation import gate, holdout
-from replacement.evaluation.metrics import decide
+from replacement.evaluation.metrics import absent, decide
 from replacement.evaluation.operating_points import operating_points
 from replacement.progress import Progress, quiet
 from replacement.reporting import html
@@ -230,7 +230,13 @@ def evaluate(setup: Setup, asked: Asked, trained: Trained, true: dict[str, int])
     comparison = gate.against_incumbent(
         promoted, held.texts, held.answers.decided, held.decided, setup.rng("incumbent")
     )
-    verdict = gate.verdict(definition.gate, kept.holdout, comparison, usable=points["default"].usable)
+    verdict = gate.verdict(
+        definition.gate,
+        kept.holdout,
+        comparison,
+        usable=points["default"].usable,
+        absent=[definition.classes[c] for c in absent(held.answers.decided, len(definition.classes))],
+    )
     verdict["unread"] = gate.unread(setup.entry) if promoted is None else ""
     return Evaluation(
         kept=kept,
