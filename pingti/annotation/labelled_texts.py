@@ -10,11 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pingti.annotation.tool_formats import DECLINED
 from pingti.corpus.normalize import keys_of
 from pingti.corpus.reader import Columns, expand_all, read_rows
 from pingti.corpus.values import string
 from pingti.errors import InputError
 from pingti.workspace.registry import TaskEntry
+
+_SHOWN = 40  # characters of a text in a note
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +26,8 @@ class Labelled:
 
     texts: list[str]
     labels: list[str]
+    notes: tuple[str, ...] = ()
+    """What was not taken as it stands in the file, a sentence each."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,7 +101,8 @@ def read_labelled(path: Path, entry: TaskEntry) -> Labelled:
     Raises:
         InputError: the file cannot be read, or a line of it cannot be used.
     """
-    rows = list(_rows(path, entry.definition.classes))
+    unanswered: list[int] = []
+    rows = list(_rows(path, entry.definition.classes, unanswered))
     by_id = texts_of_ids(entry, {row.id for row in rows if row.text is None})
     labelled: list[tuple[str, str]] = []
     for row in rows:
@@ -107,10 +113,36 @@ def read_labelled(path: Path, entry: TaskEntry) -> Labelled:
     # A text that came twice would be paid for twice, and could be trained on and held out at once.
     keys = keys_of([text for text, _ in labelled])
     once = dict(zip(keys, labelled, strict=True)).values()
-    return Labelled(texts=[text for text, _ in once], labels=[label for _, label in once])
+    return Labelled(
+        texts=[text for text, _ in once],
+        labels=[label for _, label in once],
+        notes=tuple(_notes(path, keys, labelled, unanswered)),
+    )
 
 
-def _rows(path: Path, classes: Sequence[str]) -> Iterator[_Row]:
+def _notes(
+    path: Path, keys: list[str], labelled: list[tuple[str, str]], unanswered: list[int]
+) -> Iterator[str]:
+    """What is to be told of a file: texts of two labels, and lines without an answer."""
+    labels_of: dict[str, list[str]] = {}
+    for key, (_, label) in zip(keys, labelled, strict=True):
+        labels_of.setdefault(key, []).append(label)
+    disputed = [key for key, labels in labels_of.items() if len(set(labels)) > 1]
+    if disputed:
+        text = dict(zip(keys, labelled, strict=True))[disputed[0]][0]
+        yield (
+            f"{path.name}: {len(disputed)} of {len(labels_of)} texts are labelled twice differently, and the "
+            f"last label was taken; the first is {text[:_SHOWN]!r}: {', then '.join(labels_of[disputed[0]])}"
+        )
+    if unanswered:
+        yield (
+            f"{path.name}: {len(unanswered)} lines hold no answer (an empty list, rejected, ignored) and "
+            f"were left out; the first is line {unanswered[0]}"
+        )
+
+
+def _rows(path: Path, classes: Sequence[str], unanswered: list[int]) -> Iterator[_Row]:
+    """The rows of a file; numbers of lines without an answer go to ``unanswered``."""
     try:
         # Not splitlines(): a text may hold U+2028 and the like.
         lines = path.read_text(encoding="utf-8-sig").split("\n")
@@ -121,7 +153,10 @@ def _rows(path: Path, classes: Sequence[str]) -> Iterator[_Row]:
             continue
         try:
             record: Any = json.loads(line)
-            label = str(record["label"])
+            if record["label"] == [] or record.get("answer") in DECLINED:
+                unanswered.append(number)
+                continue
+            label = str(record["label"][0] if _is_only(record["label"]) else record["label"])
             text = string("text", record["text"]) if "text" in record else None
             row = _Row(line=number, text=text, id="" if text is not None else str(record["id"]), label=label)
         except (ValueError, TypeError, KeyError) as error:
@@ -130,6 +165,11 @@ def _rows(path: Path, classes: Sequence[str]) -> Iterator[_Row]:
             known = ", ".join(classes)
             raise InputError.in_file(path, f"label {label!r} is no class; allowed are {known}", line=number)
         yield row
+
+
+def _is_only(value: Any) -> bool:
+    """Whether it is a list of one label, as doccano writes it."""
+    return isinstance(value, list) and len(value) == 1
 
 
 def _wrong(path: Path, number: int, problem: str) -> InputError:

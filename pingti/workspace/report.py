@@ -362,6 +362,8 @@ class Report(Stored):
     hardest: tuple[Disagreement, ...] = ()
     asked_by_day: tuple[AskedStretch, ...] = ()
     losses: tuple[Loss, ...] = ()
+    notes: tuple[str, ...] = ()
+    """What a person should know of labels and teacher, a sentence each."""
 
     @classmethod
     def load(cls, path: Path) -> "Report":

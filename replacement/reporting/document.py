@@ -44,6 +44,7 @@ def build_report(
     rounds: Sequence[Round],
     stopped: StopReason,
     boundary_rows: int,
+    notes: Sequence[str] = (),
 ) -> Report:
     """Put together the report of a version.
 
@@ -60,6 +61,7 @@ def build_report(
         rounds: all of the run.
         stopped: why no further round was run.
         boundary_rows: rows written for a person.
+        notes: what a person should know of labels and teacher, a sentence each.
 
     Returns:
         The report; its ``stored()`` is what report.json holds.
@@ -89,6 +91,7 @@ def build_report(
             "speed": asdict(evaluation.speed),
             **evaluation.holdout,
             **evaluation.learned,
+            "notes": list(notes),
         }
     )
     says = "" if report.gate.passed else shortfall(report)

@@ -17,6 +17,12 @@ _CURVES = 24  # of the classes with the lowest F1
 _REASONS = {"competing": "hard negatives"}
 """Why rows were chosen, where the report's key has another word for it."""
 
+_CORPUS = {
+    "labelled": "in teacher.labels, before the holdout",
+    "labelled_in_holdout": "in teacher.labels, of the holdout's days",
+}
+"""What became of the corpus's rows, where the report's key says too little."""
+
 
 def write(folder: Path, report: Report | Mapping[str, Any]) -> None:
     """Write both forms into a version's folder.
@@ -55,6 +61,7 @@ def render(report: Report | Mapping[str, Any]) -> str:
         charts=charts,
         figures=FIGURES,
         reasons=_REASONS,
+        corpus_words=_CORPUS,
     )
 
 

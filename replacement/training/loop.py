@@ -29,7 +29,7 @@ from replacement.reporting.document import Evaluation, build_report
 from replacement.results import Outcome, Round, StopReason
 from replacement.training import warm_start
 from replacement.training.dataset import prepare_dataset
-from replacement.training.label_map import Subclasses, divide
+from replacement.training.label_map import Subclasses, divide, position_note
 from replacement.training.people_labels import read_people_labels
 from replacement.training.rounds import (
     Asked,
@@ -93,6 +93,10 @@ def replace(
     people = read_people_labels(entry)
     dataset = prepare_dataset(entry, people)
     teacher = load_teacher(entry, people, seed=seed, progress=progress, device=device)
+    by_position = position_note(teacher.labels, entry.definition.classes, entry.definition.teacher.map)
+    notes = [note for note in (by_position, *people.notes) if note]
+    for note in notes:
+        progress(note, 1, 1)
     setup = Setup(
         entry=entry,
         seed=seed,
@@ -100,6 +104,7 @@ def replace(
         dataset=dataset,
         teacher=teacher,
         embedding=teacher.token_vectors(dataset.vocabulary.tokens, entry.definition.student.embedding),
+        notes=tuple(notes),
     )
     known = warm_start.read(entry, teacher.fingerprint)
     asked = ask_measuring_rows(setup, known)
@@ -271,9 +276,10 @@ def write_version(
         seed=setup.seed,
         subclasses=trained.subclasses.named(definition.classes, teacher.labels),
         teacher={**teacher.described(), "rows_asked": asked.count, "rows_computed": teacher.rows_scored},
-        corpus=setup.dataset.corpus.counts,
+        corpus={**setup.dataset.corpus.counts, "labelled_by_people": len(teacher.reviewed)},
         rounds=trained.rounds,
         stopped=trained.stopped,
+        notes=setup.notes,
         boundary_rows=_write_boundary_rows(setup, asked.training, version),
     )
     points = evaluation.operating_points

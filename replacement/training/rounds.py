@@ -39,6 +39,8 @@ class Setup:
     teacher: TeacherLabels
     embedding: NDArray[np.float32]
     """(tokens, width): where students' embeddings start."""
+    notes: tuple[str, ...] = ()
+    """What the report tells of labels and teacher, a sentence each."""
 
     @property
     def definition(self) -> Definition:

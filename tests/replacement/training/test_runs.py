@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from pingti.annotation import labels
 from pingti.errors import ConflictError
 from pingti.workspace import promotion
 from pingti.workspace.registry import TaskEntry, Workspace
@@ -380,3 +381,32 @@ def test_a_version_made_before_validation_rows_were_kept_is_gone_on_from(
     known = entry.report(2)["rounds"][0]["added"]["known"]
     retrain(entry, "third", who="tests", tell=silent)
     assert entry.report(3)["rounds"][0]["added"]["known"] == len(learned_keys(entry, 2)) >= known
+
+
+def test_a_report_tells_what_was_taken_by_order_and_what_people_labelled(
+    topic_teacher: Path, tmp_path: Path
+) -> None:
+    model = tmp_path / "unnamed"
+    shutil.copytree(topic_teacher, model)
+    config = json.loads((model / "config.json").read_text())
+    config["id2label"] = {str(number): f"LABEL_{number}" for number in range(3)}
+    config["label2id"] = {f"LABEL_{number}": number for number in range(3)}
+    (model / "config.json").write_text(json.dumps(config))
+    entry = sport(tmp_path, model, gate=0.01, rounds=1)
+    text = entry.path.read_text().replace('["no", "yes"]', '["sport", "tech", "other"]')
+    entry.path.write_text(text.replace('[teacher.map]\nsport = "yes"\n"*" = "no"\n', ""))
+    entry = Workspace(tmp_path).task("sport")
+    rows = [{"text": text, "label": "tech"} for text in made_texts(600, seed=2)[0][:4]]
+    (tmp_path / "labelled.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    labels.add(entry, tmp_path / "labelled.jsonl")
+    told: list[str] = []
+    outcome = replace(entry, progress=lambda what, done, total: told.append(what))
+    (note,) = outcome.report["notes"]
+    assert "LABEL_0 = sport, LABEL_1 = tech, LABEL_2 = other" in note
+    assert note in told
+    assert outcome.report["corpus"]["labelled_by_people"] == 4
+    page = (entry.student_folder(1) / "report.html").read_text()
+    assert "LABEL_0 = sport" in page
+    assert "<td>labelled by people</td><td>4</td>" in page
+    assert "<td>labelled</td>" not in page
+    assert "LABEL_0 = sport" in pingti(entry, "task", "report", "sport", 1).stderr.replace("\n", " ")
