@@ -6,7 +6,7 @@ Read are a JSON array or JSON lines of
 - Argilla's records, nested (``Dataset.records.to_json``: ``fields.text``, ``responses.label[].value``) or
   flat (``Dataset.records.to_datasets``: ``text``, ``label.responses``);
 - plain objects with ``label``, and ``text`` or ``id``; ``who`` and ``when`` may be there. Of this kind are
-  Label Studio's JSON-MIN (``annotator``, ``updated_at``), Prodigy's (``answer``) and doccano's (a list of labels).
+  Label Studio's JSON-MIN (``annotator``, ``updated_at``), Prodigy's (``answer``) and doccano's (a list).
 
 An answer that is not given (no annotation, a skipped task, a draft, an empty label, a label that was
 rejected or ignored) is no answer. An answer to a question of another name is one only in a record that says
