@@ -362,6 +362,8 @@ class Report(Stored):
     hardest: tuple[Disagreement, ...] = ()
     asked_by_day: tuple[AskedStretch, ...] = ()
     losses: tuple[Loss, ...] = ()
+    true_labels_apart: Annotated[dict[str, TrueLabelFigures] | None, _key("truth_apart")] = None
+    """The same on texts with true labels that are not in the corpus."""
     notes: tuple[str, ...] = ()
     """What a person should know of labels and teacher, a sentence each."""
 

@@ -90,7 +90,7 @@ def describe(held: Held, classes: tuple[str, ...], rng: np.random.Generator) -> 
         ],
         "calibration": _calibration(held),
         **_days(held, len(classes)),
-        "truth": _against_true_labels(held, len(classes), rng),
+        "truth": against_true_labels(held, len(classes), rng),
         **error_analysis.describe(
             held.texts, held.answers.vectors, teacher, student, held.before, classes, rng
         ),
@@ -146,8 +146,17 @@ def _losses(learned: Learned, classes: tuple[str, ...]) -> list[dict[str, Any]]:
     ]
 
 
-def _against_true_labels(held: Held, classes: int, rng: np.random.Generator) -> dict[str, Any] | None:
-    """Student, teacher and incumbent against true labels with 95 % intervals, where there are any labels."""
+def against_true_labels(held: Held, classes: int, rng: np.random.Generator) -> dict[str, Any] | None:
+    """Hold student, teacher and incumbent against true labels.
+
+    Args:
+        held: the rows, of which some have true labels.
+        classes: how many classes there are.
+        rng: draws again for intervals.
+
+    Returns:
+        By who decided, the figures with their 95 % intervals; None where no row has a true label.
+    """
     keys = keys_of(held.texts)
     rows = np.array([row for row, key in enumerate(keys) if key in held.true_labels], np.int64)
     if len(rows) == 0:

@@ -28,6 +28,8 @@ class Evaluation:
     learned: dict[str, Any]
     """What the rows learned from tell: see ``replacement.evaluation.holdout.of_learned``."""
     speed: Speed
+    notes: tuple[str, ...] = ()
+    """What a person should know of labels and teacher, a sentence each."""
 
 
 def build_report(
@@ -44,7 +46,6 @@ def build_report(
     rounds: Sequence[Round],
     stopped: StopReason,
     boundary_rows: int,
-    notes: Sequence[str] = (),
 ) -> Report:
     """Put together the report of a version.
 
@@ -61,7 +62,6 @@ def build_report(
         rounds: all of the run.
         stopped: why no further round was run.
         boundary_rows: rows written for a person.
-        notes: what a person should know of labels and teacher, a sentence each.
 
     Returns:
         The report; its ``stored()`` is what report.json holds.
@@ -83,19 +83,19 @@ def build_report(
             "rounds": [asdict(result) for result in rounds],
             "kept_round": evaluation.kept.round,
             "stopped": stopped.sentence(definition.gate),
-            "operating_points": {
-                name: _stored_point(point, len(definition.classes))
-                for name, point in evaluation.operating_points.items()
-            },
+            "operating_points": _stored_points(evaluation.operating_points, len(definition.classes)),
             "boundary_rows": boundary_rows,
             "speed": asdict(evaluation.speed),
             **evaluation.holdout,
             **evaluation.learned,
-            "notes": list(notes),
         }
     )
-    says = "" if report.gate.passed else shortfall(report)
-    return report.model_copy(update={"gate": report.gate.model_copy(update={"says": says})})
+    gate = report.gate.model_copy(update={"says": "" if report.gate.passed else shortfall(report)})
+    return report.model_copy(update={"gate": gate, "notes": evaluation.notes})
+
+
+def _stored_points(points: Mapping[str, OperatingPoint], classes: int) -> dict[str, Any]:
+    return {name: _stored_point(point, classes) for name, point in points.items()}
 
 
 def _stored_point(point: OperatingPoint, classes: int) -> dict[str, Any]:

@@ -11,6 +11,7 @@ gate is held against it.
 import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 
 from pingti import files
 from pingti.annotation import review_queue
+from pingti.corpus.normalize import keys_of
 from pingti.workspace.registry import TaskEntry
 from replacement.answers import join
 from replacement.evaluation import gate, holdout
@@ -147,7 +149,7 @@ def ask_measuring_rows(setup: Setup, known: dict[str, bool]) -> Asked:
     answers = setup.teacher.ask(setup.dataset.texts_of(held), "teacher: holdout")
     nothing = TrainingSet(rows=np.zeros(0, np.int64), answers=join([]), hard_negatives=np.zeros(0, np.bool_))
     holdout_set = HoldoutSet(rows=held, answers=answers)
-    return Asked(validation=validation, holdout=holdout_set, training=nothing)
+    return Asked(validation=validation, holdout=holdout_set, training=nothing, apart=_apart(setup))
 
 
 def ask_first_rows(setup: Setup, asked: Asked, known: dict[str, bool]) -> Asked:
@@ -243,13 +245,18 @@ def evaluate(setup: Setup, asked: Asked, trained: Trained, true: dict[str, int])
         absent=[definition.classes[c] for c in absent(held.answers.decided, len(definition.classes))],
     )
     verdict["unread"] = gate.unread(setup.entry) if promoted is None else ""
+    truth_apart = _against_true_labels_apart(setup, asked, trained, true)
     return Evaluation(
         kept=kept,
         verdict=verdict,
         operating_points=points,
         speed=setup.teacher.speed(student, setup.dataset.texts.take(pa.array(asked.holdout.rows))),
-        holdout=holdout.describe(held, definition.classes, setup.rng("evidence")),
+        holdout={
+            **holdout.describe(held, definition.classes, setup.rng("evidence")),
+            "truth_apart": truth_apart,
+        },
         learned=holdout.of_learned(_learned(setup, asked, trained), definition.classes),
+        notes=(*setup.notes, *_notes_of_true_labels(true, held.texts, len(asked.apart))),
     )
 
 
@@ -279,7 +286,6 @@ def write_version(
         corpus={**setup.dataset.corpus.counts, "labelled_by_people": len(teacher.reviewed)},
         rounds=trained.rounds,
         stopped=trained.stopped,
-        notes=setup.notes,
         boundary_rows=_write_boundary_rows(setup, asked.training, version),
     )
     points = evaluation.operating_points
@@ -350,6 +356,46 @@ def _drawn(setup: Setup, validation: ValidationSet) -> warm_start.DrawnValidatio
         weights=validation.weights,
         pool=len(pool),
         newest=setup.dataset.texts_of(pool[-warm_start.NEWEST :]),
+    )
+
+
+def _apart(setup: Setup) -> tuple[str, ...]:
+    """Texts outside the corpus that measure, at most as many as the holdout or a sixth of the budget."""
+    definition, texts = setup.definition, setup.dataset.apart
+    most = min(definition.gate.holdout_rows, definition.teacher.budget // 6)
+    return tuple(texts[row] for row in setup.draw(np.arange(len(texts)), most, "true labels apart").tolist())
+
+
+def _against_true_labels_apart(
+    setup: Setup, asked: Asked, trained: Trained, true: dict[str, int]
+) -> dict[str, Any] | None:
+    """Student, teacher and incumbent against the true labels of texts outside the corpus."""
+    if not asked.apart:
+        return None
+    texts, student = list(asked.apart), trained.students[trained.best]
+    held = holdout.Held(
+        texts=texts,
+        answers=setup.teacher.ask(texts, "teacher: texts with true labels"),
+        scores=student.score(texts),
+        threshold=trained.rounds[trained.best].threshold,
+        days=None,
+        before=np.zeros(len(texts), np.int64),
+        incumbent=gate.promoted(setup.entry),
+        true_labels=true,
+    )
+    return holdout.against_true_labels(held, len(setup.definition.classes), setup.rng("true labels apart"))
+
+
+def _notes_of_true_labels(true: dict[str, int], held: list[str], apart: int) -> tuple[str, ...]:
+    """What became of the true labels, where some of them measured nothing."""
+    in_holdout = len(set(keys_of(held)) & true.keys()) if true else 0
+    unused = len(true) - in_holdout - apart
+    if not unused:
+        return ()
+    return (
+        f"gate.labels: of {len(true)} true labels {in_holdout} measure on the holdout and {apart} on texts "
+        f"outside the corpus; {unused} are not used: their texts may be learned from, a rule decides them, "
+        "or they are more than gate.holdout_rows or a sixth of the budget",
     )
 
 

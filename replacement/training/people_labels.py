@@ -31,6 +31,8 @@ class PeopleLabels:
     """What was not taken as it stands in a file, a sentence each."""
     true: dict[str, int]
     """Class number of each text that ``gate.labels`` names, by its normalised form."""
+    true_texts: list[str]
+    """Those texts as they were given, in the same order."""
 
     @property
     def seed_texts(self) -> list[str]:
@@ -52,12 +54,14 @@ def read_people_labels(entry: TaskEntry) -> PeopleLabels:
     reviewed = read_reviewed(entry, definition.classes)
     notes = seed.notes if seed is not None else ()
     true: dict[str, int] = {}
+    true_texts: list[str] = []
     if definition.gate.labels is not None:
         labelled = read_labelled(entry.path.parent / definition.gate.labels, entry)
         numbers = map(definition.classes.index, labelled.labels)
         true = dict(zip(keys_of(labelled.texts), numbers, strict=True))
+        true_texts = labelled.texts
         notes += labelled.notes
-    return PeopleLabels(seed=seed, reviewed=reviewed, notes=notes, true=true)
+    return PeopleLabels(seed=seed, reviewed=reviewed, notes=notes, true=true, true_texts=true_texts)
 
 
 def read_seed(owner: TaskEntry) -> Labelled | None:

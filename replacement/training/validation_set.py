@@ -160,36 +160,48 @@ def ask_kept(
         stay = np.sort(sampling.random_rows(len(kept), budget=budget - new_budget, rng=rng))
         stands_for = stands_for[stay] * (len(kept) / max(1, len(stay)))
         kept = kept[stay]
-    places, counts = [kept], [stands_for]
-    answers = [teacher.ask(_texts(corpus, pool[kept]).to_pylist(), _WHAT)]
-    if new_budget:
-        even = max(1, round(new_budget * EVEN)) if student is not None else new_budget
-        drawn = np.sort(newer[sampling.random_rows(len(newer), budget=even, rng=rng)])
-        answers.append(teacher.ask(_texts(corpus, pool[drawn]).to_pylist(), _WHAT))
-        weights = np.ones(len(drawn))
-        if student is not None:
-            texts = _texts(corpus, pool[newer])
-            picked, weights = draw_by_score(
-                student.score(texts)[:, 1],
-                drawn - earlier.first_new,
-                answers[-1].decided > 0,
-                ~teacher.is_reviewed(texts),
-                budget=new_budget - even,
-                rng=rng,
-            )
-            answers.append(teacher.ask(texts.take(pa.array(picked)).to_pylist(), _WHAT))
-            drawn = np.concatenate([drawn, newer[picked]])
-        places.append(drawn)
-        counts.append(weights / weights.sum() * len(newer))
-    rows, every = pool[np.concatenate(places)], np.concatenate(counts)
+    fresh, answers, weights = _ask_newer(newer, corpus, teacher, student, budget=new_budget, rng=rng)
+    old = teacher.ask(_texts(corpus, pool[kept]).to_pylist(), _WHAT)
+    rows, every = pool[np.concatenate([kept, fresh])], np.concatenate([stands_for, weights])
     return ValidationSet(
         rows=rows,
-        answers=join(answers),
+        answers=join([old, answers]),
         weights=every / every.mean(),
         days=None if corpus.days is None else corpus.days[rows],
         budget=len(rows),
         planned=0,
     )
+
+
+def _ask_newer(
+    newer: NDArray[np.int64],
+    corpus: Corpus,
+    teacher: TeacherLabels,
+    student: Student | None,
+    *,
+    budget: int,
+    rng: np.random.Generator,
+) -> tuple[NDArray[np.int64], Answers, NDArray[np.float64]]:
+    """Draw from places ``newer`` of the pool (the last ones); places, answers, rows that each stands for."""
+    if not budget:
+        return newer[:0], join([]), np.zeros(0)
+    even = max(1, round(budget * EVEN)) if student is not None else budget
+    drawn = np.sort(newer[sampling.random_rows(len(newer), budget=even, rng=rng)])
+    answers = teacher.ask(_texts(corpus, corpus.pool[drawn]).to_pylist(), _WHAT)
+    weights = np.ones(len(drawn))
+    if student is not None:
+        texts = _texts(corpus, corpus.pool[newer])
+        picked, weights = draw_by_score(
+            student.score(texts)[:, 1],
+            drawn - newer[0],
+            answers.decided > 0,
+            ~teacher.is_reviewed(texts),
+            budget=budget - even,
+            rng=rng,
+        )
+        answers = join([answers, teacher.ask(texts.take(pa.array(picked)).to_pylist(), _WHAT)])
+        drawn = np.concatenate([drawn, newer[picked]])
+    return drawn, answers, weights / weights.sum() * len(newer)
 
 
 def _texts(corpus: Corpus, rows: NDArray[np.int64]) -> pa.Array:

@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pyarrow import csv
 
 from pingti.annotation import labels, review_queue, tool_formats
 from pingti.annotation.labelled_texts import read_labelled
@@ -451,3 +453,43 @@ def test_what_a_labelled_file_says_twice_or_not_at_all_is_told(entry: TaskEntry)
     assert unanswered.endswith("line 5")
     path.write_text("\n".join(map(json.dumps, rows[2:4])))
     assert read_labelled(path, entry).notes == ()
+
+
+@pytest.mark.parametrize("form", ["jsonl", "csv", "tsv", "parquet"])
+@pytest.mark.parametrize("by", ["text", "id", "post", "number"])
+def test_labelled_files_have_the_corpus_s_own_columns(tmp_path: Path, form: str, by: str) -> None:
+    (tmp_path / "c.jsonl").write_text('{"number": 1, "post": "one, two"}\n{"number": 2, "post": "three"}\n')
+    text = (
+        'classes = ["no", "yes"]\n[corpus]\nfiles = ["../c.jsonl"]\ntext = "post"\nid = "number"\n'
+        '[teacher]\nmodel = "nowhere"\n'
+    )
+    entry = Workspace(tmp_path).add_task("praise", text)
+    values = ["one, two", "three"] if by in ("text", "post") else ["1", "2"]
+    table = pa.table({by: values, "label": ["yes", "no"], "other": [1, 2]})
+    path = tmp_path / f"true.{form}"
+    if form == "parquet":
+        pq.write_table(table, path)
+    elif form == "jsonl":
+        path.write_text("\n".join(map(json.dumps, table.to_pylist())))
+    else:
+        csv.write_csv(table, path, csv.WriteOptions(delimiter="," if form == "csv" else "\t"))
+        if form == "tsv":
+            path.write_text(path.read_text().replace('"', ""))
+    labelled = read_labelled(path, entry)
+    assert dict(zip(labelled.texts, labelled.labels, strict=True)) == {"one, two": "yes", "three": "no"}
+
+
+@pytest.mark.parametrize("form", ["csv", "parquet"])
+def test_a_labelled_table_that_cannot_be_used_is_refused(entry: TaskEntry, form: str) -> None:
+    path = entry.workspace.root / f"true.{form}"
+
+    def write(**columns: list[str]) -> None:
+        table = pa.table(columns)
+        pq.write_table(table, path) if form == "parquet" else csv.write_csv(table, path)
+
+    write(text=["a"], label=["perhaps"])
+    with pytest.raises(InputError, match=r"'perhaps' is no class; allowed are no, yes"):
+        read_labelled(path, entry)
+    write(text=["a"], answer=["yes"])
+    with pytest.raises(InputError, match="label"):
+        read_labelled(path, entry)

@@ -1,5 +1,6 @@
 """Runs of a task: one at a time, whole or not at all, with the promoted version's teacher, and on record."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -410,3 +411,62 @@ def test_a_report_tells_what_was_taken_by_order_and_what_people_labelled(
     assert "<td>labelled by people</td><td>4</td>" in page
     assert "<td>labelled</td>" not in page
     assert "LABEL_0 = sport" in pingti(entry, "task", "report", "sport", 1).stderr.replace("\n", " ")
+
+
+def with_true_labels(root: Path, model: Path, texts: list[str], **changes: Any) -> TaskEntry:
+    """The sport task with true labels of ``texts``, by their words."""
+    entry = sport(root, model, gate=0.01, rounds=1, **changes)
+    rows = [
+        {"text": text, "label": "yes" if set(text.split()) & set(WORDS["sport"]) else "no"} for text in texts
+    ]
+    (root / "true.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    entry.path.write_text(entry.path.read_text().replace("[gate]", '[gate]\nlabels = "../true.jsonl"', 1))
+    return Workspace(root).task("sport")
+
+
+def test_true_labels_outside_the_corpus_are_a_test_set_of_their_own(
+    topic_teacher: Path, tmp_path: Path
+) -> None:
+    corpus, outside = made_texts(600, seed=2)[0], made_texts(40, seed=77)[0]
+    outside = [text for text in dict.fromkeys(outside) if text not in corpus]
+    pool = [text for text in dict.fromkeys(corpus[:30]) if text not in corpus[480:]]
+    entry = with_true_labels(tmp_path, topic_teacher, [*outside, *pool], budget=300)
+    outcome = replace(entry)
+    apart = outcome.report["truth_apart"]
+    assert apart["student"]["rows"] == apart["teacher"]["rows"] == len(outside)
+    assert apart["teacher"]["accuracy"] > 0.8
+    assert apart["student"]["intervals"].keys() == {"precision", "recall", "f1"}
+    assert outcome.report["truth"] is None
+    (note,) = outcome.report["notes"]
+    assert note.startswith(
+        f"gate.labels: of {len(outside) + len(pool)} true labels 0 measure on the holdout "
+        f"and {len(outside)} on texts outside the corpus;"
+    )
+    assert f"{len(pool)} are not used" in note
+    assert outcome.report["teacher"]["rows_computed"] <= outcome.rounds[-1].asked <= 300
+    assert not {warm_start_key(text) for text in outside} & learned_keys(entry, 1)
+    page = (entry.student_folder(1) / "report.html").read_text()
+    assert "student, against true labels of texts outside the corpus" in page
+
+
+def test_true_labels_apart_are_limited_by_the_budget_and_that_is_told(
+    topic_teacher: Path, tmp_path: Path
+) -> None:
+    corpus = made_texts(600, seed=2)[0]
+    outside = [text for text in dict.fromkeys(made_texts(90, seed=77)[0]) if text not in corpus]
+    outcome = replace(with_true_labels(tmp_path, topic_teacher, outside, budget=300))
+    assert outcome.report["truth_apart"]["student"]["rows"] == 50  # a sixth of 300
+    assert f"{len(outside) - 50} are not used" in outcome.report["notes"][0]
+    assert outcome.report["teacher"]["rows_computed"] <= outcome.rounds[-1].asked <= 300
+
+
+def test_true_labels_of_the_holdout_alone_need_no_note(topic_teacher: Path, tmp_path: Path) -> None:
+    entry = with_true_labels(tmp_path, topic_teacher, [])
+    (tmp_path / "true.jsonl").write_text("")
+    outcome = replace(entry)
+    assert (outcome.report["truth"], outcome.report["truth_apart"]) == (None, None)
+    assert outcome.report["notes"] == []
+
+
+def warm_start_key(text: str) -> str:
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
