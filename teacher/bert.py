@@ -16,8 +16,10 @@ from numpy.typing import NDArray
 
 from pingti.errors import ArtifactError, InputError
 from teacher.folders import (
+    PADDED_LEFT,
     check_max_length,
     check_texts,
+    check_tokenizer,
     choose_device,
     contents,
     encode,
@@ -25,6 +27,7 @@ from teacher.folders import (
     load_tokenizer,
     pad,
     read_config,
+    reads_last,
     resolve,
     torch,
 )
@@ -46,7 +49,8 @@ class Scored:
     probabilities: NDArray[np.float32]
     """(n, labels): softmax of the logits; each row sums to 1."""
     vectors: NDArray[np.float32]
-    """(n, hidden): the first token's ([CLS]) hidden state after the last layer."""
+    """(n, hidden): the hidden state after the last layer of the token that the head reads: the first ([CLS])
+    or, of models that read from left to right, the last."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,10 +104,17 @@ def describe(
             f"teacher {folder}: id2label in config.json names a class twice: {', '.join(labels)}"
         )
     check_max_length(max_length, config, folder)
+    check_tokenizer(folder)
+    hidden = getattr(config, "hidden_size", None)
+    if not isinstance(hidden, int):
+        raise InputError(
+            f"teacher {folder}: a model of the type {config.model_type} gives no vector of one width for a "
+            "text; a BERT-type sequence classifier is needed"
+        )
     return Description(
         folder=folder,
         labels=labels,
-        hidden=int(config.hidden_size),
+        hidden=hidden,
         max_length=max_length,
         precision=chosen,
         fingerprint=_fingerprint(folder, max_length, chosen),
@@ -192,6 +203,8 @@ class Teacher:
                 f"teacher {folder}: the weights have no {missing[0]}, so this model was never fine-tuned "
                 "as a classifier: fine-tune it on labelled texts first"
             )
+        if model.config.pad_token_id is None or reads_last(model.config):
+            model.config.pad_token_id = tokenizer.pad_token_id  # by it such a model finds a text's end
         resolve_precision(description.precision, chosen)  # the description may be of another device
         temperature = _temperature(model.config, folder)
         model = prepared(model.eval(), description.precision).to(chosen)
@@ -215,9 +228,11 @@ class Teacher:
         probabilities = np.empty((len(texts), len(self.labels)), dtype=np.float32)
         vectors = np.empty((len(texts), self.hidden), dtype=np.float32)
 
-        def take(rows: NDArray[np.intp], logits: torch.Tensor, states: torch.Tensor, _: torch.Tensor) -> None:
+        def take(
+            rows: NDArray[np.intp], logits: torch.Tensor, states: torch.Tensor, mask: torch.Tensor
+        ) -> None:
             probabilities[rows] = torch.softmax(logits.float() / self._temperature, dim=1).cpu().numpy()
-            vectors[rows] = states[:, 0].float().cpu().numpy()
+            vectors[rows] = self._read_states(states, mask).float().cpu().numpy()
             if progress is not None:
                 progress(len(rows))
 
@@ -238,9 +253,10 @@ class Teacher:
             progress: as of ``score``.
 
         Returns:
-            Twice float32 (n, hidden). First the mean of a token's word pieces' input embeddings; then the
-            mean over the last hidden states, [CLS] and [SEP] among them, of the token read alone as a text:
-            what fine-tuning made of it (model2vec's vectors, Tulkens and van Dongen 2024).
+            Twice float32 (n, width). First the mean of a token's word pieces' input embeddings, which some
+            models have narrower than their hidden states. Then, of the hidden states' width, the mean over
+            the last of them, [CLS] and [SEP] among them, of the token read alone as a text: what fine-tuning
+            made of it (model2vec's vectors, Tulkens and van Dongen 2024).
 
         Raises:
             InputError: a token is not Unicode (a lone surrogate).
@@ -249,8 +265,10 @@ class Teacher:
         options = {"add_special_tokens": False, "truncation": True, "max_length": 16}
         pieces = self._tokenizer(list(tokens), **options)["input_ids"] if tokens else []
         matrix = self._model.get_input_embeddings().weight.detach().float().cpu().numpy()
-        unknown = [self._tokenizer.unk_token_id]
-        inputs, outputs = (np.zeros((len(tokens), self.hidden), np.float32) for _ in range(2))
+        unknown = self._tokenizer.unk_token_id
+        unknown = [self._tokenizer.pad_token_id if unknown is None else unknown]
+        inputs = np.zeros((len(tokens), matrix.shape[1]), np.float32)
+        outputs = np.zeros((len(tokens), self.hidden), np.float32)
         for row, ids in enumerate(pieces):
             inputs[row] = matrix[ids or unknown].mean(axis=0)
 
@@ -263,6 +281,14 @@ class Teacher:
         self._read(tokens, take)
         return inputs, outputs
 
+    def _read_states(self, states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """Of states (n, tokens, hidden) those (n, hidden) that the head reads."""
+        if not reads_last(self._model.config):
+            return states[:, 0]
+        positions = torch.arange(mask.shape[1]).expand_as(mask)
+        last = (positions * mask).amax(dim=1).to(states.device)
+        return states[torch.arange(len(states), device=states.device), last]
+
     def _read(
         self,
         texts: Sequence[str],
@@ -274,7 +300,8 @@ class Teacher:
             for start in range(0, len(texts), _WINDOW):
                 ids = encode(self._tokenizer, texts[start : start + _WINDOW], self.description.max_length)
                 for rows in batches([len(row) for row in ids], self._batch_tokens):
-                    input_ids, mask = pad([ids[row] for row in rows], self._tokenizer.pad_token_id)
+                    left = self._model.config.model_type in PADDED_LEFT
+                    input_ids, mask = pad([ids[row] for row in rows], self._tokenizer.pad_token_id, left=left)
                     output = self._model(
                         input_ids=input_ids.to(self._device),
                         attention_mask=mask.to(self._device),

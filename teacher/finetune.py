@@ -31,6 +31,7 @@ from teacher.folders import (
     pad,
     quiet,
     read_config,
+    reads_last,
     resolve,
     torch,
 )
@@ -176,6 +177,7 @@ def fine_tune(
     with torch.random.fork_rng(devices=None if target.type == "cuda" else []):
         torch.manual_seed(int(rng.integers(2**63)))
         model = _new_classifier(folder, classes).to(target)
+        _check_layers(model, recipe, base)
         losses, held_out = _fit(model, rows, recipe, rng, target, progress)
         temperature = _calibrate(model, rows, target)
     with new_folder(out) as temporary, quiet():
@@ -194,9 +196,36 @@ def fine_tune(
 def _check_model(recipe: Recipe, base: str, folder: Path) -> None:
     config = read_config(folder)
     check_max_length(recipe.max_length, config, folder)
+    if config.model_type == "albert" and recipe.freeze_layers:
+        raise InputError(
+            f"freeze_layers is {recipe.freeze_layers}; the layers of {base} share their weights (ALBERT), so "
+            "that it allows 0 alone"
+        )
+    if reads_last(config):
+        raise InputError(
+            f"teacher {base}: a model of the type {config.model_type} reads from left to right and cannot be "
+            "fine-tuned here; fine-tune it elsewhere and set teacher.fine_tune = false, or take an encoder"
+        )
     if not 0 <= recipe.freeze_layers <= config.num_hidden_layers:
         raise InputError(
             f"freeze_layers is {recipe.freeze_layers}; {base} allows 0 to {config.num_hidden_layers}"
+        )
+
+
+def _check_layers(model: Any, recipe: Recipe, base: str) -> None:
+    """Refuse what this module does not know how to train, before any step."""
+    heads = [layer for layer in model.modules() if isinstance(layer, torch.nn.Linear)]
+    if not any(h.out_features == model.config.num_labels and h.bias is not None for h in heads):
+        raise InputError(
+            f"teacher {base}: the head of a {model.config.model_type} has no biases to fine-tune"
+        )
+    count = model.config.num_hidden_layers
+    lists = (part for part in model.base_model.modules() if isinstance(part, torch.nn.ModuleList))
+    apart = hasattr(model.base_model, "embeddings") and any(len(layers) == count for layers in lists)
+    if recipe.freeze_layers and not apart:
+        raise InputError(
+            f"freeze_layers is {recipe.freeze_layers}; the layers of {base} cannot be told apart, so that it "
+            "allows 0 alone"
         )
 
 

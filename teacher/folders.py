@@ -4,9 +4,11 @@ What ``teacher.bert`` and ``teacher.finetune`` share. Only safetensors weights a
 with a model is never run.
 """
 
+import json
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +39,24 @@ MODEL_FILES = (
     "merges.txt",
     *_VOCABULARIES,
 )
+
+
+PADDED_LEFT = ("xlnet",)
+"""Types of models whose head reads the last place of a row, so that what pads a row stands before it."""
+_LEFT_TO_RIGHT = (
+    *PADDED_LEFT, "bloom", "ctrl", "falcon", "gemma", "gemma2", "gemma3_text", "gpt2", "gpt_bigcode",
+    "gpt_neo", "gpt_neox", "gptj", "llama", "mistral", "mixtral", "openai-gpt", "opt", "phi", "phi3",
+    "qwen2", "qwen3",
+)  # fmt: skip
+
+
+def reads_last(config: Any) -> bool:
+    """Whether the head of a model reads the last token of a text and not the first.
+
+    Args:
+        config: the model's.
+    """
+    return config.model_type in _LEFT_TO_RIGHT
 
 
 def resolve(model: str) -> Path:
@@ -77,7 +97,55 @@ def resolve(model: str) -> Path:
             f"teacher {folder}: there are no safetensors weights, and no other format is read; "
             "save the model anew with save_pretrained"
         )
+    _check_inside(folder)
     return folder
+
+
+def _check_inside(folder: Path) -> None:
+    """Refuse a folder whose files name weights elsewhere, or in a format that runs code when it is read.
+
+    Raises:
+        InputError: it does, or an index of weights cannot be read.
+    """
+    if (folder / "adapter_config.json").exists():
+        raise InputError(
+            f"teacher {folder}: it is an adapter beside another model; merge the two and save them with "
+            "save_pretrained"
+        )
+    for path in sorted(folder.glob("*.safetensors.index.json")):
+        try:
+            names = set(json.loads(path.read_bytes())["weight_map"].values())
+            wrong = sorted(name for name in names if not _is_weights(folder, name))
+        except (OSError, ValueError, RecursionError, TypeError, KeyError, AttributeError) as error:
+            raise InputError(
+                f"teacher {folder}: {path.name} is no index of weights ({type(error).__name__})"
+            ) from error
+        if wrong:
+            raise InputError(
+                f"teacher {folder}: {path.name} names {wrong[0]!r}; allowed are safetensors files "
+                "of this folder"
+            )
+
+
+def _is_weights(folder: Path, name: str) -> bool:
+    return name == Path(name).name and name.endswith(".safetensors") and (folder / name).is_file()
+
+
+def check_tokenizer(folder: Path) -> None:
+    """Check, without loading it, that a model folder has a tokenizer that can be read here.
+
+    Raises:
+        InputError: there is none, or it needs a package that is missing.
+    """
+    there = [name for name in _VOCABULARIES if (folder / name).is_file()]
+    # Without a vocabulary, transformers would make an empty one and every word would be unknown.
+    if not there:
+        raise InputError(f"teacher {folder}: there is no tokenizer; save it there with save_pretrained, too")
+    if all(name.endswith(".model") for name in there) and find_spec("sentencepiece") is None:
+        raise InputError(
+            f"teacher {folder}: its tokenizer, {there[0]}, needs a package that is not installed: "
+            "pip install sentencepiece"
+        )
 
 
 def contents(folder: Path) -> str:
@@ -103,11 +171,11 @@ def load_tokenizer(folder: Path) -> Any:
     Raises:
         InputError: there is none, or it cannot be used.
     """
-    # Without a vocabulary, transformers would make an empty one and every word would be unknown.
-    if not any((folder / name).is_file() for name in _VOCABULARIES):
-        raise InputError(f"teacher {folder}: there is no tokenizer; save it there with save_pretrained, too")
+    check_tokenizer(folder)
     with _as_input_error(folder, "the tokenizer"):
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    if tokenizer.pad_token_id is None and tokenizer.eos_token_id is not None:
+        tokenizer.pad_token = tokenizer.eos_token  # as is usual for GPT-2; no text has it inside
     if tokenizer.pad_token_id is None:
         raise InputError(f"teacher {folder}: the tokenizer has no padding token, which a BERT-type model has")
     return tokenizer
@@ -147,7 +215,9 @@ def check_max_length(max_length: int, config: Any, folder: Path) -> None:
     Raises:
         InputError: it has not.
     """
-    positions = getattr(config, "max_position_embeddings", None) or 1_000_000
+    positions = getattr(config, "max_position_embeddings", None) or 0
+    if positions <= 0:  # XLNet knows no end, and says -1
+        positions = 1_000_000
     if config.model_type in ("roberta", "xlm-roberta", "camembert"):
         positions -= 2  # their positions count from the padding index on
     if not 3 <= max_length <= positions:
@@ -196,11 +266,14 @@ def encode(tokenizer: Any, texts: Sequence[str], max_length: int) -> list[list[i
         return_token_type_ids=False,
     )
     ids: list[list[int]] = encoded["input_ids"]
-    return ids
+    # Tokenizers without special tokens make nothing of an empty text; a model needs something to read.
+    return [row or [tokenizer.pad_token_id] for row in ids]
 
 
-def pad(ids: Sequence[Sequence[int]], pad_id: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Pad rows on the right.
+def pad(
+    ids: Sequence[Sequence[int]], pad_id: int, *, left: bool = False
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Pad rows on the right, or on the left.
 
     Returns:
         Token ids and attention mask, both int64 (rows, longest row).
@@ -209,8 +282,9 @@ def pad(ids: Sequence[Sequence[int]], pad_id: int) -> tuple[torch.Tensor, torch.
     padded = np.full(shape, pad_id, dtype=np.int64)
     mask = np.zeros(shape, dtype=np.int64)
     for index, row in enumerate(ids):
-        padded[index, : len(row)] = row
-        mask[index, : len(row)] = 1
+        place = slice(shape[1] - len(row), None) if left else slice(len(row))
+        padded[index, place] = row
+        mask[index, place] = 1
     return torch.from_numpy(padded), torch.from_numpy(mask)
 
 

@@ -101,6 +101,8 @@ def replace(
     except KeyboardInterrupt:
         screen.note(f"interrupted; pingti replace {task} goes on from what the teacher has answered")
         raise
+    for note in outcome.report.get("notes", []):
+        screen.note(note)
     folder = entry.student_folder(outcome.version)
     screen.say(
         f"{task}: version {outcome.version}, of round {outcome.best.round}; {outcome.report['stopped']}"

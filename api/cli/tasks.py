@@ -170,6 +170,8 @@ def report(task: TaskName, version: Version = None, home: Home = WORKSPACE, as_j
         f"{task}, version {version}: the gate (precision {gate['precision']:.2f}, recall "
         f"{gate['recall']:.2f}) is {'reached' if gate['passed'] else 'not reached'}"
     )
+    for note in content.get("notes", []):
+        screen.note(note)
     head = ["precision", "recall", "F1", "rows"]
     rows = [["on the holdout", *_figures(content["holdout"]), f"{content['holdout']['rows']:,}"]]
     rows += [

@@ -1,4 +1,6 @@
-"""Labelled texts that a task's owner hands in: JSONL with a label, and a text or the id of a row.
+"""Labelled texts that a task's owner hands in: rows with a label, and a text or the id of a row.
+
+Files are JSONL, CSV, TSV or Parquet; text and id may have the names that the corpus's columns have.
 
 They are the seed that fine-tunes a teacher or starts round 1, and true labels to hold teacher and student
 against.
@@ -10,11 +12,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from pingti.annotation.tool_formats import DECLINED
 from pingti.corpus.normalize import keys_of
-from pingti.corpus.reader import expand_all, read_rows
+from pingti.corpus.reader import BadRow, Columns, check_input, expand_all, read_rows
 from pingti.corpus.values import string
 from pingti.errors import InputError
 from pingti.workspace.registry import TaskEntry
+
+_TABLES = (".parquet", ".csv", ".tsv", ".csv.gz", ".tsv.gz")
+_SHOWN = 40  # characters of a text in a note
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +29,8 @@ class Labelled:
 
     texts: list[str]
     labels: list[str]
+    notes: tuple[str, ...] = ()
+    """What was not taken as it stands in the file, a sentence each."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,7 +104,9 @@ def read_labelled(path: Path, entry: TaskEntry) -> Labelled:
     Raises:
         InputError: the file cannot be read, or a line of it cannot be used.
     """
-    rows = list(_rows(path, entry.definition.classes))
+    unanswered: list[int] = []
+    is_table = path.name.endswith(_TABLES)
+    rows = list(_table_rows(path, entry) if is_table else _rows(path, entry, unanswered))
     by_id = texts_of_ids(entry, {row.id for row in rows if row.text is None})
     labelled: list[tuple[str, str]] = []
     for row in rows:
@@ -107,10 +117,75 @@ def read_labelled(path: Path, entry: TaskEntry) -> Labelled:
     # A text that came twice would be paid for twice, and could be trained on and held out at once.
     keys = keys_of([text for text, _ in labelled])
     once = dict(zip(keys, labelled, strict=True)).values()
-    return Labelled(texts=[text for text, _ in once], labels=[label for _, label in once])
+    return Labelled(
+        texts=[text for text, _ in once],
+        labels=[label for _, label in once],
+        notes=tuple(_notes(path, keys, labelled, unanswered)),
+    )
 
 
-def _rows(path: Path, classes: Sequence[str]) -> Iterator[_Row]:
+def _notes(
+    path: Path, keys: list[str], labelled: list[tuple[str, str]], unanswered: list[int]
+) -> Iterator[str]:
+    """What is to be told of a file: texts of two labels, and lines without an answer."""
+    labels_of: dict[str, list[str]] = {}
+    for key, (_, label) in zip(keys, labelled, strict=True):
+        labels_of.setdefault(key, []).append(label)
+    disputed = [key for key, labels in labels_of.items() if len(set(labels)) > 1]
+    if disputed:
+        text = dict(zip(keys, labelled, strict=True))[disputed[0]][0]
+        yield (
+            f"{path.name}: {len(disputed)} of {len(labels_of)} texts are labelled twice differently, and the "
+            f"last label was taken; the first is {text[:_SHOWN]!r}: {', then '.join(labels_of[disputed[0]])}"
+        )
+    if unanswered:
+        yield (
+            f"{path.name}: {len(unanswered)} lines hold no answer (an empty list, rejected, ignored) and "
+            f"were left out; the first is line {unanswered[0]}"
+        )
+
+
+def _table_rows(path: Path, entry: TaskEntry) -> Iterator[_Row]:
+    """The rows of a CSV, TSV or Parquet file that has a column "label"."""
+    section = entry.definition.corpus
+    # The reader gives two columns of strings: the label and what it is of.
+    wanted = [Columns(text=name, id="label") for name in dict.fromkeys((section.text, "text"))]
+    wanted += [Columns(text="label", id=name) for name in dict.fromkeys((section.id or "id", "id"))]
+    columns = next((columns for columns in wanted if _has(path, columns)), wanted[0])
+    check_input(str(path), columns)
+
+    def refuse(bad: BadRow) -> None:
+        raise InputError.in_file(path, f"row {bad.row}: {bad.reason}")
+
+    for batch in read_rows(str(path), columns, refuse):
+        for number, identity, text in zip(
+            batch["row"].to_pylist(), batch["id"].to_pylist(), batch["text"].to_pylist(), strict=True
+        ):
+            if columns.id == "label":
+                row = _Row(line=number + 2, text=text, id="", label=identity)
+            else:
+                row = _Row(line=number + 2, text=None, id=identity, label=text)
+            _check_class(path, row, entry.definition.classes)
+            yield row
+
+
+def _has(path: Path, columns: Columns) -> bool:
+    try:
+        check_input(str(path), columns)
+    except InputError:
+        return False
+    return True
+
+
+def _check_class(path: Path, row: _Row, classes: Sequence[str]) -> None:
+    if row.label not in classes:
+        known = ", ".join(classes)
+        raise InputError.in_file(path, f"label {row.label!r} is no class; allowed are {known}", line=row.line)
+
+
+def _rows(path: Path, entry: TaskEntry, unanswered: list[int]) -> Iterator[_Row]:
+    """The rows of a JSONL file; numbers of lines without an answer go to ``unanswered``."""
+    section = entry.definition.corpus
     try:
         # Not splitlines(): a text may hold U+2028 and the like.
         lines = path.read_text(encoding="utf-8-sig").split("\n")
@@ -121,15 +196,23 @@ def _rows(path: Path, classes: Sequence[str]) -> Iterator[_Row]:
             continue
         try:
             record: Any = json.loads(line)
-            label = str(record["label"])
-            text = string("text", record["text"]) if "text" in record else None
-            row = _Row(line=number, text=text, id="" if text is not None else str(record["id"]), label=label)
+            if record["label"] == [] or record.get("answer") in DECLINED:
+                unanswered.append(number)
+                continue
+            label = str(record["label"][0] if _is_only(record["label"]) else record["label"])
+            column = next((name for name in (section.text, "text") if name in record), None)
+            text = None if column is None else string(column, record[column])
+            named = section.id if section.id in record else "id"
+            row = _Row(line=number, text=text, id="" if text is not None else str(record[named]), label=label)
         except (ValueError, TypeError, KeyError) as error:
             raise _wrong(path, number, f"{type(error).__name__}: {error}") from error
-        if label not in classes:
-            known = ", ".join(classes)
-            raise InputError.in_file(path, f"label {label!r} is no class; allowed are {known}", line=number)
+        _check_class(path, row, entry.definition.classes)
         yield row
+
+
+def _is_only(value: Any) -> bool:
+    """Whether it is a list of one label, as doccano writes it."""
+    return isinstance(value, list) and len(value) == 1
 
 
 def _wrong(path: Path, number: int, problem: str) -> InputError:

@@ -5,10 +5,12 @@ Read are a JSON array or JSON lines of
 - Label Studio's tasks (its JSON export): ``data.text`` and ``annotations[].result[].value.choices``;
 - Argilla's records, nested (``Dataset.records.to_json``: ``fields.text``, ``responses.label[].value``) or
   flat (``Dataset.records.to_datasets``: ``text``, ``label.responses``);
-- plain objects with ``label``, and ``text`` or ``id``; ``who`` and ``when`` may be there.
+- plain objects with ``label``, and ``text`` or ``id``; ``who`` and ``when`` may be there. Of this kind are
+  Label Studio's JSON-MIN (``annotator``, ``updated_at``), Prodigy's (``answer``) and doccano's (a list).
 
-An answer that is not given (no annotation, a skipped task, a draft, an empty label) is no answer. An answer
-to a question of another name is one only in a record that says nothing of a question named ``label``.
+An answer that is not given (no annotation, a skipped task, a draft, an empty label, a label that was
+rejected or ignored) is no answer. An answer to a question of another name is one only in a record that says
+nothing of a question named ``label``.
 """
 
 import datetime
@@ -22,6 +24,9 @@ from pingti.annotation.review_queue import QUESTION
 from pingti.corpus.values import microseconds, string
 from pingti.errors import InputError
 
+_MINIMAL = {"annotator", "annotation_id"}  # keys of Label Studio's JSON-MIN, where an answer may be missing
+DECLINED = ("reject", "ignore")
+"""Values of Prodigy's ``answer``: the label was looked at and not taken."""
 _EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 
 
@@ -92,6 +97,9 @@ def answers(record: Any, classes: Sequence[str]) -> list[Answer]:
         given = list(_argilla_flat(record))
     elif QUESTION in record:
         given = list(_plain(record))
+    elif _MINIMAL & record.keys():
+        given = []
+        _check_unanswered(record, classes)
     else:
         raise Unusable(
             f"needed is a Label Studio task with annotations, an Argilla record with responses, or an "
@@ -185,17 +193,27 @@ def _submitted(field: str, text: str, given: tuple[Any, Any, Any]) -> Iterator[A
         yield Answer(field=field, text=text, id=None, label=_choice(value, field), who=_name(who), when=None)
 
 
+def _check_unanswered(record: dict[str, Any], classes: Sequence[str]) -> None:
+    """Raise Unusable where a record without our question has an answer to another."""
+    for key, value in record.items():
+        given = value.get("choices") if isinstance(value, dict) else value
+        if isinstance(value, dict) or (isinstance(given, str) and given in classes and key != "text"):
+            raise Unusable(f"{key}: an answer to a question that is not named {QUESTION!r}; rename it")
+
+
 def _plain(record: dict[str, Any]) -> Iterator[Answer]:
-    if record[QUESTION] in (None, ""):
+    if record[QUESTION] in (None, "", []) or record.get("answer") in DECLINED:
         return
     text, identity = _named(record, "")
+    label, who = record[QUESTION], record.get("who", record.get("annotator"))
+    at = next((key for key in ("when", "updated_at", "created_at") if record.get(key) is not None), "when")
     yield Answer(
         field=QUESTION,
         text=text,
         id=identity,
-        label=_choice(record[QUESTION], QUESTION),
-        who=_name(record.get("who")),
-        when=_when(record.get("when"), "when"),
+        label=_choice(label.get("choices") if isinstance(label, dict) else label, QUESTION),
+        who=_name(who.get("email") or who.get("id") if isinstance(who, dict) else who),
+        when=_when(record.get(at), at),
     )
 
 

@@ -112,7 +112,7 @@ class TeacherSection(_Section):
     model: str
     """A folder (relative to the definition's), a hub name, or "task:NAME" for the teacher of another task."""
     labels: str | None = None
-    """JSONL file with text (or the corpus's id) and label: the texts that round 1 starts from."""
+    """JSONL, CSV, TSV or Parquet file with text (or the corpus's id) and label: what round 1 starts from."""
     fine_tune: bool = True
     """Where there are labels, whether the model is fine-tuned on them first; false: it is taken as it is."""
     map: dict[str, str] = {}
@@ -181,7 +181,10 @@ class GateSection(_Section):
     holdout_rows: int = Field(default=5000, ge=10)
     """At most so many rows of the holdout, drawn at random, are scored by the teacher."""
     labels: str | None = None
-    """JSONL file as teacher.labels: true labels. Held-out texts that have one measure student and teacher."""
+    """File as teacher.labels: true labels. Held-out texts that have one measure student and teacher; so do
+    texts outside the corpus, as a test set of their own."""
+    unmeasured: Literal["refuse", "allow"] = "refuse"
+    """What becomes of a version where the holdout has no rows of a class, of which nothing is known so."""
     rounds: int = Field(default=5, ge=1, le=50)
     """The loop ends after so many rounds at the latest."""
 

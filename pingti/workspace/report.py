@@ -53,6 +53,17 @@ class Figures(Stored):
     """Rows that the reference puts into the second class; for more classes: not into the first."""
 
 
+class PartFigures(Stored):
+    """The same of a part of the rows, such as those of a day; None where no row of it could tell."""
+
+    precision: float | None
+    recall: float | None
+    f1: float | None
+    accuracy: float | None
+    rows: int
+    positives: int
+
+
 class Comparison(Stored):
     """A candidate beside the version that is promoted now, on the same rows."""
 
@@ -86,6 +97,10 @@ class Gate(Stored):
     """Why the promoted version was not compared with, although there is one."""
     says: str = ""
     """What the student lacks, in words; empty where it passed."""
+    absent: tuple[str, ...] = ()
+    """Classes that the holdout never had: nothing is known of them."""
+    absent_allowed: bool = False
+    """Whether the definition lets a version pass all the same."""
 
 
 class Yield(Stored):
@@ -137,7 +152,7 @@ class Stretch(Stored):
     first: str
     """ISO 8601."""
     last: str
-    measure: Figures
+    measure: PartFigures
     threshold: float | None = None
     """The one that these rows alone would choose, where they can tell."""
 
@@ -209,11 +224,11 @@ class _OfDay(Stored):
     """ISO 8601."""
 
 
-class Day(Figures, _OfDay):
+class Day(PartFigures, _OfDay):
     """The student on the held-out rows of a day."""  # of the bases, the last one's keys come first
 
 
-class TrueLabelFigures(Figures):
+class TrueLabelFigures(PartFigures):
     """Decisions against people's labels."""
 
     intervals: dict[str, Interval] = {}
@@ -258,12 +273,12 @@ class ConfusedPair(Stored):
 
 
 class ClassFigures(Stored):
-    """One class against the others."""
+    """One class against the others; None where no row could tell."""
 
     class_name: Annotated[str, _key("class")]
-    precision: float
-    recall: float
-    f1: float
+    precision: float | None
+    recall: float | None
+    f1: float | None
     rows: int
 
 
@@ -347,6 +362,10 @@ class Report(Stored):
     hardest: tuple[Disagreement, ...] = ()
     asked_by_day: tuple[AskedStretch, ...] = ()
     losses: tuple[Loss, ...] = ()
+    true_labels_apart: Annotated[dict[str, TrueLabelFigures] | None, _key("truth_apart")] = None
+    """The same on texts with true labels that are not in the corpus."""
+    notes: tuple[str, ...] = ()
+    """What a person should know of labels and teacher, a sentence each."""
 
     @classmethod
     def load(cls, path: Path) -> "Report":
@@ -415,13 +434,17 @@ def shortfall(report: Report | Mapping[str, Any]) -> str:
     if not isinstance(report, Report):
         report = Report.read(report, "report.json")
     gate = report.gate
-    lacking = [
+    unmeasured = without_rows(report)
+    # Where the only class that is counted has no rows, its figures say nothing.
+    nothing = len(report.classes) == 2 and report.classes[1] in gate.absent
+    lacking = [unmeasured] if unmeasured and (nothing or not gate.absent_allowed) else []
+    lacking += [
         f"{name} {reached:.3f} is below {needed:.3f}"
         for name, reached, needed in (
             ("precision", report.holdout.precision, gate.precision),
             ("recall", report.holdout.recall, gate.recall),
         )
-        if reached < needed
+        if reached < needed and not nothing
     ]
     if not gate.usable:
         lacking.append(
@@ -434,6 +457,23 @@ def shortfall(report: Report | Mapping[str, Any]) -> str:
             f"{gate.incumbent.version} (95 % interval {-high:.3f} to {-low:.3f})"
         )
     return " and ".join(lacking) + where_it_fails(report)
+
+
+def without_rows(report: Report) -> str:
+    """Which classes the holdout never had, in words; empty where it had all.
+
+    Args:
+        report: the version's.
+    """
+    absent = report.gate.absent
+    if not absent:
+        return ""
+    some = ", ".join(absent[:_NAMED]) + (f" and {len(absent) - _NAMED} more" if len(absent) > _NAMED else "")
+    return (
+        f"the holdout has no rows of the {'class' if len(absent) == 1 else 'classes'} {some}, "
+        "of which nothing is known so (gate.holdout_days, or gate.holdout_fraction, makes it longer; "
+        'gate.unmeasured = "allow" does without)'
+    )
 
 
 def where_it_fails(report: Report) -> str:

@@ -148,16 +148,16 @@ def _pairs(
 
 
 def _by_class(teacher: Classes, student: Classes, classes: tuple[str, ...]) -> list[dict[str, Any]]:
-    """Precision, recall and F1 of each class."""
+    """Precision, recall and F1 of each class; None where no row could tell."""
     hits = np.bincount(teacher[teacher == student], minlength=len(classes))
     there = np.bincount(teacher, minlength=len(classes))
     called = np.bincount(student, minlength=len(classes))
     return [
         {
             "class": name,
-            "precision": round(float(hits[c] / max(1, called[c])), 4),
-            "recall": round(float(hits[c] / max(1, there[c])), 4),
-            "f1": round(float(2 * hits[c] / max(1, called[c] + there[c])), 4),
+            "precision": round(float(hits[c] / called[c]), 4) if called[c] else None,
+            "recall": round(float(hits[c] / there[c]), 4) if there[c] else None,
+            "f1": round(float(2 * hits[c] / (called[c] + there[c])), 4) if there[c] else None,
             "rows": int(there[c]),
         }
         for c, name in enumerate(classes)

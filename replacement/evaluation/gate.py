@@ -104,7 +104,12 @@ def _read_promoted(entry: TaskEntry) -> tuple[Student | None, str]:
 
 
 def verdict(
-    gate: GateSection, holdout: Measure, comparison: Comparison | None, *, usable: bool
+    gate: GateSection,
+    holdout: Measure,
+    comparison: Comparison | None,
+    *,
+    usable: bool,
+    absent: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Judge a candidate.
 
@@ -116,6 +121,7 @@ def verdict(
         holdout: what it reaches on the held-out rows.
         comparison: how it does beside the incumbent, if there is one.
         usable: whether the default operating point can be had.
+        absent: classes that the held-out rows never had.
 
     Returns:
         What the report says of the gate; ``passed`` is the verdict.
@@ -126,7 +132,10 @@ def verdict(
         "shortfall": list(holdout.shortfall(gate)),
         "incumbent": None if comparison is None else comparison.stored(),
         "usable": usable,
+        "absent": list(absent),
+        "absent_allowed": gate.unmeasured == "allow",
         "passed": usable
+        and not (absent and gate.unmeasured == "refuse")
         and holdout.passes(gate)
         and not (comparison is not None and comparison.clearly_worse),
     }

@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from pingti.workspace.report import Interval
 from replacement.answers import Answers
 from replacement.evaluation import disagreement, error_analysis
 from replacement.evaluation.bootstrap import intervals
-from replacement.evaluation.metrics import decide, measure
+from replacement.evaluation.metrics import decide, measure, stored
 from replacement.evaluation.operating_points import curve
 from textcnn import Student
 
@@ -90,7 +90,7 @@ def describe(held: Held, classes: tuple[str, ...], rng: np.random.Generator) -> 
         ],
         "calibration": _calibration(held),
         **_days(held, len(classes)),
-        "truth": _against_true_labels(held, len(classes), rng),
+        "truth": against_true_labels(held, len(classes), rng),
         **error_analysis.describe(
             held.texts, held.answers.vectors, teacher, student, held.before, classes, rng
         ),
@@ -146,8 +146,17 @@ def _losses(learned: Learned, classes: tuple[str, ...]) -> list[dict[str, Any]]:
     ]
 
 
-def _against_true_labels(held: Held, classes: int, rng: np.random.Generator) -> dict[str, Any] | None:
-    """Student, teacher and incumbent against true labels with 95 % intervals, where there are any labels."""
+def against_true_labels(held: Held, classes: int, rng: np.random.Generator) -> dict[str, Any] | None:
+    """Hold student, teacher and incumbent against true labels.
+
+    Args:
+        held: the rows, of which some have true labels.
+        classes: how many classes there are.
+        rng: draws again for intervals.
+
+    Returns:
+        By who decided, the figures with their 95 % intervals; None where no row has a true label.
+    """
     keys = keys_of(held.texts)
     rows = np.array([row for row, key in enumerate(keys) if key in held.true_labels], np.int64)
     if len(rows) == 0:
@@ -159,7 +168,7 @@ def _against_true_labels(held: Held, classes: int, rng: np.random.Generator) -> 
         decisions["incumbent"] = decide(scores, held.incumbent.metadata["thresholds"].get("default"))
     return {
         who: {
-            **asdict(measure(true_labels, decided, classes)),
+            **stored(measure(true_labels, decided, classes), classes),
             "intervals": _listed(intervals(true_labels, decided, classes, rng)),
         }
         for who, decided in decisions.items()
@@ -209,9 +218,10 @@ def _days(held: Held, classes: int) -> dict[str, Any]:
     days = []
     for day in np.unique(held.days).tolist():
         inside = held.days == day
-        days.append({"day": iso_date(day), **asdict(measure(teacher[inside], student[inside], classes))})
-    # A day without positive rows has an F1 of 0 though nothing may be wrong.
-    telling = [day for day in days if classes > 2 or day["positives"]]
+        days.append(
+            {"day": iso_date(day), **stored(measure(teacher[inside], student[inside], classes), classes)}
+        )
+    telling = [day for day in days if day["f1"] is not None]
     worst = min(telling, key=lambda day: float(day["f1"]), default=None)
     return {"days": days, "worst_day": worst and worst["day"]}
 

@@ -1,6 +1,7 @@
 """Decisions against a reference, a teacher's or people's labels: precision, recall and F1."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,6 +67,31 @@ def measure(reference: Classes, decided: Classes, classes: int, weights: Scores 
         rows=len(reference),
         positives=int((reference > 0).sum()),
     )
+
+
+def stored(measured: Measure, classes: int) -> dict[str, Any]:
+    """The figures of a part of the rows as a report has them: None where no row could tell.
+
+    Args:
+        measured: of the part.
+        classes: how many classes there are.
+
+    Returns:
+        The fields of ``measured`` by their names.
+    """
+    figures = asdict(measured)
+    if measured.rows == 0:
+        figures |= dict.fromkeys(("precision", "recall", "f1", "accuracy"))
+    elif classes == 2 and measured.positives == 0:
+        figures |= {"recall": None, "f1": None}
+        if measured.accuracy == 1.0:  # nothing was called either
+            figures["precision"] = None
+    return figures
+
+
+def absent(reference: Classes, classes: int) -> list[int]:
+    """The numbers of the classes that a reference (n,) never names."""
+    return np.flatnonzero(np.bincount(reference, minlength=classes) == 0).tolist()
 
 
 def decide(scores: Scores, threshold: float | None) -> NDArray[np.int64]:

@@ -62,12 +62,15 @@ def curves(drawn: Sequence[ClassCurve], by_class: Sequence[ClassFigures]) -> Mar
     for own in drawn:
         points = [(10 + 140 * point.recall, 110 - 90 * point.precision) for point in own.points]
         student = figures[own.class_name]
-        x, y = 10 + 140 * student.recall, 110 - 90 * student.precision
+        # A student that never names the class has no place in the drawing.
+        mark = Markup("")
+        if student.recall is not None and student.precision is not None:
+            mark = _circle(10 + 140 * student.recall, 110 - 90 * student.precision, 3.5, "#c2571a")
         parts.append(
             frame.format(
                 name=own.class_name,
                 line=Markup(_POLYLINE).format("#0b6bcb", _points(points)),
-                mark=_circle(x, y, 3.5, "#c2571a"),
+                mark=mark,
             )
         )
     return Markup("").join(parts)

@@ -7,7 +7,8 @@ from typing import Any
 
 from pingti.workspace.definition import Definition
 from pingti.workspace.report import FORMAT, Report, shortfall
-from replacement.evaluation.operating_points import OperatingPoint
+from replacement.evaluation.metrics import stored
+from replacement.evaluation.operating_points import OperatingPoint, Stretch
 from replacement.evaluation.speed import Speed
 from replacement.results import Round, StopReason
 
@@ -27,6 +28,8 @@ class Evaluation:
     learned: dict[str, Any]
     """What the rows learned from tell: see ``replacement.evaluation.holdout.of_learned``."""
     speed: Speed
+    notes: tuple[str, ...] = ()
+    """What a person should know of labels and teacher, a sentence each."""
 
 
 def build_report(
@@ -80,12 +83,24 @@ def build_report(
             "rounds": [asdict(result) for result in rounds],
             "kept_round": evaluation.kept.round,
             "stopped": stopped.sentence(definition.gate),
-            "operating_points": {name: asdict(point) for name, point in evaluation.operating_points.items()},
+            "operating_points": _stored_points(evaluation.operating_points, len(definition.classes)),
             "boundary_rows": boundary_rows,
             "speed": asdict(evaluation.speed),
             **evaluation.holdout,
             **evaluation.learned,
         }
     )
-    says = "" if report.gate.passed else shortfall(report)
-    return report.model_copy(update={"gate": report.gate.model_copy(update={"says": says})})
+    gate = report.gate.model_copy(update={"says": "" if report.gate.passed else shortfall(report)})
+    return report.model_copy(update={"gate": gate, "notes": evaluation.notes})
+
+
+def _stored_points(points: Mapping[str, OperatingPoint], classes: int) -> dict[str, Any]:
+    return {name: _stored_point(point, classes) for name, point in points.items()}
+
+
+def _stored_point(point: OperatingPoint, classes: int) -> dict[str, Any]:
+    def stretch(days: Stretch) -> dict[str, Any]:
+        return {**asdict(days), "measure": stored(days.measure, classes)}
+
+    worst = None if point.worst is None else stretch(point.worst)
+    return {**asdict(point), "days": [stretch(days) for days in point.days], "worst": worst}

@@ -8,7 +8,7 @@ from typing import Any
 import jinja2
 
 from pingti import files
-from pingti.workspace.report import ClassCurve, Report, shortfall
+from pingti.workspace.report import ClassCurve, Report, shortfall, without_rows
 from replacement.evaluation.bootstrap import FIGURES
 from replacement.reporting import charts
 
@@ -16,6 +16,12 @@ _TEMPLATE = "report.html.j2"
 _CURVES = 24  # of the classes with the lowest F1
 _REASONS = {"competing": "hard negatives"}
 """Why rows were chosen, where the report's key has another word for it."""
+
+_CORPUS = {
+    "labelled": "in teacher.labels, before the holdout",
+    "labelled_in_holdout": "in teacher.labels, of the holdout's days",
+}
+"""What became of the corpus's rows, where the report's key says too little."""
 
 
 def write(folder: Path, report: Report | Mapping[str, Any]) -> None:
@@ -50,10 +56,12 @@ def render(report: Report | Mapping[str, Any]) -> str:
     return _template().render(
         report=report,
         shortfall=shortfall(report),
+        without_rows=without_rows(report),
         curves=_lowest(report),
         charts=charts,
         figures=FIGURES,
         reasons=_REASONS,
+        corpus_words=_CORPUS,
     )
 
 
@@ -72,4 +80,4 @@ def _template() -> jinja2.Template:
 def _lowest(report: Report) -> list[ClassCurve]:
     """The curves that are drawn: those of the classes with the lowest F1."""
     f1_of = {own.class_name: own.f1 for own in report.by_class}
-    return sorted(report.curves, key=lambda own: f1_of[own.class_name])[:_CURVES]
+    return sorted(report.curves, key=lambda own: f1_of[own.class_name] or 0.0)[:_CURVES]

@@ -75,6 +75,8 @@ class Dataset:
     """Of the pool."""
     encoded: Encoded
     """``texts`` as ids of the vocabulary."""
+    apart: tuple[str, ...] = ()
+    """Texts with true labels that are neither in the corpus nor learned from: a test set of their own."""
 
     def texts_of(self, rows: NDArray[np.int64]) -> list[str]:
         """The texts of some rows, in their order.
@@ -106,6 +108,8 @@ def prepare_dataset(entry: TaskEntry, people: PeopleLabels) -> Dataset:
     vocabulary = Vocabulary.build(
         corpus.texts.take(pa.array(corpus.pool)), size=entry.definition.student.vocabulary
     )
+    learned = [*seed_texts, *people.reviewed.texts]
+    apart = _asked(entry, _outside(corpus, people.true_texts, learned))
     behind = np.arange(len(corpus.texts), len(texts))
     return Dataset(
         corpus=corpus,
@@ -114,6 +118,7 @@ def prepare_dataset(entry: TaskEntry, people: PeopleLabels) -> Dataset:
         seed=behind[len(reviewed) :],
         vocabulary=vocabulary,
         encoded=vocabulary.encode(texts),
+        apart=tuple(apart),
     )
 
 

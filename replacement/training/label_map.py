@@ -52,6 +52,23 @@ def class_numbers(
     return tuple(numbers)
 
 
+def position_note(labels: Sequence[str], classes: Sequence[str], mapping: dict[str, str]) -> str:
+    """What is to be told where labels without names were taken for classes by their order; else empty.
+
+    Args:
+        labels: the teacher's.
+        classes: the task's.
+        mapping: ``teacher.map``.
+    """
+    if mapping or set(labels) == set(classes):
+        return ""
+    pairs = ", ".join(f"{label} = {name}" for label, name in zip(labels, classes, strict=True))
+    return (
+        f"the teacher's labels have no names and were taken for the classes by their order: {pairs}; "
+        "teacher.map says it otherwise"
+    )
+
+
 def _mapped(
     entry: TaskEntry, labels: Sequence[str], classes: Sequence[str], mapping: dict[str, str]
 ) -> list[int]:

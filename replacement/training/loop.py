@@ -11,6 +11,7 @@ gate is held against it.
 import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -18,10 +19,11 @@ from numpy.typing import NDArray
 
 from pingti import files
 from pingti.annotation import review_queue
+from pingti.corpus.normalize import keys_of
 from pingti.workspace.registry import TaskEntry
 from replacement.answers import join
 from replacement.evaluation import gate, holdout
-from replacement.evaluation.metrics import decide
+from replacement.evaluation.metrics import absent, decide
 from replacement.evaluation.operating_points import operating_points
 from replacement.progress import Progress, quiet
 from replacement.reporting import html
@@ -29,7 +31,7 @@ from replacement.reporting.document import Evaluation, build_report
 from replacement.results import Outcome, Round, StopReason
 from replacement.training import warm_start
 from replacement.training.dataset import prepare_dataset
-from replacement.training.label_map import Subclasses, divide
+from replacement.training.label_map import Subclasses, divide, position_note
 from replacement.training.people_labels import read_people_labels
 from replacement.training.rounds import (
     Asked,
@@ -52,6 +54,7 @@ from replacement.training.validation_set import (
     ValidationSet,
     ask_drawn_by_score,
     ask_drawn_evenly,
+    ask_kept,
 )
 from textcnn import Student
 
@@ -92,6 +95,10 @@ def replace(
     people = read_people_labels(entry)
     dataset = prepare_dataset(entry, people)
     teacher = load_teacher(entry, people, seed=seed, progress=progress, device=device)
+    by_position = position_note(teacher.labels, entry.definition.classes, entry.definition.teacher.map)
+    notes = [note for note in (by_position, *people.notes) if note]
+    for note in notes:
+        progress(note, 1, 1)
     setup = Setup(
         entry=entry,
         seed=seed,
@@ -99,6 +106,7 @@ def replace(
         dataset=dataset,
         teacher=teacher,
         embedding=teacher.token_vectors(dataset.vocabulary.tokens, entry.definition.student.embedding),
+        notes=tuple(notes),
     )
     known = warm_start.read(entry, teacher.fingerprint)
     asked = ask_measuring_rows(setup, known)
@@ -135,21 +143,13 @@ def ask_measuring_rows(setup: Setup, known: dict[str, bool]) -> Asked:
     held = setup.draw(corpus.holdout, min(definition.gate.holdout_rows, budget // 3), "holdout")
     count = min(VALIDATION_ROWS, budget // 6, len(corpus.pool) // 4)
     promoted = gate.promoted(setup.entry) if definition.binary else None
-    # Rows are drawn by a student that has learned from none but rows drawn evenly, or not at all.
-    by_score = definition.binary and (promoted is not None or not known)
-    validation = ask_drawn_evenly(
-        corpus,
-        setup.teacher,
-        even=round(count * EVEN) if by_score else count,
-        budget=count,
-        rng=setup.rng("calibration"),
-    )
-    if promoted is not None and validation.planned:
-        validation = _rest_drawn(setup, validation, promoted, np.zeros(0, np.int64))
+    validation = _kept_validation(setup, promoted, count)
+    if validation is None:
+        validation = _drawn_validation(setup, promoted, count, by_score=promoted is not None or not known)
     answers = setup.teacher.ask(setup.dataset.texts_of(held), "teacher: holdout")
     nothing = TrainingSet(rows=np.zeros(0, np.int64), answers=join([]), hard_negatives=np.zeros(0, np.bool_))
     holdout_set = HoldoutSet(rows=held, answers=answers)
-    return Asked(validation=validation, holdout=holdout_set, training=nothing)
+    return Asked(validation=validation, holdout=holdout_set, training=nothing, apart=_apart(setup))
 
 
 def ask_first_rows(setup: Setup, asked: Asked, known: dict[str, bool]) -> Asked:
@@ -237,15 +237,26 @@ def evaluate(setup: Setup, asked: Asked, trained: Trained, true: dict[str, int])
     comparison = gate.against_incumbent(
         promoted, held.texts, held.answers.decided, held.decided, setup.rng("incumbent")
     )
-    verdict = gate.verdict(definition.gate, kept.holdout, comparison, usable=points["default"].usable)
+    verdict = gate.verdict(
+        definition.gate,
+        kept.holdout,
+        comparison,
+        usable=points["default"].usable,
+        absent=[definition.classes[c] for c in absent(held.answers.decided, len(definition.classes))],
+    )
     verdict["unread"] = gate.unread(setup.entry) if promoted is None else ""
+    truth_apart = _against_true_labels_apart(setup, asked, trained, true)
     return Evaluation(
         kept=kept,
         verdict=verdict,
         operating_points=points,
         speed=setup.teacher.speed(student, setup.dataset.texts.take(pa.array(asked.holdout.rows))),
-        holdout=holdout.describe(held, definition.classes, setup.rng("evidence")),
+        holdout={
+            **holdout.describe(held, definition.classes, setup.rng("evidence")),
+            "truth_apart": truth_apart,
+        },
         learned=holdout.of_learned(_learned(setup, asked, trained), definition.classes),
+        notes=(*setup.notes, *_notes_of_true_labels(true, held.texts, len(asked.apart))),
     )
 
 
@@ -272,7 +283,7 @@ def write_version(
         seed=setup.seed,
         subclasses=trained.subclasses.named(definition.classes, teacher.labels),
         teacher={**teacher.described(), "rows_asked": asked.count, "rows_computed": teacher.rows_scored},
-        corpus=setup.dataset.corpus.counts,
+        corpus={**setup.dataset.corpus.counts, "labelled_by_people": len(teacher.reviewed)},
         rounds=trained.rounds,
         stopped=trained.stopped,
         boundary_rows=_write_boundary_rows(setup, asked.training, version),
@@ -289,7 +300,12 @@ def write_version(
     # A run that is killed leaves no half of a version, and its number to the next one.
     with files.new_folder(entry.folder / "students" / str(version)) as folder:
         html.write(folder, report)
-        warm_start.write(folder, setup.dataset.texts_of(asked.training.rows), asked.training.hard_negatives)
+        warm_start.write(
+            folder,
+            setup.dataset.texts_of(asked.training.rows),
+            asked.training.hard_negatives,
+            _drawn(setup, asked.validation),
+        )
         student.save(folder)
     return Outcome(
         task=entry.name,
@@ -299,6 +315,87 @@ def write_version(
         rounds=trained.rounds,
         best=evaluation.kept,
         report=report.stored(),
+    )
+
+
+def _kept_validation(setup: Setup, promoted: Student | None, count: int) -> ValidationSet | None:
+    """The promoted version's validation rows, and ``count`` in all; None where they are drawn anew."""
+    corpus = setup.dataset.corpus
+    pool_texts = setup.dataset.texts_of(corpus.pool)
+    earlier = warm_start.find_validation(setup.entry, setup.teacher.fingerprint, pool_texts)
+    if earlier is None:
+        return None
+    rng = setup.rng("calibration of newer rows")
+    return ask_kept(earlier, corpus, setup.teacher, promoted, budget=count, rng=rng)
+
+
+def _drawn_validation(setup: Setup, promoted: Student | None, count: int, *, by_score: bool) -> ValidationSet:
+    """``count`` validation rows, drawn from the whole pool; some are drawn later where there is no student.
+
+    They are drawn ``by_score`` only by a student that has learned from none but rows drawn evenly, or not at
+    all: by the promoted one, or by that of round 1 where it learns from no known rows.
+    """
+    by_score = by_score and setup.definition.binary
+    validation = ask_drawn_evenly(
+        setup.dataset.corpus,
+        setup.teacher,
+        even=round(count * EVEN) if by_score else count,
+        budget=count,
+        rng=setup.rng("calibration"),
+    )
+    if promoted is not None and validation.planned:
+        validation = _rest_drawn(setup, validation, promoted, np.zeros(0, np.int64))
+    return validation
+
+
+def _drawn(setup: Setup, validation: ValidationSet) -> warm_start.DrawnValidation:
+    """The validation rows as the next run needs them."""
+    pool = setup.dataset.corpus.pool
+    return warm_start.DrawnValidation(
+        texts=setup.dataset.texts_of(validation.rows),
+        weights=validation.weights,
+        pool=len(pool),
+        newest=setup.dataset.texts_of(pool[-warm_start.NEWEST :]),
+    )
+
+
+def _apart(setup: Setup) -> tuple[str, ...]:
+    """Texts outside the corpus that measure, at most as many as the holdout or a sixth of the budget."""
+    definition, texts = setup.definition, setup.dataset.apart
+    most = min(definition.gate.holdout_rows, definition.teacher.budget // 6)
+    return tuple(texts[row] for row in setup.draw(np.arange(len(texts)), most, "true labels apart").tolist())
+
+
+def _against_true_labels_apart(
+    setup: Setup, asked: Asked, trained: Trained, true: dict[str, int]
+) -> dict[str, Any] | None:
+    """Student, teacher and incumbent against the true labels of texts outside the corpus."""
+    if not asked.apart:
+        return None
+    texts, student = list(asked.apart), trained.students[trained.best]
+    held = holdout.Held(
+        texts=texts,
+        answers=setup.teacher.ask(texts, "teacher: texts with true labels"),
+        scores=student.score(texts),
+        threshold=trained.rounds[trained.best].threshold,
+        days=None,
+        before=np.zeros(len(texts), np.int64),
+        incumbent=gate.promoted(setup.entry),
+        true_labels=true,
+    )
+    return holdout.against_true_labels(held, len(setup.definition.classes), setup.rng("true labels apart"))
+
+
+def _notes_of_true_labels(true: dict[str, int], held: list[str], apart: int) -> tuple[str, ...]:
+    """What became of the true labels, where some of them measured nothing."""
+    in_holdout = len(set(keys_of(held)) & true.keys()) if true else 0
+    unused = len(true) - in_holdout - apart
+    if not unused:
+        return ()
+    return (
+        f"gate.labels: of {len(true)} true labels {in_holdout} measure on the holdout and {apart} on texts "
+        f"outside the corpus; {unused} are not used: their texts may be learned from, a rule decides them, "
+        "or they are more than gate.holdout_rows or a sixth of the budget",
     )
 
 

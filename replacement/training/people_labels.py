@@ -27,8 +27,12 @@ class PeopleLabels:
     seed: Labelled | None
     """What ``teacher.labels`` names: it fine-tunes the teacher, and round 1 starts from it."""
     reviewed: Reviewed
+    notes: tuple[str, ...]
+    """What was not taken as it stands in a file, a sentence each."""
     true: dict[str, int]
     """Class number of each text that ``gate.labels`` names, by its normalised form."""
+    true_texts: list[str]
+    """Those texts as they were given, in the same order."""
 
     @property
     def seed_texts(self) -> list[str]:
@@ -48,12 +52,16 @@ def read_people_labels(entry: TaskEntry) -> PeopleLabels:
     definition = entry.definition
     seed = read_seed(teacher_owner(entry))
     reviewed = read_reviewed(entry, definition.classes)
+    notes = seed.notes if seed is not None else ()
     true: dict[str, int] = {}
+    true_texts: list[str] = []
     if definition.gate.labels is not None:
         labelled = read_labelled(entry.path.parent / definition.gate.labels, entry)
         numbers = map(definition.classes.index, labelled.labels)
         true = dict(zip(keys_of(labelled.texts), numbers, strict=True))
-    return PeopleLabels(seed=seed, reviewed=reviewed, true=true)
+        true_texts = labelled.texts
+        notes += labelled.notes
+    return PeopleLabels(seed=seed, reviewed=reviewed, notes=notes, true=true, true_texts=true_texts)
 
 
 def read_seed(owner: TaskEntry) -> Labelled | None:

@@ -39,6 +39,8 @@ class Setup:
     teacher: TeacherLabels
     embedding: NDArray[np.float32]
     """(tokens, width): where students' embeddings start."""
+    notes: tuple[str, ...] = ()
+    """What the report tells of labels and teacher, a sentence each."""
 
     @property
     def definition(self) -> Definition:
@@ -111,11 +113,13 @@ class Asked:
     validation: ValidationSet
     holdout: HoldoutSet
     training: TrainingSet
+    apart: tuple[str, ...] = ()
+    """Texts outside the corpus with true labels, about which the teacher is asked at the end."""
 
     @property
     def count(self) -> int:
         """Rows that count against the budget, validation rows still to be drawn included."""
-        return len(self.holdout.rows) + self.validation.budget + self.training.paid
+        return len(self.holdout.rows) + self.validation.budget + self.training.paid + len(self.apart)
 
     def left(self, setup: Setup) -> int:
         """Rows that the budget has left.

@@ -7,6 +7,9 @@ F-Measures", section 3). A row's weight is one over its chance to be drawn eithe
 the rows drawn estimate those over the pool without bias (Horvitz and Thompson 1952), and because of the
 even third no weight exceeds three times that of a row drawn evenly. What is drawn is not learned from: in a
 small pool the rows that tell most, its positives, would nearly all be drawn, so a chance has a ceiling.
+
+The rows of a promoted version are kept by the run that follows it: drawn anew they would take rows away that
+were learned from. Only what is new in the pool since is drawn from, in proportion to its size.
 """
 
 import dataclasses
@@ -22,6 +25,7 @@ from replacement.answers import Answers, join
 from replacement.evaluation.operating_points import Scored, choose, curve
 from replacement.training.dataset import Corpus
 from replacement.training.teacher_labels import TeacherLabels
+from replacement.training.warm_start import EarlierValidation
 from textcnn import Student
 
 _WHAT = "teacher: validation"
@@ -123,6 +127,81 @@ def ask_drawn_by_score(
         days=None if corpus.days is None else corpus.days[rows],
         planned=0,
     )
+
+
+def ask_kept(
+    earlier: EarlierValidation,
+    corpus: Corpus,
+    teacher: TeacherLabels,
+    student: Student | None,
+    *,
+    budget: int,
+    rng: np.random.Generator,
+) -> ValidationSet | None:
+    """Take the promoted version's validation rows again, beside rows of what is new in the pool since.
+
+    Args:
+        earlier: those that are still there; none of them was learned from.
+        corpus: has the pool.
+        teacher: is asked.
+        student: the promoted one, of two classes, by whose scores new rows are drawn; None: evenly.
+        budget: rows in all.
+        rng: draws the new rows, and which of the earlier ones make room for them.
+
+    Returns:
+        The rows; None where so few of the earlier ones are left that all are better drawn anew.
+    """
+    pool, kept, stands_for = corpus.pool, earlier.places, earlier.stands_for
+    if 2 * len(kept) < budget:
+        return None
+    newer = np.arange(earlier.first_new, len(pool))
+    new_budget = min(len(newer), max(1, round(budget * len(newer) / len(pool)))) if len(newer) else 0
+    if len(kept) > budget - new_budget:
+        stay = np.sort(sampling.random_rows(len(kept), budget=budget - new_budget, rng=rng))
+        stands_for = stands_for[stay] * (len(kept) / max(1, len(stay)))
+        kept = kept[stay]
+    fresh, answers, weights = _ask_newer(newer, corpus, teacher, student, budget=new_budget, rng=rng)
+    old = teacher.ask(_texts(corpus, pool[kept]).to_pylist(), _WHAT)
+    rows, every = pool[np.concatenate([kept, fresh])], np.concatenate([stands_for, weights])
+    return ValidationSet(
+        rows=rows,
+        answers=join([old, answers]),
+        weights=every / every.mean(),
+        days=None if corpus.days is None else corpus.days[rows],
+        budget=len(rows),
+        planned=0,
+    )
+
+
+def _ask_newer(
+    newer: NDArray[np.int64],
+    corpus: Corpus,
+    teacher: TeacherLabels,
+    student: Student | None,
+    *,
+    budget: int,
+    rng: np.random.Generator,
+) -> tuple[NDArray[np.int64], Answers, NDArray[np.float64]]:
+    """Draw from places ``newer`` of the pool (the last ones); places, answers, rows that each stands for."""
+    if not budget:
+        return newer[:0], join([]), np.zeros(0)
+    even = max(1, round(budget * EVEN)) if student is not None else budget
+    drawn = np.sort(newer[sampling.random_rows(len(newer), budget=even, rng=rng)])
+    answers = teacher.ask(_texts(corpus, corpus.pool[drawn]).to_pylist(), _WHAT)
+    weights = np.ones(len(drawn))
+    if student is not None:
+        texts = _texts(corpus, corpus.pool[newer])
+        picked, weights = draw_by_score(
+            student.score(texts)[:, 1],
+            drawn - newer[0],
+            answers.decided > 0,
+            ~teacher.is_reviewed(texts),
+            budget=budget - even,
+            rng=rng,
+        )
+        answers = join([answers, teacher.ask(texts.take(pa.array(picked)).to_pylist(), _WHAT)])
+        drawn = np.concatenate([drawn, newer[picked]])
+    return drawn, answers, weights / weights.sum() * len(newer)
 
 
 def _texts(corpus: Corpus, rows: NDArray[np.int64]) -> pa.Array:

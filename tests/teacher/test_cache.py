@@ -238,3 +238,44 @@ def test_vectors_beyond_half_precision_stay_finite(tmp_path: Path) -> None:
     cache = ScoreCache.open(tmp_path, "f", ["a", "b"], 2)
     cache.add([b"k" * 16], Scored(np.full((1, 2), 0.5, np.float32), np.array([[1e9, -1e9]], np.float32)))
     assert cache.get(cache.find([b"k" * 16])).vectors.tolist() == [[65504.0, -65504.0]]
+
+
+def test_token_vectors_of_a_vocabulary_are_computed_once(
+    model: Path, teacher: Teacher, tmp_path: Path
+) -> None:
+    tokens = ["a", "bb", "谁"]
+    expected = teacher.token_vectors(tokens)
+    first = CachedTeacher.open(teacher, tmp_path).token_vectors(tokens)
+    done: list[int] = []
+    # A description alone: were the model needed, its weights would be missing.
+    again = CachedTeacher.open(describe(str(model)), tmp_path, device="nowhere")
+    second = again.token_vectors(tokens, progress=done.append)
+    for vectors in (first, second):
+        assert all(np.array_equal(*pair) for pair in zip(vectors, expected, strict=True))
+        assert [part.dtype for part in vectors] == [np.float32, np.float32]
+    assert done == [3]
+    with pytest.raises(InputError, match="device 'nowhere'"):
+        again.token_vectors(["bb", "a", "谁"])  # of another order: another vocabulary
+
+
+def test_damaged_token_vectors_are_computed_again(
+    teacher: Teacher, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    expected = CachedTeacher.open(teacher, tmp_path).token_vectors(["a", "bb"])
+    (path,) = tmp_path.glob("*/tokens-*.safetensors")
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    for content in (bytes(data), b"", bytes(data[:40])):
+        path.write_bytes(content)
+        with caplog.at_level(logging.WARNING):
+            vectors = CachedTeacher.open(teacher, tmp_path).token_vectors(["a", "bb"])
+        assert all(np.array_equal(*pair) for pair in zip(vectors, expected, strict=True))
+        assert "is damaged and was removed" in caplog.text
+        caplog.clear()
+    assert len(list(tmp_path.glob("*/tokens-*"))) == 1
+
+
+def test_vectors_of_few_vocabularies_are_kept(teacher: Teacher, tmp_path: Path) -> None:
+    for letter in "abcdefg":
+        CachedTeacher.open(teacher, tmp_path).token_vectors([letter])
+    assert len(list(tmp_path.glob("*/tokens-*"))) == 4

@@ -7,11 +7,14 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pyarrow import csv
 
 from pingti.annotation import labels, review_queue, tool_formats
+from pingti.annotation.labelled_texts import read_labelled
 from pingti.annotation.labels import Imported
 from pingti.annotation.review_queue import Format
 from pingti.errors import ArtifactError, ConflictError, InputError, NotFoundError
@@ -395,3 +398,98 @@ def test_a_person_outranks_the_teacher(tiny_bert: Path, tmp_path: Path) -> None:
     for kind in (pa.string(), pa.large_string()):
         assert after.is_reviewed(pa.array(texts, kind)).tolist() == [False, True, False, True]
     assert not before.is_reviewed(pa.array(texts)).any()
+
+
+def test_label_studio_s_minimal_export_is_taken_like_its_full_one(entry: TaskEntry) -> None:
+    minimal = {"id": 5, "text": "plain", "annotator": 1, "annotation_id": 9, "lead_time": 3.1}
+    newer = {**minimal, "label": "yes", "updated_at": "2026-11-20T08:00:00Z"}
+    older = {**minimal, "label": "no", "created_at": "2026-11-19T08:00:00Z", "annotator": {"email": "a@b.c"}}
+    assert import_labels(entry, [newer]).added == 1
+    imported = import_labels(entry, [older], hour=5)
+    assert (imported.added, imported.unchanged) == (0, 1)
+    assert known(entry) == {"plain": "yes"}
+    assert [label.who for label in labels.read(entry).values()] == ["1"]
+    unanswered = import_labels(entry, [{"id": 7, "text": "rain", "annotator": 1}, {**minimal, "label": []}])
+    assert (unanswered.unanswered, unanswered.bad) == (2, ())
+    one = import_labels(entry, [{**minimal, "text": "a", "label": {"choices": ["no"]}}])
+    assert (one.added, one.bad) == (1, ())
+    with pytest.raises(InputError, match="2 labels; one is needed"):
+        import_labels(entry, [{**minimal, "label": {"choices": ["no", "yes"]}}])
+    with pytest.raises(InputError, match="mood: an answer to a question that is not named 'label'"):
+        import_labels(entry, [{**minimal, "mood": "yes"}])
+
+
+def test_a_label_that_was_rejected_or_ignored_is_none(entry: TaskEntry) -> None:
+    rows = [{"text": "a", "label": "yes", "answer": answer} for answer in ("reject", "ignore")]
+    rows.append({"text": "b", "label": "yes", "answer": "accept"})
+    imported = import_labels(entry, rows, lines=True)
+    assert (imported.added, imported.unanswered, imported.bad) == (1, 2, ())
+    assert known(entry) == {"b": "yes"}
+
+
+def test_an_empty_list_of_labels_is_no_answer(entry: TaskEntry) -> None:
+    rows = [{"id": 1, "text": "a", "label": ["yes"]}, {"id": 2, "text": "b", "label": []}]
+    imported = import_labels(entry, rows, lines=True)
+    assert (imported.added, imported.unanswered, imported.bad) == (1, 1, ())
+
+
+def test_what_a_labelled_file_says_twice_or_not_at_all_is_told(entry: TaskEntry) -> None:
+    rows = [
+        {"text": "a", "label": "yes"},
+        {"text": "A ", "label": "no"},
+        {"text": "b", "label": ["yes"]},
+        {"text": "b", "label": "yes"},
+        {"text": "c", "label": "yes", "answer": "reject"},
+        {"text": "d", "label": []},
+    ]
+    path = entry.workspace.root / "seed.jsonl"
+    path.write_text("\n".join(map(json.dumps, rows)))
+    labelled = read_labelled(path, entry)
+    assert dict(zip(labelled.texts, labelled.labels, strict=True)) == {"A ": "no", "b": "yes"}
+    disputed, unanswered = labelled.notes
+    assert disputed.startswith("seed.jsonl: 1 of 2 texts are labelled twice differently")
+    assert "yes, then no" in disputed
+    assert unanswered.startswith("seed.jsonl: 2 lines hold no answer")
+    assert unanswered.endswith("line 5")
+    path.write_text("\n".join(map(json.dumps, rows[2:4])))
+    assert read_labelled(path, entry).notes == ()
+
+
+@pytest.mark.parametrize("form", ["jsonl", "csv", "tsv", "parquet"])
+@pytest.mark.parametrize("by", ["text", "id", "post", "number"])
+def test_labelled_files_have_the_corpus_s_own_columns(tmp_path: Path, form: str, by: str) -> None:
+    (tmp_path / "c.jsonl").write_text('{"number": 1, "post": "one, two"}\n{"number": 2, "post": "three"}\n')
+    text = (
+        'classes = ["no", "yes"]\n[corpus]\nfiles = ["../c.jsonl"]\ntext = "post"\nid = "number"\n'
+        '[teacher]\nmodel = "nowhere"\n'
+    )
+    entry = Workspace(tmp_path).add_task("praise", text)
+    values = ["one, two", "three"] if by in ("text", "post") else ["1", "2"]
+    table = pa.table({by: values, "label": ["yes", "no"], "other": [1, 2]})
+    path = tmp_path / f"true.{form}"
+    if form == "parquet":
+        pq.write_table(table, path)
+    elif form == "jsonl":
+        path.write_text("\n".join(map(json.dumps, table.to_pylist())))
+    else:
+        csv.write_csv(table, path, csv.WriteOptions(delimiter="," if form == "csv" else "\t"))
+        if form == "tsv":
+            path.write_text(path.read_text().replace('"', ""))
+    labelled = read_labelled(path, entry)
+    assert dict(zip(labelled.texts, labelled.labels, strict=True)) == {"one, two": "yes", "three": "no"}
+
+
+@pytest.mark.parametrize("form", ["csv", "parquet"])
+def test_a_labelled_table_that_cannot_be_used_is_refused(entry: TaskEntry, form: str) -> None:
+    path = entry.workspace.root / f"true.{form}"
+
+    def write(**columns: list[str]) -> None:
+        table = pa.table(columns)
+        pq.write_table(table, path) if form == "parquet" else csv.write_csv(table, path)
+
+    write(text=["a"], label=["perhaps"])
+    with pytest.raises(InputError, match=r"'perhaps' is no class; allowed are no, yes"):
+        read_labelled(path, entry)
+    write(text=["a"], answer=["yes"])
+    with pytest.raises(InputError, match="label"):
+        read_labelled(path, entry)

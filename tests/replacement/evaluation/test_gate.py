@@ -8,7 +8,7 @@ from pingti.workspace.definition import GateSection
 from pingti.workspace.report import shortfall
 from replacement.evaluation.bootstrap import intervals
 from replacement.evaluation.gate import compare, verdict
-from replacement.evaluation.metrics import measure
+from replacement.evaluation.metrics import absent, measure, stored
 from replacement.results import Round, StopReason
 from replacement.training.rounds import stop_reason
 
@@ -105,3 +105,45 @@ def test_without_its_default_operating_point_no_version_passes_and_no_round_is_t
     points = {"default": {"says": "no threshold reaches the precision 0.999; the nearest is 0.98"}}
     lacks = shortfall({"gate": judged, "holdout": asdict(held), "scenes": points})
     assert lacks == f"the operating point default cannot be had: {points['default']['says']}"
+
+
+@pytest.mark.parametrize("names", [("no", "yes"), ("a", "b", "c")])
+def test_classes_that_the_holdout_never_had_let_nothing_pass_unless_allowed(names: tuple[str, ...]) -> None:
+    reference = np.zeros(50, np.int64)
+    reference[:20] = len(names) - 2  # the last class is never there
+    held = measure(reference, reference, len(names))
+    missing = [names[number] for number in absent(reference, len(names))]
+    assert names[-1] in missing
+    says: dict[str, str] = {}
+    for unmeasured in ("refuse", "allow"):
+        gate = GateSection(precision=0.8, recall=0.8, unmeasured=unmeasured)
+        judged = verdict(gate, held, None, usable=True, absent=missing)
+        says[unmeasured] = shortfall({"gate": judged, "holdout": asdict(held), "classes": names})
+        # Of a task of two classes the second is all that is counted: nothing was measured.
+        assert judged["passed"] == (unmeasured == "allow" and len(names) > 2)
+        assert (says[unmeasured] == "") == judged["passed"]
+    assert names[-1] in says["refuse"]
+    assert "gate.holdout_days" in says["refuse"]
+    assert "gate.unmeasured" in says["refuse"]
+    assert "0.000" not in says["refuse"]
+
+
+def test_a_class_of_one_held_out_row_is_there() -> None:
+    reference = np.array([0, 0, 2, 1])
+    assert absent(reference, 3) == []
+    assert absent(reference, 5) == [3, 4]
+    assert absent(np.zeros(0, np.int64), 2) == [0, 1]
+
+
+def test_figures_of_what_has_no_rows_are_none() -> None:
+    none = np.zeros(5, np.int64)
+    quiet = stored(measure(none, none, 2), 2)
+    assert (quiet["precision"], quiet["recall"], quiet["f1"], quiet["accuracy"]) == (None, None, None, 1.0)
+    false_alarm = stored(measure(none, np.array([0, 0, 0, 0, 1]), 2), 2)
+    assert (false_alarm["precision"], false_alarm["recall"], false_alarm["f1"]) == (0.0, None, None)
+    empty = stored(measure(none[:0], none[:0], 3), 3)
+    assert [empty[name] for name in ("precision", "recall", "f1", "accuracy")] == [None] * 4
+    several = stored(measure(none, none, 3), 3)  # of more classes, those that are there are counted
+    assert several["f1"] == 1.0
+    missed = stored(measure(np.ones(5, np.int64), none, 2), 2)
+    assert (missed["precision"], missed["recall"], missed["f1"]) == (0.0, 0.0, 0.0)

@@ -61,7 +61,7 @@ def test_a_day_without_positive_rows_is_not_the_worst() -> None:
     quiet = np.arange(600) < 200
     rows.answers.probabilities[quiet] = rows.scores[quiet] = [0.95, 0.05]
     evidence = describe(rows, ("no", "yes"), np.random.default_rng(0))
-    assert (evidence["days"][0]["f1"], evidence["days"][0]["accuracy"]) == (0.0, 1.0)
+    assert (evidence["days"][0]["f1"], evidence["days"][0]["accuracy"]) == (None, 1.0)
     worst = min(evidence["days"][1:], key=lambda day: float(day["f1"]))
     assert evidence["worst_day"] == worst["day"]
     none = describe(

@@ -1,5 +1,6 @@
 """Runs of a task: one at a time, whole or not at all, with the promoted version's teacher, and on record."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -13,16 +14,19 @@ from typing import Any
 import numpy as np
 import pytest
 
+from pingti.annotation import labels
 from pingti.errors import ConflictError
 from pingti.workspace import promotion
 from pingti.workspace.registry import TaskEntry, Workspace
 from replacement.evaluation import gate
+from replacement.evaluation.metrics import Measure
 from replacement.measure_drift import load_drift_meter
 from replacement.retrain import retrain
 from replacement.training import validation_set, warm_start
 from replacement.training.loop import replace
 from replacement.training.people_labels import read_people_labels
 from replacement.training.teacher_labels import TeacherLabels, load_teacher, load_teacher_of_version
+from teacher.bert import Teacher
 from tests.support.teachers import folder_bytes, sport, topic_teacher, write_bert
 from tests.support.texts import WORDS, made_texts
 
@@ -282,3 +286,187 @@ def test_the_lock_ends_with_its_holder(tmp_path: Path, topic_teacher: Path) -> N
         pass
     with entry.making():
         pass
+
+
+def learned_keys(entry: TaskEntry, version: int) -> set[str]:
+    keys = json.loads((entry.student_folder(version) / warm_start.FILE).read_text())["keys"]
+    return set(keys)
+
+
+def validation_keys(entry: TaskEntry, version: int) -> set[str]:
+    document = json.loads((entry.student_folder(version) / warm_start.FILE).read_text())
+    return set(document["validation"]["keys"])
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_seven_nights_on_one_corpus_forget_nothing(
+    topic_teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, several: bool
+) -> None:
+    entry = sport(tmp_path, topic_teacher, gate=0.01, rounds=2)
+    if several:
+        text = entry.path.read_text().replace('["no", "yes"]', '["other", "sport", "tech"]')
+        entry.path.write_text(text.replace('[teacher.map]\nsport = "yes"\n"*" = "no"\n', ""))
+        entry = Workspace(tmp_path).task("sport")
+    computed: list[int] = []
+    compute = Teacher.token_vectors
+    monkeypatch.setattr(
+        Teacher,
+        "token_vectors",
+        lambda self, tokens, **more: computed.append(len(tokens)) or compute(self, tokens, **more),
+    )
+    monkeypatch.setattr(Measure, "passes", lambda self, gate: self.rows == 60)  # never on validation rows
+    before: set[str] = set()
+    known: list[int] = []
+    for night in range(1, 8):
+        ended = retrain(entry, f"night {night}", who="tests", tell=silent)
+        assert (ended["version"], entry.current()) == (night, night)
+        learned = learned_keys(entry, night)
+        assert before <= learned
+        assert not learned & validation_keys(entry, night)
+        assert validation_keys(entry, night) == validation_keys(entry, 1)
+        known.append(entry.report(night)["rounds"][0]["added"].get("known", 0))
+        assert known[-1] == len(before)
+        before = learned
+    assert known == sorted(known)
+    assert len(computed) == 1
+    # All that may be learned from is.
+    assert len(before) == entry.report(7)["corpus"]["pool"] - len(validation_keys(entry, 7))
+
+
+def test_validation_rows_grow_with_the_corpus_and_take_no_known_ones(
+    topic_teacher: Path, tmp_path: Path
+) -> None:
+    entry = sport(tmp_path, topic_teacher, gate=0.01, rounds=1)
+    retrain(entry, "first", who="tests", tell=silent)
+    old, known = validation_keys(entry, 1), learned_keys(entry, 1)
+    texts, _ = made_texts(400, seed=9)
+    with (tmp_path / "corpus.jsonl").open("a") as corpus:
+        for number, text in enumerate(texts):
+            corpus.write(json.dumps({"id": f"n{number}", "text": text}) + "\n")
+    retrain(entry, "second", who="tests", tell=silent)
+    kept, learned = validation_keys(entry, 2), learned_keys(entry, 2)
+    assert known <= learned
+    assert not learned & kept
+    assert len(kept) == len(old) == 50
+    # The pool grew from 480 rows to 800: two fifths of the validation rows are of what is new.
+    assert len(kept - old) == pytest.approx(20, abs=2)
+    document = json.loads((entry.student_folder(2) / warm_start.FILE).read_text())["validation"]
+    weights = dict(zip(document["keys"], document["weights"], strict=True))
+    new = sum(weight for key, weight in weights.items() if key not in old)
+    assert new / sum(weights.values()) == pytest.approx(0.4, abs=0.05)
+
+
+def test_validation_rows_that_have_left_the_corpus_are_drawn_anew(
+    topic_teacher: Path, tmp_path: Path
+) -> None:
+    entry = sport(tmp_path, topic_teacher, gate=0.01, rounds=1)
+    retrain(entry, "first", who="tests", tell=silent)
+    texts, _ = made_texts(600, seed=9)
+    lines = [json.dumps({"id": f"n{number}", "text": text}) for number, text in enumerate(texts)]
+    (tmp_path / "corpus.jsonl").write_text("\n".join(lines) + "\n")
+    retrain(entry, "second", who="tests", tell=silent)
+    assert len(validation_keys(entry, 2)) == 50
+    assert not validation_keys(entry, 2) & validation_keys(entry, 1)
+
+
+def test_a_version_made_before_validation_rows_were_kept_is_gone_on_from(
+    topic_teacher: Path, tmp_path: Path
+) -> None:
+    entry = sport(tmp_path, topic_teacher, gate=0.01, rounds=1)
+    retrain(entry, "first", who="tests", tell=silent)
+    path = entry.student_folder(1) / warm_start.FILE
+    document = json.loads(path.read_text())
+    del document["validation"]
+    path.write_text(json.dumps(document))
+    retrain(entry, "second", who="tests", tell=silent)
+    known = entry.report(2)["rounds"][0]["added"]["known"]
+    retrain(entry, "third", who="tests", tell=silent)
+    assert entry.report(3)["rounds"][0]["added"]["known"] == len(learned_keys(entry, 2)) >= known
+
+
+def test_a_report_tells_what_was_taken_by_order_and_what_people_labelled(
+    topic_teacher: Path, tmp_path: Path
+) -> None:
+    model = tmp_path / "unnamed"
+    shutil.copytree(topic_teacher, model)
+    config = json.loads((model / "config.json").read_text())
+    config["id2label"] = {str(number): f"LABEL_{number}" for number in range(3)}
+    config["label2id"] = {f"LABEL_{number}": number for number in range(3)}
+    (model / "config.json").write_text(json.dumps(config))
+    entry = sport(tmp_path, model, gate=0.01, rounds=1)
+    text = entry.path.read_text().replace('["no", "yes"]', '["sport", "tech", "other"]')
+    entry.path.write_text(text.replace('[teacher.map]\nsport = "yes"\n"*" = "no"\n', ""))
+    entry = Workspace(tmp_path).task("sport")
+    rows = [{"text": text, "label": "tech"} for text in made_texts(600, seed=2)[0][:4]]
+    (tmp_path / "labelled.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    labels.add(entry, tmp_path / "labelled.jsonl")
+    told: list[str] = []
+    outcome = replace(entry, progress=lambda what, done, total: told.append(what))
+    (note,) = outcome.report["notes"]
+    assert "LABEL_0 = sport, LABEL_1 = tech, LABEL_2 = other" in note
+    assert note in told
+    assert outcome.report["corpus"]["labelled_by_people"] == 4
+    page = (entry.student_folder(1) / "report.html").read_text()
+    assert "LABEL_0 = sport" in page
+    assert "<td>labelled by people</td><td>4</td>" in page
+    assert "<td>labelled</td>" not in page
+    assert "LABEL_0 = sport" in pingti(entry, "task", "report", "sport", 1).stderr.replace("\n", " ")
+
+
+def with_true_labels(root: Path, model: Path, texts: list[str], **changes: Any) -> TaskEntry:
+    """The sport task with true labels of ``texts``, by their words."""
+    entry = sport(root, model, gate=0.01, rounds=1, **changes)
+    rows = [
+        {"text": text, "label": "yes" if set(text.split()) & set(WORDS["sport"]) else "no"} for text in texts
+    ]
+    (root / "true.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    entry.path.write_text(entry.path.read_text().replace("[gate]", '[gate]\nlabels = "../true.jsonl"', 1))
+    return Workspace(root).task("sport")
+
+
+def test_true_labels_outside_the_corpus_are_a_test_set_of_their_own(
+    topic_teacher: Path, tmp_path: Path
+) -> None:
+    corpus, outside = made_texts(600, seed=2)[0], made_texts(40, seed=77)[0]
+    outside = [text for text in dict.fromkeys(outside) if text not in corpus]
+    pool = [text for text in dict.fromkeys(corpus[:30]) if text not in corpus[480:]]
+    entry = with_true_labels(tmp_path, topic_teacher, [*outside, *pool], budget=300)
+    outcome = replace(entry)
+    apart = outcome.report["truth_apart"]
+    assert apart["student"]["rows"] == apart["teacher"]["rows"] == len(outside)
+    assert apart["teacher"]["accuracy"] > 0.8
+    assert apart["student"]["intervals"].keys() == {"precision", "recall", "f1"}
+    assert outcome.report["truth"] is None
+    (note,) = outcome.report["notes"]
+    assert note.startswith(
+        f"gate.labels: of {len(outside) + len(pool)} true labels 0 measure on the holdout "
+        f"and {len(outside)} on texts outside the corpus;"
+    )
+    assert f"{len(pool)} are not used" in note
+    assert outcome.report["teacher"]["rows_computed"] <= outcome.rounds[-1].asked <= 300
+    assert not {warm_start_key(text) for text in outside} & learned_keys(entry, 1)
+    page = (entry.student_folder(1) / "report.html").read_text()
+    assert "student, against true labels of texts outside the corpus" in page
+
+
+def test_true_labels_apart_are_limited_by_the_budget_and_that_is_told(
+    topic_teacher: Path, tmp_path: Path
+) -> None:
+    corpus = made_texts(600, seed=2)[0]
+    outside = [text for text in dict.fromkeys(made_texts(90, seed=77)[0]) if text not in corpus]
+    outcome = replace(with_true_labels(tmp_path, topic_teacher, outside, budget=300))
+    assert outcome.report["truth_apart"]["student"]["rows"] == 50  # a sixth of 300
+    assert f"{len(outside) - 50} are not used" in outcome.report["notes"][0]
+    assert outcome.report["teacher"]["rows_computed"] <= outcome.rounds[-1].asked <= 300
+
+
+def test_true_labels_of_the_holdout_alone_need_no_note(topic_teacher: Path, tmp_path: Path) -> None:
+    entry = with_true_labels(tmp_path, topic_teacher, [])
+    (tmp_path / "true.jsonl").write_text("")
+    outcome = replace(entry)
+    assert (outcome.report["truth"], outcome.report["truth_apart"]) == (None, None)
+    assert outcome.report["notes"] == []
+
+
+def warm_start_key(text: str) -> str:
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
