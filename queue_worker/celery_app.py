@@ -92,7 +92,13 @@ def make_celery(settings: Settings, *, seconds: float | None = None) -> Celery:
         settings: where the server is.
         seconds: that an answer of it is waited for; without end where absent.
     """
-    app = Celery("pingti", broker=kombu_url(broker_url(settings)), set_as_current=False)
+    app = Celery(
+        "pingti",
+        broker=kombu_url(broker_url(settings)),
+        amqp="queue_worker.processes.channel:Amqp",  # which puts bad messages aside, as the consumer does
+        set_as_current=False,
+    )
+    app.settings = settings
     app.conf.update(
         task_ignore_result=True,
         task_serializer="json",
@@ -102,6 +108,7 @@ def make_celery(settings: Settings, *, seconds: float | None = None) -> Celery:
         task_default_queue=CLASSIFY,
         task_default_priority=DEFAULT_PRIORITY,
         task_create_missing_queues=True,
+        worker_consumer="queue_worker.processes.consumer:Consumer",
         worker_prefetch_multiplier=1,
         worker_hijack_root_logger=False,
         worker_redirect_stdouts=False,

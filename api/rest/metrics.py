@@ -92,6 +92,9 @@ def _counters(totals: Totals) -> Iterator[Metric]:
     yield _counter_by("task", "pingti_task_rows", "Rows that a task was asked about.", totals.rows_by_task)
     yield _shard_seconds(totals)
     yield CounterMetricFamily("pingti_retries", "Units given to another attempt.", value=totals.retries)
+    yield CounterMetricFamily(
+        "pingti_rejected_messages", "Messages that no worker could take, put aside.", value=totals.rejected
+    )
     yield CounterMetricFamily("pingti_jobs_accepted", "Jobs accepted.", value=totals.jobs_accepted)
     yield _counter_by("status", "pingti_jobs_ended", "Jobs that ended, by status.", totals.jobs_ended)
     yield _counter_by(

@@ -49,6 +49,7 @@ class Totals:
     shard_seconds: float  # their sum
     shard_buckets: dict[float, int]  # shards by seconds: each of SECONDS_BOUNDS and infinity; not cumulated
     retries: int  # units handed to another attempt
+    rejected: int  # messages that no worker could take
     jobs_accepted: int
     jobs_ended: dict[str, int]  # by their final status
     alarms: dict[str, int]  # of student and teacher drifting apart, by task
@@ -138,6 +139,7 @@ class Statistics:
             shard_seconds=float(fields.get("shard_seconds", 0)),
             shard_buckets={bound: buckets.get(str(bound), 0) for bound in (*SECONDS_BOUNDS, float("inf"))},
             retries=int(fields.get("retries", 0)),
+            rejected=int(fields.get("rejected", 0)),
             jobs_accepted=jobs.pop("accepted", 0),
             jobs_ended=jobs,
             alarms=some("alarms:"),

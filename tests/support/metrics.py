@@ -37,6 +37,7 @@ class MadeUpStatistics:
             shard_seconds=3.75,
             shard_buckets={0.1: 1, 0.25: 0, 1.0: 2, 60.0: 2, INFINITE: 1},
             retries=2,
+            rejected=0,
             jobs_accepted=3,
             jobs_ended={"completed": 2, "failed": 1},
             alarms={"sport": 1},

@@ -124,6 +124,7 @@ def test_it_counts_what_happens(running: Door) -> None:
     assert grown("pingti_jobs_accepted_total") == 1
     assert grown("pingti_jobs_ended_total", status="completed") == 1
     assert grown("pingti_retries_total") == 0
+    assert grown("pingti_rejected_messages_total") == 0
     shards = grown("pingti_shard_seconds_count")
     assert shards >= 1
     assert grown("pingti_shard_seconds_bucket", le="+Inf") == shards

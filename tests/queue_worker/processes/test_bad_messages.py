@@ -1,0 +1,201 @@
+"""Whatever bytes anybody pushes into the broker's lists are put aside, and the work goes on."""
+
+import base64
+import json
+import os
+import pickle
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import kombu
+import pytest
+from kombu.transport import redis as kombu_redis
+
+from queue_worker.celery_app import (
+    CLASSIFY,
+    CLASSIFY_LISTS,
+    WORK,
+    connect,
+    kombu_url,
+    make_celery,
+    publish_tickets,
+    tickets_waiting,
+)
+from queue_worker.processes.channel import Transport
+from queue_worker.processes.rejected import rejected
+from queue_worker.settings import Settings
+from tests.support.brokers import until
+from tests.support.paths import SHARED
+from tests.support.service import Service, assert_every_row_once, keys, serving
+
+pytestmark = pytest.mark.broker
+
+
+@pytest.fixture(scope="module")
+def service(_workspace_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    with serving(_workspace_template, tmp_path_factory.mktemp("rejected") / "workspace") as service:
+        yield service
+
+
+def envelope(body: Any = None, **changes: Any) -> dict[str, Any]:
+    """A ticket as Celery makes it."""
+    content = [], {}, {"callbacks": None, "errbacks": None, "chain": None, "chord": None}
+    data = json.dumps(content if body is None else body).encode() if not isinstance(body, bytes) else body
+    message = {
+        "body": base64.b64encode(data).decode(),
+        "content-encoding": "utf-8",
+        "content-type": "application/json",
+        "headers": {
+            "lang": "py",
+            "task": WORK,
+            "id": "a",
+            "root_id": "a",
+            "parent_id": None,
+            "group": None,
+            "retries": 0,
+            "eta": None,
+            "expires": None,
+            "timelimit": [None, None],
+            "argsrepr": "()",
+            "kwargsrepr": "{}",
+        },
+        "properties": {
+            "correlation_id": "a",
+            "reply_to": "",
+            "delivery_mode": 2,
+            "delivery_info": {"exchange": "", "routing_key": CLASSIFY},
+            "priority": 5,
+            "body_encoding": "base64",
+            "delivery_tag": os.urandom(8).hex(),
+        },
+    }
+    return {**message, **changes}
+
+
+WRONG: list[Any] = [5, -1.5, "text", "", [], {}, None, True, [1, 2, 3], {"a": 1}, "x" * 1000]
+
+
+def zoo() -> Iterator[bytes]:
+    """Messages of every kind that has ended a worker, or might."""
+    yield from (b"", b"5", b"null", b"[]", b"{}", b'"text"', b"\x00\xff\xfe", os.urandom(300), b"{" * 5000)
+    yield pickle.dumps({"task": WORK})
+    yield b"- yaml: [1, 2"
+    yield b"[" * 200_000 + b"]" * 200_000
+    yield json.dumps("x" * (10 << 20)).encode()
+    yield json.dumps(envelope(["x" * (10 << 20), {}, {}])).encode()
+    for body in (5, None, "text", [], [1], [1, 2, 3], [[], {}], {"task": WORK}, [5, {}, {}]):
+        yield json.dumps(envelope(json.dumps(body).encode())).encode()
+    for data in (b"", b"\xff\xfe", b"{", b"[" * 100_000, pickle.dumps([[], {}, {}])):
+        yield json.dumps(envelope(data)).encode()
+    yield json.dumps(envelope(body="@@@@")).encode()
+    for kind in ("application/x-python-serialize", "application/x-yaml", "application/data", "nonsense"):
+        yield json.dumps(envelope(**{"content-type": kind})).encode()
+    for encoding in ("nonsense", "binary", "utf-16"):
+        yield json.dumps(envelope(**{"content-encoding": encoding})).encode()
+    yield json.dumps({**envelope(), "headers": {**envelope()["headers"], "task": "os.system"}}).encode()
+    yield json.dumps({**envelope(), "headers": {**envelope()["headers"], "compression": "zlib"}}).encode()
+    whole = envelope()
+    for name in whole:
+        for value in WRONG:
+            yield json.dumps({**envelope(), name: value}).encode()
+        yield json.dumps({key: value for key, value in envelope().items() if key != name}).encode()
+    for part in ("headers", "properties"):
+        for name in whole[part]:
+            for value in WRONG:
+                message = envelope()
+                message[part][name] = value
+                if part == "properties" or name != "id":
+                    yield json.dumps(message).encode()
+            message = envelope()
+            del message[part][name]
+            yield json.dumps(message).encode()
+    for value in WRONG:
+        message = envelope()
+        message["properties"]["delivery_info"]["routing_key"] = value
+        yield json.dumps(message).encode()
+
+
+def test_any_bytes_are_put_aside_and_no_worker_ends(service: Service, texts: list[str]) -> None:
+    worker = service.start_worker()
+    scheduler = service.processes.latest("scheduler")
+    job = service.submit(service.write("zoo.parquet", texts * 4))
+    animals = list(zoo())
+    if (SHARED / "cases" / "broker" / "messages.jsonl").is_file():
+        lines = (SHARED / "cases" / "broker" / "messages.jsonl").read_text().splitlines()
+        animals += [json.loads(line)["push"].encode() for line in lines]
+    for number, animal in enumerate(animals):
+        service.client.lpush(CLASSIFY_LISTS[number % len(CLASSIFY_LISTS)], animal)
+    small = service.submit(service.write("after.parquet", texts[:10]))
+    job, small = service.wait(job), service.wait(small)
+    assert_every_row_once(service, job, keys("zoo", 1600))
+    assert_every_row_once(service, small, keys("after", 10))
+    until(lambda: not tickets_waiting(service.client), "all are taken")
+    assert worker.poll() is None
+    assert scheduler.poll() is None
+    count = service.store.statistics.totals().rejected
+    assert count > 150
+    kept = rejected(service.client, limit=2000)
+    assert len(kept) == min(count, 1000)
+    assert {"time", "queue", "reason", "bytes", "start"} == set(kept[0])
+    assert any("os.system" in message["reason"] for message in kept)
+    log = (service.settings.home / "logs" / "worker.log").read_text()
+    assert log.count("message put aside") > 50
+    until(lambda: not service.client.hlen("unacked"), "none comes again")
+    service.processes.stop(worker)
+    assert worker.returncode == 0
+
+
+def test_the_list_of_what_was_put_aside_has_an_end(service: Service) -> None:
+    service.client.delete("pingti:rejected")
+    with service.worker():
+        for number in range(1100):
+            service.client.lpush(CLASSIFY, f"nonsense {number}")
+        until(lambda: tickets_waiting(service.client) == 0, "all are taken")
+        until(lambda: service.client.llen("pingti:rejected") >= 1000, "all are kept")
+        time.sleep(0.5)
+        assert service.client.llen("pingti:rejected") == 1000
+        assert "1099" in base64.b64decode(rejected(service.client, limit=1)[0]["start"]).decode()
+
+
+def test_a_task_with_wrong_arguments_fails_alone(service: Service, texts: list[str]) -> None:
+    app = make_celery(service.settings)
+    with service.worker() as worker:
+        for arguments in ((1,), ("job-none", 0), ({"a": []},)):
+            app.send_task(WORK, args=arguments, queue=CLASSIFY, priority=0)
+        job = service.wait(service.submit(service.write("alone.parquet", texts[:30])))
+        assert_every_row_once(service, job, keys("alone", 30))
+        until(lambda: tickets_waiting(service.client) == 0, "all are taken")
+        assert worker.poll() is None
+
+
+def test_a_connection_that_was_taken_apart_gives_nothing_back(service: Service) -> None:
+    url = str(service.settings.redis_url).rpartition("/")[0] + "/1"  # where no worker takes the ticket
+    settings = service.settings.model_copy(update={"redis_url": url})
+    app = make_celery(settings)
+    publish_tickets(app, 1, 0)
+    with app.connection_for_read() as connection:
+        channel = connection.channel()
+        assert channel.basic_get(CLASSIFY) is not None
+        channel._disconnect_pools()  # as kombu leaves what it has collected
+        channel.connection.client, client = None, channel.connection.client
+        with pytest.raises(AttributeError):
+            kombu_redis.QoS.restore_unacked(channel.qos)  # type: ignore[no-untyped-call]
+        channel.qos.restore_unacked()
+        channel.connection.client = client
+    with connect(settings) as store:
+        assert store.hlen("unacked") == 1  # till the time-out
+
+
+@pytest.mark.parametrize(
+    "url", ["redis://h/0", "rediss://h/0", "unix:///run/v.sock", "unix://u:p@/v.sock?db=2"]
+)
+def test_every_address_has_the_guarded_channel_and_is_otherwise_as_kombu_has_it(url: str) -> None:
+    with (
+        make_celery(Settings(redis_url=url)).connection_for_read() as connection,
+        kombu.Connection(kombu_url(url)) as plain,
+    ):
+        assert type(connection.transport) is type(connection.clone().transport) is Transport
+        for name in ("hostname", "port", "ssl", "virtual_host", "userid", "password"):
+            assert getattr(connection, name) == getattr(plain, name)
