@@ -35,6 +35,7 @@ from queue_worker.jobs.callbacks import Callbacks
 from queue_worker.jobs.store import JobStore
 from queue_worker.keys import PREFIX
 from queue_worker.processes.health import SCHEDULER_SECONDS, tell_scheduler
+from queue_worker.processes.workplace import refuse_other_workspace
 from queue_worker.retention import expire
 from queue_worker.retraining.runs import RunStore
 from queue_worker.settings import Settings
@@ -225,6 +226,7 @@ def main() -> int:
     try:
         settings = Settings.of_environment()
         _stop_on_sigterm(stop)
+        refuse_other_workspace(settings, stop)
         _log.info("scheduler starts")
         run_scheduler(settings, stop)
     except PingtiError as error:

@@ -38,6 +38,7 @@ from queue_worker.celery_app import (
 from queue_worker.classifying.runner import Runner
 from queue_worker.jobs.store import JobStore
 from queue_worker.processes.server_check import refuse_unfit_server
+from queue_worker.processes.workplace import refuse_other_workspace
 from queue_worker.retraining.runner import serve
 from queue_worker.settings import Settings
 
@@ -99,8 +100,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         settings = Settings.of_environment()
         refuse_unfit_server(settings)
-        if kind == RETRAIN:
+        if kind == RETRAIN:  # which looks at the workspace, too
             return serve(settings, options.name)
+        refuse_other_workspace(settings)
         app, runner = make_worker(settings)
     except PingtiError as error:
         print(error, file=sys.stderr)  # noqa: T201

@@ -14,6 +14,7 @@ from pingti.errors import PingtiError
 from queue_worker.celery_app import RETRAIN, configure_logging
 from queue_worker.processes.launcher import Processes
 from queue_worker.processes.supervisor import Supervisor
+from queue_worker.processes.workplace import refuse_other_workspace
 from queue_worker.settings import Settings
 
 
@@ -23,6 +24,7 @@ def run_up(*, home: Path, redis_url: str | None, host: str, port: int, workers: 
     Leaves as KeyboardInterrupt or SystemExit(143), when everything has ended.
 
     Raises:
+        ConflictError: the server that is named keeps the jobs of another workspace.
         UnavailableError: the port is taken, or a part does not start the first time.
     """
     configure_logging()
@@ -33,6 +35,7 @@ def run_up(*, home: Path, redis_url: str | None, host: str, port: int, workers: 
         supervisor = Supervisor(processes)
         if settings.redis_url is None:
             settings = _add_valkey(supervisor, processes, settings)
+        refuse_other_workspace(settings)
 
         def worker() -> subprocess.Popen[bytes]:
             return processes.start_worker(settings, log=logs / "worker.log", wait=False)

@@ -16,11 +16,12 @@ from api.rest.online_classifier import Online
 from api.rest.problems import ProblemError, refusal_of
 from api.rest.schemas.service import ReadyOut
 from api.rest.uploads import Uploads
-from pingti.errors import UnavailableError
+from pingti.errors import ConflictError, UnavailableError
 from pingti.workspace.registry import Workspace
 from queue_worker.celery_app import CLASSIFY, broker_url
 from queue_worker.jobs.store import JobStore
 from queue_worker.processes.server_check import faults_of_server, require_server
+from queue_worker.processes.workplace import require_workspace
 from queue_worker.settings import Settings
 
 # A file larger than this is better mounted below an input root than sent through HTTP.
@@ -77,7 +78,7 @@ class Services:
         )
 
     def require_server(self) -> None:
-        """Refuse a broker that cannot keep jobs; it is asked once in a while.
+        """Refuse a broker that cannot keep jobs, or keeps those of another workspace; asked once in a while.
 
         Raises:
             UnavailableError: with what is wrong.
@@ -86,6 +87,10 @@ class Services:
         client = self.store.client
         if time.monotonic() - self._checked > _CHECKED_SECONDS:
             require_server(client, durable=self.settings.durable)
+            try:
+                require_workspace(client, self.settings.home)
+            except ConflictError as error:  # of who runs the service, not of who asks
+                raise UnavailableError(str(error)) from error
             self._checked = time.monotonic()
         else:
             client.ping()  # one that is away or hangs is told at once; nothing is stored then
@@ -97,8 +102,9 @@ class Services:
             if faults:
                 says = f"The broker cannot keep jobs: {'; '.join(faults)}."
                 return ReadyOut(ready=False, broker=says, workers="unknown")
+            require_workspace(self.looking.client, self.settings.home)
             workers = self.looking.statistics.workers(seconds=SILENT_SECONDS)
-        except UnavailableError as error:
+        except (ConflictError, UnavailableError) as error:
             return ReadyOut(ready=False, broker=f"{error}.", workers="unknown")
         except redis.RedisError as error:
             says = refusal_of(error) or "The broker does not answer"

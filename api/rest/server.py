@@ -21,6 +21,7 @@ from api.rest.middleware import is_loopback
 from pingti.errors import InputError, PingtiError, UnavailableError
 from queue_worker.celery_app import shorten_pauses
 from queue_worker.processes.server_check import refuse_unfit_server
+from queue_worker.processes.workplace import refuse_other_workspace
 from queue_worker.settings import Settings
 
 
@@ -73,6 +74,7 @@ def serve(settings: Settings, listener: socket.socket | None = None, *, log_leve
     caller's ``with`` blocks end what they started.
     """
     refuse_unfit_server(settings)
+    refuse_other_workspace(settings)
     listener = listener or listen(settings)
     config = configured(create_app(settings), log_level=log_level)
     host, port = listener.getsockname()[:2]

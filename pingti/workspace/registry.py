@@ -11,6 +11,7 @@ tasks/<name>/labels.jsonl          what people said about them
 teachers/<fingerprint>/            cached scores and [CLS] vectors
 jobs/<id>/                         part files, errors.jsonl
 valkey/                            the embedded server's append-only file
+workspace.id                       the id that the store of its jobs knows, too
 """
 
 import contextlib

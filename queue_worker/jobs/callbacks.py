@@ -11,7 +11,6 @@ written on the job.
 import base64
 import json
 import logging
-import os
 import secrets
 import threading
 import time
@@ -30,6 +29,7 @@ from standardwebhooks import Webhook, WebhookVerificationError
 from pingti.errors import InputError, NotFoundError, PingtiError
 from queue_worker.jobs.models import Job
 from queue_worker.jobs.store import JobStore
+from queue_worker.kept_file import kept_text
 from queue_worker.keys import PREFIX
 from queue_worker.outbound_http import Outbound
 from queue_worker.settings import Settings
@@ -100,23 +100,10 @@ def secret(settings: Settings) -> str:
     """The signing secret (``whsec_...``): the setting's, else one that is made once and kept in home."""
     if settings.callback_secret is not None:
         return settings.callback_secret.get_secret_value()
-    path = settings.home / SECRET_FILE
-    try:
-        return path.read_text(encoding="ascii").strip()
-    except FileNotFoundError:
-        settings.home.mkdir(parents=True, exist_ok=True)
-    new = f"whsec_{base64.b64encode(secrets.token_bytes(32)).decode()}"
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w", encoding="ascii") as file:
-        file.write(new + "\n")
-    try:
-        os.link(temporary, path)  # whole from its first moment, and only once
-    except FileExistsError:
-        new = path.read_text(encoding="ascii").strip()
-    finally:
-        temporary.unlink()
-    return new
+    return kept_text(
+        settings.home / SECRET_FILE,
+        lambda: f"whsec_{base64.b64encode(secrets.token_bytes(32)).decode()}\n",
+    )
 
 
 def sign(key: str, id: str, timestamp: int, body: bytes) -> str:

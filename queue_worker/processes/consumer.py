@@ -1,9 +1,11 @@
-"""The consumer of Celery's worker, with one difference: a task that cannot be taken ends no worker.
+"""The consumer of Celery's worker, with two differences.
 
 Celery lets every error of a strategy but three out of the consumer, which ends the worker; the message goes
 back to the queue, and ends the next one. Here it is put aside. So are messages of unknown tasks.
+And a worker ends on a server that keeps the jobs of another workspace, whenever that shows.
 """
 
+import logging
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
@@ -11,13 +13,30 @@ from typing import Any
 import redis
 from celery.worker.consumer import Consumer as CeleryConsumer
 
+from pingti.errors import PingtiError
 from queue_worker.celery_app import connect
 from queue_worker.processes.rejected import put_aside
+from queue_worker.processes.workplace import require_workspace
 from queue_worker.settings import Settings
+
+_log = logging.getLogger(__name__)
 
 
 class Consumer(CeleryConsumer):  # type: ignore[misc]  # celery has no types
     """Celery's consumer, which puts aside what it cannot take."""
+
+    def connect(self) -> Any:
+        """Connect as Celery does; then the server has come, and must be the workspace's."""
+        connection = super().connect()
+        settings = self.app.settings
+        try:
+            require_workspace(_client(settings), settings.home)
+        except PingtiError as error:
+            _log.error("%s", error)
+            raise SystemExit(error.exit_code) from error
+        except redis.RedisError as error:
+            _log.warning("whose jobs the server keeps is not known: %s", " ".join(str(error).split()))
+        return connection
 
     def create_task_handler(self, *arguments: Any, **options: Any) -> Callable[[Any], Any]:
         """Celery's handler of a message, guarded."""

@@ -8,6 +8,7 @@ from typing import Any
 import redis
 
 from pingti.errors import UnavailableError
+from queue_worker.celery_app import broker_url
 from queue_worker.settings import Settings
 
 _LOOK_SECONDS = 2.0  # that a server is waited for at the start
@@ -79,6 +80,23 @@ def require_server(client: redis.Redis, *, durable: bool) -> None:
         raise UnavailableError(f"the Valkey or Redis cannot keep jobs: {'; '.join(faults)}")
 
 
+def impatient_client(settings: Settings) -> redis.Redis:
+    """A client for a look at the start, which waits two seconds at most.
+
+    Args:
+        settings: where the server is.
+
+    Raises:
+        UnavailableError: none is named.
+    """
+    return redis.Redis.from_url(
+        broker_url(settings),
+        decode_responses=True,
+        socket_timeout=_LOOK_SECONDS,
+        socket_connect_timeout=_LOOK_SECONDS,
+    )
+
+
 def refuse_unfit_server(settings: Settings) -> None:
     """Refuse to start on a server that cannot keep jobs; one that does not answer yet may come.
 
@@ -90,12 +108,7 @@ def refuse_unfit_server(settings: Settings) -> None:
     """
     if settings.redis_url is None:
         return
-    with redis.Redis.from_url(
-        settings.redis_url,
-        decode_responses=True,
-        socket_timeout=_LOOK_SECONDS,
-        socket_connect_timeout=_LOOK_SECONDS,
-    ) as client:
+    with impatient_client(settings) as client:
         try:
             require_server(client, durable=settings.durable)
         except redis.RedisError as error:

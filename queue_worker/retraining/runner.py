@@ -30,6 +30,7 @@ from queue_worker.celery_app import RETRAIN, connect
 from queue_worker.jobs.statistics import memory_bytes
 from queue_worker.jobs.store import JobStore
 from queue_worker.processes.launcher import guarded
+from queue_worker.processes.workplace import refuse_other_workspace
 from queue_worker.retraining.drift_monitor import DriftMonitor
 from queue_worker.retraining.runs import Progress, Run, RunClaim, RunState, RunStore
 from queue_worker.settings import Settings
@@ -212,7 +213,19 @@ def _read(stream: IO[bytes], log: Path, events: "queue.SimpleQueue[dict[str, obj
 
 
 def serve(settings: Settings, name: str | None = None) -> int:
-    """Work until SIGTERM or SIGINT. A run that is under way then is handed back at once."""
+    """Work until SIGTERM or SIGINT. A run that is under way then is handed back at once.
+
+    Args:
+        settings: where the server is, and the workspace.
+        name: of the worker; where absent, from queue, host and process.
+
+    Returns:
+        The exit code.
+
+    Raises:
+        ConflictError: the store is that of another workspace.
+        UnavailableError: the file of the workspace's id cannot be read or written.
+    """
     stop = threading.Event()
 
     def leave(_number: int, _frame: FrameType | None) -> None:
@@ -220,6 +233,7 @@ def serve(settings: Settings, name: str | None = None) -> int:
 
     signal.signal(signal.SIGTERM, leave)
     signal.signal(signal.SIGINT, leave)
+    refuse_other_workspace(settings, stop)
     client = connect(settings)
     os.nice(_NICE)
     name = name or f"{RETRAIN}@{socket.gethostname()}-{os.getpid()}"

@@ -1,0 +1,54 @@
+"""Small files that are made once and kept: a signing secret, the id of a workspace."""
+
+import os
+import secrets
+from collections.abc import Callable
+from pathlib import Path
+
+from pingti.files import sync
+
+
+def kept_text(path: Path, make: Callable[[], str], *, mode: int = 0o600) -> str:
+    """The text of a file, which is made where it is missing or empty.
+
+    It is whole from its first moment, whoever makes it at the same time and whenever a process dies.
+
+    Args:
+        path: the file.
+        make: gives the text of a new one.
+        mode: of a new one, less the umask.
+
+    Raises:
+        OSError: it cannot be read or written.
+    """
+    for _ in range(3):
+        try:
+            known = path.read_text(encoding="ascii").strip()
+        except FileNotFoundError:
+            known = ""
+        if known:
+            return known
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+        try:
+            with os.fdopen(descriptor, "w", encoding="ascii") as file:
+                file.write(make())
+                file.flush()
+                os.fsync(descriptor)  # before it has its name: whole after a power loss, too
+            _place(temporary, path)
+            sync(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+    raise OSError(f"{path} is empty again and again")
+
+
+def _place(temporary: Path, path: Path) -> None:
+    """Give a file its name, unless another process was the first."""
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        if path.stat().st_size == 0:  # of a version that did not write it whole
+            temporary.replace(path)
+    except OSError:  # a file system without hard links
+        temporary.replace(path)

@@ -1,0 +1,87 @@
+"""Whether this process and the store belong together: a workspace has an id, in its folder and in the store.
+
+A worker that cannot see the workspace's files would fail every job that it takes.
+"""
+
+import logging
+import secrets
+import threading
+from pathlib import Path
+from typing import cast
+
+import redis
+
+from pingti.errors import ConflictError, UnavailableError
+from queue_worker.kept_file import kept_text
+from queue_worker.keys import PREFIX
+from queue_worker.processes.server_check import impatient_client
+from queue_worker.settings import Settings
+
+ID_FILE = "workspace.id"
+_KEY = f"{PREFIX}workspace"
+_PAUSE_SECONDS = 1.0
+_log = logging.getLogger(__name__)
+
+
+def workspace_id(home: Path) -> str:
+    """The id of a workspace, made once and kept in its folder.
+
+    Raises:
+        UnavailableError: its file cannot be read or written.
+    """
+    try:
+        return kept_text(home / ID_FILE, lambda: f"{secrets.token_hex(16)}\n", mode=0o644)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise UnavailableError(f"{home / ID_FILE} cannot be read or written: {reason}") from error
+
+
+def require_workspace(client: redis.Redis, home: Path) -> None:
+    """See that the store is that of the workspace; one that has none yet becomes it.
+
+    Args:
+        client: of the store; decodes responses.
+        home: the workspace.
+
+    Raises:
+        ConflictError: the store is that of another workspace.
+        UnavailableError: the id's file cannot be read or written.
+        RedisError: the server does not answer, or does not do what it is asked.
+    """
+    stored = cast("str | None", client.get(_KEY))
+    if stored is None:  # the file first: who finds an id in the store finds it in the folder, too
+        client.set(_KEY, workspace_id(home), nx=True)
+        stored = cast("str | None", client.get(_KEY))
+    here = workspace_id(home) if (home / ID_FILE).exists() else None
+    if here != stored:
+        named = f"id {here}" if here else "without an id"
+        raise ConflictError(
+            f"the workspace {home} ({named}) is another one than that whose jobs this server keeps "
+            f"(id {stored}): all processes need the same files; name their folder by "
+            f"PINGTI_HOME, or, if these are a copy of them, write that id into {home / ID_FILE}"
+        )
+
+
+def refuse_other_workspace(settings: Settings, stop: threading.Event | None = None) -> None:
+    """Refuse to start on the store of another workspace.
+
+    Args:
+        settings: where the server is, if one is named, and the workspace.
+        stop: where given, a server that does not answer yet is waited for until it is set; else such a one is
+            only told in the log.
+
+    Raises:
+        ConflictError: the store is that of another workspace.
+        UnavailableError: the id's file cannot be read or written.
+    """
+    if settings.redis_url is None:
+        return
+    with impatient_client(settings) as client:
+        while True:
+            try:
+                return require_workspace(client, settings.home)
+            except redis.RedisError as error:
+                reason = " ".join(str(error).split())
+                _log.warning("whose jobs the Valkey or Redis keeps is not known yet: %s", reason)
+            if stop is None or stop.wait(_PAUSE_SECONDS):
+                return
