@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from api.cli import jobs, keys, review, service, tasks
-from api.cli.console import Screen, round_line
+from api.cli.console import Screen, error_text, round_line
 from api.cli.tasks import (
     WORKSPACE,
     Delimiter,
@@ -304,7 +304,7 @@ def main() -> None:
     try:
         app()
     except PingtiError as error:
-        _fail(str(error), error.exit_code)
+        _fail(error_text(error), error.exit_code)
     except ModuleNotFoundError as error:
         _fail(_missing(error), UnavailableError.exit_code)
     except BrokenPipeError:  # as in ``pingti task list | head -1``

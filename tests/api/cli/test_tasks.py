@@ -85,6 +85,32 @@ def test_a_path_that_leads_nowhere_from_the_workspace_is_refused(
         assert (ran.returncode, reason in ran.stderr, len(ran.stderr.splitlines())) == (2, True, 1)
 
 
+def test_all_that_is_wrong_with_a_definition_is_listed(
+    pingti: Run, workspace: Workspace, tmp_path: Path
+) -> None:
+    path = tmp_path / "praise.toml"
+    home = ("--home", workspace.root)
+    path.write_text('classes = "no"\n[corpus]\nfiles = {a = true}\n[teacher]\nmodel = 7\n')
+    ran = pingti("task", "add", path, *home)
+    assert ran.returncode == 2
+    assert ran.stderr.splitlines() == [
+        f"pingti: {path}: 3 faults",
+        "  classes: 'no' is not allowed: needed is a list",
+        "  corpus.files: {a = true} is not allowed: needed is a list",
+        "  teacher.model: 7 is not allowed: input should be a valid string",
+    ]
+    path.write_text(
+        'classes = ["no", "yes"]\n[corpus]\nfiles = ["a.csv", "b.csv"]\n[teacher]\nmodel = "./c"\n'
+    )
+    ran = pingti("task", "add", path, *home)
+    heads = [line.partition(": ")[0] for line in ran.stderr.splitlines()[1:]]
+    assert (ran.returncode, heads) == (2, ["  corpus.files.0", "  corpus.files.1", "  teacher.model"])
+    assert "praise" not in workspace.task_names()
+    path.write_text("".join(f"key{number} = 1\n" for number in range(12)) + path.read_text())
+    lines = pingti("task", "add", path, *home).stderr.splitlines()
+    assert (len(lines), lines[-1].strip()) == (12, "and 2 more, which show when these are mended")
+
+
 def test_report_and_history_of_a_task(pingti: Run, workspace: Workspace) -> None:
     home = ("--home", workspace.root)
     ran = pingti("task", "report", "sport", *home)

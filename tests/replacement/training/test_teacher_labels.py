@@ -243,15 +243,15 @@ NEEDED = "needed is an object with label, and text or an id of the corpus"
     ("line", "message"),
     [
         ('{"text": "a", "label": "down"}', "label 'down' is no class; allowed are left, right, up"),
-        ('{"text": "a"}', f"{NEEDED} (KeyError: 'label')"),
-        ('{"text": null, "label": "up"}', f"{NEEDED} (ValueError: field 'text' is missing or null)"),
+        ('{"text": "a"}', f"{NEEDED} (field 'label' is missing)"),
+        ('{"text": null, "label": "up"}', f"{NEEDED} (field 'text' is missing or null)"),
         (
             '{"text": 5, "label": "up"}',
-            f"{NEEDED} (ValueError: field 'text' is of type int; a string is needed)",
+            f"{NEEDED} (field 'text' is of type int; a string is needed)",
         ),
-        ('{"text": "\\ud83d", "label": "up"}', f"{NEEDED} (ValueError: field 'text' is not UTF-8)"),
-        ('["a", "up"]', f"{NEEDED} (TypeError"),
-        ('{"text": "a", "la', f"{NEEDED} (JSONDecodeError"),
+        ('{"text": "\\ud83d", "label": "up"}', f"{NEEDED} (field 'text' is not UTF-8)"),
+        ('["a", "up"]', f"{NEEDED} (the line is not an object)"),
+        ('{"text": "a", "la', f"{NEEDED} (the line is not JSON: "),
     ],
 )
 def test_a_wrong_line_of_labels_is_named(add: Add, tiny_bert: Path, line: str, message: str) -> None:
