@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from api.cli.console import Screen
+from api.cli.console import Screen, wrapped_points
 from pingti.errors import InputError, PingtiError
 
 if TYPE_CHECKING:
@@ -162,6 +162,8 @@ def history(task: TaskName, home: Home = WORKSPACE, as_json: Json = False) -> No
 @app.command()
 def report(task: TaskName, version: Version = None, home: Home = WORKSPACE, as_json: Json = False) -> None:
     """How far a version can be trusted: its figures, rounds and operating points, and where its page is."""
+    from pingti.workspace.report import refusal
+
     entry = _entry(home, task)
     if version is None:
         version = entry.current() or entry.newest()
@@ -172,6 +174,10 @@ def report(task: TaskName, version: Version = None, home: Home = WORKSPACE, as_j
         f"{task}, version {version}: the gate (precision {gate['precision']:.2f}, recall "
         f"{gate['recall']:.2f}) is {'reached' if gate['passed'] else 'not reached'}"
     )
+    if not gate["passed"]:
+        lacks = refusal(content)
+        for line in [lacks.headline, *wrapped_points(lacks.points)]:
+            screen.say(line)
     for note in content.get("notes", []):
         screen.note(note)
     head = ["precision", "recall", "F1", "rows"]

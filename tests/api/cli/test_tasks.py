@@ -127,6 +127,39 @@ def test_report_and_history_of_a_task(pingti: Run, workspace: Workspace) -> None
     assert pingti("rollback", "sport", *home).returncode == 4
 
 
+def test_a_refusal_has_a_headline_and_points(
+    pingti: Run, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = workspace.task("sport").student_folder(1) / "report.json"
+    report = json.loads(path.read_text())
+    report["gate"]["passed"] = False
+    report["holdout"] |= {"precision": 0.5, "recall": 0.4}
+    clusters = [
+        {"rows": 9, "covered": 0.5, "examples": [f"a text of kind {kind}, which goes on for a while, and on"]}
+        for kind in range(3)
+    ]
+    report["clusters"] = [{**cluster, "missed": 3} for cluster in clusters]
+    report["false_clusters"] = [{**cluster, "false": 4} for cluster in clusters]
+    path.write_text(json.dumps(report))
+    home = ("--home", workspace.root)
+    headline = "precision 0.500 is below 0.900 and recall 0.400 is below 0.900"
+    monkeypatch.setattr("api.cli.console._PLAIN_WIDTH", 100)
+    ran = pingti("promote", "sport", *home)
+    lines = ran.stderr.splitlines()
+    assert ran.returncode == 5
+    assert lines[0] == f"pingti: task 'sport': version 1: {headline}; force (--force) promotes it"
+    assert sum(line.startswith("  - ") for line in lines) == 2
+    assert all(line.startswith(("  - ", "    ")) for line in lines[1:])
+    assert max(map(len, lines[1:])) <= 100
+    (line,) = [line for line in workspace.task("sport").history() if line["event"] == "refused"]
+    assert line["why"] == headline
+    shown = pingti("task", "history", "sport", *home).stdout
+    assert (headline in " ".join(shown.split()), "kind" in shown) == (True, False)
+    shown = pingti("task", "report", "sport", *home).stdout
+    assert headline in shown.splitlines()
+    assert shown.splitlines()[2:4] == lines[1:3]
+
+
 def test_a_task_without_a_version_says_what_is_next(pingti: Run, workspace: Workspace) -> None:
     entry = workspace.task("sport")
     workspace.add_task("fresh", entry.path.read_text())
