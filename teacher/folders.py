@@ -206,6 +206,11 @@ def encode(tokenizer: Any, texts: Sequence[str], max_length: int) -> list[list[i
     return [row or [tokenizer.pad_token_id] for row in ids]
 
 
+def count_cut(tokenizer: Any, texts: Sequence[str], max_length: int) -> int:
+    """Count the texts that a model reads only in part, up to ``max_length`` tokens."""
+    return sum(len(row) > max_length for row in encode(tokenizer, texts, max_length + 1))
+
+
 def pad(
     ids: Sequence[Sequence[int]], pad_id: int, *, left: bool = False
 ) -> tuple[torch.Tensor, torch.Tensor]:

@@ -479,3 +479,14 @@ def test_true_labels_of_the_holdout_alone_need_no_note(topic_teacher: Path, tmp_
 
 def warm_start_key(text: str) -> str:
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+@pytest.mark.parametrize(("max_length", "told"), [(8, True), (64, False)])
+def test_what_the_student_reads_and_the_teacher_did_not_is_told(
+    topic_teacher: Path, tmp_path: Path, max_length: int, told: bool
+) -> None:
+    entry = sport(tmp_path, topic_teacher, gate=0.01, rounds=1)
+    text = entry.path.read_text().replace("[teacher]", f"[teacher]\nmax_length = {max_length}", 1)
+    entry = entry.workspace.add_task("sport", text)
+    notes = replace(entry).report["notes"]
+    assert [f"only in part, up to {max_length} tokens" in note for note in notes] == [True] * told

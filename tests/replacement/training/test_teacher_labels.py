@@ -350,3 +350,12 @@ def test_token_vectors_keep_the_teachers_likeness_in_any_width(add: Add, model: 
         strongest = np.sort(all_of_it.var(axis=0))[::-1][: len(spread)]
         np.testing.assert_allclose(spread / spread.sum(), strongest / strongest.sum(), rtol=1e-3)
         assert (np.diff(spread) < 0).all()
+
+
+def test_texts_that_the_teacher_reads_in_part_are_counted(add: Add, topic_teacher: Path) -> None:
+    mapping = 'map = {sport = "yes", "*" = "no"}'
+    entry = add("short", ["no", "yes"], f'model = "{topic_teacher}"\nmax_length = 8\n{mapping}')
+    teacher = teacher_of(entry)
+    texts = ["", "a", "a b c d e f", "a b c d e f g", "abcdefg", " a  b c d e f \n", "a b c d e f " * 99]
+    assert teacher.read_in_part(texts) == 3
+    assert teacher.read_in_part([]) == 0
