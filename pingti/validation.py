@@ -18,7 +18,7 @@ from pingti.errors import Fault, json_pointer
 _MOST_SHOWN = 200  # characters of a value
 _LIST_TYPES = ("tuple_type", "list_type", "set_type", "frozen_set_type", "iterable_type")
 _OBJECT_TYPES = ("model_type", "model_attributes_type", "dict_type", "mapping_type", "dataclass_type")
-_PLACE = "place"  # in the context of an error of ``error_at``
+_FAULTS = "faults"  # in the context of an error of ``errors_at``
 
 
 def faults_of(
@@ -37,11 +37,9 @@ def faults_of(
         A fault each, ``pointer`` set: "" for the whole document.
     """
     return [
-        Fault(
-            detail=_detail(error, model, show_values=show_values),
-            pointer=json_pointer((*error["loc"], *error.get("ctx", {}).get(_PLACE, ()))),
-        )
+        Fault(detail=detail, pointer=json_pointer((*error["loc"], *place)))
         for error in errors
+        for detail, place in _details(error, model, show_values=show_values)
     ]
 
 
@@ -66,7 +64,22 @@ def dotted(pointer: str) -> str:
 
 def error_at(detail: str, *place: str | int) -> PydanticCustomError:
     """What a validator of a whole model raises for one of its parts: ``place`` is the way down to that."""
-    return PydanticCustomError("value_at", "{detail}", {"detail": detail, _PLACE: place})
+    return errors_at([(detail, place)])
+
+
+def errors_at(faults: Sequence[tuple[str, tuple[str | int, ...]]]) -> PydanticCustomError:
+    """The same of several parts, a detail and a place each."""
+    return PydanticCustomError("value_at", "{detail}", {"detail": faults[0][0], _FAULTS: faults})
+
+
+def _details(
+    error: Mapping[str, Any], model: type[BaseModel] | None, *, show_values: bool
+) -> Sequence[tuple[str, tuple[str | int, ...]]]:
+    """What an error says of its place, or of places below it."""
+    if error["type"] == "value_at":
+        faults: Sequence[tuple[str, tuple[str | int, ...]]] = error["ctx"][_FAULTS]
+        return faults
+    return [(_detail(error, model, show_values=show_values), ())]
 
 
 def _detail(error: Mapping[str, Any], model: type[BaseModel] | None, *, show_values: bool) -> str:
@@ -79,22 +92,21 @@ def _detail(error: Mapping[str, Any], model: type[BaseModel] | None, *, show_val
             return f"unknown key; allowed are {', '.join(_keys_beside(model, error['loc']))}"
         case "value_error":
             return str(error["msg"]).removeprefix("Value error, ")
-        case "value_at":
-            return str(error["msg"])
-    needed = _needed(error["type"], error.get("ctx", {})) or str(error["msg"])
+    needed = _needed(error["type"], error.get("ctx", {}), "an object" if model is None else "a table")
+    needed = needed or str(error["msg"])
     if show_values:
         return f"{_shown(error['input'])} is not allowed: {needed[0].lower()}{needed[1:]}"
     return needed
 
 
-def _needed(kind: str, context: Mapping[str, Any]) -> str:
-    """What is needed, where pydantic would name a type of Python; else ""."""
+def _needed(kind: str, context: Mapping[str, Any], keyed: str) -> str:
+    """What is needed, where pydantic would name a type of Python; else "". ``keyed``: what holds keys."""
     if kind in _LIST_TYPES:
         return "needed is a list"
     if kind in _OBJECT_TYPES:
-        return "needed is an object"
+        return f"needed is {keyed}"
     if kind in ("too_short", "too_long"):
-        what = "an object" if context.get("field_type") == "Dictionary" else "a list"
+        what = keyed if context.get("field_type") == "Dictionary" else "a list"
         bound = f"least {context['min_length']}" if kind == "too_short" else f"most {context['max_length']}"
         return f"needed is {what} of at {bound}"
     return ""
@@ -108,6 +120,8 @@ def _shown(value: Any) -> str:
         text = "null"
     elif isinstance(value, list):
         text = f"[{', '.join(map(_shown, value))}]"
+    elif isinstance(value, dict):
+        text = f"{{{', '.join(f'{key} = {_shown(part)}' for key, part in value.items())}}}"
     elif isinstance(value, (datetime.date, datetime.time)):
         text = value.isoformat()
     else:

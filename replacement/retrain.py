@@ -23,7 +23,7 @@ from pingti.errors import ArtifactError, NotFoundError, PingtiError
 from pingti.workspace import promotion
 from pingti.workspace.promotion import Event
 from pingti.workspace.registry import TaskEntry, Workspace
-from pingti.workspace.report import shortfall
+from pingti.workspace.report import refusal
 from replacement.results import Round
 from replacement.training import warm_start
 
@@ -111,7 +111,7 @@ def _settle(entry: TaskEntry, version: int, *, who: str, run: str) -> dict[str, 
     """Promote or refuse, each recorded once however often this is done."""
     report = entry.report(version)
     if not report["gate"]["passed"]:
-        reason = shortfall(report)
+        reason = refusal(report).headline
         if not any(line["event"] == Event.REFUSED and line["version"] == version for line in entry.history()):
             entry.record(Event.REFUSED, version, who=who, why=reason)
         return {"outcome": "refused", "version": version, "reason": reason}

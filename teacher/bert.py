@@ -31,6 +31,7 @@ from teacher.folders import (
     resolve,
     torch,
 )
+from teacher.model_files import outputs_problem
 from teacher.precision import Precision, computing, prepared, resolve_precision
 
 # Padded tokens in one batch on a CPU and on a GPU. On a CPU, larger batches leave the caches of the cores;
@@ -91,12 +92,8 @@ def describe(
     chosen = resolve_precision(precision, choose_device(device))
     folder = resolve(model)
     config = read_config(folder)
-    # One output is a regression, and independent (sigmoid) outputs are not the classes of one question.
-    if config.num_labels < 2 or config.problem_type in ("regression", "multi_label_classification"):
-        raise InputError(
-            f"teacher {folder}: config.json describes a {config.problem_type or 'regression'} model with "
-            f"{config.num_labels} outputs; a teacher has two or more classes of which one holds"
-        )
+    if problem := outputs_problem(config.num_labels, config.problem_type):
+        raise InputError(f"teacher {folder}: {problem}")
     # id2label's keys were read as integers; their order, not the file's, is the order of the logits.
     labels = tuple(str(config.id2label[index]) for index in sorted(config.id2label))
     if len(set(labels)) != len(labels):

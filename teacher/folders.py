@@ -4,11 +4,9 @@ What ``teacher.bert`` and ``teacher.finetune`` share. Only safetensors weights a
 with a model is never run.
 """
 
-import json
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +14,7 @@ import numpy as np
 
 from pingti.errors import InputError, UnavailableError
 from pingti.files import sha256
+from teacher.model_files import MODEL_FILES, file_problems, length_problem, tokenizer_problem
 
 try:
     import torch as torch  # "as": taken from here, past this guard
@@ -26,20 +25,6 @@ except ImportError as error:
     raise UnavailableError(
         f"a teacher needs torch and transformers ({error}): install 'pingti[teacher]'"
     ) from error
-
-# What a model folder may hold that changes its answers. Weights are found by their suffix.
-_VOCABULARIES = (
-    "tokenizer.json", "vocab.txt", "vocab.json", "sentencepiece.bpe.model", "spiece.model", "spm.model",
-)  # fmt: skip
-MODEL_FILES = (
-    "config.json",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "merges.txt",
-    *_VOCABULARIES,
-)
-
 
 PADDED_LEFT = ("xlnet",)
 """Types of models whose head reads the last place of a row, so that what pads a row stands before it."""
@@ -88,47 +73,9 @@ def resolve(model: str) -> Path:
                 f"({type(error).__name__}); give the path of a folder that save_pretrained wrote"
             ) from error
         folder = Path(downloaded)
-    if not (folder / "config.json").is_file():
-        raise InputError(
-            f"teacher {folder}: there is no config.json; give a folder that save_pretrained wrote"
-        )
-    if not any(folder.glob("*.safetensors")):
-        raise InputError(
-            f"teacher {folder}: there are no safetensors weights, and no other format is read; "
-            "save the model anew with save_pretrained"
-        )
-    _check_inside(folder)
+    for problem in file_problems(folder):
+        raise InputError(f"teacher {folder}: {problem}")
     return folder
-
-
-def _check_inside(folder: Path) -> None:
-    """Refuse a folder whose files name weights elsewhere, or in a format that runs code when it is read.
-
-    Raises:
-        InputError: it does, or an index of weights cannot be read.
-    """
-    if (folder / "adapter_config.json").exists():
-        raise InputError(
-            f"teacher {folder}: it is an adapter beside another model; merge the two and save them with "
-            "save_pretrained"
-        )
-    for path in sorted(folder.glob("*.safetensors.index.json")):
-        try:
-            names = set(json.loads(path.read_bytes())["weight_map"].values())
-            wrong = sorted(name for name in names if not _is_weights(folder, name))
-        except (OSError, ValueError, RecursionError, TypeError, KeyError, AttributeError) as error:
-            raise InputError(
-                f"teacher {folder}: {path.name} is no index of weights ({type(error).__name__})"
-            ) from error
-        if wrong:
-            raise InputError(
-                f"teacher {folder}: {path.name} names {wrong[0]!r}; allowed are safetensors files "
-                "of this folder"
-            )
-
-
-def _is_weights(folder: Path, name: str) -> bool:
-    return name == Path(name).name and name.endswith(".safetensors") and (folder / name).is_file()
 
 
 def check_tokenizer(folder: Path) -> None:
@@ -137,15 +84,8 @@ def check_tokenizer(folder: Path) -> None:
     Raises:
         InputError: there is none, or it needs a package that is missing.
     """
-    there = [name for name in _VOCABULARIES if (folder / name).is_file()]
-    # Without a vocabulary, transformers would make an empty one and every word would be unknown.
-    if not there:
-        raise InputError(f"teacher {folder}: there is no tokenizer; save it there with save_pretrained, too")
-    if all(name.endswith(".model") for name in there) and find_spec("sentencepiece") is None:
-        raise InputError(
-            f"teacher {folder}: its tokenizer, {there[0]}, needs a package that is not installed: "
-            "pip install sentencepiece"
-        )
+    if problem := tokenizer_problem(folder):
+        raise InputError(f"teacher {folder}: {problem}")
 
 
 def contents(folder: Path) -> str:
@@ -215,13 +155,9 @@ def check_max_length(max_length: int, config: Any, folder: Path) -> None:
     Raises:
         InputError: it has not.
     """
-    positions = getattr(config, "max_position_embeddings", None) or 0
-    if positions <= 0:  # XLNet knows no end, and says -1
-        positions = 1_000_000
-    if config.model_type in ("roberta", "xlm-roberta", "camembert"):
-        positions -= 2  # their positions count from the padding index on
-    if not 3 <= max_length <= positions:
-        raise InputError(f"teacher {folder}: max_length is {max_length}; this model allows 3 to {positions}")
+    positions = getattr(config, "max_position_embeddings", None)
+    if problem := length_problem(max_length, config.model_type, positions):
+        raise InputError(f"teacher {folder}: {problem}")
 
 
 def choose_device(device: str | None) -> torch.device:
@@ -268,6 +204,11 @@ def encode(tokenizer: Any, texts: Sequence[str], max_length: int) -> list[list[i
     ids: list[list[int]] = encoded["input_ids"]
     # Tokenizers without special tokens make nothing of an empty text; a model needs something to read.
     return [row or [tokenizer.pad_token_id] for row in ids]
+
+
+def count_cut(tokenizer: Any, texts: Sequence[str], max_length: int) -> int:
+    """Count the texts that a model reads only in part, up to ``max_length`` tokens."""
+    return sum(len(row) > max_length for row in encode(tokenizer, texts, max_length + 1))
 
 
 def pad(

@@ -2,8 +2,9 @@
 
 import json
 import sys
+import textwrap
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -12,12 +13,15 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 from rich.table import Table
 from rich.text import Text
 
+from pingti.errors import GateError, PingtiError
+
 if TYPE_CHECKING:
     from replacement.results import Round
 
 _PLAIN_SECONDS = 10.0  # between two lines of progress where there is no terminal
 
 _PLAIN_WIDTH = 160  # where there is no terminal whose width could be known
+_MOST_FAULTS = 10  # of an error, listed
 _COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
 
 
@@ -113,6 +117,47 @@ class Screen:
                 pace = (done - first) / (now - began)
                 left = f", {_clock((total - done) / pace)} left" if total is not None and pace else ""
                 self.note(f"  {what}: {counted}, {_rate(pace)}{left}")
+
+
+def error_text(error: PingtiError) -> str:
+    """What is shown of an error: its sentence; where several things are wrong, a line of each of the first.
+
+    Args:
+        error: its faults are listed, if there are more than one. Those of a refusal stand below its headline.
+    """
+    faults = error.faults
+    if isinstance(error, GateError):
+        return "\n".join([str(error), *wrapped_points(fault.detail for fault in faults)])
+    if len(faults) < 2:
+        return str(error)
+    from pingti.validation import dotted  # pydantic only where something is wrong
+
+    files = {fault.file for fault in faults}
+    file = files.pop() if len(files) == 1 else None
+    head = f"{len(faults)} faults"
+    lines = [f"{file}: {head}" if file else head]
+    for fault in faults[:_MOST_FAULTS]:
+        place = (None if file else fault.file, dotted(fault.pointer or ""))
+        lines.append("  " + ": ".join([*filter(None, place), fault.detail]))
+    if len(faults) > _MOST_FAULTS:
+        lines.append(f"  and {len(faults) - _MOST_FAULTS} more, which show when these are mended")
+    return "\n".join(lines)
+
+
+def wrapped_points(points: Iterable[str]) -> list[str]:
+    """Points below a headline, as lines that fit the terminal.
+
+    Args:
+        points: a part of a sentence each.
+    """
+    width = _console(stderr=True).width
+    return [
+        line
+        for point in points
+        for line in textwrap.wrap(
+            point, width, initial_indent="  - ", subsequent_indent="    ", break_on_hyphens=False
+        )
+    ]
 
 
 def round_line(round: "Round") -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from api.cli import jobs, keys, review, service, tasks
-from api.cli.console import Screen, round_line
+from api.cli.console import Screen, error_text, round_line
 from api.cli.tasks import (
     WORKSPACE,
     Delimiter,
@@ -23,7 +23,7 @@ from api.cli.tasks import (
     delimiter_of,
 )
 from pingti import __version__
-from pingti.errors import GateError, InputError, PingtiError, UnavailableError
+from pingti.errors import Fault, GateError, InputError, PingtiError, UnavailableError
 
 if TYPE_CHECKING:
     from pingti.workspace.registry import TaskEntry
@@ -86,7 +86,7 @@ def replace(
     """
     from pingti.workspace import promotion
     from pingti.workspace.registry import Workspace
-    from pingti.workspace.report import shortfall
+    from pingti.workspace.report import refusal
     from replacement.training.loop import replace
 
     entry = Workspace(home).task(task)
@@ -119,11 +119,12 @@ def replace(
     if unread := outcome.report["gate"].get("unread"):
         screen.note(unread)
     if not outcome.passed:
-        lacks = shortfall(outcome.report)
-        entry.record(promotion.Event.REFUSED, outcome.version, why=lacks)
+        lacks = refusal(outcome.report)
+        entry.record(promotion.Event.REFUSED, outcome.version, why=lacks.headline)
         raise GateError(
-            f"task {task!r}: refused: {lacks}; the ways on are more texts, a lower gate, "
-            f"or pingti promote {task} {outcome.version} --force"
+            f"task {task!r}: refused: {lacks.headline}; the ways on are more texts, a lower gate, "
+            f"or pingti promote {task} {outcome.version} --force",
+            faults=[Fault(detail=point) for point in lacks.points],
         )
     if promote:
         promotion.promote(entry, outcome.version, why="passed its gate")
@@ -300,11 +301,11 @@ def doctor(
 
 
 def main() -> None:
-    """Run the command line; what was foreseen ends in one sentence and an exit code, not in a traceback."""
+    """Run the command line; what was foreseen ends in a sentence and an exit code, not in a traceback."""
     try:
         app()
     except PingtiError as error:
-        _fail(str(error), error.exit_code)
+        _fail(error_text(error), error.exit_code)
     except ModuleNotFoundError as error:
         _fail(_missing(error), UnavailableError.exit_code)
     except BrokenPipeError:  # as in ``pingti task list | head -1``

@@ -4,18 +4,15 @@ What the command line is made of is imported at the top; what a command works wi
 completion answer at once, and a part that is not installed is missed by its own commands alone.
 """
 
-import glob
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from api.cli.console import Screen
+from api.cli.console import Screen, wrapped_points
 from pingti.errors import InputError, PingtiError
 
 if TYPE_CHECKING:
-    from pingti.workspace.definition import Definition
     from pingti.workspace.registry import TaskEntry
 
 WORKSPACE = Path("workspace")
@@ -70,10 +67,12 @@ def add(
 ) -> None:
     """Add a task from a definition file, or change its definition.
 
-    Relative paths in it count from the workspace's folder tasks/, where it goes.
+    Relative paths in it count from the workspace's folder tasks/, where it goes. All that it names is looked
+    at first, but for a model on the hub: files, their columns, labels, the teacher's folder.
     """
     from pingti.workspace import definition
     from pingti.workspace.registry import Workspace
+    from replacement.task_checks import check_task
 
     try:
         text = file.read_text(encoding="utf-8")
@@ -82,9 +81,12 @@ def add(
     except UnicodeDecodeError as error:
         raise InputError(f"{file}: not UTF-8 at byte {error.start}") from error
     workspace = Workspace(home)
-    _check_places(definition.parse(text, file), file, workspace.tasks)
-    entry = workspace.add_task(name or file.stem, text)
+    name = name or file.stem
+    definition.check_name(name)
     screen = Screen(as_json=as_json)
+    for note in check_task(name, definition.parse(text, file), workspace, file):
+        screen.note(note)
+    entry = workspace.add_task(name, text)
     screen.say(f"{entry.path}: next is pingti replace {entry.name}")
     screen.result({"task": entry.name, "definition": str(entry.path)})
 
@@ -160,6 +162,8 @@ def history(task: TaskName, home: Home = WORKSPACE, as_json: Json = False) -> No
 @app.command()
 def report(task: TaskName, version: Version = None, home: Home = WORKSPACE, as_json: Json = False) -> None:
     """How far a version can be trusted: its figures, rounds and operating points, and where its page is."""
+    from pingti.workspace.report import refusal
+
     entry = _entry(home, task)
     if version is None:
         version = entry.current() or entry.newest()
@@ -170,6 +174,10 @@ def report(task: TaskName, version: Version = None, home: Home = WORKSPACE, as_j
         f"{task}, version {version}: the gate (precision {gate['precision']:.2f}, recall "
         f"{gate['recall']:.2f}) is {'reached' if gate['passed'] else 'not reached'}"
     )
+    if not gate["passed"]:
+        lacks = refusal(content)
+        for line in [lacks.headline, *wrapped_points(lacks.points)]:
+            screen.say(line)
     for note in content.get("notes", []):
         screen.note(note)
     head = ["precision", "recall", "F1", "rows"]
@@ -196,21 +204,6 @@ def report(task: TaskName, version: Version = None, home: Home = WORKSPACE, as_j
     if page.is_file():
         screen.say(f"the whole report: {page}")
     screen.result(content)
-
-
-def _check_places(definition: "Definition", file: Path, tasks: Path) -> None:
-    """Refuse a path that leads somewhere from where the definition is, and nowhere from where it goes."""
-    for (section, key, *number), path in definition.paths.items():
-        if ":" not in path and not _leads(tasks, path) and _leads(file.parent, path):
-            there = os.path.relpath(file.parent.resolve() / path, tasks.resolve())
-            raise InputError(
-                f"{file}: {section}.{key}{number or ''}: {path!r} counts from {tasks}, where the definition "
-                f"goes; write {there!r}"
-            )
-
-
-def _leads(base: Path, path: str) -> bool:
-    return (base / path).exists() or bool(glob.glob(path, root_dir=base, recursive=True))  # noqa: PTH207
 
 
 def _entry(home: Path, task: str) -> "TaskEntry":

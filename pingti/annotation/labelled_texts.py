@@ -16,7 +16,8 @@ from pingti.annotation.tool_formats import DECLINED
 from pingti.corpus.normalize import keys_of
 from pingti.corpus.reader import BadRow, Columns, check_input, expand_all, read_rows
 from pingti.corpus.values import string
-from pingti.errors import InputError
+from pingti.errors import Fault, InputError
+from pingti.workspace.definition import CorpusSection
 from pingti.workspace.registry import TaskEntry
 
 _TABLES = (".parquet", ".csv", ".tsv", ".csv.gz", ".tsv.gz")
@@ -105,8 +106,12 @@ def read_labelled(path: Path, entry: TaskEntry) -> Labelled:
         InputError: the file cannot be read, or a line of it cannot be used.
     """
     unanswered: list[int] = []
-    is_table = path.name.endswith(_TABLES)
-    rows = list(_table_rows(path, entry) if is_table else _rows(path, entry, unanswered))
+    rows = []
+    for row in _rows_of(path, entry.definition.corpus, unanswered):
+        if row.label not in entry.definition.classes:
+            detail = _no_class(row.label, entry.definition.classes)
+            raise InputError.in_file(path, detail, line=row.line)
+        rows.append(row)
     by_id = texts_of_ids(entry, {row.id for row in rows if row.text is None})
     labelled: list[tuple[str, str]] = []
     for row in rows:
@@ -145,9 +150,55 @@ def _notes(
         )
 
 
-def _table_rows(path: Path, entry: TaskEntry) -> Iterator[_Row]:
+def labelled_faults(
+    path: Path, corpus: CorpusSection, classes: Sequence[str], *, all_needed: bool
+) -> list[Fault]:
+    """What is wrong with a file of labelled texts, as far as the file alone can tell; ids are not looked up.
+
+    Args:
+        path: the file.
+        corpus: its columns are also those of the file.
+        classes: that a label may be of.
+        all_needed: whether each class needs a text.
+
+    Returns:
+        A fault of each label that is no class, and of each class that lacks a text; or one where the file
+        cannot be read to its end.
+    """
+    lines_of: dict[str, list[int]] = {}
+    faults: list[Fault] = []
+    try:
+        for row in _rows_of(path, corpus, []):
+            lines_of.setdefault(row.label, []).append(row.line)
+    except InputError as error:
+        detail = str(error).removeprefix(f"{path}: ")
+        faults.append(Fault(detail=detail, file=str(path)))
+    else:
+        for name in classes if all_needed else ():
+            if name not in lines_of:
+                detail = f"class {name!r} has no labelled text; every class needs at least one"
+                faults.append(Fault(detail=detail, file=str(path)))
+    for label, lines in lines_of.items():
+        if label in classes:
+            continue
+        others = f" (so {len(lines)} in all)" if len(lines) > 1 else ""
+        detail = f"line {lines[0]}: {_no_class(label, classes)}{others}"
+        faults.append(Fault(detail=detail, file=str(path), row=lines[0]))
+    return faults
+
+
+def _no_class(label: str, classes: Sequence[str]) -> str:
+    return f"label {label!r} is no class; allowed are {', '.join(classes)}"
+
+
+def _rows_of(path: Path, corpus: CorpusSection, unanswered: list[int]) -> Iterator[_Row]:
+    if path.name.endswith(_TABLES):
+        return _table_rows(path, corpus)
+    return _rows(path, corpus, unanswered)
+
+
+def _table_rows(path: Path, section: CorpusSection) -> Iterator[_Row]:
     """The rows of a CSV, TSV or Parquet file that has a column "label"."""
-    section = entry.definition.corpus
     # The reader gives two columns of strings: the label and what it is of.
     wanted = [Columns(text=name, id="label") for name in dict.fromkeys((section.text, "text"))]
     wanted += [Columns(text="label", id=name) for name in dict.fromkeys((section.id or "id", "id"))]
@@ -162,11 +213,9 @@ def _table_rows(path: Path, entry: TaskEntry) -> Iterator[_Row]:
             batch["row"].to_pylist(), batch["id"].to_pylist(), batch["text"].to_pylist(), strict=True
         ):
             if columns.id == "label":
-                row = _Row(line=number + 2, text=text, id="", label=identity)
+                yield _Row(line=number + 2, text=text, id="", label=identity)
             else:
-                row = _Row(line=number + 2, text=None, id=identity, label=text)
-            _check_class(path, row, entry.definition.classes)
-            yield row
+                yield _Row(line=number + 2, text=None, id=identity, label=text)
 
 
 def _has(path: Path, columns: Columns) -> bool:
@@ -177,15 +226,8 @@ def _has(path: Path, columns: Columns) -> bool:
     return True
 
 
-def _check_class(path: Path, row: _Row, classes: Sequence[str]) -> None:
-    if row.label not in classes:
-        known = ", ".join(classes)
-        raise InputError.in_file(path, f"label {row.label!r} is no class; allowed are {known}", line=row.line)
-
-
-def _rows(path: Path, entry: TaskEntry, unanswered: list[int]) -> Iterator[_Row]:
+def _rows(path: Path, section: CorpusSection, unanswered: list[int]) -> Iterator[_Row]:
     """The rows of a JSONL file; numbers of lines without an answer go to ``unanswered``."""
-    section = entry.definition.corpus
     try:
         # Not splitlines(): a text may hold U+2028 and the like.
         lines = path.read_text(encoding="utf-8-sig").split("\n")
@@ -205,9 +247,20 @@ def _rows(path: Path, entry: TaskEntry, unanswered: list[int]) -> Iterator[_Row]
             named = section.id if section.id in record else "id"
             row = _Row(line=number, text=text, id="" if text is not None else str(record[named]), label=label)
         except (ValueError, TypeError, KeyError) as error:
-            raise _wrong(path, number, f"{type(error).__name__}: {error}") from error
-        _check_class(path, row, entry.definition.classes)
+            raise _wrong(path, number, _in_words(error)) from error
         yield row
+
+
+def _in_words(error: Exception) -> str:
+    """What is wrong with a line, without names of Python."""
+    match error:
+        case json.JSONDecodeError():
+            return f"the line is not JSON: {error}"
+        case KeyError():
+            return f"field {error.args[0]!r} is missing"
+        case TypeError():
+            return "the line is not an object"
+    return str(error)
 
 
 def _is_only(value: Any) -> bool:

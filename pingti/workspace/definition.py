@@ -13,7 +13,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from pingti.corpus.columns import Columns, Quoting, TimeUnit, known_encoding, one_character
 from pingti.errors import DefinitionError, Fault, InputError
-from pingti.validation import error_at, faults_of, sentence
+from pingti.validation import errors_at, faults_of, sentence
 from textcnn.architecture import Architecture
 
 NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
@@ -244,17 +244,23 @@ class Definition(_Section):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
+        faults: list[tuple[str, tuple[str | int, ...]]] = []
         if len(set(self.classes)) != len(self.classes):
-            raise error_at(f"{list(self.classes)} names a class twice", "classes")
-        unknown = sorted(set(self.teacher.map.values()) - set(self.classes))
-        if unknown:
-            allowed = list(self.classes)
-            raise error_at(f"{unknown[0]!r} is no class; allowed are {allowed}", "teacher", "map")
+            faults.append((f"{list(self.classes)} names a class twice", ("classes",)))
+        allowed = list(self.classes)
+        faults += [
+            (f"{name!r} is no class; allowed are {allowed}", ("teacher", "map"))
+            for name in sorted(set(self.teacher.map.values()) - set(self.classes))
+        ]
         for name, point in self.scenes.items():
             if not NAME.fullmatch(name):
-                raise error_at(f"{name!r} is no name; allowed are a-z, 0-9 and _, a letter first", "scenes")
+                faults.append(
+                    (f"{name!r} is no name; allowed are a-z, 0-9 and _, a letter first", ("scenes",))
+                )
             if not self.binary and (point.precision is not None or point.recall is not None):
-                raise error_at("a precision or recall needs a task of two classes", "scenes", name)
+                faults.append(("a precision or recall needs a task of two classes", ("scenes", name)))
+        if faults:
+            raise errors_at(faults)
         return self
 
     @property

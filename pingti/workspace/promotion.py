@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from pingti import files
-from pingti.errors import ArtifactError, ConflictError, GateError, NotFoundError
+from pingti.errors import ArtifactError, ConflictError, Fault, GateError, NotFoundError
 from pingti.workspace.dependencies import promoted_circle
 from pingti.workspace.registry import CURRENT, TaskEntry
-from pingti.workspace.report import shortfall
+from pingti.workspace.report import Refusal, refusal
 from textcnn.student import Student
 
 
@@ -84,19 +84,24 @@ def roll_back(
         raise ConflictError(f"task {entry.name!r}: {state}; there is nothing to roll back")
     was_promoted = any(move["version"] == version for move in _moves(entry))
     _check_circle(entry, version, folder)
-    lack = "" if was_promoted else _lack(entry, version, force=force)
+    lack = None if was_promoted else _lack(entry, version, force=force)
     if lack:
         why = _by_force(entry, version, lack, who=who, why=why, force=force)
     _move(entry, Event.ROLLED_BACK, version, present, who=who, why=why)
     return version
 
 
-def _by_force(entry: TaskEntry, version: int, lack: str, *, who: str | None, why: str, force: bool) -> str:
+def _by_force(
+    entry: TaskEntry, version: int, lack: Refusal, *, who: str | None, why: str, force: bool
+) -> str:
     """The reason why a version is promoted all the same; without force its refusal."""
     if not force:
-        entry.record(Event.REFUSED, version, who=who, why=lack)
-        raise GateError(f"task {entry.name!r}: version {version}: {lack}; force (--force) promotes it")
-    return f"{why} (by force: {lack})"
+        entry.record(Event.REFUSED, version, who=who, why=lack.headline)
+        raise GateError(
+            f"task {entry.name!r}: version {version}: {lack.headline}; force (--force) promotes it",
+            faults=[Fault(detail=point) for point in lack.points],
+        )
+    return f"{why} (by force: {lack.headline})"
 
 
 def _move(
@@ -118,19 +123,20 @@ def _check_circle(entry: TaskEntry, version: int, folder: Path) -> None:
         )
 
 
-def _lack(entry: TaskEntry, version: int, *, force: bool) -> str:
-    """Why a version's report does not let it be promoted; empty where it does."""
+def _lack(entry: TaskEntry, version: int, *, force: bool) -> Refusal | None:
+    """Why a version's report does not let it be promoted; None where it does."""
     try:
         report = entry.report(version)
     except (NotFoundError, ArtifactError) as error:
         if not force:
             raise
-        return str(error)
+        return Refusal(headline=str(error), points=())
     if "gate" not in report or "holdout" not in report:
-        return "its report holds no figures"
+        return Refusal(headline="its report holds no figures", points=())
     if report["gate"].get("passed"):
-        return ""
-    return shortfall(report)
+        return None
+    lacks = refusal(report)
+    return lacks if lacks.headline else None
 
 
 def _before_present(entry: TaskEntry) -> int:

@@ -6,6 +6,7 @@ names the key.
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,6 +19,10 @@ FORMAT = 1
 
 _NAMED = 3  # clusters or pairs in a refusal
 _LONGEST = 60  # characters of a text in a refusal
+_TO_MEASURE = (
+    "nothing is known of a class without rows: gate.holdout_days, or gate.holdout_fraction, makes the "
+    'holdout longer; gate.unmeasured = "allow" does without'
+)
 
 Interval = tuple[float, float]
 """Lower and upper end of a 95 % interval."""
@@ -419,14 +424,26 @@ def _damaged(file: str, detail: str, pointer: str | None = None) -> ArtifactErro
     return ArtifactError(f"{file}: {detail}", faults=[fault])
 
 
-def shortfall(report: Report | Mapping[str, Any]) -> str:
+@dataclass(frozen=True, kw_only=True)
+class Refusal:
+    """What a student that is refused lacks; empty of one that is not."""
+
+    headline: str
+    """In a line: a part of a sentence."""
+    points: tuple[str, ...]
+    """Where the student fails, and what may be done; a part of a sentence each."""
+
+    @property
+    def text(self) -> str:
+        """All of it as one part of a sentence."""
+        return "; ".join([self.headline, *self.points])
+
+
+def refusal(report: Report | Mapping[str, Any]) -> Refusal:
     """What a refused student lacks, in words.
 
     Args:
         report: the version's; or what its file holds.
-
-    Returns:
-        A part of a sentence; empty where nothing is lacking.
 
     Raises:
         ArtifactError: a mapping that is no report.
@@ -434,10 +451,12 @@ def shortfall(report: Report | Mapping[str, Any]) -> str:
     if not isinstance(report, Report):
         report = Report.read(report, "report.json")
     gate = report.gate
-    unmeasured = without_rows(report)
     # Where the only class that is counted has no rows, its figures say nothing.
     nothing = len(report.classes) == 2 and report.classes[1] in gate.absent
-    lacking = [unmeasured] if unmeasured and (nothing or not gate.absent_allowed) else []
+    lacking, points = [], []
+    if gate.absent and (nothing or not gate.absent_allowed):
+        lacking.append(_without_rows(gate.absent))
+        points.append(_TO_MEASURE)
     lacking += [
         f"{name} {reached:.3f} is below {needed:.3f}"
         for name, reached, needed in (
@@ -456,7 +475,19 @@ def shortfall(report: Report | Mapping[str, Any]) -> str:
             f"F1 is {-gate.incumbent.f1_difference:.3f} below that of the promoted version "
             f"{gate.incumbent.version} (95 % interval {-high:.3f} to {-low:.3f})"
         )
-    return " and ".join(lacking) + where_it_fails(report)
+    return Refusal(headline=" and ".join(lacking), points=(*points, *where_it_fails(report)))
+
+
+def shortfall(report: Report | Mapping[str, Any]) -> str:
+    """``refusal`` as one part of a sentence, as report.json keeps it; empty where nothing is lacking.
+
+    Args:
+        report: as of ``refusal``.
+
+    Raises:
+        ArtifactError: a mapping that is no report.
+    """
+    return refusal(report).text
 
 
 def without_rows(report: Report) -> str:
@@ -465,42 +496,39 @@ def without_rows(report: Report) -> str:
     Args:
         report: the version's.
     """
-    absent = report.gate.absent
-    if not absent:
-        return ""
+    return f"{_without_rows(report.gate.absent)}; {_TO_MEASURE}" if report.gate.absent else ""
+
+
+def _without_rows(absent: Sequence[str]) -> str:
     some = ", ".join(absent[:_NAMED]) + (f" and {len(absent) - _NAMED} more" if len(absent) > _NAMED else "")
-    return (
-        f"the holdout has no rows of the {'class' if len(absent) == 1 else 'classes'} {some}, "
-        "of which nothing is known so (gate.holdout_days, or gate.holdout_fraction, makes it longer; "
-        'gate.unmeasured = "allow" does without)'
-    )
+    return f"the holdout has no rows of the {'class' if len(absent) == 1 else 'classes'} {some}"
 
 
-def where_it_fails(report: Report) -> str:
+def where_it_fails(report: Report) -> tuple[str, ...]:
     """The clusters and pairs of the errors of a student that falls short of its gate, in words.
 
     Args:
         report: the version's.
 
     Returns:
-        The rest of a sentence, from its semicolon on; empty where there is nothing to name.
+        A part of a sentence each; none where there is nothing to name.
     """
     imprecise = report.holdout.precision < report.gate.precision
     incomplete = report.holdout.recall < report.gate.recall
     missed = [cluster for cluster in report.clusters if cluster.errors]
     false = [cluster for cluster in report.false_clusters if cluster.errors]
-    where = ""
+    where = []
     if report.pairs and (imprecise or incomplete):
         listed = ", ".join(
             f'{pair.teacher} for {pair.student} ({pair.rows} of {pair.of}, like "{_short(pair.examples[0])}")'
             for pair in report.pairs[:_NAMED]
         )
-        where += f"; most often it mistakes {listed}"
+        where.append(f"most often it mistakes {listed}")
     if imprecise and false:
-        where += f"; most are called wrongly among texts like {_named(false, 'called wrongly')}"
+        where.append(f"most are called wrongly among texts like {_named(false, 'called wrongly')}")
     if incomplete and missed:
-        where += f"; most are missed among texts like {_named(missed, 'missed')}"
-    return where
+        where.append(f"most are missed among texts like {_named(missed, 'missed')}")
+    return tuple(where)
 
 
 def _named(clusters: Sequence[Cluster], what: str) -> str:

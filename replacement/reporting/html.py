@@ -8,7 +8,7 @@ from typing import Any
 import jinja2
 
 from pingti import files
-from pingti.workspace.report import ClassCurve, Report, shortfall, without_rows
+from pingti.workspace.report import ClassCurve, Report, refusal, without_rows
 from replacement.evaluation.bootstrap import FIGURES
 from replacement.reporting import charts
 
@@ -55,7 +55,7 @@ def render(report: Report | Mapping[str, Any]) -> str:
     report = Report.model_validate(report)
     return _template().render(
         report=report,
-        shortfall=shortfall(report),
+        refusal=refusal(report),
         without_rows=without_rows(report),
         curves=_lowest(report),
         charts=charts,

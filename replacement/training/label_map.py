@@ -7,12 +7,13 @@ no from the same rows (Müller, Kornblith and Hinton 2020, "Subclass Distillatio
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pingti.errors import DefinitionError
+from pingti.errors import DefinitionError, Fault
+from pingti.validation import sentence
 from pingti.workspace.registry import TaskEntry
 
 _TRIES = 10
@@ -33,23 +34,54 @@ def class_numbers(
     Raises:
         DefinitionError: labels and classes that do not fit each other, or a class that no label stands for.
     """
+    faults = label_faults(labels, classes, mapping)
+    if faults:
+        placed = [replace(fault, file=str(entry.path)) for fault in faults]
+        raise DefinitionError(f"{entry.path}: {sentence(faults)}", faults=placed)
     if mapping:
-        numbers = _mapped(entry, labels, classes, mapping)
-    elif set(labels) == set(classes):
-        numbers = [classes.index(label) for label in labels]
-    elif len(labels) == len(classes) and all(re.fullmatch("LABEL_[0-9]+", label) for label in labels):
-        numbers = list(range(len(labels)))  # a model that was saved without names: in order
-    else:
-        raise DefinitionError(
-            f"{entry.path}: classes: {', '.join(classes)} are not the teacher's labels, {', '.join(labels)}; "
-            "teacher.map says which label stands for which class"
-        )
-    missing = sorted(set(range(len(classes))) - set(numbers))
-    if missing:
-        raise DefinitionError(
-            f"{entry.path}: teacher.map: no label of the teacher stands for {classes[missing[0]]!r}"
-        )
-    return tuple(numbers)
+        return tuple(classes.index(mapping.get(label, mapping.get("*", ""))) for label in labels)
+    if _fit_by_order(labels, classes):
+        return tuple(range(len(labels)))
+    return tuple(classes.index(label) for label in labels)
+
+
+def label_faults(labels: Sequence[str], classes: Sequence[str], mapping: dict[str, str]) -> list[Fault]:
+    """All that does not fit between a teacher's labels and a task's classes.
+
+    Args:
+        labels: the teacher's.
+        classes: the task's.
+        mapping: ``teacher.map``.
+    """
+    if not mapping:
+        if set(labels) == set(classes) or _fit_by_order(labels, classes):
+            return []
+        return [
+            Fault(
+                detail=f"{', '.join(classes)} are not the teacher's labels, {', '.join(labels)}; "
+                "teacher.map says which label stands for which class",
+                pointer="/classes",
+            )
+        ]
+    strange = sorted(set(mapping.values()) - set(classes))
+    if strange:  # the definition was changed since
+        problems = [f"{name!r} is no class; allowed are {', '.join(classes)}" for name in strange]
+        return [Fault(detail=problem, pointer="/teacher/map") for problem in problems]
+    problems = [f"no label {label!r}" for label in sorted(set(mapping) - set(labels) - {"*"})]
+    if "*" not in mapping:
+        problems += [f"label {label!r} is not mapped" for label in labels if label not in mapping]
+    known = f'; the teacher has {", ".join(labels)}, and "*" is for the rest'
+    problems = [problem + known for problem in problems]
+    reached = {mapping.get(label, mapping.get("*")) for label in labels}
+    if not problems:
+        problems = [f"no label of the teacher stands for {name!r}" for name in classes if name not in reached]
+    return [Fault(detail=problem, pointer="/teacher/map") for problem in problems]
+
+
+def _fit_by_order(labels: Sequence[str], classes: Sequence[str]) -> bool:
+    """Whether a model was saved without names for its labels, and has as many as there are classes."""
+    names = len(labels) == len(classes) and all(re.fullmatch("LABEL_[0-9]+", label) for label in labels)
+    return names and set(labels) != set(classes)
 
 
 def position_note(labels: Sequence[str], classes: Sequence[str], mapping: dict[str, str]) -> str:
@@ -67,26 +99,6 @@ def position_note(labels: Sequence[str], classes: Sequence[str], mapping: dict[s
         f"the teacher's labels have no names and were taken for the classes by their order: {pairs}; "
         "teacher.map says it otherwise"
     )
-
-
-def _mapped(
-    entry: TaskEntry, labels: Sequence[str], classes: Sequence[str], mapping: dict[str, str]
-) -> list[int]:
-    """The class numbers of labels that ``teacher.map`` maps."""
-    strange = sorted(set(mapping.values()) - set(classes))
-    if strange:  # the definition was changed since
-        raise DefinitionError(
-            f"{entry.path}: teacher.map: {strange[0]!r} is no class; allowed are {', '.join(classes)}"
-        )
-    unknown = sorted(set(mapping) - set(labels) - {"*"})
-    rest = [label for label in labels if label not in mapping]
-    if unknown or (rest and "*" not in mapping):
-        problem = f"no label {unknown[0]!r}" if unknown else f"label {rest[0]!r} is not mapped"
-        known = ", ".join(labels)
-        raise DefinitionError(
-            f'{entry.path}: teacher.map: {problem}; the teacher has {known}, and "*" is for the rest'
-        )
-    return [classes.index(mapping.get(label, mapping.get("*", ""))) for label in labels]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -48,7 +48,7 @@ from replacement.training.rounds import (
     stop_reason,
     train_student,
 )
-from replacement.training.teacher_labels import load_teacher
+from replacement.training.teacher_labels import TeacherLabels, load_teacher
 from replacement.training.validation_set import (
     EVEN,
     ValidationSet,
@@ -64,6 +64,7 @@ KNOWN_BUDGETS = 4
 """So many budgets' rows of the promoted version are kept, the newest."""
 VALIDATION_ROWS = 1500
 """At most."""
+_CUT_TOLD = 0.01  # share of texts that the teacher read in part; fewer are not worth a note
 
 
 def replace(
@@ -256,7 +257,11 @@ def evaluate(setup: Setup, asked: Asked, trained: Trained, true: dict[str, int])
             "truth_apart": truth_apart,
         },
         learned=holdout.of_learned(_learned(setup, asked, trained), definition.classes),
-        notes=(*setup.notes, *_notes_of_true_labels(true, held.texts, len(asked.apart))),
+        notes=(
+            *setup.notes,
+            *_notes_of_true_labels(true, held.texts, len(asked.apart)),
+            *_notes_of_long_texts(setup.teacher, held.texts),
+        ),
     )
 
 
@@ -396,6 +401,18 @@ def _notes_of_true_labels(true: dict[str, int], held: list[str], apart: int) -> 
         f"gate.labels: of {len(true)} true labels {in_holdout} measure on the holdout and {apart} on texts "
         f"outside the corpus; {unused} are not used: their texts may be learned from, a rule decides them, "
         "or they are more than gate.holdout_rows or a sixth of the budget",
+    )
+
+
+def _notes_of_long_texts(teacher: TeacherLabels, held: list[str]) -> tuple[str, ...]:
+    """What the student reads and the teacher did not, where that is more than a few texts."""
+    cut = teacher.read_in_part(held)
+    if not cut or cut < _CUT_TOLD * len(held):
+        return ()
+    return (
+        f"of {len(held):,} held-out texts the teacher read {cut:,} ({cut / len(held):.0%}) only in part, "
+        f"up to {teacher.description.max_length} tokens, and the student reads them whole: where the rest is "
+        "about something else it goes by what the teacher never saw (teacher.max_length lets it read more)",
     )
 
 

@@ -108,6 +108,17 @@ class TeacherLabels:
                 probabilities[row, decided] = 1.0
         return Answers(probabilities=probabilities, labels=labels, vectors=scored.vectors)
 
+    def read_in_part(self, texts: list[str]) -> int:
+        """How many texts are longer than the teacher reads; the student reads all of them.
+
+        Args:
+            texts: n texts.
+        """
+        from teacher.folders import count_cut, load_tokenizer  # torch only where a teacher is asked
+
+        tokenizer = load_tokenizer(self.description.folder)
+        return count_cut(tokenizer, texts, self.description.max_length)
+
     def is_reviewed(self, texts: pa.Array) -> NDArray[np.bool_]:
         """Which texts people labelled, whichever form of them it was.
 

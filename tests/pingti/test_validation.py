@@ -85,6 +85,7 @@ def test_of_an_unknown_key_of_a_model_the_keys_are_named_that_are_allowed(value:
         (True, "true"),
         (None, "null"),
         ([1, False, "x"], "[1, false, 'x']"),
+        ({"a": True, "b": {"c": [False]}}, "{a = true, b = {c = [false]}}"),
         (datetime.time(2), "02:00:00"),
         ("x" * 300, "'" + "x" * 199 + "..."),
     ],
@@ -94,6 +95,11 @@ def test_a_value_that_is_not_allowed_is_shown_as_it_was_written(value: Any, show
         "/kind",
         f"{shown} is not allowed: input should be 'big' or 'small'",
     )
+
+
+def test_a_definition_has_tables_and_a_body_has_objects() -> None:
+    assert only({"parts": []}, Whole) == ("/parts", "needed is a table")
+    assert only({"parts": {key: {} for key in "abc"}}, Whole) == ("/parts", "needed is a table of at most 2")
 
 
 def test_all_faults_are_listed_and_the_first_is_told_in_a_sentence() -> None:

@@ -13,6 +13,7 @@ import pytest
 from pingti.errors import ArtifactError
 from pingti.workspace import promotion
 from pingti.workspace.registry import TaskEntry, Workspace
+from pingti.workspace.report import Refusal
 from replacement.evaluation.metrics import Measure
 from replacement.retrain import made_by, retrain
 from replacement.training import warm_start
@@ -139,7 +140,8 @@ def test_a_refusal_is_recorded_once_with_its_reason(
 ) -> None:
     # The made-up words are easy: no gate is too high for them.
     monkeypatch.setattr(Measure, "passes", lambda self, gate: False)
-    monkeypatch.setattr("replacement.retrain.shortfall", lambda report: "recall 0.900 is below 1.000")
+    lacks = Refusal(headline="recall 0.900 is below 1.000", points=("most are missed among ...",))
+    monkeypatch.setattr("replacement.retrain.refusal", lambda report: lacks)
     entry = sport(tmp_path, topic_teacher, rounds=1)
     for _ in range(2):
         ended = retrain(entry, "night", who="scheduler", tell=silent)

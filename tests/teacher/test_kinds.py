@@ -11,7 +11,7 @@ import torch
 import transformers
 
 from pingti.errors import InputError
-from teacher import folders
+from teacher import model_files
 from teacher.bert import Teacher, describe
 from teacher.finetune import Recipe, fine_tune
 
@@ -134,7 +134,7 @@ def test_a_tokenizer_of_sentencepiece_says_what_to_install(
     for name in ("tokenizer.json", "vocab.txt"):
         (folder / name).unlink(missing_ok=True)
     (folder / "spiece.model").write_bytes(b"pieces")
-    monkeypatch.setattr(folders, "find_spec", lambda name: None)
+    monkeypatch.setattr(model_files, "find_spec", lambda name: None)
     with pytest.raises(InputError, match=r"spiece\.model, needs .*: pip install sentencepiece"):
         describe(str(folder))
 

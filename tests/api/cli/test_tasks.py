@@ -85,6 +85,32 @@ def test_a_path_that_leads_nowhere_from_the_workspace_is_refused(
         assert (ran.returncode, reason in ran.stderr, len(ran.stderr.splitlines())) == (2, True, 1)
 
 
+def test_all_that_is_wrong_with_a_definition_is_listed(
+    pingti: Run, workspace: Workspace, tmp_path: Path
+) -> None:
+    path = tmp_path / "praise.toml"
+    home = ("--home", workspace.root)
+    path.write_text('classes = "no"\n[corpus]\nfiles = {a = true}\n[teacher]\nmodel = 7\n')
+    ran = pingti("task", "add", path, *home)
+    assert ran.returncode == 2
+    assert ran.stderr.splitlines() == [
+        f"pingti: {path}: 3 faults",
+        "  classes: 'no' is not allowed: needed is a list",
+        "  corpus.files: {a = true} is not allowed: needed is a list",
+        "  teacher.model: 7 is not allowed: input should be a valid string",
+    ]
+    path.write_text(
+        'classes = ["no", "yes"]\n[corpus]\nfiles = ["a.csv", "b.csv"]\n[teacher]\nmodel = "./c"\n'
+    )
+    ran = pingti("task", "add", path, *home)
+    heads = [line.partition(": ")[0] for line in ran.stderr.splitlines()[1:]]
+    assert (ran.returncode, heads) == (2, ["  corpus.files.0", "  corpus.files.1", "  teacher.model"])
+    assert "praise" not in workspace.task_names()
+    path.write_text("".join(f"key{number} = 1\n" for number in range(12)) + path.read_text())
+    lines = pingti("task", "add", path, *home).stderr.splitlines()
+    assert (len(lines), lines[-1].strip()) == (12, "and 2 more, which show when these are mended")
+
+
 def test_report_and_history_of_a_task(pingti: Run, workspace: Workspace) -> None:
     home = ("--home", workspace.root)
     ran = pingti("task", "report", "sport", *home)
@@ -99,6 +125,39 @@ def test_report_and_history_of_a_task(pingti: Run, workspace: Workspace) -> None
     ran = pingti("promote", "sport", *home, "--why", "again", "--json")
     assert json.loads(ran.stdout) == {"task": "sport", "promoted": 1}
     assert pingti("rollback", "sport", *home).returncode == 4
+
+
+def test_a_refusal_has_a_headline_and_points(
+    pingti: Run, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = workspace.task("sport").student_folder(1) / "report.json"
+    report = json.loads(path.read_text())
+    report["gate"]["passed"] = False
+    report["holdout"] |= {"precision": 0.5, "recall": 0.4}
+    clusters = [
+        {"rows": 9, "covered": 0.5, "examples": [f"a text of kind {kind}, which goes on for a while, and on"]}
+        for kind in range(3)
+    ]
+    report["clusters"] = [{**cluster, "missed": 3} for cluster in clusters]
+    report["false_clusters"] = [{**cluster, "false": 4} for cluster in clusters]
+    path.write_text(json.dumps(report))
+    home = ("--home", workspace.root)
+    headline = "precision 0.500 is below 0.900 and recall 0.400 is below 0.900"
+    monkeypatch.setattr("api.cli.console._PLAIN_WIDTH", 100)
+    ran = pingti("promote", "sport", *home)
+    lines = ran.stderr.splitlines()
+    assert ran.returncode == 5
+    assert lines[0] == f"pingti: task 'sport': version 1: {headline}; force (--force) promotes it"
+    assert sum(line.startswith("  - ") for line in lines) == 2
+    assert all(line.startswith(("  - ", "    ")) for line in lines[1:])
+    assert max(map(len, lines[1:])) <= 100
+    (line,) = [line for line in workspace.task("sport").history() if line["event"] == "refused"]
+    assert line["why"] == headline
+    shown = pingti("task", "history", "sport", *home).stdout
+    assert (headline in " ".join(shown.split()), "kind" in shown) == (True, False)
+    shown = pingti("task", "report", "sport", *home).stdout
+    assert headline in shown.splitlines()
+    assert shown.splitlines()[2:4] == lines[1:3]
 
 
 def test_a_task_without_a_version_says_what_is_next(pingti: Run, workspace: Workspace) -> None:

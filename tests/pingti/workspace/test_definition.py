@@ -269,3 +269,25 @@ def test_each_fault_of_a_definition_has_its_place(old: str, new: str, pointers: 
         (pointer, "tasks/praise.toml") for pointer in pointers
     ]
     assert caught.value.faults[0].detail in str(caught.value)
+
+
+def test_all_that_does_not_fit_together_is_told_at_once() -> None:
+    text = """
+    classes = ["a", "b", "b"]
+    [corpus]
+    files = ["a.csv"]
+    [teacher]
+    model = "bert"
+    map = {x = "c", y = "d", z = "a"}
+    [scenes.Live]
+    precision = 0.9
+    """
+    with pytest.raises(DefinitionError) as caught:
+        parse(text)
+    assert [fault.pointer for fault in caught.value.faults] == [
+        "/classes",
+        "/teacher/map",
+        "/teacher/map",
+        "/scenes",
+        "/scenes/Live",
+    ]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from pingti.workspace.report import Report, shortfall, where_it_fails
+from pingti.workspace.report import Report, refusal, shortfall, where_it_fails
 from replacement.evaluation.error_analysis import describe
 
 Rows = tuple[list[str], NDArray[np.float32], NDArray[np.int64], NDArray[np.int64]]
@@ -70,6 +70,11 @@ def test_a_refusal_names_the_clusters_of_what_lacks(
         *rows_of_three_kinds(), rows_of_three_kinds()[3], ("no", "yes"), np.random.default_rng(0)
     )
     sentence = shortfall(report(analysis, precision, recall))
+    lacks = refusal(report(analysis, precision, recall))
+    assert "; ".join([lacks.headline, *lacks.points]) == sentence
+    assert [any(f" {word})" in point for point in lacks.points) for word in named] == [True] * len(named)
+    assert len(lacks.points) == len(named)
+    assert not any(word in lacks.headline for word in ("missed", "called wrongly", "kind"))
     assert all(f" {word})" in sentence for word in named)
     assert not any(word in sentence for word in not_named)
     assert ('"kind 2 row' in sentence) == ("called wrongly" in named)
@@ -114,12 +119,12 @@ def test_several_classes_have_pairs_and_a_line_each() -> None:
     assert sum(cluster["false"] for cluster in wrong if cluster["class"] == "sport") == 20
     assert sum(cluster["false"] for cluster in wrong if cluster["class"] == "tech") == 50
     assert sum(cluster["rows"] for cluster in false) == 600
-    sentence = where_it_fails(report(analysis, 0.85, 0.95))
-    assert sentence.startswith('; most often it mistakes sport for tech (50 of 200, like "kind 1 row')
+    sentence = "; ".join(where_it_fails(report(analysis, 0.85, 0.95)))
+    assert sentence.startswith('most often it mistakes sport for tech (50 of 200, like "kind 1 row')
     assert "news for sport (20 of 200" in sentence
     assert "called wrongly as tech)" in sentence
-    assert "missed as sport)" in where_it_fails(report(analysis, 0.95, 0.85))
-    assert where_it_fails(report(analysis, 0.95, 0.95)) == ""
+    assert "missed as sport)" in "; ".join(where_it_fails(report(analysis, 0.95, 0.85)))
+    assert where_it_fails(report(analysis, 0.95, 0.95)) == ()
 
 
 def test_a_rare_class_has_clusters_of_its_own() -> None:
@@ -146,7 +151,7 @@ def test_a_refusal_is_told_without_the_extra_for_teachers() -> None:
 def test_a_student_without_errors_has_nothing_to_name() -> None:
     texts, vectors, teacher, _ = rows_of_three_kinds()
     analysis = describe(texts, vectors, teacher, teacher, teacher, ("no", "yes"), np.random.default_rng(0))
-    assert where_it_fails(report(analysis, 0.0, 0.0)) == ""
+    assert where_it_fails(report(analysis, 0.0, 0.0)) == ()
     none = describe(
         [],
         np.zeros((0, 3), np.float32),

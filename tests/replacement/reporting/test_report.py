@@ -1,4 +1,6 @@
 import json
+import re
+from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -8,7 +10,7 @@ import pytest
 
 from pingti.annotation import review_queue
 from pingti.workspace.registry import Workspace
-from pingti.workspace.report import Report, shortfall
+from pingti.workspace.report import Report, refusal, shortfall
 from replacement.answers import margin
 from replacement.evaluation.bootstrap import FIGURES
 from replacement.reporting import html
@@ -133,6 +135,24 @@ def test_the_verdict(holdout: dict[str, Any], lacks: str) -> None:
     text = Page(html.render(report)).text
     assert ("the gate is reached" in text) == (not lacks)
     assert ("refused: " + lacks in text) == bool(lacks)
+
+
+def test_a_refusal_is_a_headline_and_a_list_of_points() -> None:
+    cluster = {"rows": 9, "covered": 0.5, "examples": ["a <b>text</b>"]}
+    gate = {"precision": 0.9, "recall": 0.9, "passed": False}
+    report = document(
+        holdout=figures(precision=0.5, recall=0.4),
+        gate=gate,
+        clusters=[{**cluster, "missed": 3}],
+        false_clusters=[{**cluster, "false": 4}],
+    )
+    page = html.render(report)
+    lacks = refusal(report)
+    assert f"refused: {lacks.headline}</span>" in page
+    points = re.findall("<li>(.*)</li>", page)
+    assert [unescape(point) for point in points] == list(lacks.points)
+    assert len(points) == 2
+    assert "<b>" not in page
 
 
 @pytest.mark.parametrize("values", [[0.5], [0.0, 1.0], [1.0, 1.0, 1.0], [0.2, 0.9, 0.6]])

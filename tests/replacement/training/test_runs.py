@@ -18,6 +18,7 @@ from pingti.annotation import labels
 from pingti.errors import ConflictError
 from pingti.workspace import promotion
 from pingti.workspace.registry import TaskEntry, Workspace
+from pingti.workspace.report import refusal
 from replacement.evaluation import gate
 from replacement.evaluation.metrics import Measure
 from replacement.measure_drift import load_drift_meter
@@ -132,22 +133,30 @@ def test_a_refusal_is_told_alike_by_exit_code_report_and_history(topic_teacher: 
     report = json.loads((entry.student_folder(1) / "report.json").read_text())
     says = report["gate"]["says"]
     assert "is below 1.000" in says
-    assert ran.stderr.splitlines()[-1] == (
-        f"pingti: task 'sport': refused: {says}; the ways on are more texts, a lower gate, "
+    lacks = refusal(report)
+    assert (lacks.text, len(lacks.headline) < 100) == (says, True)
+    told = ran.stderr[ran.stderr.index("pingti: task") :].splitlines()
+    assert told[0] == (
+        f"pingti: task 'sport': refused: {lacks.headline}; the ways on are more texts, a lower gate, "
         "or pingti promote sport 1 --force"
     )
+    points = [f"- {point}" for point in lacks.points]
+    assert " ".join(" ".join(told[1:]).split()) == " ".join(" ".join(points).split())
     assert (report["gate"]["passed"], entry.current()) == (False, None)
     assert [(line["event"], line["version"], line["why"]) for line in entry.history()] == [
-        ("refused", 1, says)
+        ("refused", 1, lacks.headline)
     ]
 
     ran = pingti(entry, "promote", "sport")
     assert (ran.returncode, entry.current()) == (5, None)
-    assert says in ran.stderr
+    assert f"version 1: {lacks.headline}; force" in ran.stderr
     ran = pingti(entry, "promote", "sport", "1", "--force", "--why", "a trial")
     assert (ran.returncode, entry.current()) == (0, 1)
     lines = [(line["event"], line["version"], line["why"]) for line in entry.history()]
-    assert lines[1:] == [("refused", 1, says), ("promoted", 1, f"a trial (by force: {says})")]
+    assert lines[1:] == [
+        ("refused", 1, lacks.headline),
+        ("promoted", 1, f"a trial (by force: {lacks.headline})"),
+    ]
 
 
 def test_a_reached_gate_has_nothing_to_say(topic_teacher: Path, tmp_path: Path) -> None:
@@ -470,3 +479,14 @@ def test_true_labels_of_the_holdout_alone_need_no_note(topic_teacher: Path, tmp_
 
 def warm_start_key(text: str) -> str:
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+@pytest.mark.parametrize(("max_length", "told"), [(8, True), (64, False)])
+def test_what_the_student_reads_and_the_teacher_did_not_is_told(
+    topic_teacher: Path, tmp_path: Path, max_length: int, told: bool
+) -> None:
+    entry = sport(tmp_path, topic_teacher, gate=0.01, rounds=1)
+    text = entry.path.read_text().replace("[teacher]", f"[teacher]\nmax_length = {max_length}", 1)
+    entry = entry.workspace.add_task("sport", text)
+    notes = replace(entry).report["notes"]
+    assert [f"only in part, up to {max_length} tokens" in note for note in notes] == [True] * told

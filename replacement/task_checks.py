@@ -1,0 +1,229 @@
+"""All that can be said against a task before it is added: its files, their columns, labels, and the teacher.
+
+Nothing is loaded and no model is asked; the extra ``teacher`` is not needed. A name on the hub is not looked
+up.
+"""
+
+import glob
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
+from pathlib import Path
+
+from pingti.annotation.labelled_texts import labelled_faults
+from pingti.corpus.reader import check_input, expand
+from pingti.errors import DefinitionError, Fault, InputError, NotFoundError, PingtiError, json_pointer
+from pingti.validation import sentence
+from pingti.workspace.definition import HUB_NAME, Definition
+from pingti.workspace.registry import Workspace
+from replacement.training.label_map import label_faults
+from teacher.model_files import file_problems, labels_of, length_problem, read_config_json, tokenizer_problem
+
+_MODEL = "/teacher/model"
+_TASK = "task:"
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Task:
+    """A definition that is looked at."""
+
+    name: str
+    definition: Definition
+    source: Path
+    """The file that it comes from."""
+    workspace: Workspace
+
+    @property
+    def base(self) -> Path:
+        """Where its relative paths count from."""
+        return self.workspace.tasks
+
+    def nowhere(self, path: str) -> str:
+        """What to do about a path that leads nowhere."""
+        if _leads(self.source.parent, path):
+            there = os.path.relpath(self.source.parent.resolve() / path, self.base.resolve())
+            return f"{path!r} counts from {self.base}, where the definition goes; write {there!r}"
+        return f"{path!r}: there is no such file (looked from {self.base}); put it there, or correct the path"
+
+
+def check_task(name: str, definition: Definition, workspace: Workspace, source: Path) -> tuple[str, ...]:
+    """Look at all that a definition names.
+
+    Args:
+        name: the task's.
+        definition: is checked.
+        workspace: that it is to be added to.
+        source: the file that it comes from.
+
+    Returns:
+        What could not be looked at here, a sentence each.
+
+    Raises:
+        DefinitionError: something would keep a run from beginning; all of it, a fault each, with its key.
+    """
+    task = _Task(name=name, definition=definition, source=source, workspace=workspace)
+    faults = [*_corpus_faults(task), *_label_faults(task), *_parent_faults(task), *_teacher_faults(task)]
+    if faults:
+        placed = [replace(fault, file=str(source)) for fault in faults]
+        raise DefinitionError(f"{source}: {sentence(faults)}", faults=placed)
+    if find_spec("transformers") is None and not definition.teacher.model.startswith(_TASK):
+        return (
+            "the teacher's packages are not installed here, so that nobody knows whether they can read the "
+            "model: pip install 'pingti[teacher]' where it is to be replaced",
+        )
+    return ()
+
+
+def _leads(base: Path, path: str) -> bool:
+    return (base / path).exists() or bool(glob.glob(path, root_dir=base, recursive=True))  # noqa: PTH207
+
+
+def _corpus_faults(task: _Task) -> Iterator[Fault]:
+    """Of each entry of ``corpus.files``: that it leads nowhere, or to files that lack a column, ..."""
+    section = task.definition.corpus
+    for number, pattern in enumerate(section.files):
+        pointer = json_pointer(("corpus", "files", number))
+        if "://" not in pattern and not _leads(task.base, pattern):
+            yield Fault(detail=task.nowhere(pattern), pointer=pointer)
+            continue
+        try:
+            paths = expand(pattern, task.base)
+        except PingtiError as error:
+            yield Fault(detail=str(error), pointer=pointer)
+            continue
+        except Exception as error:  # of an address: its drivers' errors have no common root
+            yield Fault(detail=f"{pattern!r} cannot be reached: {error}", pointer=pointer)
+            continue
+        for path in paths:
+            try:
+                check_input(path, section.columns)
+            except InputError as error:
+                yield Fault(detail=str(error), pointer=pointer)
+
+
+def _label_faults(task: _Task) -> Iterator[Fault]:
+    """Of the files of labels: that they are not there, cannot be read, or have labels that are no classes."""
+    definition = task.definition
+    # What another task's teacher was made of is that task's.
+    seed = None if definition.teacher.model.startswith(_TASK) else definition.teacher.labels
+    for section, path in (("teacher", seed), ("gate", definition.gate.labels)):
+        if path is None:
+            continue
+        pointer = f"/{section}/labels"
+        if not (task.base / path).is_file():
+            yield Fault(detail=task.nowhere(path), pointer=pointer)
+            continue
+        tuned = section == "teacher" and definition.teacher.fine_tune
+        for fault in labelled_faults(
+            task.base / path, definition.corpus, definition.classes, all_needed=tuned
+        ):
+            yield Fault(detail=f"{task.base / path}: {fault.detail}", pointer=pointer)
+
+
+def _parent_faults(task: _Task) -> Iterator[Fault]:
+    """Of the tasks that it depends on: that they are not there, or have no such class."""
+    seen: set[str] = set()
+    for number, dependency in enumerate(task.definition.depends_on):
+        name, _, label = dependency.partition("=")
+        problem = ""
+        if name == task.name:
+            problem = "a task may not depend on itself"
+        elif name in seen:
+            problem = f"task {name!r} is named twice; a text is of one of its classes alone"
+        else:
+            problem = _parent_problem(task.workspace, name, label)
+        seen.add(name)
+        if problem:
+            yield Fault(detail=f"{dependency!r}: {problem}", pointer=json_pointer(("depends_on", number)))
+
+
+def _parent_problem(workspace: Workspace, name: str, label: str) -> str:
+    """Why a task cannot decide that a text is of a class; empty where it can."""
+    try:
+        parent = workspace.task(name)
+        version = parent.current()  # the promoted student decides, whatever the definition says by now
+        if version is None:
+            classes = parent.definition.classes
+        else:
+            from textcnn.student import Student  # its kernels only where a student is looked at
+
+            classes = Student.read_classes(parent.student_folder(version))
+    except NotFoundError as error:
+        return f"{error}; add that task first"
+    except PingtiError as error:
+        return str(error)
+    return "" if label in classes else f"task {name!r} has no class {label!r}; it has {', '.join(classes)}"
+
+
+def _teacher_faults(task: _Task) -> Iterator[Fault]:
+    """Of the teacher: that its files cannot be used, or its labels do not fit the classes."""
+    section = task.definition.teacher
+    if section.model.startswith(_TASK):
+        yield from _owner_faults(task)
+        return
+    folder = task.base / section.model
+    if not folder.is_dir():
+        if not HUB_NAME.fullmatch(section.model):
+            yield Fault(
+                detail=f"{task.nowhere(section.model)}; needed is a folder that save_pretrained wrote, or a "
+                "name on the Hugging Face hub",
+                pointer=_MODEL,
+            )
+        return
+    for problem in _folder_problems(folder):
+        yield Fault(detail=f"{folder}: {problem}", pointer=_MODEL)
+    try:
+        config = read_config_json(folder)
+    except ValueError as error:
+        if (folder / "config.json").exists():
+            yield Fault(detail=f"{folder}: {error}", pointer=_MODEL)
+        return
+    kind = config.get("model_type")
+    if problem := length_problem(section.max_length, kind, config.get("max_position_embeddings")):
+        yield Fault(detail=problem, pointer="/teacher/max_length")
+    if section.labels is not None and section.fine_tune:
+        labels = task.definition.classes  # by then it has these
+    else:
+        try:
+            labels = labels_of(config)
+        except ValueError as error:
+            yield Fault(detail=f"{folder}: {error}", pointer=_MODEL)
+            return
+    yield from label_faults(labels, task.definition.classes, section.map)
+
+
+def _folder_problems(folder: Path) -> Iterable[str]:
+    yield from file_problems(folder)
+    if find_spec("transformers") is not None and (problem := tokenizer_problem(folder)):
+        yield problem
+
+
+def _owner_faults(task: _Task) -> Iterator[Fault]:
+    """Of a teacher that another task has."""
+    section = task.definition.teacher
+    name = section.model.removeprefix(_TASK)
+    try:
+        owner = task.workspace.task(name)
+        theirs = owner.definition
+    except NotFoundError as error:
+        yield Fault(detail=f"{section.model!r}: {error}; add that task first", pointer=_MODEL)
+        return
+    except DefinitionError as error:
+        yield Fault(detail=f"{section.model!r}: {error}", pointer=_MODEL)
+        return
+    if name == task.name or theirs.teacher.model.startswith(_TASK):
+        yield Fault(detail=f"{section.model!r} has no teacher of its own", pointer=_MODEL)
+        return
+    if theirs.teacher.labels is not None and theirs.teacher.fine_tune:
+        labels = theirs.classes
+    else:
+        folder = owner.path.parent / theirs.teacher.model
+        if not folder.is_dir():
+            return
+        try:
+            labels = labels_of(read_config_json(folder))
+        except ValueError as error:
+            yield Fault(detail=f"{section.model!r}: {folder}: {error}", pointer=_MODEL)
+            return
+    yield from label_faults(labels, task.definition.classes, section.map)

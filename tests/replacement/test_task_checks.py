@@ -1,0 +1,253 @@
+"""What is looked at before a task is added: all that is wrong with what its definition names."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pingti.errors import DefinitionError
+from pingti.workspace.definition import parse
+from pingti.workspace.registry import Workspace
+from replacement import task_checks
+from replacement.task_checks import check_task
+from tests.support.paths import ROOT
+
+GOOD = """\
+classes = ["no", "yes"]
+[corpus]
+files = ["corpus.csv"]
+[teacher]
+model = "../bert"
+"""
+
+
+def write_model(folder: Path, config: dict[str, Any]) -> None:
+    """A folder that looks as one of ``save_pretrained``: nothing in it is loaded."""
+    folder.mkdir(exist_ok=True)
+    for name in ("config.json", "tokenizer.json", "model.safetensors"):
+        (folder / name).write_text(json.dumps(config) if name == "config.json" else "")
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Workspace:
+    workspace = Workspace(tmp_path)
+    workspace.tasks.mkdir()
+    (workspace.tasks / "corpus.csv").write_text("id,text,at\n1,a,2025-11-03\n")
+    write_model(tmp_path / "bert", {"id2label": {"0": "no", "1": "yes"}, "max_position_embeddings": 512})
+    return workspace
+
+
+def faults_of(home: Workspace, text: str, name: str = "praise") -> dict[str, list[str]]:
+    """Details by key, without the place of the test's files."""
+    source = home.root / f"{name}.toml"
+    try:
+        assert check_task(name, parse(text, source), home, source) == ()
+    except DefinitionError as error:
+        by_key: dict[str, list[str]] = {}
+        for fault in error.faults:
+            assert fault.file == str(source)
+            detail = fault.detail.replace(f"{home.tasks}/", "").replace(str(home.tasks), "tasks")
+            by_key.setdefault(fault.pointer or "", []).append(detail)
+        return by_key
+    return {}
+
+
+def test_what_is_right_has_no_fault(home: Workspace) -> None:
+    assert faults_of(home, GOOD) == {}
+    assert faults_of(home, GOOD.replace('"../bert"', '"hub/not-looked-up"')) == {}
+
+
+def test_all_that_is_wrong_is_told_at_once(home: Workspace) -> None:
+    (home.tasks / "seed.jsonl").write_text('{"text": "a", "label": "no"}\n{"text": "b", "label": "maybe"}\n')
+    write_model(home.root / "bert", {"id2label": {"0": "down", "1": "up"}})
+    (home.root / "bert" / "tokenizer.json").unlink()
+    text = """\
+        classes = ["no", "yes"]
+        depends_on = ["nowhere=yes", "praise=yes"]
+        [corpus]
+        files = ["corpus.csv", "no.parquet", "more/*.csv"]
+        time = "when"
+        [teacher]
+        model = "../bert"
+        [gate]
+        labels = "seed.jsonl"
+        """
+    told = faults_of(home, text)
+    assert told == {
+        "/corpus/files/0": ["corpus.csv: no column 'when'; there are 'id', 'text', 'at'"],
+        "/corpus/files/1": [
+            "'no.parquet': there is no such file (looked from tasks); put it there, or correct the path"
+        ],
+        "/corpus/files/2": [
+            "'more/*.csv': there is no such file (looked from tasks); put it there, or correct the path"
+        ],
+        "/gate/labels": ["seed.jsonl: line 2: label 'maybe' is no class; allowed are no, yes"],
+        "/depends_on/0": [
+            "'nowhere=yes': task 'nowhere': not in this workspace; there are: none yet; add that task first"
+        ],
+        "/depends_on/1": ["'praise=yes': a task may not depend on itself"],
+        "/teacher/model": ["../bert: there is no tokenizer; save it there with save_pretrained, too"],
+        "/classes": [
+            "no, yes are not the teacher's labels, down, up; teacher.map says which label stands for which "
+            "class"
+        ],
+    }
+
+
+@pytest.mark.parametrize(
+    ("lines", "details"),
+    [
+        (
+            ["{"],
+            ["line 1: needed is an object with label, and text or an id of the corpus (the line is not JSON"],
+        ),
+        (
+            ['{"text": "a"}'],
+            ["line 1: needed is an object with label, and text or an id of the corpus (field 'l"],
+        ),
+        (
+            ['["a"]'],
+            ["line 1: needed is an object with label, and text or an id of the corpus (the line is not"],
+        ),
+        (
+            ['{"text": "a", "label": "x"}', '{"text": "b", "label": "x"}', '{"text": "c", "label": "no"}'],
+            [
+                "class 'yes' has no labelled text; every class needs at least one",
+                "line 1: label 'x' is no class; allowed are no, yes (so 2 in all)",
+            ],
+        ),
+    ],
+)
+def test_labels_are_read_to_their_end(home: Workspace, lines: list[str], details: list[str]) -> None:
+    (home.tasks / "seed.jsonl").write_text("\n".join(lines))
+    told = faults_of(home, GOOD + 'labels = "seed.jsonl"\n')
+    assert list(told) == ["/teacher/labels"]
+    assert len(told["/teacher/labels"]) == len(details)
+    for seen, expected in zip(told["/teacher/labels"], details, strict=True):
+        assert seen.startswith(f"seed.jsonl: {expected}")
+        assert "Error" not in seen
+
+
+def test_labels_in_a_table_have_a_column_of_that_name(home: Workspace) -> None:
+    (home.tasks / "seed.csv").write_text("text,klass\na,no\n")
+    told = faults_of(home, GOOD + 'labels = "seed.csv"\n')
+    assert "no column 'label'; there are 'text', 'klass'" in told["/teacher/labels"][0]
+
+
+@pytest.mark.parametrize(
+    ("config", "mapping", "key", "detail"),
+    [
+        (
+            {"id2label": {"0": "n", "1": "y"}},
+            '{y = "yes"}',
+            "map",
+            "label 'n' is not mapped; the teacher has n, y",
+        ),
+        (
+            {"id2label": {"0": "n", "1": "y"}},
+            '{j = "yes", "*" = "no"}',
+            "map",
+            "no label 'j'; the teacher has n, y",
+        ),
+        (
+            {"id2label": {"0": "n", "1": "y"}},
+            '{"*" = "no"}',
+            "map",
+            "no label of the teacher stands for 'yes'",
+        ),
+        ({"id2label": {"0": "x"}}, "{}", "model", "describes a regression model with 1 outputs"),
+        ({"problem_type": "multi_label_classification"}, "{}", "model", "a multi_label_classification model"),
+        ({"id2label": {"0": "x", "1": "x"}}, "{}", "model", "names a class twice: x, x"),
+        ({"id2label": ["x"]}, "{}", "model", "id2label in config.json is no object of numbers and labels"),
+        ({"max_position_embeddings": 32}, "{}", "max_length", "max_length is 64; this model allows 3 to 32"),
+        (
+            {"max_position_embeddings": 64, "model_type": "roberta"},
+            "{}",
+            "max_length",
+            "this model allows 3 to 62",
+        ),
+    ],
+)
+def test_the_teacher_is_read_by_its_config_alone(
+    home: Workspace, config: dict[str, Any], mapping: str, key: str, detail: str
+) -> None:
+    write_model(home.root / "bert", config)
+    told = faults_of(home, GOOD + f"map = {mapping}\n")
+    assert list(told) == [f"/teacher/{key}"]
+    assert detail in told[f"/teacher/{key}"][0]
+
+
+def test_labels_without_names_fit_by_their_order_and_a_tuned_head_fits_always(home: Workspace) -> None:
+    write_model(home.root / "bert", {"max_position_embeddings": -1})
+    assert faults_of(home, GOOD) == {}
+    assert "/classes" in faults_of(home, GOOD.replace('["no"', '["well", "no"'))
+    write_model(home.root / "bert", {"id2label": {"0": "x"}})
+    (home.tasks / "seed.csv").write_text("text,label\na,no\nb,yes\n")
+    assert faults_of(home, GOOD + 'labels = "seed.csv"\n') == {}
+    told = faults_of(home, GOOD + 'labels = "seed.csv"\nfine_tune = false\n')
+    assert list(told) == ["/teacher/model"]
+
+
+@pytest.mark.parametrize("missing", ["config.json", "tokenizer.json", "model.safetensors"])
+def test_a_folder_that_lacks_a_file_says_which(home: Workspace, missing: str) -> None:
+    (home.root / "bert" / missing).unlink()
+    told = faults_of(home, GOOD)
+    what = {"tokenizer.json": "tokenizer", "model.safetensors": "safetensors weights"}.get(missing, missing)
+    assert list(told) == ["/teacher/model"]
+    assert f"../bert: there {'are' if what.endswith('s') else 'is'} no {what}" in told["/teacher/model"][0]
+
+
+def test_config_json_that_is_none_is_a_fault_of_the_model(home: Workspace) -> None:
+    for content in ("{", "[]", "[" * 100_000):
+        (home.root / "bert" / "config.json").write_text(content)
+        told = faults_of(home, GOOD)
+        assert list(told) == ["/teacher/model"]
+        assert "config.json" in told["/teacher/model"][0]
+
+
+def test_a_model_that_is_no_folder_says_what_is_needed(home: Workspace) -> None:
+    (detail,) = faults_of(home, GOOD.replace("../bert", "../models/brt"))["/teacher/model"]
+    assert detail.endswith("needed is a folder that save_pretrained wrote, or a name on the Hugging Face hub")
+
+
+def test_a_teacher_of_another_task_has_that_tasks_labels(home: Workspace) -> None:
+    text = GOOD.replace("../bert", "task:owner")
+    (detail,) = faults_of(home, text)["/teacher/model"]
+    assert detail.endswith("add that task first")
+    home.add_task("owner", GOOD)
+    assert faults_of(home, text) == {}
+    assert list(faults_of(home, text.replace('"yes"', '"well"'))) == ["/classes"]
+    home.add_task("owner", text)
+    assert faults_of(home, text)["/teacher/model"] == ["'task:owner' has no teacher of its own"]
+    assert faults_of(home, text, "owner")["/teacher/model"] == ["'task:owner' has no teacher of its own"]
+
+
+@pytest.mark.parametrize("address", ["nosuch://bucket/a.csv", "memory://nowhere/a.csv"])
+def test_an_address_that_leads_nowhere_is_a_fault(home: Workspace, address: str) -> None:
+    told = faults_of(home, GOOD.replace("corpus.csv", address))
+    assert list(told) == ["/corpus/files/0"]
+    assert address in told["/corpus/files/0"][0]
+
+
+def test_without_the_teachers_packages_it_is_said_what_nobody_knows(
+    home: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(task_checks, "find_spec", lambda name: None)
+    source = home.root / "praise.toml"
+    (note,) = check_task("praise", parse(GOOD, source), home, source)
+    assert "pingti[teacher]" in note
+    (home.root / "bert" / "config.json").unlink()
+    with pytest.raises(DefinitionError, match=r"there is no config\.json"):
+        check_task("praise", parse(GOOD, source), home, source)
+
+
+def test_nothing_of_the_teacher_is_imported() -> None:
+    code = (
+        "import sys, replacement.task_checks\n"
+        "print([name for name in ('torch', 'transformers', 'faiss', 'numba') if name in sys.modules])"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert ran.stdout.strip() == "[]"
