@@ -28,6 +28,7 @@ from pingti.errors import ArtifactError, ConflictError, PingtiError
 from pingti.files import replacing, sha256, write_json
 from pingti.inference.classifier import Classifier, results_writer
 from pingti.workspace.registry import Workspace
+from queue_worker.classifying.bad_rows import BadRows, Check
 from queue_worker.jobs.models import Counts, Done, Job, JobStatus
 from queue_worker.jobs.store import JobStore
 from queue_worker.settings import Settings
@@ -37,9 +38,6 @@ MANIFEST = "manifest.json"
 ERRORS = "errors.jsonl"
 _MANIFEST_VERSION = 1
 _READ_BYTES = 256 * 1024
-
-Check = Callable[[], None]
-"""Called between steps; raises when the attempt must stop (its lease is lost, or the job is cancelled)."""
 
 
 def job_folder(settings: Settings, id: str) -> Path:
@@ -159,10 +157,10 @@ def classify_shard(
     check: Check,
 ) -> Done:
     """Write the part of one shard with these rows (id, text). A second run replaces it by an equal one."""
-    bad: list[BadRow] = []
+    bad = BadRows(check)
 
     def scored() -> Iterator[pa.RecordBatch]:
-        for batch in rows(bad.append):
+        for batch in rows(bad):
             yield _classified(classifier, batch)
             check()
 
@@ -182,7 +180,7 @@ def write_part(
     shard: int,
     schema: pa.Schema,
     scored: Iterator[pa.RecordBatch],
-    bad: Sequence[BadRow],
+    bad: BadRows,
     *,
     sync: bool = True,
 ) -> Done:
@@ -199,15 +197,15 @@ def write_part(
                 rows += batch.num_rows
                 for task in asked:
                     asked[task] += batch.num_rows - batch.column(task).null_count
-        if bad:
+        if bad.count:
             with replacing(errors, sync=False) as lines, lines.open("wb") as file:
-                for row in bad:
+                for row in bad.rows:
                     write_bad_row(file, row)
         else:  # an earlier attempt may have given up rows that this one delivers
             errors.unlink(missing_ok=True)
     if sync:  # the store, not the file's name, says that a part is finished
-        files.sync(part, *([errors] if bad else []))
-    return Done(rows=rows, failed=len(bad), seconds=time.perf_counter() - start, tasks=asked)
+        files.sync(part, *([errors] if bad.count else []))
+    return Done(rows=rows, failed=bad.count, seconds=time.perf_counter() - start, tasks=asked)
 
 
 # -- finalize
@@ -308,14 +306,14 @@ def classify_whole(
     settings: Settings,
     job: Job,
     batches: Sequence[pa.RecordBatch],
-    bad: Sequence[BadRow],
+    bad: BadRows,
     classifier: Classifier,
 ) -> Done:
     """Write all files of a small job, its manifest too, as of a job that is completed; unsynced."""
     folder = job_folder(settings, job.id)
     scored = (_classified(classifier, batch) for batch in batches)
     done = write_part(folder, job, 0, classifier.schema, scored, bad, sync=False)
-    if bad:
+    if bad.count:
         (folder / "00000.jsonl").replace(folder / ERRORS)
     counts = Counts(total=done.rows + done.failed, completed=done.rows, failed=done.failed)
     parts = [_part_entry(folder / part_name(0))]

@@ -19,6 +19,7 @@ from pingti.errors import ArtifactError, ConflictError, InputError, PingtiError
 from pingti.inference.classifier import Classifier
 from pingti.inference.pins import Choice, pin
 from pingti.workspace.registry import Workspace
+from queue_worker.classifying.bad_rows import Check
 from queue_worker.classifying.planning import (
     Cut,
     cut_inputs,
@@ -29,7 +30,6 @@ from queue_worker.classifying.planning import (
     shard_rows,
 )
 from queue_worker.classifying.shards import (
-    Check,
     classify_shard,
     classify_whole,
     error_lines,
@@ -72,13 +72,13 @@ def cut_all(given_settings: Settings, job: Job, check: Check = fine) -> tuple[Cu
 
 
 def table_of(given_settings: Settings, job: Job, shard: int, source: str = "") -> pa.Table:
-    batches = shard_batches(given_settings, job, shard, source or None, lambda _: None)
+    batches = shard_batches(given_settings, job, shard, source or None, lambda _: None, fine)
     return pa.Table.from_batches(batches)
 
 
 def classify(given_settings: Settings, job: Job, shard: int, classifier: Classifier, check: Check) -> Done:
     def rows(on_bad_row: Any) -> Any:
-        return shard_batches(given_settings, job, shard, None, on_bad_row)
+        return shard_batches(given_settings, job, shard, None, on_bad_row, check)
 
     return classify_shard(given_settings, job, shard, rows, classifier, check)
 
@@ -206,11 +206,11 @@ def test_the_time_is_measured_on_the_first_rows(workspace: Workspace, texts: lis
     pins = pin(workspace, [Choice.parse("sport")])
     classifier = Classifier.load(workspace, pins)
     job = make_job([write_csv(workspace.root / "a.csv", texts)], pins=pins)
-    seconds = measured_seconds(settings_, job, classifier)
+    seconds = measured_seconds(settings_, job, classifier, fine)
     assert seconds is not None
     assert 1e-7 < seconds < 1
     empty = make_job([write_csv(workspace.root / "b.csv", [])], pins=pins)
-    assert measured_seconds(settings_, empty, classifier) is None
+    assert measured_seconds(settings_, empty, classifier, fine) is None
 
 
 def stamped(inputs: list[str], **changes: Any) -> Job:
@@ -478,7 +478,7 @@ def test_a_small_job_in_one_go(workspace: Workspace, texts: list[str]) -> None:
     write_csv(path, texts[:20])
     path.write_text(path.read_text() + "a-20\n")  # a field is missing
     job = stamped([str(path)], pins=pins)
-    read = read_whole(settings_, job)
+    read = read_whole(settings_, job, fine)
     assert read is not None
     done = classify_whole(settings_, job, *read, Classifier.load(workspace, pins))
     assert (done.rows, done.failed, done.tasks) == (20, 1, {"sport": 20})
@@ -495,5 +495,5 @@ def test_a_small_job_in_one_go(workspace: Workspace, texts: list[str]) -> None:
         "errors.jsonl",
         "manifest.json",
     ]
-    assert read_whole(Settings(home=workspace.root, shard_rows=19), job) is None
-    assert read_whole(Settings(home=workspace.root, shard_bytes=50), job) is None
+    assert read_whole(Settings(home=workspace.root, shard_rows=19), job, fine) is None
+    assert read_whole(Settings(home=workspace.root, shard_bytes=50), job, fine) is None
