@@ -9,22 +9,20 @@ import itertools
 import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pingti.corpus.reader import BadRow, OnBadRow, read_rows
+from pingti.corpus.reader import OnBadRow, read_rows
 from pingti.errors import InputError
 from pingti.files import replacing
 from pingti.inference.classifier import Classifier
 from queue_worker.classifying.bad_rows import BadRows, Check, TooManyBadRowsError
-from queue_worker.classifying.shards import CUT, ERRORS, job_folder, write_bad_row
+from queue_worker.classifying.shards import CUT, ERRORS, job_folder
 from queue_worker.jobs.models import Job
 from queue_worker.settings import Settings
 
@@ -145,31 +143,16 @@ def cut_inputs(
     for stale in folder.glob(".*"):  # of attempts that died
         stale.unlink(missing_ok=True)
     shards = rows = 0
-    with _BadRowsFile(folder / ERRORS, check) as bad_rows:
-        for sources, some in _shards(settings, job, bad_rows):
-            check()
-            ready(shards, sources)
-            shards += len(sources)
-            rows += some
+    bad_rows = BadRows(check)
+    for sources, some in _shards(settings, job, bad_rows):
+        check()
+        ready(shards, sources)
+        shards += len(sources)
+        rows += some
+    if bad_rows.count:
+        folder.mkdir(parents=True, exist_ok=True)
+        bad_rows.write(folder / ERRORS, tail=True)
     return Cut(shards=shards, total=rows + bad_rows.count, failed=bad_rows.count)
-
-
-class _BadRowsFile(ExitStack):
-    """Writes bad rows to a file, which appears whole at the end, if there are any."""
-
-    def __init__(self, path: Path, check: Check) -> None:
-        super().__init__()
-        self._path, self._check = path, check
-        self._file: IO[bytes] | None = None
-        self.count = 0
-
-    def __call__(self, bad: BadRow) -> None:
-        self._check()
-        if self._file is None:
-            temporary = self.enter_context(replacing(self._path))
-            self._file = self.enter_context(temporary.open("wb"))
-        write_bad_row(self._file, bad)
-        self.count += 1
 
 
 def cut_again(settings: Settings, job: Job, shard: int, check: Check) -> None:

@@ -4,7 +4,7 @@
 
     input/NNNNN.arrow              shards that were cut from the inputs (``planning``); errors.jsonl beside
     NNNNN.parquet                  finished parts, written under another name and renamed
-    NNNNN.jsonl                    bad rows that were found in a shard
+    NNNNN.jsonl                    bad rows that were found in a shard; a last line counts those not listed
     errors.jsonl, manifest.json    written by the end of the job; the manifest last: it shows the results
 
 Each function may run again after a crash, or at the same time in a worker that lost its lease without
@@ -17,18 +17,19 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pingti import files
-from pingti.corpus.reader import BadRow, OnBadRow
+from pingti.corpus.reader import OnBadRow
 from pingti.errors import ArtifactError, ConflictError, PingtiError
 from pingti.files import replacing, sha256, write_json
 from pingti.inference.classifier import Classifier, results_writer
 from pingti.workspace.registry import Workspace
-from queue_worker.classifying.bad_rows import BadRows, Check
+from queue_worker.classifying import bad_rows
+from queue_worker.classifying.bad_rows import BadRows, Check, Listing, read_piece
 from queue_worker.jobs.models import Counts, Done, Job, JobStatus
 from queue_worker.jobs.store import JobStore
 from queue_worker.settings import Settings
@@ -112,24 +113,18 @@ def error_lines(settings: Settings, job: Job) -> Iterator[bytes]:
     """
     folder = job_folder(settings, job.id)
     whole = folder / ERRORS
-    paths = [whole] if whole.exists() else _pieces_of_errors(folder, None)
+    if whole.exists():
+        return _pieces_of(whole)
+    paths = _pieces_of_errors(folder, None)
     if job.status is JobStatus.COMPLETED and job.counts.failed and not paths:
         raise _damaged(job, f"its {ERRORS} is gone, with {job.counts.failed:,} rows")
-    return _pieces_of(paths)
+    return (line for path in paths for line, _ in read_piece(path) if line)
 
 
-def _pieces_of(paths: Sequence[Path]) -> Iterator[bytes]:
-    for path in paths:
-        with path.open("rb") as file:
-            while piece := file.read(_READ_BYTES):
-                yield piece
-
-
-def write_bad_row(file: IO[bytes], bad: BadRow) -> None:
-    """Add a line of JSON about a row."""
-    # An id may hold half a surrogate pair, as JSON allows.
-    line = json.dumps(asdict(bad), ensure_ascii=False) + "\n"
-    file.write(line.encode("utf-8", "backslashreplace"))
+def _pieces_of(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as file:
+        while piece := file.read(_READ_BYTES):
+            yield piece
 
 
 def _pieces_of_errors(folder: Path, finished: set[int] | None) -> list[Path]:
@@ -157,7 +152,7 @@ def classify_shard(
     check: Check,
 ) -> Done:
     """Write the part of one shard with these rows (id, text). A second run replaces it by an equal one."""
-    bad = BadRows(check)
+    bad = BadRows(check, listing=job.counts.failed < bad_rows.MOST_LISTED)
 
     def scored() -> Iterator[pa.RecordBatch]:
         for batch in rows(bad):
@@ -198,9 +193,7 @@ def write_part(
                 for task in asked:
                     asked[task] += batch.num_rows - batch.column(task).null_count
         if bad.count:
-            with replacing(errors, sync=False) as lines, lines.open("wb") as file:
-                for row in bad.rows:
-                    write_bad_row(file, row)
+            bad.write(errors, tail=True, sync=False)
         else:  # an earlier attempt may have given up rows that this one delivers
             errors.unlink(missing_ok=True)
     if sync:  # the store, not the file's name, says that a part is finished
@@ -230,15 +223,16 @@ def finalize(settings: Settings, job: Job, finished: set[int], check: Check) -> 
     folder.mkdir(parents=True, exist_ok=True)
     pieces = _pieces_of_errors(folder, finished)
     if pieces:
-        with replacing(folder / ERRORS, sync=False) as temporary, temporary.open("wb") as whole:
-            lines = 0
-            for piece in pieces:
-                with piece.open("rb") as file:
-                    while data := file.read(_READ_BYTES):
-                        lines += data.count(b"\n")
-                        whole.write(data)
-            if lines < job.counts.failed:  # pieces are gone: of an attempt that is late
-                raise PingtiError(f"{ERRORS} would have {lines} of {job.counts.failed} bad rows")
+        listing, counted = Listing(), 0
+        for piece in pieces:
+            check()
+            for line, rows in read_piece(piece):
+                counted += rows
+                if line:
+                    listing.add(line)
+        if counted < job.counts.failed:  # pieces are gone: of an attempt that is late
+            raise PingtiError(f"{ERRORS} would have {counted} of {job.counts.failed} bad rows")
+        listing.write(folder / ERRORS, tail=False, sync=False)
     parts = []
     for shard in sorted(finished):
         check()
@@ -314,7 +308,8 @@ def classify_whole(
     scored = (_classified(classifier, batch) for batch in batches)
     done = write_part(folder, job, 0, classifier.schema, scored, bad, sync=False)
     if bad.count:
-        (folder / "00000.jsonl").replace(folder / ERRORS)
+        (folder / "00000.jsonl").unlink()
+        bad.write(folder / ERRORS, tail=False, sync=False)
     counts = Counts(total=done.rows + done.failed, completed=done.rows, failed=done.failed)
     parts = [_part_entry(folder / part_name(0))]
     manifest = _manifest(folder, job.model_copy(update={"counts": counts}), JobStatus.COMPLETED, parts)
