@@ -24,7 +24,7 @@ class TooManyBadRowsError(Exception):
 
 
 class BadRows:
-    """Counts and lists bad rows, as ``on_bad_row``. Where no good row comes, only these can stop the reader."""
+    """Counts and lists bad rows, as ``on_bad_row``. Where no good row comes, only these can stop reading."""
 
     def __init__(self, check: Check, *, most: int | None = None, listing: bool = True) -> None:
         """Nothing has come yet.

@@ -218,8 +218,11 @@ class Runner:
             if claim.unit == PLAN:
                 return self._plan(job, claim, lease)
             if claim.unit == FINALIZE:
+                refused = shards.refusal(job)
+                if refused:
+                    job = job.model_copy(update={"error": refused})
                 shards.finalize(self._settings, job, self._store.finished_shards(job.id), check=lease.check)
-                if self._store.close(claim) is None:
+                if self._store.close(claim, refused=refused) is None:
                     return None
                 shards.tidy(self._settings, job.id)
                 return 0

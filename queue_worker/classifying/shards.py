@@ -15,7 +15,7 @@ import json
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +24,9 @@ import pyarrow.parquet as pq
 
 from pingti import files
 from pingti.corpus.reader import OnBadRow
-from pingti.errors import ArtifactError, ConflictError, PingtiError
+from pingti.errors import ArtifactError, ConflictError, InputError, PingtiError
 from pingti.files import replacing, sha256, write_json
+from pingti.inference.bad_rows import check_bad
 from pingti.inference.classifier import Classifier, results_writer
 from pingti.workspace.registry import Workspace
 from queue_worker.classifying import bad_rows
@@ -249,6 +250,17 @@ def finalize(settings: Settings, job: Job, finished: set[int], check: Check) -> 
     files.sync(folder / MANIFEST, *([folder / ERRORS] if pieces else []))
 
 
+def refusal(job: Job) -> str | None:
+    """Why a job fails of which all rows are done: more of them are bad than its caller allows."""
+    if _outcome(job) is not JobStatus.COMPLETED:
+        return None
+    try:
+        check_bad(job.counts.total, job.counts.failed, job.max_bad_rows)
+    except InputError as error:
+        return str(error)
+    return None
+
+
 def tidy(settings: Settings, id: str) -> None:
     """Remove what a job's results were made of; only once the store says that it has ended."""
     folder = job_folder(settings, id)
@@ -303,7 +315,7 @@ def classify_whole(
     bad: BadRows,
     classifier: Classifier,
 ) -> Done:
-    """Write all files of a small job, its manifest too, as of a job that is completed; unsynced."""
+    """Write all files of a small job, its manifest too, as of a job that has ended; unsynced."""
     folder = job_folder(settings, job.id)
     scored = (_classified(classifier, batch) for batch in batches)
     done = write_part(folder, job, 0, classifier.schema, scored, bad, sync=False)
@@ -312,6 +324,8 @@ def classify_whole(
         bad.write(folder / ERRORS, tail=False, sync=False)
     counts = Counts(total=done.rows + done.failed, completed=done.rows, failed=done.failed)
     parts = [_part_entry(folder / part_name(0))]
-    manifest = _manifest(folder, job.model_copy(update={"counts": counts}), JobStatus.COMPLETED, parts)
-    write_json(folder / MANIFEST, manifest, sync=False)
-    return done
+    job = job.model_copy(update={"counts": counts})
+    job = job.model_copy(update={"error": refusal(job)})
+    outcome = JobStatus.FAILED if job.error else JobStatus.COMPLETED
+    write_json(folder / MANIFEST, _manifest(folder, job, outcome, parts), sync=False)
+    return replace(done, refused=job.error)

@@ -128,6 +128,37 @@ def test_a_small_job_whose_input_is_changed_fails_alone(service: Service, texts:
     assert_every_row_once(service, other, keys("other", 10))
 
 
+# -- more bad rows than are allowed
+
+
+@pytest.mark.parametrize("whole", [True, False])
+@pytest.mark.parametrize(
+    ("good", "bad", "most", "says"),
+    [
+        (0, 30, None, "all 30 rows are bad; nothing was classified"),
+        (1, 29, None, None),
+        (0, 30, 1.0, None),
+        (20, 10, 9, "10 of 30 rows are bad; 9 are allowed"),
+        (20, 10, 10, None),
+        (20, 10, 0.3, "10 of 30 rows are bad; 30.00% of them are allowed"),
+        (20, 10, 0.4, None),
+    ],
+)
+def test_more_bad_rows_than_are_allowed_fail_the_job(
+    service: Service, whole: bool, good: int, bad: int, most: float | None, says: str | None
+) -> None:
+    rows = ["a,the goal"] * good + ["b"] * bad
+    (service.settings.home / "bad.csv").write_text("\n".join(["key,text", *rows]) + "\n")
+    job = service.submit("bad.csv", **({} if most is None else {"max_bad_rows": most}))
+    run_out(service, **({} if whole else {"small_bytes": 0}))
+    job = service.store.get(job.id)
+    assert (job.status, job.error) == (JobStatus.FAILED if says else JobStatus.COMPLETED, says)
+    assert (job.max_bad_rows, type(job.max_bad_rows)) == (most, type(most))
+    assert job.counts.model_dump() == {"total": 30, "completed": good, "failed": bad}
+    assert len(service.rows(job)) == good
+    assert len(b"".join(shards.error_lines(service.settings, job)).splitlines()) == bad
+
+
 # -- jobs of which only bad rows come, for minutes if nobody stops them
 
 
