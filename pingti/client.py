@@ -156,6 +156,7 @@ class Client:
         quoting: Literal["auto", "quoted", "none"] = "auto",
         escape: str | None = None,
         encoding: str | None = None,
+        max_bad_rows: int | float | None = None,
     ) -> JobOut:
         """Submit a job.
 
@@ -174,6 +175,8 @@ class Client:
             quoting: of CSV and TSV, whether fields stand in quotes; "auto": in CSV they do.
             escape: of CSV and TSV, what stands before a quote in quotes; it is doubled where absent.
             encoding: of text files; UTF-8 where absent.
+            max_bad_rows: bad rows that are allowed (100), or their share (0.05): with more the job fails; any
+                but all where absent.
 
         Returns:
             The job as it was accepted.
@@ -184,7 +187,7 @@ class Client:
             UnavailableError: the service or its broker does not answer.
         """
         sent = [self.upload(given) if upload and Path(given).is_file() else None for given in inputs]
-        body = {
+        body: dict[str, Any] = {
             "inputs": [
                 stored.id if stored else str(given) for given, stored in zip(inputs, sent, strict=True)
             ],
@@ -196,7 +199,8 @@ class Client:
             "callback": callback,
         }
         layout = {"delimiter": delimiter, "escape": escape, "encoding": encoding}
-        body |= {name: value for name, value in layout.items() if value is not None}
+        said: dict[str, Any] = {**layout, "max_bad_rows": max_bad_rows}
+        body |= {name: value for name, value in said.items() if value is not None}
         if quoting != "auto":
             body["quoting"] = quoting
         headers = {"Idempotency-Key": idempotency_key} if idempotency_key is not None else {}

@@ -35,6 +35,7 @@ JOB_EXAMPLE: dict[str, Any] = {
         "error": None,
     },
     "error": None,
+    "max_bad_rows": None,
     "links": {
         "self": f"/v1/jobs/{JOB_ID}",
         "results": f"/v1/jobs/{JOB_ID}/results",
@@ -142,6 +143,9 @@ class JobOut(Answer):
     owner: str | None = Field(description="Name of the key that submitted it.")
     callback: CallbackOut | None = Field(description="Null in lists, and where none was asked for.")
     error: str | None = Field(description="Why the job failed.")
+    max_bad_rows: int | float | None = Field(
+        default=None, description="Bad rows that are allowed, or their share; null: any but all."
+    )
     links: JobLinks
 
 

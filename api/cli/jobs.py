@@ -51,6 +51,10 @@ def submit(
     idempotency_key: Annotated[
         str | None, typer.Option(help="Sent again with the same request it gives the same job again.")
     ] = None,
+    max_bad: Annotated[
+        str | None,
+        typer.Option(help='Bad rows that are allowed: "100", or "5%" of all. With more it fails.'),
+    ] = None,
     wait: Annotated[bool, typer.Option("--wait", help="Come back when the job has ended.")] = False,
     url: Url = LOCAL,
     key: Key = None,
@@ -58,6 +62,7 @@ def submit(
 ) -> None:
     """Submit a job. With --wait, exit code 1 where it failed or was cancelled."""
     from pingti.client import Client
+    from pingti.inference.bad_rows import parse_max_bad
 
     screen = Screen(as_json=as_json)
     notes = dict(_pair(note) for note in metadata or [])
@@ -82,6 +87,7 @@ def submit(
                 quoting=quoting,
                 escape=escape,
                 encoding=encoding,
+                max_bad_rows=None if max_bad is None else parse_max_bad(max_bad),
             )
         except InputError as error:
             if "allowed folder" not in str(error):

@@ -23,8 +23,9 @@ from pingti.errors import InputError, PingtiError
 from pingti.inference.classifier import Classifier
 from pingti.inference.pins import Pin
 from pingti.workspace.registry import Workspace
+from queue_worker.classifying.bad_rows import BadRows, Check
 from queue_worker.classifying.planning import BATCH_ROWS, shard_batches
-from queue_worker.classifying.shards import Check, job_folder, write_part
+from queue_worker.classifying.shards import job_folder, write_part
 from queue_worker.jobs.models import Done, Job
 from queue_worker.processes.launcher import guarded
 from queue_worker.settings import Settings
@@ -54,14 +55,15 @@ def classify_isolated(
     Raises:
         InputError: there are too many of those.
     """
-    bad: list[BadRow] = []
+    bad = BadRows(check)
     folder = job_folder(settings, job.id)
     folder.mkdir(parents=True, exist_ok=True)
     schema = Classifier.load(Workspace(settings.home), job.pins).schema
     with TemporaryDirectory(prefix=".careful-", dir=folder) as name:
         work = Path(name)
         good: list[Path] = []
-        if _write_rows(work / _ROWS, shard_batches(settings, job, shard, source, bad.append), check):
+        batches = shard_batches(settings, job, shard, source, bad, check)
+        if _write_rows(work / _ROWS, batches, check):
             with _Child(settings, job, work, command, check) as child:
                 good = list(_divide(child, _rows(work), job, shard, bad))
 
@@ -71,7 +73,7 @@ def classify_isolated(
                     yield from (reader.get_batch(number) for number in range(reader.num_record_batches))
                 check()
 
-        bad.sort(key=lambda row: (job.inputs.index(row.file), row.row))
+        bad.rows.sort(key=lambda row: (job.inputs.index(row.file), row.row))
         return write_part(folder, job, shard, schema, scored(), bad)
 
 
@@ -92,7 +94,7 @@ def _rows(work: Path) -> pa.Table:
     return pa.ipc.open_file(pa.memory_map(str(work / _ROWS))).read_all()
 
 
-def _divide(child: "_Child", rows: pa.Table, job: Job, shard: int, bad: list[BadRow]) -> Iterator[Path]:
+def _divide(child: "_Child", rows: pa.Table, job: Job, shard: int, bad: BadRows) -> Iterator[Path]:
     """Files of the results of all rows but those that are bad, in their order."""
     starts = range(0, rows.num_rows, BATCH_ROWS)
     waiting = [(start, min(start + BATCH_ROWS, rows.num_rows)) for start in starts][::-1]
@@ -108,7 +110,7 @@ def _divide(child: "_Child", rows: pa.Table, job: Job, shard: int, bad: list[Bad
             waiting += parts[::-1]
         else:
             (row,) = rows.slice(start, 1).select(["file", "row", "id"]).to_pylist()
-            bad.append(BadRow(file=job.inputs[row["file"]], row=row["row"], id=row["id"], reason=reason))
+            bad(BadRow(file=job.inputs[row["file"]], row=row["row"], id=row["id"], reason=reason))
             bad_rows += 1
             if bad_rows > _MOST_BAD:
                 raise InputError(

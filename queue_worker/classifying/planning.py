@@ -9,21 +9,20 @@ import itertools
 import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pingti.corpus.reader import BadRow, OnBadRow, read_rows
+from pingti.corpus.reader import OnBadRow, read_rows
 from pingti.errors import InputError
 from pingti.files import replacing
 from pingti.inference.classifier import Classifier
-from queue_worker.classifying.shards import CUT, ERRORS, Check, job_folder, write_bad_row
+from queue_worker.classifying.bad_rows import BadRows, Check, TooManyBadRowsError
+from queue_worker.classifying.shards import CUT, ERRORS, job_folder
 from queue_worker.jobs.models import Job
 from queue_worker.settings import Settings
 
@@ -31,6 +30,7 @@ BATCH_ROWS = 32_768  # as many as the kernel scores in one turn
 _PROBE_ROWS = 2_048
 _OVERHEAD = 1e-6  # seconds a row for reading and writing
 _FEW_ROWS = 50_000  # a shard of so few is not made smaller, that all threads have one
+_MOST_BAD = 10_000  # rows of a small job: with more it is planned as others are
 _UNKNOWN = 20_000  # rows of a shard whose speed could not be measured
 
 Source = tuple[tuple[int, int, int], ...]
@@ -91,10 +91,14 @@ def shard_rows(settings: Settings, job: Job, row_seconds: float | None) -> int:
     return max(1, -(-total // max(1, shards)))
 
 
-def measured_seconds(settings: Settings, job: Job, classifier: Classifier) -> float | None:
-    """What one row takes, by the first of them; None where there is none."""
+def measured_seconds(settings: Settings, job: Job, classifier: Classifier, check: Check) -> float | None:
+    """What one row takes, by the first of them; None where there is none, or none after many bad ones."""
     path = checked_input(settings, job, 0)
-    batch = next(read_rows(path, job.columns, lambda _: None, batch_rows=_PROBE_ROWS), None)
+    bad = BadRows(check, most=_MOST_BAD)
+    try:
+        batch = next(read_rows(path, job.columns, bad, batch_rows=_PROBE_ROWS), None)
+    except TooManyBadRowsError:
+        return None
     if batch is None:
         return None
     classifier.classify(batch.slice(0, _PROBE_ROWS // 4))  # the tables come from the disk
@@ -139,36 +143,22 @@ def cut_inputs(
     for stale in folder.glob(".*"):  # of attempts that died
         stale.unlink(missing_ok=True)
     shards = rows = 0
-    with _BadRows(folder / ERRORS) as bad_rows:
-        for sources, some in _shards(settings, job, bad_rows):
-            check()
-            ready(shards, sources)
-            shards += len(sources)
-            rows += some
+    bad_rows = BadRows(check)
+    for sources, some in _shards(settings, job, bad_rows):
+        check()
+        ready(shards, sources)
+        shards += len(sources)
+        rows += some
+    if bad_rows.count:
+        folder.mkdir(parents=True, exist_ok=True)
+        bad_rows.write(folder / ERRORS, tail=True)
     return Cut(shards=shards, total=rows + bad_rows.count, failed=bad_rows.count)
 
 
-class _BadRows(ExitStack):
-    """Writes bad rows to a file, which appears whole at the end, if there are any."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__()
-        self._path = path
-        self._file: IO[bytes] | None = None
-        self.count = 0
-
-    def __call__(self, bad: BadRow) -> None:
-        if self._file is None:
-            temporary = self.enter_context(replacing(self._path))
-            self._file = self.enter_context(temporary.open("wb"))
-        write_bad_row(self._file, bad)
-        self.count += 1
-
-
-def cut_again(settings: Settings, job: Job, shard: int) -> None:
+def cut_again(settings: Settings, job: Job, shard: int, check: Check) -> None:
     """Make one cut file anew."""
-    for _ in _shards(settings, job, lambda _: None, only=shard):
-        pass
+    for _ in _shards(settings, job, lambda _: check(), only=shard):
+        check()
 
 
 def cut_path(settings: Settings, job: Job, shard: int) -> Path:
@@ -290,7 +280,7 @@ def _sourced(batch: pa.RecordBatch, index: int) -> pa.RecordBatch:
 
 
 def shard_batches(
-    settings: Settings, job: Job, shard: int, source: str | None, on_bad_row: OnBadRow
+    settings: Settings, job: Job, shard: int, source: str | None, on_bad_row: OnBadRow, check: Check
 ) -> Iterator[pa.RecordBatch]:
     """The rows of a shard (file, row, id, text), wherever they are. InputError as in ``cut_inputs``."""
     if source is not None:
@@ -302,21 +292,29 @@ def shard_batches(
     try:
         file = pa.ipc.open_file(pa.memory_map(str(path)))
     except (OSError, pa.ArrowInvalid):  # a power loss took it: it was never synced
-        cut_again(settings, job, shard)
+        cut_again(settings, job, shard, check)
         file = pa.ipc.open_file(pa.memory_map(str(path)))
     for number in range(file.num_record_batches):
         yield file.get_batch(number)
 
 
-def read_whole(settings: Settings, job: Job) -> tuple[list[pa.RecordBatch], list[BadRow]] | None:
+def read_whole(settings: Settings, job: Job, check: Check) -> tuple[list[pa.RecordBatch], BadRows] | None:
     """The rows of a small job and its bad ones; None when they are too many or too long for one shard."""
-    bad: list[BadRow] = []
+    bad = BadRows(check, most=_MOST_BAD)
+    try:
+        batches = _whole_batches(settings, job, bad)
+    except TooManyBadRowsError:
+        return None
+    return None if batches is None else (batches, bad)
+
+
+def _whole_batches(settings: Settings, job: Job, on_bad_row: OnBadRow) -> list[pa.RecordBatch] | None:
     batches: list[pa.RecordBatch] = []
     rows = size = 0
     for index in range(len(job.inputs)):
-        for batch in input_batches(settings, job, index, bad.append):
+        for batch in input_batches(settings, job, index, on_bad_row):
             rows, size = rows + batch.num_rows, size + batch["text"].nbytes
             if rows > settings.shard_rows or size > settings.shard_bytes:
                 return None
             batches.append(batch)
-    return batches, bad
+    return batches

@@ -27,6 +27,7 @@ _SMALL_JOBS = 32  # taken together at most: urgent work waits for them
 _LOAD_SECONDS = 60.0  # over which the rate is told
 _SOURCES = 1000  # of shards in one message to the store
 _PACE_ROWS = 10_000  # of which a shard's time says what others will take
+_GRACE_SECONDS = 5.0  # that a shard has to end, once its job is cancelled or its worker stops
 _ISOLATED_ATTEMPT = 3  # a worker that is killed twice over a shard is more often bad luck than a bad row
 
 
@@ -40,11 +41,22 @@ class Lease:
     def __init__(self, claim: Claim, stopping: threading.Event) -> None:
         self.claim, self.stopping = claim, stopping
         self.state = "held"
+        self._asked_at: float | None = None  # when it was first seen that the unit should end
 
     def check(self) -> None:
         """Raise Stopped once the lease is lost."""
         if self.state == "lost":
             raise Stopped("the lease was lost")
+
+    def check_short(self) -> None:
+        """As ``check``, in what should take seconds; where it takes longer, as ``check_long``."""
+        if self.state == "held" and not self.stopping.is_set():
+            return
+        if self._asked_at is None:
+            self._asked_at = time.monotonic()
+        if time.monotonic() >= self._asked_at + _GRACE_SECONDS:
+            self.check_long()
+        self.check()
 
     def check_long(self) -> None:
         """As ``check``, in what may take minutes; also once the job is cancelled or the worker stops."""
@@ -128,7 +140,7 @@ class Runner:
         self._settings, self._store, self._publish = settings, store, publish
         self._classifiers = ClassifierCache(settings)
         self.stopping = threading.Event()
-        """Set it, and ``run`` returns: a shard at hand is finished, a plan is handed back."""
+        """Set it, and ``run`` returns: a shard at hand is finished if it is short, the rest handed back."""
         self._heartbeat = Heartbeat(settings, store, self.stopping)
         self._lock = threading.Lock()
         self._busy = 0
@@ -206,8 +218,11 @@ class Runner:
             if claim.unit == PLAN:
                 return self._plan(job, claim, lease)
             if claim.unit == FINALIZE:
+                refused = shards.refusal(job)
+                if refused:
+                    job = job.model_copy(update={"error": refused})
                 shards.finalize(self._settings, job, self._store.finished_shards(job.id), check=lease.check)
-                if self._store.close(claim) is None:
+                if self._store.close(claim, refused=refused) is None:
                     return None
                 shards.tidy(self._settings, job.id)
                 return 0
@@ -253,13 +268,13 @@ class Runner:
             return isolation.classify_isolated(self._settings, job, shard, source, lease.check_long)
 
         def rows(on_bad_row: OnBadRow) -> Iterator[pa.RecordBatch]:
-            return planning.shard_batches(self._settings, job, shard, source, on_bad_row)
+            return planning.shard_batches(self._settings, job, shard, source, on_bad_row, lease.check_short)
 
         classifier = self._classifiers.get(job.pins)
-        return shards.classify_shard(self._settings, job, shard, rows, classifier, lease.check)
+        return shards.classify_shard(self._settings, job, shard, rows, classifier, lease.check_short)
 
     def _plan(self, job: Job, claim: Claim, lease: Lease) -> int | None:
-        rows = job.shard_rows or planning.shard_rows(self._settings, job, self._row_seconds(job, claim))
+        rows = job.shard_rows or planning.shard_rows(self._settings, job, self._row_seconds(job, lease))
         size = (rows, job.shard_bytes or self._settings.shard_bytes)
         job = job.model_copy(update={"shard_rows": size[0], "shard_bytes": size[1]})
         whole: list[str] = []  # sources, as long as nothing is cut: told all at once, with the plan's end
@@ -291,12 +306,15 @@ class Runner:
             sources=whole if len(whole) == cut.shards else (),
         )
 
-    def _row_seconds(self, job: Job, claim: Claim) -> float | None:
+    def _row_seconds(self, job: Job, lease: Lease) -> float | None:
         """What a row takes here: known from the last shard with these students, else tried."""
         known = self._paces.get(job.pins)
-        if known is not None or claim.attempt > 1:  # a row that kills the process must not kill every attempt
+        if (
+            known is not None or lease.claim.attempt > 1
+        ):  # a row that kills the process must not kill every attempt
             return known
-        return planning.measured_seconds(self._settings, job, self._classifiers.get(job.pins))
+        classifier = self._classifiers.get(job.pins)
+        return planning.measured_seconds(self._settings, job, classifier, lease.check_long)
 
     # -- small jobs, each in one go
 
@@ -311,7 +329,7 @@ class Runner:
                 planned.append(lease)
                 continue
             try:
-                read = planning.read_whole(self._settings, job)
+                read = planning.read_whole(self._settings, job, lease.check_long)
                 if read is None:
                     planned.append(lease)
                     continue

@@ -4,7 +4,7 @@
 
     input/NNNNN.arrow              shards that were cut from the inputs (``planning``); errors.jsonl beside
     NNNNN.parquet                  finished parts, written under another name and renamed
-    NNNNN.jsonl                    bad rows that were found in a shard
+    NNNNN.jsonl                    bad rows that were found in a shard; a last line counts those not listed
     errors.jsonl, manifest.json    written by the end of the job; the manifest last: it shows the results
 
 Each function may run again after a crash, or at the same time in a worker that lost its lease without
@@ -15,19 +15,22 @@ import json
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pingti import files
-from pingti.corpus.reader import BadRow, OnBadRow
-from pingti.errors import ArtifactError, ConflictError, PingtiError
+from pingti.corpus.reader import OnBadRow
+from pingti.errors import ArtifactError, ConflictError, InputError, PingtiError
 from pingti.files import replacing, sha256, write_json
+from pingti.inference.bad_rows import check_bad
 from pingti.inference.classifier import Classifier, results_writer
 from pingti.workspace.registry import Workspace
+from queue_worker.classifying import bad_rows
+from queue_worker.classifying.bad_rows import BadRows, Check, Listing, read_piece
 from queue_worker.jobs.models import Counts, Done, Job, JobStatus
 from queue_worker.jobs.store import JobStore
 from queue_worker.settings import Settings
@@ -37,9 +40,6 @@ MANIFEST = "manifest.json"
 ERRORS = "errors.jsonl"
 _MANIFEST_VERSION = 1
 _READ_BYTES = 256 * 1024
-
-Check = Callable[[], None]
-"""Called between steps; raises when the attempt must stop (its lease is lost, or the job is cancelled)."""
 
 
 def job_folder(settings: Settings, id: str) -> Path:
@@ -114,24 +114,18 @@ def error_lines(settings: Settings, job: Job) -> Iterator[bytes]:
     """
     folder = job_folder(settings, job.id)
     whole = folder / ERRORS
-    paths = [whole] if whole.exists() else _pieces_of_errors(folder, None)
+    if whole.exists():
+        return _pieces_of(whole)
+    paths = _pieces_of_errors(folder, None)
     if job.status is JobStatus.COMPLETED and job.counts.failed and not paths:
         raise _damaged(job, f"its {ERRORS} is gone, with {job.counts.failed:,} rows")
-    return _pieces_of(paths)
+    return (line for path in paths for line, _ in read_piece(path) if line)
 
 
-def _pieces_of(paths: Sequence[Path]) -> Iterator[bytes]:
-    for path in paths:
-        with path.open("rb") as file:
-            while piece := file.read(_READ_BYTES):
-                yield piece
-
-
-def write_bad_row(file: IO[bytes], bad: BadRow) -> None:
-    """Add a line of JSON about a row."""
-    # An id may hold half a surrogate pair, as JSON allows.
-    line = json.dumps(asdict(bad), ensure_ascii=False) + "\n"
-    file.write(line.encode("utf-8", "backslashreplace"))
+def _pieces_of(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as file:
+        while piece := file.read(_READ_BYTES):
+            yield piece
 
 
 def _pieces_of_errors(folder: Path, finished: set[int] | None) -> list[Path]:
@@ -159,10 +153,10 @@ def classify_shard(
     check: Check,
 ) -> Done:
     """Write the part of one shard with these rows (id, text). A second run replaces it by an equal one."""
-    bad: list[BadRow] = []
+    bad = BadRows(check, listing=job.counts.failed < bad_rows.MOST_LISTED)
 
     def scored() -> Iterator[pa.RecordBatch]:
-        for batch in rows(bad.append):
+        for batch in rows(bad):
             yield _classified(classifier, batch)
             check()
 
@@ -182,7 +176,7 @@ def write_part(
     shard: int,
     schema: pa.Schema,
     scored: Iterator[pa.RecordBatch],
-    bad: Sequence[BadRow],
+    bad: BadRows,
     *,
     sync: bool = True,
 ) -> Done:
@@ -199,15 +193,13 @@ def write_part(
                 rows += batch.num_rows
                 for task in asked:
                     asked[task] += batch.num_rows - batch.column(task).null_count
-        if bad:
-            with replacing(errors, sync=False) as lines, lines.open("wb") as file:
-                for row in bad:
-                    write_bad_row(file, row)
+        if bad.count:
+            bad.write(errors, tail=True, sync=False)
         else:  # an earlier attempt may have given up rows that this one delivers
             errors.unlink(missing_ok=True)
     if sync:  # the store, not the file's name, says that a part is finished
-        files.sync(part, *([errors] if bad else []))
-    return Done(rows=rows, failed=len(bad), seconds=time.perf_counter() - start, tasks=asked)
+        files.sync(part, *([errors] if bad.count else []))
+    return Done(rows=rows, failed=bad.count, seconds=time.perf_counter() - start, tasks=asked)
 
 
 # -- finalize
@@ -232,15 +224,16 @@ def finalize(settings: Settings, job: Job, finished: set[int], check: Check) -> 
     folder.mkdir(parents=True, exist_ok=True)
     pieces = _pieces_of_errors(folder, finished)
     if pieces:
-        with replacing(folder / ERRORS, sync=False) as temporary, temporary.open("wb") as whole:
-            lines = 0
-            for piece in pieces:
-                with piece.open("rb") as file:
-                    while data := file.read(_READ_BYTES):
-                        lines += data.count(b"\n")
-                        whole.write(data)
-            if lines < job.counts.failed:  # pieces are gone: of an attempt that is late
-                raise PingtiError(f"{ERRORS} would have {lines} of {job.counts.failed} bad rows")
+        listing, counted = Listing(), 0
+        for piece in pieces:
+            check()
+            for line, rows in read_piece(piece):
+                counted += rows
+                if line:
+                    listing.add(line)
+        if counted < job.counts.failed:  # pieces are gone: of an attempt that is late
+            raise PingtiError(f"{ERRORS} would have {counted} of {job.counts.failed} bad rows")
+        listing.write(folder / ERRORS, tail=False, sync=False)
     parts = []
     for shard in sorted(finished):
         check()
@@ -255,6 +248,17 @@ def finalize(settings: Settings, job: Job, finished: set[int], check: Check) -> 
     write_json(folder / MANIFEST, _manifest(folder, job, _outcome(job), parts), sync=False)
     # Both have their names now; they show nothing before the store says that the job has ended.
     files.sync(folder / MANIFEST, *([folder / ERRORS] if pieces else []))
+
+
+def refusal(job: Job) -> str | None:
+    """Why a job fails of which all rows are done: more of them are bad than its caller allows."""
+    if _outcome(job) is not JobStatus.COMPLETED:
+        return None
+    try:
+        check_bad(job.counts.total, job.counts.failed, job.max_bad_rows)
+    except InputError as error:
+        return str(error)
+    return None
 
 
 def tidy(settings: Settings, id: str) -> None:
@@ -308,17 +312,20 @@ def classify_whole(
     settings: Settings,
     job: Job,
     batches: Sequence[pa.RecordBatch],
-    bad: Sequence[BadRow],
+    bad: BadRows,
     classifier: Classifier,
 ) -> Done:
-    """Write all files of a small job, its manifest too, as of a job that is completed; unsynced."""
+    """Write all files of a small job, its manifest too, as of a job that has ended; unsynced."""
     folder = job_folder(settings, job.id)
     scored = (_classified(classifier, batch) for batch in batches)
     done = write_part(folder, job, 0, classifier.schema, scored, bad, sync=False)
-    if bad:
-        (folder / "00000.jsonl").replace(folder / ERRORS)
+    if bad.count:
+        (folder / "00000.jsonl").unlink()
+        bad.write(folder / ERRORS, tail=False, sync=False)
     counts = Counts(total=done.rows + done.failed, completed=done.rows, failed=done.failed)
     parts = [_part_entry(folder / part_name(0))]
-    manifest = _manifest(folder, job.model_copy(update={"counts": counts}), JobStatus.COMPLETED, parts)
-    write_json(folder / MANIFEST, manifest, sync=False)
-    return done
+    job = job.model_copy(update={"counts": counts})
+    job = job.model_copy(update={"error": refusal(job)})
+    outcome = JobStatus.FAILED if job.error else JobStatus.COMPLETED
+    write_json(folder / MANIFEST, _manifest(folder, job, outcome, parts), sync=False)
+    return replace(done, refused=job.error)

@@ -78,6 +78,9 @@ class Job(BaseModel):
     metadata: dict[str, str] = Field(default_factory=dict, description="The submitter's own notes.")
     owner: str | None = Field(default=None, description="Name of the key that it was submitted with.")
     callback: str | None = Field(default=None, description="Address that is told of the job's end.")
+    max_bad_rows: int | float | None = Field(
+        default=None, description="Bad rows that are allowed, or their share; null: any but all."
+    )
     status: JobStatus = JobStatus.QUEUED
     timestamps: dict[JobStatus, float] = Field(
         default_factory=dict, description="Unix seconds of each change, by the server's clock."
@@ -97,7 +100,17 @@ class Job(BaseModel):
         return sum(stamp.size for stamp in self.stamps)
 
 
-DOCUMENT = {"inputs", "stamps", "columns", "pins", "priority", "metadata", "owner", "callback"}
+DOCUMENT = {
+    "inputs",
+    "stamps",
+    "columns",
+    "pins",
+    "priority",
+    "metadata",
+    "owner",
+    "callback",
+    "max_bad_rows",
+}
 """Fields that never change."""
 
 
@@ -134,6 +147,7 @@ class Done:
     failed: int = 0  # bad rows, beyond those found while cutting
     seconds: float = 0.0
     tasks: Mapping[str, int] = field(default_factory=dict)  # rows that each task was asked about
+    refused: str | None = None  # of a whole job: why it has failed, though all was done
 
     def arguments(self) -> list[str | int | float]:
         """What the scripts take of it: rows, bad rows, seconds, bucket, JSON of rows by task."""

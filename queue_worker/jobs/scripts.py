@@ -156,7 +156,7 @@ if call('SADD', key(id, 'done'), ARGV[2]) == 1 then
 end
 return settle(id)
 """,
-    # ARGV: id, token, rows in, rows out, bad rows, seconds, bucket, JSON of rows by task
+    # ARGV: id, token, rows in, rows out, bad rows, seconds, bucket, JSON of rows by task, why it failed or ''
     # A small job was worked on whole, its manifest is written. If it is being cancelled, another is due.
     "finish_whole": """
 local id = ARGV[1]
@@ -168,7 +168,8 @@ call('HSET', key(id), 'total', ARGV[3], 'completed', ARGV[4], 'failed', ARGV[5],
 measured(unpack(ARGV, 4, 8))
 if status == 'running' then
   move(id, 'finalizing')
-  move(id, 'completed')
+  if ARGV[9] ~= '' then call('HSET', key(id), 'error', ARGV[9]) end
+  move(id, ARGV[9] ~= '' and 'failed' or 'completed')
   forget_units(id)
   return 0
 end
@@ -198,11 +199,13 @@ if not holds(ARGV[1], ARGV[2], ARGV[3]) then return -1 end
 drop_lease(ARGV[1], ARGV[2])
 return give_up(ARGV[1], ARGV[2], ARGV[4])
 """,
-    # ARGV: id, token -> the final status, or nil when the lease is lost
+    # ARGV: id, token, why a job fails whose units are all done, or ''
+    # -> the final status, or nil when the lease is lost
     "close": """
 local id = ARGV[1]
 if not holds(id, 'finalize', ARGV[2]) then return nil end
 drop_lease(id, 'finalize')
+if ARGV[3] ~= '' then call('HSETNX', key(id), 'error', ARGV[3]) end
 local status, failure = unpack(call('HMGET', key(id), 'status', 'error'))
 local to = status == 'cancelling' and 'cancelled' or failure and 'failed' or 'completed'
 local moved = move(id, to)

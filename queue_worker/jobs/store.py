@@ -87,6 +87,7 @@ class JobStore:
         fingerprint: str = "",
         owner: str | None = None,
         callback: str | None = None,
+        max_bad_rows: int | float | None = None,
         stamps: Iterable[FileStamp] = (),
         rows: int = 0,
     ) -> Accepted:
@@ -106,6 +107,7 @@ class JobStore:
             fingerprint: words of the request, of which one must be the same where the key is known.
             owner: name of the key that submits.
             callback: address that is told of the job's end.
+            max_bad_rows: how many bad rows are allowed, or what share; any but all where absent.
             stamps: what the files are, in the order of ``inputs``.
             rows: of all inputs; 0 where not known.
 
@@ -126,6 +128,7 @@ class JobStore:
             metadata=dict(metadata),
             owner=owner,
             callback=callback,
+            max_bad_rows=max_bad_rows,
         )
         key = "" if idempotency_key is None else _mark(idempotency_key, owner)
         arguments = _create_arguments(draft, settings, key=key, fingerprint=fingerprint, rows=rows)
@@ -393,7 +396,8 @@ class JobStore:
         pipe = self.client.pipeline(transaction=False)
         for claim, done in claims:
             total = done.rows + done.failed
-            script(args=[claim.job, claim.token, total, *done.arguments()], client=pipe)
+            given = [claim.job, claim.token, total, *done.arguments(), done.refused or ""]
+            script(args=given, client=pipe)
         return [None if tickets < 0 else tickets for tickets in map(int, pipe.execute())]
 
     def release(
@@ -426,9 +430,12 @@ class JobStore:
         """Shards marked finished; empty once the job has ended."""
         return {int(shard) for shard in cast("set[str]", self.client.smembers(f"{PREFIX}job:{id}:done"))}
 
-    def close(self, claim: Claim) -> JobStatus | None:
-        """End a job whose manifest is written; returns the final status, None when the lease is lost."""
-        status = self._run("close", claim.job, claim.token)
+    def close(self, claim: Claim, *, refused: str | None = None) -> JobStatus | None:
+        """End a job whose manifest is written; returns the final status, None when the lease is lost.
+
+        ``refused``: why it fails, though all of its shards are done.
+        """
+        status = self._run("close", claim.job, claim.token, refused or "")
         return None if status is None else JobStatus(status)
 
     # -- for the reaper

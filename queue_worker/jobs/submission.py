@@ -74,6 +74,13 @@ class JobRequest(BaseModel):
     callback: str | None = Field(
         default=None, min_length=1, max_length=2048, description="Address that is told of the job's end."
     )
+    max_bad_rows: (
+        Annotated[int, Field(ge=0, strict=True)] | Annotated[float, Field(ge=0, le=1, strict=True)] | None
+    ) = Field(
+        default=None,
+        description="Bad rows that are allowed (100), or their share of all rows (0.05); with more the job "
+        "fails. Absent: any but all of them.",
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,6 +148,7 @@ def submit(
         fingerprint=fingerprint,
         owner=owner,
         callback=request.callback,
+        max_bad_rows=request.max_bad_rows,
     )
     _wake_workers(settings, accepted, checked.priority)
     return accepted.job
@@ -165,7 +173,8 @@ def _fingerprint(request: JobRequest, identify: Callable[[str], str]) -> str:
 
 def _digest(request: JobRequest) -> str:
     # What is not said is left out: a request of before these fields is the same request.
-    unsaid = {name for name in _LAYOUT if getattr(request, name) == JobRequest.model_fields[name].default}
+    later = (*_LAYOUT, "max_bad_rows")
+    unsaid = {name for name in later if getattr(request, name) == JobRequest.model_fields[name].default}
     return hashlib.sha256(request.model_dump_json(exclude=unsaid).encode()).hexdigest()
 
 

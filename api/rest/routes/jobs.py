@@ -334,6 +334,7 @@ def job_out(job: Job, place: int | None = None, callback: callbacks.CallbackStat
             url=callback.url, state=callback.state, attempts=callback.attempts, error=callback.error
         ),
         error=job.error,
+        max_bad_rows=job.max_bad_rows,
         links=JobLinks(self=path, results=f"{path}/results", errors=f"{path}/errors"),
     )
 

@@ -46,6 +46,14 @@ def test_from_a_file_to_its_results(
     assert pingti("jobs", "results", job["id"], "--out", tmp_path / "out.xls").returncode == 2
     assert pingti("jobs", "errors", job["id"], "--out", tmp_path / "bad.jsonl").returncode == 0
     assert [json.loads(line)["row"] for line in (tmp_path / "bad.jsonl").read_text().splitlines()] == [120]
+    strict = pingti(*asked, "--upload", "--wait", "--max-bad", "0.1%")
+    assert strict.returncode == 1
+    assert "1 of 121 rows are bad; 0.10% of them are allowed" in strict.stderr
+    lost = json.loads(strict.stdout)
+    assert (lost["status"], lost["max_bad_rows"], lost["counts"]["completed"]) == ("failed", 0.001, 120)
+    assert running.client.get(lost["links"]["results"]).status_code == 409
+    assert len(running.client.get(lost["links"]["errors"]).text.splitlines()) == 1
+    assert json.loads(pingti(*asked, "--upload", "--wait", "--max-bad", 1).stdout)["status"] == "completed"
     path.write_text("key,text\n")
     empty = json.loads(pingti(*asked, "--upload", "--wait").stdout)
     assert (empty["status"], empty["counts"]["total"], empty["progress"]) == ("completed", 0, 1.0)

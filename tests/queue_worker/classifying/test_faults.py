@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from kombu.exceptions import OperationalError
 
 from pingti.errors import InputError
 from pingti.workspace.registry import Workspace
 from queue_worker.celery_app import tickets_waiting
-from queue_worker.classifying import isolation, shards
+from queue_worker.classifying import isolation, planning, shards
 from queue_worker.classifying.runner import ClassifierCache, Runner
 from queue_worker.jobs import submission
 from queue_worker.jobs.models import Done, Job, JobStatus
@@ -125,6 +126,119 @@ def test_a_small_job_whose_input_is_changed_fails_alone(service: Service, texts:
     assert "changed.parquet: was changed or replaced after the job was accepted" in str(job.error)
     assert shards.results(service.settings, job) == []
     assert_every_row_once(service, other, keys("other", 10))
+
+
+# -- more bad rows than are allowed
+
+
+@pytest.mark.parametrize("whole", [True, False])
+@pytest.mark.parametrize(
+    ("good", "bad", "most", "says"),
+    [
+        (0, 30, None, "all 30 rows are bad; nothing was classified"),
+        (1, 29, None, None),
+        (0, 30, 1.0, None),
+        (20, 10, 9, "10 of 30 rows are bad; 9 are allowed"),
+        (20, 10, 10, None),
+        (20, 10, 0.3, "10 of 30 rows are bad; 30.00% of them are allowed"),
+        (20, 10, 0.4, None),
+    ],
+)
+def test_more_bad_rows_than_are_allowed_fail_the_job(
+    service: Service, whole: bool, good: int, bad: int, most: float | None, says: str | None
+) -> None:
+    rows = ["a,the goal"] * good + ["b"] * bad
+    (service.settings.home / "bad.csv").write_text("\n".join(["key,text", *rows]) + "\n")
+    job = service.submit("bad.csv", **({} if most is None else {"max_bad_rows": most}))
+    run_out(service, **({} if whole else {"small_bytes": 0}))
+    job = service.store.get(job.id)
+    assert (job.status, job.error) == (JobStatus.FAILED if says else JobStatus.COMPLETED, says)
+    assert (job.max_bad_rows, type(job.max_bad_rows)) == (most, type(most))
+    assert job.counts.model_dump() == {"total": 30, "completed": good, "failed": bad}
+    assert len(service.rows(job)) == good
+    assert len(b"".join(shards.error_lines(service.settings, job)).splitlines()) == bad
+
+
+# -- jobs of which only bad rows come, for minutes if nobody stops them
+
+
+def write_nulls(path: Path) -> None:
+    """Small on the disk: a small job at first."""
+    nulls = pa.nulls(6_000_000, pa.string())
+    pq.write_table(pa.table({"key": nulls, "text": nulls}), path, compression="zstd")
+
+
+def write_short_rows(path: Path) -> None:
+    path.write_bytes(b"key,text\n" + b"x\n" * 6_000_000)
+
+
+def write_wrong_objects(path: Path) -> None:
+    path.write_bytes(b"".join([b'{"key": "a", "text": "a"}\n', b"7\n" * 6_000_000]))
+
+
+ONLY_BAD = {
+    "nulls.parquet": write_nulls,
+    "short.csv": write_short_rows,
+    "wrong.jsonl": write_wrong_objects,
+}
+
+
+@pytest.mark.parametrize("name", ONLY_BAD)
+def test_a_job_of_bad_rows_is_cancelled_while_it_is_read(service: Service, name: str) -> None:
+    ONLY_BAD[name](service.settings.home / name)
+    job = service.submit(name)
+    with service.worker():
+        service.wait(job, lambda job: job.status is JobStatus.RUNNING)
+        time.sleep(1)
+        assert not service.store.get(job.id).status.final
+        service.store.cancel(job.id)
+        job = service.wait(job)
+    assert job.status is JobStatus.CANCELLED
+    assert shards.results(service.settings, job) == []
+
+
+@pytest.mark.parametrize("name", ONLY_BAD)
+def test_sigterm_ends_a_worker_that_reads_bad_rows(service: Service, name: str) -> None:
+    ONLY_BAD[name](service.settings.home / name)
+    job = service.submit(name)
+    with service.worker() as worker:
+        service.wait(job, lambda job: job.status is JobStatus.RUNNING)
+        time.sleep(1)
+        worker.terminate()
+        worker.wait(40)
+        assert not service.store.get(job.id).status.final
+        claim = service.store.claim(lease_seconds=60)  # handed back; no attempt was used up
+        assert claim is not None
+        assert (claim.job, claim.unit, claim.attempt) == (job.id, "plan", 1)
+
+
+def test_a_shard_of_bad_rows_is_left_after_a_while(
+    service: Service, texts: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A short one is finished, though its worker stops."""
+    monkeypatch.setattr("queue_worker.classifying.runner._GRACE_SECONDS", 0.0)
+    rows = {"key": keys("g", 50), "text": [texts[0]] + [None] * 49}
+    pq.write_table(pa.table(rows), service.settings.home / "g.parquet", row_group_size=25)
+    job = service.submit("g.parquet")
+    runner = Runner(service.settings, service.store, lambda _count, _priority: None)
+    real = planning.shard_batches
+
+    def stopped(*given: Any) -> Any:
+        runner.stopping.set()
+        return real(*given)
+
+    monkeypatch.setattr(planning, "shard_batches", stopped)
+    monkeypatch.setattr(planning, "read_whole", lambda *_: None)
+    runner.run()
+    assert service.store.get(job.id).shards_done == 0
+    monkeypatch.setattr("queue_worker.classifying.runner._GRACE_SECONDS", 60.0)
+    runner.stopping.clear()
+    runner.run()
+    assert service.store.get(job.id).shards_done == 1
+    monkeypatch.setattr(planning, "shard_batches", real)
+    run_out(service)
+    job = service.store.get(job.id)
+    assert job.counts.model_dump() == {"total": 50, "completed": 1, "failed": 49}
 
 
 # -- one worker's loop inside the test, where a unit must fail in a certain way

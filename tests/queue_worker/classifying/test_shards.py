@@ -14,11 +14,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pingti.corpus.reader import Columns
+from pingti.corpus.reader import BadRow, Columns
 from pingti.errors import ArtifactError, ConflictError, InputError, PingtiError
 from pingti.inference.classifier import Classifier
 from pingti.inference.pins import Choice, pin
 from pingti.workspace.registry import Workspace
+from queue_worker.classifying import bad_rows
+from queue_worker.classifying.bad_rows import Check
 from queue_worker.classifying.planning import (
     Cut,
     cut_inputs,
@@ -29,7 +31,6 @@ from queue_worker.classifying.planning import (
     shard_rows,
 )
 from queue_worker.classifying.shards import (
-    Check,
     classify_shard,
     classify_whole,
     error_lines,
@@ -72,15 +73,68 @@ def cut_all(given_settings: Settings, job: Job, check: Check = fine) -> tuple[Cu
 
 
 def table_of(given_settings: Settings, job: Job, shard: int, source: str = "") -> pa.Table:
-    batches = shard_batches(given_settings, job, shard, source or None, lambda _: None)
+    batches = shard_batches(given_settings, job, shard, source or None, lambda _: None, fine)
     return pa.Table.from_batches(batches)
 
 
 def classify(given_settings: Settings, job: Job, shard: int, classifier: Classifier, check: Check) -> Done:
     def rows(on_bad_row: Any) -> Any:
-        return shard_batches(given_settings, job, shard, None, on_bad_row)
+        return shard_batches(given_settings, job, shard, None, on_bad_row, check)
 
     return classify_shard(given_settings, job, shard, rows, classifier, check)
+
+
+def write_bad(path: Path, rows: int) -> str:
+    path.write_text("key,text\n" + "x\n" * rows)
+    return str(path)
+
+
+@pytest.mark.parametrize(("most", "most_bytes"), [(5, 1 << 20), (100, 900)])
+def test_a_list_of_bad_rows_is_bounded_and_all_are_counted(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch, most: int, most_bytes: int
+) -> None:
+    monkeypatch.setattr(bad_rows, "MOST_LISTED", most)
+    monkeypatch.setattr(bad_rows, "MOST_BYTES", most_bytes)
+    given_settings = Settings(home=workspace.root)
+    job = make_job([write_bad(workspace.root / f"{name * 60}.csv", 20) for name in "ab"])
+    cut = cut_all(given_settings, job)[0]
+    assert (cut.total, cut.failed) == (40, 40)
+    counts = Counts(total=40, failed=40)
+    under_way = b"".join(error_lines(given_settings, job))
+    finalize(given_settings, job.model_copy(update={"status": "finalizing", "counts": counts}), set(), fine)
+    listed = b"".join(error_lines(given_settings, job))
+    assert listed == under_way
+    assert len(listed) <= most_bytes
+    rows = [json.loads(line) for line in listed.splitlines()]
+    assert [row["row"] for row in rows] == list(range(len(rows)))
+    assert {*rows[0]} == {"file", "row", "id", "reason"}
+    assert 1 <= len(rows) <= most
+
+
+def test_several_lists_of_bad_rows_make_one_that_is_bounded(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bad_rows, "MOST_LISTED", 5)
+    given_settings = Settings(home=workspace.root)
+    job = make_job([str(workspace.root / "a.csv")])
+    folder = job_folder(given_settings, job.id)
+    folder.mkdir(parents=True)
+    for shard in range(2):
+        of_shard = bad_rows.BadRows(fine)
+        for row in range(4 + 4 * shard):
+            of_shard(BadRow(file="a", row=row, id="i" * 9000, reason="r" * 9000))
+        of_shard.write(folder / f"{shard:05d}.jsonl", tail=True)
+        pq.write_table(pa.table({"id": pa.array([], pa.string())}), folder / part_name(shard))
+    for failed in (13, 12):
+        ended = job.model_copy(update={"status": "finalizing", "counts": Counts(total=failed, failed=failed)})
+        if failed == 13:
+            with pytest.raises(PingtiError, match="would have 12 of 13 bad rows"):
+                finalize(given_settings, ended, {0, 1}, fine)
+        else:
+            finalize(given_settings, ended, {0, 1}, fine)
+    lines = (folder / "errors.jsonl").read_bytes().splitlines(keepends=True)
+    assert [json.loads(line)["row"] for line in lines] == [0, 1, 2, 3, 0]
+    assert all(len(line) < 1200 for line in lines)
 
 
 @settings(max_examples=40, deadline=None)
@@ -206,11 +260,11 @@ def test_the_time_is_measured_on_the_first_rows(workspace: Workspace, texts: lis
     pins = pin(workspace, [Choice.parse("sport")])
     classifier = Classifier.load(workspace, pins)
     job = make_job([write_csv(workspace.root / "a.csv", texts)], pins=pins)
-    seconds = measured_seconds(settings_, job, classifier)
+    seconds = measured_seconds(settings_, job, classifier, fine)
     assert seconds is not None
     assert 1e-7 < seconds < 1
     empty = make_job([write_csv(workspace.root / "b.csv", [])], pins=pins)
-    assert measured_seconds(settings_, empty, classifier) is None
+    assert measured_seconds(settings_, empty, classifier, fine) is None
 
 
 def stamped(inputs: list[str], **changes: Any) -> Job:
@@ -478,7 +532,7 @@ def test_a_small_job_in_one_go(workspace: Workspace, texts: list[str]) -> None:
     write_csv(path, texts[:20])
     path.write_text(path.read_text() + "a-20\n")  # a field is missing
     job = stamped([str(path)], pins=pins)
-    read = read_whole(settings_, job)
+    read = read_whole(settings_, job, fine)
     assert read is not None
     done = classify_whole(settings_, job, *read, Classifier.load(workspace, pins))
     assert (done.rows, done.failed, done.tasks) == (20, 1, {"sport": 20})
@@ -495,5 +549,5 @@ def test_a_small_job_in_one_go(workspace: Workspace, texts: list[str]) -> None:
         "errors.jsonl",
         "manifest.json",
     ]
-    assert read_whole(Settings(home=workspace.root, shard_rows=19), job) is None
-    assert read_whole(Settings(home=workspace.root, shard_bytes=50), job) is None
+    assert read_whole(Settings(home=workspace.root, shard_rows=19), job, fine) is None
+    assert read_whole(Settings(home=workspace.root, shard_bytes=50), job, fine) is None

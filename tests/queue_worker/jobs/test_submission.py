@@ -131,7 +131,8 @@ def test_a_job_says_how_its_files_are_written(service: Service) -> None:
 def test_a_key_of_before_the_layout_could_be_said_gives_the_same_job(service: Service) -> None:
     (service.settings.home / "a.csv").write_text("text\ngoal\n")
     request = JobRequest(inputs=("a.csv",), tasks=("sport",))
-    before = request.model_dump_json(exclude={"delimiter", "quoting", "escape", "encoding"})
+    later = {"delimiter", "quoting", "escape", "encoding", "max_bad_rows"}
+    before = request.model_dump_json(exclude=later)
     digest = hashlib.sha256(before.encode()).hexdigest()
     assert submission._fingerprint(request, str) == f"{digest} {digest}"
     other = request.model_copy(update={"quoting": "none"})
@@ -191,3 +192,9 @@ def test_a_changed_task_is_looked_at_again(service: Service, texts: list[str]) -
 def test_without_a_server_one_sentence_says_so(tmp_path: Path) -> None:
     with pytest.raises(UnavailableError, match="PINGTI_REDIS_URL"):
         make_celery(Settings(home=tmp_path, redis_url=None))
+
+
+@pytest.mark.parametrize("wrong", [-1, 1.5, -0.1, True, "5%", float("nan")])
+def test_what_is_neither_a_count_nor_a_share_of_bad_rows_is_refused(wrong: object) -> None:
+    with pytest.raises(ValueError, match="max_bad_rows"):
+        JobRequest.model_validate({"inputs": ["a.csv"], "tasks": ["sport"], "max_bad_rows": wrong})
