@@ -84,6 +84,11 @@ class JobFailedError(PingtiError):
         self.job = job
 
 
+def _fields(**fields: Any) -> dict[str, Any]:
+    """The fields of a request that say something."""
+    return {name: value for name, value in fields.items() if value is not None}
+
+
 class Client:
     """A connection to a service. Safe for threads; a ``with`` block closes it."""
 
@@ -187,30 +192,30 @@ class Client:
             UnavailableError: the service or its broker does not answer.
         """
         sent = [self.upload(given) if upload and Path(given).is_file() else None for given in inputs]
-        body: dict[str, Any] = {
-            "inputs": [
-                stored.id if stored else str(given) for given, stored in zip(inputs, sent, strict=True)
-            ],
+        body = {
+            "inputs": [new.id if new else str(given) for given, new in zip(inputs, sent, strict=True)],
             "tasks": list(tasks),
-            "text": text,
-            "id": id,
-            "priority": priority,
             "metadata": dict(metadata or {}),
-            "callback": callback,
+            **_fields(text=text, id=id, priority=priority, callback=callback, max_bad_rows=max_bad_rows),
+            **_fields(delimiter=delimiter, escape=escape, encoding=encoding),
+            **_fields(quoting=None if quoting == "auto" else quoting),
         }
-        layout = {"delimiter": delimiter, "escape": escape, "encoding": encoding}
-        said: dict[str, Any] = {**layout, "max_bad_rows": max_bad_rows}
-        body |= {name: value for name, value in said.items() if value is not None}
-        if quoting != "auto":
-            body["quoting"] = quoting
+        job = self._submitted(body, idempotency_key)
+        self._delete_unused(job, filter(None, sent))
+        return job
+
+    def _delete_unused(self, job: JobOut, sent: Iterable[FileOut]) -> None:
+        """Delete uploads that a job does not use: it is one of before, with uploads of its own."""
+        for stored in sent:
+            if not any(stored.id in path for path in job.inputs):
+                self._ask("DELETE", f"/v1/files/{stored.id}")
+
+    def _submitted(self, body: Mapping[str, Any], idempotency_key: str | None) -> JobOut:
+        """The job of a request, which is sent again only where that cannot make a second job."""
         headers = {"Idempotency-Key": idempotency_key} if idempotency_key is not None else {}
         for attempt in range(_TRIES if idempotency_key is not None else 1):
             try:
-                job = self._read(JobOut, self._ask("POST", "/v1/jobs", json=body, headers=headers))
-                for stored in filter(None, sent):
-                    if not any(stored.id in path for path in job.inputs):  # a job of before, with its own
-                        self._ask("DELETE", f"/v1/files/{stored.id}")
-                return job
+                return self._read(JobOut, self._ask("POST", "/v1/jobs", json=body, headers=headers))
             except UnavailableError:
                 if attempt == _TRIES - 1 or idempotency_key is None:
                     raise

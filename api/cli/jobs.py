@@ -30,6 +30,15 @@ _FORMS: dict[str, Literal["parquet", "jsonl", "csv"]] = {
 }
 
 
+MaxBad = Annotated[
+    str | None,
+    typer.Option(help='Bad rows that are allowed: "100", or "5%" of all. With more it fails.'),
+]
+Metadata = Annotated[
+    list[str] | None, typer.Option(help="Your own note, NAME=VALUE; repeatable.", metavar="NAME=VALUE")
+]
+
+
 @app.command()
 def submit(
     inputs: Annotated[list[str], typer.Argument(help="Files that the service may read.")],
@@ -44,17 +53,12 @@ def submit(
     upload: Annotated[
         bool, typer.Option("--upload", help="Send the files; else the service reads them where they are.")
     ] = False,
-    metadata: Annotated[
-        list[str] | None, typer.Option(help="Your own note, NAME=VALUE; repeatable.", metavar="NAME=VALUE")
-    ] = None,
+    metadata: Metadata = None,
     callback: Annotated[str | None, typer.Option(help="Address that is told of the job's end.")] = None,
     idempotency_key: Annotated[
         str | None, typer.Option(help="Sent again with the same request it gives the same job again.")
     ] = None,
-    max_bad: Annotated[
-        str | None,
-        typer.Option(help='Bad rows that are allowed: "100", or "5%" of all. With more it fails.'),
-    ] = None,
+    max_bad: MaxBad = None,
     wait: Annotated[bool, typer.Option("--wait", help="Come back when the job has ended.")] = False,
     url: Url = LOCAL,
     key: Key = None,
@@ -69,8 +73,7 @@ def submit(
     with Client(url, key) as pingti:
         # A relative path is the caller's, not the service's.
         places = inputs if upload else _places(inputs)
-        missing = [path for path in inputs if upload and not Path(path).is_file()]
-        if missing:
+        if missing := [path for path in inputs if upload and not Path(path).is_file()]:
             raise InputError(f"{missing[0]}: there is no such file to send")
         try:
             job = pingti.submit(
@@ -90,9 +93,9 @@ def submit(
                 max_bad_rows=None if max_bad is None else parse_max_bad(max_bad),
             )
         except InputError as error:
-            if "allowed folder" not in str(error):
+            if upload or not all(Path(path).is_file() for path in inputs):
                 raise
-            raise InputError(f"{error}; --upload sends the files instead") from None
+            raise InputError(f"{error}; where the service may not read a file, --upload sends it") from None
         if wait:
             _follow_and_show(pingti, job.id, screen)
         else:
