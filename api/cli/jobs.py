@@ -95,7 +95,9 @@ def submit(
         except InputError as error:
             if upload or not all(Path(path).is_file() for path in inputs):
                 raise
-            raise InputError(f"{error}; where the service may not read a file, --upload sends it") from None
+            raise InputError(
+                f"{error}; where the service may not read them, --upload sends the files instead"
+            ) from None
         if wait:
             _follow_and_show(pingti, job.id, screen)
         else:
