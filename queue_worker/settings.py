@@ -89,8 +89,8 @@ class Settings(BaseSettings):
     port: int = Field(default=8080, ge=0, le=65535, description="Its port; 0: a free one.")
     api_key: SecretStr | None = Field(
         default=None,
-        description="Bearer key; none: loopback only. One below 16 bytes has to wait, too, while wrong keys "
-        "from its address are slowed down.",
+        description="Bearer key; without any, only this machine is answered. Take 16 bytes or more: while "
+        "wrong keys from an address are slowed down, a shorter right one from there has to wait, too.",
     )
 
     shard_seconds: float = Field(

@@ -70,7 +70,7 @@ class CorpusSection(_Section):
     """Where the past texts are."""
 
     files: tuple[str, ...] = Field(min_length=1)
-    """Paths, patterns or URLs; a relative path counts from the definition's folder."""
+    """Paths, patterns or URLs; a relative path counts from `workspace/tasks`."""
     text: str = "text"
     """Column of the text."""
     id: str | None = None
@@ -84,8 +84,9 @@ class CorpusSection(_Section):
     delimiter: Annotated[str, AfterValidator(one_character)] | None = None
     """CSV and TSV: what separates fields; by the file's name and header if absent."""
     quoting: Quoting = "auto"
-    """CSV and TSV: whether fields stand in quotes. auto: in CSV they do, in TSV if the header does, and one
-    over lines that look like rows is a bad row. quoted: that one is right, too. none: quotes are letters."""
+    """CSV and TSV: whether fields may stand in quotes. "auto": yes in CSV, and in TSV if the header does; a
+    quoted field over several lines that each look like a row is reported as a bad row. "quoted": yes, and
+    such a field is taken as it is. "none": no, a quote is a letter like any other."""
     escape: Annotated[str, AfterValidator(one_character)] | None = None
     """CSV and TSV: what stands before a quote in quotes, such as a backslash; they are doubled if absent."""
     encoding: Annotated[str, AfterValidator(known_encoding)] | None = None
@@ -110,9 +111,9 @@ class TeacherSection(_Section):
     """The BERT that the student replaces."""
 
     model: str
-    """A folder (relative to the definition's), a hub name, or "task:NAME" for the teacher of another task."""
+    """A folder (relative to `workspace/tasks`), a hub name, or "task:NAME" for another task's teacher."""
     labels: str | None = None
-    """JSONL, CSV, TSV or Parquet file with text (or the corpus's id) and label: what round 1 starts from."""
+    """JSONL, CSV, TSV or Parquet file with text (or the corpus's id) and label; round 1 starts from it."""
     fine_tune: bool = True
     """Where there are labels, whether the model is fine-tuned on them first; false: it is taken as it is."""
     map: dict[str, str] = {}
@@ -175,11 +176,13 @@ class GateSection(_Section):
     recall: Share = 0.90
     """For more than two classes: the mean over the classes."""
     holdout_days: float = Field(default=7.0, gt=0.0)
-    """The newest days, held out; where the corpus has a time column."""
+    """The newest days, held out; where the corpus has a time column. They should hold some hundred rows of
+    the rarer class."""
     holdout_fraction: float = Field(default=0.1, gt=0.0, lt=0.9)
     """The last part of the rows, held out; where it has none."""
     holdout_rows: int = Field(default=5000, ge=10)
-    """At most so many rows of the holdout, drawn at random, are scored by the teacher."""
+    """At most so many rows of the holdout, drawn at random, are scored by the teacher, and never more than a
+    third of `teacher.budget`."""
     labels: str | None = None
     """File as teacher.labels: true labels. Held-out texts that have one measure student and teacher; so do
     texts outside the corpus, as a test set of their own."""
@@ -190,7 +193,7 @@ class GateSection(_Section):
 
 
 class OperatingPointSection(_Section):
-    """A named threshold, which the article calls a scene: the best F1, or the best under one condition."""
+    """Named operating points: the best F1, or the best under one condition (in tasks of two classes)."""
 
     precision: Share | None = None
     """The highest recall at this precision."""
@@ -215,7 +218,7 @@ class DriftSection(_Section):
     """Watching, day by day, whether the promoted student still agrees with its teacher."""
 
     sample: int = Field(default=50, ge=0, le=10_000)
-    """Rows of a job that the teacher is asked about afterwards; 0: none."""
+    """Rows of each job that the retraining worker asks the teacher about afterwards; 0: none."""
     daily: int = Field(default=2000, ge=1)
     """Once so many were asked about in a day, further jobs of the day are left out."""
     on_alarm: Literal["nothing", "rollback", "retrain"] = "nothing"
