@@ -1,8 +1,11 @@
 """``pingti jobs``: batches through the service, by the Python client of its REST door."""
 
+import shutil
+import sys
 from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -168,7 +171,10 @@ def delete(job: JobId, url: Url = LOCAL, key: Key = None, as_json: Json = False)
 @app.command()
 def errors(
     job: JobId,
-    out: Annotated[Path, typer.Option("--out", "-o", help="File to write, one JSON object a line.")],
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", help="File to write, one JSON object a line; stdout where absent."),
+    ] = None,
     url: Url = LOCAL,
     key: Key = None,
     as_json: Json = False,
@@ -176,8 +182,13 @@ def errors(
     """Download the rows that could not be classified."""
     from pingti.client import Client
 
-    with Client(url, key) as pingti:
-        size = pingti.download_errors(job, out)
+    with Client(url, key) as pingti, TemporaryDirectory() as folder:
+        target = Path(folder) / "errors.jsonl" if out is None else out
+        size = pingti.download_errors(job, target)
+        if out is None:
+            with target.open(encoding="utf-8", newline="\n") as file:
+                shutil.copyfileobj(file, sys.stdout)
+            return
     _downloaded(out, size, Screen(as_json=as_json))
 
 

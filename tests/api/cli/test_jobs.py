@@ -46,6 +46,8 @@ def test_from_a_file_to_its_results(
     assert pingti("jobs", "results", job["id"], "--out", tmp_path / "out.xls").returncode == 2
     assert pingti("jobs", "errors", job["id"], "--out", tmp_path / "bad.jsonl").returncode == 0
     assert [json.loads(line)["row"] for line in (tmp_path / "bad.jsonl").read_text().splitlines()] == [120]
+    ran = pingti("jobs", "errors", job["id"])
+    assert (ran.returncode, ran.stdout) == (0, (tmp_path / "bad.jsonl").read_text())
     path.write_text("key,text\n")
     empty = json.loads(pingti(*asked, "--upload", "--wait").stdout)
     assert (empty["status"], empty["counts"]["total"], empty["progress"]) == ("completed", 0, 1.0)
