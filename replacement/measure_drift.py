@@ -20,6 +20,7 @@ import pyarrow as pa
 
 from pingti.corpus.rules import matches
 from pingti.errors import PingtiError
+from pingti.extras import install_hint
 from pingti.inference.classifier import Classifier
 from pingti.inference.pins import Choice, pin
 from pingti.workspace.registry import TaskEntry, Workspace
@@ -113,7 +114,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except PingtiError as error:
         tell({"error": str(error)})
     except ModuleNotFoundError as error:
-        tell({"error": f"{error.name} is missing: install 'pingti[teacher]'"})
+        tell({"error": f"{error.name} is missing: {install_hint('teacher')}"})
     return 0
 
 

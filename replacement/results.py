@@ -26,9 +26,10 @@ class StopReason(StrEnum):
         Args:
             gate: that of the task's definition, which limits the rounds.
         """
+        limit = "1 round" if gate.rounds == 1 else f"{gate.rounds} rounds"
         return {
             StopReason.GATE_REACHED: "the gate is reached",
-            StopReason.ROUND_LIMIT: f"the limit of {gate.rounds} rounds is reached",
+            StopReason.ROUND_LIMIT: f"the limit of {limit} is reached",
             StopReason.NO_PROGRESS: f"{IDLE_ROUNDS} rounds in a row brought nothing",
             StopReason.BUDGET_SPENT: "the teacher's budget is spent",
             StopReason.POOL_USED_UP: "the pool is used up",

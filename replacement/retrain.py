@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from pingti.errors import ArtifactError, NotFoundError, PingtiError
+from pingti.extras import install_hint
 from pingti.workspace import promotion
 from pingti.workspace.promotion import Event
 from pingti.workspace.registry import TaskEntry, Workspace
@@ -149,7 +150,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except PingtiError as error:
         tell({"outcome": "failed", "reason": str(error)})
     except ModuleNotFoundError as error:
-        tell({"outcome": "failed", "reason": f"{error.name} is missing: install 'pingti[teacher]'"})
+        tell({"outcome": "failed", "reason": f"{error.name} is missing: {install_hint('teacher')}"})
     return 0
 
 

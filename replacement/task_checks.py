@@ -14,6 +14,7 @@ from pathlib import Path
 from pingti.annotation.labelled_texts import labelled_faults
 from pingti.corpus.reader import check_input, expand
 from pingti.errors import DefinitionError, Fault, InputError, NotFoundError, PingtiError, json_pointer
+from pingti.extras import install_hint
 from pingti.validation import sentence
 from pingti.workspace.definition import HUB_NAME, Definition
 from pingti.workspace.registry import Workspace
@@ -70,7 +71,7 @@ def check_task(name: str, definition: Definition, workspace: Workspace, source: 
     if find_spec("transformers") is None and not definition.teacher.model.startswith(_TASK):
         return (
             "the teacher's packages are not installed here, so that nobody knows whether they can read the "
-            "model: pip install 'pingti[teacher]' where it is to be replaced",
+            f"model; where it is to be replaced, {install_hint('teacher')}",
         )
     return ()
 

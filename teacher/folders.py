@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from pingti.errors import InputError, UnavailableError
+from pingti.extras import install_hint
 from pingti.files import sha256
 from teacher.model_files import MODEL_FILES, file_problems, length_problem, tokenizer_problem
 
@@ -23,7 +24,7 @@ try:
     from transformers.utils import logging as transformers_logging
 except ImportError as error:
     raise UnavailableError(
-        f"a teacher needs torch and transformers ({error}): install 'pingti[teacher]'"
+        f"a teacher needs torch and transformers ({error}): {install_hint('teacher')}"
     ) from error
 
 PADDED_LEFT = ("xlnet",)

@@ -163,11 +163,14 @@ def wrapped_points(points: Iterable[str]) -> list[str]:
 def round_line(round: "Round") -> str:
     """A round in one line."""
     holdout = round.holdout
-    added = ", ".join(f"{count} {kind}" for kind, count in round.added.items() if count)
+    added = ", ".join(f"{count:,} {kind}" for kind, count in round.added.items() if count)
+    left_out = ""
+    if round.boundary:
+        left_out = f" of {round.rows + round.boundary:,}, {round.boundary:,} boundary rows left out"
     return (
         f"  round {round.round}: precision {holdout.precision:.3f}  recall {holdout.recall:.3f}  "
-        f"F1 {holdout.f1:.3f}  | teacher rows asked {round.asked:,}, trained on {round.rows:,} "
-        f"(+ {added}; {round.boundary} boundary rows left out)"
+        f"F1 {holdout.f1:.3f}  | teacher rows asked {round.asked:,}, trained on {round.rows:,}{left_out}"
+        f"{f' (new this round: {added})' if added else ''}"
     )
 
 

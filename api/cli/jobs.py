@@ -1,8 +1,11 @@
 """``pingti jobs``: batches through the service, by the Python client of its REST door."""
 
+import shutil
+import sys
 from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -30,6 +33,9 @@ _FORMS: dict[str, Literal["parquet", "jsonl", "csv"]] = {
 }
 
 
+IdempotencyKey = Annotated[
+    str | None, typer.Option(help="Sent again with the same request it gives the same job again.")
+]
 MaxBad = Annotated[
     str | None,
     typer.Option(help='Bad rows that are allowed: "100", or "5%" of all. With more it fails.'),
@@ -55,9 +61,7 @@ def submit(
     ] = False,
     metadata: Metadata = None,
     callback: Annotated[str | None, typer.Option(help="Address that is told of the job's end.")] = None,
-    idempotency_key: Annotated[
-        str | None, typer.Option(help="Sent again with the same request it gives the same job again.")
-    ] = None,
+    idempotency_key: IdempotencyKey = None,
     max_bad: MaxBad = None,
     wait: Annotated[bool, typer.Option("--wait", help="Come back when the job has ended.")] = False,
     url: Url = LOCAL,
@@ -69,7 +73,6 @@ def submit(
     from pingti.inference.bad_rows import parse_max_bad
 
     screen = Screen(as_json=as_json)
-    notes = dict(_pair(note) for note in metadata or [])
     with Client(url, key) as pingti:
         # A relative path is the caller's, not the service's.
         places = inputs if upload else _places(inputs)
@@ -83,7 +86,7 @@ def submit(
                 text=text,
                 id=id_column,
                 priority=priority,
-                metadata=notes,
+                metadata=dict(_pair(note) for note in metadata or []),
                 callback=callback,
                 idempotency_key=idempotency_key,
                 delimiter=delimiter_of(delimiter),
@@ -179,7 +182,10 @@ def delete(job: JobId, url: Url = LOCAL, key: Key = None, as_json: Json = False)
 @app.command()
 def errors(
     job: JobId,
-    out: Annotated[Path, typer.Option("--out", "-o", help="File to write, one JSON object a line.")],
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", help="File to write, one JSON object a line; stdout where absent."),
+    ] = None,
     url: Url = LOCAL,
     key: Key = None,
     as_json: Json = False,
@@ -187,8 +193,13 @@ def errors(
     """Download the rows that could not be classified."""
     from pingti.client import Client
 
-    with Client(url, key) as pingti:
-        size = pingti.download_errors(job, out)
+    with Client(url, key) as pingti, TemporaryDirectory() as folder:
+        target = Path(folder) / "errors.jsonl" if out is None else out
+        size = pingti.download_errors(job, target)
+        if out is None:
+            with target.open(encoding="utf-8", newline="\n") as file:
+                shutil.copyfileobj(file, sys.stdout)
+            return
     _downloaded(out, size, Screen(as_json=as_json))
 
 

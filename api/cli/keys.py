@@ -28,6 +28,10 @@ def add(
     token = add_key(home, name, role)
     screen = Screen(as_json=as_json)
     screen.note(f"{name} may {role}; send it as Authorization: Bearer KEY. It is not shown again.")
+    if len(list_keys(home)) == 1:
+        screen.note("this is the first key: from now on every client needs one, on this machine too")
+        if not role.allows(Role.ADMIN):
+            screen.note("to change tasks, an admin key is needed: pingti keys add NAME --role admin")
     if not as_json:
         screen.say(token)
     screen.result({"name": name, "role": role.value, "key": token})

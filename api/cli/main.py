@@ -24,10 +24,11 @@ from api.cli.tasks import (
 )
 from pingti import __version__
 from pingti.errors import Fault, GateError, InputError, PingtiError, UnavailableError
+from pingti.extras import install_hint
 
 if TYPE_CHECKING:
     from pingti.workspace.registry import TaskEntry
-    from replacement.results import Round
+    from replacement.results import Outcome, Round, StopReason
 
 EXIT_CODES = {
     0: "done",
@@ -39,6 +40,8 @@ EXIT_CODES = {
     6: "something needed is missing or out of reach",
     130: "interrupted",
 }
+
+_FEW_ROWS = 50  # of a class in the holdout: precision and recall are then known to some 0.1 only
 
 app = typer.Typer(
     name="pingti",
@@ -116,14 +119,14 @@ def replace(
         )
     screen.say(f"report: {folder / 'report.html'}")
     screen.result(outcome.report)
-    if unread := outcome.report["gate"].get("unread"):
-        screen.note(unread)
+    for note in filter(None, (outcome.report["gate"].get("unread"), _small_holdout(entry, outcome))):
+        screen.note(note)
     if not outcome.passed:
         lacks = refusal(outcome.report)
         entry.record(promotion.Event.REFUSED, outcome.version, why=lacks.headline)
         raise GateError(
-            f"task {task!r}: refused: {lacks.headline}; the ways on are more texts, a lower gate, "
-            f"or pingti promote {task} {outcome.version} --force",
+            f"task {task!r}: refused: {lacks.headline}; the ways on are {_more_of(entry, outcome.stopped)}"
+            f"more texts, a lower gate, or pingti promote {task} {outcome.version} --force",
             faults=[Fault(detail=point) for point in lacks.points],
         )
     if promote:
@@ -131,6 +134,37 @@ def replace(
         screen.say(f"version {outcome.version} is promoted")
     else:
         screen.say(f"the gate is reached; next is pingti promote {task}")
+
+
+def _more_of(entry: "TaskEntry", stopped: "StopReason") -> str:
+    """The keys that ended a run, as the first of the ways on; empty where neither did."""
+    from replacement.results import StopReason
+
+    definition = entry.definition
+    budget = f"a larger teacher.budget ({definition.teacher.budget:,} now), "
+    if stopped is StopReason.ROUND_LIMIT:  # the last round may have spent the rest of the budget
+        return f"more rounds (gate.rounds, {definition.gate.rounds} now), {budget}"
+    return budget if stopped is StopReason.BUDGET_SPENT else ""
+
+
+def _small_holdout(entry: "TaskEntry", outcome: "Outcome") -> str:
+    """A warning where the holdout has few rows of a class; none at all is the report's to tell."""
+    definition, holdout = entry.definition, outcome.best.holdout
+    gate = definition.gate
+    rows, name = holdout.positives, definition.classes[1]
+    if not definition.binary:
+        counts = {own["class"]: own["rows"] for own in outcome.report.get("by_class", ()) if own["rows"]}
+        name = min(counts, key=counts.__getitem__, default="")
+        rows = counts.get(name, 0)
+    if not 0 < rows < _FEW_ROWS:
+        return ""
+    key = "gate.holdout_days" if definition.corpus.time else "gate.holdout_fraction"
+    if holdout.rows >= gate.holdout_rows:
+        key = "gate.holdout_rows"
+    return (
+        f"the holdout has only {rows} rows of the class {name}, of {holdout.rows:,}: its figures are rough; "
+        f"a larger {key} makes them more"
+    )
 
 
 @app.command("promote")
@@ -336,7 +370,7 @@ def _missing(error: ModuleNotFoundError) -> str:
     name = (error.name or "").partition(".")[0]
     for extra, modules in extras.items():
         if name in modules:
-            return f"{name} is missing: pip install 'pingti[{extra}]'"
+            return f"{name} is missing: {install_hint(extra)}"
     raise error
 
 

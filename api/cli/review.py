@@ -125,7 +125,8 @@ def review_export(
     entry = Workspace(home).task(task)
     rows = review_queue.export(entry, review_queue.Format(form), out, labelled=list(labels.read(entry)))
     screen = Screen(as_json=as_json)
-    screen.say(f"{out}: {rows:,} rows for a person; next is pingti review import {task} with the labels")
+    then = f"next is pingti review import {task} with the labels" if rows else "none waits for a label"
+    screen.say(f"{out}: {rows:,} rows for a person; {then}")
     needed = ""
     if form is Format.LABEL_STUDIO:
         needed = review_queue.label_studio_config(entry.definition.classes)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pingti.workspace.registry import TaskEntry
 
 WORKSPACE = Path("workspace")
+_FIGURES = ("precision", "recall", "F1")
 
 
 def complete_task(ctx: typer.Context, incomplete: str) -> list[str]:
@@ -180,17 +181,11 @@ def report(task: TaskName, version: Version = None, home: Home = WORKSPACE, as_j
             screen.say(line)
     for note in content.get("notes", []):
         screen.note(note)
-    head = ["precision", "recall", "F1", "rows"]
-    rows = [["on the holdout", *_figures(content["holdout"]), f"{content['holdout']['rows']:,}"]]
-    rows += [
-        [f"round {line['round']}", *_figures(line["holdout"]), f"{line['holdout']['rows']:,}"]
-        for line in content["rounds"]
-    ]
-    screen.table(["", *head], rows)
+    _show_measures(content, screen)
     operating_points = content.get("scenes", {})
     if operating_points:
         screen.table(
-            ["operating point", "threshold", *head[:3]],
+            ["operating point", "threshold", *_FIGURES],
             [
                 [
                     name,
@@ -204,6 +199,33 @@ def report(task: TaskName, version: Version = None, home: Home = WORKSPACE, as_j
     if page.is_file():
         screen.say(f"the whole report: {page}")
     screen.result(content)
+
+
+def _show_measures(content: dict[str, Any], screen: Screen) -> None:
+    """The student on the holdout and the validation rows, and each round's on the holdout."""
+    lines = [("on the holdout", content["holdout"])]
+    kept = content.get("kept_round")
+    lines += [
+        ("on the validation rows", line["calibration"])
+        for line in content["rounds"]
+        if line["round"] == kept and line.get("calibration")
+    ]
+    lines += [(f"round {line['round']}, holdout", line["holdout"]) for line in content["rounds"]]
+    classes = content.get("classes", ())
+    head = ["", *_FIGURES, "rows"]
+    rows = [[name, *_figures(measured), f"{measured['rows']:,}"] for name, measured in lines]
+    if len(classes) == 2:  # of more, none is the positive one
+        head.append(f"{classes[1]} rows")
+        rows = [[*row, f"{measured['positives']:,}"] for row, (_, measured) in zip(rows, lines, strict=True)]
+    screen.table(head, rows)
+    spans = content.get("holdout_intervals", {})
+    intervals = [
+        f"{name} {spans[name][0]:.3f} to {spans[name][1]:.3f}"
+        for name in ("precision", "recall")
+        if name in spans
+    ]
+    if intervals:
+        screen.say(f"95 % interval on the holdout: {', '.join(intervals)}")
 
 
 def _entry(home: Path, task: str) -> "TaskEntry":

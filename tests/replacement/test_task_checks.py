@@ -238,7 +238,7 @@ def test_without_the_teachers_packages_it_is_said_what_nobody_knows(
     monkeypatch.setattr(task_checks, "find_spec", lambda name: None)
     source = home.root / "praise.toml"
     (note,) = check_task("praise", parse(GOOD, source), home, source)
-    assert "pingti[teacher]" in note
+    assert "pip install '/path/to/pingti[teacher]'" in note
     (home.root / "bert" / "config.json").unlink()
     with pytest.raises(DefinitionError, match=r"there is no config\.json"):
         check_task("praise", parse(GOOD, source), home, source)

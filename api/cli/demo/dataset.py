@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from pingti import files
 from pingti.errors import UnavailableError
+from pingti.extras import install_hint
 from pingti.workspace.registry import Workspace
 
 # Real names of the topics' folders, and what the tasks call them.
@@ -101,7 +102,7 @@ def package_folders() -> tuple[Path, Path]:
 def _folder(package: str, inside: str) -> Path:
     spec = importlib.util.find_spec(package)
     if spec is None or spec.origin is None:
-        raise UnavailableError(f"the demo needs the package {package}: install 'pingti[demo]'")
+        raise UnavailableError(f"the demo needs the package {package}: {install_hint('demo')}")
     return Path(spec.origin).parent / inside
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from api.cli.doctor.findings import Finding, State, in_gigabytes, version_of
+from pingti.extras import install_hint
 
 _MEMORY_WARN = 2 << 30
 _TEACHER = ("torch", "transformers", "faiss-cpu")
@@ -42,7 +43,7 @@ def look_at_packages(_: Path) -> Iterator[Finding]:
                 name=f"{extra} extra",
                 state=State.WARN,
                 says=f"missing: {', '.join(missing)}; no {without} here",
-                next_step=f"pip install 'pingti[{extra}]'",
+                next_step=install_hint(extra),
             )
 
 

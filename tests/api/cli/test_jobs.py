@@ -54,6 +54,8 @@ def test_from_a_file_to_its_results(
     assert running.client.get(lost["links"]["results"]).status_code == 409
     assert len(running.client.get(lost["links"]["errors"]).text.splitlines()) == 1
     assert json.loads(pingti(*asked, "--upload", "--wait", "--max-bad", 1).stdout)["status"] == "completed"
+    ran = pingti("jobs", "errors", job["id"])
+    assert (ran.returncode, ran.stdout) == (0, (tmp_path / "bad.jsonl").read_text())
     path.write_text("key,text\n")
     empty = json.loads(pingti(*asked, "--upload", "--wait").stdout)
     assert (empty["status"], empty["counts"]["total"], empty["progress"]) == ("completed", 0, 1.0)

@@ -136,12 +136,16 @@ def test_boundary_rows_go_out_and_labels_come_back(workspace: Workspace, tmp_pat
     for task, label in zip(tasks, ["yes", "maybe"], strict=True):
         result = {**task["predictions"][0]["result"][0], "value": {"choices": [label]}}
         task["annotations"] = [{"result": [result], "completed_by": 1}]
+    assert "2 rows for a person; next is pingti review import sport" in ran.stdout
     done = tmp_path / "done.json"
     done.write_text(json.dumps(tasks))
     ran = pingti("review", "import", "sport", done, *home, "--json")
     assert ran.returncode == 0
     assert "record 2: annotations[0].result[0].value.choices: 'maybe' is no class" in ran.stderr
     assert {k: json.loads(ran.stdout)[k] for k in ("records", "added")} == {"records": 2, "added": 1}
+    review_queue.write(entry, 1, [], [], probabilities[:0], margin(probabilities)[:0])
+    ran = pingti("review", "export", "sport", "--out", tmp_path / "none.jsonl", *home)
+    assert (ran.returncode, "0 rows for a person; none waits for a label" in ran.stdout) == (0, True)
     done.write_text("[")
     ran = pingti("review", "import", "sport", done, *home)
     assert (ran.returncode, len(ran.stderr.splitlines())) == (2, 1)

@@ -1,5 +1,6 @@
 """``pingti task``, ``promote``, ``keys`` and the command line's own manners."""
 
+import dataclasses
 import json
 import os
 import pty
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from api.cli.console import Screen
+from api.cli.console import Screen, round_line
 from api.cli.main import EXIT_CODES
 from api.keys import KeyRing
 from pingti import errors
@@ -127,6 +128,29 @@ def test_report_and_history_of_a_task(pingti: Run, workspace: Workspace) -> None
     assert pingti("rollback", "sport", *home).returncode == 4
 
 
+def test_a_report_tells_what_its_figures_rest_on(pingti: Run, workspace: Workspace) -> None:
+    path = workspace.task("sport").student_folder(1) / "report.json"
+    report = json.loads(path.read_text())
+    validation = {**report["holdout"], "precision": 0.123, "rows": 1234, "positives": 56}
+    report["rounds"] = [
+        {"round": number, "holdout": report["holdout"], "calibration": {**validation, "rows": 1233 + number}}
+        for number in (1, 2)
+    ]
+    report["kept_round"] = 1
+    report["holdout_intervals"] = {"precision": [0.7, 0.85], "recall": [0.6, 0.9], "f1": [0.65, 0.88]}
+    path.write_text(json.dumps(report))
+    home = ("--home", workspace.root)
+    lines = [" ".join(line.split()) for line in pingti("task", "report", "sport", *home).stdout.splitlines()]
+    assert "precision recall F1 rows yes rows" in lines
+    assert "on the holdout 1.000 1.000 1.000 300 100" in lines
+    assert "on the validation rows 0.123 1.000 1.000 1,234 56" in lines
+    assert sum("validation" in line for line in lines) == 1
+    assert "95 % interval on the holdout: precision 0.700 to 0.850, recall 0.600 to 0.900" in lines
+    shown = pingti("task", "report", "topic", *home).stdout
+    assert "interval" not in shown
+    assert shown.splitlines()[1].split() == ["precision", "recall", "F1", "rows"]
+
+
 def test_a_refusal_has_a_headline_and_points(
     pingti: Run, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -168,24 +192,8 @@ def test_a_task_without_a_version_says_what_is_next(pingti: Run, workspace: Work
         assert (ran.returncode, "pingti replace fresh" in ran.stderr) == (3, True)
 
 
-def test_a_replacement_that_is_interrupted_or_refused_says_what_is_next(
-    pingti: Run, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    report = {
-        "corpus": {"bad": 7},
-        "gate": {"precision": 0.9, "recall": 0.9, "passed": False},
-        "holdout": {
-            "precision": 0.95,
-            "recall": 0.5,
-            "f1": 0.655,
-            "accuracy": 0.9,
-            "rows": 20,
-            "positives": 10,
-        },
-        "scenes": {},
-        "stopped": "the limit of 3 rounds is reached",
-    }
-    measured = Measure(precision=0.95, recall=0.5, f1=0.655, accuracy=0.9, rows=20, positives=10)
+def _refused(measured: Measure) -> Outcome:
+    """How a run ends that reaches this on the holdout, which is too little."""
     best = Round(
         round=1,
         rows=10,
@@ -199,7 +207,14 @@ def test_a_replacement_that_is_interrupted_or_refused_says_what_is_next(
         holdout=measured,
         coverage=(),
     )
-    ended = Outcome(
+    report = {
+        "corpus": {"bad": 7},
+        "gate": {"precision": 0.9, "recall": 0.9, "passed": False},
+        "holdout": dataclasses.asdict(measured),
+        "scenes": {},
+        "stopped": "the limit of 3 rounds is reached",
+    }
+    return Outcome(
         task="sport",
         version=1,
         passed=False,
@@ -208,6 +223,12 @@ def test_a_replacement_that_is_interrupted_or_refused_says_what_is_next(
         best=best,
         report=report,
     )
+
+
+def test_a_replacement_that_is_interrupted_or_refused_says_what_is_next(
+    pingti: Run, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended = _refused(Measure(precision=0.95, recall=0.5, f1=0.655, accuracy=0.9, rows=20, positives=10))
     monkeypatch.setattr("replacement.training.loop.replace", lambda *_, **__: ended)
     ran = pingti("replace", "sport", "--home", workspace.root)
     assert ran.returncode == 5
@@ -221,6 +242,92 @@ def test_a_replacement_that_is_interrupted_or_refused_says_what_is_next(
     monkeypatch.setattr("replacement.training.loop.replace", interrupted)
     ran = pingti("replace", "sport", "--home", workspace.root)
     assert (ran.returncode, "pingti replace sport goes on" in ran.stderr) == (130, True)
+
+
+@pytest.mark.parametrize(
+    ("stopped", "ways"),
+    [
+        (StopReason.ROUND_LIMIT, "more rounds (gate.rounds, 5 now), a larger teacher.budget (50,000 now), "),
+        (StopReason.BUDGET_SPENT, "a larger teacher.budget (50,000 now), "),
+        (StopReason.NO_PROGRESS, ""),
+        (StopReason.POOL_USED_UP, ""),
+    ],
+)
+def test_the_ways_on_name_what_ended_the_run(
+    pingti: Run, workspace: Workspace, monkeypatch: pytest.MonkeyPatch, stopped: StopReason, ways: str
+) -> None:
+    ended = _refused(Measure(precision=0.95, recall=0.5, f1=0.655, accuracy=0.9, rows=20, positives=10))
+    ended = dataclasses.replace(ended, stopped=stopped)
+    monkeypatch.setattr("replacement.training.loop.replace", lambda *_, **__: ended)
+    ran = pingti("replace", "sport", "--home", workspace.root)
+    assert f"the ways on are {ways}more texts, a lower gate, or pingti promote sport 1" in ran.stderr
+
+
+@pytest.mark.parametrize(
+    ("task", "positives", "rows", "column", "warning"),
+    [
+        ("sport", 49, 900, "", "only 49 rows of the class yes, of 900: its figures are rough; a larger "
+         "gate.holdout_fraction makes"),
+        ("sport", 49, 900, "time", "a larger gate.holdout_days makes"),
+        ("sport", 49, 5000, "time", "a larger gate.holdout_rows makes"),
+        ("topic", 800, 900, "", "only 7 rows of the class tech, of 900"),
+        ("sport", 50, 900, "", ""),
+        ("sport", 0, 900, "", ""),
+    ],
+)  # fmt: skip
+def test_a_holdout_with_few_rows_of_a_class_is_warned_of(
+    pingti: Run,
+    workspace: Workspace,
+    monkeypatch: pytest.MonkeyPatch,
+    task: str,
+    positives: int,
+    rows: int,
+    column: str,
+    warning: str,
+) -> None:
+    path = workspace.task(task).path
+    if column:
+        path.write_text(path.read_text().replace('id = "id"', f'id = "id"\ntime = "{column}"'))
+    measured = Measure(precision=0.9, recall=0.5, f1=0.643, accuracy=0.9, rows=rows, positives=positives)
+    ended = _refused(measured)
+    ended.report["by_class"] = [
+        {"class": name, "precision": 0.9, "recall": 0.5, "f1": 0.643, "rows": count}
+        for name, count in (("sport", 60), ("tech", 7), ("other", 0))
+    ]
+    monkeypatch.setattr("replacement.training.loop.replace", lambda *_, **__: ended)
+    ran = pingti("replace", task, "--home", workspace.root)
+    assert ran.returncode == 5
+    assert warning in ran.stderr
+    assert ("the holdout has only" in ran.stderr) == bool(warning)
+
+
+@pytest.mark.parametrize(
+    ("boundary", "added", "says"),
+    [
+        (5, {"random": 1000, "new": 0}, "trained on 995 of 1,000, 5 boundary rows left out (new this round: "
+         "1,000 random)"),
+        (0, {"random": 200, "uncertain": 3}, "trained on 995 (new this round: 200 random, 3 uncertain)"),
+        (0, {}, "trained on 995"),
+    ],
+)  # fmt: skip
+def test_the_line_of_a_round_adds_up(boundary: int, added: dict[str, int], says: str) -> None:
+    measured = Measure(precision=0.9, recall=0.5, f1=0.643, accuracy=0.9, rows=100, positives=10)
+    line = round_line(
+        dataclasses.replace(_refused(measured).best, rows=995, asked=3000, boundary=boundary, added=added)
+    )
+    assert line.endswith(f"teacher rows asked 3,000, {says}")
+
+
+def test_a_missing_package_names_what_can_be_installed(
+    pingti: Run, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing(*_: object, **__: object) -> None:
+        raise ModuleNotFoundError("No module named 'torch'", name="torch")
+
+    monkeypatch.setattr("replacement.training.loop.replace", missing)
+    ran = pingti("replace", "sport", "--home", workspace.root)
+    assert ran.returncode == 6
+    assert "torch is missing: install Pingti with its extra 'teacher' (pip install '/path/to/" in ran.stderr
 
 
 def test_a_slow_pace_is_not_nought(
@@ -266,6 +373,17 @@ def test_keys_are_made_listed_and_revoked(pingti: Run, tmp_path: Path) -> None:
     assert pingti("keys", "revoke", "duty", *home).returncode == 0
     assert pingti("keys", "revoke", "duty", *home).returncode == 3
     assert json.loads(pingti("keys", "list", *home, "--json").stdout) == []
+
+
+@pytest.mark.parametrize("role", ["read", "submit", "admin"])
+def test_the_first_key_says_that_all_need_one_now(pingti: Run, tmp_path: Path, role: str) -> None:
+    home = ("--home", tmp_path)
+    ran = pingti("keys", "add", "first", "--role", role, *home)
+    assert "from now on every client needs one, on this machine too" in ran.stderr
+    assert ("pingti keys add NAME --role admin" in ran.stderr) == (role != "admin")
+    ran = pingti("keys", "add", "second", "--role", role, *home)
+    assert "from now on" not in ran.stderr
+    assert "--role admin" not in ran.stderr
 
 
 @pytest.mark.parametrize("width", [50, 80])

@@ -137,7 +137,10 @@ def test_a_version_that_is_not_there_and_a_task_without_one(workspace: Workspace
     with pytest.raises(NotFoundError, match="no version 7; there are: 1"):
         pin(workspace, [Choice(task="sport", version=7)])
     (workspace.task("sport").folder / "current").unlink()
-    with pytest.raises(ConflictError, match="no student is promoted yet"):
+    with pytest.raises(ConflictError, match="no student is promoted yet: version 1 is there but"):
+        pin(workspace, choices("sport"))
+    shutil.rmtree(workspace.task("sport").folder)
+    with pytest.raises(ConflictError, match="promoted yet; pingti replace sport makes one"):
         pin(workspace, choices("sport"))
 
 

@@ -47,6 +47,10 @@ def test_every_reason_has_its_sentence(reason: StopReason, sentence: str) -> Non
     assert reason.sentence(GATE) == sentence
 
 
+def test_a_limit_of_one_round_is_no_plural() -> None:
+    assert StopReason.ROUND_LIMIT.sentence(GateSection(rounds=1)) == "the limit of 1 round is reached"
+
+
 def test_every_reason_is_listed_above() -> None:
     assert len({reason.sentence(GATE) for reason in StopReason}) == 5
 

@@ -137,7 +137,8 @@ def test_a_refusal_is_told_alike_by_exit_code_report_and_history(topic_teacher: 
     assert (lacks.text, len(lacks.headline) < 100) == (says, True)
     told = ran.stderr[ran.stderr.index("pingti: task") :].splitlines()
     assert told[0] == (
-        f"pingti: task 'sport': refused: {lacks.headline}; the ways on are more texts, a lower gate, "
+        f"pingti: task 'sport': refused: {lacks.headline}; the ways on are more rounds (gate.rounds, 1 now), "
+        f"a larger teacher.budget ({entry.definition.teacher.budget:,} now), more texts, a lower gate, "
         "or pingti promote sport 1 --force"
     )
     points = [f"- {point}" for point in lacks.points]
