@@ -32,6 +32,7 @@ from pingti import files
 from pingti.bearer_key import bearer_key
 from pingti.errors import (
     ConflictError,
+    Fault,
     GateError,
     InputError,
     NotFoundError,
@@ -436,8 +437,9 @@ def _error(answer: httpx.Response) -> PingtiError:
     try:
         problem = answer.json()
         message, kind = str(problem["detail"]), str(problem["type"])
-    except (ValueError, KeyError, TypeError):
-        message, kind = f"{answer.request.url}: HTTP {answer.status_code}", ""
+        faults = [_fault(item) for item in problem.get("errors", ())]
+    except (ValueError, KeyError, TypeError, AttributeError):
+        message, kind, faults = f"{answer.request.url}: HTTP {answer.status_code}", "", []
     if answer.status_code in (401, 403):
         return DeniedError(message)
     if answer.status_code == 429:
@@ -445,7 +447,15 @@ def _error(answer: httpx.Response) -> PingtiError:
         return LimitError(message, float(seconds) if seconds.isdigit() else 1.0)
     if kind.endswith("#gate-not-reached"):
         return GateError(message)
-    return _ERRORS.get(answer.status_code, PingtiError)(message)
+    return _ERRORS.get(answer.status_code, PingtiError)(message, faults=faults)
+
+
+def _fault(item: Mapping[str, Any]) -> Fault:
+    """One of a problem's errors; its pointer is a URI fragment there (RFC 9457, section 3)."""
+    pointer = item.get("pointer")
+    return Fault(
+        detail=str(item["detail"]), pointer=None if pointer is None else str(pointer).removeprefix("#")
+    )
 
 
 def _path(job: str) -> str:

@@ -96,7 +96,7 @@ def submit(
                 max_bad_rows=None if max_bad is None else parse_max_bad(max_bad),
             )
         except InputError as error:
-            if upload or not all(Path(path).is_file() for path in inputs):
+            if upload or not any((fault.pointer or "").startswith("/inputs/") for fault in error.faults):
                 raise
             raise InputError(
                 f"{error}; where the service may not read them, --upload sends the files instead"

@@ -65,8 +65,9 @@ def test_what_went_wrong_has_a_class(idle: Door, tmp_path: Path) -> None:
     with Client(url, one) as client:
         with pytest.raises(InputError, match="spotr"):
             client.submit([path], ["spotr"])
-        with pytest.raises(InputError, match=r"nowhere\.csv"):
+        with pytest.raises(InputError, match=r"nowhere\.csv") as missing:
             client.submit([tmp_path / "nowhere.csv"], ["sport"])
+        assert [fault.pointer for fault in missing.value.faults] == ["/inputs/0"]
         with pytest.raises(InputError, match="not readable"):
             client.upload(tmp_path / "nowhere.csv")
         jobs = [client.submit([path], ["sport"]) for _ in range(2)]
