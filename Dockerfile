@@ -43,7 +43,7 @@ ARG PIP_EXTRA_INDEX_URL
 ARG PIP_FIND_LINKS
 ARG PIP_TRUSTED_HOST
 # torch first, so that nothing else chooses its build.
-RUN pip install --constraint requirements.lock torch==2.13.0
+RUN pip install --constraint requirements.lock torch
 RUN pip install --constraint requirements.lock '.[service,teacher]'
 COPY . .
 RUN pip install --constraint requirements.lock --no-deps --force-reinstall .
@@ -55,13 +55,13 @@ COPY --from=retrain-venv /opt/pingti /opt/pingti
 USER pingti
 WORKDIR /var/lib/pingti
 # The kernels compiled beforehand; a container on another kind of CPU compiles its own.
-RUN python -c "import textcnn"
-CMD ["python", "-m", "queue_worker.worker", "--queue", "retrain"]
+RUN python -P -c "import textcnn.student"
+CMD ["python", "-P", "-m", "queue_worker.worker", "--queue", "retrain"]
 
 # Last, hence what a build without --target makes.
 FROM base AS classify
 COPY --from=classify-venv /opt/pingti /opt/pingti
 USER pingti
 WORKDIR /var/lib/pingti
-RUN python -c "import textcnn"
-CMD ["python", "-m", "api.server"]
+RUN python -P -c "import textcnn.student"
+CMD ["python", "-P", "-m", "api.rest.server"]

@@ -1,6 +1,6 @@
 # make demo   install, then replace a BERT and classify a real corpus
 # make test   install, check, then run all tests
-# make check  format, lint, types, layers
+# make check  format, lint, types, layers, docs; what a pre-commit hook runs
 # make bench  install, then measure the student beside other classifiers on this machine
 # make bench-queue  install, then measure jobs through the queue beside the same work in one process
 # make bench-teacher  install, then measure how fast a teacher scores, beside the pipeline of transformers
@@ -8,17 +8,19 @@
 # make chaos  install, then let 20 schedules of faults fall on a running service (some 15 minutes)
 # make bench-doors  install, then measure the REST door: classify, 200 clients, a large upload
 # make fuzz   install, then 10,000 made-up requests against the service, with and without a key
+# make docs-reference  write docs/definition.md and docs/settings.md from the models
 # make lock   write requirements.lock afresh from what a clean install resolves to
 # make clean  remove what the targets above made
 
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
-# The lock file constrains every install; torch goes first so that nothing else chooses its build.
+# The lock file constrains every install (it names torch's version, too); torch goes first so that nothing else
+# chooses its build.
 PIP    := $(BIN)/pip --disable-pip-version-check install --quiet --constraint requirements.lock
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench bench-queue bench-teacher bench-fidelity bench-doors chaos fuzz lock clean
+.PHONY: help demo test check bench bench-queue bench-teacher bench-fidelity bench-doors chaos fuzz docs-reference lock clean
 
 help:
 	@sed -n 's/^# make /make /p' Makefile
@@ -27,7 +29,7 @@ $(VENV)/.torch: requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "Pingti needs Python 3.11 or newer; set PYTHON=python3.11")'
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "installing torch ..."
-	@$(PIP) torch==2.13.0
+	@$(PIP) torch
 	@touch $@
 
 $(VENV)/.demo: $(VENV)/.torch pyproject.toml
@@ -56,6 +58,7 @@ check: $(VENV)/.dev
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+	@$(BIN)/pytest --quiet tests/docs
 
 bench: $(VENV)/.bench
 	@$(BIN)/python -m benchmarks.speed
@@ -76,7 +79,10 @@ bench-doors: $(VENV)/.demo
 	@$(BIN)/python -m benchmarks.doors $(ARGS)
 
 fuzz: $(VENV)/.dev
-	@FUZZ_EXAMPLES=$${FUZZ_EXAMPLES:-120} $(BIN)/pytest --quiet tests/test_api_fuzz.py
+	@FUZZ_EXAMPLES=$${FUZZ_EXAMPLES:-120} $(BIN)/pytest --quiet tests/api/rest/test_fuzz.py
+
+docs-reference: $(VENV)/.demo
+	@$(BIN)/python docs/generate.py
 
 lock:
 	rm -rf .venv-lock && $(PYTHON) -m venv .venv-lock
@@ -87,5 +93,5 @@ lock:
 	rm -rf .venv-lock build *.egg-info
 
 clean:
-	rm -rf $(VENV) workspace demo-workspace build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) workspace demo-workspace build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .coverage
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

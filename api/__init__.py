@@ -1,1 +1,1 @@
-"""The doors of Pingti: REST and dashboard (app, server), command line (cli)."""
+"""The doors of Pingti: REST with the dashboard, and the command line."""

@@ -40,6 +40,7 @@ class Role(StrEnum):
     ADMIN = "admin"  # tasks: definitions, promotion, roll-back, retraining; other keys' jobs and files
 
     def allows(self, needed: "Role") -> bool:
+        """Whether this role may do what ``needed`` may."""
         order = list(Role)
         return order.index(self) >= order.index(needed)
 
@@ -65,7 +66,10 @@ class Caller:
 
 
 def add_key(home: Path, name: str, role: Role) -> str:
-    """Make a key; returns its token, which is not kept and cannot be shown again.
+    """Make a key.
+
+    Returns:
+        Its token, which is not kept and cannot be shown again.
 
     Raises:
         InputError: the name is not allowed.
@@ -88,13 +92,17 @@ def add_key(home: Path, name: str, role: Role) -> str:
 
 
 def list_keys(home: Path) -> list[Key]:
-    """The keys in the order they were made; ArtifactError when the file is damaged."""
+    """The keys in the order they were made.
+
+    Raises:
+        ArtifactError: the file is damaged.
+    """
     path = home / FILE
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
         if document["format"] != _FORMAT:
             raise ArtifactError(f"{path}: format {document['format']!r}; this version reads {_FORMAT}")
-        return [_key(found) for found in document["keys"]]
+        return [_key(stored) for stored in document["keys"]]
     except FileNotFoundError:
         return []
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -102,7 +110,12 @@ def list_keys(home: Path) -> list[Key]:
 
 
 def revoke_key(home: Path, name: str) -> None:
-    """Remove a key; a running server refuses it from its next request on. NotFoundError; ArtifactError."""
+    """Remove a key; a running server refuses it from its next request on.
+
+    Raises:
+        NotFoundError: there is none of that name.
+        ArtifactError: the file is damaged.
+    """
     with locked(home / ".keys.lock", mode=0o600):
         keys = list_keys(home)
         kept = [key for key in keys if key.name != name]
@@ -116,7 +129,12 @@ class KeyRing:
     """The keys that a running server knows, read again when the file changes. Safe for threads."""
 
     def __init__(self, home: Path, api_key: str | None = None) -> None:
-        """``api_key``: one more key, of role admin."""
+        """Nothing is read yet.
+
+        Args:
+            home: the workspace folder.
+            api_key: one more key, of role admin.
+        """
         self._home = home
         own = (
             []
@@ -129,7 +147,11 @@ class KeyRing:
         self._lock = threading.Lock()
 
     def keys(self) -> Sequence[Key]:
-        """All keys that open the door now; ArtifactError when the file is damaged."""
+        """All keys that are taken now.
+
+        Raises:
+            ArtifactError: the file is damaged.
+        """
         try:
             stat = (self._home / FILE).stat()
             seen: tuple[int, ...] = (stat.st_mtime_ns, stat.st_ino, stat.st_size)
@@ -143,19 +165,19 @@ class KeyRing:
     def caller(self, token: bytes) -> Caller | None:
         """Whose token this is. All keys are compared, each in constant time."""
         given = _hash(token)
-        found = None
+        caller = None
         for key in self.keys():
             if hmac.compare_digest(given, key.sha256):
-                found = Caller(name=key.name, role=key.role)
-        return found
+                caller = Caller(name=key.name, role=key.role)
+        return caller
 
 
 def _hash(token: bytes) -> str:
     return hashlib.sha256(token).hexdigest()
 
 
-def _key(found: Any) -> Key:
-    key = Key(**{**found, "role": Role(found["role"])})
+def _key(stored: Any) -> Key:
+    key = Key(**{**stored, "role": Role(stored["role"])})
     if not re.fullmatch("[0-9a-f]{64}", key.sha256) or not isinstance(key.name, str):
         raise ValueError(f"key {key.name!r} has no SHA-256")
     return key

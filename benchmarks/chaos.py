@@ -59,11 +59,11 @@ class Result:
 
     def line(self) -> str:
         names = collections.Counter(self.faults)
-        said = ", ".join(f"{count} x {name}" if count > 1 else name for name, count in names.items())
+        counted = ", ".join(f"{count} x {name}" if count > 1 else name for name, count in names.items())
         verdict = "passed" if self.wrong is None else f"FAILED: {self.wrong};"
         recovered = "" if self.recovery is None else f", recovered in {self.recovery:.1f} s"
         seconds = f"{self.seconds:.0f} s"
-        return f"schedule {self.seed}: {verdict} {self.jobs} jobs{recovered}, {seconds} ({said})"
+        return f"schedule {self.seed}: {verdict} {self.jobs} jobs{recovered}, {seconds} ({counted})"
 
 
 def run_schedule(
@@ -145,8 +145,8 @@ def _act(
             now = time.monotonic() - begun
             timeline += [(now + after, then) for after, then in act() or []]
         last = time.monotonic()
-        for each in asked:
-            each.result()
+        for answer in asked:
+            answer.result()
     deadline = last + _END_SECONDS
     waiting, deaths = list(jobs), service.deaths()
     while waiting:

@@ -11,7 +11,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from replacement.registry import Workspace
+from pingti.workspace import promotion
+from pingti.workspace.registry import Workspace
 from textcnn import Architecture, Student, Vocabulary
 
 _ROWS = 2000
@@ -46,7 +47,7 @@ def make_workspace(root: Path) -> None:
         "[watch]\nsample = 0\n",
     )
     student.save(entry.folder / "students" / "1")
-    entry.promote(1, who="chaos", why="made for it", force=True)
+    promotion.promote(entry, 1, who="chaos", why="made for it", force=True)
 
 
 @dataclass(kw_only=True)
@@ -119,12 +120,12 @@ def make_jobs(home: Path, special: list[str], rng: random.Random) -> list[Expect
     return jobs
 
 
-def check(home: Path, job: Expected, found: dict[str, Any]) -> None:
-    """The job's end, as the door tells it in ``found``, and every row once; raises Wrong."""
+def check(home: Path, job: Expected, shown: dict[str, Any]) -> None:
+    """The job's end, as the door tells it in ``shown``, and every row once; raises Wrong."""
     name = job.path.name
-    state, counts = found["status"], found["counts"]
+    state, counts = shown["status"], shown["counts"]
     if state not in job.ends:
-        raise Wrong(f"{name} ended as {state} ({found.get('error')}), not as {' or '.join(job.ends)}")
+        raise Wrong(f"{name} ended as {state} ({shown.get('error')}), not as {' or '.join(job.ends)}")
     folder = home / "jobs" / job.id
     parts: list[str] = []
     errors: list[str] = []
@@ -151,5 +152,5 @@ def check(home: Path, job: Expected, found: dict[str, Any]) -> None:
             raise Wrong(f"{name}: counts {counts}")
     elif not set(parts) <= set(job.good):
         raise Wrong(f"{name}: rows that it does not have")
-    if state == "failed" and not found.get("error"):
+    if state == "failed" and not shown.get("error"):
         raise Wrong(f"{name}: failed without a reason")

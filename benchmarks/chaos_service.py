@@ -25,14 +25,19 @@ _LEASE_SECONDS = 6.0
 _SITE = """
 import os, time
 if os.environ.get("CHAOS_MARK"):
-    from replacement import classify
-    real = classify.Classifier.classify
+    try:
+        from pingti.inference.classifier import Classifier
+        real = Classifier.classify
+    except Exception:  # Python would go on without this, and no text would be poison
+        import traceback
+        traceback.print_exc()
+        os._exit(70)
     def slow(self, rows):
         if any("[crash]" in text for text in rows.column("text").to_pylist()):
             os.abort()
         time.sleep(0.08)
         return real(self, rows)
-    classify.Classifier.classify = slow
+    Classifier.classify = slow
 """
 _SETTINGS = {
     "PINGTI_SHARD_ROWS": "25",
@@ -49,8 +54,8 @@ _PARTS = {
     "valkey-server": "valkey",
     "worker --queue classify": "worker",
     "worker --queue retrain": "retrain",
-    "queue_worker.nightly": "scheduler",
-    "api.up": "api",
+    "queue_worker.scheduler": "scheduler",
+    "api.cli.up": "api",
 }
 
 
@@ -80,7 +85,7 @@ class Service:
     def _run(self, *arguments: str) -> subprocess.Popen[bytes]:
         with self.log.open("ab") as log:
             return subprocess.Popen(
-                [sys.executable, "-m", "api.cli", *arguments],
+                [sys.executable, "-m", "api.cli.main", *arguments],
                 env=self.environment,
                 stdout=log,
                 stderr=log,
@@ -90,12 +95,12 @@ class Service:
     def pids(self, part: str) -> list[int]:
         """Processes of a part that are children of ``pingti up``."""
         assert self.up is not None
-        found = []
+        pids = []
         for pid, arguments in _marked(self.mark).items():
             name = next((name for word, name in _PARTS.items() if word in arguments), None)
             if name == part and "guard.py" not in arguments and _parent(pid) == self.up.pid:
-                found.append(pid)
-        return sorted(found)
+                pids.append(pid)
+        return sorted(pids)
 
     def deaths(self) -> int:
         """How many parts have ended so far, as ``pingti up`` tells."""
@@ -118,11 +123,11 @@ class Service:
                 answer = self.client.request(method, path, **choices)
                 if answer.status_code < 500:
                     return answer
-                said = f"{answer.status_code} {answer.text[:200]}"
+                outcome = f"{answer.status_code} {answer.text[:200]}"
             except httpx.TransportError as error:
-                said = repr(error)
+                outcome = repr(error)
             if time.monotonic() > deadline:
-                raise Wrong(f"{method} {path} got no answer in {_READY_SECONDS:g} s: {said}")
+                raise Wrong(f"{method} {path} got no answer in {_READY_SECONDS:g} s: {outcome}")
             time.sleep(0.2)
 
     def submit(self, job: Expected) -> None:
@@ -162,15 +167,15 @@ class Service:
 
 def _marked(mark: str) -> dict[int, str]:
     """Processes that have the schedule's mark in their environment, with their command lines."""
-    found = {}
+    processes = {}
     for folder in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
             if f"CHAOS_MARK={mark}".encode() in (folder / "environ").read_bytes().split(b"\0"):
                 arguments = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
                 state = (folder / "stat").read_text().rpartition(")")[2].split()[0]
                 if state != "Z" and int(folder.name) != os.getpid():
-                    found[int(folder.name)] = arguments
-    return found
+                    processes[int(folder.name)] = arguments
+    return processes
 
 
 def _parent(pid: int) -> int:

@@ -84,8 +84,8 @@ def model2vec(texts: Texts, vocabulary: Vocabulary) -> Contender:
     head = LogisticRegression(max_iter=100)
 
     def encode(some: list[str], size: int) -> NDArray[np.float32]:
-        found: NDArray[np.float32] = model.encode(some, batch_size=size, use_multiprocessing=False)
-        return found
+        vectors: NDArray[np.float32] = model.encode(some, batch_size=size, use_multiprocessing=False)
+        return vectors
 
     head.fit(encode(texts.timed[:5000], 1024), texts.positive[:5000])
     tried = texts.timed[:2048]
@@ -133,20 +133,20 @@ def minilm(texts: Texts, folder: Path) -> tuple[list[Contender], dict[str, str]]
         exported = AutoModel.from_pretrained(source, local_files_only=True, attn_implementation="eager")
     tokenize = _tokenizer(source)
     hidden = encoder.config.hidden_size
-    made = [_in_torch("minilm_torch", _WithHead(encoder, hidden), tokenize, texts, "6 layers of 384")]
+    contenders = [_in_torch("minilm_torch", _WithHead(encoder, hidden), tokenize, texts, "6 layers of 384")]
     try:
         ones = np.ones((2, 16), np.int64)
         export(_WithHead(exported, hidden).eval(), [ones, ones], ["ids", "mask"], folder / "minilm.onnx")
         run = session(quantise_int8(folder / "minilm.onnx")).run
     except Exception as error:  # neither exporter nor ONNX Runtime has one error of its own
-        return made, {"minilm_onnxruntime_int8": f"no export: {error}"}
+        return contenders, {"minilm_onnxruntime_int8": f"no export: {error}"}
 
     def score(ids: NDArray[np.int64], mask: NDArray[np.int64]) -> NDArray[np.float32]:
         logits: NDArray[np.float32] = run(None, {"ids": ids, "mask": mask})[0]
         return logits
 
-    made.append(_transformer("minilm_onnxruntime_int8", score, tokenize, texts, "6 layers of 384"))
-    return made, {}
+    contenders.append(_transformer("minilm_onnxruntime_int8", score, tokenize, texts, "6 layers of 384"))
+    return contenders, {}
 
 
 def bert_base(texts: Texts) -> Contender:
@@ -217,14 +217,14 @@ def _tokenizer(source: Path) -> Callable[[list[str]], list[list[int]]]:
     tokenizer = AutoTokenizer.from_pretrained(source, local_files_only=True)
 
     def tokenize(some: list[str]) -> list[list[int]]:
-        found: list[list[int]] = tokenizer(
+        ids: list[list[int]] = tokenizer(
             some,
             truncation=True,
             max_length=_LONGEST,
             return_attention_mask=False,
             return_token_type_ids=False,
         )["input_ids"]
-        return found
+        return ids
 
     return tokenize
 

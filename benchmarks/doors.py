@@ -34,10 +34,11 @@ import uvicorn
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pingti.files import write_json
-from queue_worker.load import resident_bytes
-from queue_worker.processes import Processes
+from pingti.workspace import promotion
+from pingti.workspace.registry import Workspace
+from queue_worker.jobs.statistics import resident_bytes
+from queue_worker.processes.launcher import Processes
 from queue_worker.settings import Settings
-from replacement.registry import Workspace
 from textcnn import Architecture, Student, Vocabulary
 from textcnn.train import Recipe, train
 
@@ -57,7 +58,7 @@ class Timed:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         began, worked = time.perf_counter(), time.thread_time()
 
-        async def told(message: Message) -> None:
+        async def send_counted(message: Message) -> None:
             if message["type"] == "http.response.start":
                 spent = f"{(time.perf_counter() - began) * 1000:.3f}".encode()
                 # Of the event loop's thread, others' requests included: on a busy machine it is what stays.
@@ -66,13 +67,13 @@ class Timed:
                 message["headers"] = [*message.get("headers", []), *more]
             await send(message)
 
-        await self.app(scope, receive, told)
+        await self.app(scope, receive, send_counted)
 
 
 def serve() -> None:
     """The server process: settings of the environment; prints its address."""
-    from api.app import create_app
-    from api.server import Server, listen, url
+    from api.rest.app import create_app
+    from api.rest.server import Server, listen, url
 
     settings = Settings()
     app = create_app(settings)
@@ -121,15 +122,15 @@ def make_tasks(home: Path) -> None:
         Student.from_network(network, vocabulary, ["no", "yes"], metadata).save(
             entry.folder / "students" / "1"
         )
-        entry.promote(1, who="bench", why="bench", force=True)
+        promotion.promote(entry, 1, who="bench", why="bench", force=True)
 
 
 def spread(values: Sequence[float]) -> dict[str, float]:
     """Count and quantiles of milliseconds."""
-    found = np.percentile(np.array(values), [50, 99, 100]) if values else np.zeros(3)
+    levels = np.percentile(np.array(values), [50, 99, 100]) if values else np.zeros(3)
     return {
         "count": len(values),
-        **{name: round(float(value), 2) for name, value in zip(("p50", "p99", "max"), found, strict=True)},
+        **{name: round(float(value), 2) for name, value in zip(("p50", "p99", "max"), levels, strict=True)},
     }
 
 
@@ -298,18 +299,18 @@ def main() -> None:
     if chosen.serve:
         serve()
         return
-    found: dict[str, Any] = {"load_before": os.getloadavg()}
+    document: dict[str, Any] = {"load_before": os.getloadavg()}
     with tempfile.TemporaryDirectory(prefix="pingti-doors-") as folder, service(Path(folder)) as (url, pid):
-        found["classify"] = classify(url, chosen.requests)
-        print(json.dumps(found["classify"]), flush=True)  # noqa: T201
-        found["crowd"] = asyncio.run(crowd(url, chosen.clients, chosen.seconds))
-        print(json.dumps(found["crowd"]), flush=True)  # noqa: T201
-        found["worker"] = beside(url, Path(folder), chosen.clients, chosen.seconds)
-        print(json.dumps(found["worker"]), flush=True)  # noqa: T201
-        found["upload"] = asyncio.run(upload(url, pid, chosen.bytes))
-        print(json.dumps(found["upload"]), flush=True)  # noqa: T201
-    found["load_after"] = os.getloadavg()
-    write_json(RESULTS, found)
+        document["classify"] = classify(url, chosen.requests)
+        print(json.dumps(document["classify"]), flush=True)  # noqa: T201
+        document["crowd"] = asyncio.run(crowd(url, chosen.clients, chosen.seconds))
+        print(json.dumps(document["crowd"]), flush=True)  # noqa: T201
+        document["worker"] = beside(url, Path(folder), chosen.clients, chosen.seconds)
+        print(json.dumps(document["worker"]), flush=True)  # noqa: T201
+        document["upload"] = asyncio.run(upload(url, pid, chosen.bytes))
+        print(json.dumps(document["upload"]), flush=True)  # noqa: T201
+    document["load_after"] = os.getloadavg()
+    write_json(RESULTS, document)
 
 
 if __name__ == "__main__":

@@ -137,8 +137,8 @@ def _merge(
         return sorted({_key(row): row for row in [*old, *new]}.values(), key=_order)
 
     def add() -> Row:
-        found = _read(out) if out is not None else document
-        absent = {**found["left_out"], **(left_out or {})}
+        kept = _read(out) if out is not None else document
+        absent = {**kept["left_out"], **(left_out or {})}
         for row in rows:
             absent.pop(row["data"], None)
             absent.pop(f"{row['data']}: {row['method']}", None)
@@ -147,9 +147,9 @@ def _merge(
             "machine": harness.machine(),
             "versions": harness.versions(),
             "methods": fidelity_methods.WHAT,
-            "settings": {**found["settings"], **(settings or {})},
-            "rows": merged(found["rows"], rows),
-            "further": merged(found["further"], further),
+            "settings": {**kept["settings"], **(settings or {})},
+            "rows": merged(kept["rows"], rows),
+            "further": merged(kept["further"], further),
             "left_out": absent,
         }
 
@@ -172,7 +172,7 @@ def _order(row: Row) -> tuple[Any, ...]:
 def show(console: Console, document: Row) -> None:
     """The tables, and the claims with yes or no."""
     rows = document["rows"]
-    accuracy = {_key(each): each for each in document["further"]}
+    accuracy = {_key(row): row for row in document["further"]}
     for data in dict.fromkeys(row["data"] for row in rows):
         for binary in (True, False):
             some = [row for row in rows if row["data"] == data and (row["task"] != "nine") == binary]
@@ -181,8 +181,8 @@ def show(console: Console, document: Row) -> None:
     for name, why in document["left_out"].items():
         console.print(f"left out: {name}: {why}")
     console.print()
-    for met, claim, found in claims([row for row in rows if row["task"] != "nine"], accuracy):
-        console.print(f"{'yes' if met else 'no ':4} {claim}: {found}")
+    for met, claim, numbers in claims([row for row in rows if row["task"] != "nine"], accuracy):
+        console.print(f"{'yes' if met else 'no ':4} {claim}: {numbers}")
 
 
 def _table(console: Console, data: str, rows: list[Row], accuracy: dict[Any, Row], what: str) -> None:
@@ -201,7 +201,9 @@ def _table(console: Console, data: str, rows: list[Row], accuracy: dict[Any, Row
             continue
         values = {cell: row["f1_teacher"] for cell, row in cells.items()}
         behind = {cell: pingti[cell]["f1_teacher"] - values[cell] for cell in values if cell in pingti}
-        truth = [accuracy[_key(row)]["accuracy_truth"] for row in cells.values() if _key(row) in accuracy]
+        accuracies = [
+            accuracy[_key(row)]["accuracy_truth"] for row in cells.values() if _key(row) in accuracy
+        ]
         paired = method != "pingti" and behind
         table.add_row(
             method,
@@ -212,7 +214,7 @@ def _table(console: Console, data: str, rows: list[Row], accuracy: dict[Any, Row
             _interval(behind) if paired else "",
             "{}/{}".format(*_ahead(behind)) if paired else "",
             f"{statistics.median(row['f1_truth'] for row in cells.values()):.3f}",
-            f"{statistics.median(truth):.3f}" if truth else "",
+            f"{statistics.median(accuracies):.3f}" if accuracies else "",
             f"{statistics.median(row['teacher_rows'] / row['pool_rows'] for row in cells.values()):.0%}",
         )
     teacher = statistics.median(row["teacher_f1_truth"] for row in rows)
@@ -247,8 +249,8 @@ def claims(rows: list[Row], accuracy: dict[Any, Row]) -> Iterable[tuple[bool, st
 
     def medians(method: str, cells: Cells) -> str:
         both = [
-            _median({cell: found[cell]["f1_teacher"] for cell in cells})
-            for found in (pingti, _by_cell(rows, method))
+            _median({cell: of_cell[cell]["f1_teacher"] for cell in cells})
+            for of_cell in (pingti, _by_cell(rows, method))
         ]
         return f"median {both[0]:.4f} and {both[1]:.4f} over {len({cell[:2] for cell in cells})} tasks"
 
@@ -283,9 +285,9 @@ def claims(rows: list[Row], accuracy: dict[Any, Row]) -> Iterable[tuple[bool, st
             f"median {_median(clinc):.4f} {_interval(clinc)}: {listed}",
         )
     lost = {
-        cell: found["teacher_accuracy_truth"] - found["accuracy_truth"]
+        cell: scores["teacher_accuracy_truth"] - scores["accuracy_truth"]
         for cell, row in pingti.items()
-        if (found := accuracy.get(_key(row))) is not None
+        if (scores := accuracy.get(_key(row))) is not None
     }
     if lost:
         yield (

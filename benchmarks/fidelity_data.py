@@ -83,7 +83,7 @@ class Rows:
     """Texts with true labels, none of them in the pool."""
     pool: list[str]
     holdout: list[str]
-    truth: dict[str, str]
+    true_labels: dict[str, str]
     """True labels, as far as they are known."""
 
 
@@ -108,7 +108,7 @@ class Part:
     holdout: list[str]
     answers: NDArray[np.float32]
     """(holdout, labels): the teacher's probabilities."""
-    truth: list[str | None]
+    true_labels: list[str | None]
     """True labels of the holdout."""
 
     def names(self, task: Task) -> tuple[str, ...]:
@@ -126,8 +126,8 @@ class Part:
 
     def known(self, task: Task) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Rows of the holdout whose true label is known, and their true classes."""
-        rows = np.array([row for row, label in enumerate(self.truth) if label is not None], np.int64)
-        labels = [str(self.truth[row]) for row in rows.tolist()]
+        rows = np.array([row for row, label in enumerate(self.true_labels) if label is not None], np.int64)
+        labels = [str(self.true_labels[row]) for row in rows.tolist()]
         if not task.labels:
             return rows, np.array([self.classes.index(label) for label in labels], np.int64)
         return rows, np.array([label in task.labels for label in labels], np.int64)
@@ -143,8 +143,9 @@ def prepare(
     Raises:
         LeftOut: data or teacher are not on this machine.
     """
-    from replacement.definition import CorpusSection, Definition, GateSection, TeacherSection
-    from replacement.split import load_corpus
+    from pingti.workspace.definition import CorpusSection, Definition, GateSection, TeacherSection
+    from replacement.training.dataset import load_corpus
+    from teacher.bert import describe
     from teacher.cache import CachedTeacher
 
     tasks, read = _PARTS[name]
@@ -169,10 +170,10 @@ def prepare(
         teacher=TeacherSection(model=str(model)),
         gate=GateSection(holdout_fraction=fraction),
     )
-    found = load_corpus(definition, corpus.parent, apart=[text for text, _ in seed])
-    holdout: list[str] = found.texts.take(pa.array(found.holdout)).to_pylist()
-    teacher = CachedTeacher.open(str(model), workspace / "teachers", max_length=MAX_LENGTH)
-    say(f"{name}: teacher on {len(holdout):,} rows of the holdout; the pool has {len(found.pool):,}")
+    loaded = load_corpus(definition, corpus.parent, apart=[text for text, _ in seed])
+    holdout: list[str] = loaded.texts.take(pa.array(loaded.holdout)).to_pylist()
+    teacher = CachedTeacher.open(describe(str(model), max_length=MAX_LENGTH), workspace / "teachers")
+    say(f"{name}: teacher on {len(holdout):,} rows of the holdout; the pool has {len(loaded.pool):,}")
     scored = teacher.score(holdout)
     return Part(
         name=name,
@@ -183,10 +184,10 @@ def prepare(
         corpus=corpus,
         holdout_fraction=fraction,
         seed=seed,
-        pool=found.texts.take(pa.array(found.pool)),
+        pool=loaded.texts.take(pa.array(loaded.pool)),
         holdout=holdout,
         answers=scored.probabilities,
-        truth=[rows.truth.get(text) for text in holdout],
+        true_labels=[rows.true_labels.get(text) for text in holdout],
     )
 
 
@@ -209,7 +210,7 @@ def _fine_tuned(
     say: Callable[[str], None],
 ) -> Path:
     """MiniLM, fine-tuned once on labelled rows; kept with the texts that it has seen."""
-    from teacher.finetune import fine_tune
+    from teacher.finetune import Recipe, fine_tune
 
     made_from = folder.with_suffix(".json")
     recipe = json.dumps([labelled, epochs], ensure_ascii=False)
@@ -224,8 +225,7 @@ def _fine_tuned(
         classes=sorted({label for _, label in labelled}),
         out=folder,
         rng=np.random.default_rng(0),
-        epochs=epochs,
-        max_length=MAX_LENGTH,
+        recipe=Recipe(epochs=epochs, max_length=MAX_LENGTH),
     )
     made_from.write_text(recipe, encoding="utf-8")
     return folder
@@ -255,15 +255,17 @@ def _weibo(sizes: Sizes, pool: int, rng: np.random.Generator) -> Rows:
     """Titles by the day of their first sighting; the labelled ones are of 2024."""
     rows = _lines(_file("weibo_hot", "weibo_hot.jsonl.gz"))
     named = {task.name for task in _WEIBO}
-    truth = {row["text"]: row["label"] if row["label"] in named else OTHER for row in rows if row["label"]}
+    true_labels = {
+        row["text"]: row["label"] if row["label"] in named else OTHER for row in rows if row["label"]
+    }
     older = [row["text"] for row in rows if row["label"] and row["timestamp"][:4] == "2024"]
     labelled = _draw(older, sizes.teacher, rng)
     months = {row["text"]: row["timestamp"][:7] for row in rows}
     return Rows(
-        labelled=[(text, truth[text]) for text in labelled],
+        labelled=[(text, true_labels[text]) for text in labelled],
         pool=_draw([text for text, month in months.items() if "2025-01" <= month <= "2025-10"], pool, rng),
         holdout=_draw([text for text, month in months.items() if month >= "2025-11"], sizes.holdout, rng),
-        truth=truth,
+        true_labels=true_labels,
     )
 
 
@@ -278,16 +280,16 @@ def _clinc150(sizes: Sizes, pool: int, rng: np.random.Generator) -> Rows:
         for row in _lines(_file("clinc150", "clinc150_full.jsonl.gz"))
         if not row["split"].startswith("oos")
     ]
-    truth = {row["text"]: row["label"] for row in rows}
+    true_labels = {row["text"]: row["label"] for row in rows}
     older = [row["text"] for row in rows if row["split"] != "test"]
     older = [older[row] for row in rng.permutation(len(older)).tolist()]
-    labelled, older = _labelled(older, truth, sizes.teacher, rng)
+    labelled, older = _labelled(older, true_labels, sizes.teacher, rng)
     newest = [row["text"] for row in rows if row["split"] == "test"]
     return Rows(
         labelled=labelled,
         pool=_draw(older, pool, rng),
         holdout=_draw(newest, sizes.holdout, rng),
-        truth=truth,
+        true_labels=true_labels,
     )
 
 
@@ -295,35 +297,35 @@ def _arxiv(sizes: Sizes, pool: int, rng: np.random.Generator) -> Rows:
     """Titles by the day of their first version; the archive of the primary category is the label."""
     with gzip.open(_file("arxiv_titles", "arxiv_titles.tsv.gz"), "rt", encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
-    truth = {row["text"]: row["label"].split(".")[0] for row in rows}
-    sizes_of = Counter(truth.values())
-    truth = {
-        text: archive if sizes_of[archive] >= _LEAST_ARCHIVE * len(truth) else OTHER
-        for text, archive in truth.items()
+    true_labels = {row["text"]: row["label"].split(".")[0] for row in rows}
+    sizes_of = Counter(true_labels.values())
+    true_labels = {
+        text: archive if sizes_of[archive] >= _LEAST_ARCHIVE * len(true_labels) else OTHER
+        for text, archive in true_labels.items()
     }
     years = {row["text"]: row["timestamp"][:4] for row in rows}
     older = [text for text, year in years.items() if year <= "2016"]
-    labelled, older = _labelled(older, truth, sizes.teacher, rng)
+    labelled, older = _labelled(older, true_labels, sizes.teacher, rng)
     newest = [text for text, year in years.items() if year in ("2017", "2018")]
     return Rows(
         labelled=labelled,
         pool=_draw(older, pool, rng),
         holdout=_draw(newest, sizes.holdout, rng),
-        truth=truth,
+        true_labels=true_labels,
     )
 
 
 def _labelled(
-    texts: list[str], truth: dict[str, str], count: int, rng: np.random.Generator
+    texts: list[str], true_labels: dict[str, str], count: int, rng: np.random.Generator
 ) -> tuple[list[tuple[str, str]], list[str]]:
     """Labelled rows, half of them at random and half evenly from the labels; and the texts that are left."""
     chosen = set(_draw(texts, count // 2, rng))
-    labels = sorted({truth[text] for text in texts})
+    labels = sorted({true_labels[text] for text in texts})
     for label in labels:
-        members = [text for text in texts if truth[text] == label and text not in chosen]
+        members = [text for text in texts if true_labels[text] == label and text not in chosen]
         chosen.update(_draw(members, count // 2 // len(labels), rng))
     left = [text for text in texts if text not in chosen]
-    return [(text, truth[text]) for text in dict.fromkeys(texts) if text in chosen], left
+    return [(text, true_labels[text]) for text in dict.fromkeys(texts) if text in chosen], left
 
 
 _WEIBO: Final = (

@@ -1,7 +1,7 @@
 """The methods of ``make bench-fidelity``: the loop as it is, with one thing changed, and other classifiers.
 
 What is changed is changed from here, by exchanging a function of the product while a run lasts; a change
-that turns out to be without effect is an error. All methods of one task and seed have the same calibration
+that turns out to be without effect is an error. All methods of one task and seed have the same validation
 rows, which choose the threshold, and the same holdout.
 """
 
@@ -23,10 +23,12 @@ from numpy.typing import NDArray
 import sampling
 from benchmarks import fidelity_data, fidelity_peers
 from benchmarks.fidelity_data import Part, Task
-from replacement import acquire, calibration, gold, rounds
-from replacement.definition import Scene
-from replacement.registry import Workspace
-from replacement.thresholds import choose, curve, decide, measure
+from pingti.workspace.definition import OperatingPointSection as Demand
+from pingti.workspace.registry import Workspace
+from replacement.evaluation import disagreement
+from replacement.evaluation.metrics import decide, measure
+from replacement.evaluation.operating_points import choose, curve
+from replacement.training import acquisition, loop, teacher_labels, validation_set
 from textcnn import Architecture, Student, Vocabulary
 
 METHODS: Final = (
@@ -43,14 +45,14 @@ WHAT: Final = {
     "full_pool": "the teacher scores the whole pool",
     "hard_labels": "pingti with the teacher's decisions for targets",
     "no_boundary_drop": "pingti with margin 0",
-    "no_diversity": "pingti with competing rows alone",
+    "no_diversity": "pingti with hard negatives alone",
     "no_subclasses": "pingti that learns the task's classes alone",
     "plain_textcnn": "no wide part, random start, on pingti's rows",
     "fasttext": "on pingti's rows",
     "model2vec": "distilled and fine-tuned, on pingti's rows",
     "linear_ngram": "tf-idf of hashed n-grams and LinearSVC, on pingti's rows",
 }
-_LEARN, _CALIBRATE = "teacher: rows to learn from", "teacher: calibration"
+_LEARN, _VALIDATE = "teacher: rows to learn from", "teacher: validation"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,20 +72,20 @@ class Chosen:
 
     learn: list[str]
     learn_answers: NDArray[np.float32]
-    calibration: list[str]
-    calibration_answers: NDArray[np.float32]
-    calibration_weights: NDArray[np.float64]
+    validation: list[str]
+    validation_answers: NDArray[np.float32]
+    validation_weights: NDArray[np.float64]
     asked: int
     """Teacher rows in all, those of the gate included."""
 
     def save(self, path: Path) -> None:
-        answers = np.concatenate([self.learn_answers, self.calibration_answers])
+        answers = np.concatenate([self.learn_answers, self.validation_answers])
         table = pa.table(
             {
-                "text": pa.array([*self.learn, *self.calibration], pa.large_string()),
+                "text": pa.array([*self.learn, *self.validation], pa.large_string()),
                 "learn": np.arange(len(answers)) < len(self.learn),
                 "probabilities": pa.array(list(answers), pa.list_(pa.float32())),
-                "weight": np.concatenate([np.ones(len(self.learn)), self.calibration_weights]),
+                "weight": np.concatenate([np.ones(len(self.learn)), self.validation_weights]),
             }
         )
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -98,15 +100,15 @@ class Chosen:
         return cls(
             learn=texts[learn].tolist(),
             learn_answers=answers[learn],
-            calibration=texts[~learn].tolist(),
-            calibration_answers=answers[~learn],
-            calibration_weights=np.asarray(table["weight"])[~learn],
+            validation=texts[~learn].tolist(),
+            validation_answers=answers[~learn],
+            validation_weights=np.asarray(table["weight"])[~learn],
             asked=int(table.schema.metadata[b"asked"]),
         )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class _Made:
+class _Classifier:
     """A classifier that is ready to be measured."""
 
     scores: NDArray[np.float32]
@@ -128,31 +130,31 @@ def run(
             _loop("pingti", part, task, seed, workspace, effort, None)[1].save(kept)
         chosen = Chosen.load(kept)
     if method in LOOPS:
-        made, found = _loop(method, part, task, seed, workspace, effort, chosen)
+        classifier, asked = _loop(method, part, task, seed, workspace, effort, chosen)
         if method == "pingti":
-            found.save(kept)
+            asked.save(kept)
     else:
         assert chosen is not None
-        made = _other(method, part, task, seed, workspace, effort, chosen)
+        classifier = _other(method, part, task, seed, workspace, effort, chosen)
     classes = len(part.names(task))
-    decided = decide(made.scores, made.threshold)
+    decided = decide(classifier.scores, classifier.threshold)
     reference = part.reference(task)
     against_teacher = measure(reference, decided, classes)
-    rows, truth = part.known(task)
-    against_truth = measure(truth, decided[rows], classes)
-    teacher = measure(truth, reference[rows], classes)
+    rows, true = part.known(task)
+    against_true = measure(true, decided[rows], classes)
+    teacher = measure(true, reference[rows], classes)
     key = {"data": part.name, "task": task.name, "method": method, "seed": seed}
     return {
         **key,
-        "teacher_rows": made.asked,
+        "teacher_rows": classifier.asked,
         "pool_rows": len(part.pool),
         "f1_teacher": round(against_teacher.f1, 5),
-        "f1_truth": round(against_truth.f1, 5),
+        "f1_truth": round(against_true.f1, 5),
         "teacher_f1_truth": round(teacher.f1, 5),
     }, {
         **key,
         "accuracy_teacher": round(against_teacher.accuracy, 5),
-        "accuracy_truth": round(against_truth.accuracy, 5),
+        "accuracy_truth": round(against_true.accuracy, 5),
         "teacher_accuracy_truth": round(teacher.accuracy, 5),
         "precision_teacher": round(against_teacher.precision, 5),
         "recall_teacher": round(against_teacher.recall, 5),
@@ -160,7 +162,7 @@ def run(
         "holdout_positives": against_teacher.positives,
         "holdout_rows_with_truth": len(rows),
         "seconds": round(time.monotonic() - started, 1),
-        "rounds": made.rounds,
+        "rounds": classifier.rounds,
     }
 
 
@@ -169,7 +171,7 @@ def run(
 
 def _loop(
     method: str, part: Part, task: Task, seed: int, workspace: Path, effort: Effort, chosen: Chosen | None
-) -> tuple[_Made, Chosen]:
+) -> tuple[_Classifier, Chosen]:
     budget = int(len(part.pool) * effort.share)
     gate_rows = max(10, min(2000, budget // 10))
     number = effort.rounds
@@ -203,36 +205,36 @@ def _loop(
 
     weights = np.zeros(0)
 
-    def weigh(original: Callable[..., Any], self: calibration.Rows, scores: Any) -> Any:
+    def weigh(original: Callable[..., Any], self: validation_set.ValidationSet, scores: Any) -> Any:
         nonlocal weights
         weights = self.weights
         return original(self, scores)
 
     with contextlib.ExitStack() as stack:
-        stack.enter_context(_exchanged(calibration.Rows, "scored", weigh))
-        stack.enter_context(_exchanged(gold.Gold, "ask", record))
+        stack.enter_context(_exchanged(validation_set.ValidationSet, "scored", weigh))
+        stack.enter_context(_exchanged(teacher_labels.TeacherLabels, "ask", record))
         if chosen is not None:
-            # A budget of another size would take another number of calibration rows.
-            count = len(chosen.calibration)
-            stack.enter_context(mock.patch.object(rounds, "_CALIBRATION_ROWS", count))
+            # A budget of another size would take another number of validation rows.
+            count = len(chosen.validation)
+            stack.enter_context(mock.patch.object(loop, "VALIDATION_ROWS", count))
         for change in _changes(method):
             stack.enter_context(change)
-        outcome = rounds.replace(entry, seed=seed)
-    for what in (_LEARN, _CALIBRATE):
+        outcome = loop.replace(entry, seed=seed)
+    for what in (_LEARN, _VALIDATE):
         if what not in asked:
             raise RuntimeError(f"the loop asked for nothing as {what!r}, but as {sorted(asked)}")
-    found = Chosen(
+    own = Chosen(
         learn=[text for texts, _ in asked[_LEARN] for text in texts],
         learn_answers=np.concatenate([answers for _, answers in asked[_LEARN]]),
-        calibration=[text for texts, _ in asked[_CALIBRATE] for text in texts],
-        calibration_answers=np.concatenate([answers for _, answers in asked[_CALIBRATE]]),
-        calibration_weights=weights,
+        validation=[text for texts, _ in asked[_VALIDATE] for text in texts],
+        validation_answers=np.concatenate([answers for _, answers in asked[_VALIDATE]]),
+        validation_weights=weights,
         asked=outcome.report["teacher"]["rows_asked"],
     )
     # The others are drawn by a student's scores, and a method's student is its own.
-    even = len(asked[_CALIBRATE][0][0])
-    if chosen is not None and found.calibration[:even] != chosen.calibration[:even]:
-        raise RuntimeError(f"{name}: its calibration rows are not pingti's; run pingti again first")
+    even = len(asked[_VALIDATE][0][0])
+    if chosen is not None and own.validation[:even] != chosen.validation[:even]:
+        raise RuntimeError(f"{name}: its validation rows are not pingti's; run pingti again first")
     folder = entry.student_folder(outcome.version)
     student = Student.load(folder)
     scores = student.score(pa.array(part.holdout, pa.large_string()))
@@ -241,9 +243,9 @@ def _loop(
     (folder / "student.safetensors").unlink()  # the reports stay, to be looked at
     keys = ("round", "rows", "asked", "added", "boundary", "competing")
     turns = [
-        {**{key: each[key] for key in keys}, "f1": each["holdout"]["f1"]} for each in outcome.report["rounds"]
+        {**{key: turn[key] for key in keys}, "f1": turn["holdout"]["f1"]} for turn in outcome.report["rounds"]
     ]
-    return _Made(scores=scores, threshold=threshold, asked=found.asked, rounds=turns), found
+    return _Classifier(scores=scores, threshold=threshold, asked=own.asked, rounds=turns), own
 
 
 def _definition(
@@ -295,13 +297,13 @@ def _changes(method: str) -> list[contextlib.AbstractContextManager[None]]:
         return {"random": sampling.random_rows(len(candidates), budget=budget, rng=rng)}, []
 
     def least_confident(_: Any, candidates: Any, *__: Any, budget: int, rng: Any, **___: Any) -> Any:
-        found = sampling.breaking_ties(candidates.probabilities, budget=budget, rng=rng)
-        return {"uncertain": found}, []
+        picked = sampling.breaking_ties(candidates.probabilities, budget=budget, rng=rng)
+        return {"uncertain": picked}, []
 
-    def none_compete(_: Any, answers: NDArray[np.float32], *__: Any, **___: Any) -> Any:
+    def none_hard(_: Any, answers: NDArray[np.float32], *__: Any, **___: Any) -> Any:
         return np.zeros(len(answers), np.bool_)
 
-    def competing_alone(original: Callable[..., Any], *positional: Any, **named: Any) -> Any:
+    def hard_negatives_alone(original: Callable[..., Any], *positional: Any, **named: Any) -> Any:
         parts = dict(original(*positional, **named))
         parts["competing"] += parts["diverse"]
         parts["diverse"] = 0.0
@@ -312,11 +314,17 @@ def _changes(method: str) -> list[contextlib.AbstractContextManager[None]]:
         return original(encoded, hard, **named)
 
     if method in ("random", "full_pool"):
-        return [_exchanged(acquire, "choose", at_random), _exchanged(acquire, "compete", none_compete)]
+        return [
+            _exchanged(acquisition, "choose", at_random),
+            _exchanged(disagreement, "hard_negatives", none_hard),
+        ]
     if method == "breaking_ties":
-        return [_exchanged(acquire, "choose", least_confident), _exchanged(acquire, "compete", none_compete)]
+        return [
+            _exchanged(acquisition, "choose", least_confident),
+            _exchanged(disagreement, "hard_negatives", none_hard),
+        ]
     if method == "no_diversity":
-        return [_exchanged(acquire, "shares", competing_alone)]
+        return [_exchanged(acquisition, "shares", hard_negatives_alone)]
     if method == "hard_labels":
         from textcnn import train
 
@@ -346,7 +354,7 @@ def _exchanged(owner: Any, name: str, by: Callable[..., Any]) -> Iterator[None]:
 
 def _other(
     method: str, part: Part, task: Task, seed: int, workspace: Path, effort: Effort, chosen: Chosen
-) -> _Made:
+) -> _Classifier:
     classes = len(part.names(task))
     labels: NDArray[np.int64] = chosen.learn_answers.argmax(axis=1)
     rng = np.random.default_rng([seed, *method.encode()])
@@ -364,18 +372,19 @@ def _other(
         score = fidelity_peers.model2vec(chosen.learn, labels, classes, encoder=encoder, kept=kept, rng=rng)
     threshold = None
     if task.labels:
-        positive = chosen.calibration_answers.argmax(axis=1) > 0
+        positive = chosen.validation_answers.argmax(axis=1) > 0
         threshold, _ = choose(
-            curve(positive, score(chosen.calibration)[:, 1], chosen.calibration_weights), Scene()
+            curve(positive, score(chosen.validation)[:, 1], chosen.validation_weights),
+            Demand(),
         )
-    return _Made(scores=score(part.holdout), threshold=threshold, asked=chosen.asked, rounds=[])
+    return _Classifier(scores=score(part.holdout), threshold=threshold, asked=chosen.asked, rounds=[])
 
 
 def _plain_textcnn(
     part: Part, task: Task, effort: Effort, chosen: Chosen, rng: np.random.Generator
 ) -> fidelity_peers.Scorer:
     """Kim's network on the teacher's scores, its vectors random at the start."""
-    from replacement.definition import StudentSection
+    from pingti.workspace.definition import StudentSection
     from textcnn.train import Recipe, train
 
     section = StudentSection()

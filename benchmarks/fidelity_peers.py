@@ -47,11 +47,11 @@ def linear_ngram(texts: list[str], labels: NDArray[np.int64], classes: int, *, c
     model.fit(texts, labels)
 
     def score(some: list[str]) -> NDArray[np.float32]:
-        found = np.asarray(model.decision_function(some), np.float32)
-        if found.ndim == 1:
-            found = np.stack([-found, found], axis=1)
+        margins = np.asarray(model.decision_function(some), np.float32)
+        if margins.ndim == 1:
+            margins = np.stack([-margins, margins], axis=1)
         scores = np.full((len(some), classes), -np.inf, np.float32)
-        scores[:, model.classes_] = found
+        scores[:, model.classes_] = margins
         # The margin for log-odds: a threshold is chosen by a logistic model of them.
         return 0.5 + 0.5 * np.tanh(0.5 * scores)
 
@@ -116,8 +116,8 @@ def model2vec(
     unknown = tokenizer.token_to_id("[UNK]")
 
     def encode(some: list[str]) -> list[Tensor]:
-        found = tokenizer.encode_batch_fast(some, add_special_tokens=False)
-        return [torch.tensor([i for i in each.ids if i != unknown], dtype=torch.int64) for each in found]
+        encodings = tokenizer.encode_batch_fast(some, add_special_tokens=False)
+        return [torch.tensor([i for i in each.ids if i != unknown], dtype=torch.int64) for each in encodings]
 
     torch.manual_seed(int(rng.integers(2**31)))
     model = _Static(torch.from_numpy(np.load(kept).astype(np.float32)), classes)

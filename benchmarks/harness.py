@@ -65,13 +65,13 @@ def take_turns(
         first = turn * len(contenders) // turns
         for contender in [*contenders[first:], *contenders[:first]]:
             run, repeats = runs[contender.name]
-            found = measured[contender.name]
+            mine = measured[contender.name]
             gc.collect()
             start = time.perf_counter()
             for _ in range(repeats):
                 run()
             elapsed = time.perf_counter() - start
-            found.rates.append(found.texts * repeats * contender.per_text / elapsed)
+            mine.rates.append(mine.texts * repeats * contender.per_text / elapsed)
     return measured
 
 
@@ -129,11 +129,11 @@ def cores() -> list[int]:
 def machine() -> dict[str, object]:
     """What the numbers were taken on."""
     lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
-    said = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
-    flags = said.get("flags", said.get("Features", "")).split()
+    entries = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
+    flags = entries.get("flags", entries.get("Features", "")).split()
     wanted = ("avx2", "avx512bw", "avx512_vnni", "amx_int8", "asimd", "sve")
     return {
-        "processor": said.get("model name") or platform.processor() or platform.machine(),
+        "processor": entries.get("model name") or platform.processor() or platform.machine(),
         "architecture": platform.machine(),
         "cores": os.cpu_count() or 1,
         "vector_extensions": [flag for flag in wanted if flag in flags],
@@ -147,10 +147,10 @@ def versions() -> dict[str, str]:
         "pingti", "numpy", "numba", "pyarrow", "torch", "transformers", "onnxruntime", "onnx",
         "fasttext-numpy2", "scikit-learn", "model2vec", "tokenizers",
     )  # fmt: skip
-    found = {"python": platform.python_version()}
+    installed = {"python": platform.python_version()}
     for package in packages:
         try:
-            found[package] = importlib.metadata.version(package)
+            installed[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
-            found[package] = "absent"
-    return found
+            installed[package] = "absent"
+    return installed

@@ -38,7 +38,7 @@ def same_weights(
     tried = encode(min(limit, _TRIED))
     with torch.inference_mode():
         wanted = np.exp(torch.log_softmax(network(tried.ids, tried.offsets), 1).numpy())
-    found = [_torch_eager(PlainTextCNN(network).eval(), tried, encode, limit, widths, wanted)]
+    contenders = [_torch_eager(PlainTextCNN(network).eval(), tried, encode, limit, widths, wanted)]
     files = {}
     for form in (False, True):
         name = "Conv2d" if form else "Conv1d"
@@ -50,7 +50,7 @@ def same_weights(
             ["ids", *(f"mask{width}" for width in widths)],
             files[name],
         )
-    found.append(_onnx("onnxruntime_fp32", files, tried, encode, limit, widths, wanted, 1e-3))
+    contenders.append(_onnx("onnxruntime_fp32", files, tried, encode, limit, widths, wanted, 1e-3))
     left_out = {}
     quantised: dict[str, Path] = {}
     why = ""
@@ -61,10 +61,10 @@ def same_weights(
             except Exception as error:  # ONNX Runtime has no one error for a layer that it cannot quantise
                 why = f"{name}: {error}"
     try:
-        found.append(_onnx("onnxruntime_int8", quantised, tried, encode, limit, widths, wanted, 0.5))
+        contenders.append(_onnx("onnxruntime_int8", quantised, tried, encode, limit, widths, wanted, 0.5))
     except LeftOut as error:
         left_out["onnxruntime_int8"] = why or str(error)
-    return found, left_out
+    return contenders, left_out
 
 
 def _torch_eager(
@@ -138,7 +138,7 @@ def _onnx(
     for form in sessions:
         _check(name, np.concatenate(runner(sessions[form], tried, 32)()), tried, wanted, tolerance)
     tries = {
-        f"{form}|{size}": runner(made, tried, size) for form, made in sessions.items() for size in _BATCHES
+        f"{form}|{size}": runner(ready, tried, size) for form, ready in sessions.items() for size in _BATCHES
     }
     form, _, size = fastest(tries, rounds=2).rpartition("|")
     return Contender(
@@ -152,14 +152,14 @@ def _onnx(
 
 def _check(
     name: str,
-    found: NDArray[np.float32],
+    scores: NDArray[np.float32],
     encoded: Encoded,
     wanted: NDArray[np.float32],
     tolerance: float,
 ) -> None:
     """A contender that computes something else is no contender."""
     order = np.argsort(np.diff(encoded.offsets), kind="stable")
-    difference = float(np.abs(found - wanted[order]).max())
+    difference = float(np.abs(scores - wanted[order]).max())
     if not difference <= tolerance:
         raise LeftOut(f"{name}: differs from the network by {difference:.3g}; its export is wrong")
 
@@ -181,13 +181,13 @@ def export(model: nn.Module, inputs: list[NDArray[Any]], names: list[str], file:
 
 
 def _quantised(file: Path, kind: QuantType) -> Path:
-    made = file.with_name(f"{file.stem}-{kind.name}.onnx")
+    quantised = file.with_name(f"{file.stem}-{kind.name}.onnx")
     logging.disable(logging.WARNING)  # its advice to simplify the graph first, which here changes nothing
     try:
-        quantize_dynamic(file, made, weight_type=kind)
+        quantize_dynamic(file, quantised, weight_type=kind)
     finally:
         logging.disable(logging.NOTSET)
-    return made
+    return quantised
 
 
 def quantise_int8(file: Path) -> Path:

@@ -67,7 +67,7 @@ def batches(encoded: Encoded, size: int, widths: tuple[int, ...], *, by_length: 
     """Padded batches of ``size`` texts, the shortest texts first unless the order is to be kept."""
     lengths = np.diff(encoded.offsets)
     order = np.argsort(lengths, kind="stable") if by_length else np.arange(len(lengths))
-    made = []
+    batched = []
     for start in range(0, len(order), size):
         rows = order[start : start + size]
         some, longest = lengths[rows], max(int(lengths[rows].max()), *widths)
@@ -78,5 +78,5 @@ def batches(encoded: Encoded, size: int, widths: tuple[int, ...], *, by_length: 
             windows = np.maximum(1, some - width + 1)
             outside = np.arange(longest - width + 1) >= windows[:, None]
             masks.append(np.where(outside, np.float32(-1e9), np.float32(0)))
-        made.append(Batch(ids=ids, masks=masks))
-    return made
+        batched.append(Batch(ids=ids, masks=masks))
+    return batched

@@ -39,8 +39,8 @@ class Child:
         line = self._process.stdout.readline() if self._process.stdout is not None else ""
         if not line:
             raise RuntimeError("the process with the student has ended; its error is above")
-        found: dict[str, float] = json.loads(line)
-        return found
+        answer: dict[str, float] = json.loads(line)
+        return answer
 
     def memory(self) -> dict[str, float]:
         return memory(self._process.pid)
@@ -81,7 +81,7 @@ def measure_processes(
             for child in children:
                 child.ask(seconds)
             rates["two_processes"].append(sum(child.answer()["texts_per_second"] for child in children))
-        found: dict[str, object] = {
+        shown: dict[str, object] = {
             "before_the_student": {
                 key: value for key, value in children[0].start.items() if key.endswith("_mb")
             },
@@ -90,19 +90,19 @@ def measure_processes(
     finally:
         for child in children:
             child.end()
-    return ({name: values for name, values in rates.items() if values}, found)
+    return ({name: values for name, values in rates.items() if values}, shown)
 
 
 def measure_start(student: Path, texts: Path, place: int, *, turns: int) -> dict[str, float]:
     """Medians, in milliseconds, of fresh processes: import, load and first score with a warm cache of
     compiled code; and once the import with an empty one."""
-    found = []
+    starts = []
     for _ in range(turns):
         child = Child(student, texts, place)
         child.end()
-        found.append(child.start)
+        starts.append(child.start)
     medians = {
-        key: statistics.median(start[key] for start in found) for key in found[0] if key.endswith("_ms")
+        key: statistics.median(start[key] for start in starts) for key in starts[0] if key.endswith("_ms")
     }
     with tempfile.TemporaryDirectory() as empty:
         environment = {**os.environ, "NUMBA_CACHE_DIR": empty}

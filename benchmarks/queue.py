@@ -26,16 +26,18 @@ from rich.table import Table
 
 from benchmarks.harness import LeftOut, cores
 from benchmarks.texts import load_texts
-from queue_worker.app import connect
-from queue_worker.jobs import Job, JobStatus
-from queue_worker.processes import Processes
+from pingti.corpus.reader import Columns
+from pingti.inference.classifier import Classifier
+from pingti.inference.files import classify_files
+from pingti.inference.pins import Choice, pin
+from pingti.workspace import promotion
+from pingti.workspace.registry import Workspace
+from queue_worker.celery_app import connect
+from queue_worker.jobs.models import Job, JobStatus
+from queue_worker.jobs.store import JobStore
+from queue_worker.jobs.submission import JobRequest, submit
+from queue_worker.processes.launcher import Processes
 from queue_worker.settings import Settings
-from queue_worker.store import JobStore
-from queue_worker.submit import JobRequest, submit
-from replacement.bulk import classify_files
-from replacement.classify import Choice, Classifier, pin
-from replacement.corpus import Columns
-from replacement.registry import Workspace
 from textcnn import Architecture, Student, Vocabulary
 
 RESULTS: Final = Path(__file__).parent / "results" / "queue.json"
@@ -119,7 +121,7 @@ def run(load: Load, folder: Path, say: Callable[[str], None]) -> dict[str, Any]:
         ):
             say(f"{load.rows} titles, {name}")
             chosen = [f"task_{number}" for number in range(tasks)]
-            plain = Classifier(workspace, pin(workspace, [Choice(task=task) for task in chosen]))
+            plain = Classifier.load(workspace, pin(workspace, [Choice(task=task) for task in chosen]))
             request = JobRequest(inputs=(file,), tasks=tuple(chosen), id="id")
             turns: dict[str, list[float]] = {"plain": [], "queue": []}
             for turn in range(load.turns + 1):
@@ -160,7 +162,7 @@ def _workspace(home: Path, texts: list[str]) -> Workspace:
         metadata = {"thresholds": {"default": 0.5}, "rules": {}, "depends_on": []}
         student = Student.from_network(network, vocabulary, ["no", "yes"], metadata)
         student.save(entry.folder / "students" / "1")
-        entry.promote(1, who="bench", why="made for the bench", force=True)
+        promotion.promote(entry, 1, who="bench", why="made for the bench", force=True)
     return workspace
 
 
@@ -194,12 +196,12 @@ def _small_jobs(load: Load, settings: Settings, store: JobStore, titles: list[st
             folder / f"{number}.parquet",
         )
         requests.append(JobRequest(inputs=(f"small/{number}.parquet",), tasks=("task_0",), id="id"))
-    before = store.totals().jobs_ended.get("completed", 0)
+    before = store.statistics.totals().jobs_ended.get("completed", 0)
     start = time.perf_counter()
     with ThreadPoolExecutor(load.clients) as pool:
         submitted = list(pool.map(lambda request: submit(request, settings, store), requests))
     accepted = time.perf_counter() - start
-    while store.totals().jobs_ended.get("completed", 0) - before < load.jobs:
+    while store.statistics.totals().jobs_ended.get("completed", 0) - before < load.jobs:
         time.sleep(0.05)
     finished = time.perf_counter() - start
     for job in submitted[:: max(1, load.jobs // 50)]:

@@ -125,7 +125,7 @@ def _run(settings: Settings, folder: Path, allowed: list[int], say: Callable[[st
     say("contenders are made ready")
     contenders = list(_contenders(trained, settings, folder, left_out))
     measured = harness.take_turns(contenders, turns=settings.turns, seconds=settings.seconds, say=say)
-    rates = {name: found.rates for name, found in measured.items()}
+    rates = {name: result.rates for name, result in measured.items()}
 
     say("one and two processes, memory, start")
     # Children map these files, as workers do.
@@ -207,14 +207,14 @@ def _contenders(
         from benchmarks import peers
 
         array = pa.array(texts.timed)
-        made, absent = peers.same_weights(
+        contenders, absent = peers.same_weights(
             trained.network,
             lambda count: trained.vocabulary.encode(array.slice(0, count)),
             min(len(array), 20_000),
             folder,
         )
         left_out.update(absent)
-        yield from made
+        yield from contenders
     with part("fasttext"):
         from benchmarks import classifiers
 
@@ -230,9 +230,9 @@ def _contenders(
     with part("minilm_torch", "minilm_onnxruntime_int8"):
         from benchmarks import classifiers
 
-        made, absent = classifiers.minilm(texts, folder)
+        contenders, absent = classifiers.minilm(texts, folder)
         left_out.update(absent)
-        yield from made
+        yield from contenders
     with part("bert_base"):
         from benchmarks import classifiers
 

@@ -17,12 +17,14 @@ from torch import nn
 from benchmarks.harness import Contender
 from benchmarks.plain import PlainTextCNN, batches
 from benchmarks.texts import Texts
+from pingti.corpus.reader import Columns
 from pingti.files import write_json
-from replacement.bulk import classify_files
-from replacement.classify import Choice, Classifier, pin
-from replacement.corpus import Columns
-from replacement.definition import StudentSection
-from replacement.registry import Workspace
+from pingti.inference.classifier import Classifier
+from pingti.inference.files import classify_files
+from pingti.inference.pins import Choice, pin
+from pingti.workspace import promotion
+from pingti.workspace.definition import StudentSection
+from pingti.workspace.registry import Workspace
 from textcnn import Architecture, Encoded, Student, Vocabulary, score_many
 from textcnn.network import TextCNN
 from textcnn.train import Recipe, train
@@ -103,12 +105,13 @@ def default(trained: Trained, buckets: int, *, rows: int, epochs: int) -> Iterat
     usual = StudentSection()
     shape = trained.student.architecture
     architecture = Architecture(embedding=shape.embedding, filters=shape.filters, widths=usual.widths)
-    made = make_student(trained.texts, architecture, rows=rows, epochs=epochs)
+    student = make_student(trained.texts, architecture, rows=rows, epochs=epochs)
     what = f"as pingti replace makes it: widths {', '.join(map(str, usual.widths))} and {buckets:,} buckets"
-    yield _with_wide("default", what, made, buckets, (1, 1))
+    yield _with_wide("default", what, student, buckets, (1, 1))
     for labels in ((8, 1), (24, 8)):
         count = sum(labels)
-        yield _with_wide(f"default_{count}_labels", f"and {count} labels told apart", made, buckets, labels)
+        name, what = f"default_{count}_labels", f"and {count} labels told apart"
+        yield _with_wide(name, what, student, buckets, labels)
 
 
 def _with_wide(
@@ -136,9 +139,9 @@ def many_tasks(trained: Trained, counts: Sequence[int]) -> list[Contender]:
             network.embedding.add_(torch.from_numpy(noise))
         students.append(Student.from_network(network, trained.vocabulary, CLASSES))
     array = pa.array(trained.texts.timed)
-    made = []
+    contenders = []
     for count in counts:
-        made += [
+        contenders += [
             _separate(students[:count], array),
             _one_pass(f"tasks_{count}_one_pass", students[:count], array, "score_many"),
         ]
@@ -150,7 +153,7 @@ def many_tasks(trained: Trained, counts: Sequence[int]) -> list[Contender]:
         network.head.weight.add_(torch.from_numpy(noise))
     family = Student.family(network, trained.vocabulary, [CLASSES] * heads)
     what = "score_many, one convolution for all"
-    return [*made, _one_pass(f"tasks_{heads}_shared_trunk", family, array, what)]
+    return [*contenders, _one_pass(f"tasks_{heads}_shared_trunk", family, array, what)]
 
 
 def _separate(students: list[Student], array: pa.Array) -> Contender:
@@ -192,8 +195,8 @@ def parquet_to_parquet(trained: Trained, folder: Path, *, copies: int) -> Conten
     version = entry.folder / "students" / "1"
     student.save(version)
     write_json(version / "report.json", {"format": 1, "task": "bench", "version": 1})
-    entry.promote(1, who="bench", why="to be timed", force=True)
-    classifier = Classifier(workspace, pin(workspace, [Choice(task="bench")]))
+    promotion.promote(entry, 1, who="bench", why="to be timed", force=True)
+    classifier = Classifier.load(workspace, pin(workspace, [Choice(task="bench")]))
     numbers = itertools.count()
     texts = trained.texts.timed
 
@@ -227,9 +230,9 @@ def fidelity(trained: Trained) -> dict[str, object]:
         encoded = trained.vocabulary.encode(some)
         with torch.inference_mode():
             wanted = torch.softmax(trained.network(encoded.ids, encoded.offsets), 1).numpy()
-        found = trained.student.score(some)
-        largest = max(largest, float(np.abs(found - wanted).max()))
-        equal += int((found.argmax(1) == wanted.argmax(1)).sum())
+        scores = trained.student.score(some)
+        largest = max(largest, float(np.abs(scores - wanted).max()))
+        equal += int((scores.argmax(1) == wanted.argmax(1)).sum())
     return {
         "texts": len(texts),
         "largest_probability_difference": largest,
@@ -285,7 +288,7 @@ def _plain_loop(
     torch.manual_seed(int(rng.integers(2**31)))
     model = PlainTextCNN(TextCNN(size, targets.shape[1], architecture, rng)).train()
     average = copy.deepcopy(model)
-    pairs = [[parameter.detach() for parameter in made.parameters()] for made in (average, model)]
+    pairs = [[parameter.detach() for parameter in network.parameters()] for network in (average, model)]
     optimizer = torch.optim.Adam(model.parameters(), lr=recipe.learning_rate)
     steps = recipe.epochs * -(-len(encoded) // recipe.batch_size)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
@@ -322,8 +325,8 @@ def _from_plain(plain: PlainTextCNN, size: int, architecture: Architecture) -> T
 
 
 def _f1(student: Student, encoded: Encoded, wanted: NDArray[np.bool_]) -> float:
-    found = student.score_encoded(encoded).argmax(1) == 1
-    return float(2 * (found & wanted).sum() / max(1, found.sum() + wanted.sum()))
+    called = student.score_encoded(encoded).argmax(1) == 1
+    return float(2 * (called & wanted).sum() / max(1, called.sum() + wanted.sum()))
 
 
 def _copy(

@@ -27,7 +27,7 @@ from benchmarks import fidelity_data, harness, texts
 from benchmarks.harness import LeftOut
 from pingti import files
 from teacher.bert import Teacher
-from teacher.finetune import fine_tune
+from teacher.finetune import Recipe, fine_tune
 from teacher.folders import quiet
 
 RESULTS: Final = Path(__file__).parent / "results" / "teacher.json"
@@ -66,9 +66,9 @@ def main() -> None:
             document["left_out"][name] = str(error)
             console.print(f"left out: {name}: {error}")
             continue
-        found = _measure(name, model, rows, arguments.turns, arguments.device, console)
-        document["rows"] += found
-        console.print(_table(name, rows, found))
+        results = _measure(name, model, rows, arguments.turns, arguments.device, console)
+        document["rows"] += results
+        console.print(_table(name, rows, results))
     RESULTS.parent.mkdir(parents=True, exist_ok=True)
     files.write_json(RESULTS, document)
     console.print(f"written: {RESULTS}")
@@ -107,8 +107,7 @@ def _fine_tuned(name: str, seed: list[tuple[str, str]]) -> Path:
             classes=sorted({label for _, label in seed}),
             out=folder,
             rng=np.random.default_rng(0),
-            epochs=5,
-            max_length=_MAX_LENGTH,
+            recipe=Recipe(epochs=5, max_length=_MAX_LENGTH),
         )
     return folder
 
@@ -130,37 +129,38 @@ def _measure(
     for precision in ("float32", "bfloat16") if device != "cpu" else ("float32", "int8"):
         teacher = Teacher.load(str(model), max_length=_MAX_LENGTH, precision=precision, device=device)
         runs[precision] = lambda teacher=teacher: teacher.score(rows).probabilities  # type: ignore[misc]
-    answers = {each: run() for each, run in runs.items()}  # also warms up
-    seconds: dict[str, list[float]] = {each: [] for each in runs}
+    answers = {contender: run() for contender, run in runs.items()}  # also warms up
+    seconds: dict[str, list[float]] = {contender: [] for contender in runs}
     clock = time.perf_counter if device != "cpu" else time.process_time
     for turn in range(turns):
         console.print(f"[dim]{name}: turn {turn + 1} of {turns}[/dim]")
         order = list(runs)[turn % len(runs) :] + list(runs)[: turn % len(runs)]
-        for each in order:
+        for contender in order:
             start = clock()
-            runs[each]()
-            seconds[each].append(clock() - start)
+            runs[contender]()
+            seconds[contender].append(clock() - start)
     exact = answers["float32"]
     # A turn's ratio is taken within the turn: what else the machine does weighs on both.
     return [
         {
             "data": name,
-            "contender": each,
+            "contender": contender,
             "rows": len(rows),
-            "texts_per_second": round(len(rows) / statistics.median(seconds[each]), 1),
-            "times_pipeline": round(
-                statistics.median(a / b for a, b in zip(seconds["pipeline"], seconds[each], strict=True)),
-                2,
-            ),
-            "equal_decisions": round(float((answers[each].argmax(1) == exact.argmax(1)).mean()), 5),
-            "largest_difference": None if each == "pipeline" else _difference(answers[each], exact),
+            "texts_per_second": round(len(rows) / statistics.median(seconds[contender]), 1),
+            "times_pipeline": round(_median_ratio(seconds["pipeline"], seconds[contender]), 2),
+            "equal_decisions": round(float((answers[contender].argmax(1) == exact.argmax(1)).mean()), 5),
+            "largest_difference": None if contender == "pipeline" else _difference(answers[contender], exact),
         }
-        for each in runs
+        for contender in runs
     ]
 
 
-def _difference(found: NDArray[np.float32], exact: NDArray[np.float32]) -> float:
-    return round(float(np.abs(found - exact).max()), 6)
+def _median_ratio(first: list[float], second: list[float]) -> float:
+    return statistics.median(a / b for a, b in zip(first, second, strict=True))
+
+
+def _difference(answers: NDArray[np.float32], exact: NDArray[np.float32]) -> float:
+    return round(float(np.abs(answers - exact).max()), 6)
 
 
 def _pipeline(model: Path, rows: list[str], device: str) -> Run:
@@ -177,15 +177,15 @@ def _pipeline(model: Path, rows: list[str], device: str) -> Run:
     labels = Teacher.load(str(model), max_length=_MAX_LENGTH, device="cpu").labels
 
     def run() -> NDArray[np.float32]:
-        found = np.zeros((len(rows), len(labels)), np.float32)
+        scores = np.zeros((len(rows), len(labels)), np.float32)
         for row, answer in enumerate(classify(rows, truncation=True, max_length=_MAX_LENGTH)):
-            found[row, labels.index(answer["label"])] = answer["score"]
-        return found
+            scores[row, labels.index(answer["label"])] = answer["score"]
+        return scores
 
     return run
 
 
-def _table(name: str, rows: list[str], found: list[dict[str, Any]]) -> Table:
+def _table(name: str, rows: list[str], results: list[dict[str, Any]]) -> Table:
     length = statistics.median(map(len, rows))
     table = Table(
         box=None, pad_edge=False, title=f"{name}: {len(rows):,} texts of {length:.0f} characters (median)"
@@ -193,13 +193,13 @@ def _table(name: str, rows: list[str], found: list[dict[str, Any]]) -> Table:
     table.add_column("")
     for heading in ("texts/s", "x pipeline", "decisions as float32", "largest difference"):
         table.add_column(heading, justify="right")
-    for each in found:
-        difference = each["largest_difference"]
+    for row in results:
+        difference = row["largest_difference"]
         table.add_row(
-            each["contender"],
-            f"{each['texts_per_second']:,.0f}",
-            f"{each['times_pipeline']:.2f}",
-            f"{each['equal_decisions']:.2%}",
+            row["contender"],
+            f"{row['texts_per_second']:,.0f}",
+            f"{row['times_pipeline']:.2f}",
+            f"{row['equal_decisions']:.2%}",
             "" if difference is None else f"{difference:.4f}",
         )
     return table

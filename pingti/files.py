@@ -42,6 +42,7 @@ def replacing(path: Path, *, sync: bool = True) -> Iterator[Path]:
 
 
 def write_bytes(path: Path, data: bytes, *, sync: bool = True) -> None:
+    """Write a whole file; see ``replacing``."""
     with replacing(path, sync=sync) as temporary:
         temporary.write_bytes(data)
 
@@ -68,7 +69,7 @@ def new_folder(path: Path) -> Iterator[Path]:
     temporary, descriptor = _locked_folder(path)
     try:
         yield temporary
-        for written in [*(each for each in temporary.iterdir() if each.is_file()), temporary]:
+        for written in [*(path for path in temporary.iterdir() if path.is_file()), temporary]:
             _sync(written)
         try:
             temporary.rename(path)

@@ -18,7 +18,9 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from pingti.bearer_key import bearer_key
 from pingti.errors import InputError
+from pingti.validation import faults_of, sentence
 
 
 class FileStamp(BaseModel):
@@ -37,17 +39,9 @@ class FileStamp(BaseModel):
         return cls(size=found.st_size, mtime_ns=found.st_mtime_ns, inode=found.st_ino)
 
 
-def bearer_key(text: str) -> str:
-    """A key as it is sent and compared: without white space around it, such as the end of a file's line.
-
-    Raises ValueError, whose words do not hold the key, for one that opens nothing or that no header carries.
-    """
-    key = text.strip(" \t\r\n")
-    if not key:
-        raise ValueError("the key is empty; needed is one of printable characters, or none set at all")
-    if not key.isprintable():
-        raise ValueError("the key holds a control character; allowed are printable ones")
-    return key
+def _variable(pointer: str) -> str:
+    """The variable that sets the field of a JSON pointer."""
+    return f"PINGTI_{pointer.split('/')[1].upper()}" if pointer else "settings"
 
 
 class Settings(BaseSettings):
@@ -65,11 +59,16 @@ class Settings(BaseSettings):
     home: Path = Field(default=Path("workspace"), description="The workspace folder.")
     # May hold a password, hence never shown.
     redis_url: str | None = Field(default=None, repr=False, description="Valkey or Redis; none: embedded.")
+    broker_url: str | None = Field(
+        default=None,
+        repr=False,
+        description="Where messages go: amqp:// or amqps:// for RabbitMQ; none: the server of redis_url.",
+    )
     input_roots: Annotated[tuple[Path, ...], NoDecode] = Field(
         default=(), description="Jobs may read files below these folders only. Empty: below home only."
     )
     host: str = Field(default="127.0.0.1", description="Where the API listens.")
-    port: int = Field(default=8080, ge=0, le=65535)
+    port: int = Field(default=8080, ge=0, le=65535, description="Its port; 0: a free one.")
     api_key: SecretStr | None = Field(
         default=None,
         description="Bearer key; none: loopback only. One below 16 bytes has to wait, too, while wrong keys "
@@ -159,12 +158,9 @@ class Settings(BaseSettings):
         try:
             return cls()
         except ValidationError as error:
-            first = error.errors(include_url=False, include_input=False)[0]
-            place = "".join(f"PINGTI_{str(part).upper()}: " for part in first["loc"][:1])
-            reason = first["msg"].removeprefix("Value error, ")
-            more = error.error_count() - 1
+            faults = faults_of(error.errors(include_url=False, include_input=False))
         # Not in the except block: the error there knows the values.
-        raise InputError(f"{place or 'settings: '}{reason}" + (f" (and {more} more)" if more else ""))
+        raise InputError(sentence(faults, _variable), faults=faults)
 
     @field_validator("api_key", mode="before")
     @classmethod
@@ -195,6 +191,13 @@ class Settings(BaseSettings):
     def _scheme(cls, value: str | None) -> str | None:
         if value is not None and not value.startswith(("redis://", "rediss://", "unix://")):
             raise ValueError("needed is redis://, rediss:// or unix:// and an address")
+        return value
+
+    @field_validator("broker_url")
+    @classmethod
+    def _broker_scheme(cls, value: str | None) -> str | None:
+        if value is not None and not value.startswith(("amqp://", "amqps://")):
+            raise ValueError("needed is amqp:// or amqps:// and an address; none: messages go to redis_url")
         return value
 
     @field_validator("callback_secret")
@@ -240,6 +243,7 @@ class Settings(BaseSettings):
 
     @property
     def ageing_ms(self) -> int:
+        """The same as of ``ageing_minutes``, for the store."""
         return int(self.ageing_minutes * 60_000)
 
     def environment(self) -> dict[str, str]:

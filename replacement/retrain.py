@@ -20,13 +20,16 @@ from pathlib import Path
 from typing import Any
 
 from pingti.errors import ArtifactError, NotFoundError, PingtiError
-from replacement import incumbent
-from replacement.gate import shortfall
-from replacement.outcome import Round
-from replacement.registry import Event, TaskEntry, Workspace
+from pingti.workspace import promotion
+from pingti.workspace.promotion import Event
+from pingti.workspace.registry import TaskEntry, Workspace
+from pingti.workspace.report import shortfall
+from replacement.results import Round
+from replacement.training import warm_start
 
 Tell = Callable[[dict[str, Any]], None]
-_TELL_SECONDS = 1.0
+"""Called with an event, as it is written to standard output."""
+_TELL_SECONDS = 1.0  # between two events of one kind of progress
 
 
 def retrain(
@@ -35,14 +38,25 @@ def retrain(
     *,
     who: str,
     tell: Tell,
-    announce: Callable[[Round], None] = lambda found: None,
+    announce: Callable[[Round], None] = lambda _: None,
     device: str | None = None,
 ) -> dict[str, Any]:
     """Make a candidate and promote or refuse it, unless the run of this name has done so before.
 
-    ``tell`` is given what is written to standard output, ``announce`` each round's result.
+    Args:
+        entry: the task.
+        run: the name of the run.
+        who: for the task's history.
+        tell: told what goes on, but for the end.
+        announce: told every round's result.
+        device: the teacher's torch device; a GPU where there is one, if absent.
 
-    Returns the last of the objects given to ``tell``. Raises what ``rounds.replace`` raises.
+    Returns:
+        The last event: how it ended.
+
+    Raises:
+        InputError: a file, label or definition that cannot be used.
+        UnavailableError: the teacher cannot be had.
     """
 
     def busy() -> None:
@@ -56,7 +70,12 @@ def retrain(
 
 
 def made_by(entry: TaskEntry, run: str) -> int | None:
-    """The version that a run of this name made, if it came so far."""
+    """The version that a run of this name made, if it came so far.
+
+    Args:
+        entry: the task.
+        run: the name of the run.
+    """
     for version in reversed(entry.versions()):
         # What was written by this run is whole; an old report that is damaged must not end every new run.
         with contextlib.suppress(NotFoundError, ArtifactError):
@@ -68,23 +87,23 @@ def made_by(entry: TaskEntry, run: str) -> int | None:
 def _replace(
     entry: TaskEntry, run: str, tell: Tell, announce: Callable[[Round], None], device: str | None
 ) -> int:
-    from replacement.rounds import replace  # torch only where something is trained
+    from replacement.training.loop import replace  # torch only where something is trained
 
-    told = 0.0
+    last = 0.0
 
     def progress(what: str, done: int, total: int) -> None:
-        nonlocal told
-        if done >= total or time.monotonic() - told > _TELL_SECONDS:
-            told = time.monotonic()
+        nonlocal last
+        if done >= total or time.monotonic() - last > _TELL_SECONDS:
+            last = time.monotonic()
             tell({"what": what, "done": done, "total": total})
 
-    def tell_round(found: Round) -> None:
+    def tell_round(result: Round) -> None:
         most = entry.definition.gate.rounds
-        tell({"round": found.round, "rounds": most, "f1": round(found.holdout.f1, 4)})
-        announce(found)
+        tell({"round": result.round, "rounds": most, "f1": round(result.holdout.f1, 4)})
+        announce(result)
 
     # The teacher that was fine-tuned with the promoted version's seed, unless the definition has changed.
-    seed = incumbent.seed(entry)
+    seed = warm_start.seed(entry)
     return replace(entry, seed=seed, run=run, progress=progress, announce=tell_round, device=device).version
 
 
@@ -100,11 +119,19 @@ def _settle(entry: TaskEntry, version: int, *, who: str, run: str) -> dict[str, 
     recorded = any(line["event"] == Event.PROMOTED and line["version"] == version for line in moves)
     # A crash may come between the line and the pointer; then nobody has moved it since.
     if not recorded or (moves[-1]["version"] == version and entry.current() == moves[-1]["before"]):
-        entry.promote(version, who=who, why=f"passed its gate in the run {run}")
+        promotion.promote(entry, version, who=who, why=f"passed its gate in the run {run}")
     return {"outcome": "promoted", "version": version, "reason": report["stopped"]}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
+    """Do one retraining, and write what goes on to standard output.
+
+    Args:
+        arguments: of the command line; those of the process where absent.
+
+    Returns:
+        The exit code.
+    """
     parser = argparse.ArgumentParser(prog="python -m replacement.retrain", description="One retraining.")
     parser.add_argument("--home", type=Path, required=True)
     parser.add_argument("--task", required=True)

@@ -4,11 +4,9 @@ from sampling.clusters import Clusters, by_need, cluster, coverage, neighbours
 from sampling.strategies import (
     breaking_ties,
     committee,
-    competing,
-    competing_classes,
-    least_confidence,
+    hard_negatives,
+    hard_negatives_by_class,
     likely_false,
-    near_threshold,
     random_rows,
 )
 
@@ -18,12 +16,10 @@ __all__ = [
     "by_need",
     "cluster",
     "committee",
-    "competing",
-    "competing_classes",
     "coverage",
-    "least_confidence",
+    "hard_negatives",
+    "hard_negatives_by_class",
     "likely_false",
-    "near_threshold",
     "neighbours",
     "random_rows",
 ]

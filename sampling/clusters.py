@@ -26,14 +26,20 @@ class Clusters:
         return len(self.centroids)
 
     def nearest(self, vectors: NDArray[np.floating]) -> NDArray[np.int64]:
-        """The cluster nearest to each of ``vectors`` (m, d)."""
+        """Find the cluster, int64 (m,), nearest to each of ``vectors``, float (m, d)."""
         return _search(self.centroids, vectors, 1)[:, 0]
 
 
 def cluster(
     vectors: NDArray[np.floating], k: int, *, rng: np.random.Generator, iterations: int = 20
 ) -> Clusters:
-    """Cluster ``vectors`` (n, d) into ``k`` clusters, or n where there are fewer vectors.
+    """Put vectors into clusters.
+
+    Args:
+        vectors: float (n, d).
+        k: how many clusters; n where there are fewer vectors.
+        rng: decides where they start.
+        iterations: of k-means.
 
     Raises:
         ValueError: no vectors, or k below 1.
@@ -52,17 +58,34 @@ def cluster(
 
 
 def neighbours(queries: NDArray[np.floating], vectors: NDArray[np.floating], *, budget: int) -> Rows:
-    """Rows of ``vectors`` (n, d) nearest to any of ``queries`` (q, d): each query's first, its second, ..."""
+    """Take the rows nearest to any of the queries: each query's nearest, then its second, ...
+
+    Nothing is left to chance here, so there is no generator.
+
+    Args:
+        queries: float (q, d).
+        vectors: float (n, d), of the candidate rows.
+        budget: rows at most.
+    """
     if len(queries) == 0 or len(vectors) == 0 or budget < 1:
         return np.zeros(0, np.int64)
     depth = min(len(vectors), -(-budget // len(queries)) + 4)
-    found = _search(unit(vectors), queries, depth).T.ravel()
-    _, first = np.unique(found, return_index=True)
-    return found[np.sort(first)][:budget]
+    near = _search(unit(vectors), queries, depth).T.ravel()
+    _, first = np.unique(near, return_index=True)
+    return near[np.sort(first)][:budget]
 
 
 def coverage(assigned: NDArray[np.int64], hit: NDArray[np.bool_], k: int) -> NDArray[np.float64]:
-    """Share of each cluster's members that are hits, (k,); 1 for a cluster without members."""
+    """Measure the share of each cluster's members that are hits.
+
+    Args:
+        assigned: int64 (n,), the cluster of each row.
+        hit: bool (n,).
+        k: how many clusters there are.
+
+    Returns:
+        float64 (k,); 1 for a cluster without members.
+    """
     members = np.bincount(assigned, minlength=k)
     hits = np.bincount(assigned, weights=hit, minlength=k)
     return np.where(members == 0, 1.0, hits / np.maximum(members, 1))
@@ -71,13 +94,15 @@ def coverage(assigned: NDArray[np.int64], hit: NDArray[np.bool_], k: int) -> NDA
 def by_need(
     assigned: NDArray[np.int64], need: NDArray[np.floating], *, budget: int, rng: np.random.Generator
 ) -> Rows:
-    """Rows drawn from clusters in proportion to the clusters' need.
-
-    Args:
-        assigned: (n,), the cluster of each candidate row.
-        need: (k,), not negative; how much each cluster wants rows. A cluster of need 0 gives none.
+    """Draw rows from clusters in proportion to the clusters' need.
 
     A cluster that has fewer rows than its share gives all it has, and the others share the rest.
+
+    Args:
+        assigned: int64 (n,), the cluster of each candidate row.
+        need: float (k,), not negative; how much each cluster wants rows. A cluster of need 0 gives none.
+        budget: rows at most.
+        rng: decides which rows of a cluster are taken.
     """
     shuffled = rng.permutation(len(assigned))
     members = {c: shuffled[assigned[shuffled] == c] for c in np.flatnonzero(need > 0)}
@@ -97,7 +122,7 @@ def by_need(
 
 
 def unit(vectors: NDArray[np.floating]) -> NDArray[np.float32]:
-    """``vectors`` (n, d) scaled to length one; a vector of zeros stays as it is."""
+    """Scale ``vectors``, float (n, d), to length one; a vector of zeros stays as it is."""
     scaled = np.array(vectors, np.float32, order="C")
     scaled /= np.maximum(np.linalg.norm(scaled, axis=1, keepdims=True), 1e-12)
     return scaled
@@ -106,5 +131,5 @@ def unit(vectors: NDArray[np.floating]) -> NDArray[np.float32]:
 def _search(base: NDArray[np.float32], queries: NDArray[np.floating], depth: int) -> NDArray[np.int64]:
     index = faiss.IndexFlatIP(base.shape[1])
     index.add(base)
-    _, found = index.search(unit(queries), depth)
-    return np.asarray(found, np.int64)
+    _, rows = index.search(unit(queries), depth)
+    return np.asarray(rows, np.int64)

@@ -13,101 +13,125 @@ _AGREED = 16.0  # square of logits: members that are less than four logits apart
 
 
 def random_rows(n: int, *, budget: int, rng: np.random.Generator) -> Rows:
-    """Rows drawn evenly without replacement: they keep the distribution of the corpus."""
+    """Draw rows evenly without replacement: they keep the distribution of the corpus.
+
+    Args:
+        n: how many rows there are.
+        budget: rows at most.
+        rng: decides.
+    """
     return rng.permutation(n)[: max(0, budget)].astype(np.int64)
 
 
-def least_confidence(scores: Scores, *, budget: int, rng: np.random.Generator) -> Rows:
-    """Smallest highest probability first (Lewis and Gale 1994). ``scores``: (n, classes)."""
-    _check(scores)
-    return _smallest(scores.max(axis=1), budget, rng)
-
-
 def breaking_ties(scores: Scores, *, budget: int, rng: np.random.Generator) -> Rows:
-    """Smallest lead of the likeliest class first (Luo et al. 2005). ``scores``: (n, classes)."""
+    """Take the rows of the smallest margin (Luo et al. 2005, "Active Learning to Recognize Multiple Types").
+
+    Args:
+        scores: float (n, classes), probabilities of two or more classes.
+        budget: rows at most.
+        rng: breaks ties.
+
+    Raises:
+        ValueError: scores of another shape.
+    """
     _check(scores)
     highest = np.sort(scores, axis=1)
     return _smallest(highest[:, -1] - highest[:, -2], budget, rng)
 
 
 def committee(logits: Scores, member: Scores, *, budget: int, rng: np.random.Generator) -> Rows:
-    """Smallest lead of the likeliest class first, measured by how far two members disagree about it.
+    """Take the rows of the smallest margin, measured by how far two members disagree about it.
 
-    ``logits``, (n, classes), is the sum of what both members say, ``member`` what one of them says; each up
-    to a constant of its row. Where the members agree these are the rows of ``breaking_ties``; those come
-    before them of which one member is sure and the other is not: query by committee (Seung, Opper and
-    Sompolinsky 1992), the committee being the parts of one classifier.
+    Where the members agree these are the rows of ``breaking_ties``; those come before them of which one
+    member is sure and the other is not: query by committee (Seung, Opper and Sompolinsky 1992), the committee
+    being the parts of one classifier. A margin is one of logits here.
+
+    Args:
+        logits: float (n, classes), the sum of what both members say, up to a constant of the row.
+        member: float (n, classes), what one of them says, up to a constant of the row.
+        budget: rows at most.
+        rng: breaks ties.
     """
     two = np.argsort(logits, axis=1)[:, -2:]
-    lead, own = (np.diff(np.take_along_axis(each, two, axis=1), axis=1)[:, 0] for each in (logits, member))
-    disagreement = own - (lead - own)
-    return _smallest(lead / np.sqrt(_AGREED + disagreement**2), budget, rng)
-
-
-def near_threshold(scores: Scores, threshold: float, *, budget: int, rng: np.random.Generator) -> Rows:
-    """Smallest distance to the decision threshold first. ``scores``: (n,) of the positive class.
-
-    The distance is one of log-odds: from a threshold of 0.97, a score of 0.94 is as far as one of 0.985, and
-    rows that the student is sure of are not near because no score is above 1.
-    """
-    return _smallest(np.abs(_log_odds(scores) - _log_odds(np.array(threshold))), budget, rng)
-
-
-def _log_odds(scores: Scores) -> Scores:
-    """Scores that round to 0 or 1 lie at the ends."""
-    bounded = np.clip(scores.astype(np.float64), 1e-7, 1.0 - 1e-7)
-    odds: Scores = np.log(bounded / (1.0 - bounded))
-    return odds
+    margin, own = (
+        np.diff(np.take_along_axis(votes, two, axis=1), axis=1)[:, 0] for votes in (logits, member)
+    )
+    disagreement = own - (margin - own)
+    return _smallest(margin / np.sqrt(_AGREED + disagreement**2), budget, rng)
 
 
 def likely_false(scores: Scores, threshold: float, *, budget: int, rng: np.random.Generator) -> Rows:
-    """Rows called positive, drawn evenly: where a student's false positives are, before a teacher was asked.
+    """Draw evenly from the rows called positive: a student's false positives, before a teacher was asked.
 
-    ``scores``: (n,) of the positive class. Rows at or above ``threshold`` are called positive.
+    Args:
+        scores: float (n,), of the positive class.
+        threshold: rows at or above it are called positive.
+        budget: rows at most.
+        rng: decides.
     """
     rows = np.flatnonzero(scores >= threshold)
     return rows[random_rows(len(rows), budget=budget, rng=rng)]
 
 
-def competing(
+def hard_negatives(
     teacher: Scores, student: Scores, teacher_threshold: float, student_threshold: float, *,
     margin: float = 0.0, budget: int, rng: np.random.Generator,
 ) -> Rows:  # fmt: skip
-    """Rows on which teacher and student clearly disagree, the widest disagreement first.
+    """Take the rows on which teacher and student clearly disagree, the widest disagreement first.
 
-    One score is above its threshold and the other below its own, each by more than ``margin``. Both
-    scores are (n,) of the positive class. How far a score is from its threshold is the share that it takes
-    of the room on its side, 0 at the threshold and 1 at a score of 0 or 1: at a threshold of 0.1 a score of
-    0.02 is as clear a no as one of 0.1 at a threshold of 0.5. The disagreement is the sum of the two shares.
+    One score is above its threshold and the other below its own, each by more than ``margin``. How far a
+    score is from its threshold is the share that it takes of the room on its side, 0 at the threshold and 1
+    at a score of 0 or 1: at a threshold of 0.1 a score of 0.02 is as clear a no as one of 0.1 at a threshold
+    of 0.5. The disagreement is the sum of the two shares.
+
+    Args:
+        teacher: float (n,), of the positive class.
+        student: float (n,), of the positive class.
+        teacher_threshold: from which on the teacher says yes.
+        student_threshold: from which on the student says yes.
+        margin: share of the room, 0 to 1.
+        budget: rows at most.
+        rng: breaks ties.
     """
-    ahead = _share_of_room(student, student_threshold)
-    gold = _share_of_room(teacher, teacher_threshold)
-    clear = (np.abs(ahead) > margin) & (np.abs(gold) > margin) & ((ahead >= 0) != (gold >= 0))
-    rows = np.flatnonzero(clear)
-    return rows[_smallest(-np.abs(ahead - gold)[rows], budget, rng)]
+    student_share = _share_of_room(student, student_threshold)
+    teacher_share = _share_of_room(teacher, teacher_threshold)
+    clear = (np.abs(student_share) > margin) & (np.abs(teacher_share) > margin)
+    rows = np.flatnonzero(clear & ((student_share >= 0) != (teacher_share >= 0)))
+    return rows[_smallest(-np.abs(student_share - teacher_share)[rows], budget, rng)]
+
+
+def hard_negatives_by_class(
+    teacher: Scores, student: Scores, *, margin: float = 0.0, budget: int, rng: np.random.Generator
+) -> Rows:
+    """``hard_negatives`` for any number of classes: each decides otherwise than the other, by ``margin``.
+
+    The widest sum of the two margins comes first, each that of the own class over the other's.
+
+    Args:
+        teacher: float (n, classes), probabilities of two or more classes.
+        student: float (n, classes).
+        margin: in probability.
+        budget: rows at most.
+        rng: breaks ties.
+
+    Raises:
+        ValueError: scores of another shape.
+    """
+    _check(teacher)
+    by_teacher, by_student = teacher.argmax(axis=1), student.argmax(axis=1)
+    rows = np.arange(len(teacher))
+    teacher_margin = teacher[rows, by_teacher] - teacher[rows, by_student]
+    student_margin = student[rows, by_student] - student[rows, by_teacher]
+    differ = by_teacher != by_student
+    clear = np.flatnonzero(differ & (teacher_margin > margin) & (student_margin > margin))
+    return clear[_smallest(-(teacher_margin + student_margin)[clear], budget, rng)]
 
 
 def _share_of_room(scores: Scores, threshold: float) -> Scores:
     """From -1 at a score of 0 over 0 at the threshold to 1 at a score of 1."""
     ahead = scores.astype(np.float64) - threshold
-    found: Scores = ahead / np.where(ahead >= 0, max(1.0 - threshold, 1e-12), max(threshold, 1e-12))
-    return found
-
-
-def competing_classes(
-    teacher: Scores, student: Scores, *, margin: float = 0.0, budget: int, rng: np.random.Generator
-) -> Rows:
-    """``competing`` for any number of classes: the decisions differ and each leads the other by ``margin``.
-
-    Both scores are (n, classes). The widest sum of the two leads comes first.
-    """
-    _check(teacher)
-    gold, called = teacher.argmax(axis=1), student.argmax(axis=1)
-    rows = np.arange(len(teacher))
-    teacher_lead = teacher[rows, gold] - teacher[rows, called]
-    student_lead = student[rows, called] - student[rows, gold]
-    clear = np.flatnonzero((gold != called) & (teacher_lead > margin) & (student_lead > margin))
-    return clear[_smallest(-(teacher_lead + student_lead)[clear], budget, rng)]
+    share: Scores = ahead / np.where(ahead >= 0, max(1.0 - threshold, 1e-12), max(threshold, 1e-12))
+    return share
 
 
 def _smallest(values: Scores, budget: int, rng: np.random.Generator) -> Rows:

@@ -1,6 +1,38 @@
-"""The teacher: a fine-tuned BERT whose decisions a student learns.
+"""The teacher: a fine-tuned BERT whose decisions a student learns; asked, made and remembered."""
 
-``teacher.bert`` loads one and scores texts, ``teacher.finetune`` makes one from labelled texts,
-``teacher.cache`` keeps what it answered. All three import torch and transformers (extra ``teacher``);
-this file does not.
-"""
+from typing import TYPE_CHECKING
+
+from pingti.lazy import lazy
+
+if TYPE_CHECKING:
+    from teacher.bert import Description, Scored, Teacher, describe
+    from teacher.cache import CachedTeacher, ScoreCache
+    from teacher.finetune import FineTuned, Recipe, fine_tune
+
+__all__ = [
+    "CachedTeacher",
+    "Description",
+    "FineTuned",
+    "Recipe",
+    "ScoreCache",
+    "Scored",
+    "Teacher",
+    "describe",
+    "fine_tune",
+]
+
+# All of them need torch and transformers (extra ``teacher``).
+__getattr__ = lazy(
+    __name__,
+    {
+        "Description": "teacher.bert",
+        "Scored": "teacher.bert",
+        "Teacher": "teacher.bert",
+        "describe": "teacher.bert",
+        "CachedTeacher": "teacher.cache",
+        "ScoreCache": "teacher.cache",
+        "FineTuned": "teacher.finetune",
+        "Recipe": "teacher.finetune",
+        "fine_tune": "teacher.finetune",
+    },
+)

@@ -72,11 +72,17 @@ def describe(
 ) -> Description:
     """Find a model's files and read its description; the weights are hashed but not loaded.
 
-    ``precision`` is float32, bfloat16 or int8; None takes that which suits ``device`` (see
-    ``teacher.precision``).
+    Args:
+        model: a folder that ``save_pretrained`` wrote, or a name on the Hugging Face hub.
+        max_length: tokens of a text that the teacher reads, with [CLS] and [SEP].
+        precision: float32, bfloat16 or int8; None takes that which suits ``device`` (see
+            ``teacher.precision``).
+        device: a torch device; None takes CUDA where there is one, else the CPU.
 
-    Raises InputError where the folder is not a fine-tuned sequence classifier in safetensors files, or
-    ``max_length`` does not suit it; UnavailableError where a hub name cannot be had.
+    Raises:
+        InputError: the folder is not a fine-tuned sequence classifier in safetensors files, or
+            ``max_length`` or ``precision`` does not suit it.
+        UnavailableError: a hub name cannot be had.
     """
     chosen = resolve_precision(precision, choose_device(device))
     folder = resolve(model)
@@ -105,43 +111,46 @@ def describe(
 
 
 def _temperature(config: Any, folder: Path) -> float:
-    found = getattr(config, TEMPERATURE, 1.0)
-    if type(found) not in (int, float) or not 0.01 <= found <= 100:
+    temperature = getattr(config, TEMPERATURE, 1.0)
+    if type(temperature) not in (int, float) or not 0.01 <= temperature <= 100:
         raise InputError(
-            f"teacher {folder}: {TEMPERATURE} in config.json is {found!r}; allowed is 0.01 to 100"
+            f"teacher {folder}: {TEMPERATURE} in config.json is {temperature!r}; allowed is 0.01 to 100"
         )
-    return float(found)
+    return float(temperature)
 
 
 class Teacher:
-    """A loaded teacher. ``labels``, ``hidden`` and ``fingerprint`` are those of its description."""
+    """A loaded teacher; ``load`` and ``load_described`` make one.
+
+    Args:
+        description: what it is; ``labels``, ``hidden`` and ``fingerprint`` are taken from it.
+        model: the classifier, in the description's precision and on ``device``.
+        tokenizer: of the model.
+        temperature: what the logits are divided by.
+        device: where the model is.
+        threads: CPU threads that scoring uses; None leaves torch's number.
+    """
 
     def __init__(
-        self, description: Description, *, device: str | None = None, threads: int | None = None
+        self,
+        description: Description,
+        model: Any,
+        tokenizer: Any,
+        *,
+        temperature: float,
+        device: torch.device,
+        threads: int | None,
     ) -> None:
-        """Load the weights of ``description``.
-
-        ``device``: a torch device; None takes CUDA where there is one, else the CPU. ``threads``: CPU
-        threads that scoring uses; None leaves torch's number. Errors as in ``describe``.
-        """
         self.description = description
         self.labels = description.labels
         self.hidden = description.hidden
         self.fingerprint = description.fingerprint
+        self._model = model
+        self._tokenizer = tokenizer
+        self._temperature = temperature
+        self._device = device
         self._threads = threads
-        self._device = choose_device(device)
-        folder = description.folder
-        self._tokenizer = load_tokenizer(folder)
-        model, missing = load_model(folder)
-        if missing:
-            raise InputError(
-                f"teacher {folder}: the weights have no {missing[0]}, so this model was never fine-tuned "
-                "as a classifier: fine-tune it on labelled texts first"
-            )
-        resolve_precision(description.precision, self._device)  # the description may be of another device
-        self._model = prepared(model.eval(), description.precision).to(self._device)
-        self._temperature = _temperature(model.config, folder)
-        self._batch_tokens = _CPU_BATCH_TOKENS if self._device.type == "cpu" else _GPU_BATCH_TOKENS
+        self._batch_tokens = _CPU_BATCH_TOKENS if device.type == "cpu" else _GPU_BATCH_TOKENS
 
     @classmethod
     def load(
@@ -153,17 +162,54 @@ class Teacher:
         device: str | None = None,
         threads: int | None = None,
     ) -> "Teacher":
-        """Load a folder or hub name; arguments and errors as in ``describe`` and the constructor."""
-        found = describe(model, max_length=max_length, precision=precision, device=device)
-        return cls(found, device=device, threads=threads)
+        """Load a folder or hub name.
+
+        Args:
+            model: as of ``describe``, like ``max_length``, ``precision`` and ``device``.
+            max_length: tokens of a text that are read.
+            precision: float32, bfloat16 or int8.
+            device: a torch device.
+            threads: CPU threads that scoring uses; None leaves torch's number.
+
+        Raises:
+            InputError: as of ``describe``; or the model was never fine-tuned as a classifier.
+            UnavailableError: a hub name cannot be had.
+        """
+        description = describe(model, max_length=max_length, precision=precision, device=device)
+        return cls.load_described(description, device=device, threads=threads)
+
+    @classmethod
+    def load_described(
+        cls, description: Description, *, device: str | None = None, threads: int | None = None
+    ) -> "Teacher":
+        """Load the weights of ``description``; further arguments and errors as of ``load``."""
+        chosen = choose_device(device)
+        folder = description.folder
+        tokenizer = load_tokenizer(folder)
+        model, missing = load_model(folder)
+        if missing:
+            raise InputError(
+                f"teacher {folder}: the weights have no {missing[0]}, so this model was never fine-tuned "
+                "as a classifier: fine-tune it on labelled texts first"
+            )
+        resolve_precision(description.precision, chosen)  # the description may be of another device
+        temperature = _temperature(model.config, folder)
+        model = prepared(model.eval(), description.precision).to(chosen)
+        return cls(description, model, tokenizer, temperature=temperature, device=chosen, threads=threads)
 
     def score(self, texts: Sequence[str], *, progress: Callable[[int], None] | None = None) -> Scored:
-        """Score ``texts``; an empty text is scored like any other.
+        """Score n texts; an empty text is scored like any other.
 
         Texts of like length share a batch, so a row's last bits depend on the texts beside it; the same
-        call on the same machine gives the same bits. ``progress`` is told the number of texts done
-        since it was last called. Raises InputError for a text that is not Unicode (a lone surrogate),
-        ArtifactError where the weights give numbers that are not finite.
+        call on the same machine gives the same bits.
+
+        Args:
+            texts: n of them.
+            progress: called with the number of texts done since it was last called.
+
+        Raises:
+            InputError: a text is not Unicode (a lone surrogate).
+            ArtifactError: the weights give numbers that are not finite.
         """
         check_texts(texts)
         probabilities = np.empty((len(texts), len(self.labels)), dtype=np.float32)
@@ -185,15 +231,23 @@ class Teacher:
     def token_vectors(
         self, tokens: Sequence[str], *, progress: Callable[[int], None] | None = None
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """What the model makes of each token without any text around it, twice float32 (n, hidden).
+        """Compute what the model makes of each of n tokens without any text around it.
 
-        First the mean of its word pieces' input embeddings; then the mean over the last hidden states, [CLS]
-        and [SEP] among them, of the token read alone as a text: what fine-tuning made of it (model2vec's
-        vectors, Tulkens and van Dongen 2024). Arguments and errors as in ``score``.
+        Args:
+            tokens: n of them, each read like a text.
+            progress: as of ``score``.
+
+        Returns:
+            Twice float32 (n, hidden). First the mean of a token's word pieces' input embeddings; then the
+            mean over the last hidden states, [CLS] and [SEP] among them, of the token read alone as a text:
+            what fine-tuning made of it (model2vec's vectors, Tulkens and van Dongen 2024).
+
+        Raises:
+            InputError: a token is not Unicode (a lone surrogate).
         """
         check_texts(tokens)
-        read = {"add_special_tokens": False, "truncation": True, "max_length": 16}
-        pieces = self._tokenizer(list(tokens), **read)["input_ids"] if tokens else []
+        options = {"add_special_tokens": False, "truncation": True, "max_length": 16}
+        pieces = self._tokenizer(list(tokens), **options)["input_ids"] if tokens else []
         matrix = self._model.get_input_embeddings().weight.detach().float().cpu().numpy()
         unknown = [self._tokenizer.unk_token_id]
         inputs, outputs = (np.zeros((len(tokens), self.hidden), np.float32) for _ in range(2))
@@ -215,11 +269,11 @@ class Teacher:
         take: Callable[[NDArray[np.intp], torch.Tensor, torch.Tensor, torch.Tensor], None],
     ) -> None:
         """Give ``take`` every batch: rows, logits (n, labels), last states (n, tokens, hidden), mask."""
-        computing_so = computing(self.description.precision, self._device)
-        with _torch_threads(self._threads), torch.inference_mode(), computing_so:
+        numbers = computing(self.description.precision, self._device)
+        with _torch_threads(self._threads), torch.inference_mode(), numbers:
             for start in range(0, len(texts), _WINDOW):
                 ids = encode(self._tokenizer, texts[start : start + _WINDOW], self.description.max_length)
-                for rows in _batches([len(row) for row in ids], self._batch_tokens):
+                for rows in batches([len(row) for row in ids], self._batch_tokens):
                     input_ids, mask = pad([ids[row] for row in rows], self._tokenizer.pad_token_id)
                     output = self._model(
                         input_ids=input_ids.to(self._device),
@@ -229,10 +283,17 @@ class Teacher:
                     take(rows + start, output.logits, output.hidden_states[-1], mask)
 
 
-def _batches(lengths: Sequence[int], tokens: int) -> Iterator[NDArray[np.intp]]:
-    """Row numbers in batches of like length, longest first, each of at most ``tokens`` padded tokens.
+def batches(lengths: Sequence[int], tokens: int) -> Iterator[NDArray[np.intp]]:
+    """Put rows into batches of like length.
 
-    Longest first: a batch that does not fit into memory fails at the start and not after an hour.
+    The longest come first: a batch that does not fit into memory fails at the start and not after an hour.
+
+    Args:
+        lengths: tokens of each row.
+        tokens: padded tokens of a batch at most; a longer row is a batch by itself.
+
+    Yields:
+        Row numbers.
     """
     order = np.argsort(-np.asarray(lengths), kind="stable")
     start = 0

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from pingti.errors import ArtifactError
 from pingti.files import locked, replacing
-from teacher.bert import Description, Scored, Teacher, describe
+from teacher.bert import Description, Scored, Teacher
 from teacher.folders import check_texts
 
 _log = logging.getLogger(__name__)
@@ -41,19 +41,22 @@ _JOINED_ROWS = 8192
 
 
 class ScoreCache:
-    """The stored answers of one teacher. Rows are numbered in the order in which they were read."""
+    """The stored answers of one teacher; ``open`` makes one that knows what the folder holds.
+
+    Rows are numbered in the order in which they were read.
+
+    Args:
+        folder: of this teacher's segments.
+        fingerprint: the teacher's.
+        labels: the teacher's, in the order of the columns of probabilities.
+        hidden: width of a [CLS] vector.
+    """
 
     def __init__(self, folder: Path, fingerprint: str, labels: Sequence[str], hidden: int) -> None:
-        """Open ``folder/fingerprint``, made if it is not there, and read which rows it holds.
-
-        Segments that are damaged are set aside under the suffix ``.damaged`` with a warning in the log;
-        their rows are missing then. Raises ArtifactError for a segment of a newer format or of a model
-        with other labels or another vector width.
-        """
-        self.folder = folder / fingerprint
+        self.folder = folder
         self.labels = tuple(labels)
         self.hidden = hidden
-        self._metadata = {
+        metadata = {
             b"pingti.format": str(_FORMAT).encode(),
             b"pingti.fingerprint": fingerprint.encode(),
             b"pingti.labels": json.dumps(self.labels, ensure_ascii=False).encode(),
@@ -64,35 +67,54 @@ class ScoreCache:
                 pa.field("probabilities", pa.list_(pa.float32(), len(self.labels)), nullable=False),
                 pa.field("vector", pa.list_(pa.float16(), hidden), nullable=False),
             ],
-            metadata=self._metadata,
+            metadata=metadata,
         )
-        self.folder.mkdir(parents=True, exist_ok=True)
         self._rows: dict[bytes, int] = {}
         self._segments: list[pa.RecordBatch] = []
         self._starts: list[int] = [0]  # number of each segment's first row; the last is that of the next
         self._seen: set[str] = set()
-        with locked(self.folder / "lock"):
+
+    @classmethod
+    def open(cls, folder: Path, fingerprint: str, labels: Sequence[str], hidden: int) -> "ScoreCache":
+        """Open ``folder/fingerprint``, made if it is not there, and read which rows it holds.
+
+        Segments that are damaged are set aside under the suffix ``.damaged`` with a warning in the log;
+        their rows are missing then.
+
+        Args:
+            folder: where caches are, one sub-folder a fingerprint (``<workspace>/teachers``).
+            fingerprint: as of the class, like ``labels`` and ``hidden``.
+            labels: the teacher's.
+            hidden: width of a [CLS] vector.
+
+        Raises:
+            ArtifactError: a segment is of a newer format, or of a model with other labels or another width.
+        """
+        cache = cls(folder / fingerprint, fingerprint, labels, hidden)
+        cache.folder.mkdir(parents=True, exist_ok=True)
+        with locked(cache.folder / "lock"):
             # Who writes holds the lock, so an unfinished file is one that a killed process left.
-            for path in self.folder.glob(".*.arrow.*"):
+            for path in cache.folder.glob(".*.arrow.*"):
                 path.unlink()
-            self._join_small_segments()
-            self._refresh()
+            cache._join_small_segments()
+            cache._refresh()
+        return cache
 
     def __len__(self) -> int:
         return len(self._rows)
 
     @staticmethod
     def key(text: str) -> bytes:
-        """The 16 bytes under which a text is stored."""
+        """Hash a text into the 16 bytes under which it is stored."""
         return hashlib.blake2b(text.encode(), digest_size=_KEY_BYTES).digest()
 
     def find(self, keys: Sequence[bytes]) -> NDArray[np.int64]:
-        """Row numbers of keys, -1 where a key is missing; int64 (keys,)."""
+        """Find the row numbers of keys, int64 (keys,), -1 where a key is missing."""
         rows = self._rows
         return np.fromiter((rows.get(key, -1) for key in keys), dtype=np.int64, count=len(keys))
 
     def get(self, rows: NDArray[np.int64]) -> Scored:
-        """The stored answers of rows that ``find`` gave (none of them -1)."""
+        """Read the stored answers of rows that ``find`` gave (none of them -1)."""
         probabilities = np.empty((len(rows), len(self.labels)), dtype=np.float32)
         vectors = np.empty((len(rows), self.hidden), dtype=np.float32)
         segments = np.searchsorted(self._starts, rows, side="right") - 1
@@ -106,8 +128,10 @@ class ScoreCache:
         return Scored(probabilities, vectors)
 
     def add(self, keys: Sequence[bytes], scored: Scored) -> None:
-        """Store answers durably: on return they survive a power loss. Keys that are there already, from
-        this or another process, keep the answer that they have."""
+        """Store answers durably: on return they survive a power loss.
+
+        Keys that are there already, from this or another process, keep the answer that they have.
+        """
         with locked(self.folder / "lock"):
             self._refresh()
             new = [index for index, key in enumerate(keys) if key not in self._rows]
@@ -176,10 +200,10 @@ class ScoreCache:
             path.rename(path.with_name(f"{name}.damaged"))
             return None
         reader = pa.ipc.open_file(data)
-        found = (reader.schema.metadata or {}).get(b"pingti.format", b"?").decode()
-        if found != str(_FORMAT):
+        version = (reader.schema.metadata or {}).get(b"pingti.format", b"?").decode()
+        if version != str(_FORMAT):
             raise ArtifactError(
-                f"{path}: its format is {found} and this Pingti reads {_FORMAT}; update Pingti"
+                f"{path}: its format is {version} and this Pingti reads {_FORMAT}; update Pingti"
             )
         if not reader.schema.equals(self._schema, check_metadata=True):
             raise ArtifactError(
@@ -213,24 +237,24 @@ class ScoreCache:
 
 
 class CachedTeacher:
-    """A teacher that is asked only about texts that its cache does not hold."""
+    """A teacher that is asked only about texts that its cache does not hold; ``open`` makes one.
+
+    Args:
+        teacher: loaded, or its description: the weights are then loaded, with ``device`` and ``threads``,
+            when a text is missing from the cache.
+        cache: of this teacher.
+        device: a torch device; None takes CUDA where there is one, else the CPU.
+        threads: CPU threads that scoring uses; None leaves torch's number.
+    """
 
     def __init__(
         self,
-        teacher: Teacher | Description | Callable[[], Teacher],
-        folder: Path,
+        teacher: Teacher | Description,
+        cache: ScoreCache,
         *,
         device: str | None = None,
         threads: int | None = None,
     ) -> None:
-        """``folder``: where caches are, one sub-folder a fingerprint (``<workspace>/teachers``).
-
-        From a Description (``teacher.bert.describe``) the weights are loaded, with ``device`` and
-        ``threads``, only when a text is missing from the cache; a function is called at once, since only
-        the teacher knows its fingerprint. Errors as in ``ScoreCache``.
-        """
-        if not isinstance(teacher, Teacher | Description):
-            teacher = teacher()
         self.labels = teacher.labels
         self.hidden = teacher.hidden
         self.fingerprint = teacher.fingerprint
@@ -239,31 +263,38 @@ class CachedTeacher:
         self._teacher = teacher
         self._device = device
         self._threads = threads
-        self._cache = ScoreCache(folder, self.fingerprint, self.labels, self.hidden)
+        self._cache = cache
 
     @classmethod
     def open(
         cls,
-        model: str,
+        teacher: Teacher | Description,
         folder: Path,
         *,
-        max_length: int = 64,
-        precision: str | None = None,
         device: str | None = None,
         threads: int | None = None,
     ) -> "CachedTeacher":
-        """The cache of a model folder or hub name; arguments and errors as in ``describe``, and errors as in
-        ``ScoreCache``."""
-        found = describe(model, max_length=max_length, precision=precision, device=device)
-        return cls(found, folder, device=device, threads=threads)
+        """Open the cache of a teacher.
+
+        Args:
+            teacher: as of the class, like ``device`` and ``threads``.
+            folder: where caches are, one sub-folder a fingerprint (``<workspace>/teachers``).
+            device: a torch device.
+            threads: CPU threads that scoring uses.
+
+        Raises:
+            ArtifactError: as of ``ScoreCache.open``.
+        """
+        cache = ScoreCache.open(folder, teacher.fingerprint, teacher.labels, teacher.hidden)
+        return cls(teacher, cache, device=device, threads=threads)
 
     def cached(self, texts: Sequence[str]) -> NDArray[np.bool_]:
-        """Which texts would be answered without the teacher; bool (n,)."""
+        """Tell which of n texts would be answered without the teacher; bool (n,)."""
         check_texts(texts)
         return self._cache.find([ScoreCache.key(text) for text in texts]) >= 0
 
     def score(self, texts: Sequence[str], *, progress: Callable[[int], None] | None = None) -> Scored:
-        """As ``Teacher.score``; vectors are rounded to float16.
+        """Score n texts as ``Teacher.score`` does; vectors are rounded to float16.
 
         Missing texts are computed 512 at a time, in the order in which they first come, and each such
         chunk is on disk before the next begins. A run that is killed and started again therefore goes on
@@ -290,12 +321,12 @@ class CachedTeacher:
     def token_vectors(
         self, tokens: Sequence[str], *, progress: Callable[[int], None] | None = None
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """As ``Teacher.token_vectors``."""
+        """Compute vectors of tokens as ``Teacher.token_vectors`` does."""
         return self._loaded().token_vectors(tokens, progress=progress)
 
     def _loaded(self) -> Teacher:
         if isinstance(self._teacher, Description):
-            self._teacher = Teacher(self._teacher, device=self._device, threads=self._threads)
+            self._teacher = Teacher.load_described(self._teacher, device=self._device, threads=self._threads)
         return self._teacher
 
     def _compute(self, texts: dict[bytes, str]) -> None:

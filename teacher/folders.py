@@ -40,13 +40,15 @@ MODEL_FILES = (
 
 
 def resolve(model: str) -> Path:
-    """The folder of a model: itself, or a copy of the hub's in the Hugging Face cache.
+    """Find the folder of a model: itself, or a copy of the hub's in the Hugging Face cache.
 
     A folder is given by an absolute path or one that starts with a dot: what else could be a hub's name is
     one, even where the process happens to stand beside a folder of that name.
 
-    Raises InputError for a folder without config.json or safetensors weights, UnavailableError for a name
-    that is neither a folder nor to be had from the hub (``HF_HUB_OFFLINE=1`` keeps it to the cache).
+    Raises:
+        InputError: a folder without config.json or safetensors weights.
+        UnavailableError: a name that is neither a folder nor to be had from the hub (``HF_HUB_OFFLINE=1``
+            keeps it to the cache).
     """
     folder = Path(model)
     is_path = folder.is_absolute() or model.startswith((".", "~")) or model.count("/") > 1
@@ -59,13 +61,13 @@ def resolve(model: str) -> Path:
             # Top-level files only: hubs also keep exports for other runtimes in sub-folders.
             wanted = [*MODEL_FILES, "*.safetensors", "*.safetensors.index.json"]
             with quiet():
-                found = snapshot_download(model, allow_patterns=wanted, ignore_patterns="*/*")
+                downloaded = snapshot_download(model, allow_patterns=wanted, ignore_patterns="*/*")
         except Exception as error:  # its own errors, httpx's and the system's have no common root
             raise UnavailableError(
                 f"teacher {model}: it is not a folder here and the Hugging Face hub did not give it "
                 f"({type(error).__name__}); give the path of a folder that save_pretrained wrote"
             ) from error
-        folder = Path(found)
+        folder = Path(downloaded)
     if not (folder / "config.json").is_file():
         raise InputError(
             f"teacher {folder}: there is no config.json; give a folder that save_pretrained wrote"
@@ -79,20 +81,28 @@ def resolve(model: str) -> Path:
 
 
 def contents(folder: Path) -> str:
-    """What is in a model folder that changes its answers: a line of name and SHA-256 for each file."""
+    """Tell what is in a model folder that changes its answers: a line of name and SHA-256 for each file."""
     names = {path.name for path in folder.glob("*.safetensors")} | set(MODEL_FILES)
     there = (folder / name for name in sorted(names))
     return "".join(f"{path.name} {sha256(path)}\n" for path in there if path.is_file())
 
 
 def read_config(folder: Path) -> Any:
-    """The transformers configuration of a model folder (InputError where it cannot be used)."""
+    """Read the transformers configuration of a model folder.
+
+    Raises:
+        InputError: it cannot be used.
+    """
     with _as_input_error(folder, "config.json"):
         return AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
 
 
 def load_tokenizer(folder: Path) -> Any:
-    """The tokenizer of a model folder (InputError where it cannot be used)."""
+    """Load the tokenizer of a model folder.
+
+    Raises:
+        InputError: there is none, or it cannot be used.
+    """
     # Without a vocabulary, transformers would make an empty one and every word would be unknown.
     if not any((folder / name).is_file() for name in _VOCABULARIES):
         raise InputError(f"teacher {folder}: there is no tokenizer; save it there with save_pretrained, too")
@@ -104,10 +114,18 @@ def load_tokenizer(folder: Path) -> Any:
 
 
 def load_model(folder: Path, **config: Any) -> tuple[Any, list[str]]:
-    """The sequence classifier of a model folder in float32, and the names of weights that were not there.
+    """Load the sequence classifier of a model folder in float32.
 
-    ``config`` overrides entries of its configuration. Weights that are not there are drawn from torch's
-    global generator.
+    Args:
+        folder: of the model.
+        **config: entries of its configuration that are taken instead of the file's.
+
+    Returns:
+        The model, and the names of weights that were not there; those are drawn from torch's global
+        generator.
+
+    Raises:
+        InputError: the weights cannot be used.
     """
     with _as_input_error(folder, "the weights"):
         model, info = AutoModelForSequenceClassification.from_pretrained(
@@ -124,7 +142,11 @@ def load_model(folder: Path, **config: Any) -> tuple[Any, list[str]]:
 
 
 def check_max_length(max_length: int, config: Any, folder: Path) -> None:
-    """Raise InputError unless the model has a position for each of ``max_length`` tokens."""
+    """Check that the model has a position for each of ``max_length`` tokens.
+
+    Raises:
+        InputError: it has not.
+    """
     positions = getattr(config, "max_position_embeddings", None) or 1_000_000
     if config.model_type in ("roberta", "xlm-roberta", "camembert"):
         positions -= 2  # their positions count from the padding index on
@@ -133,7 +155,11 @@ def check_max_length(max_length: int, config: Any, folder: Path) -> None:
 
 
 def choose_device(device: str | None) -> torch.device:
-    """The torch device of that name; None is CUDA where there is one, else the CPU."""
+    """Choose the torch device of that name; None is CUDA where there is one, else the CPU.
+
+    Raises:
+        InputError: torch knows no such device.
+    """
     if device is None:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
@@ -143,7 +169,11 @@ def choose_device(device: str | None) -> torch.device:
 
 
 def check_texts(texts: Sequence[str]) -> None:
-    """Raise InputError for a text that has no UTF-8 form: tokenizers and hashes need one."""
+    """Check that every text has a UTF-8 form: tokenizers and hashes need one.
+
+    Raises:
+        InputError: a text has none.
+    """
     for row, text in enumerate(texts):
         try:
             text.encode()
@@ -154,7 +184,7 @@ def check_texts(texts: Sequence[str]) -> None:
 
 
 def encode(tokenizer: Any, texts: Sequence[str], max_length: int) -> list[list[int]]:
-    """Token ids of each text with its special tokens, cut to ``max_length``."""
+    """Look up the token ids of each text with its special tokens, cut to ``max_length``."""
     if not texts:
         return []
     encoded = tokenizer(
@@ -170,7 +200,11 @@ def encode(tokenizer: Any, texts: Sequence[str], max_length: int) -> list[list[i
 
 
 def pad(ids: Sequence[Sequence[int]], pad_id: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Token ids and attention mask, both int64 (rows, longest row), padded on the right."""
+    """Pad rows on the right.
+
+    Returns:
+        Token ids and attention mask, both int64 (rows, longest row).
+    """
     shape = (len(ids), max(len(row) for row in ids))
     padded = np.full(shape, pad_id, dtype=np.int64)
     mask = np.zeros(shape, dtype=np.int64)

@@ -19,9 +19,10 @@ PRECISIONS: tuple[str, ...] = get_args(Precision)
 
 
 def resolve_precision(precision: str | None, device: torch.device) -> Precision:
-    """The precision of that name; None is bfloat16 on a GPU and float32 on a CPU.
+    """Choose the precision of that name; None is bfloat16 on a GPU and float32 on a CPU.
 
-    Raises InputError for another name, or int8 on a device that is no CPU.
+    Raises:
+        InputError: another name, or int8 on a device that is no CPU.
     """
     if precision is None:
         return "bfloat16" if device.type == "cuda" else "float32"
@@ -33,7 +34,7 @@ def resolve_precision(precision: str | None, device: torch.device) -> Precision:
 
 
 def prepared(model: Any, precision: Precision) -> Any:
-    """The model, its linear layers exchanged where ``precision`` is int8; it is changed in place."""
+    """Exchange the model's linear layers where ``precision`` is int8; the model is changed in place."""
     if precision == "int8":
         for module in list(model.modules()):
             for name, child in list(module.named_children()):
@@ -43,7 +44,7 @@ def prepared(model: Any, precision: Precision) -> Any:
 
 
 def computing(precision: Precision, device: torch.device) -> AbstractContextManager[object]:
-    """The context in which a model of that precision is called."""
+    """Make the context in which a model of that precision is called."""
     if precision == "bfloat16":
         # Weights stay in float32, and layer norms and softmax are computed in it.
         return torch.autocast(device.type, dtype=torch.bfloat16)
@@ -67,5 +68,5 @@ class _Int8Linear(torch.nn.Module):
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
         # All 8 bits of an activation: its default of 7 is for processors without VNNI, and costs accuracy.
-        found: torch.Tensor = torch.ops.quantized.linear_dynamic(inputs, self._packed, False)
-        return found
+        outputs: torch.Tensor = torch.ops.quantized.linear_dynamic(inputs, self._packed, False)
+        return outputs

@@ -1,27 +1,23 @@
 """The names that users of the packages rely on: a change of them is to be a decision."""
 
 import importlib
+import subprocess
+import sys
 
 import pytest
 
 NAMES = {
-    "textcnn": {"Architecture", "Encoded", "Panel", "Student", "Vocabulary", "score_many"},
+    "pingti": {"Classifier", "Client", "Student", "Workspace", "replace"},
     "sampling": {
-        "Clusters",
-        "breaking_ties",
-        "by_need",
-        "cluster",
-        "committee",
-        "competing",
-        "competing_classes",
-        "coverage",
-        "least_confidence",
-        "likely_false",
-        "near_threshold",
-        "neighbours",
-        "random_rows",
+        "Clusters", "breaking_ties", "by_need", "cluster", "committee", "coverage", "hard_negatives",
+        "hard_negatives_by_class", "likely_false", "neighbours", "random_rows",
     },
-}
+    "teacher": {
+        "CachedTeacher", "Description", "FineTuned", "Recipe", "ScoreCache", "Scored", "Teacher", "describe",
+        "fine_tune",
+    },
+    "textcnn": {"Architecture", "Encoded", "MultiScorer", "Student", "Vocabulary", "score_many"},
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("package", NAMES)
@@ -29,3 +25,10 @@ def test_the_public_names_are_these(package: str) -> None:
     module = importlib.import_module(package)
     assert set(module.__all__) == NAMES[package]
     assert all(hasattr(module, name) for name in NAMES[package])
+    assert not hasattr(module, "nothing")
+
+
+@pytest.mark.parametrize("package", ["textcnn", "teacher"])
+def test_a_package_is_imported_without_torch(package: str) -> None:
+    code = f"import sys, {package}; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,4 +1,4 @@
-"""The shape of a student, in numbers that both the network and its folded tables need."""
+"""The shape of a student: numbers that both the network and its folded tables need."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,11 @@ from pingti.errors import InputError
 
 @dataclass(frozen=True, kw_only=True)
 class Architecture:
-    """Shape of a student."""
+    """Shape of a student.
+
+    Raises:
+        InputError: a number out of range.
+    """
 
     embedding: int = 128
     """Numbers per token."""

@@ -11,8 +11,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from pingti.errors import InputError
-from textcnn.characters import character_table
 from textcnn.tokenizer import (
+    character_table,
     code_table,
     encode_texts,
     hash_table,
@@ -37,7 +37,7 @@ class Encoded:
         return len(self.valid)
 
     def take(self, rows: NDArray[np.int64]) -> "Encoded":
-        """The texts ``rows``, in that order."""
+        """Take the texts ``rows``, int64 (m,), in that order."""
         lengths = np.diff(self.offsets)[rows]
         offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
         source = np.repeat(self.offsets[rows] - offsets[:-1], lengths) + np.arange(offsets[-1])
@@ -88,7 +88,14 @@ class Vocabulary:
         buckets: int = 1024,
         max_tokens: int = 512,
     ) -> "Vocabulary":
-        """The ``size`` most frequent tokens of ``texts``; equal counts in order of the tokens."""
+        """Make the vocabulary of the most frequent tokens; equal counts come in order of the tokens.
+
+        Args:
+            texts: an Arrow string, binary or dictionary array.
+            size: how many tokens, where the texts have so many.
+            buckets: as of the class.
+            max_tokens: as of the class; a text's further tokens are not counted.
+        """
         counts: dict[int, list[int]] = {}
         strings: dict[int, str] = {}
         for data, offsets, mask in text_buffers(texts):
@@ -115,7 +122,14 @@ class Vocabulary:
         return digest.hexdigest()[:16]
 
     def encode(self, texts: pa.Array | pa.ChunkedArray | Iterable[str | None]) -> Encoded:
-        """Token ids of ``texts``: an Arrow string, binary or dictionary array, or an iterable of strings."""
+        """Look up the tokens of n texts.
+
+        Args:
+            texts: an Arrow string, binary or dictionary array, or an iterable of strings.
+
+        Raises:
+            InputError: an array of another type, or a value that is neither a string nor None.
+        """
         if not isinstance(texts, (pa.Array, pa.ChunkedArray)):
             texts = arrow_texts(texts)
         parts = [
@@ -130,7 +144,7 @@ class Vocabulary:
 
 
 def arrow_texts(texts: Iterable[str | None]) -> pa.Array:
-    """Strings as an Arrow array; a string with a lone surrogate becomes bytes that are not UTF-8.
+    """Put strings into an Arrow array; one with a lone surrogate becomes bytes that are not UTF-8.
 
     Raises:
         InputError: a value that is neither a string nor None.
@@ -148,7 +162,14 @@ def arrow_texts(texts: Iterable[str | None]) -> pa.Array:
 def text_buffers(
     texts: pa.Array | pa.ChunkedArray,
 ) -> list[tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.bool_]]]:
-    """The bytes, offsets and null mask of each chunk, without copying the bytes."""
+    """Look into the chunks of an Arrow array, without copying the texts' bytes.
+
+    Returns:
+        For each chunk of n texts: the bytes, uint8; the offsets, int64 (n + 1,); bool (n,), True for a null.
+
+    Raises:
+        InputError: an array of another type than string, binary or dictionary of those.
+    """
     chunks = texts.chunks if isinstance(texts, pa.ChunkedArray) else [texts]
     return [_buffers(chunk) for chunk in chunks]
 

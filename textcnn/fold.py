@@ -47,10 +47,10 @@ class Folded:
     """(R,)"""
     wide: NDArray[np.float32]
     """(B, rows of the classes): logits of the hashed n-grams of tokens; B may be 0. Each counts for all
-    subclasses of its class; two classes have one, the lead of the second."""
+    subclasses of its class; two classes have one, the second's logits less the first's."""
 
     def trunk(self) -> str:
-        """Fingerprint of what students with a shared trunk have in common: all but the rows of the head."""
+        """Hash what students with a shared trunk have in common: all but the rows of the head."""
         digest = hashlib.sha256()
         for values in (self.table, self.step, self.bias):
             digest.update(values.data)
@@ -58,19 +58,22 @@ class Folded:
 
 
 def aligned(count: int) -> NDArray[np.int16]:
-    """Zeros, int16 (count,), from a multiple of 64 bytes on."""
+    """Make zeros, int16 (count,), from a multiple of 64 bytes on."""
     buffer = np.zeros(2 * count + 64, np.uint8)
     start = -buffer.ctypes.data % 64
     return buffer[start : start + 2 * count].view(np.int16)
 
 
 def padded(filters: int) -> int:
-    """Filters a width as they are stored."""
+    """How many filters a width is stored with: a multiple of a vector's."""
     return -(-filters // LANES) * LANES
 
 
 def rows(columns: int) -> int:
-    """Rows of the head for so many columns that exclude each other: two make one, the lead of the second."""
+    """How many rows the head has for so many columns that exclude each other.
+
+    Two make one, the second's logit less the first's.
+    """
     return 1 if columns == 2 else columns
 
 
@@ -95,9 +98,19 @@ def fold(
     wide: NDArray[np.float32],
     architecture: Architecture,
 ) -> Folded:
-    """Fold embedding (V, E), filters (P, E, F), bias (W x F,), head (K, W x F) and head_bias (K,).
+    """Fold the weights of a network of V ids, P positions, F filters a width, W widths and K subclasses.
 
-    ``wide`` (B, C) has a column for each class, of which there may be fewer than the K subclasses.
+    Args:
+        embedding: float32 (V, E).
+        filters: float32 (P, E, F), the positions of the first width, then of the second, ...
+        bias: float32 (W x F,).
+        head: float32 (K, W x F).
+        head_bias: float32 (K,).
+        wide: float32 (B, C), a column for each class, of which there may be fewer than subclasses.
+        architecture: the network's shape.
+
+    Returns:
+        The tables. No window sum of theirs leaves int16.
     """
     count, wanted = filters.shape[2], padded(filters.shape[2])
     table = aligned(len(embedding) * len(filters) * wanted)
@@ -123,7 +136,17 @@ def fold(
 def fold_head(
     head: NDArray[np.float32], head_bias: NDArray[np.float32], wide: NDArray[np.float32], filters: int
 ) -> dict[str, NDArray[np.float32]]:
-    """The part of ``Folded`` that students of one trunk do not share; arguments as of ``fold``."""
+    """Fold what students of one trunk do not share.
+
+    Args:
+        head: as of ``fold``, like ``head_bias`` and ``wide``.
+        head_bias: float32 (K,).
+        wide: float32 (B, C).
+        filters: filters a width, before they are padded.
+
+    Returns:
+        The fields ``head``, ``head_bias`` and ``wide`` of ``Folded``.
+    """
     if len(head) == 2:
         head, head_bias = head[1:] - head[:1], head_bias[1:] - head_bias[:1]
     if wide.shape[1] == 2:
@@ -145,7 +168,17 @@ def _pad(values: NDArray[np.float32], count: int, wanted: int) -> NDArray[np.flo
 def reference_score(
     folded: Folded, encoded: Encoded, widths: tuple[int, ...], subclasses: Sequence[int] | None = None
 ) -> NDArray[np.float32]:
-    """A student's scores in plain numpy, a text at a time: what every compiled variant is tested against."""
+    """Score in plain numpy, a text at a time: what every compiled variant is tested against.
+
+    Args:
+        folded: a student's numbers.
+        encoded: n texts.
+        widths: of the student's architecture.
+        subclasses: the number of columns of each class; 1 where absent.
+
+    Returns:
+        Class probabilities, float32 (n, classes), as of ``Student.score``.
+    """
     count = len(folded.step) // len(widths)
     parts = subclasses or [1] * max(2, len(folded.head))
     takes = np.array(spread(parts))

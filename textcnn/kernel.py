@@ -84,20 +84,29 @@ def _ngrams(length: Any) -> Any:
 def ngram_buckets(
     ids: NDArray[np.int32], offsets: NDArray[np.int64], buckets: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Buckets of every text's tokens and pairs of neighbours, one text after another, and their offsets."""
+    """Hash every text's tokens and pairs of neighbours.
+
+    Args:
+        ids: of n texts, one behind the other.
+        offsets: int64 (n + 1,): text i is ``ids[offsets[i]:offsets[i + 1]]``.
+        buckets: a power of two.
+
+    Returns:
+        The buckets, int64, one text after another, and their offsets, int64 (n + 1,).
+    """
     ends = np.zeros(len(offsets), np.int64)
     for text in range(len(offsets) - 1):
         ends[text + 1] = ends[text] + _ngrams(offsets[text + 1] - offsets[text])
-    found = np.empty(ends[-1], np.int64)
+    hashed = np.empty(ends[-1], np.int64)
     written = 0
     for text in range(len(offsets) - 1):
         for t in range(offsets[text], offsets[text + 1]):
             state = np.uint64(0xCBF29CE484222325)
             for position in range(t, min(t + 2, offsets[text + 1])):
                 state = _extend_ngram(state, ids[position])
-                found[written] = _bucket(state, buckets)
+                hashed[written] = _bucket(state, buckets)
                 written += 1
-    return found, ends
+    return hashed, ends
 
 
 @numba.njit(nogil=True)
@@ -115,7 +124,7 @@ def _add_wide(ids: Any, start: Any, end: Any, wide: Any, logits: Any) -> None:
 
 @numba.njit(inline="always")
 def _exp(x: Any) -> Any:
-    """e to a float32 x that is not above 0, within 5e-6 of it; written out, so that loops become vectors.
+    """The exponential of a float32 x not above 0, within 5e-6; written out, so that loops become vectors.
 
     2**n times Taylor's polynomial for 2**f, f in [-0.5, 0.5].
     """
@@ -197,10 +206,17 @@ def _add_heads(seen: Any, texts: Any, head: Any, across: Any, column: Any, logit
 def order_texts(
     ids: NDArray[np.int32], offsets: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int64]]:
-    """Texts by their rarest token, that is by their highest id: which they are, their ids, their offsets.
+    """Put texts in the order of their rarest token, that is of their highest id.
 
     Texts with a rare token in common then follow each other, and its rows are still in the cache: scoring
     takes a fifth less time, of which sorting takes a third (20-character titles).
+
+    Args:
+        ids: of n texts, one behind the other.
+        offsets: int64 (n + 1,): text i is ``ids[offsets[i]:offsets[i + 1]]``.
+
+    Returns:
+        Which text is at each place, int64 (n,); and ids and offsets in that order.
     """
     count = len(offsets) - 1
     order = np.arange(count)
@@ -256,10 +272,24 @@ def score_ids(
 ) -> None:
     """Write the probabilities of the texts of ``order_texts`` into ``probabilities`` from row ``first`` on.
 
-    The text ``ids[offsets[i]:offsets[i + 1]]`` has the row ``first + order[i]``. ``groups`` (G + 1,) says
-    which columns belong to one task; a task of two columns has one row of ``head``, its logit for the second,
-    any other has a row for each. ``takes`` says which column of ``wide`` each row of ``head`` adds, -1: none;
-    it is empty where that is its own. ``features``, where it has rows, gets what the head sees.
+    Args:
+        order: int64 (n,): the text ``ids[offsets[i]:offsets[i + 1]]`` has the row ``first + order[i]``.
+        ids: of the texts in that order.
+        offsets: int64 (n + 1,).
+        first: row of the first text.
+        table: as of ``textcnn.fold.Folded``, like ``step``, ``bias``, ``head``, ``head_bias`` and ``wide``;
+            of several students of one trunk, the rows of the heads follow each other.
+        widths: window lengths, ascending.
+        step: float32 (widths x filters,).
+        bias: float32 (widths x filters,).
+        head: float32 (rows, widths x filters).
+        head_bias: float32 (rows,).
+        groups: int64 (G + 1,): which columns belong to one task. A task of two columns has one row of
+            ``head``, its logit for the second; any other has a row for each.
+        wide: float32 (buckets, columns), of all students side by side.
+        takes: which column of ``wide`` each row of ``head`` adds, -1: none; empty where that is its own.
+        probabilities: float32 (rows, columns) to write to.
+        features: float32 (rows, widths x filters), gets what the head sees; empty where nobody wants it.
     """
     count, heads = len(order), len(head)
     filters = len(step) // len(widths)
@@ -313,7 +343,7 @@ def score_ids(
                     _add_heads(seen, some, head, across, column, logits, behind - some)
             base += tokens * row_bytes
         for text in range(turn, end):
-            mine, found = logits[text - turn, :heads], probabilities[first + order[text]]
+            mine, shares = logits[text - turn, :heads], probabilities[first + order[text]]
             if len(wide) and len(takes):
                 of_classes[:] = np.float32(0.0)
                 _add_wide(ids, offsets[text], offsets[text + 1], wide, of_classes)
@@ -323,9 +353,9 @@ def score_ids(
             elif len(wide):
                 _add_wide(ids, offsets[text], offsets[text + 1], wide, mine)
             if 2 * heads == groups[-1]:
-                _write_binary(mine, found)
+                _write_binary(mine, shares)
             else:
-                _write_groups(mine, groups, found)
+                _write_groups(mine, groups, shares)
 
 
 @numba.njit(
@@ -358,7 +388,11 @@ def score_texts(
     probabilities: NDArray[np.float32],
     valid: NDArray[np.bool_],
 ) -> None:
-    """Encode and score in one pass; arguments as of ``encode_texts`` and ``score_ids``."""
+    """Encode and score n texts in one pass.
+
+    Arguments as of ``textcnn.tokenizer.encode_texts`` and ``score_ids``; ``valid``, bool (n,), says
+    afterwards which texts have probabilities.
+    """
     n = len(mask)
     longest: Any = np.int64(1)
     for row in range(n):

@@ -26,6 +26,13 @@ _EMBEDDING_SCALE = 0.3  # standard deviation of the vectors at the start
 class TextCNN(nn.Module):
     """Ids of texts in, one logit per class out.
 
+    Args:
+        size: the vocabulary's number of ids.
+        classes: of all tasks together.
+        architecture: the shape.
+        rng: weights and dropout come from it.
+        subclasses: how many logits each class has, one behind the other; 1 where absent.
+
     Parameters: ``embedding`` (size, E) with row 0 zero and fixed; ``filters`` (positions, E, F), the
     positions of the first width, then of the second, ...; ``bias`` (widths x F); ``head`` linear layer to
     the classes, or to parts of them; ``wide`` (buckets, classes), rows of logits that a text's hashed n-grams
@@ -40,7 +47,6 @@ class TextCNN(nn.Module):
         rng: np.random.Generator,
         subclasses: Sequence[int] | None = None,
     ) -> None:
-        """``subclasses`` say how many logits each class has, one behind the other; 1 where absent."""
         super().__init__()
         self.architecture = architecture
         self.subclasses = tuple(subclasses or [1] * classes)
@@ -68,18 +74,31 @@ class TextCNN(nn.Module):
         self.wide = nn.Parameter(torch.zeros(architecture.wide, classes), requires_grad=False)
 
     def start_embedding(self, vectors: NDArray[np.float32]) -> None:
-        """Take ``vectors`` (m, E), of a standard deviation near 1, for the tokens 1 to m."""
+        """Take ``vectors``, float32 (m, E) of a standard deviation near 1, for the tokens 1 to m."""
         with torch.no_grad():
             self.embedding[1 : 1 + len(vectors)].copy_(torch.from_numpy(vectors * _EMBEDDING_SCALE))
 
     def add_wide(self, wide: NDArray[np.float32], bias: NDArray[np.float32]) -> None:
-        """Take rows of logits (buckets, classes), and what is added to the classes' bias (classes,)."""
+        """Take the wide part.
+
+        Args:
+            wide: float32 (buckets, classes), rows of logits.
+            bias: float32 (classes,), what is added to the classes' bias.
+        """
         with torch.no_grad():
             self.wide.copy_(torch.from_numpy(wide))
             self.head.bias.add_(torch.from_numpy(np.repeat(bias, self.subclasses)))
 
     def forward(self, ids: NDArray[np.int32], offsets: NDArray[np.int64]) -> Tensor:
-        """Logits, float32 (n, subclasses), of n texts; text i is ``ids[offsets[i]:offsets[i + 1]]``."""
+        """Compute the logits of n texts.
+
+        Args:
+            ids: int32, of all texts, one behind the other.
+            offsets: int64 (n + 1,): text i is ``ids[offsets[i]:offsets[i + 1]]``.
+
+        Returns:
+            float32 (n, subclasses).
+        """
         logits = self.deep(ids, offsets)
         if len(self.wide):
             buckets, ends = ngram_buckets(ids, offsets, len(self.wide))
@@ -92,11 +111,11 @@ class TextCNN(nn.Module):
         return logits
 
     def deep(self, ids: NDArray[np.int32], offsets: NDArray[np.int64]) -> Tensor:
-        """``forward`` without the wide part."""
+        """Compute ``forward`` without the wide part."""
         # One row per distinct token of the batch: its product with every filter position is needed once.
         distinct, index = np.unique(ids, return_inverse=True)
         rows = self.embedding[torch.from_numpy(distinct.astype(np.int64))]
-        pooled = _MaxOverTime.apply(
+        pooled = MaxOverTime.apply(
             rows, self.filters, index.astype(np.int32), offsets, self.architecture.widths
         )
         features = self.dropout(torch.relu(pooled + self.bias))
@@ -105,7 +124,7 @@ class TextCNN(nn.Module):
 
 
 class Dropout(nn.Module):
-    """Srivastava et al. (2014), with its own generator so that a seed gives one result."""
+    """Dropout (Srivastava et al. 2014) with a generator of its own, so that a seed gives one result."""
 
     def __init__(self, rng: np.random.Generator, rate: float = 0.5) -> None:
         super().__init__()
@@ -113,13 +132,14 @@ class Dropout(nn.Module):
         self._generator = torch.Generator().manual_seed(int(rng.integers(2**63)))
 
     def forward(self, features: Tensor) -> Tensor:
+        """Drop a share ``rate`` of the numbers in training, and scale the others up."""
         if not self.training:
             return features
         kept = torch.rand(features.shape, generator=self._generator) >= self.rate
         return features * kept / (1.0 - self.rate)
 
 
-class _MaxOverTime(torch.autograd.Function):
+class MaxOverTime(torch.autograd.Function):
     """Convolution and max over time in one step, with a backward pass that visits only the maxima.
 
     After the maximum the gradient of a text's filter reaches one window; a convolution's own backward
@@ -131,6 +151,11 @@ class _MaxOverTime(torch.autograd.Function):
         ctx: Any, rows: Tensor, filters: Tensor, index: NDArray[np.int32], offsets: NDArray[np.int64],
         widths: Sequence[int],
     ) -> Tensor:  # fmt: skip
+        """Compute the maxima, float32 (n, widths x F), of n texts.
+
+        ``rows`` (m, E) are the vectors of the batch's distinct tokens, ``filters`` as of ``TextCNN``; text i
+        has the rows ``index[offsets[i]:offsets[i + 1]]``.
+        """
         positions, dimension, count = filters.shape
         flat = filters.permute(1, 0, 2).reshape(dimension, positions * count)
         products = (rows @ flat).numpy()
@@ -141,6 +166,7 @@ class _MaxOverTime(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None, None, None]:
+        """Compute the gradients of ``rows`` and ``filters``."""
         rows, filters = ctx.saved_tensors
         index, offsets, arguments, widths = ctx.indices
         # (positions, F, E): a filter's weights at one position side by side, as the kernel reads them

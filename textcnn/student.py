@@ -17,7 +17,7 @@ from pingti.errors import ArtifactError, InputError
 from textcnn.architecture import Architecture
 from textcnn.encoding import Encoded, Vocabulary
 from textcnn.fold import Folded, first_columns, fold, fold_head, padded, rows
-from textcnn.panel import Panel
+from textcnn.multi_scorer import MultiScorer
 
 if TYPE_CHECKING:
     from textcnn.network import TextCNN
@@ -42,6 +42,18 @@ class Student:
     """A folded TextCNN with its vocabulary and its classes.
 
     Scoring releases the interpreter's lock, so threads score in parallel; an instance is never changed.
+
+    Args:
+        folded: the numbers, in the shapes that the other arguments ask for.
+        vocabulary: what texts are encoded by.
+        classes: names, in the order of the columns of the scores.
+        architecture: the network's shape.
+        metadata: what else is to be known of the student, in values that JSON has.
+        trunk: fingerprint of what it shares with others; computed where absent.
+        subclasses: the number of columns of each class; 1 where absent.
+
+    Raises:
+        InputError: shapes that do not fit each other.
     """
 
     def __init__(
@@ -83,7 +95,7 @@ class Student:
                 raise InputError(
                     f"student: {name} has shape {getattr(folded, name).shape}; needed is {shape}"
                 )
-        self._panel = Panel([self])
+        self._scorer = MultiScorer([self])
 
     @classmethod
     def from_network(
@@ -94,7 +106,18 @@ class Student:
         metadata: Mapping[str, Any] | None = None,
         subclasses: Sequence[int] | None = None,
     ) -> Self:
-        """Fold a trained network; its columns are those of the first class, then of the second, ..."""
+        """Fold a network that was trained for one task.
+
+        Args:
+            network: trained; its columns are those of the first class, then of the second, ...
+            vocabulary: what its texts were encoded by.
+            classes: names, in the order of the columns.
+            metadata: as of the class.
+            subclasses: the number of columns of each class; 1 where absent.
+
+        Raises:
+            InputError: another number of classes or columns than the network has.
+        """
         names = tuple(classes)
         (student,) = cls.family(
             network, vocabulary, [names], [metadata or {}], [subclasses or [1] * len(names)]
@@ -112,66 +135,97 @@ class Student:
     ) -> list[Self]:
         """Fold a network that was trained for several tasks: one student each, with a shared trunk.
 
-        ``classes`` are the tasks', in the order of the columns of the training targets; ``subclasses``, of
-        each task, say how many columns each class has, 1 where absent.
+        Args:
+            network: trained.
+            vocabulary: what its texts were encoded by.
+            classes: of each task, in the order of the columns of the training targets.
+            metadata: of each student; none where absent.
+            subclasses: of each task the number of columns of each class; 1 where absent.
+
+        Returns:
+            The students in the order of the tasks.
+
+        Raises:
+            InputError: another number of classes or columns than the network has.
         """
         arrays = {name: tensor.detach().numpy() for name, tensor in network.named_parameters()}
-        named = [tuple(each) for each in classes]
-        parts = [tuple(each) for each in subclasses or [[1] * len(names) for names in named]]
-        wanted = (sum(map(len, named)), sum(map(sum, parts)))
-        found = (arrays["wide"].shape[1], len(arrays["head.bias"]))
-        if wanted != found:
+        named = [tuple(names) for names in classes]
+        parts = [tuple(counts) for counts in subclasses or [[1] * len(names) for names in named]]
+        asked = (sum(map(len, named)), sum(map(sum, parts)))
+        trained = (arrays["wide"].shape[1], len(arrays["head.bias"]))
+        if asked != trained:
             raise InputError(
                 "student: {} classes of {} columns for a network of {} classes and {} columns".format(
-                    *wanted, *found
+                    *asked, *trained
                 )
             )
-        made: list[Self] = []
+        students: list[Self] = []
         first = first_class = 0
         for number, names in enumerate(named):
             part = slice(first, first + sum(parts[number]))
             wide = arrays["wide"][:, first_class : first_class + len(names)]
             head = (arrays["head.weight"][part], arrays["head.bias"][part], wide)
-            if made:
+            if students:
                 own: dict[str, Any] = fold_head(*head, network.architecture.filters)
-                folded = dataclasses.replace(made[0].folded, **own)
+                folded = dataclasses.replace(students[0].folded, **own)
             else:
                 trunk_arrays = (arrays["embedding"], arrays["filters"], arrays["bias"])
                 folded = fold(*trunk_arrays, *head, network.architecture)
-            said = metadata[number] if metadata else None
-            trunk = made[0].trunk if made else None
-            made.append(cls(folded, vocabulary, names, network.architecture, said, trunk, parts[number]))
+            about = metadata[number] if metadata else None
+            trunk = students[0].trunk if students else None
+            students.append(cls(folded, vocabulary, names, network.architecture, about, trunk, parts[number]))
             first, first_class = part.stop, first_class + len(names)
-        return made
+        return students
 
     def score(self, texts: pa.Array | pa.ChunkedArray | Iterable[str | None]) -> NDArray[np.float32]:
-        """Class probabilities of n texts, float32 (n, classes).
+        """Score n texts.
 
-        Takes Arrow string, binary and dictionary arrays, chunked or not, or an iterable of strings. The
-        row of a null, and of bytes that are not UTF-8, is NaN.
+        Args:
+            texts: an Arrow string, binary or dictionary array, chunked or not, or an iterable of strings.
+
+        Returns:
+            Class probabilities, float32 (n, classes). The row of a null, and of bytes that are not UTF-8, is
+            NaN.
+
+        Raises:
+            InputError: an array of another type, or a value that is neither a string nor None.
         """
-        return self._panel.score(texts)[0]
+        return self._scorer.score(texts)[0]
 
     def score_encoded(self, encoded: Encoded) -> NDArray[np.float32]:
-        """``score`` for texts that ``self.vocabulary`` (or one with its fingerprint) has encoded."""
-        return self._panel.score_encoded({self.vocabulary.fingerprint: encoded})[0]
+        """Score n texts that ``self.vocabulary`` (or one with its fingerprint) has encoded.
+
+        Returns:
+            As of ``score``.
+        """
+        return self._scorer.score_encoded({self.vocabulary.fingerprint: encoded})[0]
 
     def features(self, encoded: Encoded) -> NDArray[np.float32]:
-        """What the linear head sees of each text, float32 (n, widths x filters): where texts lie near."""
+        """Compute what the linear head sees of each text: a space in which texts of like meaning lie near.
+
+        Returns:
+            float32 (n, widths x filters), from 0 on.
+        """
         seen = np.empty((len(encoded), len(self.folded.step)), np.float32)
-        self._panel.score_encoded({self.vocabulary.fingerprint: encoded}, seen)
+        self._scorer.score_encoded({self.vocabulary.fingerprint: encoded}, seen)
         return self._unpadded(seen)
 
     def network_logits(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
-        """What the network alone says of texts with these ``features``, its wide part left out.
+        """Compute what the network alone says of texts, its wide part left out.
 
-        Logits, float32 (n, classes), up to a constant of the row.
+        Args:
+            features: float32 (n, widths x filters), as of ``features``.
+
+        Returns:
+            Logits, float32 (n, classes), up to a constant of the row.
         """
         logits = features @ self._unpadded(self.folded.head).T + self.folded.head_bias
-        if logits.shape[1] == 1:  # two classes: the second's lead
+        if logits.shape[1] == 1:  # two classes: the second's logit less the first's
             return np.hstack([np.zeros_like(logits), logits])
-        found: NDArray[np.float32] = np.logaddexp.reduceat(logits, first_columns(self.subclasses), axis=1)
-        return found
+        of_classes: NDArray[np.float32] = np.logaddexp.reduceat(
+            logits, first_columns(self.subclasses), axis=1
+        )
+        return of_classes
 
     def _unpadded(self, seen: NDArray[np.float32]) -> NDArray[np.float32]:
         """Rows of (widths x padded filters) as rows of (widths x filters)."""
@@ -179,7 +233,10 @@ class Student:
         return blocks[:, :, : self.architecture.filters].reshape(len(seen), -1)
 
     def save(self, folder: Path | str) -> None:
-        """Write the artifact. The JSON comes last, so that a folder with a JSON file is complete."""
+        """Write the artifact into ``folder``, which is made where it is not there.
+
+        The JSON comes last, so that a folder with a JSON file is complete.
+        """
         folder = Path(folder)
         with files.replacing(folder / LAYOUT.tensors) as temporary, temporary.open("wb") as file:
             _write_tensors(file, {name: getattr(self.folded, name) for name in _TENSORS})
@@ -198,12 +255,14 @@ class Student:
             "trunk": self.trunk,
             "sha256": checksums,
         }
-        checksums[LAYOUT.json] = _checksum(document)
+        checksums[LAYOUT.json] = checksum(document)
         files.write_json(folder / LAYOUT.json, document)
 
     @classmethod
     def load(cls, folder: Path | str) -> Self:
-        """Read an artifact; its table stays in the file and is mapped, one copy for all processes.
+        """Read an artifact that ``save`` wrote.
+
+        The table stays in the file and is mapped, one copy for all processes.
 
         Raises:
             ArtifactError: a file is missing, damaged, or written by a newer Pingti.
@@ -230,18 +289,18 @@ class Student:
 
     @staticmethod
     def read_metadata(folder: Path | str) -> dict[str, Any]:
-        """What was said about a student when it was made, without loading it; errors as in ``load``."""
+        """Read what was said of a student when it was made, without loading it; errors as of ``load``."""
         metadata: dict[str, Any] = _read_json(Path(folder) / LAYOUT.json)["metadata"]
         return metadata
 
     @staticmethod
     def read_classes(folder: Path | str) -> tuple[str, ...]:
-        """The classes of a student, without loading it; errors as in ``load``."""
+        """Read the classes of a student, without loading it; errors as of ``load``."""
         return tuple(_read_json(Path(folder) / LAYOUT.json)["classes"])
 
 
-def _checksum(document: Mapping[str, Any]) -> str:
-    """SHA-256 over the document's canonical JSON without its own checksum."""
+def checksum(document: Mapping[str, Any]) -> str:
+    """Hash an artifact's JSON document: SHA-256 over its canonical form without its own checksum."""
     checksums = {name: value for name, value in document["sha256"].items() if name != LAYOUT.json}
     text = json.dumps({**document, "sha256": checksums}, ensure_ascii=False, sort_keys=True)
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
@@ -261,7 +320,7 @@ def _read_json(path: Path) -> dict[str, Any]:
             f"{path}: format {document['format']} is newer than {LAYOUT.format}, the newest read here"
         )
     checksums = document.get("sha256")
-    if not isinstance(checksums, dict) or checksums.get(path.name) != _checksum(document):
+    if not isinstance(checksums, dict) or checksums.get(path.name) != checksum(document):
         raise ArtifactError(f"{path}: its checksum does not fit its content; it was damaged or edited")
     return document
 
@@ -284,10 +343,10 @@ def _write_tensors(file: IO[bytes], tensors: Mapping[str, NDArray[Any]]) -> None
         file.write(np.ascontiguousarray(values).data)
 
 
-def _map_tensors(path: Path, checksum: str | None) -> dict[str, NDArray[Any]]:
+def _map_tensors(path: Path, expected: str | None) -> dict[str, NDArray[Any]]:
     """The arrays of a safetensors file as read-only views of the mapped file."""
     try:
-        if files.sha256(path) != checksum:
+        if files.sha256(path) != expected:
             raise ArtifactError(f"{path}: its checksum does not fit; it was damaged or exchanged")
         # The file is what save() wrote, so its header can be trusted from here on.
         mapped = np.memmap(path, np.uint8, "r")

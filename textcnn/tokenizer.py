@@ -13,30 +13,53 @@ Not handled: canonical equivalence (a precomposed letter and its decomposed form
 stemming, and word segmentation of scripts without spaces.
 """
 
+import functools
+import zlib
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Final
 
 import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from textcnn.characters import (
-    CLASS_SHIFT,
-    DROPPED,
-    SEPARATOR,
-    SINGLE,
-    TABLE_SIZE,
-    VALUE,
-    WORD,
-    character_table,
-)
+SEPARATOR, WORD, SINGLE, DROPPED = range(4)
+"""Classes of characters."""
+
+TABLE_SIZE: Final = 0x20000
+"""Code points of planes 0 and 1; above them lie Han, private use, and tags."""
+CLASS_SHIFT: Final = 28
+"""An entry of the character table is the folded code point, and the class from this bit on."""
+VALUE: Final = (1 << CLASS_SHIFT) - 1
+"""The bits of an entry below its class."""
+CHARACTERS: Final = Path(__file__).with_name("characters.bin")
+"""The character table of Unicode 14, so that a student scores alike whatever the Python that runs it.
+
+``tests/support/character_table.py`` made it.
+"""
 
 _FNV_OFFSET: Final = np.uint64(0xCBF29CE484222325)
 _FNV_PRIME: Final = np.uint64(0x100000001B3)
 
 
+@functools.cache
+def character_table() -> NDArray[np.int32]:
+    """What each character is: its class, and what it folds to.
+
+    Returns:
+        int32 (131072,), read-only: for each code point below 0x20000 its folded code point, and its class
+        from bit ``CLASS_SHIFT`` on.
+    """
+    content = zlib.decompress(CHARACTERS.read_bytes())
+    moved = np.frombuffer(content, "<i4", TABLE_SIZE)
+    kinds = np.frombuffer(content, np.uint8, offset=4 * TABLE_SIZE).astype(np.int32)
+    table: NDArray[np.int32] = (np.arange(TABLE_SIZE) + moved).astype(np.int32) | kinds << CLASS_SHIFT
+    table.flags.writeable = False
+    return table
+
+
 def tokenize(text: str) -> list[str]:
-    """The tokens of one text, folded: the readable reference of the compiled kernel."""
+    """Split one text into its tokens, folded: the readable reference of the compiled kernel."""
     table = character_table()
     tokens: list[str] = []
     word = ""
@@ -58,7 +81,14 @@ def tokenize(text: str) -> list[str]:
 
 
 def token_hashes(tokens: Sequence[str]) -> NDArray[np.uint64]:
-    """64-bit FNV-1a over each token's code points, then Murmur3's finaliser to spread the high bits."""
+    """Hash tokens as the kernels do: FNV-1a, 64 bits, over code points, then Murmur3's finaliser.
+
+    Args:
+        tokens: folded, as of ``tokenize``.
+
+    Returns:
+        uint64 (tokens,); the finaliser spreads what differs into the high bits.
+    """
     codes = np.frombuffer("".join(tokens).encode("utf-32-le", "surrogatepass"), np.uint32)
     ends = np.cumsum([0, *map(len, tokens)])
     return _hash_tokens(codes, ends)
@@ -108,7 +138,16 @@ def _hash_tokens(codes: NDArray[np.uint32], ends: NDArray[np.int64]) -> NDArray[
 
 @numba.njit(numba.types.Tuple((KEYS, VALUES))(KEYS, _I64), cache=True)
 def hash_table(hashes: NDArray[np.uint64], capacity: int) -> tuple[NDArray[np.uint64], NDArray[np.int32]]:
-    """Keys and ids, from 1 on, of an open addressing table; ``capacity`` is a power of two."""
+    """Build the open addressing table of a vocabulary.
+
+    Args:
+        hashes: uint64 (tokens,), each once.
+        capacity: a power of two above the number of tokens.
+
+    Returns:
+        The hashes by slot, uint64 (capacity,), and the tokens' ids from 1 on, int32 (capacity,), 0 in an
+        empty slot.
+    """
     keys = np.zeros(capacity, np.uint64)
     values = np.zeros(capacity, np.int32)
     for index in range(len(hashes)):
@@ -164,7 +203,14 @@ def hash_texts(
     table: NDArray[np.int32],
     max_tokens: Any,
 ) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
-    """Hash of every token of every text that is UTF-8, and where its bytes start and end."""
+    """Hash every token of every text that is UTF-8.
+
+    ``table`` is of ``character_table``, all other arguments as of ``encode_texts``.
+
+    Returns:
+        uint64 (tokens,) of all texts, one behind the other; and int64 (tokens, 2), where in ``data`` each
+        token's bytes start and end.
+    """
     bound = offsets[-1] - offsets[0]  # a token has at least one byte
     hashes = np.empty(bound, np.uint64)
     spans = np.empty((bound, 2), np.int64)
@@ -209,9 +255,17 @@ def hash_texts(
 
 
 def code_table(tokens: dict[str, int], known: int, buckets: int) -> NDArray[np.int32]:
-    """``character_table`` with ids in place of the folded code points of characters that are tokens.
+    """Put ids into the character table, in place of the folded code points of characters that are tokens.
 
-    ``tokens`` are the vocabulary's, with their ids; most text of unspaced scripts needs no other look-up.
+    Most text of unspaced scripts needs no other look-up.
+
+    Args:
+        tokens: the vocabulary's, with their ids.
+        known: their number.
+        buckets: ids that the unknown tokens share.
+
+    Returns:
+        int32 (131072,), read-only, laid out as ``character_table``.
     """
     table = character_table().copy()
     single = table >> CLASS_SHIFT == SINGLE
@@ -223,8 +277,8 @@ def code_table(tokens: dict[str, int], known: int, buckets: int) -> NDArray[np.i
     for token, number in tokens.items():
         if len(token) == 1 and ord(token) < TABLE_SIZE:
             known_ids[ord(token)] = number
-    found = known_ids[folded.astype(np.int64)]
-    table[single] = np.where(found > 0, found, ids).astype(np.int32) | SINGLE << CLASS_SHIFT
+    of_vocabulary = known_ids[folded.astype(np.int64)]
+    table[single] = np.where(of_vocabulary > 0, of_vocabulary, ids).astype(np.int32) | SINGLE << CLASS_SHIFT
     table.flags.writeable = False
     return table
 
@@ -239,6 +293,22 @@ def _find(key: Any, keys: Any, values: Any, known: Any, buckets: Any) -> Any:
             return np.int64(values[slot])
         slot = (slot + np.uint64(1)) & slots
     return 1 + known + np.int64((key >> np.uint64(32)) % np.uint64(buckets))
+
+
+@numba.njit(inline="always")
+def _three_bytes(first: Any, second: Any, third: Any) -> Any:
+    """Code point from U+1000 to U+CFFF; -1 where the bytes behind the first are not UTF-8."""
+    code = (first & 0xF) << 12 | (second & 0x3F) << 6 | third & 0x3F
+    return code if second & 0xC0 == 0x80 and third & 0xC0 == 0x80 else np.int64(-1)
+
+
+@numba.njit(_I64(_I64, KEYS, VALUES, _I64, _I64), nogil=True, cache=True)
+def _rare_entry(code: Any, keys: Any, values: Any, known: Any, buckets: Any) -> Any:
+    """What ``code_table`` would hold of a code point that lies behind its end."""
+    if 0xE0000 <= code <= 0xE0FFF:
+        return np.int64(DROPPED << CLASS_SHIFT)
+    number = _find(_finish(_mix(_FNV_OFFSET, code)), keys, values, known, buckets)
+    return number | np.int64(SINGLE << CLASS_SHIFT)
 
 
 @numba.njit(
@@ -261,10 +331,10 @@ def encode_text(
     ids: NDArray[np.int32],
     first: Any,
 ) -> Any:
-    """Write the ids of the text ``data[position:end]`` into ``ids`` from ``first`` on.
+    """Write the ids of the text ``data[position:end]`` into ``ids`` from ``first`` on; see ``encode_texts``.
 
-    ``codes`` is of ``code_table``. Gives the number of ids, and whether the whole text is UTF-8; of one
-    that is not, no id counts.
+    Returns:
+        The number of ids, and whether the whole text is UTF-8; of one that is not, no id counts.
     """
     written: Any = first
     limit = first + max_tokens
@@ -275,27 +345,20 @@ def encode_text(
         code: Any = np.int64(data[np.uint64(position)])
         length: Any = np.int64(1)
         if code >= 0x80:
-            # Three bytes from U+1000 to U+CFFF, as most of Chinese: decoded here, the rest elsewhere.
+            # Three bytes, as most of Chinese: decoded here, the rest elsewhere.
             if 0xE1 <= code <= 0xEC and position + 2 < end:
-                second, third = (
-                    np.int64(data[np.uint64(position + 1)]),
-                    np.int64(data[np.uint64(position + 2)]),
-                )
-                if second & 0xC0 != 0x80 or third & 0xC0 != 0x80:
+                second, third = data[np.uint64(position + 1)], data[np.uint64(position + 2)]
+                code, length = _three_bytes(code, np.int64(second), np.int64(third)), np.int64(3)
+                if code < 0:
                     return 0, False
-                code = (code & 0xF) << 12 | (second & 0x3F) << 6 | third & 0x3F
-                length = np.int64(3)
             else:
                 code, length = _decode(data, position, end)
                 if length == 0:
                     return 0, False
         if code < TABLE_SIZE:
             entry: Any = np.int64(codes[np.uint64(code)])
-        elif 0xE0000 <= code <= 0xE0FFF:
-            entry = np.int64(DROPPED << CLASS_SHIFT)
         else:
-            number = _find(_finish(_mix(_FNV_OFFSET, code)), keys, values, known, buckets)
-            entry = number | np.int64(SINGLE << CLASS_SHIFT)
+            entry = _rare_entry(code, keys, values, known, buckets)
         kind = entry >> CLASS_SHIFT
         if kind == WORD:
             if not word:
@@ -334,7 +397,22 @@ def encode_texts(
     buckets: Any,
     max_tokens: Any,
 ) -> tuple[NDArray[np.int32], NDArray[np.int64], NDArray[np.bool_]]:
-    """Ids, offsets and validity of texts, as in ``Encoded``."""
+    """Encode texts.
+
+    Args:
+        data: the bytes of all texts.
+        offsets: int64 (n + 1,): text i has the bytes ``data[offsets[i]:offsets[i + 1]]``.
+        mask: bool (n,): True for a null.
+        codes: of ``code_table``.
+        keys: of ``hash_table``.
+        values: of ``hash_table``.
+        known: how many tokens the vocabulary has.
+        buckets: how many ids the other tokens share.
+        max_tokens: a text's further tokens are left out.
+
+    Returns:
+        The arrays of ``textcnn.encoding.Encoded``.
+    """
     n = len(mask)
     bound: Any = np.int64(0)
     for row in range(n):

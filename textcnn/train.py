@@ -22,7 +22,7 @@ from textcnn.fold import first_columns
 from textcnn.network import TextCNN
 from textcnn.wide import fit_wide
 
-_HEAVIEST = 10.0
+_HEAVIEST = 10.0  # most that a row of a rare class counts
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,62 +77,78 @@ def train(
         recipe: epochs, batch size, learning rate.
         progress: called after every step with the number of rows that it took.
 
+    Returns:
+        The network, ready to be folded.
+
     Raises:
         InputError: no rows, or arrays that do not fit each other.
     """
     recipe = recipe or Recipe()
+    _check_rows(encoded, targets, weights)
+    tasks = tasks or [len(subclasses) if subclasses else targets.shape[1]]
+    parts = list(subclasses or [1] * sum(tasks))
+    _check_columns(targets, tasks, parts)
+    if embedding is not None:
+        _check_embedding(embedding, size, architecture)
+    if weights is None:
+        weights = np.ones(len(encoded), np.float32)
+    with _one_thread():
+        network = TextCNN(size, sum(tasks), architecture, rng, parts)
+        if embedding is not None:
+            network.start_embedding(embedding)
+        _fit(encoded, targets, _columns_of(tasks, parts), network, rng, weights, recipe, progress)
+    if architecture.wide:
+        _add_wide(encoded, targets, tasks, network, rng, weights, recipe)
+    return network
+
+
+def class_weights(decided: NDArray[np.int64], classes: int) -> NDArray[np.float32]:
+    """Weigh rows so that each class counts as much as any other.
+
+    A row of class c of k counts n / (k times the rows of c) (King and Zeng 2001, "Logistic Regression in Rare
+    Events Data", section 4.2), but ten at most: a class of a handful of rows shall not decide alone.
+
+    Args:
+        decided: int64 (n,), the class of each row.
+        classes: their number.
+
+    Returns:
+        How much each row counts, float32 (n,).
+    """
+    counts = np.bincount(decided, minlength=classes)
+    of_classes = np.minimum(len(decided) / (classes * np.maximum(counts, 1)), _HEAVIEST)
+    weights: NDArray[np.float32] = of_classes.astype(np.float32)[decided]
+    return weights
+
+
+def _check_rows(encoded: Encoded, targets: NDArray[np.float32], weights: NDArray[np.float32] | None) -> None:
     n = len(encoded)
     if n == 0 or targets.ndim != 2 or len(targets) != n or (weights is not None and weights.shape != (n,)):
         raise InputError(
             f"training: {n} texts, targets of shape {targets.shape}; one row of targets per text is needed"
         )
-    tasks = tasks or [len(subclasses) if subclasses else targets.shape[1]]
-    parts = list(subclasses or [1] * sum(tasks))
+
+
+def _check_columns(targets: NDArray[np.float32], tasks: Sequence[int], parts: Sequence[int]) -> None:
     if len(parts) != sum(tasks) or sum(parts) != targets.shape[1] or min(tasks) < 2 or min(parts) < 1:
         raise InputError(
-            f"training: tasks of {list(tasks)} classes of {parts} subclasses, and {targets.shape[1]} columns "
-            "of targets"
+            f"training: tasks of {list(tasks)} classes of {list(parts)} subclasses, and {targets.shape[1]} "
+            "columns of targets"
         )
-    firsts = np.cumsum([0, *tasks])
-    columns = [sum(parts[first:end]) for first, end in pairwise(firsts)]
-    if embedding is not None and (embedding.shape[1:] != (architecture.embedding,) or len(embedding) >= size):
+
+
+def _check_embedding(embedding: NDArray[np.float32], size: int, architecture: Architecture) -> None:
+    if embedding.shape[1:] != (architecture.embedding,) or len(embedding) >= size:
         raise InputError(
             f"training: embedding of shape {embedding.shape}; needed is ({size - 1} or fewer, "
             f"{architecture.embedding})"
         )
-    if weights is None:
-        weights = np.ones(n, np.float32)
-    with _one_thread():
-        network = TextCNN(size, sum(tasks), architecture, rng, parts)
-        if embedding is not None:
-            network.start_embedding(embedding)
-        _fit(encoded, targets, columns, network, rng, weights, recipe, progress)
-    if architecture.wide:
-        network.add_wide(
-            *fit_wide(
-                encoded,
-                np.add.reduceat(targets, first_columns(parts), axis=1),
-                tasks,
-                buckets=architecture.wide,
-                strength=recipe.wide_strength if max(parts) == 1 else recipe.wide_strength_divided,
-                weights=weights,
-                rng=rng,
-            )
-        )
-    return network
 
 
-def class_weights(decided: NDArray[np.int64], classes: int) -> NDArray[np.float32]:
-    """How much each of n rows counts, (n,), so that its class counts as much as any other.
-
-    A row of class c of k counts n / (k times the rows of c) (King and Zeng 2001, "Logistic Regression in Rare
-    Events Data", section 4.2), but ten at most: a class of a handful of rows shall not decide alone.
-    ``decided``: (n,), the class of each row.
-    """
-    counts = np.bincount(decided, minlength=classes)
-    weights = len(decided) / (classes * np.maximum(counts, 1))
-    found: NDArray[np.float32] = np.minimum(weights, _HEAVIEST).astype(np.float32)[decided]
-    return found
+def _columns_of(tasks: Sequence[int], parts: Sequence[int]) -> list[int]:
+    """How many columns of targets each task has, ``parts`` being those of each class."""
+    ends = np.cumsum([0, *tasks])
+    return [sum(parts[first:end]) for first, end in pairwise(ends)]
 
 
 @contextmanager
@@ -191,6 +207,29 @@ def _fit(
         for parameter, mean in zip(parameters, average, strict=True):
             parameter.copy_(mean)
     network.eval()
+
+
+def _add_wide(
+    encoded: Encoded,
+    targets: NDArray[np.float32],
+    tasks: Sequence[int],
+    network: TextCNN,
+    rng: np.random.Generator,
+    weights: NDArray[np.float32],
+    recipe: Recipe,
+) -> None:
+    """Fit the wide part to the classes, whatever parts the network divides them into, and add it."""
+    divided = max(network.subclasses) > 1
+    table, bias = fit_wide(
+        encoded,
+        np.add.reduceat(targets, first_columns(network.subclasses), axis=1),
+        tasks,
+        buckets=network.architecture.wide,
+        strength=recipe.wide_strength_divided if divided else recipe.wide_strength,
+        weights=weights,
+        rng=rng,
+    )
+    network.add_wide(table, bias)
 
 
 def _schedule(done: float) -> float:

@@ -30,12 +30,12 @@ _FLOATS = ir.VectorType(_F32, 16)
 
 def _untyped(function: Callable[..., Any]) -> Callable[..., Any]:
     """An intrinsic, for callers that are checked: its first argument is not theirs to give."""
-    made: Callable[..., Any] = intrinsic(function)
-    return made
+    compiled: Callable[..., Any] = intrinsic(function)
+    return compiled
 
 
 def window_maxima_of(width: int | None, vectors: int) -> Callable[..., None]:
-    """An intrinsic for windows of ``width`` tokens (None: given when called) over ``vectors`` vectors."""
+    """Make an intrinsic for windows of ``width`` tokens (None: told at the call) over ``vectors`` vectors."""
 
     @intrinsic
     def window_maxima(
@@ -132,7 +132,7 @@ def _multiply_add(builder: ir.IRBuilder, a: Any, b: Any, total: Any) -> Any:
 
 
 def one_head_of(texts: int) -> Callable[..., None]:
-    """An intrinsic that adds the products of so many texts' features with one head to their logits."""
+    """Make an intrinsic that adds the products of so many texts' features with one head to their logits."""
 
     @intrinsic
     def one_head(
@@ -167,8 +167,8 @@ def one_head_of(texts: int) -> Callable[..., None]:
             reduce = cgutils.get_or_insert_function(builder.module, kind, "llvm.vector.reduce.fadd.v16f32")
             for text, total in enumerate(added):
                 logit = _place(builder, logits, text, logits_stride, _F32)
-                found = builder.call(reduce, [ir.Constant(_F32, -0.0), total], fastmath=("reassoc",))
-                builder.store(builder.fadd(builder.load(logit), found), logit)
+                product = builder.call(reduce, [ir.Constant(_F32, -0.0), total], fastmath=("reassoc",))
+                builder.store(builder.fadd(builder.load(logit), product), logit)
             return context.get_dummy_value()
 
         return numba.void(*[numba.int64] * 6), generate
@@ -232,7 +232,7 @@ def many_heads(
 
 @_untyped
 def power_of_two(_: Any, exponent: Any) -> tuple[Any, Any]:
-    """2 to an int32 from -126 to 127, as float32: the bits of the exponent, put where they belong."""
+    """Give 2 to an int32 from -126 to 127, as float32: the bits of the exponent, put where they belong."""
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
         shifted = builder.shl(builder.add(arguments[0], ir.Constant(_I32, 127)), ir.Constant(_I32, 23))

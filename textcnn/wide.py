@@ -36,7 +36,7 @@ def fit_wide(
     weights: NDArray[np.float32],
     rng: np.random.Generator,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Rows of logits of the n-grams, (buckets, columns), and what is added to the bias, (columns,).
+    """Fit the wide part to a teacher's likeliest classes.
 
     Args:
         encoded: ids of n texts.
@@ -47,6 +47,10 @@ def fit_wide(
         strength: how many logits a class gets for a margin of 1 against the others.
         weights: (n,), how much a row counts.
         rng: the order of the steps comes from it.
+
+    Returns:
+        Rows of logits of the n-grams, float32 (buckets, columns), and what is added to the bias, float32
+        (columns,).
     """
     grams, ends = ngram_buckets(encoded.ids, encoded.offsets, buckets)
     counts = np.diff(ends)
@@ -70,9 +74,9 @@ def fit_wide(
         # The two columns of a task of two classes mirror each other.
         for column in range(1, 2) if classes == 2 else range(classes):
             signs = np.where(likeliest == column, 1.0, -1.0)
-            found = _descend(grams, values, ends, squares, signs, penalties, buckets, orders)
-            table[:, first + column] = worth * found[:-1] * strength
-            bias[first + column] = found[-1] * strength
+            solution = _descend(grams, values, ends, squares, signs, penalties, buckets, orders)
+            table[:, first + column] = worth * solution[:-1] * strength
+            bias[first + column] = solution[-1] * strength
             if classes == 2:
                 table[:, first], bias[first] = -table[:, first + 1], -bias[first + 1]
         first += classes
@@ -107,16 +111,16 @@ def _descend(
     orders: NDArray[np.int64],
 ) -> Any:
     """The weights of the n-grams, and behind them that of a feature of value 1: the bias."""
-    found = np.zeros(buckets + 1)
+    solution = np.zeros(buckets + 1)
     duals = np.zeros(len(signs))
     for order in orders:
         worst = 0.0
         for text in order:
             if penalties[text] <= 0.0:
                 continue
-            margin = found[buckets]
+            margin = solution[buckets]
             for g in range(ends[text], ends[text + 1]):
-                margin += found[grams[g]] * values[g]
+                margin += solution[grams[g]] * values[g]
             damping = 0.5 / penalties[text]
             gradient = signs[text] * margin - 1.0 + damping * duals[text]
             if duals[text] == 0.0:
@@ -127,8 +131,8 @@ def _descend(
                 duals[text] = max(before - gradient / (squares[text] + 1.0 + damping), 0.0)
                 step = (duals[text] - before) * signs[text]
                 for g in range(ends[text], ends[text + 1]):
-                    found[grams[g]] += step * values[g]
-                found[buckets] += step
+                    solution[grams[g]] += step * values[g]
+                solution[buckets] += step
         if worst < _TOLERANCE:
             break
-    return found
+    return solution

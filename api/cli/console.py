@@ -1,0 +1,152 @@
+"""What the command line shows: progress, tables and JSON. Progress goes to stderr, results to stdout."""
+
+import json
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Literal
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from replacement.results import Round
+
+_PLAIN_SECONDS = 10.0  # between two lines of progress where there is no terminal
+
+_PLAIN_WIDTH = 160  # where there is no terminal whose width could be known
+_COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
+
+
+class Screen:
+    """One place that everything a command says goes through."""
+
+    def __init__(self, *, as_json: bool = False) -> None:
+        self.as_json = as_json
+        self.out = _console(stderr=False)
+        self.err = _console(stderr=True)
+        self._bar: Progress | None = None
+        self._tasks: dict[str, TaskID] = {}
+        self._shown: dict[str, tuple[float, int, float]] = {}  # when first shown and of how many; when last
+
+    def say(self, text: str = "") -> None:
+        """A line for a person; with ``--json`` it goes to stderr, so that stdout holds JSON alone."""
+        (self.err if self.as_json else self.out).print(text)
+
+    def note(self, text: str) -> None:
+        """A line about how the work goes."""
+        self.err.print(text)
+
+    def result(self, value: Any) -> None:
+        """What ``--json`` prints."""
+        if self.as_json:
+            sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2, default=str) + "\n")
+
+    def table(
+        self, head: Sequence[str], rows: Sequence[Sequence[object]], *, title: str | None = None
+    ) -> None:
+        """Show rows below their head; figures stand to the right. Nothing where there is no row."""
+        if self.as_json or not rows:
+            return
+        table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
+        numeric = [all(_is_figure(row[index]) for row in rows) for index in range(len(head))]
+        # A job's id is there to be copied.
+        whole = max(len(str(row[0])) for row in rows) * 2 <= self.out.width
+        for index, (name, right) in enumerate(zip(head, numeric, strict=True)):
+            justify: Literal["left", "right"] = "right" if right else "left"
+            table.add_column(name, justify=justify, overflow="fold", no_wrap=whole and index == 0)
+        for row in rows:
+            table.add_row(*("" if cell is None else str(cell) for cell in row))
+        self.out.print(table)
+
+    def finding(self, state: str, name: str, says: str, next_step: str) -> None:
+        """A line of a check: ``ok``, ``warn`` or ``fail``, what was looked at, and what to do."""
+        if self.as_json:
+            return
+        line = Text.assemble((f"{state:<5}", _COLOURS[state]), (f"{name:<14}", "bold"), says)
+        self.out.print(line)
+        if next_step:
+            self.out.print(Text(" " * 19 + f"→ {next_step}", style="dim"))
+
+    @contextmanager
+    def progress(self) -> Iterator[None]:
+        """Within it ``advance`` draws bars on a terminal, and prints a line now and then elsewhere."""
+        if not self.err.is_terminal:
+            yield
+            return
+        columns = (
+            TextColumn("  {task.description}"),
+            BarColumn(),
+            TextColumn("{task.fields[counted]}"),
+            TextColumn("{task.fields[rate]}"),
+            TimeRemainingColumn(compact=True),
+        )
+        with Progress(*columns, console=self.err, transient=True) as bar:
+            self._bar, self._tasks = bar, {}
+            try:
+                yield
+            finally:
+                self._bar = None
+
+    def advance(self, what: str, done: int, total: int | None) -> None:
+        """``done`` of ``total`` units of the work ``what``; None: nobody knows how many there are."""
+        now = time.monotonic()
+        ended = total is not None and done >= total
+        counted = f"{done:,}" if total is None else f"{done:,} of {total:,}"
+        if self._bar is not None:
+            if what not in self._tasks:
+                self._tasks[what] = self._bar.add_task(what, total=total, rate="", counted="")
+            speed = self._bar.tasks[self._bar.task_ids.index(self._tasks[what])].speed
+            rate = _rate(speed) if speed else ""
+            self._bar.update(self._tasks[what], completed=done, total=total, rate=rate, counted=counted)
+            if ended:
+                self._bar.remove_task(self._tasks.pop(what))
+        elif not self.err.is_terminal:
+            began, first, last = self._shown.setdefault(what, (now, done, now))
+            if ended:
+                del self._shown[what]
+            elif now - last >= _PLAIN_SECONDS:
+                self._shown[what] = (began, first, now)
+                pace = (done - first) / (now - began)
+                left = f", {_clock((total - done) / pace)} left" if total is not None and pace else ""
+                self.note(f"  {what}: {counted}, {_rate(pace)}{left}")
+
+
+def round_line(round: "Round") -> str:
+    """A round in one line."""
+    holdout = round.holdout
+    added = ", ".join(f"{count} {kind}" for kind, count in round.added.items() if count)
+    return (
+        f"  round {round.round}: precision {holdout.precision:.3f}  recall {holdout.recall:.3f}  "
+        f"F1 {holdout.f1:.3f}  | teacher rows asked {round.asked:,}, trained on {round.rows:,} "
+        f"(+ {added}; {round.boundary} boundary rows left out)"
+    )
+
+
+def _rate(pace: float) -> str:
+    return f"{pace:,.0f}/s" if pace >= 10 else f"{pace:.1f}/s"
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02}:{rest:02}"
+
+
+def _console(*, stderr: bool) -> Console:
+    # What is printed are texts: [doge] in one is no markup, and :heart: stays as it is.
+    console = Console(stderr=stderr, highlight=False, soft_wrap=True, markup=False, emoji=False)
+    if not console.is_terminal:
+        console.width = max(console.width, _PLAIN_WIDTH)
+    return console
+
+
+def _is_figure(cell: object) -> bool:
+    text = str(cell).replace(",", "").removesuffix("%").removesuffix(" x").removesuffix("/s")
+    try:
+        float(text)
+    except ValueError:
+        return cell is None or text == ""
+    return True

@@ -1,0 +1,244 @@
+"""``pingti jobs``: batches through the service, by the Python client of its REST door."""
+
+from collections.abc import Sequence
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from api.cli.console import Screen
+from api.cli.tasks import Json, TaskChoices
+from pingti.errors import InputError
+
+if TYPE_CHECKING:
+    from pingti.client import Client
+    from pingti.rest_models import JobOut
+
+app = typer.Typer(help="Batch jobs of the running service.", no_args_is_help=True)
+
+Url = Annotated[str, typer.Option("--url", envvar="PINGTI_URL", help="Where the service listens.")]
+Key = Annotated[
+    str | None, typer.Option("--key", envvar="PINGTI_API_KEY", help="Bearer key.", show_default=False)
+]
+JobId = Annotated[str, typer.Argument(help="The job's id.")]
+LOCAL = "http://127.0.0.1:8080"
+_FORMS: dict[str, Literal["parquet", "jsonl", "csv"]] = {
+    ".parquet": "parquet",
+    ".jsonl": "jsonl",
+    ".csv": "csv",
+}
+
+
+@app.command()
+def submit(
+    inputs: Annotated[list[str], typer.Argument(help="Files that the service may read.")],
+    tasks: TaskChoices,
+    priority: Annotated[int | None, typer.Option(min=0, max=9, help="0 runs first.")] = None,
+    text: Annotated[str, typer.Option(help="Column of the text.")] = "text",
+    id_column: Annotated[str | None, typer.Option("--id", help="Column of the id.")] = None,
+    upload: Annotated[
+        bool, typer.Option("--upload", help="Send the files; else the service reads them where they are.")
+    ] = False,
+    metadata: Annotated[
+        list[str] | None, typer.Option(help="Your own note, NAME=VALUE; repeatable.", metavar="NAME=VALUE")
+    ] = None,
+    callback: Annotated[str | None, typer.Option(help="Address that is told of the job's end.")] = None,
+    idempotency_key: Annotated[
+        str | None, typer.Option(help="Sent again with the same request it gives the same job again.")
+    ] = None,
+    wait: Annotated[bool, typer.Option("--wait", help="Come back when the job has ended.")] = False,
+    url: Url = LOCAL,
+    key: Key = None,
+    as_json: Json = False,
+) -> None:
+    """Submit a job. With --wait, exit code 1 where it failed or was cancelled."""
+    from pingti.client import Client
+
+    screen = Screen(as_json=as_json)
+    notes = dict(_pair(note) for note in metadata or [])
+    with Client(url, key) as pingti:
+        # A relative path is the caller's, not the service's.
+        places = inputs if upload else _places(inputs)
+        missing = [path for path in inputs if upload and not Path(path).is_file()]
+        if missing:
+            raise InputError(f"{missing[0]}: there is no such file to send")
+        try:
+            job = pingti.submit(
+                places,
+                tasks,
+                upload=upload,
+                text=text,
+                id=id_column,
+                priority=priority,
+                metadata=notes,
+                callback=callback,
+                idempotency_key=idempotency_key,
+            )
+        except InputError as error:
+            if "allowed folder" not in str(error):
+                raise
+            raise InputError(f"{error}; --upload sends the files instead") from None
+        if wait:
+            _follow_and_show(pingti, job.id, screen)
+        else:
+            _show(job, screen)
+
+
+@app.command("list")
+def list_jobs(
+    status: Annotated[str | None, typer.Option(help="Only jobs in this state.")] = None,
+    task: Annotated[str | None, typer.Option(help="Only jobs that ask this task.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="At most so many, the newest first.")] = 20,
+    url: Url = LOCAL,
+    key: Key = None,
+    as_json: Json = False,
+) -> None:
+    """The newest jobs."""
+    from pingti.client import Client
+
+    screen = Screen(as_json=as_json)
+    with Client(url, key) as pingti:
+        jobs = list(islice(pingti.jobs(status=status, task=task), limit))
+    if not jobs:
+        screen.note("no such job; pingti jobs submit FILE --task TASK sends one")
+    screen.table(
+        ["job", "status", "prio", "tasks", "rows", "done", "failed"],
+        [
+            [
+                job.id,
+                job.status,
+                job.priority,
+                len(job.tasks),
+                *(f"{count:,}" for count in (job.counts.total, job.counts.completed, job.counts.failed)),
+            ]
+            for job in jobs
+        ],
+    )
+    screen.result([job.model_dump(mode="json") for job in jobs])
+
+
+@app.command()
+def show(job: JobId, url: Url = LOCAL, key: Key = None, as_json: Json = False) -> None:
+    """One job."""
+    from pingti.client import Client
+
+    with Client(url, key) as pingti:
+        _show(pingti.job(job), Screen(as_json=as_json))
+
+
+@app.command()
+def cancel(job: JobId, url: Url = LOCAL, key: Key = None, as_json: Json = False) -> None:
+    """Stop a job; what is finished stays."""
+    from pingti.client import Client
+
+    with Client(url, key) as pingti:
+        _show(pingti.cancel(job), Screen(as_json=as_json))
+
+
+@app.command()
+def wait(job: JobId, url: Url = LOCAL, key: Key = None, as_json: Json = False) -> None:
+    """Watch a job until it has ended; exit code 1 where it failed or was cancelled."""
+    from pingti.client import Client
+
+    with Client(url, key) as pingti:
+        _follow_and_show(pingti, job, Screen(as_json=as_json))
+
+
+@app.command()
+def delete(job: JobId, url: Url = LOCAL, key: Key = None, as_json: Json = False) -> None:
+    """Remove a job that has ended, with its results."""
+    from pingti.client import Client
+
+    screen = Screen(as_json=as_json)
+    with Client(url, key) as pingti:
+        pingti.delete(job)
+    screen.say(f"{job}: deleted")
+    screen.result({"id": job, "deleted": True})
+
+
+@app.command()
+def errors(
+    job: JobId,
+    out: Annotated[Path, typer.Option("--out", "-o", help="File to write, one JSON object a line.")],
+    url: Url = LOCAL,
+    key: Key = None,
+    as_json: Json = False,
+) -> None:
+    """Download the rows that could not be classified."""
+    from pingti.client import Client
+
+    with Client(url, key) as pingti:
+        size = pingti.download_errors(job, out)
+    _downloaded(out, size, Screen(as_json=as_json))
+
+
+@app.command()
+def results(
+    job: JobId,
+    out: Annotated[Path, typer.Option("--out", "-o", help="File to write: .parquet, .jsonl or .csv.")],
+    url: Url = LOCAL,
+    key: Key = None,
+    as_json: Json = False,
+) -> None:
+    """Download a job's results."""
+    from pingti.client import Client
+
+    form = _FORMS.get(out.suffix)
+    if form is None:
+        raise InputError(f"{out}: the name must end in .parquet, .jsonl or .csv")
+    with Client(url, key) as pingti:
+        size = pingti.download(job, out, form)
+    _downloaded(out, size, Screen(as_json=as_json))
+
+
+def _places(inputs: Sequence[str]) -> list[str]:
+    """Paths as the service is to see them; addresses and ids of uploaded files stay as they are."""
+    return [
+        path if "://" in path or path.startswith("file-") else str(Path(path).absolute()) for path in inputs
+    ]
+
+
+def _pair(note: str) -> tuple[str, str]:
+    name, equals, value = note.partition("=")
+    if not name or not equals:
+        raise InputError(f"--metadata {note!r}: needed is NAME=VALUE")
+    return name, value
+
+
+def _downloaded(out: Path, size: int, screen: Screen) -> None:
+    screen.say(f"{out}: {size:,} bytes")
+    screen.result({"out": str(out), "bytes": size})
+
+
+def follow(pingti: "Client", job_id: str, screen: Screen) -> "JobOut":
+    """Wait for a job's end, showing its progress; JobFailedError where it is not completed."""
+
+    def show_progress(job: "JobOut") -> None:
+        counts = job.counts
+        if counts.total:
+            screen.advance("rows", counts.completed + counts.failed, counts.total)
+
+    with screen.progress():
+        return pingti.wait(job_id, progress=show_progress)
+
+
+def _follow_and_show(pingti: "Client", job: str, screen: Screen) -> None:
+    from pingti.client import JobFailedError
+
+    try:
+        _show(follow(pingti, job, screen), screen)
+    except JobFailedError as error:
+        _show(error.job, screen)
+        raise
+
+
+def _show(job: "JobOut", screen: Screen) -> None:
+    counts = job.counts
+    screen.say(f"{job.id}: {job.status}" + (f": {job.error}" if job.error else ""))
+    screen.say(f"rows: {counts.total:,}; done {counts.completed:,}, failed {counts.failed:,}")
+    if job.status == "completed":
+        screen.say(f"next is pingti jobs results {job.id} --out results.parquet")
+    if counts.failed:
+        screen.say(f"what was wrong with rows: pingti jobs errors {job.id} --out errors.jsonl")
+    screen.result(job.model_dump(mode="json"))

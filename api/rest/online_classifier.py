@@ -1,0 +1,52 @@
+"""Students that stay loaded, to answer at once."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pyarrow as pa
+
+from pingti.inference.pins import Pin
+from queue_worker.classifying.runner import ClassifierCache
+from queue_worker.jobs.submission import pinned
+from queue_worker.settings import Settings
+
+_KEPT = 32  # sets of students
+_SCORE_DIGITS = 6
+
+
+class Online:
+    """The students of the last few sets of tasks that were asked for. Safe for threads."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._classifiers = ClassifierCache(settings, most=_KEPT)
+
+    def pins(self, tasks: tuple[str, ...]) -> tuple[Pin, ...]:
+        """The pins of tasks ("task@scene#version"), of the students in use now.
+
+        Raises:
+            InputError: a task cannot be asked; the fault's pointer says which.
+        """
+        return pinned(tasks, self._settings).pins
+
+    def ready(self, pins: tuple[Pin, ...]) -> bool:
+        """Whether the students of ``pins`` are loaded."""
+        return self._classifiers.loaded(pins) is not None
+
+    def classify(self, texts: Sequence[str], pins: tuple[Pin, ...]) -> list[dict[str, Any]]:
+        """For each text: task to its label and score."""
+        column = pa.array(texts, pa.string())
+        decided = self._classifiers.get(pins).classify(pa.record_batch({"id": column, "text": column}))
+        names = [pin.task for pin in pins if not pin.hidden]
+        labels = [decided.column(name).to_pylist() for name in names]
+        scores = [
+            [None if score is None else round(score, _SCORE_DIGITS) for score in column.to_pylist()]
+            for column in (decided.column(f"{name}_score") for name in names)
+        ]
+        return [
+            {
+                name: {"label": labels[task][row], "score": scores[task][row]}
+                for task, name in enumerate(names)
+            }
+            for row in range(len(texts))
+        ]

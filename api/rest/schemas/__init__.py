@@ -1,0 +1,1 @@
+"""Models of what the REST API takes and answers, beyond those that the client shares."""

@@ -1,0 +1,121 @@
+"""What the REST API answers of one task: its students, definition, history, review rows and retrainings."""
+
+from datetime import date, datetime
+from typing import Any
+
+from pydantic import Field
+
+from pingti.rest_models import Answer, MetricsOut
+from queue_worker.retraining.drift import Agreement, Alarm
+from queue_worker.retraining.runs import Progress
+
+
+class RoundOut(Answer):
+    """One turn of training and measuring."""
+
+    round: int
+    precision: float
+    recall: float
+    f1: float
+
+
+class VersionOut(Answer):
+    """A student, and what its report says in short."""
+
+    version: int
+    promoted: bool = Field(description="Whether jobs get it now.")
+    made: datetime | None = Field(description="When it was trained; null where the report does not say.")
+    holdout: MetricsOut | None = Field(description="Null where there is no report, or a damaged one.")
+    gate_passed: bool | None
+    thresholds: dict[str, float | None] = Field(
+        description="By operating point; null with three or more classes."
+    )
+    rounds: tuple[RoundOut, ...] = Field(description="Figures on the holdout, round by round.")
+    report_page: bool = Field(description="Whether it has a report as a page.")
+
+
+class VersionListOut(Answer):
+    """A task's students, newest first."""
+
+    items: tuple[VersionOut, ...]
+
+
+class EventOut(Answer):
+    """Something that was done to a task."""
+
+    time: datetime
+    event: str = Field(examples=["promoted"])
+    version: int = Field(description="The version in question; 0 where there was none yet.")
+    who: str
+    why: str
+
+
+class HistoryOut(Answer):
+    """What was done to a task, newest first."""
+
+    items: tuple[EventOut, ...]
+
+
+class DefinitionOut(Answer):
+    """A task's definition."""
+
+    toml: str = Field(description="The file.")
+    definition: dict[str, Any] = Field(description="What it says, with all defaults.")
+
+
+class ReviewRowOut(Answer):
+    """A row for a person."""
+
+    id: str | None
+    text: str
+    reason: str = Field(description="Why it is here.")
+    teacher: dict[str, float] = Field(description="The teacher's probability of each class.")
+
+
+class ReviewOut(Answer):
+    """A page of rows without a label, the least clear first."""
+
+    items: tuple[ReviewRowOut, ...]
+    next_cursor: int | None = Field(
+        description="Pass as ``cursor`` for the next page; null on the last one. Rows that get a label "
+        "meanwhile move the others up."
+    )
+    left: int = Field(description="Rows without a label.")
+
+
+class LabelledOut(Answer):
+    """What became of labels."""
+
+    added: int = Field(description="Texts whose label is new or another now.")
+    unchanged: int = Field(description="Texts that had this label.")
+    bad: tuple[str, ...] = Field(description="Labels that could not be used, a sentence each.")
+
+
+class RunOut(Answer):
+    """A retraining."""
+
+    id: str
+    task: str
+    night: date | None = Field(description="The scheduled date; null: on demand.")
+    who: str = Field(description="Who asked for it; the scheduler, for a night.")
+    state: str = Field(description="queued, running, promoted, refused, failed or missed.")
+    created: datetime
+    started: datetime | None = Field(description="When a worker first took it.")
+    ended: datetime | None
+    attempts: int = Field(description="How often a worker took it; more than 1 after a crash.")
+    progress: Progress | None
+    version: int | None = Field(description="The candidate's, once there is one.")
+    reason: str | None = Field(description="Why it ended so, or why it was given back.")
+
+
+class RunListOut(Answer):
+    """A task's retrainings, newest first."""
+
+    items: tuple[RunOut, ...]
+
+
+class AgreementOut(Answer):
+    """Student and teacher on rows of real jobs."""
+
+    items: tuple[Agreement, ...] = Field(description="By day and version, newest first.")
+    alarms: tuple[Alarm, ...] = Field(description="Newest first.")

@@ -1,0 +1,475 @@
+"""The Python client of a running service: a thin, typed one over REST.
+
+    from pingti import Client
+
+    with Client("http://127.0.0.1:8080") as client:
+        job = client.submit(["titles.csv"], ["sport", "topic@live"])
+        client.wait(job.id)
+        frame = client.results(job.id, form="pandas")
+
+Problem documents become Pingti's own errors. Nothing is tried again by itself but a submission with an
+idempotency key, which cannot make two jobs.
+"""
+
+import io
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from importlib import import_module
+from pathlib import Path
+from types import TracebackType
+from typing import Any, ClassVar, Literal, Self, TypeAlias, TypeVar
+from urllib.parse import quote
+
+import httpx
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pydantic import BaseModel, ValidationError
+
+from pingti import files
+from pingti.bearer_key import bearer_key
+from pingti.errors import (
+    ConflictError,
+    GateError,
+    InputError,
+    NotFoundError,
+    PingtiError,
+    UnavailableError,
+)
+from pingti.rest_models import ClassifyOut, FileOut, JobListOut, JobOut, TaskListOut, TaskOut
+
+LOCAL = "http://127.0.0.1:8080"
+Form: TypeAlias = Literal["arrow", "pandas", "polars"]
+
+ENDED = ("completed", "failed", "cancelled")
+"""Statuses in which a job stays."""
+
+_FIRST_LOOK_SECONDS, _LONGEST_LOOK_SECONDS = 0.1, 2.0
+_AWAY_SECONDS = 60.0  # that a service may be away while somebody waits for a job
+_TRIES = 3
+_Body = TypeVar("_Body", bound=BaseModel)
+
+
+class DeniedError(PingtiError):
+    """The key is wrong, or its role does not reach so far."""
+
+    exit_code: ClassVar[int] = 2
+    kind: ClassVar[str] = "forbidden"
+    http_status: ClassVar[int] = 403
+
+
+class LimitError(PingtiError):
+    """A limit of the key is reached; ``retry_after`` says in how many seconds to come again."""
+
+    exit_code: ClassVar[int] = 4
+    kind: ClassVar[str] = "too-many"
+    http_status: ClassVar[int] = 429
+
+    def __init__(self, message: str, retry_after: float) -> None:
+        """``retry_after``: seconds."""
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class JobFailedError(PingtiError):
+    """The job that was waited for failed or was cancelled; ``job`` is its last state."""
+
+    kind: ClassVar[str] = "job-failed"
+
+    def __init__(self, job: JobOut) -> None:
+        super().__init__(f"job {job.id} is {job.status}" + (f": {job.error}" if job.error else ""))
+        self.job = job
+
+
+class Client:
+    """A connection to a service. Safe for threads; a ``with`` block closes it."""
+
+    def __init__(self, url: str | None = None, key: str | None = None, *, timeout: float = 60.0) -> None:
+        """Nothing is sent yet.
+
+        Args:
+            url: the service's address; of PINGTI_URL where absent, else this machine's service.
+            key: an API key; of PINGTI_API_KEY where absent, else none.
+            timeout: seconds that the service may be silent within one request.
+
+        Raises:
+            InputError: the key cannot be sent.
+        """
+        self.url = url or os.environ.get("PINGTI_URL") or LOCAL
+        key = key or os.environ.get("PINGTI_API_KEY")
+        try:
+            headers = [(b"Authorization", f"Bearer {bearer_key(key)}".encode())] if key else None
+        except ValueError as error:
+            raise InputError(f"PINGTI_API_KEY or key: {error}") from None
+        self._http = httpx.Client(base_url=self.url, headers=headers, timeout=timeout)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the connections."""
+        self._http.close()
+
+    # -- files
+
+    def upload(self, path: Path | str) -> FileOut:
+        """Send a file; the ``id`` of the answer is what a job takes as an input.
+
+        Raises:
+            InputError: the file cannot be read here, or is not taken there.
+        """
+        try:
+            with Path(path).open("rb") as file:
+                answer = self._ask("POST", "/v1/files", files={"file": (Path(path).name, file)})
+        except OSError as error:
+            raise InputError(f"{path}: not readable: {error.strerror}") from error
+        return self._read(FileOut, answer)
+
+    # -- jobs
+
+    def submit(
+        self,
+        inputs: Sequence[str | Path],
+        tasks: Sequence[str],
+        *,
+        upload: bool = True,
+        text: str = "text",
+        id: str | None = None,
+        priority: int | None = None,
+        metadata: Mapping[str, str] | None = None,
+        callback: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> JobOut:
+        """Submit a job.
+
+        Args:
+            inputs: files that are here, which are uploaded first; ids of uploads, paths on the server, URLs
+                of hosts that it allows.
+            tasks: label tasks: "task", or "task@scene" (operating point); each may end in "#version".
+            upload: whether to send what is here.
+            text: column of the texts.
+            id: column of the ids; the row's number where absent.
+            priority: 0 runs first, 9 last; the most urgent of the tasks' own where absent.
+            metadata: notes that the job keeps.
+            callback: address that is told of the job's end.
+            idempotency_key: any text of your own; sent again with the same request it gives the same job.
+
+        Returns:
+            The job as it was accepted.
+
+        Raises:
+            InputError: an input, a task or a column cannot be used.
+            LimitError: a limit of the key is reached.
+            UnavailableError: the service or its broker does not answer.
+        """
+        sent = [self.upload(given) if upload and Path(given).is_file() else None for given in inputs]
+        body = {
+            "inputs": [
+                stored.id if stored else str(given) for given, stored in zip(inputs, sent, strict=True)
+            ],
+            "tasks": list(tasks),
+            "text": text,
+            "id": id,
+            "priority": priority,
+            "metadata": dict(metadata or {}),
+            "callback": callback,
+        }
+        headers = {"Idempotency-Key": idempotency_key} if idempotency_key is not None else {}
+        for attempt in range(_TRIES if idempotency_key is not None else 1):
+            try:
+                job = self._read(JobOut, self._ask("POST", "/v1/jobs", json=body, headers=headers))
+                for stored in filter(None, sent):
+                    if not any(stored.id in path for path in job.inputs):  # a job of before, with its own
+                        self._ask("DELETE", f"/v1/files/{stored.id}")
+                return job
+            except UnavailableError:
+                if attempt == _TRIES - 1 or idempotency_key is None:
+                    raise
+                time.sleep(_FIRST_LOOK_SECONDS * 2**attempt)
+        raise AssertionError("unreachable")
+
+    def job(self, id: str) -> JobOut:
+        """A job as it is now.
+
+        Raises:
+            NotFoundError: there is no job of that id.
+        """
+        return self._read(JobOut, self._ask("GET", _path(id)))
+
+    def jobs(
+        self, *, status: str | None = None, task: str | None = None, owner: str | None = None
+    ) -> Iterator[JobOut]:
+        """All jobs, newest first, page by page.
+
+        Args:
+            status: only jobs with this status.
+            task: only jobs that ask this task.
+            owner: only jobs of the key of this name.
+        """
+        cursor: str | None = None
+        while True:
+            query = {"status": status, "task": task, "owner": owner, "cursor": cursor, "limit": 100}
+            page = self._read(JobListOut, self._ask("GET", "/v1/jobs", params=_present(query)))
+            yield from page.items
+            cursor = page.next_cursor
+            if cursor is None:
+                return
+
+    def wait(
+        self,
+        id: str,
+        *,
+        timeout: float | None = None,
+        progress: bool | Callable[[JobOut], None] | None = None,
+    ) -> JobOut:
+        """Wait until a job is completed. A service that starts again meanwhile is waited for.
+
+        Args:
+            id: the job's id.
+            timeout: seconds; without end where absent.
+            progress: a bar on standard error (by itself on a terminal), or a function that gets the job
+                after every look.
+
+        Returns:
+            The completed job.
+
+        Raises:
+            JobFailedError: the job failed or was cancelled.
+            UnavailableError: the time is over, or the service stayed away for a minute.
+        """
+        began, pause = time.monotonic(), _FIRST_LOOK_SECONDS
+        job = self.job(id)
+        heard = began
+        with _ProgressShown(progress) as show:
+            while True:
+                show(job)
+                if job.status in ENDED:
+                    if job.status != "completed":
+                        raise JobFailedError(job)
+                    return job
+                if timeout is not None and time.monotonic() - began > timeout:
+                    raise UnavailableError(f"job {id} is {job.status} after {timeout:g} s")
+                time.sleep(pause)
+                pause = min(pause * 1.5, _LONGEST_LOOK_SECONDS)
+                try:
+                    job, heard = self.job(id), time.monotonic()
+                except UnavailableError:
+                    if time.monotonic() - heard > _AWAY_SECONDS:
+                        raise
+
+    def cancel(self, id: str) -> JobOut:
+        """Stop a job at the next shard's border.
+
+        Raises:
+            ConflictError: the job has ended.
+        """
+        return self._read(JobOut, self._ask("POST", f"{_path(id)}/cancel"))
+
+    def delete(self, id: str) -> None:
+        """Remove a job that has ended, with its results.
+
+        Raises:
+            ConflictError: the job has not ended.
+        """
+        self._ask("DELETE", _path(id))
+
+    def results(self, id: str, form: Form = "arrow") -> Any:
+        """Read a job's results.
+
+        Args:
+            id: the job's id.
+            form: what to return; the package of that name must be installed.
+
+        Returns:
+            A pyarrow.Table, or a frame of pandas or polars: id, then for every task its class and score.
+
+        Raises:
+            ConflictError: the job has not ended.
+            UnavailableError: the package is not installed.
+        """
+        package = _needed(form) if form != "arrow" else None
+        answer = self._ask("GET", f"{_path(id)}/results", params={"format": "parquet"})
+        table: pa.Table = pq.read_table(io.BytesIO(answer.content))
+        if form == "pandas":
+            return table.to_pandas()
+        return table if package is None else package.from_arrow(table)
+
+    def download(
+        self, id: str, target: Path | str, form: Literal["parquet", "jsonl", "csv"] = "parquet"
+    ) -> int:
+        """Stream a job's results into a file, which appears only when it is whole.
+
+        Args:
+            id: the job's id.
+            target: the file; one that is there is replaced.
+            form: its format.
+
+        Returns:
+            The file's size in bytes.
+        """
+        return self._download(f"{_path(id)}/results", Path(target), {"format": form})
+
+    def download_errors(self, id: str, target: Path | str) -> int:
+        """Stream a job's bad rows so far into a file, one JSON object a line; its size in bytes."""
+        return self._download(f"{_path(id)}/errors", Path(target), {})
+
+    def _download(self, path: str, target: Path, query: Mapping[str, str]) -> int:
+        try:
+            with self._http.stream("GET", path, params=query) as answer:
+                if not answer.is_success:
+                    answer.read()
+                    raise _error(answer)
+                with files.replacing(target) as temporary, temporary.open("wb") as file:
+                    for piece in answer.iter_bytes():
+                        file.write(piece)
+        except httpx.TransportError as error:
+            raise UnavailableError(f"{self.url}: the download broke off: {error}") from error
+        return target.stat().st_size
+
+    def errors(self, id: str) -> list[dict[str, Any]]:
+        """A job's bad rows so far, each with its file, row, id and reason."""
+        text = self._ask("GET", f"{_path(id)}/errors").text
+        return [json.loads(line) for line in text.split("\n") if line]
+
+    # -- texts and tasks
+
+    def classify(self, texts: Iterable[str], tasks: Sequence[str]) -> ClassifyOut:
+        """Classify a few texts at once, without a job.
+
+        Args:
+            texts: at most 1,000.
+            tasks: label tasks, as for ``submit``.
+
+        Returns:
+            For each text the class and the score of each task.
+        """
+        body = {"texts": list(texts), "tasks": list(tasks)}
+        return self._read(ClassifyOut, self._ask("POST", "/v1/classify", json=body))
+
+    def tasks(self) -> tuple[TaskOut, ...]:
+        """All label tasks of the service, by name."""
+        return self._read(TaskListOut, self._ask("GET", "/v1/tasks")).items
+
+    def task(self, name: str) -> TaskOut:
+        """One label task.
+
+        Raises:
+            NotFoundError: there is none of that name.
+        """
+        return self._read(TaskOut, self._ask("GET", f"/v1/tasks/{quote(name, safe='')}"))
+
+    # --
+
+    def _ask(self, method: str, path: str, **options: Any) -> httpx.Response:
+        try:
+            answer = self._http.request(method, path, **options)
+        except httpx.TransportError as error:
+            raise UnavailableError(
+                f"{self.url}: no answer ({error}); pingti up starts the service, PINGTI_URL names another"
+            ) from error
+        if not answer.is_success:
+            raise _error(answer)
+        return answer
+
+    def _read(self, model: type[_Body], answer: httpx.Response) -> _Body:
+        try:
+            return model.model_validate_json(answer.content)
+        except ValidationError as error:
+            raise UnavailableError(
+                f"{self.url}: the answer is not one of this version's: {error.error_count()} fields differ"
+            ) from error
+
+
+_ERRORS: Mapping[int, type[PingtiError]] = {
+    400: InputError,
+    404: NotFoundError,
+    405: InputError,
+    409: ConflictError,
+    413: InputError,
+    415: InputError,
+    416: InputError,
+    422: InputError,
+    503: UnavailableError,
+    507: UnavailableError,
+}
+
+
+def _error(answer: httpx.Response) -> PingtiError:
+    """The error that an answer stands for, which is no success."""
+    if answer.has_redirect_location:  # not followed: a key goes to nobody but who was named
+        place = answer.headers["location"]
+        return InputError(f"{answer.request.url} redirects to {place}; give the service's own address")
+    try:
+        problem = answer.json()
+        message, kind = str(problem["detail"]), str(problem["type"])
+    except (ValueError, KeyError, TypeError):
+        message, kind = f"{answer.request.url}: HTTP {answer.status_code}", ""
+    if answer.status_code in (401, 403):
+        return DeniedError(message)
+    if answer.status_code == 429:
+        seconds = answer.headers.get("retry-after", "1")
+        return LimitError(message, float(seconds) if seconds.isdigit() else 1.0)
+    if kind.endswith("#gate-not-reached"):
+        return GateError(message)
+    return _ERRORS.get(answer.status_code, PingtiError)(message)
+
+
+def _path(job: str) -> str:
+    # Whatever was given stays one piece of the path.
+    return f"/v1/jobs/{quote(job, safe='')}"
+
+
+def _present(query: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in query.items() if value is not None}
+
+
+def _needed(package: str) -> Any:
+    try:
+        return import_module(package)
+    except ImportError as error:
+        raise UnavailableError(f"results as {package} need it: pip install {package}") from error
+
+
+class _ProgressShown:
+    """A progress bar, or the caller's own function, for the time of a ``with`` block."""
+
+    def __init__(self, progress: bool | Callable[[JobOut], None] | None) -> None:
+        self._own = progress if callable(progress) else None
+        self._wanted = sys.stderr.isatty() if progress is None else bool(progress)
+        self._bar: Any = None
+
+    def __enter__(self) -> Callable[[JobOut], None]:
+        if self._own is not None:
+            return self._own
+        if not self._wanted:
+            return lambda job: None
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.completed:,.0f}/{task.total:,.0f} rows"),
+            TimeRemainingColumn(),
+            console=Console(stderr=True),
+        )
+        self._bar.start()
+        self._task = self._bar.add_task("queued", total=0)
+        return self._look
+
+    def _look(self, job: JobOut) -> None:
+        counts = job.counts
+        self._bar.update(
+            self._task, description=job.status, total=counts.total, completed=counts.completed + counts.failed
+        )
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.stop()

@@ -1,0 +1,225 @@
+"""Rows of a Parquet file: in batches that fit into memory, and as whole columns where that can be."""
+
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from pingti.corpus.formats import open_binary
+from pingti.corpus.values import EARLIEST, latest
+
+BATCH_BYTES = 32 << 20
+"""About how many bytes of texts are read at once."""
+_MEAN_BYTES = BATCH_BYTES // 4  # by a row group's mean: some rows are longer than others
+_ENOUGH_ROWS = 500  # a look for how many more would fit costs more than it saves
+_FEW_ROWS = 64  # where nothing is known of how long a value can be
+_WINDOW = 32  # row groups that are looked at before the first of them is read
+_BUFFER_BYTES = 1 << 16
+_MICROSECONDS = {"s": 1_000_000, "ms": 1_000, "us": 1}
+_PER_SECOND = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
+
+
+def bounded_batches(
+    path: str, file: pq.ParquetFile, names: list[str], most: int, groups: Iterable[int]
+) -> Iterator[pa.RecordBatch]:
+    """The columns ``names`` of some row groups, in batches of bounded rows and bytes.
+
+    Many rows of a Parquet file can share one value. So neither its size nor what it says of its columns'
+    sizes bounds what they become; the longest value that a row group's dictionaries hold does.
+
+    Args:
+        path: of the file; it is opened a second time where its dictionaries have to be looked at.
+        file: the same, opened.
+        names: columns, each once.
+        most: rows of a batch at most; fewer where they are long.
+        groups: numbers of row groups, ascending.
+
+    Raises:
+        pa.ArrowException, OSError: the file is damaged.
+    """
+    with _RowLimits(path, file, names, most) as limits:
+        # One reader for groups that are read alike: its batches go over their borders.
+        runs = itertools.groupby(groups, lambda group: (limits.rows(group), group // _WINDOW))
+        yield from _merged(
+            (
+                batch
+                for (rows, _), run in runs
+                for batch in file.iter_batches(
+                    rows,
+                    row_groups=list(run),
+                    columns=names,
+                    use_threads=pa.cpu_count() > 1,  # a pool of one thread only costs a small file time
+                )
+            ),
+            most,
+        )
+
+
+class _RowLimits(ExitStack):
+    """How many rows of a row group may be read at once."""
+
+    def __init__(self, path: str, file: pq.ParquetFile, names: list[str], most: int) -> None:
+        super().__init__()
+        self._path, self._file, self._most = path, file, most
+        self._reader: pq.ParquetFile | None = None
+        columns = [file.schema.column(number) for number in range(len(file.schema))]
+        # Values of other types are a few bytes.
+        self._columns = [
+            number
+            for number, column in enumerate(columns)
+            if column.physical_type == "BYTE_ARRAY"
+            and any(f"{column.path}.".startswith(f"{name}.") for name in names)
+        ]
+        self._paths = [columns[number].path for number in self._columns]
+        self._flat = set(self._paths) <= set(names)
+
+    def rows(self, group: int) -> int:
+        metadata = self._file.metadata.row_group(group)
+        # All values of the group, each once; no single one is longer.
+        size = sum(metadata.column(number).total_uncompressed_size for number in self._columns)
+        fits: int = BATCH_BYTES // max(1, size)
+        if metadata.num_rows * size <= 4 * BATCH_BYTES:
+            fits = max(fits, metadata.num_rows)
+        if fits >= min(_ENOUGH_ROWS, self._most):
+            return min(1 << fits.bit_length(), self._most)  # alike for groups that are about alike
+        limit: int = self._most
+        if size > 2 * BATCH_BYTES:
+            limit = min(limit, max(1, metadata.num_rows * _MEAN_BYTES // size))
+        if limit <= _FEW_ROWS:
+            return limit
+        # Of lists and the like no row is good.
+        longest: int | None = self._longest(group) if self._flat else None
+        return min(limit, _FEW_ROWS if longest is None else max(1, 2 * BATCH_BYTES // max(1, longest)))
+
+    def _longest(self, group: int) -> int | None:
+        """Bytes of the longest values of the group's dictionaries together; None where that is not known."""
+        if self._reader is None:
+            # Of a file of its own: the other reader may be reading ahead in its threads.
+            source = self.enter_context(open_binary(self._path))
+            metadata = self._file.metadata
+            self._reader = pq.ParquetFile(
+                source,
+                metadata=metadata,
+                read_dictionary=self._paths,
+                buffer_size=_BUFFER_BYTES,
+                pre_buffer=False,
+            )
+        try:
+            batches = self._reader.iter_batches(1, row_groups=[group], columns=self._paths, use_threads=False)
+            row = next(batches)
+        except OSError:  # values that are told by the one before (DELTA_BYTE_ARRAY) cannot be read so
+            return None
+        if not all(isinstance(column, pa.DictionaryArray) for column in row.columns):
+            return None
+        return sum(pc.max(pc.binary_length(column.dictionary)).as_py() or 0 for column in row.columns)
+
+
+def _merged(batches: Iterable[pa.RecordBatch], most: int) -> Iterator[pa.RecordBatch]:
+    """Small batches put together, as each costs time: up to ``most`` rows and about ``BATCH_BYTES``."""
+    pending: list[pa.RecordBatch] = []
+    rows = size = 0
+    for batch in batches:
+        shared = any(pa.types.is_dictionary(field.type) for field in batch.schema)  # its bytes say nothing
+        more = BATCH_BYTES if shared else batch.nbytes
+        rows, size = rows + batch.num_rows, size + more
+        if pending and (rows > most or size > BATCH_BYTES):
+            yield _joined(pending)
+            pending, rows, size = [], batch.num_rows, more
+        pending.append(batch)
+    if pending:
+        yield _joined(pending)
+
+
+def _joined(batches: list[pa.RecordBatch]) -> pa.RecordBatch:
+    return batches[0] if len(batches) == 1 else pa.concat_batches(batches)
+
+
+def convert(
+    columns: Sequence[pa.Array], rows: NDArray[np.int64], first: int, schema: pa.Schema, *, identified: bool
+) -> pa.RecordBatch | None:
+    """Some rows of a batch's columns in the types of ``schema``, or None where one must be read by itself.
+
+    Args:
+        columns: text, id (where ``identified``) and time (where the schema has one), without nulls in
+            ``rows``.
+        rows: ascending row numbers within the columns.
+        first: number in the file of the columns' first row.
+        schema: see ``reader.schema``.
+        identified: whether there is a column of ids; the row's number stands for them where not.
+    """
+    contiguous = bool(len(rows)) and rows[-1] - rows[0] + 1 == len(rows)
+    taken = [
+        column.slice(rows[0], len(rows)) if contiguous else column.take(pa.array(rows)) for column in columns
+    ]
+    converted = {"row": pa.array(first + rows)}
+    try:
+        converted["text"] = _text(taken.pop(0)).cast(pa.large_string())
+        converted["id"] = _identity(taken.pop(0)) if identified else converted["row"].cast(pa.string())
+        if taken:
+            converted["time"] = _time(taken.pop(0))
+    except (pa.ArrowException, _Unusual):  # bytes that are not UTF-8, a time that does not fit
+        return None
+    return pa.record_batch([converted[name] for name in schema.names], schema=schema)
+
+
+class _Unusual(Exception):
+    """A type that is read row by row."""
+
+
+def _plain(array: pa.Array) -> pa.Array:
+    return array.dictionary_decode() if pa.types.is_dictionary(array.type) else array
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
+
+
+def _text(array: pa.Array) -> pa.Array:
+    array = _plain(array)
+    if not _is_text(array.type):
+        raise _Unusual
+    # A Parquet string may hold any bytes; the way back from binary looks at them.
+    narrow = pa.types.is_string(array.type)
+    array = array.cast(pa.binary() if narrow else pa.large_binary())
+    return array.cast(pa.string() if narrow else pa.large_string())
+
+
+def _identity(array: pa.Array) -> pa.Array:
+    array = _plain(array)
+    if pa.types.is_integer(array.type):
+        return array.cast(pa.string())
+    return _text(array).cast(pa.string())
+
+
+def _time(array: pa.Array) -> pa.Array:
+    kind = array.type
+    if not pa.types.is_timestamp(kind) or kind.unit not in _MICROSECONDS:
+        raise _Unusual
+    ticks: Any = pc.multiply_checked(array.cast(pa.int64()), _MICROSECONDS[kind.unit])
+    extremes: Any = pc.min_max(ticks)
+    if len(ticks) and not EARLIEST <= extremes["min"].as_py() <= extremes["max"].as_py() <= latest():
+        raise _Unusual
+    return ticks.cast(pa.timestamp("us", "UTC"))
+
+
+def python_value(scalar: pa.Scalar) -> Any:
+    """One value as Python's; strings as bytes, because a Parquet string may hold bytes that are not UTF-8.
+
+    Timestamps come as seconds: Python has none of nanoseconds, nor of years above 9999.
+    """
+    if isinstance(scalar, pa.DictionaryScalar):
+        scalar = scalar.dictionary[scalar.index.as_py()] if scalar.is_valid else pa.scalar(None)
+    kind = scalar.type
+    if not scalar.is_valid:
+        return None
+    if _is_text(kind):
+        return scalar.as_buffer().to_pybytes()
+    if pa.types.is_timestamp(kind):
+        return scalar.value / _PER_SECOND[kind.unit]
+    return scalar.as_py()

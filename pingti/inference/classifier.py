@@ -1,0 +1,162 @@
+"""Rows of text in, one column of decisions and one of scores per label task out.
+
+This is what a job's shard and ``pingti classify`` share: rules, dependencies between tasks, thresholds of
+operating points, and one encoding of a text for all tasks of one vocabulary.
+"""
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from pingti.corpus.rules import matches
+from pingti.inference.pins import Choice, Pin, class_number, columns_of
+from pingti.inference.pins import pin as pin_choices
+from pingti.workspace.definition import RulesSection
+from pingti.workspace.registry import Workspace
+from textcnn import MultiScorer, Student
+
+
+class Classifier:
+    """The students of some pins, loaded; safe to use from several threads.
+
+    ``schema`` is that of the results: ``id``, then for every task ``<task>`` (string, null where it was not
+    asked) and ``<task>_score`` (float32: the positive class's probability, or for more than two classes
+    that of the class decided on). Its metadata's ``pingti.tasks`` holds the pins as JSON.
+    """
+
+    def __init__(self, tasks: "Sequence[_Task]") -> None:
+        self.pins = tuple(task.pin for task in tasks)
+        self._tasks = tasks
+        # What is asked of every text is scored in one pass; a dependent task often concerns few.
+        asked = [task for task in self._tasks if not task.depends_on]
+        self._asked_of_all = [task.pin.task for task in asked]
+        self._scorer = MultiScorer([task.student for task in asked])
+        fields = [("id", pa.string())]
+        for pin in self.pins:
+            if not pin.hidden:
+                fields += zip(columns_of(pin.task), (pa.string(), pa.float32()), strict=True)
+        described = [dataclasses.asdict(pin) for pin in self.pins]
+        self.schema = pa.schema(fields, metadata={"pingti.tasks": json.dumps(described)})
+
+    @classmethod
+    def load(cls, workspace: Workspace, pins: Sequence[Pin]) -> Self:
+        """Load the students of some pins.
+
+        Raises:
+            NotFoundError: a task or a version is gone.
+            ArtifactError: a student is damaged.
+        """
+        return cls([_Task.load(workspace, pin) for pin in pins])
+
+    @classmethod
+    def of(cls, workspace: Workspace, tasks: Sequence[str]) -> Self:
+        """Load the promoted students of some label tasks.
+
+        Args:
+            workspace: where they are.
+            tasks: "task", or "task@name" for an operating point of it, with "#version" behind either for
+                another version than the promoted one.
+
+        Raises:
+            NotFoundError: no such task or version.
+            ConflictError: a task without a promoted version, or without such an operating point.
+            InputError: a task twice, none at all, or one that is not written so.
+        """
+        return cls.load(workspace, pin_choices(workspace, [Choice.parse(task) for task in tasks]))
+
+    def classify(self, rows: pa.RecordBatch) -> pa.RecordBatch:
+        """Decide on every row.
+
+        Args:
+            rows: with columns id and text.
+
+        Returns:
+            One row for each of ``rows``, in the same order, of ``schema``.
+        """
+        texts = rows.column("text")
+        scored = dict(zip(self._asked_of_all, self._scorer.score(texts), strict=True))
+        decisions: dict[str, NDArray[np.int64]] = {}
+        columns = [rows.column("id")]
+        for task in self._tasks:
+            decided, scores = task.decide(texts, scored.get(task.pin.task), decisions, self._tasks)
+            decisions[task.pin.task] = decided
+            if not task.pin.hidden:
+                # Without a mask the arrays are taken as they are.
+                absent = decided < 0 if decided.min(initial=0) < 0 else None
+                labels = pa.DictionaryArray.from_arrays(
+                    pa.array(decided, pa.int32(), mask=absent), pa.array(task.student.classes, pa.string())
+                )
+                columns += [labels.dictionary_decode(), pa.array(scores, pa.float32(), mask=absent)]
+        return pa.record_batch(columns, schema=self.schema)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Task:
+    pin: Pin
+    student: Student
+    # Rules and dependencies as they were when the student was trained, whatever the file says by now.
+    rules: RulesSection
+    depends_on: list[tuple[str, str]]
+    """Names and classes of other tasks."""
+
+    @classmethod
+    def load(cls, workspace: Workspace, pin: Pin) -> Self:
+        student = Student.load(workspace.task(pin.task).student_folder(pin.version))
+        rules = RulesSection.model_validate(student.metadata.get("rules", {}))
+        parts = (dependency.partition("=") for dependency in student.metadata.get("depends_on", []))
+        depends_on = [(task, label) for task, _, label in parts]
+        return cls(pin=pin, student=student, rules=rules, depends_on=depends_on)
+
+    def decide(
+        self,
+        texts: pa.Array,
+        scored: NDArray[np.float32] | None,
+        decisions: dict[str, NDArray[np.int64]],
+        tasks: "Sequence[_Task]",
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Number of each text's class, -1 where the task does not apply, and its score.
+
+        ``scored`` are the student's probabilities, (n, classes), where every text was scored.
+        """
+        ruled = self.rules.drop or self.rules.negative
+        if scored is not None and not ruled and not np.isnan(scored[:, 0]).any():
+            return self._choose(scored)  # the usual case, without a copy of anything
+        applies = ~matches(texts, self.rules.drop)
+        if scored is not None:
+            applies &= ~np.isnan(scored[:, 0])  # not a text; what depends on another is not asked there
+        for name, label in self.depends_on:
+            parent = next(task.student for task in tasks if task.pin.task == name)
+            applies &= decisions[name] == class_number(self.pin.task, name, label, parent.classes)
+        negative = matches(texts, self.rules.negative)
+        asked = applies & ~negative
+        decided = np.full(len(texts), -1, np.int64)
+        decided[applies & negative] = 0
+        scores = np.full(len(texts), 0.0 if self.pin.threshold is not None else 1.0, np.float32)
+        rows = np.flatnonzero(asked)
+        if len(rows):
+            some = self.student.score(texts.take(pa.array(rows))) if scored is None else scored[rows]
+            decided[rows], scores[rows] = self._choose(some)
+        return decided, scores
+
+    def _choose(self, probabilities: NDArray[np.float32]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        if self.pin.threshold is not None:
+            scores = probabilities[:, 1]
+            return (scores >= self.pin.threshold).astype(np.int64), scores
+        return probabilities.argmax(axis=1), probabilities.max(axis=1)
+
+
+def results_writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
+    """A writer of results: labels as numbers of a dictionary, ids and scores as they are.
+
+    Those are seldom equal, and to look for a dictionary and for extremes cost more than to compress them.
+    """
+    labels = [field.name for field in schema if pa.types.is_string(field.type) and field.name != "id"]
+    return pq.ParquetWriter(path, schema, compression="zstd", use_dictionary=labels, write_statistics=labels)

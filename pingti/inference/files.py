@@ -1,0 +1,97 @@
+"""Files in, one results file out, in this process: what ``pingti classify`` runs."""
+
+import json
+import os
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import pyarrow as pa
+
+from pingti import files
+from pingti.corpus.reader import BadRow, Columns, check_input, read_rows
+from pingti.errors import ConflictError
+from pingti.inference.classifier import Classifier, results_writer
+
+RESULTS, ERRORS = "results.parquet", "errors.jsonl"
+_ROWS = 32_768  # of a batch: the kernel's order of texts pays more where there are more of them
+
+
+@dataclass(frozen=True, kw_only=True)
+class Counts:
+    """Rows in = rows out + rows failed."""
+
+    total: int
+    completed: int
+    failed: int
+
+
+def classify_files(
+    inputs: Sequence[str],
+    columns: Columns,
+    classifier: Classifier,
+    out: Path,
+    *,
+    threads: int | None = None,
+    progress: Callable[[int], None] = lambda rows: None,
+) -> Counts:
+    """Classify the rows of ``inputs`` into ``out/results.parquet``; bad rows go to ``out/errors.jsonl``.
+
+    Both files appear at the end, whole. Memory is bounded by a few batches per thread.
+
+    Args:
+        inputs: paths or addresses of files.
+        columns: what to read of them.
+        classifier: the students.
+        out: folder of the results.
+        threads: how many classify at once; one for each processor where absent.
+        progress: called with the number of rows done so far.
+
+    Raises:
+        InputError: an input that cannot be read; all are checked before the first row is classified.
+        ConflictError: ``out`` holds results already.
+    """
+    if (out / RESULTS).exists():
+        raise ConflictError(f"{out / RESULTS}: is there already; name another folder or remove it")
+    for path in inputs:
+        check_input(path, columns)
+    failed = completed = 0
+    with (
+        files.replacing(out / RESULTS) as results,
+        files.replacing(out / ERRORS) as errors,
+        errors.open("w", encoding="utf-8", errors="backslashreplace") as bad_rows,
+    ):
+
+        def on_bad_row(row: BadRow) -> None:
+            nonlocal failed
+            failed += 1
+            bad_rows.write(json.dumps(asdict(row), ensure_ascii=False) + "\n")
+
+        batches = (
+            batch for path in inputs for batch in read_rows(path, columns, on_bad_row, batch_rows=_ROWS)
+        )
+        with results_writer(results, classifier.schema) as writer:
+            for result in _in_threads(classifier, batches, threads or os.cpu_count() or 1):
+                writer.write_batch(result)
+                completed += result.num_rows
+                progress(completed)
+    return Counts(total=completed + failed, completed=completed, failed=failed)
+
+
+def _in_threads(
+    classifier: Classifier, batches: Iterator[pa.RecordBatch], threads: int
+) -> Iterator[pa.RecordBatch]:
+    """Results in the order of the batches. Scoring releases the interpreter's lock; reading holds it."""
+    if threads == 1:  # in turns then: two threads of one core would take each other's caches away
+        yield from map(classifier.classify, batches)
+        return
+    waiting: deque[Future[pa.RecordBatch]] = deque()
+    with ThreadPoolExecutor(threads) as pool:
+        for batch in batches:
+            waiting.append(pool.submit(classifier.classify, batch))
+            if len(waiting) > 2 * threads:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()

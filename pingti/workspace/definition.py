@@ -1,0 +1,299 @@
+"""A label task's definition: the TOML file that its owner writes."""
+
+import dataclasses
+import datetime
+import re
+import tomllib
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from pingti.errors import DefinitionError, Fault, InputError
+from pingti.validation import error_at, faults_of, sentence
+from textcnn.architecture import Architecture
+
+NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
+"""A task's or an operating point's name: it becomes a file name and a column name."""
+
+HUB_NAME = re.compile(r"(?!\.)[\w.-]{1,96}(/(?!\.)[\w.-]{1,96})?", re.ASCII)
+"""A model of the hub, not a path."""
+
+
+def _pattern(value: str) -> str:
+    try:
+        pc.match_substring_regex(pa.array([""]), value)  # Arrow's engine is RE2
+    except pa.ArrowInvalid as error:
+        raise ValueError(f"{value!r} is not a regular expression of RE2: {error}") from error
+    return value
+
+
+def _dependency(value: str) -> str:
+    task, _, label = value.partition("=")
+    if not NAME.fullmatch(task) or not label:
+        raise ValueError(f'{value!r} is not of the form "task=class"')
+    return value
+
+
+def _local(value: datetime.time) -> datetime.time:
+    # A bare number too becomes a time with a zone: seconds since midnight, UTC.
+    if value.tzinfo is not None:
+        raise ValueError('needed is a local time without a zone, such as "02:00"')
+    return value
+
+
+Pattern = Annotated[str, AfterValidator(_pattern)]
+Dependency = Annotated[str, AfterValidator(_dependency)]
+Share = Annotated[float, Field(gt=0.0, le=1.0)]
+
+
+def check_name(task: str) -> None:
+    """Refuse what cannot be a task's name.
+
+    Raises:
+        DefinitionError: with what is allowed.
+    """
+    if not NAME.fullmatch(task):
+        raise DefinitionError(f"task {task!r}: not a name; allowed are a-z, 0-9 and _, a letter first")
+    if task == "id":
+        raise DefinitionError("task 'id': the results have a column of that name; take another")
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class CorpusSection(_Section):
+    """Where the past texts are."""
+
+    files: tuple[str, ...] = Field(min_length=1)
+    """Paths, patterns or URLs; a relative path counts from the definition's folder."""
+    text: str = "text"
+    """Column of the text."""
+    id: str | None = None
+    """Column of the row's id; the row's number where absent."""
+    time: str | None = None
+    """Column of the row's time (timestamp, ISO 8601, Unix seconds); file order stands for it if absent."""
+
+
+class RulesSection(_Section):
+    """Regular expressions (RE2), the same at training and at scoring."""
+
+    drop: tuple[Pattern, ...] = ()
+    """A text that matches is no text at all: it is never trained on and gets no label."""
+    negative: tuple[Pattern, ...] = ()
+    """A text that matches is of the first class, no model asked."""
+
+
+class TeacherSection(_Section):
+    """The BERT that the student replaces."""
+
+    model: str
+    """A folder (relative to the definition's), a hub name, or "task:NAME" for the teacher of another task."""
+    labels: str | None = None
+    """JSONL file with text (or the corpus's id) and label: the texts that round 1 starts from."""
+    fine_tune: bool = True
+    """Where there are labels, whether the model is fine-tuned on them first; false: it is taken as it is."""
+    map: dict[str, str] = {}
+    """Which class a label of the model stands for; "*" names the class of all others."""
+    max_length: int = Field(default=64, ge=8, le=512)
+    """Word pieces of a text that the model reads."""
+    precision: Literal["float32", "bfloat16", "int8"] | None = None
+    """What the model computes with; bfloat16 on a GPU and float32 on a CPU if absent, int8 for CPUs alone."""
+    budget: int = Field(default=50_000, ge=100)
+    """Rows that the model may be asked about in one run, those of the holdout included."""
+    epochs: int = Field(default=5, ge=1, le=100)
+    """Fine-tuning: passes over the labelled rows."""
+    learning_rate: float | None = Field(default=None, gt=0.0, lt=1.0)
+    """Fine-tuning: highest rate; if absent 3e-5 for encoders of BERT-base's width and above, else 2e-4."""
+    freeze_layers: int = Field(default=0, ge=0)
+    """Fine-tuning: so many of the lowest layers stay as they are; quicker, and steadier on few labels."""
+    margin: float = Field(default=0.1, ge=0.0, lt=0.5)
+    """A row whose two likeliest classes are closer than this is a boundary row: it goes to a person."""
+
+
+class StudentSection(_Section):
+    """The student's shape. The defaults are those that did best on Chinese and English short texts."""
+
+    embedding: int = Field(default=256, ge=1, le=1024)
+    """Dimensions; they cost training time, and nothing at scoring."""
+    filters: int = Field(default=128, ge=1, le=1024)
+    """Filters of each width."""
+    widths: tuple[Annotated[int, Field(ge=1, le=16)], ...] = (1, 2, 3)
+    """How many neighbouring tokens a filter sees at once."""
+    wide: int = Field(default=1 << 17, ge=0, le=1 << 22)
+    """Buckets of the wide part, a linear model of tokens and pairs of them; 0: none, else a power of two."""
+    subclasses: int = Field(default=32, ge=0, le=256)
+    """At most so many of the teacher's labels, near ones taken together, are told apart within the classes;
+    0: the classes alone. They cost scoring time, and help where the teacher has more labels than classes."""
+    vocabulary: int = Field(default=8000, ge=1, le=200_000)
+    """Tokens known by name."""
+    epochs: int = Field(default=8, ge=1, le=100)
+    """Passes over the training rows of a round."""
+
+    @model_validator(mode="after")
+    def _shape(self) -> Self:
+        try:
+            self.architecture()
+        except InputError as error:
+            raise ValueError(str(error)) from error
+        return self
+
+    def architecture(self) -> Architecture:
+        """The same for the network."""
+        return Architecture(
+            embedding=self.embedding, filters=self.filters, widths=self.widths, wide=self.wide
+        )
+
+
+class GateSection(_Section):
+    """What a student must reach against the teacher, on the holdout, before it may replace the teacher."""
+
+    precision: Share = 0.90
+    """For more than two classes: the mean over the classes."""
+    recall: Share = 0.90
+    """For more than two classes: the mean over the classes."""
+    holdout_days: float = Field(default=7.0, gt=0.0)
+    """The newest days, held out; where the corpus has a time column."""
+    holdout_fraction: float = Field(default=0.1, gt=0.0, lt=0.9)
+    """The last part of the rows, held out; where it has none."""
+    holdout_rows: int = Field(default=5000, ge=10)
+    """At most so many rows of the holdout, drawn at random, are scored by the teacher."""
+    labels: str | None = None
+    """JSONL file as teacher.labels: true labels. Held-out texts that have one measure student and teacher."""
+    rounds: int = Field(default=5, ge=1, le=50)
+    """The loop ends after so many rounds at the latest."""
+
+
+class OperatingPointSection(_Section):
+    """A named threshold, which the article calls a scene: the best F1, or the best under one condition."""
+
+    precision: Share | None = None
+    """The highest recall at this precision."""
+    recall: Share | None = None
+    """The highest precision at this recall."""
+
+    @model_validator(mode="after")
+    def _one_condition(self) -> Self:
+        if self.precision is not None and self.recall is not None:
+            raise ValueError("an operating point names a precision or a recall, not both")
+        return self
+
+
+class RetrainSection(_Section):
+    """Nightly retraining."""
+
+    at: Annotated[datetime.time, AfterValidator(_local)]
+    """Local time of the scheduler."""
+
+
+class DriftSection(_Section):
+    """Watching, day by day, whether the promoted student still agrees with its teacher."""
+
+    sample: int = Field(default=50, ge=0, le=10_000)
+    """Rows of a job that the teacher is asked about afterwards; 0: none."""
+    daily: int = Field(default=2000, ge=1)
+    """Once so many were asked about in a day, further jobs of the day are left out."""
+    on_alarm: Literal["nothing", "rollback", "retrain"] = "nothing"
+    """What happens by itself when the agreement has fallen clearly."""
+    callback: str | None = Field(default=None, pattern="^https?://.", max_length=2048)
+    """Where an alarm is posted to, signed as a job's callback is."""
+
+
+class Definition(_Section):
+    """One question asked of every text."""
+
+    classes: tuple[Annotated[str, Field(min_length=1)], ...] = Field(min_length=2)
+    """For two classes the second is the positive one."""
+    priority: int = Field(default=5, ge=0, le=9)
+    """0 runs first, 9 last."""
+    depends_on: tuple[Dependency, ...] = ()
+    """The question is asked only of texts for which all of these hold."""
+    corpus: CorpusSection
+    rules: RulesSection = RulesSection()
+    teacher: TeacherSection
+    student: StudentSection = StudentSection()
+    gate: GateSection = GateSection()
+    scenes: dict[str, OperatingPointSection] = {}
+    retrain: RetrainSection | None = None
+    watch: DriftSection = DriftSection()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if len(set(self.classes)) != len(self.classes):
+            raise error_at(f"{list(self.classes)} names a class twice", "classes")
+        unknown = sorted(set(self.teacher.map.values()) - set(self.classes))
+        if unknown:
+            allowed = list(self.classes)
+            raise error_at(f"{unknown[0]!r} is no class; allowed are {allowed}", "teacher", "map")
+        for name, point in self.scenes.items():
+            if not NAME.fullmatch(name):
+                raise error_at(f"{name!r} is no name; allowed are a-z, 0-9 and _, a letter first", "scenes")
+            if not self.binary and (point.precision is not None or point.recall is not None):
+                raise error_at("a precision or recall needs a task of two classes", "scenes", name)
+        return self
+
+    @property
+    def binary(self) -> bool:
+        """Whether there are two classes."""
+        return len(self.classes) == 2
+
+    @property
+    def paths(self) -> dict[tuple[str | int, ...], str]:
+        """All that may lead to files, by its place: patterns, URLs, paths, or the hub's name of a model."""
+        paths: dict[tuple[str | int, ...], str | None] = {
+            **{("corpus", "files", number): path for number, path in enumerate(self.corpus.files)},
+            ("teacher", "model"): None if self.teacher.model.startswith("task:") else self.teacher.model,
+            ("teacher", "labels"): self.teacher.labels,
+            ("gate", "labels"): self.gate.labels,
+        }
+        return {place: path for place, path in paths.items() if path is not None}
+
+    @property
+    def operating_points(self) -> dict[str, OperatingPointSection]:
+        """Those of ``scenes`` with the default one, which every task has."""
+        return {"default": OperatingPointSection(), **self.scenes}
+
+
+def parse(text: str, source: str | Path = "definition") -> Definition:
+    """Read a definition from TOML.
+
+    Raises:
+        DefinitionError: one sentence with the source, the key, what was wrong and what is allowed; each
+            fault with its pointer.
+    """
+    try:
+        text.encode()  # a string from JSON may hold half of a surrogate pair
+        return Definition.model_validate(tomllib.loads(text))
+    except UnicodeEncodeError as error:
+        raise _unreadable(source, f"not UTF-8 (character {error.start})") from error
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise _unreadable(source, f"not valid TOML: {error}") from error
+    except ValidationError as error:
+        faults = faults_of(error.errors(include_url=False), Definition, show_values=True)
+        placed = [dataclasses.replace(fault, file=_file(source)) for fault in faults]
+        raise DefinitionError(f"{source}: {sentence(faults)}", faults=placed) from error
+
+
+def load(path: Path) -> Definition:
+    """Read a definition file.
+
+    Raises:
+        DefinitionError: as in ``parse``; or the file cannot be read.
+    """
+    try:
+        return parse(path.read_text(encoding="utf-8"), path)
+    except OSError as error:
+        raise _unreadable(path, f"not readable: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise _unreadable(path, f"not UTF-8 (byte {error.start})") from error
+
+
+def _unreadable(source: str | Path, detail: str) -> DefinitionError:
+    return DefinitionError(f"{source}: {detail}", faults=[Fault(detail=detail, file=_file(source))])
+
+
+def _file(source: str | Path) -> str | None:
+    return str(source) if isinstance(source, Path) else None

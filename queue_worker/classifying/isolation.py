@@ -1,0 +1,250 @@
+"""A shard that failed again and again: find the rows that nothing can classify, and deliver the rest.
+
+The texts are classified in a process of its own, range by range. A range that raises an error, or over
+which the process dies or takes too long, is divided until single rows are found; these become bad rows.
+"""
+
+import itertools
+import json
+import selectors
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pyarrow as pa
+from pydantic import TypeAdapter
+
+from pingti.corpus.reader import BadRow
+from pingti.errors import InputError, PingtiError
+from pingti.inference.classifier import Classifier
+from pingti.inference.pins import Pin
+from pingti.workspace.registry import Workspace
+from queue_worker.classifying.planning import BATCH_ROWS, shard_batches
+from queue_worker.classifying.shards import Check, job_folder, write_part
+from queue_worker.jobs.models import Done, Job
+from queue_worker.processes.launcher import guarded
+from queue_worker.settings import Settings
+
+CHILD = (sys.executable, "-P", "-m", "queue_worker.classifying.isolation")
+_PARTS = 16  # into which a range that fails is divided: each division may cost a process
+_MOST_BAD = 1000  # rows of a shard; more are the student's fault
+_MOST_STARTS = 200
+_RANGE_SECONDS = 300.0
+_LOOK_SECONDS = 0.2
+_ROWS = "rows.arrow"
+
+_PINS = TypeAdapter(tuple[Pin, ...])
+
+
+def classify_isolated(
+    settings: Settings,
+    job: Job,
+    shard: int,
+    source: str | None,
+    check: Check,
+    *,
+    command: tuple[str, ...] = CHILD,
+) -> Done:
+    """As ``shards.classify_shard``, with rows that cannot be classified among the bad ones.
+
+    Raises InputError when there are too many of those.
+    """
+    bad: list[BadRow] = []
+    folder = job_folder(settings, job.id)
+    folder.mkdir(parents=True, exist_ok=True)
+    schema = Classifier.load(Workspace(settings.home), job.pins).schema
+    with TemporaryDirectory(prefix=".careful-", dir=folder) as name:
+        work = Path(name)
+        good: list[Path] = []
+        if _write_rows(work / _ROWS, shard_batches(settings, job, shard, source, bad.append), check):
+            with _Child(settings, job, work, command, check) as child:
+                good = list(_divide(child, _rows(work), job, shard, bad))
+
+        def scored() -> Iterator[pa.RecordBatch]:
+            for path in good:
+                with pa.ipc.open_file(str(path)) as reader:
+                    yield from (reader.get_batch(number) for number in range(reader.num_record_batches))
+                check()
+
+        bad.sort(key=lambda each: (job.inputs.index(each.file), each.row))
+        return write_part(folder, job, shard, schema, scored(), bad)
+
+
+def _write_rows(path: Path, batches: Iterator[pa.RecordBatch], check: Check) -> bool:
+    """Write batches to a file as they come; False where there are none."""
+    first = next(batches, None)
+    if first is None:
+        return False
+    with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, first.schema) as writer:
+        for batch in itertools.chain([first], batches):
+            writer.write_batch(batch)
+            check()
+    return True
+
+
+def _rows(work: Path) -> pa.Table:
+    """The rows that both processes look at, mapped: a shard can be larger than the memory."""
+    return pa.ipc.open_file(pa.memory_map(str(work / _ROWS))).read_all()
+
+
+def _divide(child: "_Child", rows: pa.Table, job: Job, shard: int, bad: list[BadRow]) -> Iterator[Path]:
+    """Files of the results of all rows but those that are bad, in their order."""
+    starts = range(0, rows.num_rows, BATCH_ROWS)
+    waiting = [(start, min(start + BATCH_ROWS, rows.num_rows)) for start in starts][::-1]
+    found = 0
+    while waiting:
+        start, stop = waiting.pop()
+        path, reason = child.classify(start, stop)
+        if reason is None:
+            yield path
+        elif stop - start > 1:
+            step = max(1, (stop - start) // _PARTS)
+            parts = [(at, min(at + step, stop)) for at in range(start, stop, step)]
+            waiting += parts[::-1]
+        else:
+            (row,) = rows.slice(start, 1).select(["file", "row", "id"]).to_pylist()
+            bad.append(BadRow(file=job.inputs[row["file"]], row=row["row"], id=row["id"], reason=reason))
+            found += 1
+            if found > _MOST_BAD:
+                raise InputError(
+                    f"more than {_MOST_BAD} rows of shard {shard} cannot be classified; of the last: {reason}"
+                )
+
+
+class _Child:
+    """The process that classifies ranges of the rows in a folder; a new one when it dies."""
+
+    def __init__(
+        self, settings: Settings, job: Job, work: Path, command: tuple[str, ...], check: Check
+    ) -> None:
+        self._work, self._command, self._check = work, command, check
+        pins = _PINS.dump_python(job.pins, mode="json")
+        self._task = json.dumps({"home": str(settings.home), "work": str(work), "pins": pins})
+        self._process: subprocess.Popen[bytes] | None = None
+        self._starts = 0
+
+    def __enter__(self) -> "_Child":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._end()
+
+    def classify(self, start: int, stop: int) -> tuple[Path, str | None]:
+        """The file of the range's results, and why there is none."""
+        if self._process is None:
+            self._start()
+        path = self._work / f"{start}-{stop}.arrow"
+        answer = self._ask(f"{start} {stop} {path.name}")
+        if answer is None:
+            return path, self._fault()
+        if "fatal" in answer:
+            raise PingtiError(answer["fatal"])
+        return path, answer.get("error")
+
+    def _start(self) -> None:
+        self._starts += 1
+        if self._starts > _MOST_STARTS:
+            raise InputError(f"the classifier died {_MOST_STARTS} times over the rows of one shard")
+        self._process = subprocess.Popen(
+            guarded(self._command),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        )
+        answer = self._ask(self._task)
+        if answer is None or "fatal" in answer:
+            code = self._end()
+            raise PingtiError(answer["fatal"] if answer else f"the classifier did not start (code {code})")
+
+    def _ask(self, line: str) -> dict[str, str] | None:
+        """The process's answer; None when it dies, or gives none in time."""
+        process = self._process
+        assert process is not None and process.stdin is not None and process.stdout is not None  # noqa: PT018
+        deadline = time.monotonic() + _RANGE_SECONDS
+        try:
+            process.stdin.write(line.encode() + b"\n")
+            process.stdin.flush()
+        except BrokenPipeError:
+            return None
+        with selectors.DefaultSelector() as selector:
+            selector.register(process.stdout, selectors.EVENT_READ)
+            while not selector.select(_LOOK_SECONDS):
+                self._check()
+                if time.monotonic() > deadline:
+                    return None
+        answer = process.stdout.readline()  # whole lines are written at once
+        return json.loads(answer) if answer.endswith(b"\n") else None
+
+    def _fault(self) -> str:
+        process = self._process
+        with suppress(subprocess.TimeoutExpired):
+            if process is not None:
+                process.wait(1)
+        code = self._end()
+        if code is None:
+            return f"the classifier took longer than {_RANGE_SECONDS:g} s over it"
+        return f"the classifier died over it ({f'signal {-code}' if code < 0 else f'code {code}'})"
+
+    def _end(self) -> int | None:
+        """End the process; returns the code that it had ended with by itself."""
+        process, self._process = self._process, None
+        if process is None:
+            return None
+        code = process.poll()
+        if code is None:
+            process.kill()
+        process.wait()
+        for pipe in (process.stdin, process.stdout):
+            if pipe is not None:
+                with suppress(OSError):
+                    pipe.close()
+        return code
+
+
+def main() -> int:
+    """The other process: a task's line on standard input, then ranges; a line of JSON for each."""
+
+    def answer(**words: str) -> None:
+        sys.stdout.write(json.dumps(words) + "\n")
+        sys.stdout.flush()
+
+    try:
+        task = json.loads(sys.stdin.readline())
+        work = Path(task["work"])
+        classifier = Classifier.load(Workspace(task["home"]), _PINS.validate_python(task["pins"]))
+        rows = _rows(work)
+    except Exception as error:
+        answer(fatal=f"the classifier cannot be made ready: {_sentence(error)}")
+        return 1
+    answer()
+    for line in sys.stdin:
+        start, stop, name = line.split()
+        some = rows.slice(int(start), int(stop) - int(start)).to_batches()
+        try:
+            found = [classifier.classify(batch) for batch in some]
+            if sum(batch.num_rows for batch in found) != int(stop) - int(start):
+                raise PingtiError("the classifier gave another number of rows")
+        except Exception as error:
+            answer(error=f"it cannot be classified: {_sentence(error)}")
+            continue
+        try:
+            with pa.OSFile(str(work / name), "wb") as file, pa.ipc.new_file(file, found[0].schema) as writer:
+                for batch in found:
+                    writer.write_batch(batch)
+        except Exception as error:
+            answer(fatal=_sentence(error))
+            return 1
+        answer()
+    return 0
+
+
+def _sentence(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,316 @@
+"""A job's rows into shards: ranges of row groups where those are small, else files cut from the inputs.
+
+Both are the same at every attempt: they depend on the inputs, which must be those of the acceptance, and on
+the sizes that the first attempt chose. So shards can be worked on while the rest is still being cut, and
+cut files are never synced: one that is lost or damaged is cut again.
+"""
+
+import itertools
+import json
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from pingti.corpus.reader import BadRow, OnBadRow, read_rows
+from pingti.errors import InputError
+from pingti.files import replacing
+from pingti.inference.classifier import Classifier
+from queue_worker.classifying.shards import CUT, ERRORS, Check, job_folder, write_bad_row
+from queue_worker.jobs.models import Job
+from queue_worker.settings import FileStamp, Settings
+
+BATCH_ROWS = 32_768  # as many as the kernel scores in one turn
+_PROBE_ROWS = 2_048
+_OVERHEAD = 1e-6  # seconds a row for reading and writing
+_FEW_ROWS = 50_000  # a shard of so few is not made smaller, that all threads have one
+_UNKNOWN = 20_000  # rows of a shard whose speed could not be measured
+
+Source = tuple[tuple[int, int, int], ...]
+"""Where the rows of a shard are that is not cut: input, its first row group, and the one after the last."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cut:
+    """What ``cut_inputs`` made."""
+
+    shards: int
+    total: int  # rows, good and bad
+    failed: int  # bad ones found while cutting; shards that are not cut find their own
+
+
+def checked_input(settings: Settings, job: Job, index: int) -> str:
+    """The path of an input, if it is still the file that was accepted; else InputError."""
+    path = job.inputs[index]
+    # Not only at acceptance: a link may have been put in the file's place since.
+    real = str(settings.allowed_input(path))
+    if job.stamps and (real != path or FileStamp.of(real) != job.stamps[index]):
+        raise InputError(f"{path}: was changed or replaced after the job was accepted; submit it again")
+    return real
+
+
+def input_batches(
+    settings: Settings, job: Job, index: int, on_bad_row: OnBadRow, groups: range | None = None
+) -> Iterator[pa.RecordBatch]:
+    """Rows of an input; InputError when it is not the accepted one before, while or after it is read."""
+    path = checked_input(settings, job, index)
+    try:
+        yield from read_rows(path, job.columns, on_bad_row, batch_rows=BATCH_ROWS, groups=groups)
+    except InputError:
+        checked_input(settings, job, index)  # the reason why it cannot be read
+        raise
+    checked_input(settings, job, index)
+
+
+# -- how big a shard is
+
+
+def shard_rows(settings: Settings, job: Job, row_seconds: float | None) -> int:
+    """Rows of which a shard takes about ``shard_seconds``, where one takes ``row_seconds`` (None: unknown).
+
+    A short job's shards take less, so that this worker's threads end at about the same time.
+    """
+    rows = _UNKNOWN if row_seconds is None else max(1000, int(settings.shard_seconds / row_seconds))
+    rows = min(rows, settings.shard_rows)
+    if not all(map(_is_parquet, job.inputs)):
+        return rows
+    total: int = sum(_metadata(settings, job, index).num_rows for index in range(len(job.inputs)))
+    shards = -(-total // rows)
+    threads = settings.concurrency
+    if shards < 4 * threads:  # with more, the last turn of the threads does not matter
+        shards = max(shards, min(4 * threads, total // _FEW_ROWS), 1)
+        if shards > 1:
+            shards = -(-shards // threads) * threads
+    return max(1, -(-total // max(1, shards)))
+
+
+def measured_seconds(settings: Settings, job: Job, classifier: Classifier) -> float | None:
+    """What one row takes, by the first of them; None where there is none."""
+    path = checked_input(settings, job, 0)
+    batch = next(read_rows(path, job.columns, lambda _: None, batch_rows=_PROBE_ROWS), None)
+    if batch is None:
+        return None
+    classifier.classify(batch.slice(0, _PROBE_ROWS // 4))  # the tables come from the disk
+    start = time.perf_counter()
+    classifier.classify(batch)
+    # A few rows say little of the time of many.
+    seconds = time.perf_counter() - start
+    return float(seconds / max(batch.num_rows, 256) + _OVERHEAD)
+
+
+def _is_parquet(path: str) -> bool:
+    return path.lower().endswith(".parquet")
+
+
+def _metadata(settings: Settings, job: Job, index: int) -> pq.FileMetaData:
+    path = checked_input(settings, job, index)
+    try:
+        return pq.read_metadata(path)
+    except (pa.ArrowException, OSError) as error:
+        checked_input(settings, job, index)
+        raise InputError(f"{path}: not a readable Parquet file: {' '.join(str(error).split())}") from error
+
+
+# -- the plan
+
+
+def cut_inputs(
+    settings: Settings, job: Job, ready: Callable[[int, Sequence[str]], None], check: Check
+) -> Cut:
+    """Make all shards; ``ready`` is told the number of the first new one and where the rows of each are.
+
+    ``job`` has the sizes of its shards. Raises InputError when an input is gone, has changed or cannot be
+    read.
+    """
+    folder = job_folder(settings, job.id) / CUT
+    for stale in folder.glob(".*"):  # of attempts that died
+        stale.unlink(missing_ok=True)
+    shards = rows = 0
+    with _BadRows(folder / ERRORS) as bad_rows:
+        for sources, some in _shards(settings, job, bad_rows):
+            check()
+            ready(shards, sources)
+            shards += len(sources)
+            rows += some
+    return Cut(shards=shards, total=rows + bad_rows.count, failed=bad_rows.count)
+
+
+class _BadRows(ExitStack):
+    """Writes bad rows to a file, which appears whole at the end, if there are any."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self._path = path
+        self._file: IO[bytes] | None = None
+        self.count = 0
+
+    def __call__(self, bad: BadRow) -> None:
+        if self._file is None:
+            temporary = self.enter_context(replacing(self._path))
+            self._file = self.enter_context(temporary.open("wb"))
+        write_bad_row(self._file, bad)
+        self.count += 1
+
+
+def cut_again(settings: Settings, job: Job, shard: int) -> None:
+    """Make one cut file anew."""
+    for _ in _shards(settings, job, lambda _: None, only=shard):
+        pass
+
+
+def cut_path(settings: Settings, job: Job, shard: int) -> Path:
+    """The file of a shard that was cut."""
+    return job_folder(settings, job.id) / CUT / f"{shard:05d}.arrow"
+
+
+def _shards(
+    settings: Settings, job: Job, on_bad_row: OnBadRow, *, only: int | None = None
+) -> Iterator[tuple[list[str], int]]:
+    """Where the rows of the next shards are, and how many; ``only``: of the cut files, write this one."""
+    number = 0
+    inputs = range(len(job.inputs))
+    for small, indices in itertools.groupby(inputs, lambda index: _has_small_groups(settings, job, index)):
+        if small:
+            ranges = list(_ranges(settings, job, indices))
+            yield [json.dumps(source) for source, _ in ranges], sum(rows for _, rows in ranges)
+            number += len(ranges)
+            continue
+        for table in _tables(settings, job, indices, on_bad_row):
+            if only in (None, number):
+                path = cut_path(settings, job, number)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                with (
+                    replacing(path, sync=False) as temporary,
+                    pa.OSFile(str(temporary), "wb") as file,
+                    pa.ipc.new_file(file, table.schema) as writer,
+                ):
+                    writer.write_table(table, max_chunksize=BATCH_ROWS)
+            yield [""], table.num_rows
+            number += 1
+            if only is not None and number > only:
+                return
+
+
+def _has_small_groups(settings: Settings, job: Job, index: int) -> bool:
+    """Whether an input is a Parquet file of which whole row groups make good shards."""
+    if not _is_parquet(job.inputs[index]):
+        return False
+    most_rows, most_bytes = _sizes(job)
+    groups = _groups(settings, job, index)
+    return all(rows <= 1.5 * most_rows and size <= 1.5 * most_bytes for rows, size in groups)
+
+
+def _ranges(settings: Settings, job: Job, indices: Iterable[int]) -> Iterator[tuple[Source, int]]:
+    most_rows, most_bytes = _sizes(job)
+    pending: list[tuple[int, int, int]] = []
+    rows = size = 0
+    for index in indices:
+        for group, (more_rows, more_bytes) in enumerate(_groups(settings, job, index)):
+            if pending and (rows + more_rows > 1.1 * most_rows or size + more_bytes > 1.1 * most_bytes):
+                yield tuple(pending), rows
+                pending, rows, size = [], 0, 0
+            rows, size = rows + more_rows, size + more_bytes
+            if more_rows == 0:
+                continue
+            if pending and pending[-1][0] == index:
+                pending[-1] = (index, pending[-1][1], group + 1)
+            else:
+                pending.append((index, group, group + 1))
+    if rows:
+        yield tuple(pending), rows
+
+
+def _groups(settings: Settings, job: Job, index: int) -> list[tuple[int, int]]:
+    """Rows of each row group, and bytes of its texts (fewer, where a dictionary holds them)."""
+    metadata = _metadata(settings, job, index)
+    names = [metadata.schema.column(number).path for number in range(metadata.num_columns)]
+    texts = [number for number, name in enumerate(names) if name == job.columns.text]
+    groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
+    return [
+        (group.num_rows, sum(group.column(number).total_uncompressed_size for number in texts))
+        for group in groups
+    ]
+
+
+def _sizes(job: Job) -> tuple[int, int]:
+    if job.shard_rows is None or job.shard_bytes is None:
+        raise ValueError(f"job {job.id}: the size of its shards is not fixed")
+    return job.shard_rows, job.shard_bytes
+
+
+def _tables(settings: Settings, job: Job, indices: Iterable[int], on_bad_row: OnBadRow) -> Iterator[pa.Table]:
+    """Tables of at most the shards' rows and bytes: file (index of the input), row, id and text."""
+    most_rows, most_bytes = _sizes(job)
+    pending: list[pa.RecordBatch] = []
+    rows = size = 0
+    for index in indices:
+        for batch in input_batches(settings, job, index, on_bad_row):
+            ends = np.cumsum(pc.binary_length(batch["text"]).to_numpy(zero_copy_only=False), dtype=np.int64)
+            start = 0
+            while start < batch.num_rows:
+                before = int(ends[start - 1]) if start else 0
+                fits = int(np.searchsorted(ends, before + most_bytes - size, side="right")) - start
+                take = min(max(fits, 0), most_rows - rows, batch.num_rows - start)
+                if take == 0 and rows == 0:
+                    take = 1  # one text above the limit makes a shard of its own
+                if take:
+                    pending.append(_sourced(batch.slice(start, take), index))
+                    start += take
+                    rows += take
+                    size += int(ends[start - 1]) - before
+                if start < batch.num_rows or rows == most_rows:
+                    checked_input(settings, job, index)
+                    yield pa.Table.from_batches(pending)
+                    pending, rows, size = [], 0, 0
+    if rows:
+        yield pa.Table.from_batches(pending)
+
+
+def _sourced(batch: pa.RecordBatch, index: int) -> pa.RecordBatch:
+    file = pa.array(np.full(batch.num_rows, index, dtype=np.int32))
+    return pa.RecordBatch.from_arrays(
+        [file, batch["row"], batch["id"], batch["text"]], names=["file", "row", "id", "text"]
+    )
+
+
+# -- one shard's rows
+
+
+def shard_batches(
+    settings: Settings, job: Job, shard: int, source: str | None, on_bad_row: OnBadRow
+) -> Iterator[pa.RecordBatch]:
+    """The rows of a shard (file, row, id, text), wherever they are. InputError as in ``cut_inputs``."""
+    if source is not None:
+        for index, first, end in json.loads(source):
+            for batch in input_batches(settings, job, index, on_bad_row, range(first, end)):
+                yield _sourced(batch, index)
+        return
+    path = cut_path(settings, job, shard)
+    try:
+        file = pa.ipc.open_file(pa.memory_map(str(path)))
+    except (OSError, pa.ArrowInvalid):  # a power loss took it: it was never synced
+        cut_again(settings, job, shard)
+        file = pa.ipc.open_file(pa.memory_map(str(path)))
+    for number in range(file.num_record_batches):
+        yield file.get_batch(number)
+
+
+def read_whole(settings: Settings, job: Job) -> tuple[list[pa.RecordBatch], list[BadRow]] | None:
+    """The rows of a small job and its bad ones; None when they are too many or too long for one shard."""
+    bad: list[BadRow] = []
+    batches: list[pa.RecordBatch] = []
+    rows = size = 0
+    for index in range(len(job.inputs)):
+        for batch in input_batches(settings, job, index, bad.append):
+            rows, size = rows + batch.num_rows, size + batch["text"].nbytes
+            if rows > settings.shard_rows or size > settings.shard_bytes:
+                return None
+            batches.append(batch)
+    return batches, bad

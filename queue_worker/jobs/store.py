@@ -1,0 +1,515 @@
+"""The store that keeps jobs in Valkey: what Celery lacks.
+
+Claims with leases, what is finished, counts, the window of published shards. Each change is one atomic
+command of ``store.lua``, so that a crash of anything between two of them leaves a state that the reaper can
+mend. A command tells which messages are due by it; they are handed to ``publish``.
+"""
+
+import json
+import logging
+import secrets
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from importlib.resources import files
+from typing import Any, cast
+
+import redis
+
+from pingti.corpus.reader import Columns
+from pingti.errors import ConflictError, InputError, NotFoundError, UnavailableError
+from pingti.inference.pins import Pin
+from queue_worker.jobs.models import (
+    DOCUMENT,
+    FINALIZE,
+    PLAN,
+    RUN_MOVES,
+    Accepted,
+    Claim,
+    Counts,
+    Done,
+    Job,
+    JobStatus,
+    Message,
+    allowed_moves,
+    read_job,
+)
+from queue_worker.jobs.statistics import P, Statistics
+from queue_worker.jobs.transactions import transact
+from queue_worker.settings import FileStamp, Settings
+
+_LOST = "the worker that had it stopped answering"
+_log = logging.getLogger(__name__)
+Publish = Callable[[Sequence[Message]], None]
+_SOURCES = 1000  # of shards in one command
+_LOOKED_AT = 100  # jobs that are looked at together, when a page is made
+_MOST_LOOKED_AT = 1000
+
+
+class VolatileError(UnavailableError):
+    """The server keeps no append-only file, and the settings ask for one: nothing was stored."""
+
+
+class Commands:
+    """The commands of ``store.lua`` on one server. Safe for threads; every one may raise redis errors."""
+
+    def __init__(self, client: redis.Redis, publish: Publish | None = None) -> None:
+        """``client`` must decode responses; ``publish`` gets the messages that are due by a command.
+
+        Without it, or where it raises an error, the reaper publishes them some seconds later.
+        """
+        self.client = client
+        self._publish = publish
+        self._script = client.register_script(_source())
+
+    def run(self, command: str, *arguments: str | int | float) -> Any:
+        """The result of a command, whose messages are published."""
+        result, messages = self.run_quietly(command, *arguments)
+        self.publish(messages)
+        return result
+
+    def run_quietly(self, command: str, *arguments: str | int | float) -> tuple[Any, tuple[Message, ...]]:
+        """The result of a command, and the messages that are due by it."""
+        return read_answer(self._script(args=(command, *arguments)))
+
+    @property
+    def sha(self) -> str:
+        """By which the server knows the script, once it is loaded."""
+        return str(self._script.sha)
+
+    def load(self) -> None:
+        """Have the server know the script."""
+        self.client.script_load(self._script.script)
+
+    def publish(self, messages: Sequence[Message]) -> None:
+        """Publish messages; where the broker does not take them, the reaper does it later."""
+        if not messages or self._publish is None:
+            return
+        try:
+            self._publish(messages)
+        except Exception as error:
+            _log.warning("not published count=%d reason=%s", len(messages), " ".join(str(error).split()))
+
+
+def read_answer(answer: Any) -> tuple[Any, tuple[Message, ...]]:
+    """A command's result and messages, as ``store.lua`` gives them."""
+    result, rows = answer
+    return result, tuple(
+        Message(id=id, unit=unit, level=level, attempt=attempt, published=published)
+        for id, unit, level, attempt, published in rows
+    )
+
+
+def _source() -> str:
+    """The script, with the table of allowed moves before it."""
+    moves: dict[str, dict[str, dict[str, bool]]] = {"job": {}, "run": {}}
+    for kind, table in (("job", {str(each): allowed_moves(each) for each in JobStatus}), ("run", RUN_MOVES)):
+        for start, ends in table.items():
+            if ends:
+                moves[kind][start] = {str(end): True for end in sorted(ends)}
+    body = files("queue_worker.jobs").joinpath("store.lua").read_text(encoding="utf-8")
+    return f"local MOVES = cjson.decode('{json.dumps(moves)}')\n{body}"
+
+
+class JobStore:
+    """The jobs in Valkey (or Redis 7.2 and newer). Safe for threads; every method may raise redis errors."""
+
+    def __init__(self, client: redis.Redis, publish: Publish | None = None) -> None:
+        """As of ``Commands``."""
+        self.client = client
+        self.commands = Commands(client, publish)
+        self.statistics = Statistics(client)
+        self._clock: tuple[float, float] | None = None  # server's clock minus ours; when that was looked up
+
+    def _run(self, name: str, *arguments: str | int | float) -> Any:
+        return self.commands.run(name, *arguments)
+
+    # -- for those who submit and watch
+
+    def create(
+        self,
+        *,
+        inputs: Iterable[str],
+        columns: Columns,
+        pins: Iterable[Pin],
+        priority: int,
+        metadata: Mapping[str, str],
+        settings: Settings,
+        idempotency_key: str | None = None,
+        fingerprint: str = "",
+        owner: str | None = None,
+        callback: str | None = None,
+        stamps: Iterable[FileStamp] = (),
+        rows: int = 0,
+    ) -> Accepted:
+        """Store a new job, or find the one that the key had made before. ``rows``: 0 where not known.
+
+        Returns when the server's disk has it: WAITAOF on the connection of the write. With the embedded
+        server (``appendfsync always``) that is at once; with ``everysec`` it takes up to a second or two.
+        Raises VolatileError when the server keeps no append-only file (``durable=False`` in the settings
+        accepts this); InputError when the key belongs to a request with another ``fingerprint``: words, of
+        which one must be the same. Nothing is stored then. After every other error the job may be there:
+        UnavailableError when the disk does not answer in time.
+        """
+        draft = Job(
+            id=f"job-{int(self._now() * 1e6):014x}{secrets.token_hex(3)}",
+            inputs=tuple(inputs),
+            stamps=tuple(stamps),
+            columns=columns,
+            pins=tuple(pins),
+            priority=priority,
+            metadata=dict(metadata),
+            owner=owner,
+            callback=callback,
+        )
+        arguments: list[str | int] = [
+            draft.id,
+            draft.model_dump_json(include=DOCUMENT),
+            priority,
+            int(bool(draft.stamps) and draft.bytes <= settings.small_bytes),
+            rows,
+            owner or "",
+            callback or "",
+            settings.ageing_ms,
+            "" if idempotency_key is None else _mark(idempotency_key, owner),
+            fingerprint,
+            settings.idempotency_seconds,
+            int(settings.durable),
+        ]
+        ((verdict, id, at), messages), synced = self._create(arguments, settings)
+        if verdict == "volatile":
+            raise VolatileError(
+                "the server keeps no append-only file, so that an accepted job could be lost: set "
+                "'appendonly yes' there, or PINGTI_DURABLE=false to accept that"
+            )
+        if verdict == "other":
+            raise _other_request(str(idempotency_key))
+        if not synced:
+            raise _unconfirmed(id, settings)
+        if verdict == "same":
+            # The draft itself: the client sent its command again, because the first answer was lost.
+            return Accepted(job=self.get(id), new=id == draft.id)
+        stamped = {"timestamps": {JobStatus.QUEUED: float(at)}, "counts": Counts(total=rows)}
+        return Accepted(job=draft.model_copy(update=stamped), new=True, messages=messages)
+
+    def _create(
+        self, arguments: Sequence[str | int], settings: Settings
+    ) -> tuple[tuple[Any, tuple[Message, ...]], bool]:
+        """The command and the wait for the disk in one round trip; says, too, whether the disk has it."""
+        if not settings.durable:
+            return self.commands.run_quietly("create", *arguments), True
+        for _ in range(2):
+            pipe = self.client.pipeline(transaction=False)
+            # Not the script itself: a pipeline would look for it first.
+            pipe.evalsha(self.commands.sha, 0, "create", *arguments)
+            pipe.waitaof(1, 0, int(settings.durable_seconds * 1000))
+            outcome, synced = pipe.execute(raise_on_error=False)
+            if not isinstance(outcome, redis.exceptions.NoScriptError):
+                break
+            self.commands.load()
+        if isinstance(outcome, Exception):
+            raise outcome
+        answer = read_answer(outcome)
+        # Where the server keeps no file it refuses to wait for it; the outcome says so, too.
+        if isinstance(synced, Exception) and answer[0][0] != "volatile":
+            raise synced
+        return answer, isinstance(synced, list) and synced[0] >= 1
+
+    def confirm(self, id: str, settings: Settings) -> None:
+        """Wait until the server's disk has a job that was found; UnavailableError as of ``create``."""
+        if not settings.durable:
+            return
+        pipe = self.client.pipeline(transaction=False)
+        # WAITAOF waits for what its own connection has written: something must be, after the job.
+        pipe.hincrby(f"{P}totals", "repeated", 1)
+        pipe.waitaof(1, 0, int(settings.durable_seconds * 1000))
+        try:
+            _, synced = pipe.execute()
+        except redis.ResponseError as error:
+            raise UnavailableError(
+                f"job {id} is stored, but the server cannot confirm it: {' '.join(str(error).split())}"
+            ) from error
+        if synced[0] < 1:
+            raise _unconfirmed(id, settings)
+
+    def _now(self) -> float:
+        """Unix seconds by the server's clock, looked up once a minute."""
+        ours = time.time()
+        if self._clock is None or not 0 <= ours - self._clock[1] < 60:
+            seconds, microseconds = self.client.time()
+            self._clock = (seconds + microseconds / 1e6 - ours, ours)
+        return ours + self._clock[0]
+
+    def find_idempotent(self, key: str, fingerprint: str, *, owner: str | None = None) -> Job | None:
+        """The job that this key of this owner made before, if any; InputError when another request did."""
+        mark = f"{P}idempotency:{_mark(key, owner)}"
+        id, known = cast("list[str | None]", self.client.hmget(mark, ["job", "fingerprint"]))
+        if id is None:
+            return None
+        if known != fingerprint and not set(str(known).split()) & set(fingerprint.split()):
+            raise _other_request(key)
+        return self.get(id)
+
+    def get(self, id: str) -> Job:
+        """The job as it is now; NotFoundError for an unknown id."""
+        fields = cast("dict[str, str]", self.client.hgetall(f"{P}job:{id}"))
+        if "document" not in fields:  # what the store keeps beside a job is none
+            raise NotFoundError(f"there is no job {id!r}")
+        return read_job(id, fields)
+
+    def look(self, id: str) -> tuple[Job, int | None]:
+        """The job now, and how many jobs get a worker before it gets its next (None: it does not wait).
+
+        NotFoundError for an unknown id.
+        """
+        fields = cast("dict[str, str]", self.client.hgetall(f"{P}job:{id}"))
+        if "document" not in fields:
+            raise NotFoundError(f"there is no job {id!r}")
+        pipe = self.client.pipeline(transaction=False)
+        for level in range(int(fields["level"])):
+            pipe.zcard(f"{P}ready:{level}")
+        pipe.zrank(f"{P}ready:{fields['level']}", id)
+        *before, rank = pipe.execute()
+        return read_job(id, fields), None if rank is None else sum(before) + rank
+
+    def known(self, id: str) -> bool:
+        """Whether there is a job of that id."""
+        return bool(self.client.exists(f"{P}job:{id}"))
+
+    def list_jobs(
+        self,
+        *,
+        after: str | None = None,
+        limit: int = 20,
+        status: JobStatus | None = None,
+        task: str | None = None,
+        owner: str | None = None,
+        priority: int | None = None,
+        submitted_after: float | None = None,
+        submitted_before: float | None = None,
+    ) -> tuple[list[Job], str | None]:
+        """One page of jobs, newest first, and the cursor (``after``) of the next page, None at the end.
+
+        The times are Unix seconds. At most 1,000 jobs are looked at for one page: with ``task``, ``owner``
+        or ``priority`` it may hold fewer than ``limit``, even none, and still have a next one.
+        """
+        index = f"{P}status:{status}" if status else f"{P}jobs"
+        last = "-" if submitted_after is None else f"[{_first_id(submitted_after)}"
+        bounds = [each for each in (after, submitted_before and _first_id(submitted_before)) if each]
+        start = f"({min(bounds)}" if bounds else "+"
+
+        def fits(job: Job) -> bool:
+            return (
+                (task is None or any(pin.task == task and not pin.hidden for pin in job.pins))
+                and (owner is None or job.owner == owner)
+                and (priority is None or job.priority == priority)
+                and (status is None or job.status is status)
+            )
+
+        found: list[Job] = []
+        for _ in range(0, _MOST_LOOKED_AT, _LOOKED_AT):
+            num = limit + 1 if (task, owner, priority) == (None, None, None) else _LOOKED_AT
+            ids = cast("list[str]", self.client.zrevrangebylex(index, start, last, start=0, num=num))
+            pipe = self.client.pipeline(transaction=False)
+            for id in ids:
+                pipe.hgetall(f"{P}job:{id}")
+            for id, fields in zip(ids, pipe.execute(), strict=True):
+                if fields and fits(job := read_job(id, fields)):
+                    if len(found) == limit:
+                        return found, found[-1].id
+                    found.append(job)
+            if len(ids) < num:
+                return found, None
+            start = f"({ids[-1]}"
+        return found, start[1:]
+
+    def cancel(self, id: str) -> Job:
+        """Stop a job at its shards' borders. NotFoundError; ConflictError when it is past stopping.
+
+        A job that nobody has begun is ``cancelled`` at once, another is ``cancelling`` first. Cancelling
+        twice changes nothing.
+        """
+        status = self._run("cancel", id)
+        job = self.get(id)
+        if status not in (JobStatus.CANCELLING, JobStatus.CANCELLED):
+            raise ConflictError(
+                f"job {id} is {status}; only a job that is queued or running can be cancelled"
+            )
+        return job
+
+    def delete(self, id: str) -> None:
+        """Forget a job that has ended; ``shards.delete_job`` removes its files, too.
+
+        NotFoundError; ConflictError while it is under way.
+        """
+        key = f"{P}job:{id}"
+
+        def forget(pipe: Any) -> str | None:
+            status, mark = pipe.hmget(key, ["status", "idempotency"])
+            marked = f"{P}idempotency:{mark}"
+            made = pipe.hget(marked, "job")
+            pipe.multi()
+            if status is not None and JobStatus(status).final:
+                if made == id:
+                    pipe.delete(marked)
+                for name in ("jobs", f"status:{status}", "callbacks"):
+                    pipe.zrem(f"{P}{name}", id)
+                pipe.delete(key)
+            return cast("str | None", status)
+
+        status = transact(self.client, forget, key)
+        if status is None:
+            raise NotFoundError(f"there is no job {id!r}")
+        if not JobStatus(status).final:
+            raise ConflictError(f"job {id} is {status}; only a job that has ended can be deleted")
+
+    # -- for workers; those that end a claim return False, with nothing changed, when its lease was lost
+
+    def claim(self, job: str, unit: str, *, worker: str, lease_seconds: float) -> Claim | None:
+        """Take a unit, as its message says; None where it is over, not wanted any more, or somebody has it.
+
+        Args:
+            job: The job's id.
+            unit: PLAN, FINALIZE or a shard's number.
+            worker: Name of the worker, for those who watch.
+            lease_seconds: How long it is the worker's without a ``beat``.
+        """
+        token = secrets.token_hex(8)
+        answer = self._run("claim", job, unit, token, worker, int(lease_seconds * 1000))
+        if answer is None:
+            return None
+        attempt, source, fields = answer
+        return Claim(
+            job=job,
+            unit=unit,
+            attempt=attempt,
+            token=token,
+            source=source or None,
+            snapshot=read_job(job, dict(zip(fields[::2], fields[1::2], strict=True))),
+        )
+
+    def beat(self, claim: Claim, *, lease_seconds: float) -> str:
+        """Renew a lease: ``held``, ``cancelling`` (held; stop soon), or ``lost`` (to another attempt)."""
+        return str(self._run("beat", claim.job, claim.unit, claim.token, int(lease_seconds * 1000)))
+
+    def fix_size(self, claim: Claim, rows: int, bytes: int) -> tuple[int, int]:
+        """Most rows and bytes of the job's shards: those that its first attempt at the plan chose."""
+        pipe = self.client.pipeline()
+        pipe.hsetnx(f"{P}job:{claim.job}", "shard_rows", rows)
+        pipe.hsetnx(f"{P}job:{claim.job}", "shard_bytes", bytes)
+        pipe.hmget(f"{P}job:{claim.job}", ["shard_rows", "shard_bytes"])
+        sizes = pipe.execute()[-1]
+        return int(sizes[0]), int(sizes[1])
+
+    def shards_ready(self, claim: Claim, first: int, sources: Sequence[str]) -> bool:
+        """Shards from ``first`` on can be worked on, while the plan goes on; "" for one that is cut."""
+        return bool(self._run("plan", claim.job, claim.token, first, "", "", "", *sources))
+
+    def planned(
+        self,
+        claim: Claim,
+        *,
+        shards: int,
+        total: int,
+        failed: int,
+        cut_input: str,
+        sources: Sequence[str] = (),
+    ) -> bool:
+        """All ``shards`` are ready; ``failed`` of ``total`` rows could not be read while cutting.
+
+        ``sources`` of the first of them, as of ``shards_ready``, where that was never called.
+        """
+        every = (*sources, *[""] * (shards - len(sources)))
+        first = 0
+        while len(every) - first > _SOURCES:  # a script takes some thousands of arguments
+            if not self.shards_ready(claim, first, every[first : first + _SOURCES]):
+                return False
+            first += _SOURCES
+        last = every[first:]
+        return bool(self._run("plan", claim.job, claim.token, first, total, failed, cut_input, *last))
+
+    def finish(self, claim: Claim, done: Done) -> bool:
+        """A part is in place: a shard's, the last of which makes the finalize unit, or a small job's.
+
+        A small job (the claim is of its plan) is completed by that: its manifest is in place, too.
+        """
+        return bool(self._run("finish", claim.job, claim.unit, claim.token, *done.arguments()))
+
+    def release(
+        self,
+        claim: Claim,
+        *,
+        reason: str,
+        max_attempts: int,
+        wait_seconds: float = 0,
+        counts: bool = True,
+    ) -> bool:
+        """Hand a unit back without a result; its job fails when this was the last attempt allowed.
+
+        After ``wait_seconds`` the reaper publishes it again; 0: at once. With ``counts`` False it is as if
+        there had been no attempt.
+        """
+        wait = int(wait_seconds * 1000)
+        arguments = (claim.job, claim.unit, claim.token, reason, max_attempts, wait, int(not counts))
+        return bool(self._run("release", *arguments))
+
+    def give_up(self, claim: Claim, *, reason: str) -> bool:
+        """The unit can never succeed: its job fails, finished parts are kept."""
+        return bool(self._run("release", claim.job, claim.unit, claim.token, reason, 0, 0, 0))
+
+    def finished_shards(self, id: str) -> set[int]:
+        """Shards marked finished; empty once the job has ended."""
+        return {int(shard) for shard in cast("set[str]", self.client.smembers(f"{P}job:{id}:done"))}
+
+    def close(self, claim: Claim) -> JobStatus | None:
+        """End a job whose manifest is written; returns the final status, None when the lease is lost."""
+        status = self._run("close", claim.job, claim.unit, claim.token)
+        return None if status is None else JobStatus(status)
+
+    def workers_of(self, id: str) -> dict[str, str]:
+        """The worker that has each running unit of a job: PLAN, FINALIZE or a shard's number."""
+        held = cast("dict[str, str]", self.client.hgetall(f"{P}job:{id}:held"))
+        last = {PLAN: -1, FINALIZE: 1 << 62}
+        return dict(sorted(held.items(), key=lambda pair: last.get(pair[0]) or int(pair[0])))
+
+    # -- for the reaper
+
+    def reap(
+        self, *, max_attempts: int, run_attempts: int = 3, oldest: Sequence[str] = ("",) * 20
+    ) -> list[str]:
+        """Publish again what is out and nobody works on: a lease has expired, or a message is lost.
+
+        Args:
+            max_attempts: After so many a job fails.
+            run_attempts: After so many a retraining fails.
+            oldest: As of ``celery_app.oldest_published``: what was published after that still has its
+                message. Without it, every message that nobody has taken in time is taken for lost.
+
+        Returns:
+            The units whose lease had expired. Any number of processes may do this at once.
+        """
+        return list(self._run("reap", max_attempts, run_attempts, _LOST, *oldest))
+
+    def set_window(self, units: int) -> None:
+        """Most units of one job that are published and not finished."""
+        self.client.set(f"{P}window", max(2, units))
+
+
+def _first_id(submitted: float) -> str:
+    """Below every id of a job that was accepted from then on."""
+    return f"job-{int(submitted * 1e6):014x}"
+
+
+def _mark(key: str, owner: str | None) -> str:
+    """Each owner has keys of its own."""
+    return f"{owner or ''}:{key}"
+
+
+def _unconfirmed(id: str, settings: Settings) -> UnavailableError:
+    return UnavailableError(
+        f"job {id} is stored, but the server's disk did not confirm it within "
+        f"{settings.durable_seconds:g} s: look whether it is there before you submit again"
+    )
+
+
+def _other_request(key: str) -> InputError:
+    return InputError(f"idempotency key {key!r} was used for another request; take a new key")

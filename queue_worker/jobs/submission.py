@@ -1,0 +1,280 @@
+"""Accept a job: check all of it, fix its student versions, store it durably, then wake a worker."""
+
+import hashlib
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Annotated, NamedTuple
+
+import pyarrow.parquet as pq
+import redis
+from kombu.exceptions import OperationalError
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from pingti.corpus.reader import Columns, check_input
+from pingti.errors import ConflictError, Fault, InputError, NotFoundError, json_pointer
+from pingti.inference.pins import Choice, Pin, pin
+from pingti.workspace.registry import Workspace
+from queue_worker.celery_app import make_celery
+from queue_worker.jobs.models import Job
+from queue_worker.jobs.publishing import publish
+from queue_worker.jobs.store import JobStore
+from queue_worker.settings import FileStamp, Settings
+
+_log = logging.getLogger(__name__)
+_MOST_KNOWN = 256  # requests whose pins are kept
+
+_Key = Annotated[str, StringConstraints(min_length=1, max_length=64)]
+_Value = Annotated[str, StringConstraints(max_length=512)]
+
+
+class JobRequest(BaseModel):
+    """What to classify, and how."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    inputs: tuple[str, ...] = Field(
+        min_length=1,
+        max_length=1000,
+        description="Files (.parquet, .jsonl, .csv, .tsv; the last three also .gz) below the allowed "
+        "folders; a relative path counts from the workspace.",
+    )
+    tasks: tuple[str, ...] = Field(
+        min_length=1,
+        max_length=1000,
+        description='Label tasks: "task", or "task@scene" for one of its operating points; each may end in '
+        '"#version", else it is the student in use now.',
+    )
+    priority: int | None = Field(
+        default=None,
+        ge=0,
+        le=9,
+        strict=True,
+        description="0 runs first; absent: the most urgent of the tasks' own.",
+    )
+    metadata: dict[_Key, _Value] = Field(default_factory=dict, max_length=16, description="Your own notes.")
+    text: str = Field(default="text", min_length=1, description="Column of the texts.")
+    id: str | None = Field(default=None, description="Column of the ids; absent: the row's number.")
+    callback: str | None = Field(
+        default=None, min_length=1, max_length=2048, description="Address that is told of the job's end."
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checked:
+    """What a request comes to."""
+
+    columns: Columns
+    inputs: tuple[str, ...]  # real paths
+    stamps: tuple[FileStamp, ...]  # of the inputs
+    rows: int  # 0 where an input does not tell without being read
+    pins: tuple[Pin, ...]
+    priority: int
+
+
+def submit(
+    request: JobRequest,
+    settings: Settings,
+    store: JobStore,
+    *,
+    idempotency_key: str | None = None,
+    owner: str | None = None,
+    locate: Callable[[str], str] = str,
+    identify: Callable[[str], str] = str,
+    admit: Callable[[Checked], None] = lambda checked: None,
+) -> Job:
+    """Accept a job, or return the one that the same key (of the same owner) made before.
+
+    The job is on the server's disk before its message is published; where that fails, the scheduler does it.
+
+    Args:
+        request: what is asked for.
+        settings: which files may be read, and where the tasks are.
+        store: where the job is kept.
+        idempotency_key: a text of the caller's; with the same request it gives the same job again.
+        owner: name of the key that submits.
+        locate: makes a path of an input that is none.
+        identify: what an input holds; where it is the same (a file sent twice), so is the request.
+        admit: may refuse what was checked, by its own error.
+
+    Raises:
+        InputError: something cannot be used; the fault's pointer says where in the request.
+        UnavailableError: the job cannot be made durable.
+    """
+    fingerprint = ""
+    if idempotency_key is not None:
+        if not 1 <= len(idempotency_key) <= 255:
+            raise InputError("an idempotency key must have 1 to 255 characters")
+        fingerprint = _fingerprint(request, identify)
+        known = store.find_idempotent(idempotency_key, fingerprint, owner=owner)
+        if known is not None:
+            store.confirm(known.id, settings)  # the first answer may have been that the disk did not
+            return known
+    checked = validate(request, settings, locate=locate)
+    admit(checked)
+    accepted = store.create(
+        inputs=checked.inputs,
+        stamps=checked.stamps,
+        rows=checked.rows,
+        columns=checked.columns,
+        pins=checked.pins,
+        priority=checked.priority,
+        metadata=request.metadata,
+        settings=settings,
+        idempotency_key=idempotency_key,
+        fingerprint=fingerprint,
+        owner=owner,
+        callback=request.callback,
+    )
+    if accepted.messages:
+        try:
+            publish(make_celery(settings), accepted.messages)
+        except (OperationalError, redis.RedisError) as error:
+            _log.warning("not published job=%s reason=%s", accepted.job.id, error)
+    return accepted.job
+
+
+def _fingerprint(request: JobRequest, identify: Callable[[str], str]) -> str:
+    """Of the request as it is, and of what its inputs hold: equal requests agree in one of the two."""
+    contents = request.model_copy(update={"inputs": tuple(map(identify, request.inputs))})
+    return f"{_digest(request)} {_digest(contents)}"
+
+
+def _digest(request: JobRequest) -> str:
+    return hashlib.sha256(request.model_dump_json().encode()).hexdigest()
+
+
+def validate(request: JobRequest, settings: Settings, *, locate: Callable[[str], str] = str) -> Checked:
+    """Check all of a request. Of an input only what the check needs is read, never the rows.
+
+    Args:
+        request: what is asked for.
+        settings: which files may be read, and where the tasks are.
+        locate: makes a path of an input that is none.
+
+    Raises:
+        InputError: something cannot be used; the fault's pointer says where in the request.
+    """
+    columns = Columns(text=request.text, id=request.id)
+    pins, urgent = pinned(request.tasks, settings)
+    files = [
+        _checked_input(request, index, columns, settings, locate) for index in range(len(request.inputs))
+    ]
+    return Checked(
+        columns=columns,
+        inputs=tuple(path for path, _, _ in files),
+        stamps=tuple(stamp for _, stamp, _ in files),
+        rows=sum(rows for _, _, rows in files) if all(rows for _, _, rows in files) else 0,
+        pins=pins,
+        priority=urgent if request.priority is None else request.priority,
+    )
+
+
+def _checked_input(
+    request: JobRequest, index: int, columns: Columns, settings: Settings, locate: Callable[[str], str]
+) -> tuple[str, FileStamp, int]:
+    try:
+        given = locate(request.inputs[index])
+    except InputError as error:
+        raise _at("inputs", index, str(error)) from None
+    try:
+        real = str(settings.allowed_input(given))
+        # Before the look inside: a file that is exchanged after it is another one.
+        stamp = FileStamp.of(real)
+        return real, stamp, _rows_of(real, stamp, columns)
+    except InputError as error:
+        raise _at("inputs", index, str(error)) from None
+    except OSError as error:
+        raise _at("inputs", index, f"{given!r} cannot be read: {error.strerror}") from None
+
+
+@lru_cache(maxsize=4096)
+def _rows_of(path: str, stamp: FileStamp, columns: Columns) -> int:
+    """Check a file, once for the same one; its rows if it tells them, else 0."""
+    check_input(path, columns)
+    return int(pq.read_metadata(path).num_rows) if path.lower().endswith(".parquet") else 0
+
+
+class Pinned(NamedTuple):
+    """Tasks of a request, fixed."""
+
+    pins: tuple[Pin, ...]
+    urgent: int  # priority of the most urgent task that was asked for
+
+
+_Watched = tuple[tuple[Path, FileStamp | None], ...]
+_known: dict[tuple[Path, tuple[str, ...]], tuple[Pinned, _Watched]] = {}
+
+
+def pinned(tasks: tuple[str, ...], settings: Settings) -> Pinned:
+    """The pins of ``tasks`` ("task@scene#version").
+
+    They are read again only when a file of theirs has changed, as one for each job takes long.
+
+    Raises:
+        InputError: a task cannot be had; the fault's pointer says which (``/tasks/0``).
+    """
+    key = (settings.home, tasks)
+    known = _known.get(key)
+    if known is not None and all(_stamp(path) == stamp for path, stamp in known[1]):
+        return known[0]
+    workspace = Workspace(settings.home)
+    before = _read_pins(tasks, workspace)
+    files = [path for pin in before.pins for path in _files_of(workspace, pin)]
+    watched = tuple((path, _stamp(path)) for path in files)
+    after = _read_pins(tasks, workspace)
+    if after == before:  # else a student was promoted between two of these lines
+        if len(_known) >= _MOST_KNOWN:
+            _known.clear()
+        _known[key] = (after, watched)
+    return after
+
+
+def _files_of(workspace: Workspace, pin: Pin) -> Iterator[Path]:
+    entry = workspace.task(pin.task)
+    yield entry.path
+    yield entry.folder / "current"
+    yield entry.student_folder(pin.version) / "student.json"
+
+
+def _stamp(path: Path) -> FileStamp | None:
+    try:
+        return FileStamp.of(path)
+    except OSError:
+        return None
+
+
+def _read_pins(tasks: tuple[str, ...], workspace: Workspace) -> Pinned:
+    choices: list[Choice] = []
+    for index, text in enumerate(tasks):
+        try:
+            choice = Choice.parse(text)
+        except InputError as error:
+            raise _at("tasks", index, str(error)) from None
+        if any(choice.task == other.task for other in choices):
+            raise _at("tasks", index, f"task {choice.task!r} is asked for twice; name each task once")
+        choices.append(choice)
+    try:
+        pins = pin(workspace, choices)
+    except (NotFoundError, ConflictError) as error:
+        raise _at("tasks", _culprit(workspace, choices), str(error)) from None
+    return Pinned(pins, min(workspace.task(choice.task).definition.priority for choice in choices))
+
+
+def _culprit(workspace: Workspace, choices: list[Choice]) -> int | None:
+    """Index of the first task that cannot be pinned by itself; None when only all together fail."""
+    for index, choice in enumerate(choices):
+        try:
+            pin(workspace, [choice])
+        except (NotFoundError, ConflictError):
+            return index
+    return None
+
+
+def _at(field: str, index: int | None, detail: str) -> InputError:
+    """The error of an item of a request's list, or of all of the list."""
+    place = field if index is None else f"{field}[{index}]"
+    pointer = json_pointer([field] if index is None else [field, index])
+    return InputError(f"{place}: {detail}", faults=[Fault(detail=detail, pointer=pointer)])

@@ -1,0 +1,88 @@
+"""The Redis transport of kombu, with one difference: a message that is none ends no worker.
+
+Kombu reads what is in the broker's lists unguarded. Bytes that are not a message, or lack what acknowledging
+one needs, would end the consumer, go back to the list, and end the next one. Here they are put aside.
+"""
+
+import json
+import logging
+from typing import Any
+
+from kombu.transport import redis as kombu_redis
+
+from queue_worker.processes.rejected import put_aside
+
+_log = logging.getLogger(__name__)
+_MOST_BYTES = 4 << 20  # ours have about a thousand
+
+
+def fault_of(raw: Any, channel: Any) -> str | None:
+    """Why bytes of a list are no message that can be acknowledged; None where they are."""
+    try:
+        if len(raw) > _MOST_BYTES:
+            raise ValueError(f"it has {len(raw):,} bytes; the most are {_MOST_BYTES:,}")
+        message = json.loads(raw.decode() if isinstance(raw, bytes) else raw)
+        for name, kinds in _SHAPE.items():
+            if not isinstance(message[name], kinds):
+                raise TypeError(f"{name} is of another type")
+        properties = message["properties"]
+        where = properties["delivery_info"]
+        for text in (properties["delivery_tag"], where["exchange"], where["routing_key"]):
+            if not isinstance(text, str):
+                raise TypeError("its delivery is not told by texts")
+        channel.Message(message, channel=channel)
+    except Exception as error:  # whatever anybody may push
+        return f"{type(error).__name__}: {error}"
+    return None
+
+
+_SHAPE: dict[str, Any] = {
+    "body": (str, type(None)),
+    "headers": dict,
+    "properties": dict,
+    "content-type": (str, type(None)),
+    "content-encoding": (str, type(None)),
+}
+
+
+class QoS(kombu_redis.QoS):
+    """Kombu's list of what is not acknowledged, whose end with a lost connection ends no worker."""
+
+    def restore_unacked(self, client: Any = None) -> None:
+        """Give back what was not acknowledged, where the connection still allows it."""
+        try:
+            super().restore_unacked(client)  # type: ignore[no-untyped-call]
+        except AttributeError as error:  # kombu has taken the connection apart: the reaper does it
+            _log.warning("not given back count=%d reason=%s", len(self._delivered), error)
+            self._delivered.clear()
+
+
+class Channel(kombu_redis.Channel):
+    """Kombu's channel, which looks at what it reads."""
+
+    QoS = QoS
+
+    def _brpop_read(self, **options: Any) -> Any:
+        parse = self.client.parse_response
+
+        def parse_and_look(connection: Any, command: str, **more: Any) -> Any:
+            answer = parse(connection, command, **more)
+            if answer:
+                fault = fault_of(answer[1], self)
+                if fault is not None:
+                    with self.conn_or_acquire() as client:  # the store is on the same server
+                        put_aside(client, answer[0].decode(), answer[1], fault)
+                    return None  # as where nothing came in time
+            return answer
+
+        self.client.parse_response = parse_and_look
+        try:
+            return super()._brpop_read(**options)  # type: ignore[no-untyped-call]
+        finally:
+            del self.client.parse_response
+
+
+class Transport(kombu_redis.Transport):
+    """Kombu's transport with that channel."""
+
+    Channel = Channel

@@ -1,0 +1,31 @@
+"""What a long run tells while it goes on."""
+
+from collections.abc import Callable
+
+Progress = Callable[[str, int, int], None]
+"""Called with what is being done, how much of it is done, and how much there is."""
+
+
+def quiet(what: str, done: int, total: int) -> None:
+    """A ``Progress`` that tells nobody."""
+
+
+def advancing(progress: Progress, what: str, total: int) -> Callable[[int], None]:
+    """Count steps, and tell ``progress`` after each how much is done.
+
+    Args:
+        progress: is told.
+        what: what is being done.
+        total: how much there is.
+
+    Returns:
+        A function to be called with how much more is done.
+    """
+    done = 0
+
+    def advance(more: int) -> None:
+        nonlocal done
+        done += more
+        progress(what, done, total)
+
+    return advance

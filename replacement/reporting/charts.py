@@ -1,0 +1,116 @@
+"""The drawings of a report: SVG as markup. Every text from outside is escaped by ``Markup.format``."""
+
+from collections.abc import Sequence
+
+from markupsafe import Markup
+
+from pingti.workspace.report import AskedStretch, ClassCurve, ClassFigures, Report, Round
+
+_LINES = (("precision", "#0b6bcb"), ("recall", "#c2571a"), ("f1", "#1a7f37"))
+_POLYLINE = '<polyline stroke="{}" points="{}"/>'
+
+
+def rounds(turns: Sequence[Round]) -> Markup:
+    """Precision, recall and F1 over the rounds as lines."""
+    figures = [turn.holdout.model_dump() for turn in turns]
+    lowest = min(float(measured[name]) for measured in figures for name, _ in _LINES)
+    floor = max(0.0, lowest - 0.05)
+    step = 520 / max(1, len(figures) - 1)
+
+    def height(value: float) -> float:
+        return 190.0 - 170.0 * (value - floor) / (1.0 - floor)
+
+    parts = []
+    for name, colour in _LINES:
+        points = [(60 + step * number, height(measured[name])) for number, measured in enumerate(figures)]
+        parts.append(Markup(_POLYLINE).format(colour, _points(points)))
+        parts += [_circle(x, y, 3.5, colour) for x, y in points]
+    for number, (name, colour) in enumerate(_LINES):
+        parts.append(
+            Markup('<text x="{}" y="14" style="fill:{}">{}</text>').format(70 + 90 * number, colour, name)
+        )
+    for value in (floor, (1.0 + floor) / 2, 1.0):
+        parts.append(Markup('<text x="10" y="{:.1f}">{:.2f}</text>').format(height(value) + 4, value))
+    return _drawing("0 0 620 200", "precision, recall and F1 by round", parts)
+
+
+def curve(report: Report) -> Markup:
+    """Precision over recall on the holdout, the operating points marked."""
+    points = [(60 + 520 * point.recall, 190 - 170 * point.precision) for point in report.curve]
+    parts = [Markup(_POLYLINE).format("#0b6bcb", _points(points))]
+    for name, point in report.operating_points.items():
+        if point.holdout:
+            x, y = 60 + 520 * point.holdout.recall, 190 - 170 * point.holdout.precision
+            parts.append(_circle(x, y, 4, "#c2571a"))
+            label = Markup('<text x="{:.1f}" y="{:.1f}" text-anchor="end">{}</text>')
+            parts.append(label.format(x - 8, y + 16, name))
+    for value in (0.0, 0.5, 1.0):
+        parts.append(Markup('<text x="10" y="{:.1f}">{:.1f}</text>').format(194 - 170 * value, value))
+        parts.append(Markup('<text x="{:.1f}" y="208">{:.1f}</text>').format(52 + 520 * value, value))
+    return _drawing("0 0 620 215", "precision (upwards) over recall, on the held-out rows", parts)
+
+
+def curves(drawn: Sequence[ClassCurve], by_class: Sequence[ClassFigures]) -> Markup:
+    """Precision over recall of each class against the others, a small drawing each; the student is marked."""
+    figures = {own.class_name: own for own in by_class}
+    frame = Markup(
+        '<svg class="small" viewBox="0 0 160 116" role="img" aria-label="{name}">'
+        '<text x="10" y="14">{name}</text><rect x="10" y="20" width="140" height="90" fill="none" '
+        'stroke="currentColor" stroke-opacity="0.3"/>{line}{mark}</svg>'
+    )
+    parts = []
+    for own in drawn:
+        points = [(10 + 140 * point.recall, 110 - 90 * point.precision) for point in own.points]
+        student = figures[own.class_name]
+        x, y = 10 + 140 * student.recall, 110 - 90 * student.precision
+        parts.append(
+            frame.format(
+                name=own.class_name,
+                line=Markup(_POLYLINE).format("#0b6bcb", _points(points)),
+                mark=_circle(x, y, 3.5, "#c2571a"),
+            )
+        )
+    return Markup("").join(parts)
+
+
+def asked_by_day(stretches: Sequence[AskedStretch]) -> Markup:
+    """When the rows that were learned from are of, by the round that asked about them: stacked bars."""
+    most = max(sum(stretch.rounds) for stretch in stretches) or 1
+    width = 540 / len(stretches)
+    parts = []
+    for place, stretch in enumerate(stretches):
+        x, y = 60 + width * place, 150.0
+        for number, count in enumerate(stretch.rounds, 1):
+            height = 130 * count / most
+            y -= height
+            if count:
+                parts.append(
+                    Markup(
+                        '<rect x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}" fill="#0b6bcb" '
+                        'fill-opacity="{:.2f}"><title>{}</title></rect>'
+                    ).format(
+                        x + 1,
+                        y,
+                        max(1.0, width - 2),
+                        height,
+                        1.0 - 0.75 * (number - 1) / max(1, len(stretch.rounds) - 1),
+                        f"{stretch.first} to {stretch.last}, round {number}: {count} rows",
+                    )
+                )
+    parts.append(Markup('<text x="60" y="168">{}</text>').format(stretches[0].first))
+    parts.append(Markup('<text x="600" y="168" text-anchor="end">{}</text>').format(stretches[-1].last))
+    parts.append(Markup('<text x="10" y="30">{:,}</text><text x="10" y="152">0</text>').format(most))
+    return _drawing("0 0 620 176", "teacher rows by day; a later round is lighter", parts)
+
+
+def _drawing(box: str, label: str, parts: Sequence[Markup]) -> Markup:
+    svg = Markup('<svg viewBox="{}" role="img" aria-label="{}">{}</svg>')
+    return svg.format(box, label, Markup("").join(parts))
+
+
+def _points(points: Sequence[tuple[float, float]]) -> str:
+    return " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
+
+
+def _circle(x: float, y: float, radius: float, colour: str) -> Markup:
+    return Markup('<circle cx="{:.1f}" cy="{:.1f}" r="{}" fill="{}"/>').format(x, y, radius, colour)

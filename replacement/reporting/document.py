@@ -1,0 +1,91 @@
+"""The content of a version's report, put together from what was measured."""
+
+import datetime
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from pingti.workspace.definition import Definition
+from pingti.workspace.report import FORMAT, Report, shortfall
+from replacement.evaluation.operating_points import OperatingPoint
+from replacement.evaluation.speed import Speed
+from replacement.results import Round, StopReason
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Evaluation:
+    """What was measured of the student that is kept."""
+
+    kept: Round
+    """The round that made it."""
+    verdict: dict[str, Any]
+    """Of the gate: see ``replacement.evaluation.gate.verdict``."""
+    operating_points: Mapping[str, OperatingPoint]
+    """By the names that the definition gives them."""
+    holdout: dict[str, Any]
+    """What the held-out rows tell: see ``replacement.evaluation.holdout.describe``."""
+    learned: dict[str, Any]
+    """What the rows learned from tell: see ``replacement.evaluation.holdout.of_learned``."""
+    speed: Speed
+
+
+def build_report(
+    evaluation: Evaluation,
+    definition: Definition,
+    *,
+    task: str,
+    version: int,
+    run: str | None,
+    seed: int,
+    subclasses: dict[str, list[list[str]]],
+    teacher: dict[str, Any],
+    corpus: dict[str, int],
+    rounds: Sequence[Round],
+    stopped: StopReason,
+    boundary_rows: int,
+) -> Report:
+    """Put together the report of a version.
+
+    Args:
+        evaluation: of the student that is kept.
+        definition: the task's.
+        task: its name.
+        version: the number that the student gets.
+        run: the name of the run that made it, if it has one.
+        seed: of the run.
+        subclasses: by class, the teacher's labels of each part of it.
+        teacher: what is known of it, and how often it was asked.
+        corpus: what happened to its rows, by what happened.
+        rounds: all of the run.
+        stopped: why no further round was run.
+        boundary_rows: rows written for a person.
+
+    Returns:
+        The report; its ``stored()`` is what report.json holds.
+    """
+    report = Report.model_validate(
+        {
+            "format": FORMAT,
+            "task": task,
+            "version": version,
+            "run": run,
+            "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            "seed": seed,
+            "classes": definition.classes,
+            "subclasses": subclasses,
+            "teacher": teacher,
+            "corpus": corpus,
+            "gate": evaluation.verdict,
+            "holdout": asdict(evaluation.kept.holdout),
+            "rounds": [asdict(result) for result in rounds],
+            "kept_round": evaluation.kept.round,
+            "stopped": stopped.sentence(definition.gate),
+            "operating_points": {name: asdict(point) for name, point in evaluation.operating_points.items()},
+            "boundary_rows": boundary_rows,
+            "speed": asdict(evaluation.speed),
+            **evaluation.holdout,
+            **evaluation.learned,
+        }
+    )
+    says = "" if report.gate.passed else shortfall(report)
+    return report.model_copy(update={"gate": report.gate.model_copy(update={"says": says})})

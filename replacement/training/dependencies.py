@@ -1,0 +1,67 @@
+"""Which texts a task is asked about at all, where it depends on what other tasks have decided."""
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from pingti.errors import DefinitionError
+from pingti.inference.classifier import Classifier
+from pingti.inference.pins import Choice, pin
+from pingti.workspace.dependencies import promoted_circle
+from pingti.workspace.registry import TaskEntry
+from textcnn import Student
+
+
+def parents_hold(entry: TaskEntry, texts: pa.Array) -> NDArray[np.bool_]:
+    """Of which texts the promoted parents say what ``depends_on`` asks for.
+
+    Args:
+        entry: the task.
+        texts: (n,) large_string.
+
+    Returns:
+        bool (n,); all true for a task that depends on none.
+
+    Raises:
+        DefinitionError: dependencies that can never hold, or not all of them at once.
+        ConflictError: a parent without a promoted version.
+        NotFoundError: a parent that is not there.
+    """
+    holds = np.ones(len(texts), np.bool_)
+    dependencies = entry.definition.depends_on
+    if not dependencies or len(texts) == 0:
+        return holds
+    _check_dependencies(entry)
+    parents = [Choice(task=dependency.partition("=")[0]) for dependency in dependencies]
+    classifier = Classifier.load(entry.workspace, pin(entry.workspace, parents))
+    decisions = classifier.classify(pa.record_batch({"id": pa.nulls(len(texts), pa.string()), "text": texts}))
+    for dependency in dependencies:
+        task, _, label = dependency.partition("=")
+        holds &= np.array(decisions.column(task).to_pylist(), dtype=object) == label
+    return holds
+
+
+def _check_dependencies(entry: TaskEntry) -> None:
+    """Raise DefinitionError for dependencies that can never hold, or not all of them at once."""
+    way = promoted_circle(entry, entry.definition.depends_on)
+    if way:
+        raise DefinitionError(
+            f"{entry.path}: depends_on: a circle by the versions promoted now: {way}; a task may not come to "
+            "depend on itself"
+        )
+    parents: set[str] = set()
+    for dependency in entry.definition.depends_on:
+        task, _, label = dependency.partition("=")
+        parent = entry.workspace.task(task)
+        # The promoted student decides, whatever the definition says by now.
+        version = parent.current()
+        promoted = None if version is None else parent.student_folder(version)
+        classes = Student.read_classes(promoted) if promoted else parent.definition.classes
+        problem = ""
+        if task in parents:
+            problem = f"task {task!r} is named twice; a text is of one of its classes alone"
+        elif label not in classes:
+            problem = f"{dependency!r}: task {task!r} has no class {label!r}; it has {', '.join(classes)}"
+        if problem:
+            raise DefinitionError(f"{entry.path}: depends_on: {problem}")
+        parents.add(task)

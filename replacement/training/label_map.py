@@ -1,0 +1,163 @@
+"""What each of the teacher's labels stands for: a class of the task, and a part of that class.
+
+A teacher of nine labels that is asked for one of them says of every text which of nine it is. A student that
+learns all of that, its probabilities then summed within classes, decides better than one that learns yes and
+no from the same rows (Müller, Kornblith and Hinton 2020, "Subclass Distillation", section 2).
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pingti.errors import DefinitionError
+from pingti.workspace.registry import TaskEntry
+
+_TRIES = 10
+
+
+def class_numbers(
+    entry: TaskEntry, labels: Sequence[str], classes: Sequence[str], mapping: dict[str, str]
+) -> tuple[int, ...]:
+    """For each label of the teacher the number of the class that it stands for.
+
+    Args:
+        entry: the task, for errors.
+        labels: the teacher's.
+        classes: the task's.
+        mapping: ``teacher.map``: the class of a label, and that of "*" for the rest; where it is empty,
+            labels are classes by their names, or by their order if they have no names of their own.
+
+    Raises:
+        DefinitionError: labels and classes that do not fit each other, or a class that no label stands for.
+    """
+    if mapping:
+        numbers = _mapped(entry, labels, classes, mapping)
+    elif set(labels) == set(classes):
+        numbers = [classes.index(label) for label in labels]
+    elif len(labels) == len(classes) and all(re.fullmatch("LABEL_[0-9]+", label) for label in labels):
+        numbers = list(range(len(labels)))  # a model that was saved without names: in order
+    else:
+        raise DefinitionError(
+            f"{entry.path}: classes: {', '.join(classes)} are not the teacher's labels, {', '.join(labels)}; "
+            "teacher.map says which label stands for which class"
+        )
+    missing = sorted(set(range(len(classes))) - set(numbers))
+    if missing:
+        raise DefinitionError(
+            f"{entry.path}: teacher.map: no label of the teacher stands for {classes[missing[0]]!r}"
+        )
+    return tuple(numbers)
+
+
+def _mapped(
+    entry: TaskEntry, labels: Sequence[str], classes: Sequence[str], mapping: dict[str, str]
+) -> list[int]:
+    """The class numbers of labels that ``teacher.map`` maps."""
+    strange = sorted(set(mapping.values()) - set(classes))
+    if strange:  # the definition was changed since
+        raise DefinitionError(
+            f"{entry.path}: teacher.map: {strange[0]!r} is no class; allowed are {', '.join(classes)}"
+        )
+    unknown = sorted(set(mapping) - set(labels) - {"*"})
+    rest = [label for label in labels if label not in mapping]
+    if unknown or (rest and "*" not in mapping):
+        problem = f"no label {unknown[0]!r}" if unknown else f"label {rest[0]!r} is not mapped"
+        known = ", ".join(labels)
+        raise DefinitionError(
+            f'{entry.path}: teacher.map: {problem}; the teacher has {known}, and "*" is for the rest'
+        )
+    return [classes.index(mapping.get(label, mapping.get("*", ""))) for label in labels]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Subclasses:
+    """Which labels of the teacher make a subclass."""
+
+    of_label: tuple[int, ...]
+    """The subclass of each label; those of the first class come first, then those of the second, ..."""
+    counts: tuple[int, ...]
+    """How many subclasses each class has."""
+
+    def targets(self, labels: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Probabilities of the teacher's labels as those of subclasses.
+
+        Args:
+            labels: float32 (n, labels).
+
+        Returns:
+            float32 (n, sum of counts).
+        """
+        targets = np.zeros((len(labels), sum(self.counts)), np.float32)
+        for label, subclass in enumerate(self.of_label):
+            targets[:, subclass] += labels[:, label]
+        return targets
+
+    def named(self, classes: Sequence[str], labels: Sequence[str]) -> dict[str, list[list[str]]]:
+        """The labels of every subclass of every class.
+
+        Args:
+            classes: names of the task's classes.
+            labels: names of the teacher's labels.
+        """
+        names: list[list[str]] = [[] for _ in range(sum(self.counts))]
+        for label, subclass in enumerate(self.of_label):
+            names[subclass].append(labels[label])
+        ends = np.cumsum([0, *self.counts]).tolist()
+        return {name: names[ends[c] : ends[c + 1]] for c, name in enumerate(classes)}
+
+
+def divide(
+    class_of: Sequence[int],
+    labels: NDArray[np.float32],
+    vectors: NDArray[np.float32],
+    *,
+    most: int,
+    rng: np.random.Generator,
+) -> Subclasses:
+    """Divide classes into subclasses of the teacher's labels.
+
+    Where a class has fewer subclasses than labels, labels whose texts lie near each other share one: k-means
+    of the labels' mean vectors.
+
+    Args:
+        class_of: the class of each label, in the order of classes; every class has a label.
+        labels: float32 (n, labels), the teacher's probabilities for some texts.
+        vectors: float32 (n, hidden), their [CLS] vectors.
+        most: so many subclasses at most in all, but one for each class at least.
+        rng: starts the clusters.
+    """
+    owners = np.asarray(class_of)
+    sizes = np.bincount(owners)
+    # A larger class is worth more parts, but not in proportion: one of few labels is to be told from it.
+    counts = np.ones(len(sizes), np.int64)
+    while counts.sum() < min(most, len(owners)):
+        counts[np.argmax(np.where(counts < sizes, np.sqrt(sizes) / counts, 0.0))] += 1
+    weight = np.maximum(labels.sum(axis=0, dtype=np.float64), 1e-9)
+    means = (labels.T.astype(np.float64) @ vectors / weight[:, None]).astype(np.float32)
+    of_label, first = np.zeros(len(owners), np.int64), 0
+    for number, count in enumerate(counts.tolist()):
+        own = np.flatnonzero(owners == number)
+        parts = np.arange(len(own))
+        if count < len(own):
+            _, parts = np.unique(_near(means[own], count, rng), return_inverse=True)
+        of_label[own] = first + parts
+        counts[number] = parts.max() + 1  # a cluster may be empty
+        first += counts[number]
+    return Subclasses(of_label=tuple(of_label.tolist()), counts=tuple(counts.tolist()))
+
+
+def _near(means: NDArray[np.float32], count: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """The best of several clusterings (n,): of so few points, k-means often finds a poor one."""
+    import sampling  # FAISS only where labels are clustered: a drift's measurement does without
+    from sampling.clusters import unit
+
+    points = unit(means)
+    tries = [sampling.cluster(points, count, rng=rng) for _ in range(_TRIES)]
+
+    def likeness(clusters: sampling.Clusters) -> float:
+        return float((points * clusters.centroids[clusters.assigned]).sum())
+
+    return max(tries, key=likeness).assigned

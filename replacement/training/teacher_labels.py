@@ -1,0 +1,268 @@
+"""The labels that a task goes by: a person's where there is one, else its teacher's decision."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from pingti.corpus.normalize import keys_of, normalised
+from pingti.errors import ConflictError
+from pingti.workspace.definition import HUB_NAME
+from pingti.workspace.registry import TaskEntry
+from replacement.answers import Answers
+from replacement.evaluation.speed import Speed, measure_speed
+from replacement.progress import Progress, advancing, quiet
+from replacement.training.label_map import class_numbers
+from replacement.training.people_labels import PeopleLabels, read_reviewed, read_seed
+from replacement.training.teacher_model import find_or_fine_tune, teacher_owner
+from textcnn import Student
+
+if TYPE_CHECKING:  # torch only where a teacher is asked
+    from teacher.bert import Description
+    from teacher.cache import CachedTeacher
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class TeacherLabels:
+    """A task's teacher: labels mapped to the task's classes, answers cached, people's above its own."""
+
+    model: str
+    """A folder's whole path, or a name on the hub."""
+    description: "Description"
+    """What is known of the model."""
+    cache: "CachedTeacher"
+    """The model, asked only about texts that no run has asked about before."""
+    classes: tuple[str, ...]
+    """The task's."""
+    class_of: tuple[int, ...]
+    """The class number of each label of the teacher."""
+    reviewed: Mapping[str, int]
+    """Class number of each text that people labelled, by its normalised form."""
+    cpu_precision: str | None
+    """What the definition says that the model computes with, for measuring its speed on a CPU."""
+    progress: Progress
+    """Told how far asking is."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the model's weights, files and settings: answers of one fingerprint are the same."""
+        return self.description.fingerprint
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The teacher's own labels."""
+        return self.description.labels
+
+    @property
+    def rows_scored(self) -> int:
+        """Rows that the model really computed for this object; cached ones are free."""
+        return self.cache.rows_scored
+
+    def described(self) -> dict[str, Any]:
+        """What a report tells of the teacher, so that ``load_teacher_of_version`` finds it again."""
+        return {
+            "model": self.model,
+            "fingerprint": self.fingerprint,
+            "max_length": self.description.max_length,
+            "precision": self.description.precision,
+            "map": {label: self.classes[c] for label, c in zip(self.labels, self.class_of, strict=True)},
+        }
+
+    def cached(self, texts: list[str]) -> NDArray[np.bool_]:
+        """Which texts are answered without the model.
+
+        Args:
+            texts: n texts.
+
+        Returns:
+            bool (n,).
+        """
+        return self.cache.cached(texts)
+
+    def ask(self, texts: list[str], what: str) -> Answers:
+        """The labels of some texts; only those that the teacher was never asked about cost anything.
+
+        Args:
+            texts: n texts.
+            what: what they are asked for, for ``progress``.
+        """
+        scored = self.cache.score(texts, progress=advancing(self.progress, what, len(texts)))
+        labels = scored.probabilities.astype(np.float32)
+        probabilities = np.zeros((len(texts), len(self.classes)), np.float32)
+        for column, target in enumerate(self.class_of):
+            probabilities[:, target] += labels[:, column]
+        # A person outranks the teacher. The teacher is asked all the same: its vectors are needed.
+        keys = keys_of(texts) if self.reviewed else []
+        for row, key in enumerate(keys):
+            decided = self.reviewed.get(key)
+            if decided is not None:
+                # Which label of the class it is, the teacher still knows best.
+                own = np.where(np.equal(self.class_of, decided), labels[row] + np.float32(1e-6), 0.0)
+                labels[row] = own / own.sum()
+                probabilities[row] = 0.0
+                probabilities[row, decided] = 1.0
+        return Answers(probabilities=probabilities, labels=labels, vectors=scored.vectors)
+
+    def is_reviewed(self, texts: pa.Array) -> NDArray[np.bool_]:
+        """Which texts people labelled, whichever form of them it was.
+
+        Args:
+            texts: (n,) large_string.
+
+        Returns:
+            bool (n,).
+        """
+        member: Any = pc.is_in(normalised(texts), pa.array(list(self.reviewed), texts.type))
+        return np.asarray(member.to_numpy(zero_copy_only=False), np.bool_)
+
+    def speed(self, student: Student, texts: pa.Array) -> Speed:
+        """How fast a student and this teacher are, on one core each.
+
+        Args:
+            student: is timed beside the teacher.
+            texts: (n,) large_string, what both are timed on.
+        """
+        length = self.description.max_length
+        return measure_speed(student, self.model, texts, max_length=length, precision=self.cpu_precision)
+
+    def token_vectors(self, tokens: tuple[str, ...], width: int) -> NDArray[np.float32]:
+        """Start of a student's embedding: what the teacher makes of each token alone.
+
+        Half comes from its input embeddings, half from its output, either by principal components, as in
+        model2vec (Tulkens and van Dongen 2024), which takes the output. On weibo and CLINC150 both together
+        were better than input embeddings alone by .025 and .003 F1, from 3,500 and 2,750 rows, and better
+        than the output alone. Where the teacher has fewer dimensions, the rest is 0.
+
+        Args:
+            tokens: n tokens of the student's vocabulary.
+            width: dimensions of the student's embedding.
+
+        Returns:
+            float32 (n, width).
+        """
+        advance = advancing(self.progress, "teacher: tokens", len(tokens))
+        inputs, outputs = self.cache.token_vectors(tokens, progress=advance)
+        half = width // 2
+        return np.concatenate([_reduced(inputs, width - half), _reduced(outputs, half)], axis=1)
+
+
+def load_teacher(
+    entry: TaskEntry,
+    people: PeopleLabels,
+    *,
+    seed: int,
+    progress: Progress = quiet,
+    device: str | None = None,
+) -> TeacherLabels:
+    """The teacher that a task's definition names, fine-tuned first where it has to be.
+
+    Args:
+        entry: the task.
+        people: labels to fine-tune the teacher on, and labels that outrank it.
+        seed: of the fine-tuning.
+        progress: told how far the fine-tuning is, and later how far asking is.
+        device: torch device; a GPU where there is one, if None.
+
+    Raises:
+        DefinitionError: labels or classes that do not fit each other.
+        InputError: labels or a model that cannot be used.
+        UnavailableError: torch or transformers is missing, or the model cannot be had.
+    """
+    owner = teacher_owner(entry)
+    section, classes = owner.definition.teacher, entry.definition.classes
+    model = find_or_fine_tune(owner, people.seed, seed=seed, progress=progress, device=device)
+    description = _describe(model, section.max_length, section.precision, device)
+    return TeacherLabels(
+        model=model,
+        description=description,
+        cache=_cached(entry, description, device),
+        classes=classes,
+        class_of=class_numbers(entry, description.labels, classes, entry.definition.teacher.map),
+        reviewed=people.reviewed.class_of,
+        cpu_precision=section.precision,
+        progress=progress,
+    )
+
+
+def load_teacher_of_version(entry: TaskEntry, version: int, *, progress: Progress = quiet) -> TeacherLabels:
+    """The teacher that a version was made with, as its report names it.
+
+    Another seed or a changed definition would name another teacher, or other classes for its labels. Where
+    its folder is gone, it is the definition's, of the seed of the version.
+
+    Args:
+        entry: the task.
+        version: the version's number.
+        progress: told how far asking is.
+
+    Raises:
+        NotFoundError: there is no such version, or it has no report.
+        ConflictError: the teacher that the version was made with is another by now.
+        DefinitionError: labels or classes that do not fit each other.
+        InputError: labels or a model that cannot be used.
+        UnavailableError: torch or transformers is missing, or the model cannot be had.
+    """
+    report = entry.report(version)
+    recorded = report.get("teacher", {})
+    owner = teacher_owner(entry)
+    section = owner.definition.teacher
+    classes = Student.read_classes(entry.student_folder(version))
+    reviewed = read_reviewed(entry, classes, of_version=True)
+    model = _still_there(recorded.get("model")) or find_or_fine_tune(
+        owner, read_seed(owner), seed=report.get("seed", 0), progress=progress, device=None
+    )
+    # Reports did not always tell length, precision and map.
+    max_length = recorded.get("max_length", section.max_length)
+    precision = recorded.get("precision", section.precision)
+    description = _describe(model, max_length, precision, None)
+    if recorded.get("fingerprint") not in (None, description.fingerprint):
+        raise ConflictError(
+            f"task {entry.name!r}: {model} is another teacher by now than the one that version "
+            f"{version} was made with; pingti replace makes a version with this one"
+        )
+    mapping = recorded.get("map", entry.definition.teacher.map)
+    return TeacherLabels(
+        model=model,
+        description=description,
+        cache=_cached(entry, description, None),
+        classes=classes,
+        class_of=class_numbers(entry, description.labels, classes, mapping),
+        reviewed=reviewed.class_of,
+        cpu_precision=section.precision,
+        progress=progress,
+    )
+
+
+def _still_there(model: str | None) -> str | None:
+    """A model that a report names, if it is on the hub or its folder is where it was."""
+    if model is None or HUB_NAME.fullmatch(model):
+        return model
+    return model if Path(model).is_absolute() and Path(model).is_dir() else None
+
+
+def _describe(model: str, max_length: int, precision: str | None, device: str | None) -> "Description":
+    from teacher.bert import describe  # torch only where a teacher is asked
+
+    return describe(model, max_length=max_length, precision=precision, device=device)
+
+
+def _cached(entry: TaskEntry, description: "Description", device: str | None) -> "CachedTeacher":
+    from teacher.cache import CachedTeacher  # torch only where a teacher is asked
+
+    return CachedTeacher.open(description, entry.workspace.teachers, device=device)
+
+
+def _reduced(vectors: NDArray[np.float32], width: int) -> NDArray[np.float32]:
+    """The first principal components (n, width), of a standard deviation of 1 in all."""
+    centred = vectors.astype(np.float64) - vectors.mean(axis=0, dtype=np.float64)
+    # Eigenvectors of the covariance: small, and the same on every run.
+    _, axes = np.linalg.eigh(centred.T @ centred)
+    components = centred @ axes[:, ::-1][:, :width]
+    reduced = np.zeros((len(vectors), width), np.float32)
+    reduced[:, : components.shape[1]] = components / max(float(components.std()), 1e-12)
+    return reduced

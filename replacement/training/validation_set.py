@@ -1,0 +1,197 @@
+"""Which rows of the pool choose the threshold: drawn with known chances, more where they tell more.
+
+Drawn evenly, 1,500 rows of a task of 2 % positives hold 30 of them, and the threshold is the noisiest part
+of the student. So a third is drawn evenly, and the others in proportion to how much a row can move the
+estimated F1, given what a student thinks of it (Sawade, Landwehr and Scheffer 2010, "Active Estimation of
+F-Measures", section 3). A row's weight is one over its chance to be drawn either way: weighted sums over
+the rows drawn estimate those over the pool without bias (Horvitz and Thompson 1952), and because of the
+even third no weight exceeds three times that of a row drawn evenly. What is drawn is not learned from: in a
+small pool the rows that tell most, its positives, would nearly all be drawn, so a chance has a ceiling.
+"""
+
+import dataclasses
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+import sampling
+from pingti.workspace.definition import OperatingPointSection
+from replacement.answers import Answers, join
+from replacement.evaluation.operating_points import Scored, choose, curve
+from replacement.training.dataset import Corpus
+from replacement.training.teacher_labels import TeacherLabels
+from textcnn import Student
+
+_WHAT = "teacher: validation"
+EVEN = 1 / 3
+"""Share of the rows that is drawn evenly, before there is a student."""
+MOST = 1 / 4
+"""Highest chance of a row to be among the others; the rest of what is alike to it is there to learn from."""
+_LEAST_SURE, _SUREST = 0.5, 0.97  # an F1 estimated outside would leave some rows nearly no chance
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ValidationSet:
+    """The m rows of the pool that choose threshold and round, with the teacher's answers."""
+
+    rows: NDArray[np.int64]
+    """(m,): rows of the corpus."""
+    answers: Answers
+    weights: NDArray[np.float64]
+    """(m,), of mean 1: how many rows each stands for."""
+    days: NDArray[np.int64] | None
+    """(m,): days since 1970 (UTC), where the corpus has times."""
+    budget: int
+    """Rows that the teacher may be asked about for it."""
+    planned: int
+    """Those of them that are still to be drawn, by a student's scores."""
+
+    def scored(self, scores: NDArray[np.float32]) -> Scored:
+        """The rows beside what a student says of them.
+
+        Args:
+            scores: float32 (m, classes), the student's probabilities.
+        """
+        return Scored(reference=self.answers.decided, scores=scores, weights=self.weights, days=self.days)
+
+
+def ask_drawn_evenly(
+    corpus: Corpus, teacher: TeacherLabels, *, even: int, budget: int, rng: np.random.Generator
+) -> ValidationSet:
+    """Draw rows of the pool evenly, and ask about them.
+
+    The draw depends on the corpus alone: tasks over one corpus share the teacher's answers.
+
+    Args:
+        corpus: has the pool.
+        teacher: is asked.
+        even: rows to be drawn now.
+        budget: rows in all; ``ask_drawn_by_score`` draws the others.
+        rng: draws the rows.
+    """
+    drawn = sampling.random_rows(len(corpus.pool), budget=even, rng=rng)
+    rows = np.sort(corpus.pool[drawn])
+    return ValidationSet(
+        rows=rows,
+        answers=teacher.ask(_texts(corpus, rows).to_pylist(), _WHAT),
+        weights=np.ones(len(rows)),
+        days=None if corpus.days is None else corpus.days[rows],
+        budget=budget,
+        planned=budget - even,
+    )
+
+
+def ask_drawn_by_score(
+    validation: ValidationSet,
+    corpus: Corpus,
+    teacher: TeacherLabels,
+    student: Student,
+    *,
+    learned: NDArray[np.int64],
+    rng: np.random.Generator,
+) -> ValidationSet:
+    """Draw the planned rows by what a student of two classes thinks of the pool, and ask about them.
+
+    Args:
+        validation: the rows drawn evenly.
+        corpus: has the pool.
+        teacher: is asked.
+        student: one that learned from rows drawn evenly or from none, of this corpus or another.
+        learned: (k,), rows that may not be drawn any more, themselves drawn evenly.
+        rng: draws the rows.
+    """
+    pool = corpus.pool
+    texts = _texts(corpus, pool)
+    # Rows that people labelled were not drawn evenly: the even part alone stands for them.
+    picked, weights = draw_by_score(
+        student.score(texts)[:, 1],
+        np.searchsorted(pool, validation.rows),
+        validation.answers.decided > 0,
+        ~np.isin(pool, learned) & ~teacher.is_reviewed(texts),
+        budget=validation.planned,
+        rng=rng,
+    )
+    answers = teacher.ask(texts.take(pa.array(picked)).to_pylist(), _WHAT)
+    rows = np.concatenate([validation.rows, pool[picked]])
+    return dataclasses.replace(
+        validation,
+        rows=rows,
+        answers=join([validation.answers, answers]),
+        weights=weights,
+        days=None if corpus.days is None else corpus.days[rows],
+        planned=0,
+    )
+
+
+def _texts(corpus: Corpus, rows: NDArray[np.int64]) -> pa.Array:
+    return corpus.texts.take(pa.array(rows))
+
+
+def draw_by_score(
+    scores: NDArray[np.floating],
+    even: NDArray[np.int64],
+    positive: NDArray[np.bool_],
+    usable: NDArray[np.bool_],
+    *,
+    budget: int,
+    rng: np.random.Generator,
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Draw further validation rows of a task of two classes.
+
+    Args:
+        scores: (n,), a student's probability of the second class for every row of the pool.
+        even: (m,), rows of the pool that were drawn evenly already, and ...
+        positive: (m,): whether the reference puts them into the second class.
+        usable: (n,), which rows may be drawn. False for rows left out by what they are, those of ``even``
+            among them too; or, of the others, for rows drawn evenly for something else.
+        budget: rows to draw; fewer are drawn where fewer are usable.
+        rng: draws the rows.
+
+    Returns:
+        The rows drawn, ascending; and weights (m + rows drawn,) of ``even`` and of them, of mean 1.
+    """
+    n, m = len(scores), len(even)
+    fresh = usable.copy()
+    fresh[even] = False
+    candidates = np.flatnonzero(fresh)
+    budget = min(budget, len(candidates))
+    points = curve(positive, scores[even])
+    threshold, _ = choose(points, OperatingPointSection())
+    f1 = min(max(float(points.f1s.max(initial=0.0)), _LEAST_SURE), _SUREST)
+    chances = _chances(_pull(scores, threshold or 0.5, f1), candidates, budget)
+    chances[~usable] = 0.0
+    # Systematic draw in random order: row i with chance i, and exactly as many as the chances add up to.
+    shuffled = rng.permutation(candidates)
+    steps = np.floor(chances[shuffled].cumsum() + rng.random() + 1e-9)
+    picked = np.sort(shuffled[np.diff(steps, prepend=0.0) > 0])
+    rows = np.concatenate([even, picked])
+    # Drawn evenly, or else, as one of the candidates, by its chance.
+    share = m / n
+    weights = 1.0 / (share + len(candidates) / n * chances[rows])
+    return picked, weights / weights.mean()
+
+
+def _pull(scores: NDArray[np.floating], threshold: float, f1: float) -> NDArray[np.float64]:
+    """How much a row moves the estimated F1, (n,): the root of its expected squared part in the error."""
+    p = np.clip(scores.astype(np.float64), 1e-6, 1 - 1e-6)
+    called = p * (1 - f1) ** 2 + (1 - p) * f1**2 / 4
+    moves: NDArray[np.float64] = np.sqrt(np.where(scores >= threshold, called, p * f1**2 / 4))
+    return np.maximum(moves, 1e-6)
+
+
+def _chances(pull: NDArray[np.float64], candidates: NDArray[np.int64], budget: int) -> NDArray[np.float64]:
+    """Chances (n,) in proportion to ``pull``, at most ``MOST``; those of the candidates add up to ``budget``.
+
+    Where ``budget`` is a larger share of the candidates than that, the share is every row's chance.
+    """
+    if budget == 0:
+        return np.zeros(len(pull))
+    own = pull[candidates]
+    most = max(MOST, budget / len(candidates))
+    scale = budget / own.sum()
+    for _ in range(50):
+        scale *= budget / np.minimum(scale * own, most).sum()
+    chances: NDArray[np.float64] = np.minimum(scale * pull, most)
+    return chances

@@ -1,0 +1,82 @@
+"""``pingti jobs`` against a real service."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.support.command_line import Run, pingti
+from tests.support.rest import Door, home, idle, running, texts
+
+__all__ = ["home", "idle", "pingti", "running"]  # fixtures
+
+pytestmark = pytest.mark.broker
+
+
+def test_from_a_file_to_its_results(
+    pingti: Run, running: Door, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PINGTI_URL", str(running.client.base_url))
+    path = tmp_path / "titles.csv"
+    path.write_bytes(texts(120) + b"one field only\n")
+    asked = ("jobs", "submit", path, "--task", "sport", "--id", "key", "--json")
+    refused = pingti(*asked)
+    assert refused.returncode == 2
+    assert "--upload sends the files instead" in refused.stderr
+    wrong = pingti(*asked, "--upload", "--metadata", "team")
+    assert wrong.returncode == 2
+    assert "'team': needed is NAME=VALUE" in wrong.stderr
+
+    ran = pingti(*asked, "--upload", "--wait", "--metadata", "team=search", "--priority", 3)
+    assert ran.returncode == 0, ran.stderr
+    job = json.loads(ran.stdout)
+    assert (job["status"], job["counts"]["completed"], job["counts"]["failed"]) == ("completed", 120, 1)
+    assert (job["metadata"], job["priority"]) == ({"team": "search"}, 3)
+    assert json.loads(pingti("jobs", "show", job["id"], "--json").stdout) == job
+    shown = pingti("jobs", "show", job["id"]).stdout
+    assert f"pingti jobs results {job['id']} --out" in shown
+    assert f"pingti jobs errors {job['id']} --out" in shown
+    newest = json.loads(pingti("jobs", "list", "--task", "sport", "--limit", 1, "--json").stdout)
+    assert newest[0]["id"] == job["id"]
+    for ending, lines in ((".parquet", None), (".jsonl", 120), (".csv", 121)):
+        out = tmp_path / f"out{ending}"
+        ran = pingti("jobs", "results", job["id"], "--out", out, "--json")
+        assert json.loads(ran.stdout) == {"out": str(out), "bytes": out.stat().st_size}
+        assert lines is None or len(out.read_text().splitlines()) == lines
+    assert pingti("jobs", "results", job["id"], "--out", tmp_path / "out.xls").returncode == 2
+    assert pingti("jobs", "errors", job["id"], "--out", tmp_path / "bad.jsonl").returncode == 0
+    assert [json.loads(line)["row"] for line in (tmp_path / "bad.jsonl").read_text().splitlines()] == [120]
+    path.write_text("key,text\n")
+    empty = json.loads(pingti(*asked, "--upload", "--wait").stdout)
+    assert (empty["status"], empty["counts"]["total"], empty["progress"]) == ("completed", 0, 1.0)
+    missing = pingti("jobs", "submit", tmp_path / "none.csv", "--task", "sport", "--upload")
+    assert (missing.returncode, "none.csv: there is no such file" in missing.stderr) == (2, True)
+    night = (*asked, "--upload", "--idempotency-key", "night")
+    first = json.loads(pingti(*night).stdout)
+    files = running.client.get("/v1/files", params={"limit": 100}).json()["items"]
+    assert json.loads(pingti(*night).stdout)["id"] == first["id"]
+    # What was sent for nothing is gone again.
+    assert running.client.get("/v1/files", params={"limit": 100}).json()["items"] == files
+    assert pingti("jobs", "cancel", job["id"]).returncode == 4
+    assert pingti("jobs", "delete", job["id"]).returncode == 0
+    assert pingti("jobs", "show", job["id"]).returncode == 3
+    assert pingti("jobs", "show", "../tasks").returncode == 3
+
+
+def test_who_waits_is_told_that_a_job_was_not_completed(
+    pingti: Run, idle: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PINGTI_URL", str(idle.client.base_url))
+    link = idle.submit().json()["links"]["self"]
+    id = link.rpartition("/")[2]
+    assert pingti("jobs", "cancel", id).returncode == 0
+    ended = pingti("jobs", "wait", id, "--json")
+    assert ended.returncode == 1
+    assert json.loads(ended.stdout)["status"] == "cancelled"
+    assert f"job {id} is cancelled" in ended.stderr
+
+
+def test_nobody_there(pingti: Run) -> None:
+    ran = pingti("jobs", "list", "--url", "http://127.0.0.1:9")
+    assert ran.returncode == 6
+    assert "pingti up starts the service" in ran.stderr

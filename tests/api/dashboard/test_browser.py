@@ -1,0 +1,399 @@
+"""The dashboard in a real headless Chromium, against a real server, broker and worker."""
+
+import itertools
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow.csv
+import pytest
+from pydantic import SecretStr
+
+from pingti.files import write_bytes
+from pingti.workspace.registry import Workspace
+from queue_worker.processes.launcher import Processes
+from queue_worker.settings import Settings
+from tests.support.rest import serving
+
+playwright = pytest.importorskip("playwright.sync_api", reason="no Playwright: pip install 'pingti[dev]'")
+CHROMIUM = os.environ.get("PINGTI_CHROMIUM") or next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+)
+pytestmark = [
+    pytest.mark.broker,
+    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: apt-get install chromium"),
+]
+FLAGS = (
+    "--headless --no-sandbox --disable-gpu --no-first-run --disable-background-networking "
+    "--disable-component-update --disable-sync"
+)
+VIEWS = ("jobs", "tasks", "tasks/sport", "review/sport", "nights")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """A served workspace with a worker."""
+
+    url: str
+    settings: Settings
+    workspace: Workspace
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with playwright.sync_playwright() as started:
+        browser = started.chromium.launch(executable_path=CHROMIUM, args=FLAGS.split())
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def place(_workspace_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    root = tmp_path_factory.mktemp("browser") / "workspace"
+    shutil.copytree(_workspace_template, root)
+    workspace = Workspace(root)
+    prepare(workspace)
+    (root / "texts.csv").write_text("text\n" + "goal match team coach\n" * 1000)
+    with Processes() as processes:
+        settings = processes.start_valkey(Settings(home=root, concurrency=2, shard_rows=500))
+        processes.start_worker(settings, log=root / "worker.log", wait=False)  # the pages wait
+        with serving(settings) as client:
+            client.post("/v1/jobs", json={"inputs": ["texts.csv"], "tasks": ["sport"]}).raise_for_status()
+            yield Place(url=str(client.base_url).rstrip("/"), settings=settings, workspace=workspace)
+
+
+def prepare(workspace: Workspace) -> None:
+    """Give sport a second version, rows to review, and a report with everything that is drawn."""
+    entry = workspace.task("sport")
+    students = entry.folder / "students"
+    shutil.copytree(students / "1", students / "2")
+    figures = {"precision": 0.97, "recall": 0.93, "f1": 0.95, "accuracy": 0.96, "rows": 300, "positives": 90}
+    for version in (1, 2):
+        report = json.loads((students / str(version) / "report.json").read_text())
+        report |= {
+            "version": version,
+            "made": f"2026-11-{17 + version}T02:10:00+00:00",
+            "stopped": "the gate is reached",
+            "holdout": {**figures, "f1": 0.92 + version / 100},
+            "rounds": [{"round": n, "holdout": {**figures, "f1": 0.8 + n / 20}} for n in (1, 2, 3)],
+            "scenes": {
+                "default": {
+                    "threshold": 0.4 + version / 20,
+                    "says": "best F1",
+                    "holdout": figures,
+                    "days": [
+                        {"first": f"2026-11-0{day}", "last": f"2026-11-0{day}", "threshold": own}
+                        for day, own in ((1, 0.4), (2, None), (3, 0.6))
+                    ],
+                },
+                "strict": {"threshold": 0.8, "says": "at precision 0.9", "holdout": figures},
+            },
+            "days": [{"day": f"2026-11-{day}", **figures} for day in (12, 13, 14)],
+            "calibration": [{"score": n / 4, "share": n / 4 - 0.02, "rows": 40} for n in (1, 2, 3)],
+            "clusters": [{"examples": ["a match", "a game"], "rows": 20, "covered": 0.9, "missed": 2}],
+            "hardest": [{"text": "<b>the match</b>", "teacher": "yes", "student": "no"}],
+        }
+        (students / str(version) / "report.json").write_text(json.dumps(report))
+    rows = [
+        {
+            "id": f"r{n}",
+            "text": text,
+            "task": "sport",
+            "version": 2,
+            "teacher": {"no": 0.5 - n / 50, "yes": 0.5 + n / 50},
+            "reason": "the teacher's margin of 0.010 is below 0.1",
+        }
+        for n, text in enumerate(
+            ["the match of the week", "a film about tennis", "bread and games", "the coach left"]
+        )
+    ]
+    write_bytes(entry.folder / "review.jsonl", "".join(json.dumps(row) + "\n" for row in rows).encode())
+
+
+@dataclass(kw_only=True)
+class Looker:
+    """Opens pages, each with a profile of its own, and keeps what they complain about."""
+
+    browser: Any
+    url: str
+    faults: list[str]
+
+    def open(self, path: str = "jobs", **context: Any) -> Any:
+        """A page whose data have arrived."""
+        choices = {"viewport": {"width": 1180, "height": 900}, "locale": "en-GB", **context}
+        page = self.browser.new_context(**choices).new_page()
+        page.set_default_timeout(20_000)
+        page.on("console", self._hear)
+        page.on("pageerror", lambda error: self.faults.append(str(error)))
+        page.goto(f"{self.url}/#/{path}")
+        page.wait_for_selector(".view:not([hidden])")
+        return page
+
+    def _hear(self, message: Any) -> None:
+        if message.type in ("error", "warning"):
+            self.faults.append(message.text)
+
+
+@pytest.fixture
+def looker(browser: Any, place: Place) -> Iterator[Looker]:
+    yield Looker(browser=browser, url=place.url, faults=[])
+    for context in browser.contexts:
+        context.close()
+
+
+def test_a_job_from_the_form_to_its_results(looker: Looker, place: Place, tmp_path: Path) -> None:
+    rows = [f"{n},goal match team coach league {n}" for n in range(2000)]
+    path = tmp_path / "texts.csv"
+    path.write_text("\n".join(["key,text", *rows]) + "\n")
+    page = looker.open()
+    page.get_by_text("New job", exact=True).click()
+    page.get_by_label("Files").set_input_files(path)
+    page.get_by_label("Column of the id").fill("key")
+    page.get_by_role("button", name="Submit").click()
+    assert page.locator("#job-fault").inner_text() == "Choose a task."
+    page.get_by_label("sport", exact=True).check()
+    page.get_by_label("tech@strict", exact=True).check()
+    page.get_by_label("Priority, 0 first").select_option("2")
+    page.get_by_role("button", name="Submit").click()
+    card = page.locator('.job:has-text("tech@strict")')
+    playwright.expect(card).to_have_attribute("data-status", "completed", timeout=120_000)
+    assert card.locator(".names").inner_text() == "sport, tech@strict"
+    assert card.locator(".rows").inner_text() == "2,000 rows"
+    assert card.locator(".level").inner_text() == "priority 2"
+    with page.expect_download() as download:
+        card.get_by_role("link", name=re.compile("as CSV")).click()
+    download.value.save_as(tmp_path / "results.csv")
+    results = pyarrow.csv.read_csv(tmp_path / "results.csv")
+    assert results.num_rows == 2000
+    assert results.column_names == ["id", "sport", "sport_score", "tech", "tech_score"]
+    assert set(results.column("sport").to_pylist()) == {"yes"}
+    assert not looker.faults
+
+
+def test_without_a_choice_the_priority_is_the_tasks_own(looker: Looker, place: Place) -> None:
+    own = place.workspace.task("topic").definition.priority
+    assert own != 5  # as of a job's that asks for nothing
+    page = looker.open()
+    page.get_by_text("New job", exact=True).click()
+    page.get_by_label("Or paths").fill("texts.csv")
+    page.get_by_label("topic", exact=True).check()
+    page.get_by_role("button", name="Submit").click()
+    card = page.locator('.job:has(.names:text-is("topic"))')
+    playwright.expect(card.locator(".level")).to_have_text(f"priority {own}")
+    assert not looker.faults
+
+
+def test_what_the_server_refuses_is_said_in_the_form(looker: Looker, place: Place) -> None:
+    page = looker.open()
+    page.get_by_text("New job", exact=True).click()
+    page.get_by_label("Or paths").fill("/etc/passwd")
+    page.get_by_label("sport", exact=True).check()
+    page.get_by_role("button", name="Submit").click()
+    playwright.expect(page.locator("#job-fault")).to_contain_text("/etc/passwd")
+    assert page.get_by_role("button", name="Submit").is_enabled()
+
+
+def test_a_running_job_is_cancelled_after_a_question(looker: Looker, place: Place, tmp_path: Path) -> None:
+    big = place.workspace.root / "big.csv"
+    big.write_text("text\n" + "goal match team coach\n" * 400_000)
+    page = looker.open()
+    page.get_by_text("New job", exact=True).click()
+    page.get_by_label("Or paths").fill("\n".join([str(big)] * 4))
+    page.get_by_label("topic", exact=True).check()
+    page.get_by_role("button", name="Submit").click()
+    card = page.locator('.job:has-text("topic")').first
+    card.get_by_role("button", name=re.compile("Cancel job")).click()
+    page.get_by_role("button", name="Keep it running").click()
+    assert card.get_attribute("data-status") in ("queued", "running")
+    card.get_by_role("button", name=re.compile("Cancel job")).click()
+    page.get_by_role("button", name="Cancel the job").click()
+    playwright.expect(card).to_have_attribute("data-status", "cancelled", timeout=120_000)
+
+
+def test_a_task_is_drawn_and_told_in_tables(looker: Looker, place: Place) -> None:
+    page = looker.open("tasks")
+    page.get_by_role("link", name="sport").click()
+    first = page.locator("figure").first
+    playwright.expect(first.locator("svg circle").first).to_be_visible()
+    assert page.evaluate("document.activeElement.textContent") == "sport"
+    assert first.locator("svg title").first.text_content() == "F1, precision and recall by version"
+    assert "F1: 0.930 at 1, 0.940 at 2." in first.locator("svg desc").text_content()
+    first.get_by_text("As a table").click()
+    assert first.locator("tbody tr").nth(1).inner_text().split() == ["2", "0.940", "0.970", "0.930"]
+    drawn = page.locator("figcaption").all_inner_texts()
+    assert drawn[:2] == ["F1, precision and recall by version", "Thresholds by day"]
+    assert {"By round of the training", "By day of the held-out rows"} <= set(drawn)
+    assert "Thresholds by day: default" in drawn  # what each stretch alone would choose
+    assert "Thresholds by day: strict" not in drawn
+    page.locator("summary", has_text="clearest disagreements").click()
+    assert page.get_by_text("<b>the match</b>").is_visible()  # a text, never markup
+    page.get_by_role("button", name="Promote version 2").click()
+    page.locator("#sure-yes").click()
+    playwright.expect(page.locator("#one-task dl dd").first).to_have_text("version 2", timeout=15_000)
+    assert place.workspace.task("sport").current() == 2
+    assert not looker.faults
+
+
+def test_rows_are_labelled_by_keyboard_alone(looker: Looker, place: Place) -> None:
+    page = looker.open("jobs")
+    for _ in range(12):  # Tab to the view's link, as somebody without a mouse does
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.dataset.view") == "review":
+            break
+    page.keyboard.press("Enter")
+    playwright.expect(page.locator("#desk")).to_be_visible()
+    page.locator("#review-task").focus()
+    page.keyboard.type("sport")
+    playwright.expect(page.locator("#row-text")).to_have_text("the match of the week")
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.id") == "desk"
+    page.keyboard.press("2")  # yes; goes on to the next row
+    playwright.expect(page.locator("#row-text")).to_have_text("a film about tennis")
+    page.keyboard.press("2")
+    page.keyboard.press("u")  # taken back
+    playwright.expect(page.locator("#row-text")).to_have_text("a film about tennis")
+    assert page.locator("#review [aria-pressed=true]").count() == 0
+    page.keyboard.press("1")
+    page.keyboard.press("j")
+    playwright.expect(page.locator("#row-text")).to_have_text("the coach left")
+    page.keyboard.press("ArrowLeft")
+    playwright.expect(page.locator("#row-text")).to_have_text("bread and games")
+    playwright.expect(page.locator("#review-state")).to_contain_text("all sent", timeout=15_000)
+    path = place.workspace.task("sport").folder / "labels.jsonl"
+    labels = [json.loads(line) for line in path.read_text().splitlines()]
+    assert {line["text"]: line["label"] for line in labels} == {
+        "the match of the week": "yes",
+        "a film about tennis": "no",
+    }
+    assert not looker.faults
+
+
+@pytest.mark.parametrize("width", [360, 1180])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_view_fits_and_can_be_read(looker: Looker, place: Place, scheme: str, width: int) -> None:
+    page = looker.open(
+        viewport={"width": width, "height": 780},
+        color_scheme=scheme,
+        reduced_motion="reduce",
+    )
+    ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert (sum(map(int, re.findall(r"\d+", ground)[:3])) > 380) == (scheme == "light")
+    for view in VIEWS:
+        show(page, place, view)
+        # Nothing is wider than the page; what needs more room scrolls within its own place.
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, view
+        assert page.evaluate(CONTRAST) == [], view
+    assert not looker.faults
+
+
+def show(page: Any, place: Place, view: str) -> None:
+    page.goto(f"{place.url}/#/{view}")
+    page.wait_for_selector(f"#view-{view.partition('/')[0]}:not([hidden])")
+    wanted = {"tasks/sport": "figure svg circle", "review/sport": "#desk"}.get(view)
+    if wanted:
+        page.wait_for_selector(wanted)
+
+
+# Texts whose contrast with the nearest ground is below WCAG 2's 4.5 (disabled controls are exempt there).
+CONTRAST = """() => {
+  const rgb = (text) => (text.match(/[\\d.]+/g) ?? [0, 0, 0, 0]).map(Number);
+  const light = ([r, g, b]) => [r, g, b].map((v) => v / 255)
+    .map((v) => (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4))
+    .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
+  const ground = (e) => {
+    for (; e; e = e.parentElement) {
+      const colour = rgb(getComputedStyle(e).backgroundColor);
+      if (colour.length < 4 || colour[3] > 0) return light(colour);
+    }
+    return 1;
+  };
+  const bad = [];
+  for (const e of document.body.querySelectorAll("*")) {
+    const own = [...e.childNodes].some((n) => n.nodeType === 3 && n.textContent.trim());
+    if (!own || !e.checkVisibility() || e.closest(":disabled, .hidden, .skip, dialog:not([open])")) continue;
+    const style = getComputedStyle(e);
+    const ink = light(rgb(e instanceof SVGElement ? style.fill : style.color));
+    const [a, b] = [ink, ground(e)].sort((x, y) => x - y);
+    if ((b + 0.05) / (a + 0.05) < 4.5) bad.push(`${e.tagName}.${e.className}: ${e.textContent.slice(0, 30)}`);
+  }
+  return bad;
+}"""
+
+
+def test_every_control_and_picture_has_a_name(looker: Looker, place: Place) -> None:
+    page = looker.open()
+    page.get_by_text("New job", exact=True).click()
+    tree = page.context.new_cdp_session(page)
+    named = {
+        "button",
+        "link",
+        "textbox",
+        "combobox",
+        "checkbox",
+        "img",
+        "image",
+        "progressbar",
+        "region",
+        "navigation",
+    }
+    for view in VIEWS:
+        show(page, place, view)
+        nodes = tree.send("Accessibility.getFullAXTree")["nodes"]
+        shown = [node for node in nodes if not node["ignored"]]
+        roles = [(node["role"]["value"], node.get("name", {}).get("value", "")) for node in shown]
+        assert [role for role, name in roles if role in named and not name.strip()] == [], view
+        assert [role for role, _ in roles].count("main") == 1
+        assert {role for role, _ in roles} >= {"banner", "navigation", "heading", "status"}, view
+        heads = page.locator("h1, h2, h3, h4").evaluate_all(
+            "all => all.filter(e => e.checkVisibility()).map(e => Number(e.tagName[1]))"
+        )
+        assert all(after - before <= 1 for before, after in itertools.pairwise(heads)), heads
+        ids = page.locator("[id]").evaluate_all("all => all.map(e => e.id)")
+        assert len(ids) == len(set(ids))
+        assert page.locator("[tabindex]").evaluate_all("all => all.filter(e => e.tabIndex > 0).length") == 0
+
+
+def test_in_chinese_nothing_stays_english(looker: Looker, place: Place) -> None:
+    page = looker.open(locale="zh-CN")
+    assert page.evaluate("document.documentElement.lang") == "zh"
+    for view in VIEWS:
+        show(page, place, view)
+        texts = page.locator(
+            "h2, h3, h4, th, dt, label, legend, summary, button, nav a, figcaption, .note"
+        ).evaluate_all("all => all.filter(e => e.checkVisibility()).map(e => e.innerText.trim())")
+        own = {"English", "F1", "JSON", "Pingti", "sport", "tech", "topic", "default", "strict"}
+        english = [t for t in texts if re.fullmatch(r"[A-Za-z][A-Za-z ,.'-]*", t) and t not in own]
+        assert english == [], view
+    page.get_by_role("button", name="English").click()
+    assert page.evaluate("document.documentElement.lang") == "en"
+    page.reload()
+    page.wait_for_selector(".view:not([hidden])")
+    assert page.get_by_role("link", name="Retraining").is_visible()
+    assert not looker.faults
+
+
+def test_a_server_with_a_key_asks_for_it(looker: Looker, place: Place, tmp_path: Path) -> None:
+    settings = place.settings.model_copy(update={"api_key": SecretStr("ключ-of-the-test")})
+    with serving(settings) as client:
+        page = looker.browser.new_context(locale="en-GB").new_page()
+        page.goto(str(client.base_url))
+        page.get_by_label("This server asks for your key").fill("wrong")
+        page.keyboard.press("Enter")
+        playwright.expect(page.locator("#key-fault")).to_have_text("This server does not know that key.")
+        assert page.locator(".view:not([hidden])").count() == 0
+        page.get_by_label("This server asks for your key").fill("ключ-of-the-test")
+        page.keyboard.press("Enter")
+        page.wait_for_selector("#view-jobs:not([hidden])")
+        done = page.locator('.job[data-status="completed"]:has(.names:has-text("sport"))').first
+        playwright.expect(done).to_be_visible(timeout=120_000)
+        with page.expect_download() as download:
+            done.get_by_role("button", name=re.compile("as JSONL")).click()
+        download.value.save_as(tmp_path / "results.jsonl")
+        assert json.loads((tmp_path / "results.jsonl").read_text().splitlines()[0])["sport"] == "yes"
+        page.get_by_role("button", name="Forget the key").click()
+        playwright.expect(page.get_by_label("This server asks for your key")).to_be_visible()

@@ -1,0 +1,271 @@
+"""Definitions over HTTP: JSON and TOML, what is refused, and where paths may lead."""
+
+import json
+import shutil
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from api.keys import Role, add_key
+from api.rest.definition_toml import write_toml
+from pingti.workspace.registry import Workspace
+from queue_worker.settings import Settings
+from tests.support.rest import bearer, problem, serving
+
+SMALL = {"classes": ["no", "yes"], "corpus": {"files": ["../corpus.jsonl"]}, "teacher": {"model": "../bert"}}
+
+
+@pytest.fixture
+def client(workspace: Workspace) -> Iterator[httpx.Client]:
+    with serving(Settings(home=workspace.root)) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def shared(_workspace_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """For tests that change nothing in it."""
+    root = tmp_path_factory.mktemp("definitions") / "workspace"
+    shutil.copytree(_workspace_template, root)
+    secret = root.parent / "secret"
+    secret.mkdir()
+    (secret / "a.csv").write_text("text\nx\n")
+    (root / "link").symlink_to(secret)
+    (root / "inside").mkdir()
+    (root / "inside" / "a.csv").symlink_to(secret / "a.csv")
+    return Workspace(root)
+
+
+@pytest.fixture(scope="module")
+def strict(shared: Workspace) -> Iterator[httpx.Client]:
+    with serving(Settings(home=shared.root)) as client:
+        yield client
+
+
+def put(client: httpx.Client, name: str, body: Any, **query: Any) -> httpx.Response:
+    if isinstance(body, str):
+        headers = {"Content-Type": "application/toml"}
+        return client.put(f"/v1/tasks/{name}/definition", content=body, headers=headers, params=query)
+    return client.put(f"/v1/tasks/{name}/definition", json=body, params=query)
+
+
+def test_a_task_is_made_changed_and_read(client: httpx.Client, workspace: Workspace) -> None:
+    body = {
+        **SMALL,
+        "rules": {"drop": ["^\\s*$"]},
+        "scenes": {"live": {"precision": 0.97}},
+        "retrain": {"at": "02:00"},
+        "teacher": {"model": "task:sport", "map": {"yes": "yes", "*": "no"}},
+    }
+    assert put(client, "praise", body, validate_only=True).status_code == 204
+    assert "praise" not in workspace.task_names()
+    created = put(client, "praise", body)
+    assert created.status_code == 201
+    assert created.json()["scenes"] == ["default", "live"]
+    entry = workspace.task("praise")
+    assert entry.definition.retrain is not None
+    assert entry.definition.teacher.map == {"yes": "yes", "*": "no"}
+    answer = client.get("/v1/tasks/praise/definition").json()
+    assert answer["toml"] == entry.path.read_text()
+    assert answer["definition"]["corpus"]["files"] == ["../corpus.jsonl"]
+    assert answer["definition"]["gate"]["precision"] == 0.9
+
+    toml = f"# my own words\n{answer['toml']}".replace('classes = ["no", "yes"]', 'classes = ["n", "yes"]')
+    toml = toml.replace('"*" = "no"', '"*" = "n"')
+    changed = put(client, "praise", toml)
+    assert changed.status_code == 200, changed.text
+    assert changed.json()["classes"] == ["n", "yes"]
+    assert entry.path.read_text() == toml  # to the letter, comments too
+    events = client.get("/v1/tasks/praise/history").json()["items"]
+    assert [(event["event"], event["who"], event["why"]) for event in events] == [
+        ("defined", "local", "changed over REST"),
+        ("defined", "local", "made over REST"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("changes", "pointer"),
+    [
+        ({"classes": ["one"]}, "#/classes"),
+        ({"clases": ["no", "yes"]}, "#/clases"),
+        ({"gate": {"precision": 2}}, "#/gate/precision"),
+        ({"corpus": {"files": []}}, "#/corpus/files"),
+        ({"corpus": {"files": ["/etc/passwd"]}}, "#/corpus/files/0"),
+        ({"corpus": {"files": ["../a.csv", "../../../../etc/*.csv"]}}, "#/corpus/files/1"),
+        ({"corpus": {"files": ["*/../../../../etc/passwd"]}}, "#/corpus/files/0"),
+        ({"corpus": {"files": ["s3://bucket/a.csv"]}}, "#/corpus/files/0"),
+        ({"corpus": {"files": ["file:///etc/passwd"]}}, "#/corpus/files/0"),
+        ({"corpus": {"files": ["../link/*.csv"]}}, "#/corpus/files/0"),
+        ({"corpus": {"files": ["../inside/*.csv"]}}, "#/corpus/files/0"),
+        ({"corpus": {"files": ["a\u0000b.csv"]}}, "#/corpus/files/0"),
+        ({"teacher": {"model": "/etc"}}, "#/teacher/model"),
+        ({"teacher": {"model": "../../../x"}}, "#/teacher/model"),
+        ({"teacher": {"model": "~/bert"}}, "#/teacher/model"),
+        ({"teacher": {"model": "http://10.0.0.1/x"}}, "#/teacher/model"),
+        ({"teacher": {"model": "../bert", "labels": "/etc/passwd"}}, "#/teacher/labels"),
+        ({"gate": {"labels": "/etc/passwd"}}, "#/gate/labels"),
+        ({"watch": {"callback": "http://169.254.169.254/"}}, "#/watch/callback"),
+    ],
+)
+def test_what_is_refused(
+    strict: httpx.Client, shared: Workspace, changes: dict[str, Any], pointer: str
+) -> None:
+    answer = put(strict, "praise", {**SMALL, **changes})
+    assert answer.status_code == 422
+    assert problem(answer)["errors"][0]["pointer"] == pointer
+    assert "praise" not in shared.task_names()
+
+
+@pytest.mark.parametrize("model", ["bert-base-chinese", "google-bert/bert-base-chinese", "task:sport"])
+def test_teachers_that_are_no_paths(client: httpx.Client, model: str) -> None:
+    assert put(client, "praise", {**SMALL, "teacher": {"model": model}}).status_code == 201
+
+
+@pytest.mark.parametrize("name", ["A", "a-b", "..", "a%2f..%2fb", "1a", "x" * 64])
+def test_names(strict: httpx.Client, shared: Workspace, name: str) -> None:
+    before = sorted(shared.root.rglob("*"))
+    answer = put(strict, name, SMALL)
+    assert answer.status_code in (404, 405, 422)
+    problem(answer)
+    assert sorted(shared.root.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type", "status"),
+    [
+        (b"{", "application/json", 422),
+        (b"[]", "application/json", 422),
+        (b'{"classes": NaN}', "application/json", 422),
+        (b"[" * 100_000, "application/json", 422),
+        (b'{"classes": ["\\ud800", "b"]}', "application/json", 422),
+        (b"\xff", "application/json", 400),
+        (b"classes = [", "application/toml", 422),
+        (b"x", "text/plain", 415),
+        (b"x", "", 415),
+    ],
+)
+def test_bodies_that_are_none(strict: httpx.Client, body: bytes, content_type: str, status: int) -> None:
+    answer = strict.put("/v1/tasks/praise/definition", content=body, headers={"Content-Type": content_type})
+    assert answer.status_code == status
+    problem(answer)
+
+
+def test_only_an_admin_changes_definitions(client: httpx.Client, workspace: Workspace) -> None:
+    submit = bearer(add_key(workspace.root, "one", Role.SUBMIT))
+    answer = client.put("/v1/tasks/praise/definition", json=SMALL, headers=submit)
+    assert answer.status_code == 403
+    assert client.get("/v1/tasks/sport/definition", headers=submit).status_code == 200
+
+
+JSON = st.recursive(
+    st.booleans()
+    | st.integers(-(2**63), 2**63 - 1)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
+    lambda inner: st.lists(inner, max_size=4),
+    max_leaves=6,
+)
+
+
+DOCUMENT = st.recursive(
+    st.dictionaries(st.text(), JSON), lambda inner: st.dictionaries(st.text(), inner | JSON)
+)
+# Few names, so that two documents have some in common.
+NAMED = st.recursive(
+    st.dictionaries(st.sampled_from("abc"), JSON),
+    lambda inner: st.dictionaries(st.sampled_from("abc"), inner | JSON),
+)
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(DOCUMENT)
+def test_what_is_written_as_toml_is_read_again(document: dict[str, Any]) -> None:
+    assert tomllib.loads(write_toml(document)) == document
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(NAMED, NAMED, st.booleans())
+def test_what_is_written_over_other_toml_is_read_again(
+    before: dict[str, Any], document: dict[str, Any], stripped: bool
+) -> None:
+    over = f"# above\n{write_toml(before)}# below"
+    text = write_toml(document, over=over.strip("\n") if stripped else f"{over}\n")
+    assert tomllib.loads(text) == document
+    assert write_toml(document, over=text) == text
+
+
+WRITTEN_BY_HAND = """\
+# Praise, as the review team means it.
+classes = ["no", "yes"]  # the second is the positive one
+
+[corpus]
+files = [
+  "../corpus.jsonl",  # since 2024
+  "../older.jsonl",
+]
+text = 'title'
+
+# Asked by the nightly job alone.
+[teacher]
+model = "../bert"
+map.yes = "yes"
+[retrain]
+at = 02:00:00  # after the backup
+# end of the file
+"""
+
+
+def test_comments_order_and_form_survive_a_change() -> None:
+    document = json.loads(json.dumps(tomllib.loads(WRITTEN_BY_HAND), default=str))
+    assert write_toml(document, over=WRITTEN_BY_HAND) == WRITTEN_BY_HAND
+    del document["corpus"]["text"]
+    document["classes"] = ["n", "y"]
+    document["priority"] = 3
+    document["corpus"]["id"] = "key"
+    document["teacher"]["map"] = {"yes": "y", "*": "n"}
+    document["scenes"] = {"live": {"precision": 0.97}}
+    text = WRITTEN_BY_HAND.replace('["no", "yes"]  #', '["n", "y"]  #')
+    text = text.replace("one\n\n[corpus]", "one\npriority = 3\n\n[corpus]")
+    text = text.replace("text = 'title'\n", 'id = "key"\n')
+    text = text.replace('map.yes = "yes"\n', 'map.yes = "y"\nmap."*" = "n"\n')
+    text += "\n[scenes.live]\nprecision = 0.97\n"
+    assert write_toml(document, over=WRITTEN_BY_HAND) == text
+
+
+@pytest.mark.parametrize(
+    "over", ["classes = [", "a = 1\na = 2", "\ufeff\0", "[a]\n[a.b]\n[c]\n[a.d]\nx = 1\n"]
+)
+def test_over_what_cannot_be_changed_it_is_written_anew(over: str) -> None:
+    assert tomllib.loads(write_toml({"a": {"b": 1}, "d": 2}, over=over)) == {"a": {"b": 1}, "d": 2}
+
+
+def test_a_definition_as_json_keeps_the_comments_of_the_file(
+    client: httpx.Client, workspace: Workspace
+) -> None:
+    body = {**SMALL, "priority": 4}
+    assert put(client, "praise", "# by hand\nclasses = ['no', 'yes'] # two\n" + PLACES).status_code == 201
+    assert put(client, "praise", body).status_code == 200
+    path = workspace.task("praise").path
+    assert path.read_text() == "# by hand\nclasses = ['no', 'yes'] # two\npriority = 4\n" + PLACES
+    path.write_text("damaged")
+    assert put(client, "praise", body).status_code == 200
+    assert workspace.task("praise").definition.priority == 4
+
+
+PLACES = '[corpus]\nfiles = ["../corpus.jsonl"]\n[teacher]\nmodel = "../bert"\n'
+
+
+def test_toml_has_no_null_no_objects_in_arrays_and_no_infinity() -> None:
+    assert write_toml({"a": None, "b": 1}) == "b = 1\n"
+    for item in ({"b": 1}, None):
+        with pytest.raises(ValueError, match="array"):
+            write_toml({"a": [item]})
+    for number in (float("inf"), float("nan")):
+        with pytest.raises(ValueError, match="number"):
+            write_toml({"a": [number]})
+    assert json.loads(json.dumps(tomllib.loads(write_toml({"a": {"b": {}}})))) == {"a": {"b": {}}}

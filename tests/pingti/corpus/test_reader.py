@@ -1,0 +1,434 @@
+import gzip
+import io
+import json
+import re
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pingti.corpus import parquet as parquet_rows
+from pingti.corpus.formats import FORMATS, LINE_BYTES
+from pingti.corpus.reader import BadRow, Columns, check_input, expand, expand_all, read_rows, schema
+from pingti.errors import InputError
+
+TEXTS = ['谁在"表扬"单上呢?', "a,b\tc", "two\nlines", " é ", "x"]
+TIMES = ["2025-01-02T03:04:05+00:00", "1735787046.5", "2025-01-02", "2025-01-02T03:04:05", "0"]
+MICROSECONDS = [1_735_787_045_000_000, 1_735_787_046_500_000, 1_735_776_000_000_000, 1_735_787_045_000_000, 0]
+ALL = Columns(text="said", id="key", time="at")
+
+
+def quoted(value: str) -> str:
+    return '"' + value.replace('"', '""') + '"'
+
+
+def write(path: Path, columns: dict[str, list[str]]) -> str:
+    """The columns as a file of the format that its name says; gives the name."""
+    rows = [list(row) for row in zip(*columns.values(), strict=True)]
+    if path.suffix == ".parquet":
+        pq.write_table(pa.table(columns), path, row_group_size=2)
+        return str(path)
+    if ".jsonl" in path.name:
+        lines = [json.dumps(dict(zip(columns, row, strict=True)), ensure_ascii=False) for row in rows]
+    else:
+        separator = "\t" if ".tsv" in path.name else ","
+        lines = [separator.join(map(quoted, row)) for row in [list(columns), *rows]]
+    return write_bytes(path, "".join(line + "\n" for line in lines).encode())
+
+
+def write_bytes(path: Path, data: bytes) -> str:
+    path.write_bytes(gzip.compress(data) if path.suffix == ".gz" else data)
+    return str(path)
+
+
+def read(path: str, columns: Columns, batch_rows: int = 2) -> tuple[list[dict[str, object]], list[BadRow]]:
+    bad: list[BadRow] = []
+    batches = list(read_rows(path, columns, bad.append, batch_rows=batch_rows))
+    assert all(batch.schema == schema(columns) for batch in batches)
+    assert all(1 <= batch.num_rows <= batch_rows for batch in batches)
+    return pa.Table.from_batches(batches, schema(columns)).to_pylist(), bad
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_every_format_gives_the_same_rows(tmp_path: Path, suffix: str) -> None:
+    path = write(
+        tmp_path / f"a{suffix}",
+        {"other": list("abcde"), "said": TEXTS, "key": ["k1", "七", "k1", "", "k5"], "at": TIMES},
+    )
+    check_input(path, ALL)
+    rows, bad = read(path, ALL)
+    assert bad == []
+    assert [row["row"] for row in rows] == [0, 1, 2, 3, 4]
+    assert [row["id"] for row in rows] == ["k1", "七", "k1", "", "k5"]
+    assert [row["text"] for row in rows] == TEXTS
+    assert [row["time"] for row in rows] == [datetime.fromtimestamp(t / 1e6, UTC) for t in MICROSECONDS]
+    rows, bad = read(path, Columns(text="other"))
+    assert [values(row) for row in rows] == [(i, str(i), letter) for i, letter in enumerate("abcde")]
+
+
+def values(row: dict[str, object]) -> tuple[object, ...]:
+    return tuple(row.values())
+
+
+def test_parquet_columns_of_every_fitting_type(tmp_path: Path) -> None:
+    day = datetime(2025, 1, 2, tzinfo=UTC)
+    for number, (ids, times, texts) in enumerate(
+        [
+            (pa.array([7, 8]), pa.array([day, day], pa.timestamp("ns", "UTC")), pa.array(["a", "b"])),
+            (pa.array(["7", "8"]), pa.array([day, day], pa.timestamp("s")), pa.array([b"a", b"b"])),
+            (pa.array(["7", "8"]).dictionary_encode(), pa.array([day.date()] * 2), pa.array(["a", "b"])),
+            (
+                pa.array(["7", "8"], pa.large_string()),
+                pa.array([day.timestamp()] * 2),
+                pa.array(["a", "b"], pa.string_view()),
+            ),
+        ]
+    ):
+        path = tmp_path / f"{number}.parquet"
+        pq.write_table(pa.table({"key": ids, "at": times, "said": texts}), path)
+        rows, bad = read(str(path), ALL)
+        assert bad == []
+        assert [values(row) for row in rows] == [(0, "7", "a", day), (1, "8", "b", day)]
+
+
+def parquet(texts: pa.Array) -> bytes:
+    sink = io.BytesIO()
+    keys = [f"k{i}" for i in range(len(texts))]
+    pq.write_table(pa.table({"key": keys, "said": texts}), sink)
+    return sink.getvalue()
+
+
+# A Parquet file whose column is called text, but whose bytes are not UTF-8.
+NOT_UTF8 = pa.Array.from_buffers(
+    pa.string(),
+    3,
+    [None, pa.py_buffer(pa.array([0, 1, 2, 3], pa.int32()).buffers()[1]), pa.py_buffer(b"a\xffc")],
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "good", "bad"),
+    [
+        ("null.parquet", parquet(pa.array(["a", None, "c"])), [0, 2], (1, "k1", "'said' is missing or null")),
+        ("type.parquet", parquet(pa.array([[1], [2]])), [], (0, "k0", "of type list; a string is needed")),
+        ("utf8.parquet", parquet(NOT_UTF8), [0, 2], (1, "k1", "'said' is not UTF-8")),
+        (
+            "null.jsonl",
+            b'{"key": "x", "said": "a"}\n\n{"key": 12, "said": null}\n{"key": "z", "said": "c"}',
+            [0, 2],
+            (1, "12", "'said' is missing or null"),
+        ),
+        (
+            "no id.jsonl",
+            b'{"said": "a"}\n{"key": "", "said": ""}',
+            [1],
+            (0, None, "'key' is missing or null"),
+        ),
+        ("line.jsonl", b'{"key": "x", "said": "a"}\n{"key": "y"', [0], (1, None, "the line is not JSON")),
+        ("list.jsonl", b'[]\n{"key": "x", "said": "a"}', [1], (0, None, "not a JSON object")),
+        ("deep.jsonl", b'{"key": "x", "said": "a"}\n' + b"[" * 100_000, [0], (1, None, "not JSON")),
+        ("number.jsonl", b'{"key": "x", "said": 5}', [], (0, "x", "of type int; a string is needed")),
+        ("half.jsonl", b'{"key": "x", "said": "\\ud83d"}', [], (0, "x", "'said' is not UTF-8")),
+        ("utf8.jsonl.gz", b'{"key": "\xff", "said": "a"}\n' * 2, None, (0, None, "the line is not UTF-8")),
+        (
+            "utf8.csv",
+            b"\xef\xbb\xbfsaid,key\na,k0\nb\xff,k1\n\nc,k2\n",
+            [0, 2],
+            (1, "k1", "'said' is not UTF-8"),
+        ),
+        ("cr.csv", b"said,key\na,k0\nb\rb,k1\nc,k2\n", [0, 2], (1, None, "not readable as CSV: new-line")),
+        ("few.tsv", b"said\tkey\na\tk0\nb\nc\tk2\n", [0, 2], (1, None, "1 fields; the header has 2")),
+        ("many.csv.gz", b"said,key\na,k0\nb,k1,c\n", [0], (1, None, "3 fields; the header has 2")),
+        (
+            "quote.csv",
+            b'said,key\n"a\nb",k0\n"never,k1\nc,k2\nd,k3\n',
+            [0],
+            (1, None, "a quote in it is never closed; 3 lines"),
+        ),
+    ],
+)
+def test_a_bad_row_is_reported_and_the_others_come_out(
+    tmp_path: Path, name: str, data: bytes, good: list[int] | None, bad: tuple[int, str | None, str]
+) -> None:
+    path = write_bytes(tmp_path / name, data)
+    columns = Columns(text="said", id="key")
+    if good is None:  # not one row of it can be read: then the file is at fault
+        with pytest.raises(InputError, match="no line of it is a JSON object"):
+            check_input(path, columns)
+    rows, bad_rows = read(path, columns)
+    assert [row["row"] for row in rows] == (good or [])
+    assert (bad_rows[0].file, bad_rows[0].row, bad_rows[0].id) == (path, *bad[:2])
+    assert bad[2] in bad_rows[0].reason
+    numbers = [row["row"] for row in rows] + [row.row for row in bad_rows]
+    assert sorted(map(int, map(str, numbers))) == list(range(len(numbers)))
+
+
+@pytest.mark.parametrize("time", ["soon", "", "9" * 400, "nan", "99999999999999"])
+def test_a_time_that_is_none_is_a_bad_row(tmp_path: Path, time: str) -> None:
+    path = write(tmp_path / "a.csv", {"said": ["a", "b"], "key": ["1", "2"], "at": [time, "2025-01-01"]})
+    rows, bad = read(path, ALL)
+    assert [row["id"] for row in rows] == ["2"]
+    assert [(row.row, row.id) for row in bad] == [(0, "1")]
+    assert "needed is a timestamp, ISO 8601 or Unix seconds" in bad[0].reason
+
+
+IN_TIME = 1_736_937_000  # 2025-01-15, half past ten
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".csv", ".parquet"])
+@pytest.mark.parametrize(
+    ("times", "said"),
+    [
+        ([IN_TIME * 10**3], r"later than now \(milliseconds\?\)"),
+        ([IN_TIME * 10**6], r"later than now \(microseconds\?\)"),
+        ([IN_TIME * 10**9], r"later than now \(nanoseconds\?\)"),
+        (["9999-12-31", "9999-12-31T00:00:00Z"], "later than now;"),
+        ([253_402_214_400], "later than now;"),
+        ([20251345], "20251345'?; needed is a timestamp"),
+        (["0000-00-00"], "'0000-00-00'; needed is a timestamp"),
+    ],
+)
+def test_a_time_to_come_is_a_bad_row(tmp_path: Path, suffix: str, times: list[object], said: str) -> None:
+    for number, time in enumerate(times):
+        path = tmp_path / f"{number}{suffix}"
+        if suffix == ".parquet":
+            pq.write_table(pa.table({"said": ["a", "b"], "at": pa.array([time, time])}), path)
+        else:
+            write(path, {"said": ["a", "b"], "at": [str(time)] * 2})
+        rows, bad = read(str(path), Columns(text="said", time="at"))
+        assert rows == []
+        assert len(bad) == 2
+        assert re.search(said, bad[0].reason), bad[0].reason
+
+
+def test_a_parquet_files_own_times_to_come_are_bad_rows(tmp_path: Path) -> None:
+    tomorrow = datetime.now(UTC) + timedelta(hours=20)  # a zone that is absent
+    times = [datetime(2025, 1, 15, tzinfo=UTC), datetime(9999, 12, 31, tzinfo=UTC), tomorrow]
+    for unit in ("s", "ms", "us"):
+        path = tmp_path / f"{unit}.parquet"
+        column = pa.array(times).cast(pa.timestamp(unit, "UTC"), safe=False)
+        pq.write_table(pa.table({"said": list("abc"), "at": column}), path)
+        rows, bad = read(str(path), Columns(text="said", time="at"), batch_rows=3)
+        assert [row["text"] for row in rows] == ["a", "c"]
+        assert [row.row for row in bad] == [1]
+        assert "later than now;" in bad[0].reason
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".csv", ".parquet"])
+def test_digits_may_be_a_date(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"a{suffix}"
+    digits = [20250115, 20240229]
+    if suffix == ".parquet":
+        pq.write_table(pa.table({"said": ["a", "b"], "at": digits}), path)
+    elif suffix == ".csv":
+        write(path, {"said": ["a", "b"], "at": list(map(str, digits))})
+    else:
+        path.write_text("".join(json.dumps({"said": "a", "at": date}) + "\n" for date in digits))
+    rows, bad = read(str(path), Columns(text="said", time="at"))
+    assert bad == []
+    assert [row["time"] for row in rows] == [
+        datetime(2025, 1, 15, tzinfo=UTC),
+        datetime(2024, 2, 29, tzinfo=UTC),
+    ]
+    # As a file's own type a moment of 1970 stays what it is.
+    pq.write_table(
+        pa.table({"said": ["a"], "at": pa.array([20250115], pa.timestamp("s"))}), tmp_path / "b.parquet"
+    )
+    rows, bad = read(str(tmp_path / "b.parquet"), Columns(text="said", time="at"))
+    assert rows[0]["time"] == datetime.fromtimestamp(20250115, UTC)
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "message"),
+    [
+        ("a.csv", b"", "the file is empty"),
+        ("a.jsonl.gz", b"", "the file is empty"),
+        ("a.parquet", b"", "the file is empty"),
+        ("a.parquet", b"text\nhello\n", "not a readable Parquet file"),
+        ("a.csv", b"said,other\n1,2\n", "no column 'text'; there are 'said', 'other'"),
+        ("a.csv", b"text,text\n1,2\n", "2 columns are named 'text'"),
+        ("a.jsonl", b'{"said": "a"}\n', "no column 'text'; there are 'said'"),
+        ("a.jsonl", b"text\nhello\n", "no line of it is a JSON object"),
+        ("a.parquet", parquet(pa.array(["a"])), "no column 'text'; there are 'key', 'said'"),
+        ("a.csv", parquet(pa.array(["a"])), "looks like a Parquet file, not like .csv"),
+        ("a.tsv", b"PK\x03\x04rest", "looks like a zip archive or an Excel workbook"),
+        ("a.csv", gzip.compress(b"text\na\n"), "looks like a gzip file"),
+        ("a.csv", "text\nhello\n".encode("utf-16"), "looks like UTF-16 text"),
+        ("a.xlsx", b"PK", "the name ends in none of the formats that are read: .parquet .jsonl"),
+        ("a.parquet.gz", b"PK", "the name ends in none of the formats"),
+    ],
+)
+def test_a_file_that_cannot_be_used_is_refused(tmp_path: Path, name: str, data: bytes, message: str) -> None:
+    path = write_bytes(tmp_path / name, data)
+    with pytest.raises(InputError) as caught:
+        check_input(path, Columns())
+    assert str(caught.value).startswith(path)
+    assert message in str(caught.value)
+    (fault,) = caught.value.faults
+    assert (fault.file, f"{fault.file}: {fault.detail}") == (path, str(caught.value))
+
+
+def test_a_file_that_is_not_there_a_folder_and_half_a_gzip(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"a\.csv: no such file"):
+        check_input(str(tmp_path / "a.csv"), Columns())
+    (tmp_path / "b.csv").mkdir()
+    with pytest.raises(InputError, match=r"b\.csv: is a folder"):
+        check_input(str(tmp_path / "b.csv"), Columns())
+    (tmp_path / "c.csv.gz").write_bytes(b"text\nplain\n")
+    with pytest.raises(InputError, match=r"c\.csv.gz: not a whole gzip file"):
+        check_input(str(tmp_path / "c.csv.gz"), Columns())
+    data = gzip.compress(b"text\n" + bytes(range(32, 127)) * 1000 + b"\n")
+    (tmp_path / "d.csv.gz").write_bytes(data[:-9])
+    with pytest.raises(InputError, match=r"d\.csv.gz: not a whole gzip file"):
+        read(str(tmp_path / "d.csv.gz"), Columns())
+
+
+def test_a_damaged_page_of_a_parquet_file_is_said(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    pq.write_table(
+        pa.table({"text": [f"{i * i}" for i in range(5000)]}), path, compression="zstd", use_dictionary=False
+    )
+    data = bytearray(path.read_bytes())
+    data[400:800] = bytes(400)
+    path.write_bytes(data)
+    check_input(str(path), Columns())
+    with pytest.raises(InputError, match=r"a\.parquet: not a readable Parquet file"):
+        read(str(path), Columns())
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".jsonl", ".csv"])
+def test_a_text_of_several_megabytes_comes_out_whole(tmp_path: Path, suffix: str) -> None:
+    texts = ["长" * 1_000_000, "", "next"]
+    rows, bad = read(write(tmp_path / f"a{suffix}", {"text": texts, "n": list("abc")}), Columns())
+    assert bad == []
+    assert [row["text"] for row in rows] == texts
+
+
+LONG = "长" * 700
+SHARED = pa.array([LONG, "short"]).take(pa.array([0, 1] * 1000))
+SHARED_AND_LONG: dict[str, tuple[pa.Array, dict[str, Any]]] = {
+    "a value that all rows share": (SHARED, {}),
+    "a type that says so": (SHARED.dictionary_encode(), {}),
+    "the same in small groups": (SHARED, {"row_group_size": 100}),
+    "values told by the one before": (
+        pa.array([f"{LONG}{n % 7}" for n in range(2000)]),
+        {"use_dictionary": False, "column_encoding": {"text": "DELTA_BYTE_ARRAY"}},
+    ),
+    "long texts": (pa.array([f"{n}{LONG}" for n in range(2000)]), {"use_dictionary": False}),
+}
+
+
+@pytest.mark.parametrize("name", [*SHARED_AND_LONG, "lines"])
+def test_what_is_read_at_once_is_bounded_in_bytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    for module, constant, value in (
+        (parquet_rows, "BATCH_BYTES", 1 << 16),
+        (parquet_rows, "_MEAN_BYTES", 1 << 14),
+    ):
+        monkeypatch.setattr(module, constant, value)
+    if name == "lines":
+        texts = pa.array([f"{n}{LONG}" for n in range(2000)])
+        path = write(tmp_path / "a.jsonl", {"text": texts.to_pylist()})
+    else:
+        texts, options = SHARED_AND_LONG[name]
+        path = str(tmp_path / "a.parquet")
+        pq.write_table(pa.table({"text": texts}), path, compression="zstd", **options)
+    batches = list(read_rows(path, Columns(), lambda _: None))
+    assert max(batch.nbytes for batch in batches) < 4 << 16
+    read_texts = pa.chunked_array([batch["text"] for batch in batches])
+    assert read_texts.to_pylist() == texts.to_pylist()
+    assert [row for batch in batches for row in batch["row"].to_pylist()] == list(range(2000))
+
+
+def test_a_small_file_that_unpacks_to_much_is_read_in_small_batches(tmp_path: Path) -> None:
+    """Seven hundred megabytes of texts in some hundred bytes."""
+    path = tmp_path / "a.parquet"
+    shared = pa.DictionaryArray.from_arrays(pa.array([0] * 60_000, pa.int32()), pa.array(["长" * 4000]))
+    pq.write_table(pa.table({"text": shared}), path, compression="zstd")
+    assert path.stat().st_size < 2000
+    first = next(read_rows(str(path), Columns(), lambda _: None, batch_rows=32_768))
+    assert first.nbytes <= 2 * parquet_rows.BATCH_BYTES
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".csv"])
+def test_a_text_longer_than_a_line_may_be_is_a_bad_row(tmp_path: Path, suffix: str) -> None:
+    half = "a" * (LINE_BYTES // 2)
+    texts = ["first", f"{half}\n{half}", half, "last"]
+    rows, bad = read(write(tmp_path / f"a{suffix}", {"text": texts, "n": list("abcd")}), Columns())
+    assert [row["text"] for row in rows] == ["first", half, "last"]
+    assert [(row.row, row.reason) for row in bad] == [(1, "field 'text' is longer than 16,777,216 bytes")]
+
+
+@given(st.lists(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\r"), max_size=8)))
+def test_any_text_survives_csv_and_jsonl(tmp_path_factory: pytest.TempPathFactory, texts: list[str]) -> None:
+    folder = tmp_path_factory.mktemp("any")
+    columns = {"text": texts, "n": ["1"] * len(texts)}
+    for suffix in (".csv", ".jsonl") if texts else (".csv",):
+        rows, bad = read(write(folder / f"a{suffix}", columns), Columns())
+        assert bad == []
+        assert [row["text"] for row in rows] == texts
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    for name in ("b.csv", "a.csv", "[a].csv", "deep/er/c.csv", "d.txt", "folder.csv/x"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("pattern", "names"),
+    [
+        ("*.csv", ["[a].csv", "a.csv", "b.csv"]),
+        ("[ab].csv", ["a.csv", "b.csv"]),
+        ("[a].csv", ["[a].csv"]),
+        ("deep/../b.csv", ["deep/../b.csv"]),
+        ("**/*.csv", ["[a].csv", "a.csv", "b.csv", "deep/er/c.csv"]),
+        ("{}/?.csv", ["a.csv", "b.csv"]),
+    ],
+)
+def test_a_pattern_names_files_in_order(tree: Path, pattern: str, names: list[str]) -> None:
+    assert expand(pattern.format(tree), tree) == [str(tree / name) for name in names]
+    for letter in "qwertyuiop":  # a folder lists its files in any order
+        (tree / "deep" / f"{letter}.tsv").touch()
+    assert expand("deep/*.tsv", tree) == sorted(
+        str(tree / "deep" / f"{letter}.tsv") for letter in "qwertyuiop"
+    )
+
+
+def test_a_file_that_two_patterns_name_is_read_once(tree: Path) -> None:
+    (tree / "link.csv").symlink_to(tree / "b.csv")
+    patterns = ["b.csv", "?.csv", str(tree / "b.csv"), "deep/../a.csv", f"file://{tree}/b.csv", "link.csv"]
+    paths = expand_all(patterns, tree)
+    # A URL is left as it is: what it points at is not known.
+    assert paths == [str(tree / "b.csv"), str(tree / "a.csv"), f"file://{tree}/b.csv"]
+
+
+def test_a_url_is_read_and_a_pattern_without_files_is_refused(tree: Path) -> None:
+    (tree / "b.csv").write_text("text\nhello\n")
+    (url,) = expand(f"file://{tree}/b*", Path("/"))
+    assert url == f"file://{tree}/b.csv"
+    rows, _ = read(url, Columns())
+    assert rows == [{"row": 0, "id": "0", "text": "hello"}]
+    for pattern in ("*.jsonl", "folder.csv", f"file://{tree}/z*"):
+        with pytest.raises(InputError, match="no such file"):
+            expand(pattern, tree)
+    with pytest.raises(InputError, match="not readable"):
+        check_input("nosuch://a.csv", Columns())
+
+
+def test_a_json_line_that_is_too_long_is_a_bad_row_and_the_next_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    long = b'{"text": "' + b"x" * (2 * LINE_BYTES) + b'"}\n'
+    path.write_bytes(b'{"text": "first"}\n' + long + b'{"text": "last"}\n')
+    bad: list[BadRow] = []
+    batches = list(read_rows(str(path), Columns(), bad.append))
+    assert [text for batch in batches for text in batch["text"].to_pylist()] == ["first", "last"]
+    assert [(row.row, "longer than" in row.reason) for row in bad] == [(1, True)]

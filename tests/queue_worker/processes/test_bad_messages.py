@@ -1,0 +1,158 @@
+"""Whatever bytes anybody pushes into the broker's lists are put aside, and the work goes on."""
+
+import base64
+import json
+import os
+import pickle
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from queue_worker.celery_app import CLASSIFY, CONTROL, lists_of, make_celery, messages_waiting, send
+from queue_worker.processes.rejected import rejected
+from tests.support.brokers import until
+from tests.support.paths import SHARED
+from tests.support.service import Service, assert_every_row_once, keys, serving
+
+pytestmark = pytest.mark.broker
+
+
+@pytest.fixture(scope="module")
+def service(_workspace_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    with serving(_workspace_template, tmp_path_factory.mktemp("rejected") / "workspace") as service:
+        yield service
+
+
+def envelope(body: Any = None, **changes: Any) -> dict[str, Any]:
+    """A message as Celery makes it, of a shard of a job that there is not."""
+    content = ["job-none", 0], {}, {"callbacks": None, "errbacks": None, "chain": None, "chord": None}
+    data = json.dumps(content if body is None else body).encode() if not isinstance(body, bytes) else body
+    message = {
+        "body": base64.b64encode(data).decode(),
+        "content-encoding": "utf-8",
+        "content-type": "application/json",
+        "headers": {
+            "lang": "py",
+            "task": "pingti.classify",
+            "id": "a/0/1",
+            "root_id": "a",
+            "parent_id": None,
+            "group": None,
+            "retries": 0,
+            "eta": None,
+            "expires": None,
+            "timelimit": [None, None],
+            "argsrepr": "()",
+            "kwargsrepr": "{}",
+        },
+        "properties": {
+            "correlation_id": "a",
+            "reply_to": "",
+            "delivery_mode": 2,
+            "delivery_info": {"exchange": "", "routing_key": CLASSIFY},
+            "priority": 5,
+            "body_encoding": "base64",
+            "delivery_tag": os.urandom(8).hex(),
+        },
+    }
+    return {**message, **changes}
+
+
+WRONG: list[Any] = [5, -1.5, "text", "", [], {}, None, True, [1, 2, 3], {"a": 1}, "x" * 1000]
+
+
+def zoo() -> Iterator[bytes]:
+    """Messages of every kind that has ended a worker, or might."""
+    yield from (b"", b"5", b"null", b"[]", b"{}", b'"text"', b"\x00\xff\xfe", os.urandom(300), b"{" * 5000)
+    yield pickle.dumps({"task": "pingti.classify"})
+    yield b"- yaml: [1, 2"
+    yield b"[" * 200_000 + b"]" * 200_000
+    yield json.dumps("x" * (10 << 20)).encode()
+    yield json.dumps(envelope(["x" * (10 << 20), {}, {}])).encode()
+    for body in (5, None, "text", [], [1], [1, 2, 3], [[], {}], {"task": "pingti.classify"}, [5, {}, {}]):
+        yield json.dumps(envelope(json.dumps(body).encode())).encode()
+    for data in (b"", b"\xff\xfe", b"{", b"[" * 100_000, pickle.dumps([[], {}, {}])):
+        yield json.dumps(envelope(data)).encode()
+    yield json.dumps(envelope(body="@@@@")).encode()
+    for kind in ("application/x-python-serialize", "application/x-yaml", "application/data", "nonsense"):
+        yield json.dumps(envelope(**{"content-type": kind})).encode()
+    for encoding in ("nonsense", "binary", "utf-16"):
+        yield json.dumps(envelope(**{"content-encoding": encoding})).encode()
+    yield json.dumps({**envelope(), "headers": {**envelope()["headers"], "task": "os.system"}}).encode()
+    yield json.dumps({**envelope(), "headers": {**envelope()["headers"], "compression": "zlib"}}).encode()
+    whole = envelope()
+    for name in whole:
+        for value in WRONG:
+            yield json.dumps({**envelope(), name: value}).encode()
+        yield json.dumps({key: value for key, value in envelope().items() if key != name}).encode()
+    for part in ("headers", "properties"):
+        for name in whole[part]:
+            for value in WRONG:
+                message = envelope()
+                message[part][name] = value
+                if part == "properties" or name != "id":
+                    yield json.dumps(message).encode()
+            message = envelope()
+            del message[part][name]
+            yield json.dumps(message).encode()
+    for value in WRONG:
+        message = envelope()
+        message["properties"]["delivery_info"]["routing_key"] = value
+        yield json.dumps(message).encode()
+
+
+def test_any_bytes_are_put_aside_and_no_worker_ends(service: Service, texts: list[str]) -> None:
+    worker = service.start_worker()
+    scheduler = service.processes.latest("scheduler")
+    job = service.submit(service.write("zoo.parquet", texts * 4))
+    animals = list(zoo())
+    if (SHARED / "cases" / "broker" / "messages.jsonl").is_file():
+        lines = (SHARED / "cases" / "broker" / "messages.jsonl").read_text().splitlines()
+        animals += [json.loads(line)["push"].encode() for line in lines]
+    names = [*lists_of(CLASSIFY), *lists_of(CONTROL)]
+    for number, animal in enumerate(animals):
+        service.client.lpush(names[number % len(names)], animal)
+    small = service.submit(service.write("after.parquet", texts[:10]))
+    job, small = service.wait(job), service.wait(small)
+    assert_every_row_once(service, job, keys("zoo", 1600))
+    assert_every_row_once(service, small, keys("after", 10))
+    for queue in (CLASSIFY, CONTROL):
+        until(lambda queue=queue: not messages_waiting(service.client, queue), "all are taken")  # type: ignore[misc]
+    assert worker.poll() is None
+    assert scheduler.poll() is None
+    count = service.store.statistics.totals().rejected
+    assert count > 150
+    kept = rejected(service.client, limit=2000)
+    assert len(kept) == min(count, 1000)
+    assert {"time", "queue", "reason", "bytes", "start"} == set(kept[0])
+    assert any("os.system" in each["reason"] for each in kept)
+    log = (service.settings.home / "logs" / "worker.log").read_text()
+    assert log.count("message put aside") > 50
+    until(lambda: not service.client.hlen("unacked"), "none comes again")
+    service.processes.stop(worker)
+    assert worker.returncode == 0
+
+
+def test_the_list_of_what_was_put_aside_has_an_end(service: Service) -> None:
+    service.client.delete("pingti:rejected")
+    with service.worker():
+        for number in range(1100):
+            service.client.lpush(CLASSIFY, f"nonsense {number}")
+        until(lambda: messages_waiting(service.client) == 0, "all are taken")
+        until(lambda: service.client.llen("pingti:rejected") >= 1000, "all are kept")
+        time.sleep(0.5)
+        assert service.client.llen("pingti:rejected") == 1000
+        assert "1099" in base64.b64decode(rejected(service.client, limit=1)[0]["start"]).decode()
+
+
+def test_a_task_with_wrong_arguments_fails_alone(service: Service, texts: list[str]) -> None:
+    application = make_celery(service.settings)
+    with service.worker() as worker:
+        for arguments in ((), ("job-none",), ("job-none", 0, 1, 2), ("job-none", "nonsense")):
+            send(application, "pingti.classify", *arguments, queue=CLASSIFY)
+        job = service.wait(service.submit(service.write("alone.parquet", texts[:30])))
+        assert_every_row_once(service, job, keys("alone", 30))
+        assert worker.poll() is None

@@ -1,0 +1,340 @@
+"""Agreement of student and teacher on jobs' rows: counted once, an alarm when it falls, and what follows."""
+
+import json
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pingti.annotation import labels
+from pingti.errors import ConflictError, DefinitionError
+from pingti.workspace import promotion
+from pingti.workspace.definition import parse
+from pingti.workspace.registry import TaskEntry, Workspace
+from queue_worker.jobs.callbacks import secret, verify
+from queue_worker.jobs.models import Job
+from queue_worker.jobs.store import JobStore
+from queue_worker.retraining.drift import MIN_ROWS, Agreement, agreement, alarms, fallen, wilson
+from queue_worker.retraining.drift_monitor import DriftMonitor
+from queue_worker.retraining.runs import runs
+from replacement.measure_drift import load_drift_meter
+from replacement.training.loop import replace
+from tests.support.service import Service, serving
+from tests.support.teachers import sport, topic_teacher
+
+__all__ = ["topic_teacher"]
+
+
+def test_wilsons_interval_of_a_worked_example() -> None:
+    """Eight of ten, by hand: 0.490 to 0.943."""
+    assert wilson(8, 10) == pytest.approx((0.4902, 0.9433), abs=1e-4)
+    assert wilson(0, 0) == (0.0, 1.0)
+
+
+@given(st.integers(1, 10_000).flatmap(lambda rows: st.tuples(st.integers(0, rows), st.just(rows))))
+def test_wilsons_interval_holds_the_share_and_shrinks(pair: tuple[int, int]) -> None:
+    agreed, rows = pair
+    low, high = wilson(agreed, rows)
+    assert 0 <= low <= agreed / rows <= high <= 1
+    narrow = wilson(4 * agreed, 4 * rows)
+    assert narrow[1] - narrow[0] < high - low
+
+
+def day_of(agreed: int, rows: int) -> Agreement:
+    low, high = wilson(agreed, rows)
+    known = {"day": "2025-12-01", "version": 1, "rows": rows, "agreed": agreed}
+    return Agreement.model_validate({**known, "share": agreed / rows, "low": low, "high": high})
+
+
+def test_what_counts_as_fallen() -> None:
+    assert not fallen(day_of(0, MIN_ROWS - 1), (950, 1000))  # too few rows to say anything
+    assert fallen(day_of(0, MIN_ROWS), (950, 1000))
+    assert not fallen(day_of(93, 100), (950, 1000))
+    assert fallen(day_of(80, 100), (950, 1000))
+    assert not fallen(day_of(80, 100), (19, 20))  # a small holdout says little
+
+
+@pytest.fixture(scope="module")
+def service(_workspace_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    with serving(_workspace_template, tmp_path_factory.mktemp("agreement") / "workspace") as service:
+        service.start_worker()
+        yield service
+
+
+@pytest.fixture(autouse=True)
+def empty(request: pytest.FixtureRequest) -> None:
+    if "service" in request.fixturenames:
+        service = request.getfixturevalue("service")
+        service.client.flushdb()
+        for name in ("agreement.jsonl", "alarms.jsonl"):
+            (service.settings.home / "tasks" / "sport" / name).unlink(missing_ok=True)
+
+
+def teacher(share: float, log: Path) -> Callable[[str, int], list[str]]:
+    """A process that agrees on a share of the rows, and writes down what it was asked."""
+    code = (
+        "import json, sys\n"
+        "for line in sys.stdin:\n"
+        "    texts = json.loads(line)['texts']\n"
+        f"    open({str(log)!r}, 'a').write(line)\n"
+        f"    print(json.dumps({{'rows': len(texts), 'agreed': int({share} * len(texts))}}), flush=True)\n"
+    )
+    return lambda task, version: [sys.executable, "-c", code]
+
+
+def watching(service: Service, share: float, log: Path) -> DriftMonitor:
+    watch = DriftMonitor(
+        service.settings, service.client, stop=threading.Event(), command=teacher(share, log), pause=0.0
+    )
+    watch.measure()  # what ended before is let be
+    return watch
+
+
+def define(service: Service, text: str) -> TaskEntry:
+    path = service.settings.home / "tasks" / "sport.toml"
+    path.write_text(path.read_text().partition("\n[watch]")[0] + f"\n[watch]\n{text}\n")
+    return Workspace(service.settings.home).task("sport")
+
+
+def finished(service: Service, name: str, texts: list[str]) -> Job:
+    return service.wait(service.submit(service.write(name, texts)))
+
+
+@pytest.mark.broker
+def test_a_sample_of_each_job_is_counted_once(service: Service, texts: list[str], tmp_path: Path) -> None:
+    entry = define(service, "sample = 60")
+    log = tmp_path / "asked"
+    watch = watching(service, 1.0, log)
+    small = finished(service, "small.parquet", texts[:40])
+    finished(service, "large.parquet", texts)
+    assert watch.measure() == 2
+    asked = [json.loads(line)["texts"] for line in log.read_text().splitlines()]
+    assert sorted(len(each) for each in asked) == [40, 60]
+    assert set(asked[1]) <= set(texts)
+    assert len(set(asked[1])) > 50
+    assert not set(asked[1]) <= set(texts[:200])  # all over the file
+    (found,) = agreement(service.client, "sport")
+    assert (found.version, found.rows, found.agreed, found.share) == (1, 100, 100, 1.0)
+    assert alarms(service.client) == []
+    # A worker that died between counting and forgetting the job counts it again: nothing changes.
+    service.client.sadd("pingti:watch:open", small.id)
+    assert watch.measure() == 1
+    assert agreement(service.client, "sport") == [found]
+    lines = [json.loads(line) for line in (entry.folder / "agreement.jsonl").read_text().splitlines()]
+    assert sorted(line["rows"] for line in lines) == [40, 60]
+    assert watch.measure() == 0
+
+
+@pytest.mark.broker
+def test_what_is_not_asked_about(service: Service, texts: list[str], tmp_path: Path) -> None:
+    log = tmp_path / "asked"
+    define(service, "sample = 0")
+    watch = watching(service, 1.0, log)
+    finished(service, "none.parquet", texts[:40])
+    define(service, "sample = 30\ndaily = 30")
+    finished(service, "replaced.parquet", texts[:40])
+    service.write("replaced.parquet", texts[:41])  # another file by now
+    gone = finished(service, "gone.parquet", texts[:40])
+    Path(gone.inputs[0]).unlink()
+    define(service, "sample = 0")
+    assert watch.measure() == 3
+    define(service, "sample = 30\ndaily = 30")
+    finished(service, "first.parquet", texts[:40])
+    assert watch.measure() == 1
+    finished(service, "second.parquet", texts[:40])  # the day's rows are reached
+    assert watch.measure() == 1
+    assert len(log.read_text().splitlines()) == 1
+    define(service, "sample = 30\ndaily = 60")
+    for name in ("third.parquet", "fourth.parquet", "fifth.parquet"):
+        finished(service, name, texts[:40])
+    assert watch.measure() == 3
+    assert len(log.read_text().splitlines()) == 2  # those of one look are counted together
+
+
+@pytest.mark.broker
+def test_a_fall_raises_one_alarm_and_rolls_back(
+    service: Service, texts: list[str], tmp_path: Path, receiver: tuple[str, list[Any]]
+) -> None:
+    url, received = receiver
+    entry = define(service, f'sample = 80\non_alarm = "rollback"\ncallback = "{url}"')
+    service.settings = service.settings.model_copy(update={"private_networks": ("127.0.0.0/8",)})
+    shutil.copytree(entry.folder / "students" / "1", entry.folder / "students" / "2", dirs_exist_ok=True)
+    promotion.promote(entry, 2, who="tests", why="newer")
+    watch = watching(service, 0.5, tmp_path / "asked")
+    finished(service, "fall.parquet", texts)
+    finished(service, "fall2.parquet", texts)
+    assert watch.measure() == 2
+    (alarm,) = alarms(service.client)
+    assert (alarm.task, alarm.version, alarm.action) == ("sport", 2, "rollback")
+    assert alarms(service.client, "tech") == []
+    assert alarm.share == 0.5
+    assert alarm.high < alarm.holdout_low
+    assert JobStore(service.client).statistics.totals().alarms == {"sport": 1}
+    assert entry.current() == 1
+    last = entry.history()[-1]
+    assert (last["event"], last["who"], last["why"]) == ("rolled back", "watch", alarm.sentence)
+    assert len((entry.folder / "alarms.jsonl").read_text().splitlines()) == 1
+    ((headers, body),) = received
+    verify(secret(service.settings), headers, body)
+    assert json.loads(body)["data"]["sentence"] == alarm.sentence
+
+
+@pytest.mark.broker
+def test_a_fall_may_start_a_retraining(service: Service, texts: list[str], tmp_path: Path) -> None:
+    define(service, 'sample = 80\non_alarm = "retrain"')
+    watch = watching(service, 0.2, tmp_path / "asked")
+    finished(service, "retrain.parquet", texts)
+    watch.measure()
+    (run,) = runs(service.client, "sport")
+    assert (run.who, run.state) == ("watch", "queued")
+
+
+@pytest.mark.broker
+def test_an_alarm_outlives_the_process_that_raised_it(
+    service: Service, texts: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry = define(service, 'sample = 80\non_alarm = "retrain"')
+    watch = watching(service, 0.2, tmp_path / "asked")
+
+    def dies(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as dying:
+        dying.setattr(DriftMonitor, "_act", dies)
+        finished(service, "dies.parquet", texts)
+        with pytest.raises(KeyboardInterrupt):
+            watch.measure()
+    assert runs(service.client, "sport") == []
+    watch.measure()  # the next process finds the job still noted
+    assert len(runs(service.client, "sport")) == 1
+    assert len(alarms(service.client)) == 1
+    assert len((entry.folder / "alarms.jsonl").read_text().splitlines()) == 1
+
+
+@pytest.mark.broker
+def test_a_teacher_that_is_not_there_is_no_alarm(service: Service, texts: list[str]) -> None:
+    define(service, "sample = 20")
+    watch = DriftMonitor(service.settings, service.client, stop=threading.Event(), pause=0.0)
+    watch.measure()
+    finished(service, "nowhere.parquet", texts[:30])
+    assert watch.measure() == 1  # the definition's teacher is "nowhere"
+    assert agreement(service.client, "sport") == []
+    assert alarms(service.client) == []
+
+
+@pytest.fixture
+def receiver() -> Iterator[tuple[str, list[Any]]]:
+    received: list[Any] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            received.append(({name.lower(): value for name, value in self.headers.items()}, body))
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}/alarm", received
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_the_section_is_checked() -> None:
+    base = 'classes = ["a", "b"]\n[corpus]\nfiles = ["x"]\n[teacher]\nmodel = "m"\n'
+    assert parse(base).watch.sample == 50
+    for line, said in (
+        ('on_alarm = "panic"', "'nothing', 'rollback' or 'retrain'"),
+        ("rows = 3", "allowed are callback, daily, on_alarm, sample"),
+        ('callback = "ftp://x"', "watch.callback"),
+        ("sample = -1", "watch.sample"),
+    ):
+        with pytest.raises(DefinitionError, match=said):
+            parse(f"{base}[watch]\n{line}\n")
+
+
+def test_the_real_teacher_is_asked_as_on_the_holdout(topic_teacher: Path, tmp_path: Path) -> None:
+    entry = sport(tmp_path, topic_teacher, gate=0.01)
+    rules = '[rules]\ndrop = ["^x"]\nnegative = ["^y"]\n\n[student]'
+    entry.path.write_text(entry.path.read_text().replace("[student]", rules))
+    entry = Workspace(tmp_path).task("sport")
+    outcome = replace(entry)
+    texts = [json.loads(line)["text"] for line in (tmp_path / "corpus.jsonl").read_text().splitlines()][480:]
+    rows, agreed = load_drift_meter(entry, 1).count(["x dropped", "y negative", *texts])
+    assert rows == 120
+    assert abs(agreed / rows - outcome.report["holdout"]["accuracy"]) < 0.1
+    assert load_drift_meter(entry, 1).count(["x"]) == (0, 0)
+
+    # A changed definition counts from the next replace on.
+    written = entry.path.read_text()
+    changed = [
+        written.replace('["no", "yes"]', '["other", "sport"]')
+        .replace('sport = "yes"', 'sport = "sport"')
+        .replace('"*" = "no"', '"*" = "other"'),
+        written.replace('["no", "yes"]', '["yes", "no"]'),
+        written.replace('sport = "yes"', 'tech = "yes"'),
+        written.replace("[teacher]", '[teacher]\nmax_length = 8\nprecision = "bfloat16"', 1),
+    ]
+    for text in changed:
+        assert text != written
+        entry.path.write_text(text)
+        there = Workspace(tmp_path).task("sport")
+        labels.add(there, label_of(tmp_path / "labels.jsonl", there.definition.classes[1]))
+        assert load_drift_meter(there, 1).count(texts) == (rows, agreed)
+        (there.folder / labels.FILE).unlink()
+
+
+def label_of(path: Path, name: str) -> Path:
+    """A person's label of a text that no job has."""
+    path.write_text(json.dumps({"text": "nothing like it", "label": name}) + "\n")
+    return path
+
+
+def test_exchanged_weights_are_another_teacher_and_no_disagreement(
+    topic_teacher: Path, tmp_path: Path
+) -> None:
+    own = tmp_path / "own"
+    shutil.copytree(topic_teacher, own)
+    entry = sport(tmp_path, own, gate=0.01, rounds=1)
+    replace(entry)
+    load_drift_meter(entry, 1)
+    weights = own / "model.safetensors"
+    data = bytearray(weights.read_bytes())
+    data[-4:] = np.float32(0.25).tobytes()
+    weights.write_bytes(data)
+    with pytest.raises(
+        ConflictError, match="another teacher by now than the one that version 1 was made with"
+    ):
+        load_drift_meter(entry, 1)
+    ran = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "replacement.measure_drift",
+            "--home",
+            tmp_path,
+            "--task",
+            "sport",
+            "--version",
+            "1",
+        ],
+        input='{"texts": ["goal"]}\n',
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert list(json.loads(ran.stdout)) == ["error"]
