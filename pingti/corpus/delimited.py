@@ -177,11 +177,11 @@ def layout_of(path: str, sample: Sequence[str], columns: Columns) -> Layout:
         columns: those that are read; what they say of the layout holds.
     """
     notices = []
-    said = re.fullmatch(r"sep=(.)\r?\n?", sample[0]) if sample else None
-    before_header = 1 if said else 0
+    sep_line = re.fullmatch(r"sep=(.)\r?\n?", sample[0]) if sample else None
+    before_header = 1 if sep_line else 0
     header = sample[before_header] if len(sample) > before_header else ""
     usual = "\t" if format_of(path) == ".tsv" else ","
-    delimiter = columns.delimiter or (said[1] if said else _delimiter(header, usual, columns))
+    delimiter = columns.delimiter or (sep_line[1] if sep_line else _delimiter(header, usual, columns))
     if delimiter != usual and columns.delimiter is None:
         notices.append(f"its fields are separated by {_NAMES.get(delimiter, repr(delimiter))}")
     quoted = columns.quoting == "quoted"

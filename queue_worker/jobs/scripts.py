@@ -54,21 +54,21 @@ return {'new', id, at, wanted(1)}
     # Most urgent level first, turns within it. More than one unit only of small jobs that are begun here.
     "claim": """
 if ARGV[3] ~= '0' then rise(tonumber(ARGV[3])) end
-local found, most = {}, tonumber(ARGV[4])
+local claims, most = {}, tonumber(ARGV[4])
 local function answer()
   local waiting = 0
   for _, units in ipairs(call('HVALS', P .. 'units')) do waiting = waiting + units end
-  return {wanted(math.min(1, waiting)), found}
+  return {wanted(math.min(1, waiting)), claims}
 end
 for level = 0, 9 do
   local queue = P .. 'ready:' .. level
-  while #found < most do
+  while #claims < most do
     local id = call('ZRANGE', queue, 0, 0)[1]
     if not id then break end
     local unit = call('LINDEX', key(id, 'waiting'), 0)
     local whole = unit == 'plan' and call('HGET', key(id), 'small') == '1' and
                   call('EXISTS', key(id, 'attempts')) == 0
-    if #found > 0 and not whole then return answer() end
+    if #claims > 0 and not whole then return answer() end
     call('LPOP', key(id, 'waiting'))
     call('HINCRBY', P .. 'units', level, -1)
     call('ZREM', queue, id)
@@ -80,7 +80,7 @@ for level = 0, 9 do
     local attempt = call('HINCRBY', key(id, 'attempts'), unit, 1)
     if attempt > 1 then call('HDEL', key(id, 'attempts'), unit .. ':why') end
     local source = call('HGET', key(id, 'sources'), unit) or ''
-    found[#found + 1] = {id, unit, attempt, call('HGETALL', key(id)), source}
+    claims[#claims + 1] = {id, unit, attempt, call('HGETALL', key(id)), source}
     if not whole then return answer() end
   end
 end
@@ -254,13 +254,13 @@ return names
 """,
     # -> for each of the ten levels {units that wait, jobs, ms since the one that waits longest had a turn}
     "depths": """
-local found = {}
+local waits = {}
 for level = 0, 9 do
   local oldest = call('ZRANGE', P .. 'ready:' .. level, 0, 0, 'WITHSCORES')[2]
-  found[level + 1] = {tonumber(call('HGET', P .. 'units', level) or 0), call('ZCARD', P .. 'ready:' .. level),
+  waits[level + 1] = {tonumber(call('HGET', P .. 'units', level) or 0), call('ZCARD', P .. 'ready:' .. level),
                       oldest and math.max(0, now() - math.floor(oldest / 1000)) or 0}
 end
-return found
+return waits
 """,
     # ARGV: id -> the job's fields; how many jobs get a worker before its next turn, nil if it does not wait
     "look": """
