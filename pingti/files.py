@@ -41,12 +41,10 @@ def replacing(path: Path, *, sync: bool = True) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def write_bytes(path: Path, data: bytes, *, sync: bool = True, mode: int = 0o666) -> None:
-    """Write a whole file; see ``replacing``. ``mode``: of the file from its first byte on, less the umask."""
+def write_bytes(path: Path, data: bytes, *, sync: bool = True) -> None:
+    """Write a whole file; see ``replacing``."""
     with replacing(path, sync=sync) as temporary:
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
+        temporary.write_bytes(data)
 
 
 def write_json(path: Path, value: Any, *, sync: bool = True) -> None:

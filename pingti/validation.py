@@ -62,11 +62,6 @@ def dotted(pointer: str) -> str:
     return ".".join(part.replace("~1", "/").replace("~0", "~") for part in parts)
 
 
-def error_at(detail: str, *place: str | int) -> PydanticCustomError:
-    """What a validator of a whole model raises for one of its parts: ``place`` is the way down to that."""
-    return errors_at([(detail, place)])
-
-
 def errors_at(faults: Sequence[tuple[str, tuple[str | int, ...]]]) -> PydanticCustomError:
     """The same of several parts, a detail and a place each."""
     return PydanticCustomError("value_at", "{detail}", {"detail": faults[0][0], _FAULTS: faults})

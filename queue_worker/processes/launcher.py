@@ -25,9 +25,9 @@ import redis
 
 from pingti.errors import UnavailableError
 from pingti.extras import install_hint
-from pingti.files import write_bytes
 from queue_worker.celery_app import CLASSIFY, connect
 from queue_worker.jobs.store import JobStore
+from queue_worker.kept_file import kept_text
 from queue_worker.processes import append_only
 from queue_worker.settings import Settings
 
@@ -266,12 +266,7 @@ class Processes:
 
 def _password(path: Path) -> str:
     """The embedded server's password, made once and kept, so that clients survive a restart."""
-    # Whole or absent; an empty one was left by a start that was killed, and nobody has it.
-    password = path.read_text().strip() if path.exists() else ""
-    if not password:
-        password = secrets.token_urlsafe(24)
-        write_bytes(path, password.encode(), mode=0o600)
-    return password
+    return kept_text(path, lambda: secrets.token_urlsafe(24))
 
 
 def _locked(path: Path) -> int:

@@ -5,7 +5,7 @@ import pytest
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from pingti.errors import Fault
-from pingti.validation import dotted, error_at, faults_of, sentence
+from pingti.validation import dotted, errors_at, faults_of, sentence
 
 
 class Part(BaseModel):
@@ -28,7 +28,7 @@ class Whole(BaseModel):
     @model_validator(mode="after")
     def _named(self) -> Self:
         if self.name == "wrong":
-            raise error_at("'{wrong}' is no name", "parts", "a/b")
+            raise errors_at([("'{wrong}' is no name", ("parts", "a/b"))])
         if self.name == "bad":
             raise ValueError("a bad name")
         return self

@@ -16,6 +16,7 @@ from fastapi import FastAPI
 from api.rest.app import create_app
 from api.rest.problems import KINDS, MEDIA_TYPE
 from api.rest.server import Server, configured, listen, url
+from pingti.workspace.registry import Workspace
 from queue_worker.celery_app import connect
 from queue_worker.jobs.models import JobStatus
 from queue_worker.jobs.store import JobStore
@@ -139,3 +140,15 @@ def idle(running: Door, tmp_path: Path) -> Iterator[Door]:
     with serving(settings) as client:
         yield replace(running, client=client, settings=settings, store=store)
     store.client.close()
+
+
+@pytest.fixture
+def own_door(workspace: Workspace) -> Iterator[Door]:
+    """A door whose broker is its own, to be stopped or set as a test wants it."""
+    with Processes() as processes:
+        settings = processes.start_valkey(Settings(home=workspace.root))
+        store = JobStore(connect(settings))
+        broker = int(store.client.info("server")["process_id"])
+        with serving(settings) as client:
+            yield Door(client=client, settings=settings, store=store, processes=processes, broker=broker)
+        store.client.close()

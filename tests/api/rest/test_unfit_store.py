@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,42 +10,29 @@ import redis
 
 from api.rest import dependencies
 from api.rest.problems import refusal_of
-from pingti.workspace.registry import Workspace
 from queue_worker.celery_app import connect
-from queue_worker.jobs.store import JobStore
 from queue_worker.processes.launcher import Processes
 from queue_worker.settings import Settings
-from tests.support.rest import Door, problem, serving
-
-
-@pytest.fixture
-def door(workspace: Workspace) -> Iterator[Door]:
-    with Processes() as processes:
-        settings = processes.start_valkey(Settings(home=workspace.root))
-        store = JobStore(connect(settings))
-        broker = int(store.client.info("server")["process_id"])
-        with serving(settings) as client:
-            yield Door(client=client, settings=settings, store=store, processes=processes, broker=broker)
-        store.client.close()
+from tests.support.rest import Door, problem
 
 
 @pytest.mark.broker
-def test_a_store_that_evicts_takes_no_job_and_is_not_ready(door: Door) -> None:
-    door.store.client.config_set("maxmemory-policy", "allkeys-lru")
-    answer = door.submit()
+def test_a_store_that_evicts_takes_no_job_and_is_not_ready(own_door: Door) -> None:
+    own_door.store.client.config_set("maxmemory-policy", "allkeys-lru")
+    answer = own_door.submit()
     assert answer.status_code == 503
     assert "maxmemory-policy is allkeys-lru" in problem(answer)["detail"]
-    ready = door.client.get("/readyz")
+    ready = own_door.client.get("/readyz")
     assert ready.status_code == 503
     assert "maxmemory-policy is allkeys-lru" in problem(ready)["detail"]
-    assert door.client.get("/v1/jobs").json()["items"] == []  # refused, and not kept
-    door.store.client.config_set("maxmemory-policy", "noeviction")
-    assert door.submit().status_code == 202
-    assert door.client.get("/readyz").json()["broker"] == "ok"
+    assert own_door.client.get("/v1/jobs").json()["items"] == []  # refused, and not kept
+    own_door.store.client.config_set("maxmemory-policy", "noeviction")
+    assert own_door.submit().status_code == 202
+    assert own_door.client.get("/readyz").json()["broker"] == "ok"
 
 
 @pytest.mark.broker
-def test_an_old_redis_is_refused_and_keeps_no_job(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_old_redis_is_refused_and_keeps_no_job(own_door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
     real = redis.Redis.info
 
     def old(self: redis.Redis, *sections: str) -> Any:
@@ -54,23 +40,23 @@ def test_an_old_redis_is_refused_and_keeps_no_job(door: Door, monkeypatch: pytes
         return {**{k: v for k, v in told.items() if k != "valkey_version"}, "redis_version": "7.0.15"}
 
     monkeypatch.setattr(redis.Redis, "info", old)
-    answer = door.submit()
+    answer = own_door.submit()
     assert answer.status_code == 503
     assert "Redis 7.0.15; needed is Valkey, or Redis 7.2 or newer" in problem(answer)["detail"]
-    assert door.client.get("/v1/jobs").json()["items"] == []
+    assert own_door.client.get("/v1/jobs").json()["items"] == []
 
 
 @pytest.mark.broker
 @pytest.mark.parametrize("code", ["OOM", "READONLY"])
 def test_what_the_server_refuses_is_503_with_its_reason(
-    door: Door, code: str, monkeypatch: pytest.MonkeyPatch
+    own_door: Door, code: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(dependencies, "require_server", lambda client, durable: None)
     if code == "OOM":
-        door.store.client.config_set("maxmemory", 1)
+        own_door.store.client.config_set("maxmemory", 1)
     else:
-        door.store.client.replicaof("127.0.0.1", "1")
-    answer = door.submit()
+        own_door.store.client.replicaof("127.0.0.1", "1")
+    answer = own_door.submit()
     assert answer.status_code == 503, answer.text
     assert f"({code})" in problem(answer)["detail"]
     assert "retry-after" in answer.headers
