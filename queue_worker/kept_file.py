@@ -5,7 +5,7 @@ import secrets
 from collections.abc import Callable
 from pathlib import Path
 
-from pingti.files import sync
+from pingti.files import locked, sync
 
 
 def kept_text(path: Path, make: Callable[[], str], *, mode: int = 0o600) -> str:
@@ -21,13 +21,8 @@ def kept_text(path: Path, make: Callable[[], str], *, mode: int = 0o600) -> str:
     Raises:
         OSError: it cannot be read or written.
     """
-    for _ in range(3):
-        try:
-            known = path.read_text(encoding="ascii").strip()
-        except FileNotFoundError:
-            known = ""
-        if known:
-            return known
+    known = _text(path)
+    while not known:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
@@ -36,19 +31,27 @@ def kept_text(path: Path, make: Callable[[], str], *, mode: int = 0o600) -> str:
                 file.write(make())
                 file.flush()
                 os.fsync(descriptor)  # before it has its name: whole after a power loss, too
-            _place(temporary, path)
+            _place(temporary, path, mode)
             sync(path)
         finally:
             temporary.unlink(missing_ok=True)
-    raise OSError(f"{path} is empty again and again")
+        known = _text(path)
+    return known
 
 
-def _place(temporary: Path, path: Path) -> None:
+def _text(path: Path) -> str:
+    """What is kept, "" where there is nothing: no file, or one of a version that did not write it whole."""
+    try:
+        return path.read_text(encoding="ascii").strip()
+    except FileNotFoundError:
+        return ""
+
+
+def _place(temporary: Path, path: Path, mode: int) -> None:
     """Give a file its name, unless another process was the first."""
     try:
         os.link(temporary, path)
-    except FileExistsError:
-        if path.stat().st_size == 0:  # of a version that did not write it whole
-            temporary.replace(path)
-    except OSError:  # a file system without hard links
-        temporary.replace(path)
+    except OSError:  # a file is there, or the file system has no hard links
+        with locked(path, mode=mode):
+            if not _text(path):
+                temporary.replace(path)

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -150,6 +151,25 @@ def test_what_is_made_once_is_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(os, "link", no_links)
     assert kept_text(path, lambda: "again") == "again"
     assert list(path.parent.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("left", [None, b"", b"\n", b" \r\n"])
+def test_all_who_make_it_at_once_read_the_same(tmp_path: Path, left: bytes | None) -> None:
+    path = tmp_path / "secret"
+    together = threading.Barrier(8)
+
+    def make(number: int) -> str:
+        together.wait()
+        return kept_text(path, lambda: f"of {number}")
+
+    for _ in range(20):
+        path.unlink(missing_ok=True)
+        if left is not None:
+            path.write_bytes(left)
+        with ThreadPoolExecutor(8) as pool:
+            texts = set(pool.map(make, range(8)))
+        assert texts == {path.read_text()}
+        assert list(tmp_path.iterdir()) == [path]
 
 
 def test_an_id_that_cannot_be_written_is_told_in_a_sentence(tmp_path: Path) -> None:
