@@ -1,41 +1,55 @@
-"""The Celery application, and the one place that names queues, messages and priorities.
+"""The Celery application, and the one place that names queues, tasks and priorities.
 
-A classify message is a *ticket*: it says "there is work", not which. The worker that gets it asks the job
-store for the most urgent unit (``JobStore.claim``), again and again until nothing waits: a message costs
-more than a small job. So a lost message costs nothing that a new ticket does not mend, a message delivered
-twice finds nothing to do, and the order among jobs is decided in one place, by one script.
+``celery -A queue_worker.celery_app worker|beat|inspect|control|events|report`` work as everywhere; the
+settings come from ``PINGTI_*`` variables. What the tasks do is in ``tasks``. Messages carry ids and numbers
+only: everything else is read from the store, so that one that is lost or delivered twice does no harm.
 """
 
 import gc
+import json
 import logging
 import sys
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
+from typing import Any, cast
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 import redis
 from celery import Celery
+from kombu.entity import Queue
 from redis.backoff import ExponentialWithJitterBackoff
 from redis.retry import Retry
 
 from pingti.errors import UnavailableError
 from queue_worker.settings import Settings
 
-CLASSIFY = "classify"  # queue: tickets
-RETRAIN = "retrain"  # queue: retrainings, kept by ``runs`` without messages, for a worker of its own
-QUEUES = (CLASSIFY, RETRAIN)
+CLASSIFY = "classify"  # queue: plans, shards and ends of jobs, for pools of threads
+RETRAIN = "retrain"  # queue: what may load a teacher, for a worker of its own with the extra "teacher"
+CONTROL = "control"  # queue: short periodic tasks and callbacks, for the scheduler's process
+QUEUES = (CLASSIFY, RETRAIN, CONTROL)
 
-WORK = "pingti.work"  # message: take units until none waits
+PLAN_TASK = "pingti.plan"
+CLASSIFY_TASK = "pingti.classify"
+FINALIZE_TASK = "pingti.finalize"
+RETRAIN_TASK = "pingti.retrain"
+DRIFT_TASK = "pingti.measure_drift"
+CALLBACK_TASK = "pingti.callback"
+REAP_TASK = "pingti.reap"
+NIGHTS_TASK = "pingti.schedule_retraining"
+CALLBACKS_TASK = "pingti.send_due_callbacks"
+EXPIRE_TASK = "pingti.expire"
 
 PRIORITIES = tuple(range(10))  # 0 runs first; Celery's own default has four steps and merges 4 with 5
 DEFAULT_PRIORITY = 5
-# Tickets that wait at most: each wakes a thread, which works until nothing waits and asks for another
-# ticket as long as there is work for more. A message costs as much as a small job.
-MOST_TICKETS = 4
+LOWEST_PRIORITY = 9
+PUBLISHED = "published"  # header of a message: when, in ms of the store's clock
+_AMQP_PRIORITIES = 10
 _SWITCH_SECONDS = 0.0005
+_EXPIRE_SECONDS = 3600.0
 
 # The same in every producer and worker. The time-out is long because an expired one runs a task twice:
 # lost work comes back through our own leases, within seconds.
-TRANSPORT = {
+REDIS_TRANSPORT = {
     "queue_order_strategy": "round_robin",
     "priority_steps": list(PRIORITIES),
     "sep": ":",
@@ -46,12 +60,18 @@ TRANSPORT = {
     "socket_keepalive": True,
 }
 
-CLASSIFY_LISTS = tuple(f"{CLASSIFY}{TRANSPORT['sep']}{level}" if level else CLASSIFY for level in PRIORITIES)
-"""The broker's lists of tickets, one a priority."""
+
+def lists_of(queue: str) -> tuple[str, ...]:
+    """The lists in Valkey that hold a queue's messages, one a priority level, 0 first."""
+    return tuple(f"{queue}:{level}" if level else queue for level in PRIORITIES)
 
 
-def broker_url(settings: Settings) -> str:
-    """The server's address; UnavailableError where none is set."""
+def store_url(settings: Settings) -> str:
+    """The address of the server that keeps the jobs.
+
+    Raises:
+        UnavailableError: none is set.
+    """
     if not settings.redis_url:
         raise UnavailableError("no Valkey is set: give PINGTI_REDIS_URL, or start everything by 'pingti up'")
     return settings.redis_url
@@ -70,11 +90,14 @@ def kombu_url(url: str) -> str:
     return f"redis+socket://{account}{parts.path}?virtual_host={database}"
 
 
+broker_url = store_url
+
+
 def connect(settings: Settings) -> redis.Redis:
-    """A client that waits out a restart of the server of up to some ten seconds."""
+    """A client of the store that waits out a restart of the server of up to some ten seconds."""
     retry = Retry(ExponentialWithJitterBackoff(base=0.05, cap=1.5), retries=12)
     return redis.Redis.from_url(
-        broker_url(settings),
+        store_url(settings),
         decode_responses=True,
         retry=retry,
         retry_on_error=[redis.exceptions.BusyLoadingError],
@@ -84,63 +107,176 @@ def connect(settings: Settings) -> redis.Redis:
     )
 
 
-@lru_cache(maxsize=8)
-def make_celery(settings: Settings, *, seconds: float | None = None) -> Celery:
-    """A Celery application with no tasks registered: enough to publish. ``worker`` adds the tasks.
+def uses_amqp(settings: Settings) -> bool:
+    """Whether messages go through RabbitMQ; else they are in Valkey, beside the jobs."""
+    return (settings.broker_url or "").startswith(("amqp://", "amqps://"))
 
-    Args:
-        settings: where the server is.
-        seconds: that an answer of it is waited for; without end where absent.
-    """
-    app = Celery(
-        "pingti",
-        broker=kombu_url(broker_url(settings)),
-        amqp="queue_worker.processes.channel:Amqp",  # which puts bad messages aside, as the consumer does
-        set_as_current=False,
-    )
-    app.settings = settings
-    app.conf.update(
-        task_ignore_result=True,
-        task_serializer="json",
-        accept_content=["json"],
-        task_acks_late=True,
-        task_reject_on_worker_lost=True,
-        task_default_queue=CLASSIFY,
-        task_default_priority=DEFAULT_PRIORITY,
-        task_create_missing_queues=True,
-        worker_consumer="queue_worker.processes.consumer:Consumer",
-        worker_prefetch_multiplier=1,
-        worker_hijack_root_logger=False,
-        worker_redirect_stdouts=False,
-        worker_enable_remote_control=False,
-        worker_send_task_events=False,
-        broker_connection_retry_on_startup=True,
-        broker_connection_max_retries=None,
-        worker_cancel_long_running_tasks_on_connection_loss=False,
-        broker_transport_options={**TRANSPORT, "socket_timeout": seconds},
-        task_publish_retry_policy={
+
+def broker_priority(settings: Settings, level: int) -> int:
+    """A message's priority as the broker counts: RabbitMQ's most urgent is the highest, ours is 0."""
+    return _AMQP_PRIORITIES - level if uses_amqp(settings) else level
+
+
+def beat_schedule(settings: Settings) -> dict[str, dict[str, Any]]:
+    """The periodic tasks. All are short, idempotent, and harmless when two beats run."""
+
+    def every(seconds: float, task: str) -> dict[str, Any]:
+        options = {"queue": CONTROL, "priority": broker_priority(settings, 0), "expires": max(30.0, seconds)}
+        return {"task": task, "schedule": seconds, "options": options}
+
+    return {
+        "reap": every(settings.reap_seconds, REAP_TASK),
+        "schedule retraining": every(max(1.0, settings.reap_seconds), NIGHTS_TASK),
+        "send due callbacks": every(1.0, CALLBACKS_TASK),
+        "expire": every(_EXPIRE_SECONDS, EXPIRE_TASK),
+    }
+
+
+def _configuration(settings: Settings, seconds: float | None) -> dict[str, Any]:
+    make_queue: Any = Queue  # kombu has no types
+    configuration = {
+        "imports": ["queue_worker.tasks"],
+        "task_queues": [make_queue(name, routing_key=name) for name in (CLASSIFY, CONTROL)],
+        "task_default_queue": CLASSIFY,
+        "task_default_priority": broker_priority(settings, DEFAULT_PRIORITY),
+        "task_create_missing_queues": True,  # retrain: never taken by a worker that is not asked to
+        "task_ignore_result": True,
+        "task_serializer": "json",
+        "accept_content": ["json"],
+        "task_acks_late": True,
+        "task_reject_on_worker_lost": False,  # the reaper publishes again, and counts the attempts
+        "task_send_sent_event": False,
+        "task_publish_retry_policy": {
             "max_retries": 5,
             "interval_start": 0,
             "interval_step": 0.2,
             "interval_max": 1,
         },
+        "worker_pool": "threads",  # the kernel releases the interpreter's lock; one copy of the students
+        "worker_concurrency": settings.concurrency,
+        "worker_consumer": "queue_worker.processes.consumer:Consumer",
+        "worker_prefetch_multiplier": 1,
+        "worker_hijack_root_logger": False,
+        "worker_redirect_stdouts": False,
+        "worker_enable_remote_control": True,
+        "worker_send_task_events": True,
+        "worker_cancel_long_running_tasks_on_connection_loss": False,
+        "worker_proc_alive_timeout": 60,
+        "broker_connection_retry_on_startup": True,
+        "broker_connection_max_retries": None,
+        "beat_schedule": beat_schedule(settings),
+        "beat_scheduler": "celery.beat:Scheduler",  # keeps no file: what was done is in the store
+        "beat_max_loop_interval": 1.0,
+        "enable_utc": True,
+    }
+    if uses_amqp(settings):
+        return {**configuration, "task_queue_max_priority": _AMQP_PRIORITIES}
+    return {**configuration, "broker_transport_options": {**REDIS_TRANSPORT, "socket_timeout": seconds}}
+
+
+@lru_cache(maxsize=8)
+def make_celery(settings: Settings, *, seconds: float | None = None) -> Celery:
+    """The application for these settings; its tasks are imported by workers only.
+
+    Args:
+        settings: where the servers are.
+        seconds: that an answer of the broker is waited for; without end where absent.
+
+    Raises:
+        UnavailableError: no server is set.
+    """
+    application = Celery(
+        "pingti",
+        broker=kombu_url(settings.broker_url or store_url(settings)),
+        # Puts bad messages aside, as the consumer does.
+        amqp=None if uses_amqp(settings) else "queue_worker.processes.channel:Amqp",
+        set_as_current=False,
     )
-    return app
+    application.conf.update(_configuration(settings, seconds))
+    application.settings = settings
+    return application
 
 
-def publish_tickets(app: Celery, count: int, priority: int) -> None:
-    """Publish ``count`` tickets (at most 4) on the classify queue."""
-    with app.producer_pool.acquire(block=True) as producer:
-        for _ in range(min(count, MOST_TICKETS)):
-            app.send_task(WORK, queue=CLASSIFY, priority=priority, producer=producer)
+def __getattr__(name: str) -> Any:
+    """``app``, which ``celery -A queue_worker.celery_app`` looks for: of the environment's settings."""
+    if name == "app":
+        application = make_celery(Settings.of_environment())
+        application.set_current()
+        return application
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-def tickets_waiting(client: redis.Redis) -> int:
-    """Messages on the classify queue that no worker has taken."""
+def oldest_published(client: redis.Redis, application: Celery) -> list[str]:
+    """For each level of classify, then of retrain: when the message that is next was published.
+
+    In ms of the store's clock; "" where none waits. A message of another origin counts as very old, and so do
+    all of RabbitMQ, which does not show them.
+    """
+    if uses_amqp(application.settings):
+        waiting = []
+        with application.connection_for_read() as connection:
+            for queue in (CLASSIFY, RETRAIN):
+                declared = application.amqp.queues[queue](connection.default_channel)
+                waiting += ["0" if declared.queue_declare().message_count else ""] * len(PRIORITIES)
+        return waiting
     pipe = client.pipeline(transaction=False)
-    for name in CLASSIFY_LISTS:
+    for queue in (CLASSIFY, RETRAIN):
+        for name in lists_of(queue):
+            pipe.lindex(name, -1)
+    return [_published(message) for message in pipe.execute(raise_on_error=False)]
+
+
+def _published(message: Any) -> str:
+    if message is None:
+        return ""
+    try:
+        return str(int(json.loads(message)["headers"][PUBLISHED]))
+    except (TypeError, ValueError, KeyError, RecursionError):
+        return "0"
+
+
+def send(
+    application: Celery,
+    task: str,
+    *arguments: str | int,
+    queue: str,
+    level: int = DEFAULT_PRIORITY,
+    id: str | None = None,
+    headers: Mapping[str, Any] | None = None,
+    producer: Any = None,
+) -> None:
+    """Publish one message of a task.
+
+    Args:
+        application: Of ``make_celery``.
+        task: Its name, one of the above.
+        *arguments: Ids and numbers.
+        queue: One of ``QUEUES``.
+        level: The priority, 0 runs first.
+        id: The Celery id of the task; none: a random one.
+        headers: Further headers of the message.
+        producer: One of the application's, where several messages are sent.
+
+    Raises:
+        kombu.exceptions.OperationalError: the broker does not take it.
+    """
+    application.send_task(
+        task,
+        args=arguments,
+        task_id=id,
+        queue=queue,
+        priority=broker_priority(application.settings, level),
+        headers=dict(headers or {}),
+        producer=producer,
+    )
+
+
+def messages_waiting(client: redis.Redis, queue: str = CLASSIFY) -> int:
+    """Messages of a queue in Valkey that no worker has taken."""
+    pipe = client.pipeline(transaction=False)
+    for name in lists_of(queue):
         pipe.llen(name)
-    return sum(pipe.execute())
+    return sum(cast("Iterable[int]", pipe.execute()))
 
 
 def shorten_pauses() -> None:
@@ -159,4 +295,4 @@ def configure_logging() -> None:
     logging.basicConfig(
         stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s"
     )
-    logging.getLogger("celery").setLevel(logging.WARNING)  # a line for each ticket would say nothing
+    logging.getLogger("celery").setLevel(logging.WARNING)  # our own lines tell what became of a task

@@ -9,7 +9,6 @@ from pathlib import Path
 
 from pingti.errors import ConflictError, NotFoundError
 from pingti.workspace.registry import Workspace
-from queue_worker.classifying.shards import delete_job
 from queue_worker.jobs.models import Job, JobStatus
 from queue_worker.jobs.store import JobStore
 from queue_worker.settings import Settings
@@ -35,9 +34,10 @@ def expire(settings: Settings, store: JobStore) -> int:
     for job in list(_jobs(store, final=True, submitted_before=limit)):
         if job.timestamps.get(job.status, limit) < limit:
             try:
-                delete_job(settings, store, job.id)
+                store.delete(job.id)
             except (NotFoundError, ConflictError):  # another process was first
                 continue
+            shutil.rmtree(Workspace(settings.home).jobs / job.id, ignore_errors=True)
             gone += 1
     for folder in list(_old(Workspace(settings.home).jobs, limit)):
         if folder.name.startswith("job-") and not store.known(folder.name):  # its deletion was cut off

@@ -82,6 +82,11 @@ class Settings(BaseSettings):
     home: Path = Field(default=Path("workspace"), description="The workspace folder.")
     # May hold a password, hence never shown.
     redis_url: str | None = Field(default=None, repr=False, description="Valkey or Redis; none: embedded.")
+    broker_url: str | None = Field(
+        default=None,
+        repr=False,
+        description="Where messages go: amqp:// or amqps:// for RabbitMQ; none: the server of redis_url.",
+    )
     input_roots: Annotated[tuple[Path, ...], NoDecode] = Field(
         default=(), description="Jobs may read files below these folders only. Empty: below home only."
     )
@@ -209,6 +214,13 @@ class Settings(BaseSettings):
     def _scheme(cls, value: str | None) -> str | None:
         if value is not None and not value.startswith(("redis://", "rediss://", "unix://")):
             raise ValueError("needed is redis://, rediss:// or unix:// and an address")
+        return value
+
+    @field_validator("broker_url")
+    @classmethod
+    def _broker_scheme(cls, value: str | None) -> str | None:
+        if value is not None and not value.startswith(("amqp://", "amqps://")):
+            raise ValueError("needed is amqp:// or amqps:// and an address; none: messages go to redis_url")
         return value
 
     @field_validator("callback_secret")

@@ -28,6 +28,7 @@ class Queue(StrEnum):
 
     CLASSIFY = "classify"
     RETRAIN = "retrain"
+    CONTROL = "control"
 
 
 RedisUrl = Annotated[

@@ -19,6 +19,7 @@ from api.rest.uploads import Uploads
 from pingti.errors import ConflictError, UnavailableError
 from pingti.workspace.registry import Workspace
 from queue_worker.celery_app import CLASSIFY, broker_url
+from queue_worker.jobs.publishing import publisher
 from queue_worker.jobs.store import JobStore
 from queue_worker.processes.server_check import faults_of_server, require_server
 from queue_worker.processes.workplace import require_workspace
@@ -60,7 +61,8 @@ class Services:
             supported_errors=(redis.exceptions.ConnectionError,),
         )
         seconds = self.settings.durable_seconds + _PATIENCE_SECONDS
-        return JobStore(self._client(again, _LOOK_SECONDS), patient=self._client(again, seconds))
+        client, patient = self._client(again, _LOOK_SECONDS), self._client(again, seconds)
+        return JobStore(client, publisher(self.settings, seconds=_LOOK_SECONDS), patient=patient)
 
     @cached_property
     def looking(self) -> JobStore:

@@ -1,10 +1,10 @@
-"""What a classifying worker's threads do: take units, hold their leases, work on them, report them."""
+"""What a classifying worker does with a unit: claim it, hold its lease, work on it, report it."""
 
 import logging
 import threading
 import time
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import pyarrow as pa
@@ -23,8 +23,8 @@ from queue_worker.jobs.store import JobStore
 from queue_worker.settings import Settings
 
 _log = logging.getLogger(__name__)
-_SMALL_JOBS = 32  # taken together at most: urgent work waits for them
 _LOAD_SECONDS = 60.0  # over which the rate is told
+_SMALL_JOBS = 64  # that are taken together
 _SOURCES = 1000  # of shards in one message to the store
 _PACE_ROWS = 10_000  # of which a shard's time says what others will take
 _GRACE_SECONDS = 5.0  # that a shard has to end, once its job is cancelled or its worker stops
@@ -35,12 +35,17 @@ class Stopped(Exception):
     """This attempt at a unit must end: its lease is lost, its job is being cancelled, or the worker stops."""
 
 
+class AttemptError(Exception):
+    """An attempt at a unit failed; the store knows. For Celery, whose watchers see it as a failed task."""
+
+
 class Lease:
     """What is known of the lease of one unit: held, lost, or held by a job that is being cancelled."""
 
     def __init__(self, claim: Claim, stopping: threading.Event) -> None:
         self.claim, self.stopping = claim, stopping
         self.state = "held"
+        self.failure: str | None = None  # why the attempt failed, where it did
         self._asked_at: float | None = None  # when it was first seen that the unit should end
 
     def check(self) -> None:
@@ -77,7 +82,7 @@ class Heartbeat:
 
     @contextmanager
     def holding(self, claims: Sequence[Claim]) -> Iterator[list[Lease]]:
-        """Renew the leases of ``claims`` inside the block."""
+        """The leases of claims, renewed until the block is left."""
         leases = [Lease(claim, self._stopping) for claim in claims]
         with self._lock:
             self._leases.update(leases)
@@ -134,37 +139,43 @@ class ClassifierCache:
 
 
 class Runner:
-    """Takes units and works on them; ``publish(count, priority)`` wakes threads for what then waits."""
+    """Works on the units of jobs, as the tasks of ``queue_worker.tasks`` ask. Safe for threads."""
 
-    def __init__(self, settings: Settings, store: JobStore, publish: Callable[[int, int], None]) -> None:
-        self._settings, self._store, self._publish = settings, store, publish
+    def __init__(self, settings: Settings, store: JobStore) -> None:
+        self._settings, self._store = settings, store
         self._classifiers = ClassifierCache(settings)
         self.stopping = threading.Event()
-        """Set it, and ``run`` returns: a shard at hand is finished if it is short, the rest handed back."""
+        """Set it, and a plan is handed back; a shard at hand is finished."""
         self._heartbeat = Heartbeat(settings, store, self.stopping)
         self._lock = threading.Lock()
         self._busy = 0
         self._paces: dict[tuple[Pin, ...], float] = {}  # seconds a row takes, of the last shard
         self._done: deque[tuple[float, int]] = deque()  # when, rows
 
-    def run(self) -> None:
-        """Work until nothing waits. No error of a unit leaves this method."""
-        while not self.stopping.is_set() and self.run_some():
-            pass
+    def run(self, job: str, unit: str, *, worker: str = "") -> bool:
+        """Claim a unit, work on it, and tell the store what became of it.
 
-    def run_some(self) -> tuple[Claim, ...]:
-        """Work on the most urgent unit, or on several small jobs; none: nothing waits."""
-        taken = self._store.claim_some(
-            lease_seconds=self._settings.lease_seconds, ageing_ms=self._settings.ageing_ms, most=_SMALL_JOBS
-        )
-        claims = taken.claims
-        if claims:
-            self._wake(taken.tickets, claims[0].snapshot.priority)
-            with self._working(), self._heartbeat.holding(claims) as leases:
-                held = self._run_whole(leases) if claims[0].unit == PLAN else leases
-                for lease in held:
-                    self._run_unit(lease)
-        return claims
+        Args:
+            job: the job's id.
+            unit: PLAN, FINALIZE, or a shard's number. With a small job's plan others of its kind are done.
+            worker: the name of this worker, for those who watch.
+
+        Returns:
+            Whether there was anything to do: not where it is over, or another worker has it.
+
+        Raises:
+            AttemptError: the attempt failed, and the store knows.
+        """
+        seconds = self._settings.lease_seconds
+        claims = self._store.claim(job, unit, worker=worker, lease_seconds=seconds, most=_SMALL_JOBS)
+        if not claims:
+            return False
+        with self._working(), self._heartbeat.holding(claims) as leases:
+            for lease in self._run_whole(leases) if unit == PLAN else leases:
+                self._run_unit(lease)
+        if leases[0].failure is not None:
+            raise AttemptError(leases[0].failure)
+        return True
 
     def load(self) -> dict[str, float]:
         """What ``Statistics.present`` is told."""
@@ -198,69 +209,55 @@ class Runner:
 
     def _run_unit(self, lease: Lease) -> None:
         claim = lease.claim
-        tickets = self._attempt(claim.snapshot, claim, lease)
-        _log.info(
-            "unit %s job=%s unit=%s attempt=%d",
-            "lost" if tickets is None else "ended",
-            claim.job,
-            claim.unit,
-            claim.attempt,
-        )
-        # One of what waits now is for this thread.
-        self._wake((tickets or 0) - 1, claim.snapshot.priority)
-
-    def _wake(self, tickets: int, priority: int) -> None:
-        if tickets > 0:
-            self._publish(tickets, priority)
-
-    def _attempt(self, job: Job, claim: Claim, lease: Lease) -> int | None:
         try:
-            if claim.unit == PLAN:
-                return self._plan(job, claim, lease)
-            if claim.unit == FINALIZE:
-                refused = shards.refusal(job)
-                if refused:
-                    job = job.model_copy(update={"error": refused})
-                shards.finalize(self._settings, job, self._store.finished_shards(job.id), check=lease.check)
-                if self._store.close(claim, refused=refused) is None:
-                    return None
-                shards.tidy(self._settings, job.id)
-                return 0
-            done = self._classify(job, claim, lease)
-            self._count(done)
-            if done.rows >= _PACE_ROWS:
-                self._paces[job.pins] = done.seconds / done.rows
-            return self._store.finish_shard(claim, done)
+            ended = self._work(claim, lease)
         except Exception as error:
-            return self._failed(claim, error)
+            self._failed(lease, error)
+            return
+        state = "ended" if ended else "lost"
+        _log.info("unit %s job=%s unit=%s attempt=%d", state, claim.job, claim.unit, claim.attempt)
 
-    def _failed(self, claim: Claim, error: Exception) -> int | None:
+    def _work(self, claim: Claim, lease: Lease) -> bool:
+        """Whether the lease was held to the end."""
+        job = claim.snapshot
+        if claim.unit == PLAN:
+            return self._plan(job, lease)
+        if claim.unit == FINALIZE:
+            refused = shards.refusal(job)
+            if refused:
+                job = job.model_copy(update={"error": refused})
+            shards.finalize(self._settings, job, self._store.finished_shards(job.id), check=lease.check)
+            if self._store.close(claim, refused=refused) is None:
+                return False
+            shards.tidy(self._settings, job.id)
+            return True
+        done = self._classify(job, claim, lease)
+        self._count(done)
+        if done.rows >= _PACE_ROWS:
+            self._paces[job.pins] = done.seconds / done.rows
+        return self._store.finish(claim, done)
+
+    def _failed(self, lease: Lease, error: Exception) -> None:
         """Tell the store of an attempt that ended with an error."""
-        wait, counts = 0.0, True
+        claim, counts, wait = lease.claim, True, 0.0
+        if isinstance(error, Stopped):
+            reason, counts = str(error), not self.stopping.is_set()
+        else:
+            lease.failure = _sentence(error)
+            reason = f"unit {claim.unit}: {lease.failure}"
+            _log.error("unit failed job=%s attempt=%d reason=%s", claim.job, claim.attempt, reason)
         if isinstance(error, redis.RedisError):
-            # The store is not to be had: the lease runs out and the reaper gives the unit to another.
-            _log.error("unit abandoned job=%s unit=%s reason=%s", claim.job, claim.unit, error)
-            return None
+            return  # the store is not to be had: the lease runs out and the reaper publishes the unit again
+        if isinstance(error, OSError | MemoryError):  # the system's fault, which may pass
+            wait = self._settings.retry_seconds * 2 ** (claim.attempt - 1)
         try:
-            if isinstance(error, Stopped):
-                reason, counts = str(error), not self.stopping.is_set()
-            else:
-                reason = f"unit {claim.unit}: {_sentence(error)}"
-                _log.error("unit failed job=%s attempt=%d reason=%s", claim.job, claim.attempt, reason)
-                if claim.unit != FINALIZE and isinstance(error, InputError):
-                    return self._store.give_up(claim, reason=str(error))  # another attempt would not mend it
-                if isinstance(error, OSError | MemoryError):  # the system's fault, which may pass
-                    wait = self._settings.retry_seconds * 2 ** (claim.attempt - 1)
-            return self._store.release(
-                claim,
-                reason=reason,
-                max_attempts=self._settings.max_attempts,
-                wait_seconds=wait,
-                counts=counts,
-            )
+            if claim.unit != FINALIZE and isinstance(error, InputError):
+                self._store.give_up(claim, reason=str(error))  # another attempt would not mend it
+                return
+            attempts = self._settings.max_attempts
+            self._store.release(claim, reason=reason, max_attempts=attempts, wait_seconds=wait, counts=counts)
         except redis.RedisError as lost:
             _log.error("unit abandoned job=%s unit=%s reason=%s", claim.job, claim.unit, lost)
-            return None
 
     def _classify(self, job: Job, claim: Claim, lease: Lease) -> Done:
         shard, source = int(claim.unit), claim.source
@@ -273,7 +270,8 @@ class Runner:
         classifier = self._classifiers.get(job.pins)
         return shards.classify_shard(self._settings, job, shard, rows, classifier, lease.check_short)
 
-    def _plan(self, job: Job, claim: Claim, lease: Lease) -> int | None:
+    def _plan(self, job: Job, lease: Lease) -> bool:
+        claim = lease.claim
         rows = job.shard_rows or planning.shard_rows(self._settings, job, self._row_seconds(job, lease))
         size = (rows, job.shard_bytes or self._settings.shard_bytes)
         job = job.model_copy(update={"shard_rows": size[0], "shard_bytes": size[1]})
@@ -291,10 +289,9 @@ class Runner:
 
         def tell(first: int, sources: Sequence[str]) -> None:
             for start in range(0, len(sources), _SOURCES):
-                tickets = self._store.shards_ready(claim, first + start, sources[start : start + _SOURCES])
-                if tickets is None:
+                part = sources[start : start + _SOURCES]
+                if not self._store.shards_ready(claim, first + start, part):
                     raise Stopped("the lease was lost")
-                self._wake(tickets, job.priority)
 
         cut = planning.cut_inputs(self._settings, job, ready, lease.check_long)
         return self._store.planned(
@@ -320,7 +317,7 @@ class Runner:
 
     def _run_whole(self, leases: Sequence[Lease]) -> list[Lease]:
         """Do what can be done in one go; returns the leases of what must be planned as other jobs are."""
-        done: list[tuple[Claim, Done]] = []
+        done: list[tuple[Lease, Done]] = []
         planned: list[Lease] = []
         for lease in leases:
             claim, job = lease.claim, lease.claim.snapshot
@@ -334,27 +331,26 @@ class Runner:
                     planned.append(lease)
                     continue
                 classifier = self._classifiers.get(job.pins)
-                done.append((claim, shards.classify_whole(self._settings, job, *read, classifier)))
+                done.append((lease, shards.classify_whole(self._settings, job, *read, classifier)))
             except Exception as error:
-                self._failed(claim, error)
+                self._failed(lease, error)
         if done:
             self._finish_whole(done)
         return planned
 
-    def _finish_whole(self, done: list[tuple[Claim, Done]]) -> None:
+    def _finish_whole(self, done: list[tuple[Lease, Done]]) -> None:
         try:
             # The store is told when the files are on the disk, all by one sync and all by one message.
             sync_all(Workspace(self._settings.home).jobs)
-            ends = self._store.finish_whole(done)
+            held = self._store.finish_all([(lease.claim, finished) for lease, finished in done])
         except Exception as error:
-            for claim, _ in done:
-                self._failed(claim, error)
+            for lease, _ in done:
+                self._failed(lease, error)
             return
-        for (claim, finished), tickets in zip(done, ends, strict=True):
+        for (lease, finished), ended in zip(done, held, strict=True):
             self._count(finished)
-            _log.info(
-                "job %s job=%s rows=%d", "lost" if tickets is None else "ended", claim.job, finished.rows
-            )
+            state = "ended" if ended else "lost"
+            _log.info("job %s job=%s rows=%d", state, lease.claim.job, finished.rows)
 
 
 def _sentence(error: Exception) -> str:

@@ -6,7 +6,7 @@ from pingti.lazy import lazy
 
 if TYPE_CHECKING:
     from queue_worker.jobs.callbacks import Callbacks, CallbackState, CallbackStatus
-    from queue_worker.jobs.models import Accepted, Claim, Claims, Counts, Done, Job, JobStatus
+    from queue_worker.jobs.models import Accepted, Claim, Counts, Done, Job, JobStatus
     from queue_worker.jobs.statistics import Depth, OwnerLoad, Statistics, Totals, WorkerLoad
     from queue_worker.jobs.store import JobStore, VolatileError
     from queue_worker.jobs.submission import Checked, JobRequest, submit, validate
@@ -18,7 +18,6 @@ __all__ = [
     "Callbacks",
     "Checked",
     "Claim",
-    "Claims",
     "Counts",
     "Depth",
     "Done",
@@ -44,7 +43,6 @@ __getattr__ = lazy(
         "Callbacks": "queue_worker.jobs.callbacks",
         "Accepted": "queue_worker.jobs.models",
         "Claim": "queue_worker.jobs.models",
-        "Claims": "queue_worker.jobs.models",
         "Counts": "queue_worker.jobs.models",
         "Done": "queue_worker.jobs.models",
         "Job": "queue_worker.jobs.models",

@@ -3,7 +3,7 @@
 https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
 
 The job's end and the entry in the outbox (sorted set ``pingti:callbacks``) are one script, so that no end is
-forgotten. The scheduler takes what is due, and an entry that it took comes back by itself if it dies. So a
+forgotten. A periodic task takes what is due, and an entry that was taken comes back by itself. So a
 message may come twice, with the same ``webhook-id``; it never gets lost before it is given up, and that is
 written on the job.
 """
@@ -16,7 +16,6 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Mapping
-from concurrent.futures import Future, ThreadPoolExecutor, wait
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, cast
@@ -29,38 +28,20 @@ from standardwebhooks import Webhook, WebhookVerificationError
 from pingti.errors import InputError, NotFoundError, PingtiError
 from queue_worker.jobs.models import Job
 from queue_worker.jobs.store import JobStore
+from queue_worker.jobs.transactions import transact
 from queue_worker.kept_file import kept_text
 from queue_worker.keys import PREFIX
 from queue_worker.outbound_http import Outbound
 from queue_worker.settings import Settings
 
 SECRET_FILE = "callback_secret"
-_TOGETHER = 8  # callbacks on their way at once
+_DUE = f"{PREFIX}callbacks"
+_TAKEN = 100  # at most in one look
+_TOGETHER = 6  # callbacks on their way at once, so that a thread is left for the reaper
 _OF_A_HOST = 2  # of those: a slow address does not hold up the others
 _LOOK_SECONDS = 1.0
 _GONE = 410  # the address says that it wants no more
 _log = logging.getLogger(__name__)
-
-_TAKE = """
-local now = redis.call('TIME')
-local ms = now[1] * 1000 + math.floor(now[2] / 1000)
-local due = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', ms, 'LIMIT', 0, ARGV[1])
-for _, id in ipairs(due) do redis.call('ZADD', KEYS[1], ms + ARGV[2], id) end
-return due
-"""
-# What became of an attempt; a job that was deleted meanwhile is not made again.
-_OUTCOME = """
-if redis.call('EXISTS', KEYS[2]) == 0 then redis.call('ZREM', KEYS[1], ARGV[1]); return 0 end
-redis.call('HSET', KEYS[2], 'callback_state', ARGV[3], 'callback_error', ARGV[4])
-redis.call('HINCRBY', KEYS[2], 'callback_attempts', 1)
-if ARGV[2] == '' then
-  redis.call('ZREM', KEYS[1], ARGV[1])
-else
-  local now = redis.call('TIME')
-  redis.call('ZADD', KEYS[1], now[1] * 1000 + math.floor(now[2] / 1000) + ARGV[2], ARGV[1])
-end
-return 1
-"""
 
 
 class CallbackState(StrEnum):
@@ -118,6 +99,16 @@ def sign(key: str, id: str, timestamp: int, body: bytes) -> str:
     return Webhook(key).sign(id, datetime.fromtimestamp(timestamp, UTC), body.decode())
 
 
+def signed(key: str, id: str, timestamp: int, body: bytes) -> dict[str, str]:
+    """The headers of a message of JSON, its signature among them; the arguments are those of ``sign``."""
+    return {
+        "Content-Type": "application/json",
+        "webhook-id": id,
+        "webhook-timestamp": str(timestamp),
+        "webhook-signature": sign(key, id, timestamp, body),
+    }
+
+
 def verify(key: str, headers: Mapping[str, str], body: bytes) -> None:
     """For receivers: check that a message is from here and not older than five minutes.
 
@@ -142,61 +133,54 @@ def verify(key: str, headers: Mapping[str, str], body: bytes) -> None:
 
 
 class Callbacks:
-    """Sends what is due. Any number of processes may do so at once."""
+    """Sends what is due, an attempt a task. Any number of processes may do so at once."""
 
     def __init__(self, settings: Settings, store: JobStore) -> None:
         self._settings, self._store = settings, store
         self._outbound = Outbound(
             private_networks=settings.private_networks, seconds=settings.callback_seconds
         )
-        self._key = secret(settings)
-        self._take = store.client.register_script(_TAKE)
-        self._outcome = store.client.register_script(_OUTCOME)
-        self._pool = ThreadPoolExecutor(_TOGETHER, thread_name_prefix="callback")
         self._lock = threading.Lock()
         self._busy: Counter[str] = Counter()  # callbacks on their way, by host
-        self._ended = threading.Event()
 
-    def tick(self) -> int:
-        """Send what is due now, as far as threads are free and no host has enough; how many it was."""
-        begun, _ = self._begin()
-        wait(begun)
-        return len(begun)
+    def take_due(self, lease_seconds: float | None = None) -> list[str]:
+        """Jobs whose callback is due, taken so that nobody else takes them meanwhile.
 
-    def run(self, stop: threading.Event) -> None:
-        """Until ``stop``; a server that restarts does not end it."""
-        while not stop.is_set():
-            self._ended.clear()
-            try:
-                if self._begin()[1]:
-                    continue
-            except Exception as error:
-                _log.error("callbacks: %s", " ".join(str(error).split()))
-                stop.wait(_LOOK_SECONDS)
-            self._ended.wait(_LOOK_SECONDS)
+        They come back by themselves after ``lease_seconds``, which is longer than an attempt can take.
+        """
+        seconds = self._settings.callback_seconds * 2 + 30 if lease_seconds is None else lease_seconds
 
-    def _begin(self) -> tuple[list[Future[None]], bool]:
-        """Give what is due to the threads that are free; whether there may be more of it for them."""
+        def take(pipe: Any) -> list[str]:
+            now = self._now()
+            due = cast("list[str]", pipe.zrangebyscore(_DUE, "-inf", now, start=0, num=_TAKEN))
+            pipe.multi()
+            for id in due:
+                pipe.zadd(_DUE, {id: now + seconds * 1000})
+            return due
+
+        return transact(self._store.client, take, _DUE)
+
+    def attempt(self, id: str) -> bool:
+        """Send a job's callback, unless too many to its host, or in all, are on their way: it waits then."""
+        host = self._host(id)
         with self._lock:
-            free = _TOGETHER - self._busy.total()
-        if free == 0:
-            return [], False
-        # Longer than an attempt can take: nobody else takes it meanwhile, and it comes back after a crash.
-        lease = int((self._settings.callback_seconds * 2 + 30) * 1000)
-        due = cast("list[str]", self._take(keys=[f"{PREFIX}callbacks"], args=[free, lease]))
-        begun = []
-        for id in due:
-            host = self._host(id)
+            full = self._busy[host] >= _OF_A_HOST or self._busy.total() >= _TOGETHER
+            if not full:
+                self._busy[host] += 1
+        if full:
+            self._store.client.zadd(_DUE, {id: self._now() + _LOOK_SECONDS * 1000}, xx=True)
+            return False
+        try:
+            self._send(id)
+        finally:
             with self._lock:
-                full = self._busy[host] >= _OF_A_HOST
-                if not full:
-                    self._busy[host] += 1
-            if full:
-                seconds, _ = self._store.client.time()
-                self._store.client.zadd(f"{PREFIX}callbacks", {id: (seconds + _LOOK_SECONDS) * 1000}, xx=True)
-            else:
-                begun.append(self._pool.submit(self._work, id, host))
-        return begun, len(due) == free
+                self._busy[host] -= 1
+        return True
+
+    def _now(self) -> float:
+        """Ms of the store's clock."""
+        seconds, microseconds = self._store.client.time()
+        return seconds * 1000 + microseconds / 1000
 
     def _host(self, id: str) -> str:
         try:
@@ -204,46 +188,31 @@ class Callbacks:
         except (NotFoundError, ValueError):  # ``_send`` deals with it
             return ""
 
-    def _work(self, id: str, host: str) -> None:
-        try:
-            self._send(id)
-        except Exception as error:  # it comes back
-            _log.error("callback: %s", " ".join(str(error).split()))
-        finally:
-            with self._lock:
-                self._busy[host] -= 1
-            self._ended.set()
-
     def _send(self, id: str) -> None:
         try:
             job = self._store.get(id)
         except NotFoundError:
-            self._store.client.zrem(f"{PREFIX}callbacks", id)
+            self._store.client.zrem(_DUE, id)
             return
         known = status(self._store.client, job)
-        if known is None:
-            self._store.client.zrem(f"{PREFIX}callbacks", id)
+        if known is None or known.state is not CallbackState.WAITING:  # the message came twice
+            self._store.client.zrem(_DUE, id)
             return
         error, final = self._attempt(job, known.url)
         if error is None:
-            self._record(id, None, CallbackState.DELIVERED, "")
+            self._settle(id, None, CallbackState.DELIVERED, "")
             return
         pauses = self._settings.callback_pauses
         if final or known.attempts >= len(pauses):
             _log.warning("callback given up job=%s attempts=%d reason=%s", id, known.attempts + 1, error)
-            self._record(id, None, CallbackState.GIVEN_UP, error)
+            self._settle(id, None, CallbackState.GIVEN_UP, error)
         else:
-            self._record(id, pauses[known.attempts], CallbackState.WAITING, error)
+            self._settle(id, pauses[known.attempts], CallbackState.WAITING, error)
 
     def _attempt(self, job: Job, url: str) -> tuple[str | None, bool]:
         """What went wrong, if anything, and whether it is of no use to try again."""
         body, timestamp = message(job), int(time.time())
-        headers = {
-            "Content-Type": "application/json",
-            "webhook-id": f"{job.id}-{job.status}",
-            "webhook-timestamp": str(timestamp),
-            "webhook-signature": sign(self._key, f"{job.id}-{job.status}", timestamp, body),
-        }
+        headers = signed(secret(self._settings), f"{job.id}-{job.status}", timestamp, body)
         try:
             answer = self._outbound.post(url, body, headers)
         except InputError as error:  # not an address that may be asked
@@ -257,11 +226,22 @@ class Callbacks:
         moved = "; redirects are not followed" if 300 <= answer.status < 400 else ""
         return f"{url}: the server answers {answer.status}{moved}", answer.status == _GONE
 
-    def _record(self, id: str, pause: float | None, state: CallbackState, error: str) -> None:
-        again: str | int = "" if pause is None else int(pause * 1000)
-        self._outcome(
-            keys=[f"{PREFIX}callbacks", f"{PREFIX}job:{id}"], args=[id, again, str(state), error[:500]]
-        )
+    def _settle(self, id: str, pause: float | None, state: CallbackState, error: str) -> None:
+        """Write down what became of an attempt; a job that was deleted meanwhile is not made again."""
+        job, again = f"{PREFIX}job:{id}", None if pause is None else self._now() + pause * 1000
+
+        def settle(pipe: Any) -> None:
+            exists = pipe.exists(job)
+            pipe.multi()
+            if exists:
+                pipe.hset(job, mapping={"callback_state": str(state), "callback_error": error[:500]})
+                pipe.hincrby(job, "callback_attempts", 1)
+            if exists and again is not None:
+                pipe.zadd(_DUE, {id: again})
+            else:
+                pipe.zrem(_DUE, id)
+
+        transact(self._store.client, settle, job)
 
 
 def message(job: Job) -> bytes:

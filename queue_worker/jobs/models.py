@@ -15,6 +15,9 @@ from queue_worker.settings import FileStamp
 
 PLAN = "plan"
 FINALIZE = "finalize"
+RETRAIN_UNIT = "retrain"
+RUN = "run:"
+"""Before the id of a retraining where those of jobs stand, too."""
 SECONDS_BOUNDS = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 """Upper bounds of the histogram of a shard's seconds; what is above the last counts as infinite."""
 
@@ -47,6 +50,13 @@ _MOVES: Mapping[JobStatus, frozenset[JobStatus]] = {
 def allowed_moves(status: JobStatus) -> frozenset[JobStatus]:
     """The statuses that may follow ``status``. The Lua scripts are built from the same table."""
     return _MOVES.get(status, frozenset())
+
+
+RUN_MOVES: Mapping[str, frozenset[str]] = {
+    "queued": frozenset({"running", "cancelled"}),
+    "running": frozenset({"queued", "promoted", "refused", "failed", "cancelled"}),
+}
+"""The same of a retraining (``retraining.runs.RunState``), which is kept by the same script."""
 
 
 class Counts(BaseModel):
@@ -127,19 +137,6 @@ class Claim:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Claims:
-    """Units that one worker's thread took together."""
-
-    claims: tuple[Claim, ...]
-    tickets: int  # to publish, since there is work for another thread
-
-    @property
-    def first(self) -> Claim | None:
-        """The most urgent of them, if there is any."""
-        return self.claims[0] if self.claims else None
-
-
-@dataclass(frozen=True, kw_only=True)
 class Done:
     """What a shard brought."""
 
@@ -157,12 +154,28 @@ class Done:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Message:
+    """What is to be published, so that a worker takes a unit."""
+
+    id: str  # of a job, or "run:" and that of a retraining
+    unit: str  # PLAN, FINALIZE, a shard's number, or RETRAIN_UNIT
+    level: int  # priority of the message: the job's, risen by its age
+    attempt: int  # that it would be, from 1
+    published: int  # ms of the store's clock
+
+    @property
+    def task_id(self) -> str:
+        """The Celery id of the task, in which a person finds the shard."""
+        return f"{self.id.removeprefix(RUN)}/{self.unit}/{self.attempt}"
+
+
+@dataclass(frozen=True, kw_only=True)
 class Accepted:
     """What became of a submission."""
 
     job: Job
     new: bool  # False: its key had made the job before
-    tickets: int  # to publish, so that a worker wakes
+    messages: tuple[Message, ...] = ()  # to publish, so that a worker begins
 
 
 def read_job(id: str, fields: Mapping[str, str]) -> Job:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import cast
 
 import redis
-from redis.commands.core import Script
 
 from queue_worker.jobs.models import SECONDS_BOUNDS
 from queue_worker.keys import PREFIX
@@ -64,22 +63,29 @@ class OwnerLoad:
 
 
 class Statistics:
-    """What the queue tells of itself; nothing is changed, but for a worker's own word."""
+    """What is looked at and never changed, but for a worker's own word."""
 
-    def __init__(self, client: redis.Redis, scripts: Mapping[str, Script]) -> None:
-        """Store where to ask.
-
-        Args:
-            client: must decode responses.
-            scripts: those of the job store, by name.
-        """
-        self._client, self._scripts = client, scripts
+    def __init__(self, client: redis.Redis) -> None:
+        self.client = client
 
     def depths(self) -> tuple[Depth, ...]:
         """The ten levels, 0 first."""
+        pipe = self.client.pipeline(transaction=False)
+        pipe.time()
+        pipe.hgetall(f"{PREFIX}waiting")
+        for level in range(10):
+            pipe.zcard(f"{PREFIX}ready:{level}")
+            pipe.zrange(f"{PREFIX}ready:{level}", 0, 0, withscores=True)
+        (seconds, microseconds), units, *lines = pipe.execute()
+        now = seconds + microseconds / 1e6
         return tuple(
-            Depth(priority=level, units=units, jobs=jobs, oldest_seconds=waited / 1000)
-            for level, (units, jobs, waited) in enumerate(self._scripts["depths"]())
+            Depth(
+                priority=level,
+                units=int(units.get(str(level), 0)),
+                jobs=jobs,
+                oldest_seconds=max(0.0, now - first[0][1] / 1e6) if first else 0.0,
+            )
+            for level, (jobs, first) in enumerate(zip(lines[::2], lines[1::2], strict=True))
         )
 
     def waiting(self) -> tuple[int, ...]:
@@ -88,16 +94,14 @@ class Statistics:
 
     def workers(self, *, seconds: float = 15.0) -> dict[str, float]:
         """Workers heard of in the last ``seconds``, with the time of the last sign (Unix seconds)."""
-        now, _ = self._client.time()
-        heard = self._client.zrangebyscore(
-            f"{PREFIX}workers", (now - seconds) * 1000, "+inf", withscores=True
-        )
+        now, _ = self.client.time()
+        heard = self.client.zrangebyscore(f"{PREFIX}workers", (now - seconds) * 1000, "+inf", withscores=True)
         return {name: at / 1000 for name, at in cast("list[tuple[str, float]]", heard)}
 
     def worker_loads(self, *, seconds: float = 15.0) -> tuple[WorkerLoad, ...]:
         """What the workers heard of in the last ``seconds`` told of themselves, in order of their names."""
         names = sorted(self.workers(seconds=seconds).items())
-        pipe = self._client.pipeline(transaction=False)
+        pipe = self.client.pipeline(transaction=False)
         pipe.time()
         for name, _ in names:
             pipe.hgetall(f"{PREFIX}worker:{name}")
@@ -116,11 +120,19 @@ class Statistics:
 
     def present(self, worker: str, load: Mapping[str, float] | None = None) -> None:
         """A worker's sign of life, and what it has to do: numbers of ``WorkerLoad`` by their names."""
-        self._scripts["present"](args=[worker, *(item for pair in (load or {}).items() for item in pair)])
+        seconds, microseconds = self.client.time()
+        now = seconds * 1000 + microseconds // 1000
+        pipe = self.client.pipeline(transaction=False)
+        pipe.zadd(f"{PREFIX}workers", {worker: now})
+        if load:
+            pipe.hset(f"{PREFIX}worker:{worker}", mapping={name: str(value) for name, value in load.items()})
+            pipe.expire(f"{PREFIX}worker:{worker}", 3600)
+        pipe.zremrangebyscore(f"{PREFIX}workers", "-inf", now - 3_600_000)
+        pipe.execute()
 
     def totals(self) -> Totals:
-        """The counters now."""
-        fields = cast("dict[str, str]", self._client.hgetall(f"{PREFIX}totals"))
+        """The counters as they are now."""
+        fields = cast("dict[str, str]", self.client.hgetall(f"{PREFIX}totals"))
 
         def some(prefix: str) -> dict[str, int]:
             return {
@@ -139,15 +151,15 @@ class Statistics:
             shard_seconds=float(fields.get("shard_seconds", 0)),
             shard_buckets={bound: buckets.get(str(bound), 0) for bound in (*SECONDS_BOUNDS, float("inf"))},
             retries=int(fields.get("retries", 0)),
-            rejected=int(fields.get("rejected", 0)),
             jobs_accepted=jobs.pop("accepted", 0),
             jobs_ended=jobs,
             alarms=some("alarms:"),
+            rejected=int(fields.get("rejected", 0)),
         )
 
     def load_of(self, owner: str) -> OwnerLoad:
         """Jobs and rows of an owner that are in the queue or being worked on."""
-        jobs, rows = cast("list[str | None]", self._client.hmget(f"{PREFIX}owner:{owner}", ["jobs", "rows"]))
+        jobs, rows = cast("list[str | None]", self.client.hmget(f"{PREFIX}owner:{owner}", ["jobs", "rows"]))
         return OwnerLoad(jobs=int(jobs or 0), rows=max(0, int(rows or 0)))
 
 

@@ -1,12 +1,16 @@
-"""The store that keeps jobs in Valkey, and the truth about them; Celery's messages only wake workers.
+"""The store that keeps jobs in Valkey: what Celery lacks.
 
-Each change is one Lua script (``scripts``), so that a crash of anything between two of them leaves a state
-that the reaper can mend.
+Claims with leases, what is finished, counts, the window of published shards. Each change is one atomic
+command of ``store.lua``, so that a crash of anything between two of them leaves a state that the reaper can
+mend. A command tells which messages are due by it; they are handed to ``publish``.
 """
 
+import json
+import logging
 import secrets
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from importlib.resources import files
 from typing import Any, cast
 
 import redis
@@ -14,21 +18,23 @@ import redis
 from pingti.corpus.reader import Columns
 from pingti.errors import ConflictError, InputError, NotFoundError, UnavailableError
 from pingti.inference.pins import Pin
-from queue_worker.celery_app import CLASSIFY_LISTS, MOST_TICKETS
-from queue_worker.jobs import scripts
 from queue_worker.jobs.models import (
     DOCUMENT,
+    FINALIZE,
+    PLAN,
+    RUN_MOVES,
     Accepted,
     Claim,
-    Claims,
     Counts,
     Done,
     Job,
     JobStatus,
+    Message,
     allowed_moves,
     read_job,
 )
 from queue_worker.jobs.statistics import Statistics
+from queue_worker.jobs.transactions import transact
 from queue_worker.keys import PREFIX
 from queue_worker.settings import FileStamp, Settings
 
@@ -37,6 +43,9 @@ _VOLATILE = (
     "the server keeps no append-only file, so that an accepted job could be lost: set 'appendonly yes' "
     "there, or PINGTI_DURABLE=false to accept that"
 )
+_log = logging.getLogger(__name__)
+Publish = Callable[[Sequence[Message]], None]
+_SOURCES = 1000  # of shards in one command
 _LOOKED_AT = 100  # jobs that are looked at together, when a page is made
 _MOST_LOOKED_AT = 1000
 
@@ -45,27 +54,101 @@ class VolatileError(UnavailableError):
     """The server keeps no append-only file, and the settings ask for one: nothing was stored."""
 
 
+class Commands:
+    """The commands of ``store.lua`` on one server. Safe for threads; every one may raise redis errors."""
+
+    def __init__(self, client: redis.Redis, publish: Publish | None = None) -> None:
+        """Nothing is asked yet.
+
+        Args:
+            client: decodes responses.
+            publish: gets the messages that are due by a command. Without it, or where it raises an error,
+                the reaper publishes them some seconds later.
+        """
+        self.client = client
+        self._publish = publish
+        self._script = client.register_script(_source())
+
+    def run(self, command: str, *arguments: str | int | float) -> Any:
+        """The result of a command, whose messages are published."""
+        result, messages = self.run_quietly(command, *arguments)
+        self.publish(messages)
+        return result
+
+    def run_all(self, commands: Sequence[tuple[str | int | float, ...]]) -> list[Any]:
+        """The results of several commands that are sent together; the messages of all are published."""
+        pipe = self.client.pipeline(transaction=False)
+        for command in commands:
+            self._script(args=command, client=pipe)
+        answers = [read_answer(answer) for answer in pipe.execute()]
+        self.publish([message for _, messages in answers for message in messages])
+        return [result for result, _ in answers]
+
+    def run_quietly(self, command: str, *arguments: str | int | float) -> tuple[Any, tuple[Message, ...]]:
+        """The result of a command, and the messages that are due by it."""
+        return read_answer(self._script(args=(command, *arguments)))
+
+    @property
+    def sha(self) -> str:
+        """By which the server knows the script, once it is loaded."""
+        return str(self._script.sha)
+
+    def load(self) -> None:
+        """Have the server know the script."""
+        self.client.script_load(self._script.script)
+
+    def publish(self, messages: Sequence[Message]) -> None:
+        """Publish messages; where the broker does not take them, the reaper does it later."""
+        if not messages or self._publish is None:
+            return
+        try:
+            self._publish(messages)
+        except Exception as error:
+            _log.warning("not published count=%d reason=%s", len(messages), " ".join(str(error).split()))
+
+
+def read_answer(answer: Any) -> tuple[Any, tuple[Message, ...]]:
+    """A command's result and messages, as ``store.lua`` gives them."""
+    result, rows = answer
+    return result, tuple(
+        Message(id=id, unit=unit, level=level, attempt=attempt, published=published)
+        for id, unit, level, attempt, published in rows
+    )
+
+
+def _source() -> str:
+    """The script, with the table of allowed moves before it."""
+    of_jobs: Mapping[str, frozenset[str]] = {status: allowed_moves(status) for status in JobStatus}
+    moves = {
+        kind: {str(start): {str(end): True for end in sorted(ends)} for start, ends in table.items() if ends}
+        for kind, table in (("job", of_jobs), ("run", RUN_MOVES))
+    }
+    body = files("queue_worker.jobs").joinpath("store.lua").read_text(encoding="utf-8")
+    return f"local P, MOVES = '{PREFIX}', cjson.decode('{json.dumps(moves)}')\n{body}"
+
+
 class JobStore:
     """The jobs in Valkey (or Redis 7.2 and newer). Safe for threads; every method may raise redis errors."""
 
-    def __init__(self, client: redis.Redis, *, patient: redis.Redis | None = None) -> None:
+    def __init__(
+        self, client: redis.Redis, publish: Publish | None = None, *, patient: redis.Redis | None = None
+    ) -> None:
         """Nothing is asked yet.
 
         Args:
             client: decodes responses, as the one of ``celery_app.connect`` does.
+            publish: as of ``Commands``.
             patient: one of the same server that waits longer than ``durable_seconds`` for an answer;
                 ``client`` itself where absent.
         """
         self.client = client
         self._patient = patient or client
-        moves = {str(status): frozenset(map(str, allowed_moves(status))) for status in JobStatus}
-        sources = scripts.build(moves, CLASSIFY_LISTS, MOST_TICKETS)
-        self._scripts = {name: client.register_script(text) for name, text in sources.items()}
-        self.statistics = Statistics(client, self._scripts)
+        self.commands = Commands(client, publish)
+        self.statistics = Statistics(client)
         self._clock: tuple[float, float] | None = None  # server's clock minus ours; when that was looked up
 
     def _run(self, name: str, *arguments: str | int | float) -> Any:
-        return self._scripts[name](args=arguments)
+        return self.commands.run(name, *arguments)
 
     def close_clients(self) -> None:
         """End the connections."""
@@ -139,13 +222,13 @@ class JobStore:
         self,
         draft: Job,
         settings: Settings,
-        outcome: tuple[list[Any], bool],
+        outcome: tuple[tuple[Any, tuple[Message, ...]], bool],
         *,
         rows: int,
         idempotency_key: str | None,
     ) -> Accepted:
         """What became of a new job; the errors of ``create``."""
-        (verdict, id, at, tickets), synced = outcome
+        ((verdict, id, at), messages), synced = outcome
         if verdict == "volatile":
             raise VolatileError(_VOLATILE)
         if verdict == "other":
@@ -154,31 +237,32 @@ class JobStore:
             raise _unconfirmed(id, settings)
         if verdict == "same":
             # The draft itself: the client sent its command again, because the first answer was lost.
-            return Accepted(job=self.get(id), new=id == draft.id, tickets=int(id == draft.id))
+            return Accepted(job=self.get(id), new=id == draft.id)
         stamped = {"timestamps": {JobStatus.QUEUED: float(at)}, "counts": Counts(total=rows)}
-        return Accepted(job=draft.model_copy(update=stamped), new=True, tickets=tickets)
+        return Accepted(job=draft.model_copy(update=stamped), new=True, messages=messages)
 
-    def _create(self, arguments: Sequence[str | int], settings: Settings) -> tuple[list[Any], bool]:
-        """The script and the wait for the disk in one round trip; says, too, whether the disk has it."""
+    def _create(
+        self, arguments: Sequence[str | int], settings: Settings
+    ) -> tuple[tuple[Any, tuple[Message, ...]], bool]:
+        """The command and the wait for the disk in one round trip; says, too, whether the disk has it."""
         if not settings.durable:
-            return self._run("create", *arguments), True
-        script = self._scripts["create"]
+            return self.commands.run_quietly("create", *arguments), True
         for _ in range(2):
             pipe = self._patient.pipeline(transaction=False)
-            pipe.evalsha(
-                script.sha, 0, *arguments
-            )  # not the script itself: a pipeline would look for it first
+            # Not the script itself: a pipeline would look for it first.
+            pipe.evalsha(self.commands.sha, 0, "create", *arguments)
             pipe.waitaof(1, 0, int(settings.durable_seconds * 1000))
             outcome, synced = pipe.execute(raise_on_error=False)
             if not isinstance(outcome, redis.exceptions.NoScriptError):
                 break
-            self.client.script_load(script.script)
+            self.commands.load()
         if isinstance(outcome, Exception):
             raise outcome
+        answer = read_answer(outcome)
         # Where the server keeps no file it refuses to wait for it; the outcome says so, too.
-        if isinstance(synced, Exception) and outcome[0] != "volatile":
+        if isinstance(synced, Exception) and answer[0][0] != "volatile":
             raise synced
-        return outcome, isinstance(synced, list) and synced[0] >= 1
+        return answer, isinstance(synced, list) and synced[0] >= 1
 
     def confirm(self, id: str, settings: Settings) -> None:
         """Wait until the server's disk has a job that was there before.
@@ -230,7 +314,7 @@ class JobStore:
             NotFoundError: the id is unknown.
         """
         fields = cast("dict[str, str]", self.client.hgetall(f"{PREFIX}job:{id}"))
-        if not fields:
+        if "document" not in fields:  # what the store keeps beside a job is none
             raise NotFoundError(f"there is no job {id!r}")
         return read_job(id, fields)
 
@@ -240,10 +324,15 @@ class JobStore:
         Raises:
             NotFoundError: the id is unknown.
         """
-        fields, *place = self._run("look", id)  # a nil at the end is left out
-        if not fields:
+        fields = cast("dict[str, str]", self.client.hgetall(f"{PREFIX}job:{id}"))
+        if "document" not in fields:
             raise NotFoundError(f"there is no job {id!r}")
-        return read_job(id, dict(zip(fields[::2], fields[1::2], strict=True))), place[0] if place else None
+        pipe = self.client.pipeline(transaction=False)
+        for level in range(int(fields["level"])):
+            pipe.zcard(f"{PREFIX}ready:{level}")
+        pipe.zrank(f"{PREFIX}ready:{fields['level']}", id)
+        *before, rank = pipe.execute()
+        return read_job(id, fields), None if rank is None else sum(before) + rank
 
     def known(self, id: str) -> bool:
         """Whether there is a job of that id."""
@@ -321,27 +410,45 @@ class JobStore:
             NotFoundError: the id is unknown.
             ConflictError: the job is under way.
         """
-        refusal = self._run("delete", id)
-        if refusal == "unknown":
+        key = f"{PREFIX}job:{id}"
+
+        def forget(pipe: Any) -> str | None:
+            status, mark = pipe.hmget(key, ["status", "idempotency"])
+            marked = f"{PREFIX}idempotency:{mark}"
+            made = pipe.hget(marked, "job")
+            pipe.multi()
+            if status is not None and JobStatus(status).final:
+                if made == id:
+                    pipe.delete(marked)
+                for name in ("jobs", f"status:{status}", "callbacks"):
+                    pipe.zrem(f"{PREFIX}{name}", id)
+                pipe.delete(key)
+            return cast("str | None", status)
+
+        status = transact(self.client, forget, key)
+        if status is None:
             raise NotFoundError(f"there is no job {id!r}")
-        if refusal:
-            raise ConflictError(f"job {id} is {refusal}; only a job that has ended can be deleted")
+        if not JobStatus(status).final:
+            raise ConflictError(f"job {id} is {status}; only a job that has ended can be deleted")
 
-    # -- for workers
+    # -- for workers; those that end a claim return False, with nothing changed, when its lease was lost
 
-    def claim(self, *, lease_seconds: float, ageing_ms: int = 0) -> Claim | None:
-        """Take the most urgent waiting unit; None when nothing waits.
+    def claim(
+        self, job: str, unit: str, *, worker: str, lease_seconds: float, most: int = 1
+    ) -> tuple[Claim, ...]:
+        """Take a unit, as its message says; none where it is over, not wanted any more, or somebody has it.
 
-        Lower levels come first; within one, jobs take turns, so that a job of a thousand shards does not
-        hold up a job of one. Each ``ageing_ms`` a job rises a level (0: never).
+        Args:
+            job: the job's id.
+            unit: PLAN, FINALIZE or a shard's number.
+            worker: name of the worker, for those who watch.
+            lease_seconds: how long it is the worker's without a ``beat``.
+            most: units in all. A small job that nobody has begun comes with others of its kind, which wait
+                in no less urgent a line: a message each finds them done.
         """
-        return self.claim_some(lease_seconds=lease_seconds, ageing_ms=ageing_ms, most=1).first
-
-    def claim_some(self, *, lease_seconds: float, ageing_ms: int, most: int) -> Claims:
-        """As ``claim``; up to ``most`` units where all of them are small jobs that nobody has begun."""
         token = secrets.token_hex(8)
-        tickets, taken = self._run("claim", token, int(lease_seconds * 1000), ageing_ms, most)
-        claims = [
+        answer = self._run("claim", job, unit, token, worker, int(lease_seconds * 1000), most)
+        return tuple(
             Claim(
                 job=id,
                 unit=unit,
@@ -350,25 +457,25 @@ class JobStore:
                 source=source or None,
                 snapshot=read_job(id, dict(zip(fields[::2], fields[1::2], strict=True))),
             )
-            for id, unit, attempt, fields, source in taken
-        ]
-        return Claims(claims=tuple(claims), tickets=tickets)
+            for id, attempt, source, fields in answer
+        )
 
     def beat(self, claim: Claim, *, lease_seconds: float) -> str:
         """Renew a lease: ``held``, ``cancelling`` (held; stop soon), or ``lost`` (to another attempt)."""
         return str(self._run("beat", claim.job, claim.unit, claim.token, int(lease_seconds * 1000)))
 
-    # The next return how many tickets to publish for units that wait because of them, and None, with
-    # nothing changed, when the lease was lost to another attempt.
-
-    def fix_size(self, claim: Claim, rows: int, bytes: int) -> tuple[int, int] | None:
+    def fix_size(self, claim: Claim, rows: int, bytes: int) -> tuple[int, int]:
         """Most rows and bytes of the job's shards: those that its first attempt at the plan chose."""
-        size = self._run("fix_size", claim.job, claim.token, rows, bytes)
-        return None if size is None else (int(size[0]), int(size[1]))
+        pipe = self.client.pipeline()
+        pipe.hsetnx(f"{PREFIX}job:{claim.job}", "shard_rows", rows)
+        pipe.hsetnx(f"{PREFIX}job:{claim.job}", "shard_bytes", bytes)
+        pipe.hmget(f"{PREFIX}job:{claim.job}", ["shard_rows", "shard_bytes"])
+        sizes = pipe.execute()[-1]
+        return int(sizes[0]), int(sizes[1])
 
-    def shards_ready(self, claim: Claim, first: int, sources: Sequence[str]) -> int | None:
+    def shards_ready(self, claim: Claim, first: int, sources: Sequence[str]) -> bool:
         """Shards from ``first`` on can be worked on, while the plan goes on; "" for one that is cut."""
-        return self._end("shards_ready", claim.job, claim.token, first, *sources)
+        return bool(self._run("plan", claim.job, claim.token, first, "", "", "", *sources))
 
     def planned(
         self,
@@ -379,26 +486,34 @@ class JobStore:
         failed: int,
         cut_input: str,
         sources: Sequence[str] = (),
-    ) -> int | None:
+    ) -> bool:
         """All ``shards`` are ready; ``failed`` of ``total`` rows could not be read while cutting.
 
         ``sources`` of the first of them, as of ``shards_ready``, where that was never called.
         """
-        return self._end("planned", claim.job, claim.token, shards, total, failed, cut_input, *sources)
+        every = (*sources, *[""] * (shards - len(sources)))
+        first = 0
+        while len(every) - first > _SOURCES:  # a script takes some thousands of arguments
+            if not self.shards_ready(claim, first, every[first : first + _SOURCES]):
+                return False
+            first += _SOURCES
+        last = every[first:]
+        return bool(self._run("plan", claim.job, claim.token, first, total, failed, cut_input, *last))
 
-    def finish_shard(self, claim: Claim, done: Done) -> int | None:
-        """A shard's part is in place; the last shard's end makes the finalize unit."""
-        return self._end("finish_shard", claim.job, int(claim.unit), claim.token, *done.arguments())
+    def finish(self, claim: Claim, done: Done) -> bool:
+        """A part is in place: a shard's, the last of which makes the finalize unit, or a small job's.
 
-    def finish_whole(self, claims: Sequence[tuple[Claim, Done]]) -> list[int | None]:
-        """Small jobs were worked on whole, with part and manifest in place: all are completed at once."""
-        script = self._scripts["finish_whole"]
-        pipe = self.client.pipeline(transaction=False)
-        for claim, done in claims:
-            total = done.rows + done.failed
-            given = [claim.job, claim.token, total, *done.arguments(), done.refused or ""]
-            script(args=given, client=pipe)
-        return [None if tickets < 0 else tickets for tickets in map(int, pipe.execute())]
+        A small job (the claim is of its plan) is completed by that: its manifest is in place, too.
+        """
+        return self.finish_all([(claim, done)])[0]
+
+    def finish_all(self, claims: Sequence[tuple[Claim, Done]]) -> list[bool]:
+        """As ``finish``, of several units together."""
+        commands = [
+            ("finish", claim.job, claim.unit, claim.token, *done.arguments(), done.refused or "")
+            for claim, done in claims
+        ]
+        return [bool(held) for held in self.commands.run_all(commands)]
 
     def release(
         self,
@@ -408,23 +523,19 @@ class JobStore:
         max_attempts: int,
         wait_seconds: float = 0,
         counts: bool = True,
-    ) -> int | None:
+    ) -> bool:
         """Hand a unit back without a result; its job fails when this was the last attempt allowed.
 
-        After ``wait_seconds`` the reaper hands it to another worker; 0: at once. With ``counts`` False it is
-        as if there had been no attempt.
+        After ``wait_seconds`` the reaper publishes it again; 0: at once. With ``counts`` False it is as if
+        there had been no attempt.
         """
         wait = int(wait_seconds * 1000)
         arguments = (claim.job, claim.unit, claim.token, reason, max_attempts, wait, int(not counts))
-        return self._end("release", *arguments)
+        return bool(self._run("release", *arguments))
 
-    def give_up(self, claim: Claim, *, reason: str) -> int | None:
+    def give_up(self, claim: Claim, *, reason: str) -> bool:
         """The unit can never succeed: its job fails, finished parts are kept."""
-        return self._end("give_up", claim.job, claim.unit, claim.token, reason)
-
-    def _end(self, name: str, *arguments: str | int | float) -> int | None:
-        tickets = int(self._run(name, *arguments))
-        return None if tickets < 0 else tickets
+        return bool(self._run("release", claim.job, claim.unit, claim.token, reason, 0, 0, 0))
 
     def finished_shards(self, id: str) -> set[int]:
         """Shards marked finished; empty once the job has ended."""
@@ -435,32 +546,54 @@ class JobStore:
 
         ``refused``: why it fails, though all of its shards are done.
         """
-        status = self._run("close", claim.job, claim.token, refused or "")
+        status = self._run("close", claim.job, claim.unit, claim.token, "", refused or "", "")
         return None if status is None else JobStatus(status)
+
+    def workers_of(self, id: str) -> dict[str, str]:
+        """The worker that has each running unit of a job: PLAN, FINALIZE or a shard's number."""
+        held = cast("dict[str, str]", self.client.hgetall(f"{PREFIX}job:{id}:held"))
+        last = {PLAN: -1, FINALIZE: 1 << 62}
+        return dict(sorted(held.items(), key=lambda pair: last.get(pair[0]) or int(pair[0])))
 
     # -- for the reaper
 
-    def reap(self, *, max_attempts: int) -> list[str]:
-        """Give units with an expired lease back; returns their names. Any number may do this at once."""
-        return list(self._run("reap", max_attempts, _LOST))
+    def reap(
+        self, *, max_attempts: int, run_attempts: int = 3, oldest: Sequence[str] = ("",) * 20
+    ) -> list[str]:
+        """Publish again what is out and nobody works on: a lease has expired, or a message is lost.
+
+        Args:
+            max_attempts: After so many a job fails.
+            run_attempts: After so many a retraining fails.
+            oldest: As of ``celery_app.oldest_published``: what was published after that still has its
+                message. Without it, every message that nobody has taken in time is taken for lost.
+
+        Returns:
+            The units whose lease had expired. Any number of processes may do this at once.
+        """
+        return list(self._run("reap", max_attempts, run_attempts, _LOST, *oldest))
+
+    def set_window(self, units: int) -> None:
+        """Most units of one job that are published and not finished."""
+        self.client.set(f"{PREFIX}window", max(2, units))
 
 
 def _create_arguments(
     draft: Job, settings: Settings, *, key: str, fingerprint: str, rows: int
 ) -> list[str | int]:
-    """What the script "create" takes, in its order."""
+    """What the command ``create`` takes, in its order."""
     return [
         draft.id,
         draft.model_dump_json(include=DOCUMENT),
         draft.priority,
+        int(bool(draft.stamps) and draft.bytes <= settings.small_bytes),
+        rows,
+        draft.owner or "",
+        draft.callback or "",
+        settings.ageing_ms,
         key,
         fingerprint,
         settings.idempotency_seconds,
-        draft.owner or "",
-        draft.callback or "",
-        int(bool(draft.stamps) and draft.bytes <= settings.small_bytes),
-        rows,
-        settings.ageing_ms,
         int(settings.durable),
     ]
 

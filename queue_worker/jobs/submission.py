@@ -18,14 +18,17 @@ from pingti.corpus.reader import Columns, check_input
 from pingti.errors import ConflictError, Fault, InputError, NotFoundError, json_pointer
 from pingti.inference.pins import Choice, Pin, pin
 from pingti.workspace.registry import Workspace
-from queue_worker.celery_app import make_celery, publish_tickets
+from queue_worker.celery_app import make_celery
 from queue_worker.jobs.models import Accepted, Job
+from queue_worker.jobs.publishing import publish
 from queue_worker.jobs.store import JobStore
 from queue_worker.settings import FileStamp, Settings
 
 _log = logging.getLogger(__name__)
 _LAYOUT = ("delimiter", "quoting", "escape", "encoding")  # fields of a request that Columns has, too
-_TICKET_SECONDS = 2.0  # that the server is waited for with a message, which the scheduler sends if it is lost
+_MESSAGE_SECONDS = (
+    2.0  # that the broker is waited for with a message, which the reaper publishes if it is lost
+)
 _MOST_KNOWN = 256  # requests whose pins are kept
 
 _Key = Annotated[str, StringConstraints(min_length=1, max_length=64)]
@@ -108,7 +111,7 @@ def submit(
 ) -> Job:
     """Accept a job, or return the one that the same key (of the same owner) made before.
 
-    The job is on the server's disk before a ticket is published; where that fails, the scheduler does it.
+    The job is on the server's disk before its message is published; where that fails, the scheduler does it.
 
     Args:
         request: what is asked for.
@@ -150,19 +153,18 @@ def submit(
         callback=request.callback,
         max_bad_rows=request.max_bad_rows,
     )
-    _wake_workers(settings, accepted, checked.priority)
+    _publish(settings, accepted)
     return accepted.job
 
 
-def _wake_workers(settings: Settings, accepted: Accepted, priority: int) -> None:
-    """Publish a job's tickets; where that fails, the scheduler does it."""
-    if not accepted.tickets:
+def _publish(settings: Settings, accepted: Accepted) -> None:
+    """Publish the message of a job's plan; where that fails, the reaper does it."""
+    if not accepted.messages:
         return
     try:
-        app = make_celery(settings, seconds=_TICKET_SECONDS)
-        publish_tickets(app, accepted.tickets, priority)
+        publish(make_celery(settings, seconds=_MESSAGE_SECONDS), accepted.messages)
     except (OperationalError, redis.RedisError) as error:
-        _log.warning("ticket not published job=%s reason=%s", accepted.job.id, error)
+        _log.warning("not published job=%s reason=%s", accepted.job.id, error)
 
 
 def _fingerprint(request: JobRequest, identify: Callable[[str], str]) -> str:

@@ -15,6 +15,7 @@ from celery.worker.consumer import Consumer as CeleryConsumer
 
 from pingti.errors import PingtiError
 from queue_worker.celery_app import connect
+from queue_worker.jobs.migration import migrate
 from queue_worker.processes.rejected import put_aside
 from queue_worker.processes.workplace import require_workspace
 from queue_worker.settings import Settings
@@ -26,11 +27,12 @@ class Consumer(CeleryConsumer):  # type: ignore[misc]  # celery has no types
     """Celery's consumer, which puts aside what it cannot take."""
 
     def connect(self) -> Any:
-        """Connect as Celery does; then the server has come, and must be the workspace's."""
+        """Connect as Celery does; the server has come then: it must be the workspace's, and up to date."""
         connection = super().connect()
         settings = self.app.settings
         try:
             require_workspace(_client(settings), settings.home)
+            migrate(_client(settings))
         except PingtiError as error:
             _log.error("%s", error)
             raise SystemExit(error.exit_code) from error

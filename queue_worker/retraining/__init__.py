@@ -7,7 +7,7 @@ from pingti.lazy import lazy
 if TYPE_CHECKING:
     from queue_worker.retraining.drift import Agreement, Alarm, agreement, alarms
     from queue_worker.retraining.drift_monitor import DriftMonitor
-    from queue_worker.retraining.runner import RetrainWorker, serve
+    from queue_worker.retraining.runner import RetrainWorker
     from queue_worker.retraining.runs import (
         Progress,
         Run,
@@ -32,7 +32,6 @@ __all__ = [
     "alarms",
     "find_run",
     "request_retrain",
-    "serve",
 ]
 
 # Some need pyarrow and Celery.
@@ -45,7 +44,6 @@ __getattr__ = lazy(
         "alarms": "queue_worker.retraining.drift",
         "DriftMonitor": "queue_worker.retraining.drift_monitor",
         "RetrainWorker": "queue_worker.retraining.runner",
-        "serve": "queue_worker.retraining.runner",
         "Progress": "queue_worker.retraining.runs",
         "Run": "queue_worker.retraining.runs",
         "RunClaim": "queue_worker.retraining.runs",

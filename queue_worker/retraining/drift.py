@@ -27,30 +27,13 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from pingti import files
 from pingti.workspace.registry import TaskEntry
+from queue_worker.jobs.transactions import transact
 from queue_worker.keys import PREFIX
 
 _Z = 1.959964  # 97.5 % quantile of the normal distribution
 MIN_ROWS = 50
 
-# KEYS: hash, set of what was counted; ARGV: job/task, version, rows, agreed -> 1, or 0 when counted before
-_COUNT = """
-if redis.call('SADD', KEYS[2], ARGV[1]) == 0 then return 0 end
-redis.call('HINCRBY', KEYS[1], ARGV[2] .. ':rows', ARGV[3])
-redis.call('HINCRBY', KEYS[1], ARGV[2] .. ':agreed', ARGV[4])
-redis.call('EXPIRE', KEYS[1], 31622400)
-redis.call('EXPIRE', KEYS[2], 691200)
-return 1
-"""
-# KEYS: mark, list, totals; ARGV: alarm, task -> "new", or the mark of the one that there was
-_ALARM = """
-local mark = redis.call('GET', KEYS[1])
-if mark then return mark end
-redis.call('SET', KEYS[1], 'raised', 'EX', 691200)
-redis.call('LPUSH', KEYS[2], ARGV[1])
-redis.call('LTRIM', KEYS[2], 0, 999)
-redis.call('HINCRBY', KEYS[3], 'alarms:' .. ARGV[2], 1)
-return 'new'
-"""
+_DAY_SECONDS, _MARK_SECONDS, _ALARMS_KEPT = 31_622_400, 691_200, 1000
 
 
 def wilson(agreed: int, rows: int) -> tuple[float, float]:
@@ -132,8 +115,20 @@ def count(
 ) -> Agreement:
     """Add a job's sample to its day, once; the day as it is then."""
     key = f"{PREFIX}agreement:of:{entry.name}:{day}"
-    arguments = [f"{job}/{entry.name}", version, rows, agreed]
-    if rows and client.eval(_COUNT, 2, key, f"{PREFIX}agreement:counted:{day}", *map(str, arguments)):
+    counted, sample = f"{PREFIX}agreement:counted:{day}", f"{job}/{entry.name}"
+
+    def add(pipe: Any) -> bool:
+        known = pipe.sismember(counted, sample)
+        pipe.multi()
+        if not known:
+            pipe.sadd(counted, sample)
+            pipe.hincrby(key, f"{version}:rows", rows)
+            pipe.hincrby(key, f"{version}:agreed", agreed)
+            pipe.expire(key, _DAY_SECONDS)
+            pipe.expire(counted, _MARK_SECONDS)
+        return not known
+
+    if rows and transact(client, add, counted):
         line = {"day": day.isoformat(), "job": job, "version": version, "rows": rows, "agreed": agreed}
         files.append_line(entry.folder / "agreement.jsonl", line)
     fields: Any = client.hgetall(key)
@@ -160,16 +155,27 @@ def raise_alarm(client: redis.Redis, entry: TaskEntry, today: Agreement) -> Alar
         action=entry.definition.watch.on_alarm,
         **today.model_dump(exclude={"agreed"}),
     )
-    keys = (_mark(alarm), f"{PREFIX}alarms", f"{PREFIX}totals")
-    mark = client.eval(_ALARM, 3, *keys, alarm.model_dump_json(), entry.name)
-    if mark == "new":
+    mark = _mark(alarm)
+
+    def add(pipe: Any) -> str | None:
+        known: str | None = pipe.get(mark)
+        pipe.multi()
+        if known is None:
+            pipe.set(mark, "raised", ex=_MARK_SECONDS)
+            pipe.lpush(f"{PREFIX}alarms", alarm.model_dump_json())
+            pipe.ltrim(f"{PREFIX}alarms", 0, _ALARMS_KEPT - 1)
+            pipe.hincrby(f"{PREFIX}totals", f"alarms:{entry.name}", 1)
+        return known
+
+    known = transact(client, add, mark)
+    if known is None:
         files.append_line(entry.folder / "alarms.jsonl", alarm.model_dump(mode="json"))
-    return alarm if mark in ("new", "raised") else None
+    return alarm if known in (None, "raised") else None
 
 
 def acted(client: redis.Redis, alarm: Alarm) -> None:
     """What follows from an alarm is done; till then it is raised again, as its process may have died."""
-    client.set(_mark(alarm), "acted", ex=691200)
+    client.set(_mark(alarm), "acted", ex=_MARK_SECONDS)
 
 
 def _mark(alarm: Alarm) -> str:

@@ -1,4 +1,4 @@
-"""What the retrain worker does while no retraining waits: rows of finished jobs go to the teacher.
+"""The task ``pingti.measure_drift``: rows of finished jobs go to the teacher.
 
 Jobs are noted as they appear and looked at when they have ended; their rows are read again from the inputs,
 as far as those are still the files that were accepted. Reading all of a big one would cost as much as
@@ -10,6 +10,7 @@ no Parquet from its first rows. The teacher is asked by a process of its own
 import hashlib
 import json
 import logging
+import math
 import os
 import signal
 import subprocess
@@ -32,7 +33,7 @@ from pingti.errors import ConflictError, NotFoundError, PingtiError
 from pingti.inference.pins import Pin
 from pingti.workspace import promotion
 from pingti.workspace.registry import TaskEntry, Workspace
-from queue_worker.jobs.callbacks import secret, sign
+from queue_worker.jobs.callbacks import secret, signed
 from queue_worker.jobs.models import Job, JobStatus
 from queue_worker.jobs.store import JobStore
 from queue_worker.keys import PREFIX
@@ -47,6 +48,8 @@ _log = logging.getLogger(__name__)
 _PAUSE_SECONDS = 30.0  # between two looks: a process that loads a teacher is worth some jobs together
 _JOBS = 200  # looked at together
 _ASK_SECONDS = 3600.0
+_ASKED = "pingti:watch:asked"  # while a message is out, or a look under way
+_ASKED_SECONDS = _ASK_SECONDS + 600.0
 _READ_ROWS = 50_000  # of a job, of which the sample is drawn
 _READ_BYTES = 64 << 20
 WHO = "watch"  # as it stands in histories
@@ -73,29 +76,44 @@ class DriftMonitor:
         settings: Settings,
         client: redis.Redis,
         *,
-        stop: threading.Event,
+        stop: threading.Event | None = None,
         command: Command | None = None,
         pause: float = _PAUSE_SECONDS,
     ) -> None:
-        self._settings, self._client, self._stop = settings, client, stop
+        self._settings, self._client, self._stop = settings, client, stop or threading.Event()
         self._store = JobStore(client)
         self._workspace = Workspace(settings.home)
-        self._command = command or self._measure
+        self._command = command or self._measuring
         self._pause = pause
-        self._looked = -pause
 
-    def _measure(self, task: str, version: int) -> list[str]:
+    def _measuring(self, task: str, version: int) -> list[str]:
         home = str(self._settings.home)
         arguments = ["--home", home, "--task", task, "--version", str(version)]
         return [sys.executable, "-P", "-m", "replacement.measure_drift", *arguments]
 
-    def step(self) -> int:
-        """Look at jobs that have ended since the last look; how many. At once where it is too early."""
-        if clock.monotonic() - self._looked < self._pause:
-            return 0
-        self._looked = clock.monotonic()
+    def due(self) -> str | None:
+        """A finished job of which drift is to be measured; None where there is none, or it is asked already.
+
+        Jobs are noted as they appear. One message at a time is enough, since a look takes all that ended;
+        a pause after each makes a process that loads a teacher worth some jobs.
+        """
         self._note_new()
-        ended = self._ended()
+        ended = self._ended(1)
+        if not ended or not self._client.set(_ASKED, ended[0].id, nx=True, ex=int(_ASKED_SECONDS)):
+            return None
+        return ended[0].id
+
+    def measure(self) -> int:
+        """Look at noted jobs that have ended; how many."""
+        self._note_new()
+        try:
+            return self._measure()
+        finally:
+            if self._pause:
+                self._client.set(_ASKED, "pause", ex=math.ceil(self._pause))
+
+    def _measure(self) -> int:
+        ended = self._ended(_JOBS)
         groups: dict[tuple[str, int], list[_Sample]] = {}
         drawn: Counter[tuple[str, date]] = Counter()
         for job in ended:
@@ -103,6 +121,7 @@ class DriftMonitor:
                 groups.setdefault((pin.task, pin.version), []).append(sample)
                 drawn[pin.task, sample.day] += len(sample.texts)
         for (task, version), samples in groups.items():
+            self._client.set(_ASKED, f"{task}/{version}", ex=int(_ASKED_SECONDS))
             try:
                 self._ask(self._workspace.task(task), version, samples)
             except PingtiError as error:
@@ -127,14 +146,14 @@ class DriftMonitor:
             pipe.set(f"{PREFIX}watch:cursor", new[-1])
             pipe.execute()
 
-    def _ended(self) -> list[Job]:
+    def _ended(self, most: int) -> list[Job]:
         """Noted jobs that have ended, the oldest first; those that are gone are forgotten."""
         noted = sorted(cast("set[str]", self._client.smembers(f"{PREFIX}watch:open")))
         pipe = self._client.pipeline(transaction=False)
         for id in noted:
             pipe.hget(f"{PREFIX}job:{id}", "status")
-        statuses = zip(noted, pipe.execute(), strict=True)
-        ended = [id for id, status in statuses if status is None or JobStatus(status).final][:_JOBS]
+        statuses = list(zip(noted, pipe.execute(), strict=True))
+        ended = [id for id, status in statuses if status is None or JobStatus(status).final][:most]
         jobs = []
         for id in ended:
             try:
@@ -267,12 +286,7 @@ class DriftMonitor:
         data = {**alarm.model_dump(mode="json"), "sentence": alarm.sentence}
         whole = {"type": "agreement.fallen", "timestamp": alarm.time.isoformat(), "data": data}
         body = json.dumps(whole, ensure_ascii=False).encode("utf-8", "backslashreplace")
-        headers = {
-            "Content-Type": "application/json",
-            "webhook-id": id,
-            "webhook-timestamp": str(timestamp),
-            "webhook-signature": sign(secret(self._settings), id, timestamp, body),
-        }
+        headers = signed(secret(self._settings), id, timestamp, body)
         networks, seconds = self._settings.private_networks, self._settings.callback_seconds
         try:
             answer = Outbound(private_networks=networks, seconds=seconds).post(url, body, headers)

@@ -1,35 +1,41 @@
-"""Retrainings as those who watch see them: a record in Valkey for each, its states, and the store's scripts.
+"""Retrainings as those who watch see them: a record in Valkey for each, and its states.
 
-A run is made by the scheduler for a task's night, or on demand. Retrain workers take runs from a list of
-their own, one after the other, under a lease as with a job's units: the run of a worker that is silent is
-given to another, which goes on with it (``replacement.retrain``). Times are the server's.
+A run is made by the scheduler for a task's night, or on demand, and done by the task ``pingti.retrain`` under
+the same leases as a job's units: the run of a worker that is silent is given to another, which goes on with
+it (``replacement.retrain``). Times are the server's.
 
 Keys (prefix ``pingti:``):
 
-    run:<id>          hash: task, night, who, state, created, started, ended, attempts, progress, ...
+    run:<id>          hash: task, night, who, status, at:<status>, attempts, progress, ... (see ``store.lua``)
     runs:of:<task>    sorted set of a task's runs by the time of their making; the last hundred are kept
-    runs:waiting      list of the runs that nobody works on, oldest first
-    runs:leases       sorted set: run -> deadline in ms
     nights            hash: task -> "<hour of its plan> <date of the last night that was dealt with>"
 """
 
 import json
 import secrets
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, time
 from enum import StrEnum
 from typing import Any, cast
 
 import redis
+from kombu.exceptions import OperationalError
 from pydantic import BaseModel, ConfigDict, Field
 
-from pingti.errors import NotFoundError
+from pingti.errors import ConflictError, NotFoundError
 from pingti.workspace.registry import Workspace
+from queue_worker.celery_app import DEFAULT_PRIORITY, make_celery
+from queue_worker.jobs.models import RETRAIN_UNIT, RUN, RUN_MOVES, Message
+from queue_worker.jobs.publishing import publisher
+from queue_worker.jobs.store import Commands, Publish
+from queue_worker.jobs.transactions import transact
 from queue_worker.keys import PREFIX
 from queue_worker.settings import Settings
 
 _KEPT = 100  # runs of a task
+_LOOK_MS = 5000  # as of ``store.lua``
 
 
 class RunState(StrEnum):
@@ -40,6 +46,7 @@ class RunState(StrEnum):
     PROMOTED = "promoted"  # the candidate passed the gate and is the one that new jobs get
     REFUSED = "refused"  # the candidate fell short of the gate, or of the version in use
     FAILED = "failed"  # there is no candidate; ``reason`` says why
+    CANCELLED = "cancelled"  # a person stopped it; what it had learnt is not used
     MISSED = "missed"  # no scheduler ran before the next night's hour: that night's run stands for it
 
     @property
@@ -48,15 +55,9 @@ class RunState(StrEnum):
         return not allowed_moves(self)
 
 
-_MOVES: Mapping[RunState, frozenset[RunState]] = {
-    RunState.QUEUED: frozenset({RunState.RUNNING}),
-    RunState.RUNNING: frozenset({RunState.QUEUED, RunState.PROMOTED, RunState.REFUSED, RunState.FAILED}),
-}
-
-
 def allowed_moves(state: RunState) -> frozenset[RunState]:
-    """The states that may follow ``state``. The Lua scripts are built from the same table."""
-    return _MOVES.get(state, frozenset())
+    """The states that may follow ``state``. The store's script is built from the same table."""
+    return frozenset(map(RunState, RUN_MOVES.get(state, ())))
 
 
 class Progress(BaseModel):
@@ -99,148 +100,62 @@ class RunClaim:
     token: str  # of this attempt alone
 
 
-_PRELUDE = """
-local call = redis.call
-local function run(id) return P .. 'run:' .. id end
-local function now() local t = call('TIME'); return t[1] * 1000 + math.floor(t[2] / 1000) end
-local function seconds() return string.format('%.3f', now() / 1000) end
-
-local function add(id, task, night, who, state, reason)
-  if call('EXISTS', run(id)) == 1 then return 0 end
-  call('HSET', run(id), 'task', task, 'night', night, 'who', who, 'state', state, 'created', seconds())
-  if reason then call('HSET', run(id), 'reason', reason, 'ended', seconds()) end
-  local all = P .. 'runs:of:' .. task
-  call('ZADD', all, now(), id)
-  for _, old in ipairs(call('ZRANGE', all, 0, -KEPT - 1)) do
-    if not MOVES[call('HGET', run(old), 'state') or ''] then call('DEL', run(old)); call('ZREM', all, old) end
-  end
-  if state == 'queued' then call('RPUSH', P .. 'runs:waiting', id) end
-  return 1
-end
-
--- The one place that changes a state.
-local function move(id, to)
-  local from = call('HGET', run(id), 'state')
-  if not from or not MOVES[from] or not MOVES[from][to] then
-    return redis.error_reply('PINGTI illegal move from ' .. tostring(from) .. ' to ' .. to)
-  end
-  call('HSET', run(id), 'state', to)
-  return true
-end
-
-local function drop_lease(id)
-  call('ZREM', P .. 'runs:leases', id)
-  call('HDEL', run(id), 'token')
-end
-
-local function give_back(id, reason, most)
-  drop_lease(id)
-  if tonumber(call('HGET', run(id), 'attempts')) >= most then
-    move(id, 'failed')
-    call('HSET', run(id), 'ended', seconds(), 'reason', reason .. ' (' .. most .. ' attempts)')
-  else
-    move(id, 'queued')
-    call('HSET', run(id), 'reason', reason)
-    call('LPUSH', P .. 'runs:waiting', id)
-  end
-end
-"""
-
-_BODIES = {
-    # ARGV: task, name, who -> id of the run of the task that waits, made if there is none
-    "demand": """
-for _, id in ipairs(call('LRANGE', P .. 'runs:waiting', 0, -1)) do
-  if call('HGET', run(id), 'task') == ARGV[1] then return id end
-end
-local id = ARGV[1] .. '/' .. ARGV[2]
-add(id, ARGV[1], '', ARGV[3], 'queued')
-return id
-""",
-    # ARGV: task, hour, night, reason of those missed or '', missed nights... -> 1 when a run was made.
-    # The nights are dealt with once, however many schedulers ask. A plan that is new, or has another hour,
-    # starts after the night given.
-    "night": """
-local known = call('HGET', P .. 'nights', ARGV[1])
-local hour, last = string.match(known or '', '^(%S+) (%S+)$')
-call('HSET', P .. 'nights', ARGV[1], ARGV[2] .. ' ' .. ARGV[3])
-if hour ~= ARGV[2] or last >= ARGV[3] then
-  if hour == ARGV[2] and last > ARGV[3] then call('HSET', P .. 'nights', ARGV[1], known) end
-  return 0
-end
-for index = 5, #ARGV do
-  if ARGV[index] > last then
-    add(ARGV[1] .. '/' .. ARGV[index], ARGV[1], ARGV[index], 'scheduler', 'missed', ARGV[4])
-  end
-end
-return add(ARGV[1] .. '/' .. ARGV[3], ARGV[1], ARGV[3], 'scheduler', 'queued')
-""",
-    # ARGV: token, lease ms -> id or nil
-    "claim": """
-local id = call('LPOP', P .. 'runs:waiting')
-if not id then return nil end
-move(id, 'running')
-call('HSETNX', run(id), 'started', seconds())
-call('HINCRBY', run(id), 'attempts', 1)
-call('HSET', run(id), 'token', ARGV[1])
-call('HDEL', run(id), 'reason')
-call('ZADD', P .. 'runs:leases', now() + ARGV[2], id)
-return id
-""",
-    # ARGV: id, token, lease ms, progress -> 1, or 0 when the lease is lost
-    "beat": """
-if call('HGET', run(ARGV[1]), 'token') ~= ARGV[2] then return 0 end
-call('ZADD', P .. 'runs:leases', 'XX', now() + ARGV[3], ARGV[1])
-call('HSET', run(ARGV[1]), 'progress', ARGV[4])
-return 1
-""",
-    # ARGV: id, token, state, version or '', reason -> 1, or 0 when the lease is lost
-    "finish": """
-local id = ARGV[1]
-if call('HGET', run(id), 'token') ~= ARGV[2] then return 0 end
-drop_lease(id)
-move(id, ARGV[3])
-call('HSET', run(id), 'ended', seconds(), 'reason', ARGV[5])
-if ARGV[4] ~= '' then call('HSET', run(id), 'version', ARGV[4]) end
-return 1
-""",
-    # ARGV: id, token, reason, most attempts, 1 where this attempt is not to count
-    "release": """
-if call('HGET', run(ARGV[1]), 'token') ~= ARGV[2] then return 0 end
-if ARGV[5] == '1' then call('HINCRBY', run(ARGV[1]), 'attempts', -1) end
-give_back(ARGV[1], ARGV[3], tonumber(ARGV[4]))
-return 1
-""",
-    # ARGV: most attempts, reason -> runs whose lease had expired
-    "reap": """
-local ids = call('ZRANGEBYSCORE', P .. 'runs:leases', '-inf', now())
-for _, id in ipairs(ids) do give_back(id, ARGV[2], tonumber(ARGV[1])) end
-return ids
-""",
-}
-
-
 class RunStore:
     """The runs in Valkey. Safe for threads; every method may raise redis errors."""
 
-    def __init__(self, client: redis.Redis) -> None:
-        """``client`` must decode responses, as the one of ``celery_app.connect`` does."""
+    def __init__(self, client: redis.Redis, publish: Publish | None = None) -> None:
+        """As of ``jobs.store.Commands``."""
         self.client = client
-        table = ", ".join(
-            f"{start} = {{{', '.join(f'{end} = true' for end in sorted(ends))}}}"
-            for start, ends in _MOVES.items()
-        )
-        head = f"local P = '{PREFIX}'\nlocal KEPT = {_KEPT}\nlocal MOVES = {{{table}}}\n{_PRELUDE}"
-        self._scripts = {name: client.register_script(head + body) for name, body in _BODIES.items()}
-
-    def _run(self, name: str, *arguments: str | int) -> Any:
-        return self._scripts[name](args=arguments)
+        self._commands = Commands(client, publish)
 
     # -- for those who ask and watch
 
     def demand(self, task: str, *, who: str) -> Run:
         """A run of ``task`` at once; where one waits already, that one."""
         seconds, _ = self.client.time()
-        return self.get(str(self._run("demand", task, f"{seconds:x}-{secrets.token_hex(3)}", who)))
+        return self.get(str(self._add(task, f"{seconds:x}-{secrets.token_hex(3)}", who)))
+
+    def _add(
+        self,
+        task: str,
+        name: str,
+        who: str,
+        night: str = "",
+        state: RunState = RunState.QUEUED,
+        why: str = "",
+    ) -> str | None:
+        """Make a run and return its id: on demand, of the one that waits already; None where it is there."""
+        id, index = f"{task}/{name}", f"{PREFIX}runs:of:{task}"
+        seconds, microseconds = self.client.time()
+        now = seconds * 1000 + microseconds // 1000
+        message = Message(id=RUN + id, unit=RETRAIN_UNIT, level=DEFAULT_PRIORITY, attempt=1, published=now)
+
+        def add(pipe: Any) -> tuple[str | None, bool]:
+            known = pipe.zrange(index, 0, -1)
+            states = {other: pipe.hget(f"{PREFIX}run:{other}", "status") for other in known}
+            waiting = next((other for other in known if states[other] == RunState.QUEUED), None)
+            pipe.multi()
+            if id in known:
+                return None, False
+            if not night and waiting is not None:
+                return waiting, False
+            at = {"at:queued": now / 1000, f"at:{state}": now / 1000}
+            fields = {"task": task, "night": night, "who": who, "status": str(state), "reason": why}
+            pipe.hset(f"{PREFIX}run:{id}", mapping={**fields, **at, "priority": DEFAULT_PRIORITY})
+            pipe.zadd(index, {id: now})
+            for old in known[: max(0, len(known) + 1 - _KEPT)]:
+                if states[old] is None or RunState(states[old]).final:
+                    pipe.delete(f"{PREFIX}run:{old}")
+                    pipe.zrem(index, old)
+            if state is RunState.QUEUED:  # as the store's script publishes a unit
+                pipe.hset(f"{PREFIX}run-out:{id}", RETRAIN_UNIT, f"{DEFAULT_PRIORITY} {now}")
+                pipe.zadd(f"{PREFIX}out", {f"{RUN}{id}/{RETRAIN_UNIT}": now + _LOOK_MS})
+            return id, state is RunState.QUEUED
+
+        made, new = transact(self.client, add, index)
+        if new:
+            self._commands.publish([message])
+        return made
 
     def get(self, id: str) -> Run:
         """The run as it is now.
@@ -261,66 +176,109 @@ class RunStore:
             pipe.hgetall(f"{PREFIX}run:{id}")
         return [_parsed(id, fields) for id, fields in zip(ids, pipe.execute(), strict=True) if fields]
 
+    def cancel(self, id: str) -> Run:
+        """Cancel a run; the process of one under way is ended by whoever revokes its task.
+
+        Raises:
+            NotFoundError: there is none of that id.
+            ConflictError: it has ended.
+        """
+        before = self.get(id)
+        if self._commands.run("cancel", RUN + id) != RunState.CANCELLED or before.state.final:
+            raise ConflictError(
+                f"retraining {id} is {self.get(id).state}; only one under way can be cancelled"
+            )
+        return self.get(id)
+
     # -- for the scheduler
 
     def night(self, task: str, at: time, night: date, missed: Iterable[date] = ()) -> bool:
         """Make the run of a task's night; ``missed`` nights before it are recorded as such.
 
-        Each night is dealt with once, whoever asks how often. For a task whose plan was not known, or had
-        another hour, nothing is made: it starts with the next night. Returns whether a run was made.
+        Each night is dealt with once, whoever asks how often, since its run has its name. For a task whose
+        plan was not known, or had another hour, nothing is made: it starts with the next night. Returns
+        whether a run was made.
         """
+        last = self.last_night(task, at)
+        if last is not None and last >= night:
+            return False
         reason = f"no scheduler ran; the run of {night} stands for it"
-        days = [day.isoformat() for day in missed]
-        return bool(self._run("night", task, at.isoformat(), night.isoformat(), reason, *days))
+        new = False
+        if last is not None:
+            for day in map(str, missed):
+                self._add(task, day, "scheduler", day, RunState.MISSED, reason)
+            new = self._add(task, str(night), "scheduler", str(night)) is not None
+        self.client.hset(f"{PREFIX}nights", task, f"{at.isoformat()} {night}")
+        return new
 
     def last_night(self, task: str, at: time) -> date | None:
         """The last night of the task's plan that was dealt with."""
         hour, _, last = (cast("str | None", self.client.hget(f"{PREFIX}nights", task)) or "").partition(" ")
         return date.fromisoformat(last) if hour == at.isoformat() else None
 
-    def reap(self, *, max_attempts: int) -> list[str]:
-        """Give back the runs of workers that are silent; returns their ids. Any number may do this."""
-        return list(self._run("reap", max_attempts, "the worker that had it stopped answering"))
+    # -- for retrain workers; those that end a claim return False when the lease was lost
 
-    # -- for retrain workers; the last three return False when the lease was lost to another attempt
-
-    def claim(self, *, lease_seconds: float) -> RunClaim | None:
-        """Take the run that has waited longest."""
+    def claim(self, id: str, *, worker: str, lease_seconds: float) -> RunClaim | None:
+        """Take a run, as its message says; None where it has ended, or somebody has it."""
         token = secrets.token_hex(8)
-        id = self._run("claim", token, int(lease_seconds * 1000))
-        return None if id is None else RunClaim(run=self.get(id), token=token)
+        lease = int(lease_seconds * 1000)
+        if not self._commands.run("claim", RUN + id, RETRAIN_UNIT, token, worker, lease, 1):
+            return None
+        return RunClaim(run=self.get(id), token=token)
 
     def beat(self, claim: RunClaim, progress: Progress, *, lease_seconds: float) -> bool:
         """Renew a lease and tell how far the run is."""
-        document = progress.model_dump_json()
-        return bool(self._run("beat", claim.run.id, claim.token, int(lease_seconds * 1000), document))
+        lease, document = int(lease_seconds * 1000), progress.model_dump_json()
+        return bool(self._on("beat", claim, lease, document) == "held")
 
     def finish(self, claim: RunClaim, state: RunState, *, version: int | None, reason: str) -> bool:
         """End a run."""
         number = "" if version is None else version
-        return bool(self._run("finish", claim.run.id, claim.token, state, number, reason))
+        return bool(self._on("close", claim, state, reason, number))
 
     def release(self, claim: RunClaim, *, reason: str, max_attempts: int, counted: bool = True) -> bool:
         """Hand a run back; it fails when this was the last attempt allowed, unless that is not counted."""
-        flag = "0" if counted else "1"
-        return bool(self._run("release", claim.run.id, claim.token, reason, max_attempts, flag))
+        return bool(self._on("release", claim, reason, max_attempts, 0, int(not counted)))
+
+    def _on(self, command: str, claim: RunClaim, *arguments: str | int) -> Any:
+        return self._commands.run(command, RUN + claim.run.id, RETRAIN_UNIT, claim.token, *arguments)
 
 
 def _parsed(id: str, fields: Mapping[str, str]) -> Run:
-    known = {name: value for name, value in fields.items() if name != "token" and value != ""}
+    state = RunState(fields["status"])
+    known = {name: value for name, value in fields.items() if name in Run.model_fields and value != ""}
     if "progress" in known:
         known["progress"] = json.loads(known["progress"])
-    return Run.model_validate({**known, "id": id})
+    ended = fields.get(f"at:{state}") if state.final else None
+    times = {"created": fields["at:queued"], "started": fields.get("at:running"), "ended": ended}
+    return Run.model_validate({**known, **times, "state": state, "id": id})
 
 
 def request_retrain(settings: Settings, client: redis.Redis, task: str, who: str) -> Run:
     """Have a task retrained as soon as a retrain worker is free; where a run waits already, that one.
 
     Raises:
-        NotFoundError: the task is unknown.
+        NotFoundError: there is no such task.
     """
     Workspace(settings.home).task(task)
-    return RunStore(client).demand(task, who=who)
+    return RunStore(client, publisher(settings)).demand(task, who=who)
+
+
+def cancel_retrain(settings: Settings, client: redis.Redis, id: str) -> Run:
+    """Cancel a retraining, and have the process that works on it ended.
+
+    Raises:
+        NotFoundError: there is none of that id.
+        ConflictError: it has ended.
+    """
+    before = find_run(client, id)
+    run = RunStore(client).cancel(id)
+    if before.state is RunState.RUNNING:
+        with suppress(OperationalError):  # its worker sees at the next heartbeat that it has lost the lease
+            make_celery(settings).control.revoke(
+                f"{id}/{RETRAIN_UNIT}/{before.attempts}", terminate=True, signal="SIGKILL"
+            )
+    return run
 
 
 def runs(client: redis.Redis, task: str, limit: int = _KEPT) -> list[Run]:

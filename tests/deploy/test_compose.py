@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from packaging.requirements import Requirement
 
-from queue_worker.celery_app import QUEUES, connect
+from queue_worker.celery_app import CONTROL, QUEUES, connect
 from queue_worker.processes import launcher
 from queue_worker.processes.health import alive
 from queue_worker.processes.launcher import Processes
@@ -27,7 +27,9 @@ from tests.support.paths import ROOT
 yaml = pytest.importorskip("yaml", reason="transformers brings PyYAML along")
 
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
-SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
+SERVICES: dict[str, dict[str, Any]] = {
+    name: service for name, service in COMPOSE["services"].items() if "profiles" not in service
+}
 OURS = sorted(set(SERVICES) - {"valkey"})
 BUILDS = {service["image"]: service["build"] for service in SERVICES.values() if "build" in service}
 
@@ -125,7 +127,8 @@ def test_every_queue_has_a_worker_and_the_retraining_one_has_torch() -> None:
         command = SERVICES[name]["command"]
         queues[command[command.index("--queue") + 1]] = target_of(name)
     assert queues == {"classify": "classify", "retrain": "retrain"}
-    assert set(queues) == set(QUEUES)
+    assert {*queues, CONTROL} == set(QUEUES)
+    assert SERVICES["scheduler"]["command"][-1] == "queue_worker.scheduler"  # works on the third
 
 
 def test_the_key_is_required_and_given_to_the_api_alone() -> None:
@@ -225,9 +228,16 @@ def test_the_health_check_tells_a_living_process_from_a_dead_one(tmp_path: Path)
             assert 0 < int(client.ttl(f"pingti:scheduler:of:{host}")) <= 30  # fades when it is not told again
             worker.kill()
             started.stop(worker)
-            (name,) = client.zrange("pingti:workers", 0, -1)
+            names = client.zrange("pingti:workers", 0, -1)
+            (name,) = [name for name in names if name.startswith("classify@")]
             client.zincrby("pingti:workers", -15_000, name)  # instead of a wait
             assert check(settings, "classify")[0] == 1
     code, reason = check(settings, "scheduler")
     assert code == 1
     assert reason.startswith("Valkey does not answer")
+
+
+def test_flower_comes_only_when_asked_for_and_on_this_machine_only() -> None:
+    extras = {name: service for name, service in COMPOSE["services"].items() if "profiles" in service}
+    assert {name: service["profiles"] for name, service in extras.items()} == {"flower": ["flower"]}
+    assert extras["flower"]["ports"] == ["${PINGTI_FLOWER:-127.0.0.1:5555}:5555"]

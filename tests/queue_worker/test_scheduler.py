@@ -1,5 +1,6 @@
 """Nightly retraining: what is due, once a night whatever restarts, and who leads."""
 
+import socket
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
@@ -11,14 +12,15 @@ from hypothesis import strategies as st
 
 from pingti.workspace.registry import Workspace
 from queue_worker.celery_app import connect
+from queue_worker.jobs.store import JobStore
 from queue_worker.processes.health import alive
 from queue_worker.processes.launcher import Processes
 from queue_worker.retraining.drift import agreement, count
+from queue_worker.retraining.nights import Nights, between, last_scheduled, server_time
 from queue_worker.retraining.runs import RunState, RunStore, runs
-from queue_worker.scheduler import Leadership, Scheduler, between, last_scheduled, server_time
 from queue_worker.settings import Settings
 from tests.support.brokers import require_broker, until
-from tests.support.scheduler import Nights
+from tests.support.scheduler import Clocked
 
 NIGHT = date(2025, 12, 1)
 DAY = timedelta(days=1)
@@ -73,8 +75,8 @@ def test_two_schedulers_make_a_night_once(service: tuple[Settings, redis.Redis])
     add_plan(settings, "topic")
     (Workspace(settings.home).tasks / "tech.toml").write_text("nonsense")  # must not stop the others
     clock = Clock(2025, 11, 30, 12)
-    pair = [Scheduler(settings, client, clock) for _ in range(2)]
-    due = [each for scheduler in pair * 2 for each in scheduler.tick()]
+    pair = [Nights(settings, client, clock) for _ in range(2)]
+    due = [run for nights in pair * 2 for run in nights.tick()]
     assert due == []  # a new plan starts with its next hour
     clock.now = datetime(2025, 12, 1, 1, 59, 59, tzinfo=UTC)
     assert pair[0].tick() == []
@@ -94,10 +96,10 @@ def test_missed_nights_are_caught_up_once(service: tuple[Settings, redis.Redis])
     settings, client = service
     add_plan(settings, "sport")
     clock = Clock(2025, 12, 1, 1)
-    Scheduler(settings, client, clock).tick()
+    Nights(settings, client, clock).tick()
     clock.now = datetime(2025, 12, 4, 9, tzinfo=UTC)  # none ran for three nights
-    assert Scheduler(settings, client, clock).tick() == [("sport", date(2025, 12, 4))]
-    assert Scheduler(settings, client, clock).tick() == []
+    assert Nights(settings, client, clock).tick() == [("sport", date(2025, 12, 4))]
+    assert Nights(settings, client, clock).tick() == []
     by_night = {run.night: (run.state, run.reason) for run in runs(client, "sport")}
     reason = "no scheduler ran; the run of 2025-12-04 stands for it"
     assert by_night == {
@@ -105,10 +107,10 @@ def test_missed_nights_are_caught_up_once(service: tuple[Settings, redis.Redis])
         **{date(2025, 12, day): (RunState.MISSED, reason) for day in (1, 2, 3)},
     }
     clock.now += DAY
-    assert Scheduler(settings, client, clock).tick() == [("sport", date(2025, 12, 5))]
+    assert Nights(settings, client, clock).tick() == [("sport", date(2025, 12, 5))]
     # A clock that goes back makes nothing again.
     clock.now -= 3 * DAY
-    assert Scheduler(settings, client, clock).tick() == []
+    assert Nights(settings, client, clock).tick() == []
     assert len(runs(client, "sport")) == 5
 
 
@@ -117,11 +119,11 @@ def test_another_hour_starts_with_its_next_night(service: tuple[Settings, redis.
     settings, client = service
     add_plan(settings, "sport", at="23:00")
     clock = Clock(2025, 12, 1, 12)
-    Scheduler(settings, client, clock).tick()
+    Nights(settings, client, clock).tick()
     add_plan(settings, "sport", at="02:00")
-    assert Scheduler(settings, client, clock).tick() == []
+    assert Nights(settings, client, clock).tick() == []
     clock.now = datetime(2025, 12, 2, 2, tzinfo=UTC)
-    assert Scheduler(settings, client, clock).tick() == [("sport", date(2025, 12, 2))]
+    assert Nights(settings, client, clock).tick() == [("sport", date(2025, 12, 2))]
 
 
 @pytest.mark.broker
@@ -131,7 +133,7 @@ def test_old_runs_are_forgotten_but_none_that_is_under_way(service: tuple[Settin
     store.night("sport", time(2), NIGHT)
     for day in range(1, 130):
         assert store.night("sport", time(2), NIGHT + day * DAY)
-        claim = store.claim(lease_seconds=60)
+        claim = store.claim(f"sport/{NIGHT + day * DAY}", worker="", lease_seconds=60)
         assert claim is not None
         if day > 1:
             assert store.finish(claim, RunState.REFUSED, version=day, reason="")
@@ -148,10 +150,10 @@ def test_no_name_of_a_task_or_host_is_one_of_the_queues_own_keys(
     settings, client = service
     store = RunStore(client)
     for task in ("waiting", "leases", "of", "sport"):
-        store.demand(task, who="eva")
-        claim = store.claim(lease_seconds=60)
+        asked = store.demand(task, who="eva")
+        claim = store.claim(asked.id, worker="", lease_seconds=60)
         assert claim is not None
-        assert store.reap(max_attempts=3) == []
+        assert JobStore(client).reap(max_attempts=3) == []
         assert [run.id for run in runs(client, task)] == [claim.run.id]
     tasks = Workspace(settings.home).tasks
     day = server_time(client).astimezone(UTC).date()
@@ -165,32 +167,42 @@ def test_no_name_of_a_task_or_host_is_one_of_the_queues_own_keys(
 
 
 @pytest.mark.broker
-def test_one_of_several_schedulers_leads(service: tuple[Settings, redis.Redis]) -> None:
+def test_the_clock_is_the_servers(service: tuple[Settings, redis.Redis]) -> None:
     _, client = service
-    first, second = (Leadership(client, seconds=0.3) for _ in range(2))
-    assert (first.held(), second.held(), first.held()) == (True, False, True)
-    until(second.held, "the lead of a silent one fades")
-    assert not first.held()
-    second.give_up()
-    first.give_up()  # has nothing to give up
-    assert first.held()
     assert abs((server_time(client) - datetime.now(UTC)).total_seconds()) < 60
 
 
 @pytest.mark.broker
-def test_another_scheduler_takes_over_from_a_killed_one(
+def test_another_scheduler_goes_on_after_a_killed_one(
     service: tuple[Settings, redis.Redis], tmp_path: Path
 ) -> None:
+    """Two beats do no harm, and one of them is enough."""
     settings, client = service
     add_plan(settings, "sport")
     with Processes() as processes:
-        nights = Nights(processes, settings, tmp_path)
+        nights = Clocked(processes, settings, tmp_path)
         nights.set("2025-12-01T01:00:00")
         first = nights.start()
         until(lambda: client.hexists("pingti:nights", "sport"), "the plan is seen")
         nights.start()
-        until(lambda: "waits: another one leads" in nights.log.read_text(), "the second one waits")
+        until(lambda: nights.log.read_text().count("beat starts") == 2, "the second one runs")
         nights.kill(first)
         nights.set("2025-12-01T02:00:00")
-        until(lambda: runs(client, "sport"), "the second one leads")
-        assert [run.night for run in runs(client, "sport")] == [NIGHT]
+        until(lambda: runs(client, "sport"), "the second one makes the night")
+        nights.start()
+        until(lambda: nights.log.read_text().count("beat starts") == 3, "a third one runs")
+        nights.set("2025-12-02T02:00:00")
+        until(lambda: len(runs(client, "sport")) == 2, "the next night")
+        assert [run.night for run in runs(client, "sport")] == [NIGHT + DAY, NIGHT]
+
+
+@pytest.mark.broker
+def test_beat_keeps_no_file_of_its_own(
+    service: tuple[Settings, redis.Redis], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings, client = service
+    monkeypatch.chdir(tmp_path)
+    with Processes() as processes:
+        processes.start_scheduler(settings, log=settings.home / "scheduler.log")
+        until(lambda: alive(client, "scheduler", socket.gethostname()), "it works")
+    assert list(tmp_path.glob("celerybeat*")) == []

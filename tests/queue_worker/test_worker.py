@@ -14,9 +14,10 @@ import pytest
 
 from pingti.workspace import promotion
 from pingti.workspace.registry import Workspace
-from queue_worker.celery_app import make_celery, publish_tickets, tickets_waiting
+from queue_worker.celery_app import make_celery, messages_waiting
 from queue_worker.classifying import shards
-from queue_worker.jobs.models import JobStatus
+from queue_worker.jobs.models import PLAN, JobStatus, Message
+from queue_worker.jobs.publishing import publish
 from tests.support.brokers import until
 from tests.support.service import Service, assert_every_row_once, keys, serving
 
@@ -101,10 +102,13 @@ def test_cancelling_keeps_what_is_finished(service: Service, texts: list[str]) -
 
 def test_messages_delivered_again_find_nothing_to_do(service: Service, texts: list[str]) -> None:
     job = service.submit(service.write("again.parquet", texts))
-    publish_tickets(make_celery(service.settings), 30, 0)
+    application = make_celery(service.settings)
+    units = [PLAN, *map(str, range(16)), "finalize"]
+    again = [Message(id=job.id, unit=unit, level=0, attempt=1, published=0) for unit in units]
+    publish(application, again * 2)
     job = service.wait(job)
-    publish_tickets(make_celery(service.settings), 30, 0)
-    until(lambda: tickets_waiting(service.client) == 0, "tickets taken")
+    publish(application, again * 2)
+    until(lambda: messages_waiting(service.client) == 0, "messages taken")
     assert_every_row_once(service, job, keys("again", 400))
     assert service.store.get(job.id) == job
 

@@ -8,20 +8,19 @@ from queue_worker.processes.launcher import Processes
 from queue_worker.settings import Settings
 
 SCHEDULER = """
-import sys, threading
+import sys
 from datetime import datetime
 from pathlib import Path
-from queue_worker.celery_app import configure_logging
-from queue_worker.scheduler import run_scheduler
-from queue_worker.settings import Settings
+from queue_worker import scheduler
+from queue_worker.retraining import nights
 
-configure_logging()
 clock = Path(sys.argv[1])
-run_scheduler(Settings(), threading.Event(), now=lambda: datetime.fromisoformat(clock.read_text()))
+nights.server_time = lambda client: datetime.fromisoformat(clock.read_text())
+sys.exit(scheduler.main())
 """
 
 
-class Nights:
+class Clocked:
     """A scheduler process whose clock is a file."""
 
     def __init__(self, processes: Processes, settings: Settings, folder: Path) -> None:

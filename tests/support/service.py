@@ -3,8 +3,8 @@
 import json
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +13,16 @@ import pyarrow.parquet as pq
 
 from queue_worker.celery_app import connect
 from queue_worker.classifying import shards
+from queue_worker.classifying.runner import AttemptError, Runner
 from queue_worker.jobs import submission
-from queue_worker.jobs.models import Job, JobStatus
+from queue_worker.jobs.models import Job, JobStatus, Message
+from queue_worker.jobs.publishing import publisher
 from queue_worker.jobs.store import JobStore
 from queue_worker.jobs.submission import JobRequest
 from queue_worker.processes.launcher import Processes
 from queue_worker.settings import Settings
 from tests.support.brokers import require_broker, until
+from tests.support.messages import Messages
 
 
 class Service:
@@ -28,7 +31,7 @@ class Service:
     def __init__(self, processes: Processes, settings: Settings) -> None:
         self.processes, self.settings = processes, settings
         self.client = connect(settings)
-        self.store = JobStore(self.client)
+        self.store = JobStore(self.client, publisher(settings))
 
     @contextmanager
     def worker(self) -> Iterator[subprocess.Popen[bytes]]:
@@ -101,3 +104,28 @@ def assert_every_row_once(service: Service, job: Job, expected: list[str]) -> No
 
 def keys(name: str, count: int) -> list[str]:
     return [f"{name}-{number}" for number in range(count)]
+
+
+def run_out(service: Service, *, stop_after: int | None = None, **changes: Any) -> None:
+    """Work inside this process on all that is due, as a worker's thread would, till nothing is.
+
+    ``stop_after``: ask the runner to stop with so many messages published, as SIGTERM does.
+    """
+    settings = service.settings.model_copy(update={"retry_seconds": 0, **changes})
+    messages = Messages()
+
+    def publish(due: Sequence[Message]) -> None:
+        messages(due)
+        if stop_after is not None and len(messages) >= stop_after:
+            runner.stopping.set()
+
+    store = JobStore(service.client, publish)
+    runner = Runner(settings, store)
+    store.reap(max_attempts=settings.max_attempts)
+    for name in service.client.zrange("pingti:out", 0, -1):
+        id, _, unit = name.rpartition("/")
+        if not service.client.hget(f"pingti:job:{id}:out", unit).endswith(" 0"):  # that is put off
+            messages([Message(id=id, unit=unit, level=5, attempt=1, published=0)])
+    while not runner.stopping.is_set() and (message := messages.pop()) is not None:
+        with suppress(AttemptError):
+            runner.run(message.id, message.unit, worker="classify@test-1")

@@ -165,7 +165,7 @@ def test_a_cancelled_job_gives_what_is_finished(door: Door) -> None:
 def test_unknown_jobs(door: Door) -> None:
     job = door.submit().json()["id"]
     # The second is the name of another key of the store, not of a job.
-    for name in ("job-0", f"{job}:waiting", "x" * 500, "%00", "a%2fb"):
+    for name in ("job-0", f"{job}:held", f"{job}:out", "x" * 500, "%00", "a%2fb"):
         for method, rest in (("GET", ""), ("GET", "/results"), ("GET", "/errors"), ("POST", "/cancel")):
             answer = door.client.request(method, f"/v1/jobs/{name}{rest}")
             assert answer.status_code == 404

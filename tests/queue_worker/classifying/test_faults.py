@@ -16,13 +16,13 @@ from kombu.exceptions import OperationalError
 
 from pingti.errors import InputError
 from pingti.workspace.registry import Workspace
-from queue_worker.celery_app import tickets_waiting
+from queue_worker.celery_app import CLASSIFY, lists_of, messages_waiting
 from queue_worker.classifying import isolation, planning, shards
 from queue_worker.classifying.runner import ClassifierCache, Runner
 from queue_worker.jobs import submission
 from queue_worker.jobs.models import Done, Job, JobStatus
 from tests.support.brokers import until
-from tests.support.service import Service, assert_every_row_once, keys, serving
+from tests.support.service import Service, assert_every_row_once, keys, run_out, serving
 
 pytestmark = pytest.mark.broker
 
@@ -89,20 +89,20 @@ def test_a_killed_server_loses_nothing(service: Service, texts: list[str]) -> No
     assert_every_row_once(service, running, keys("server", 1600))
 
 
-def test_a_lost_ticket_is_replaced(
+def test_a_lost_message_is_published_again(
     service: Service, texts: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def breaks(*_: object) -> None:
         raise OperationalError("the server went away")
 
-    monkeypatch.setattr(submission, "publish_tickets", breaks)
-    job = service.submit(service.write("ticket.parquet", texts))  # accepted all the same
-    until(lambda: tickets_waiting(service.client) == 1, "the reaper's ticket")
+    monkeypatch.setattr(submission, "publish", breaks)
+    job = service.submit(service.write("message.parquet", texts))  # accepted all the same
+    until(lambda: messages_waiting(service.client) == 1, "the reaper's message")
     with service.worker():
         until(lambda: service.store.get(job.id).status is JobStatus.RUNNING, "begun")
-        service.client.delete("classify", *(f"classify:{level}" for level in range(1, 10)))
+        service.client.delete(*lists_of(CLASSIFY))
         job = service.wait(job)
-    assert_every_row_once(service, job, keys("ticket", 400))
+    assert_every_row_once(service, job, keys("message", 400))
 
 
 def test_an_input_that_is_gone_fails_the_job(service: Service, texts: list[str]) -> None:
@@ -244,11 +244,6 @@ def test_a_shard_of_bad_rows_is_left_after_a_while(
 # -- one worker's loop inside the test, where a unit must fail in a certain way
 
 
-def run_out(service: Service, **changes: Any) -> None:
-    given = service.settings.model_copy(update={"retry_seconds": 0, **changes})
-    Runner(given, service.store, lambda _count, _priority: None).run()
-
-
 def test_a_shard_that_always_fails_ends_its_job_with_a_reason(
     service: Service, texts: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -267,7 +262,7 @@ def test_a_shard_that_always_fails_ends_its_job_with_a_reason(
     assert job.status is JobStatus.FAILED
     assert job.error == "unit 2: OSError: [Errno 28] No space left on device (2 attempts)"
     names = [path.name for path in shards.results(service.settings, job)]
-    assert names == ["00000.parquet", "00001.parquet"]
+    assert names == ["00000.parquet", "00001.parquet", "00003.parquet"]  # the next attempt waits its turn
     assert service.rows(job)
 
 
@@ -313,13 +308,12 @@ def test_a_worker_that_stops_hands_its_plan_back(service: Service, texts: list[s
     lines = [f"h-{number},{text}" for number, text in enumerate(texts * 2)]
     (service.settings.home / "h.csv").write_text("\n".join(["key,text", *lines]) + "\n")
     job = service.submit("h.csv")
-    runner = Runner(service.settings, service.store, lambda _count, _priority: runner.stopping.set())
-    runner.run()
+    run_out(service, stop_after=1)
     stopped = service.store.get(job.id)
     assert (stopped.status, stopped.shards_total, stopped.shards_ready) == (JobStatus.RUNNING, None, 1)
-    again = service.store.claim(lease_seconds=60)
+    again = service.store.claim(job.id, "plan", worker="", lease_seconds=60)
     assert again is not None
-    assert (again.unit, again.attempt) == ("plan", 1)
+    assert again.attempt == 1  # as if there had been none
     service.store.release(again, reason="", max_attempts=5)
     run_out(service)
     assert_every_row_once(service, service.store.get(job.id), keys("h", 800))
@@ -387,7 +381,7 @@ def test_too_many_bad_rows_are_the_students_fault(
 ) -> None:
     monkeypatch.setattr(isolation, "_MOST_BAD", 3)
     job = service.submit(service.write("many.parquet", texts[:20]))
-    claim = service.store.claim(lease_seconds=60)
+    claim = service.store.claim(job.id, "plan", worker="", lease_seconds=60)
     assert claim is not None
     job = job.model_copy(update={"shard_rows": 20, "shard_bytes": 1 << 20})
     child = POISON.replace("[raise]", "the")

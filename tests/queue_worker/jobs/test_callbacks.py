@@ -6,6 +6,7 @@ import stat
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, tzinfo
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
@@ -17,7 +18,15 @@ from pingti.corpus.reader import Columns
 from pingti.errors import InputError
 from pingti.inference.pins import Pin
 from queue_worker.celery_app import connect
-from queue_worker.jobs.callbacks import Callbacks, CallbackState, CallbackStatus, secret, sign, status, verify
+from queue_worker.jobs.callbacks import (
+    Callbacks,
+    CallbackState,
+    CallbackStatus,
+    secret,
+    sign,
+    status,
+    verify,
+)
 from queue_worker.jobs.models import Job
 from queue_worker.jobs.store import JobStore
 from queue_worker.processes.launcher import Processes
@@ -84,10 +93,15 @@ class Receiver:
         handler.end_headers()
 
 
+def tick(callbacks: Callbacks) -> int:
+    """What the periodic task and its callbacks' tasks do, one after the other."""
+    return sum(callbacks.attempt(id) for id in callbacks.take_due())
+
+
 def drain(callbacks: Callbacks, store: JobStore) -> None:
     deadline = time.monotonic() + 30
     while store.client.zcard("pingti:callbacks") and time.monotonic() < deadline:
-        callbacks.tick()
+        tick(callbacks)
         time.sleep(0.02)
 
 
@@ -213,10 +227,17 @@ def test_a_slow_address_does_not_hold_up_the_others(store: JobStore, settings: S
             time.sleep(0.02)
         return done()
 
-    with server(slowly) as slow_url, server(fast) as url:
+    with server(slowly) as slow_url, server(fast) as url, ThreadPoolExecutor(8) as pool:
         jobs = [ended(store, slow_url) for _ in range(10)]
         callbacks = Callbacks(settings, store)
-        thread = threading.Thread(target=callbacks.run, args=(stop,))
+
+        def work() -> None:
+            while not stop.is_set():
+                for id in callbacks.take_due():
+                    pool.submit(callbacks.attempt, id)
+                time.sleep(0.02)
+
+        thread = threading.Thread(target=work)
         thread.start()
         try:
             assert until(lambda: callbacks._busy.total() == 2)
@@ -238,10 +259,10 @@ def test_one_that_was_taken_by_a_process_that_died_comes_back(store: JobStore, s
     with server(receiver) as url:
         job = ended(store, url)
         callbacks = Callbacks(settings, store)
-        callbacks._take(keys=["pingti:callbacks"], args=[8, 50])  # and nothing more is heard of it
-        assert callbacks.tick() == 0
-        time.sleep(0.1)
-        assert callbacks.tick() == 1
+        assert callbacks.take_due(lease_seconds=0.3) == [job.id]  # and nothing more is heard of it
+        assert tick(callbacks) == 0
+        time.sleep(0.4)
+        assert tick(callbacks) == 1
     assert state(store, job).state is CallbackState.DELIVERED
 
 

@@ -15,13 +15,13 @@ from kombu.transport import redis as kombu_redis
 
 from queue_worker.celery_app import (
     CLASSIFY,
-    CLASSIFY_LISTS,
-    WORK,
+    CONTROL,
     connect,
     kombu_url,
+    lists_of,
     make_celery,
-    publish_tickets,
-    tickets_waiting,
+    messages_waiting,
+    send,
 )
 from queue_worker.processes.channel import Transport
 from queue_worker.processes.rejected import rejected
@@ -40,8 +40,8 @@ def service(_workspace_template: Path, tmp_path_factory: pytest.TempPathFactory)
 
 
 def envelope(body: Any = None, **changes: Any) -> dict[str, Any]:
-    """A ticket as Celery makes it."""
-    content = [], {}, {"callbacks": None, "errbacks": None, "chain": None, "chord": None}
+    """A message as Celery makes it, of a shard of a job that there is not."""
+    content = ["job-none", 0], {}, {"callbacks": None, "errbacks": None, "chain": None, "chord": None}
     data = json.dumps(content if body is None else body).encode() if not isinstance(body, bytes) else body
     message = {
         "body": base64.b64encode(data).decode(),
@@ -49,8 +49,8 @@ def envelope(body: Any = None, **changes: Any) -> dict[str, Any]:
         "content-type": "application/json",
         "headers": {
             "lang": "py",
-            "task": WORK,
-            "id": "a",
+            "task": "pingti.classify",
+            "id": "a/0/1",
             "root_id": "a",
             "parent_id": None,
             "group": None,
@@ -80,12 +80,12 @@ WRONG: list[Any] = [5, -1.5, "text", "", [], {}, None, True, [1, 2, 3], {"a": 1}
 def zoo() -> Iterator[bytes]:
     """Messages of every kind that has ended a worker, or might."""
     yield from (b"", b"5", b"null", b"[]", b"{}", b'"text"', b"\x00\xff\xfe", os.urandom(300), b"{" * 5000)
-    yield pickle.dumps({"task": WORK})
+    yield pickle.dumps({"task": "pingti.classify"})
     yield b"- yaml: [1, 2"
     yield b"[" * 200_000 + b"]" * 200_000
     yield json.dumps("x" * (10 << 20)).encode()
     yield json.dumps(envelope(["x" * (10 << 20), {}, {}])).encode()
-    for body in (5, None, "text", [], [1], [1, 2, 3], [[], {}], {"task": WORK}, [5, {}, {}]):
+    for body in (5, None, "text", [], [1], [1, 2, 3], [[], {}], {"task": "pingti.classify"}, [5, {}, {}]):
         yield json.dumps(envelope(json.dumps(body).encode())).encode()
     for data in (b"", b"\xff\xfe", b"{", b"[" * 100_000, pickle.dumps([[], {}, {}])):
         yield json.dumps(envelope(data)).encode()
@@ -125,13 +125,15 @@ def test_any_bytes_are_put_aside_and_no_worker_ends(service: Service, texts: lis
     if (SHARED / "cases" / "broker" / "messages.jsonl").is_file():
         lines = (SHARED / "cases" / "broker" / "messages.jsonl").read_text().splitlines()
         animals += [json.loads(line)["push"].encode() for line in lines]
+    names = [*lists_of(CLASSIFY), *lists_of(CONTROL)]
     for number, animal in enumerate(animals):
-        service.client.lpush(CLASSIFY_LISTS[number % len(CLASSIFY_LISTS)], animal)
+        service.client.lpush(names[number % len(names)], animal)
     small = service.submit(service.write("after.parquet", texts[:10]))
     job, small = service.wait(job), service.wait(small)
     assert_every_row_once(service, job, keys("zoo", 1600))
     assert_every_row_once(service, small, keys("after", 10))
-    until(lambda: not tickets_waiting(service.client), "all are taken")
+    for queue in (CLASSIFY, CONTROL):
+        until(lambda queue=queue: not messages_waiting(service.client, queue), "all are taken")  # type: ignore[misc]
     assert worker.poll() is None
     assert scheduler.poll() is None
     count = service.store.statistics.totals().rejected
@@ -152,7 +154,7 @@ def test_the_list_of_what_was_put_aside_has_an_end(service: Service) -> None:
     with service.worker():
         for number in range(1100):
             service.client.lpush(CLASSIFY, f"nonsense {number}")
-        until(lambda: tickets_waiting(service.client) == 0, "all are taken")
+        until(lambda: messages_waiting(service.client) == 0, "all are taken")
         until(lambda: service.client.llen("pingti:rejected") >= 1000, "all are kept")
         time.sleep(0.5)
         assert service.client.llen("pingti:rejected") == 1000
@@ -160,21 +162,21 @@ def test_the_list_of_what_was_put_aside_has_an_end(service: Service) -> None:
 
 
 def test_a_task_with_wrong_arguments_fails_alone(service: Service, texts: list[str]) -> None:
-    app = make_celery(service.settings)
+    application = make_celery(service.settings)
     with service.worker() as worker:
-        for arguments in ((1,), ("job-none", 0), ({"a": []},)):
-            app.send_task(WORK, args=arguments, queue=CLASSIFY, priority=0)
+        for arguments in ((), ("job-none",), ("job-none", 0, 1, 2), ("job-none", "nonsense")):
+            send(application, "pingti.classify", *arguments, queue=CLASSIFY)
         job = service.wait(service.submit(service.write("alone.parquet", texts[:30])))
         assert_every_row_once(service, job, keys("alone", 30))
-        until(lambda: tickets_waiting(service.client) == 0, "all are taken")
+        until(lambda: messages_waiting(service.client) == 0, "all are taken")
         assert worker.poll() is None
 
 
 def test_a_connection_that_was_taken_apart_gives_nothing_back(service: Service) -> None:
-    url = str(service.settings.redis_url).rpartition("/")[0] + "/1"  # where no worker takes the ticket
+    url = str(service.settings.redis_url).rpartition("/")[0] + "/1"  # where no worker takes the message
     settings = service.settings.model_copy(update={"redis_url": url})
     app = make_celery(settings)
-    publish_tickets(app, 1, 0)
+    send(app, "pingti.classify", "job-none", 0, queue=CLASSIFY)
     with app.connection_for_read() as connection:
         channel = connection.channel()
         assert channel.basic_get(CLASSIFY) is not None

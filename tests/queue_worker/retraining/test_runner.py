@@ -9,11 +9,12 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from datetime import date, time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
 
-from pingti.errors import NotFoundError
+from pingti.errors import ConflictError, NotFoundError
 from pingti.workspace.registry import Workspace
 from queue_worker.celery_app import RETRAIN, connect
 from queue_worker.jobs.store import JobStore
@@ -24,6 +25,7 @@ from queue_worker.retraining.runs import (
     RunState,
     RunStore,
     allowed_moves,
+    cancel_retrain,
     find_run,
     request_retrain,
     runs,
@@ -56,14 +58,29 @@ def python(code: str) -> Callable[[Run], Sequence[str]]:
     return lambda run: [sys.executable, "-c", tell + code]
 
 
+def run_one(
+    settings: Settings, client: redis.Redis, worker: RetrainWorker | None = None, **options: Any
+) -> Run | None:
+    """Work on the run of sport that has waited longest."""
+    waiting = [run for run in runs(client, "sport") if run.state is RunState.QUEUED]
+    worker = worker or RetrainWorker(settings, client, **options)
+    return worker.run(waiting[-1].id) if waiting else None
+
+
 def log_of(settings: Settings) -> Path:
     return settings.home / "tasks" / "sport" / "retrain.log"
 
 
 def test_states_and_their_moves() -> None:
     final = {state for state in RunState if state.final}
-    assert final == {RunState.PROMOTED, RunState.REFUSED, RunState.FAILED, RunState.MISSED}
-    assert allowed_moves(RunState.QUEUED) == {RunState.RUNNING}
+    assert final == {
+        RunState.PROMOTED,
+        RunState.REFUSED,
+        RunState.FAILED,
+        RunState.MISSED,
+        RunState.CANCELLED,
+    }
+    assert allowed_moves(RunState.QUEUED) == {RunState.RUNNING, RunState.CANCELLED}
     assert RunState.QUEUED in allowed_moves(RunState.RUNNING)
 
 
@@ -78,14 +95,14 @@ def test_a_run_is_recorded_from_request_to_end(service: tuple[Settings, redis.Re
         "tell(what='teacher: holdout', done=1, total=9); print('no event'); tell(round=2, rounds=5, f1=.8)\n"
         "tell(outcome='promoted', version=4, reason='the gate is reached')"
     )
-    ended = RetrainWorker(settings, client, command=python(code)).run_one()
+    ended = run_one(settings, client, command=python(code))
     assert ended == find_run(client, asked.id) == runs(client, "sport")[0]
     assert (ended.state, ended.version, ended.reason) == (RunState.PROMOTED, 4, "the gate is reached")
     assert ended.progress is not None
     assert (ended.progress.round, ended.progress.rounds, ended.progress.what) == (2, 5, "teacher: holdout")
     assert ended.created <= (ended.started or 0) <= (ended.ended or 0)
     assert "no event" in log_of(settings).read_text()
-    assert RetrainWorker(settings, client).run_one() is None
+    assert run_one(settings, client) is None
     assert request_retrain(settings, client, "sport", "tests").id != asked.id
     with pytest.raises(NotFoundError):
         find_run(client, "sport/nothing")
@@ -94,13 +111,13 @@ def test_a_run_is_recorded_from_request_to_end(service: tuple[Settings, redis.Re
 def test_a_process_that_keeps_breaking_fails_its_run(service: tuple[Settings, redis.Redis]) -> None:
     settings, client = service
     asked = request_retrain(settings, client, "sport", "tests")
-    worker = RetrainWorker(settings, client, command=python("raise SystemExit(9)"))
-    states = [worker.run_one() for _ in range(3)]
+    broken = python("raise SystemExit(9)")
+    states = [run_one(settings, client, command=broken) for _ in range(3)]
     assert [run.state for run in states if run] == [RunState.QUEUED, RunState.QUEUED, RunState.FAILED]
     assert find_run(client, asked.id).reason == (
         f"its process ended with code 9; see {log_of(settings)} (3 attempts)"
     )
-    assert worker.run_one() is None
+    assert run_one(settings, client) is None
 
 
 def test_what_another_attempt_would_not_mend_fails_at_once(service: tuple[Settings, redis.Redis]) -> None:
@@ -108,13 +125,13 @@ def test_what_another_attempt_would_not_mend_fails_at_once(service: tuple[Settin
     asked = request_retrain(settings, client, "sport", "tests")
     lines = [json.dumps({"id": str(n), "text": f"a match of {n} goals"}) for n in range(200)]
     (settings.home / "corpus.jsonl").write_text("\n".join(lines) + "\n")
-    run = RetrainWorker(settings, client).run_one()  # the real command; the model "nowhere" is not there
+    run = run_one(settings, client)  # the real command; the model "nowhere" is not there
     assert run is not None
     assert (run.id, run.state, run.attempts) == (asked.id, RunState.FAILED, 1)
     assert "nowhere" in str(run.reason)
     request_retrain(settings, client, "sport", "tests")
     (Workspace(settings.home).tasks / "sport.toml").unlink()
-    run = RetrainWorker(settings, client).run_one()
+    run = run_one(settings, client)
     assert run is not None
     assert (run.state, "not in this workspace" in str(run.reason)) == (RunState.FAILED, True)
 
@@ -124,7 +141,7 @@ def test_a_run_that_takes_too_long_is_ended(service: tuple[Settings, redis.Redis
     request_retrain(settings, client, "sport", "tests")
     short = settings.model_copy(update={"retrain_seconds": 0.5})
     code = "import os, sys, time; print(os.getpid(), file=sys.stderr, flush=True); time.sleep(600)"
-    run = RetrainWorker(short, client, command=python(code)).run_one()
+    run = run_one(short, client, command=python(code))
     assert run is not None
     assert (run.state, run.reason) == (RunState.FAILED, "it took longer than 0.5 s")
     assert gone(int(log_of(settings).read_text().split()[-1]))
@@ -133,22 +150,12 @@ def test_a_run_that_takes_too_long_is_ended(service: tuple[Settings, redis.Redis
 def test_a_stopped_worker_hands_its_run_back(service: tuple[Settings, redis.Redis]) -> None:
     settings, client = service
     asked = request_retrain(settings, client, "sport", "tests")
-    stop = threading.Event()
-    worker = RetrainWorker(settings, client, stop=stop, command=python("import time; time.sleep(600)"))
-    loads = [worker.load()]
-
-    def look_and_stop() -> None:
-        loads.append(worker.load())
-        stop.set()
-
-    threading.Timer(0.5, look_and_stop).start()
-    run = worker.run_one()
+    worker = RetrainWorker(settings, client, command=python("import time; time.sleep(600)"))
+    threading.Timer(0.5, worker.stop.set).start()
+    run = run_one(settings, client, worker)
     assert run is not None
     assert (run.state, run.attempts, run.reason) == (RunState.QUEUED, 0, "the worker was stopped")
-    idle, busy = loads
-    assert (idle["threads"], idle["busy"], busy["busy"], worker.load()["busy"]) == (1, 0, 1, 0)
-    assert busy["memory_bytes"] > idle["memory_bytes"] + 1_000_000  # its process counts
-    done = RetrainWorker(settings, client, command=python("tell(outcome='refused', version=1)")).run_one()
+    done = run_one(settings, client, command=python("tell(outcome='refused', version=1)"))
     assert done is not None
     assert (done.id, done.state) == (asked.id, RunState.REFUSED)
 
@@ -159,10 +166,11 @@ def test_a_lost_lease_ends_the_attempt_and_nothing_is_written(service: tuple[Set
     store = RunStore(client)
     store.night("sport", time(2), date(2025, 12, 1))
     store.night("sport", time(2), date(2025, 12, 2))
-    late = store.claim(lease_seconds=0.001)
+    reaper = JobStore(client)
+    late = store.claim("sport/2025-12-02", worker="", lease_seconds=0.001)
     assert late is not None
-    until(lambda: store.reap(max_attempts=3), "the lease ends")
-    again = store.claim(lease_seconds=60)
+    until(lambda: reaper.reap(max_attempts=9, run_attempts=3), "the lease ends")
+    again = store.claim(late.run.id, worker="", lease_seconds=60)
     assert again is not None
     assert (again.run.id, again.run.attempts) == (late.run.id, 2)
     assert not store.finish(late, RunState.PROMOTED, version=7, reason="")
@@ -170,9 +178,9 @@ def test_a_lost_lease_ends_the_attempt_and_nothing_is_written(service: tuple[Set
     assert store.get(late.run.id) == again.run
     for _ in range(2):
         assert store.release(again, reason="broken", max_attempts=4)
-        again = store.claim(lease_seconds=0.001)
+        again = store.claim(late.run.id, worker="", lease_seconds=0.001)
         assert again is not None
-    until(lambda: store.reap(max_attempts=4), "the last lease ends")
+    until(lambda: reaper.reap(max_attempts=9, run_attempts=4), "the last lease ends")
     given_up = store.get(late.run.id)
     assert given_up.reason == "the worker that had it stopped answering (4 attempts)"
     assert given_up.state is RunState.FAILED
@@ -186,26 +194,56 @@ def test_a_killed_workers_run_is_taken_by_the_next(
         "import os, sys, time; print(os.getpid(), file=sys.stderr, flush=True); time.sleep(600)"
     )
     asked = request_retrain(settings, client, "sport", "tests")
-    # A worker process whose child never ends by itself, killed with it.
-    code = (
-        "import sys\nfrom queue_worker.retraining import runner\nfrom queue_worker.settings import Settings\n"
-        "def command(settings, run): return [sys.executable, str(settings.home / 'slow.py')]\n"
-        "runner.retrain_command = command\n"
-        "sys.exit(runner.serve(Settings()))"
-    )
     with Processes() as processes:
-        process = processes.start(
-            "retrain worker", [sys.executable, "-c", code], settings=settings, log=tmp_path / "log"
-        )
+        process = processes.start("retrain worker", slow_worker(), settings=settings, log=tmp_path / "log")
         until(lambda: log_of(settings).exists() and log_of(settings).read_text().count("\n") == 2, "begun")
         child = int(log_of(settings).read_text().split()[-1])
         os.kill(process.pid, 9)
         until(functools.partial(gone, child), "the child ends with its worker")
     assert find_run(client, asked.id).state is RunState.RUNNING
-    until(lambda: RunStore(client).reap(max_attempts=3), "the lease ends")
-    run = RetrainWorker(settings, client, command=python("tell(outcome='refused', version=1)")).run_one()
+    until(lambda: JobStore(client).reap(max_attempts=3), "the lease ends")
+    run = run_one(settings, client, command=python("tell(outcome='refused', version=1)"))
     assert run is not None
     assert (run.id, run.state, run.attempts) == (asked.id, RunState.REFUSED, 2)
+
+
+def slow_worker() -> list[str]:
+    """A worker whose retrainings run the workspace's slow.py."""
+    code = (
+        "import sys\nfrom queue_worker import worker\nfrom queue_worker.retraining import runner\n"
+        "def command(settings, run): return [sys.executable, str(settings.home / 'slow.py')]\n"
+        "runner.retrain_command = command\n"
+        "sys.exit(worker.serve('retrain'))"
+    )
+    return [sys.executable, "-c", code]
+
+
+def test_a_run_is_cancelled_wherever_it_is(service: tuple[Settings, redis.Redis], tmp_path: Path) -> None:
+    settings, client = service
+    waiting = request_retrain(settings, client, "sport", "tests")
+    assert cancel_retrain(settings, client, waiting.id).state is RunState.CANCELLED
+    with pytest.raises(ConflictError, match="is cancelled; only one under way"):
+        cancel_retrain(settings, client, waiting.id)
+    with pytest.raises(NotFoundError):
+        cancel_retrain(settings, client, "sport/nothing")
+    (settings.home / "slow.py").write_text(
+        "import os, sys, time; print(os.getpid(), file=sys.stderr, flush=True); time.sleep(600)"
+    )
+    running = request_retrain(settings, client, "sport", "tests")
+    with Processes() as processes:
+        process = processes.start("retrain worker", slow_worker(), settings=settings, log=tmp_path / "log")
+        until(lambda: log_of(settings).exists() and log_of(settings).read_text().count("\n") == 2, "begun")
+        child = int(log_of(settings).read_text().split()[-1])
+        run = cancel_retrain(settings, client, running.id)
+        assert (run.state, run.ended is not None) == (RunState.CANCELLED, True)
+        until(functools.partial(gone, child), "its process ends")
+        again = request_retrain(settings, client, "sport", "tests")
+        until(lambda: find_run(client, again.id).state is RunState.RUNNING, "the worker takes the next")
+        assert process.poll() is None
+        processes.stop(process)
+    assert find_run(client, running.id) == run
+    handed_back = find_run(client, again.id)
+    assert (handed_back.state, handed_back.attempts) == (RunState.QUEUED, 0)
 
 
 def test_a_real_worker_takes_runs_and_ends_on_sigterm(
@@ -225,7 +263,7 @@ def test_a_real_worker_takes_runs_and_ends_on_sigterm(
 
 def test_the_worker_imports_no_torch() -> None:
     program = (
-        "import sys, queue_worker.retraining.runner, queue_worker.scheduler; "
+        "import sys, queue_worker.tasks, queue_worker.scheduler; "
         "print({'torch', 'transformers', 'faiss'} & set(sys.modules))"
     )
     answer = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

@@ -1,0 +1,116 @@
+"""What a Celery worker of this service does besides its tasks: checks at its start, signs of life, its end.
+
+Connected to Celery's signals when ``queue_worker.tasks`` is imported, so that it holds for ``pingti worker``
+and for ``celery -A queue_worker.celery_app worker`` alike.
+"""
+
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from types import FrameType
+from typing import Any
+
+import pyarrow as pa
+import redis
+from celery import Celery, signals
+from celery.worker import state
+
+from pingti.errors import PingtiError
+from queue_worker.celery_app import CLASSIFY, QUEUES, RETRAIN, connect, shorten_pauses
+from queue_worker.jobs.statistics import memory_bytes
+from queue_worker.jobs.store import JobStore
+from queue_worker.processes.server_check import refuse_unfit_server
+from queue_worker.processes.workplace import refuse_other_workspace
+
+_log = logging.getLogger(__name__)
+_PRESENCE_SECONDS = 3.0
+Load = Callable[[Celery], Mapping[str, float]]
+
+_stops: list[Callable[[], None]] = []
+_loads: list[Load] = []
+_queues: list[str] = []
+
+
+def on_stop(call: Callable[[], None]) -> None:
+    """Have something called when this worker is asked to stop, while its tasks still run."""
+    _stops.append(call)
+
+
+def report_load(load: Load) -> None:
+    """Name the function that says what a classifying worker has to do."""
+    _loads.append(load)
+
+
+def name_of(hostname: str) -> str:
+    """A worker's name in the store: ``queue@host-...``, whatever its Celery name is."""
+    if hostname.partition("@")[0] in QUEUES:
+        return hostname
+    queue = _queues[0] if _queues else CLASSIFY
+    return f"{queue}@{socket.gethostname()}-{hostname.replace('@', '.')}"
+
+
+@contextmanager
+def stop_on_sigterm(stop: threading.Event) -> Iterator[None]:
+    """Within the block SIGTERM sets ``stop``: for a pool's process, whose worker sends it when it stops."""
+
+    def leave(_number: int, _frame: FrameType | None) -> None:
+        stop.set()
+
+    before = signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
+
+
+@signals.celeryd_init.connect
+def _check(instance: Any = None, **_: Any) -> None:
+    """Refuse to start where jobs would fail or be lost."""
+    settings = instance.app.settings
+    try:
+        refuse_unfit_server(settings)
+        refuse_other_workspace(settings)
+    except PingtiError as error:
+        sys.stderr.write(f"{error}\n")
+        sys.exit(error.exit_code)
+
+
+@signals.worker_ready.connect
+def _start(sender: Any = None, **_: Any) -> None:
+    application = sender.app
+    _queues[:] = [name for name in QUEUES if name in application.amqp.queues.consume_from]
+    pa.set_cpu_count(1)  # the threads are the parallel part
+    threading.Thread(target=_tell, args=(sender,), name="presence", daemon=True).start()
+    if RETRAIN not in _queues:
+        shorten_pauses()
+
+
+def _tell(consumer: Any) -> None:
+    application, name = consumer.app, name_of(consumer.hostname)
+    store = JobStore(connect(application.settings))
+    while True:
+        try:
+            load: dict[str, float] = {"busy": len(state.active_requests), "memory_bytes": memory_bytes()}
+            if CLASSIFY in _queues:
+                load |= _loads[0](application)
+            store.statistics.present(name, load | {"threads": consumer.controller.concurrency})
+        except redis.RedisError as error:
+            _log.warning("presence not told reason=%s", error)
+        time.sleep(_PRESENCE_SECONDS)
+
+
+@signals.worker_shutting_down.connect
+def _stop(**_: Any) -> None:
+    for call in _stops:
+        call()
+    if RETRAIN in _queues:  # a retraining takes hours: it is handed back, and goes on elsewhere
+        for request in list(state.active_requests):
+            if request.worker_pid and request.worker_pid != os.getpid():
+                with suppress(ProcessLookupError):
+                    os.kill(request.worker_pid, signal.SIGTERM)
