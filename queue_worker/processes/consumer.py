@@ -1,8 +1,9 @@
-"""The consumer of Celery's worker, with two differences.
+"""The consumer of Celery's worker, with three differences.
 
 Celery lets every error of a strategy but three out of the consumer, which ends the worker; the message goes
 back to the queue, and ends the next one. Here it is put aside. So are messages of unknown tasks.
 And a worker ends on a server that keeps the jobs of another workspace, whenever that shows.
+Events of tasks are sent ten times a second: one by one they take a third of what small jobs cost.
 """
 
 import logging
@@ -12,6 +13,7 @@ from typing import Any
 
 import redis
 from celery.worker.consumer import Consumer as CeleryConsumer
+from vine import promise
 
 from pingti.errors import PingtiError
 from queue_worker.celery_app import connect
@@ -20,11 +22,14 @@ from queue_worker.processes.rejected import put_aside
 from queue_worker.processes.workplace import require_workspace
 from queue_worker.settings import Settings
 
+_EVENTS_SECONDS = 0.1
 _log = logging.getLogger(__name__)
 
 
 class Consumer(CeleryConsumer):  # type: ignore[misc]  # celery has no types
     """Celery's consumer, which puts aside what it cannot take."""
+
+    _events_wait = False
 
     def connect(self) -> Any:
         """Connect as Celery does; the server has come then: it must be the workspace's, and up to date."""
@@ -39,6 +44,19 @@ class Consumer(CeleryConsumer):  # type: ignore[misc]  # celery has no types
         except redis.RedisError as error:
             _log.warning("whose jobs the server keeps is not known: %s", " ".join(str(error).split()))
         return connection
+
+    def on_send_event_buffered(self) -> None:
+        """Have events sent a moment later, with those that come until then."""
+        if self.hub and not self._events_wait:
+            self._events_wait = True
+            self.hub.call_soon(promise(self._send_events_later))
+
+    def _send_events_later(self) -> None:
+        self.hub.call_later(_EVENTS_SECONDS, self._send_events)
+
+    def _send_events(self) -> None:
+        self._events_wait = False
+        self._flush_events()
 
     def create_task_handler(self, *arguments: Any, **options: Any) -> Callable[[Any], Any]:
         """Celery's handler of a message, guarded."""

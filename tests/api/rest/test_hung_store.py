@@ -66,13 +66,13 @@ def test_a_stopped_store_takes_nothing_but_its_own_threads(own_door: Door, tmp_p
 def test_a_store_that_stops_once_it_has_the_job_does_not_hold_the_answer(
     own_door: Door, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = submission.publish_tickets
+    real = submission.publish
 
     def stopped(*arguments: Any) -> None:
         os.kill(own_door.broker, signal.SIGSTOP)
         real(*arguments)
 
-    monkeypatch.setattr(submission, "publish_tickets", stopped)
+    monkeypatch.setattr(submission, "publish", stopped)
     try:
         answer = own_door.submit()  # while the store still stands: the client's own wait is bounded
         assert answer.status_code == 202, answer.text

@@ -7,7 +7,7 @@ import pytest
 import redis
 
 from pingti.errors import UnavailableError
-from queue_worker.celery_app import connect, kombu_url, make_celery, publish_tickets, tickets_waiting
+from queue_worker.celery_app import CLASSIFY, connect, kombu_url, make_celery, messages_waiting, send
 from queue_worker.processes.launcher import Processes
 from queue_worker.processes.server_check import faults_of_info, faults_of_server, require_server
 from queue_worker.settings import Settings
@@ -122,7 +122,7 @@ def test_addresses_as_kombu_spells_them(url: str, spelled: str) -> None:
 
 
 @pytest.mark.broker
-def test_tickets_go_through_a_unix_socket(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_messages_go_through_a_unix_socket(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     require_broker()
     with Processes() as processes:
         settings = processes.start_valkey(Settings(home=tmp_path))
@@ -133,6 +133,7 @@ def test_tickets_go_through_a_unix_socket(tmp_path: Path, tmp_path_factory: pyte
         processes.start("second", [str(get_binary_path()), *options], cwd=tmp_path, log=tmp_path / "log")
         until(socket.exists, "the socket")
         named = settings.model_copy(update={"redis_url": f"unix://:p%40w@{socket}?db=2"})
-        publish_tickets(make_celery(named), 2, 5)
+        for shard in range(2):
+            send(make_celery(named), "pingti.classify", "job-none", shard, queue=CLASSIFY)
         with connect(named) as client:
-            assert tickets_waiting(client) == 2
+            assert messages_waiting(client) == 2
