@@ -107,8 +107,8 @@ def _runs(client: redis.Redis) -> int:
         pipe.hdel(key, "state", "created", "started", "ended", "token")
         if status == "queued":
             waiting += 1
-            pipe.hset(f"{PREFIX}run-out:{id.removeprefix(RUN)}", RETRAIN_UNIT, "5 0")
-            pipe.hset(f"{PREFIX}run-attempts:{id.removeprefix(RUN)}", RETRAIN_UNIT, fields.get("attempts", 0))
+            pipe.hset(f"{PREFIX}{id}:out", RETRAIN_UNIT, "5 0")
+            pipe.hset(f"{PREFIX}{id}:attempts", RETRAIN_UNIT, fields.get("attempts", 0))
             pipe.zadd(f"{PREFIX}out", {f"{id}/{RETRAIN_UNIT}": 0})
             pipe.hset(key, "waiting", 1)
         pipe.execute()

@@ -146,11 +146,19 @@ class Done:
     tasks: Mapping[str, int] = field(default_factory=dict)  # rows that each task was asked about
     refused: str | None = None  # of a whole job: why it has failed, though all was done
 
-    def arguments(self) -> list[str | int | float]:
-        """What the scripts take of it: rows, bad rows, seconds, bucket, JSON of rows by task."""
-        at = bisect_left(SECONDS_BOUNDS, self.seconds)
-        bucket = (*SECONDS_BOUNDS, float("inf"))[at]
-        return [self.rows, self.failed, round(self.seconds, 6), str(bucket), json.dumps(dict(self.tasks))]
+    def arguments(self) -> list[str | int]:
+        """What the command ``finish`` takes of it: rows, bad rows, JSON of counts, why it fails or ""."""
+        bucket = (*SECONDS_BOUNDS, float("inf"))[bisect_left(SECONDS_BOUNDS, self.seconds)]
+        counts: dict[str, float] = {
+            "shards": 1,
+            "rows": self.rows,
+            "failed_rows": self.failed,
+            "label_scores": sum(self.tasks.values()),
+            "shard_seconds": round(self.seconds, 6),
+            f"bucket:{bucket}": 1,
+            **{f"task:{name}": rows for name, rows in self.tasks.items()},
+        }
+        return [self.rows, self.failed, json.dumps(counts), self.refused or ""]
 
 
 @dataclass(frozen=True, kw_only=True)

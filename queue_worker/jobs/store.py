@@ -22,6 +22,7 @@ from queue_worker.jobs.models import (
     DOCUMENT,
     FINALIZE,
     PLAN,
+    RUN,
     RUN_MOVES,
     Accepted,
     Claim,
@@ -46,6 +47,7 @@ _VOLATILE = (
 _log = logging.getLogger(__name__)
 Publish = Callable[[Sequence[Message]], None]
 _SOURCES = 1000  # of shards in one command
+_REAPED = 5000  # units in one look
 _LOOKED_AT = 100  # jobs that are looked at together, when a page is made
 _MOST_LOOKED_AT = 1000
 
@@ -216,7 +218,10 @@ class JobStore:
         key = "" if idempotency_key is None else _mark(idempotency_key, owner)
         arguments = _create_arguments(draft, settings, key=key, fingerprint=fingerprint, rows=rows)
         outcome = self._create(arguments, settings)
-        return self._accepted(draft, settings, outcome, rows=rows, idempotency_key=idempotency_key)
+        (verdict, id, known), _ = outcome[0]
+        if verdict == "known" and id != draft.id and not _alike(known, fingerprint):
+            raise _other_request(str(idempotency_key))
+        return self._accepted(draft, settings, outcome, rows=rows)
 
     def _accepted(
         self,
@@ -225,20 +230,17 @@ class JobStore:
         outcome: tuple[tuple[Any, tuple[Message, ...]], bool],
         *,
         rows: int,
-        idempotency_key: str | None,
     ) -> Accepted:
         """What became of a new job; the errors of ``create``."""
-        ((verdict, id, at), messages), synced = outcome
+        ((verdict, id, detail), messages), synced = outcome
         if verdict == "volatile":
             raise VolatileError(_VOLATILE)
-        if verdict == "other":
-            raise _other_request(str(idempotency_key))
         if not synced:
             raise _unconfirmed(id, settings)
-        if verdict == "same":
+        if verdict == "known":
             # The draft itself: the client sent its command again, because the first answer was lost.
             return Accepted(job=self.get(id), new=id == draft.id)
-        stamped = {"timestamps": {JobStatus.QUEUED: float(at)}, "counts": Counts(total=rows)}
+        stamped = {"timestamps": {JobStatus.QUEUED: float(detail)}, "counts": Counts(total=rows)}
         return Accepted(job=draft.model_copy(update=stamped), new=True, messages=messages)
 
     def _create(
@@ -303,7 +305,7 @@ class JobStore:
         id, known = cast("list[str | None]", self.client.hmget(mark, ["job", "fingerprint"]))
         if id is None:
             return None
-        if known != fingerprint and not set(str(known).split()) & set(fingerprint.split()):
+        if not _alike(str(known), fingerprint):
             raise _other_request(key)
         return self.get(id)
 
@@ -510,8 +512,7 @@ class JobStore:
     def finish_all(self, claims: Sequence[tuple[Claim, Done]]) -> list[bool]:
         """As ``finish``, of several units together."""
         commands = [
-            ("finish", claim.job, claim.unit, claim.token, *done.arguments(), done.refused or "")
-            for claim, done in claims
+            ("finish", claim.job, claim.unit, claim.token, *done.arguments()) for claim, done in claims
         ]
         return [bool(held) for held in self.commands.run_all(commands)]
 
@@ -562,16 +563,36 @@ class JobStore:
     ) -> list[str]:
         """Publish again what is out and nobody works on: a lease has expired, or a message is lost.
 
+        Any number of processes may do this at once: a unit that another has dealt with is let be.
+
         Args:
-            max_attempts: After so many a job fails.
-            run_attempts: After so many a retraining fails.
-            oldest: As of ``celery_app.oldest_published``: what was published after that still has its
+            max_attempts: after so many a job fails.
+            run_attempts: after so many a retraining fails.
+            oldest: as of ``celery_app.oldest_published``: what was published after that still has its
                 message. Without it, every message that nobody has taken in time is taken for lost.
 
         Returns:
-            The units whose lease had expired. Any number of processes may do this at once.
+            The units whose lease had expired, as ``<job>/<unit>``.
         """
-        return list(self._run("reap", max_attempts, run_attempts, _LOST, *oldest))
+        seconds, microseconds = self.client.time()
+        now = seconds * 1000 + microseconds // 1000
+        names = cast(
+            "list[str]", self.client.zrangebyscore(f"{PREFIX}out", "-inf", now, start=0, num=_REAPED)
+        )
+        units = [name.rpartition("/")[::2] for name in names]
+        pipe = self.client.pipeline(transaction=False)
+        for id, unit in units:
+            pipe.hget(f"{PREFIX}{id if id.startswith(RUN) else f'job:{id}'}:out", unit)
+        commands: list[tuple[str | int | float, ...]] = []
+        for (id, unit), out in zip(units, pipe.execute(), strict=True):
+            run = id.startswith(RUN)
+            level, _, published = (out or "0 0").partition(" ")
+            first = oldest[int(level) + 10 * run]  # of the message that is next
+            lost = int(not first or int(first) > int(published))
+            most, reason = (run_attempts, _LOST) if run else (max_attempts, f"unit {unit}: {_LOST}")
+            commands.append(("reap", id, unit, most, reason, lost))
+        ended = self.commands.run_all(commands) if commands else []
+        return [name for name, leased in zip(names, ended, strict=True) if leased]
 
     def set_window(self, units: int) -> None:
         """Most units of one job that are published and not finished."""
@@ -613,6 +634,11 @@ def _unconfirmed(id: str, settings: Settings) -> UnavailableError:
         f"job {id} is stored, but the server's disk did not confirm it within "
         f"{settings.durable_seconds:g} s: look whether it is there before you submit again"
     )
+
+
+def _alike(known: str, fingerprint: str) -> bool:
+    """Whether two requests agree: in one of the words of their fingerprints."""
+    return known == fingerprint or not set(known.split()).isdisjoint(fingerprint.split())
 
 
 def _other_request(key: str) -> InputError:

@@ -148,7 +148,7 @@ class RunStore:
                     pipe.delete(f"{PREFIX}run:{old}")
                     pipe.zrem(index, old)
             if state is RunState.QUEUED:  # as the store's script publishes a unit
-                pipe.hset(f"{PREFIX}run-out:{id}", RETRAIN_UNIT, f"{DEFAULT_PRIORITY} {now}")
+                pipe.hset(f"{PREFIX}{RUN}{id}:out", RETRAIN_UNIT, f"{DEFAULT_PRIORITY} {now}")
                 pipe.zadd(f"{PREFIX}out", {f"{RUN}{id}/{RETRAIN_UNIT}": now + _LOOK_MS})
             return id, state is RunState.QUEUED
 
@@ -228,8 +228,10 @@ class RunStore:
 
     def beat(self, claim: RunClaim, progress: Progress, *, lease_seconds: float) -> bool:
         """Renew a lease and tell how far the run is."""
-        lease, document = int(lease_seconds * 1000), progress.model_dump_json()
-        return bool(self._on("beat", claim, lease, document) == "held")
+        held = bool(self._on("beat", claim, int(lease_seconds * 1000)) == "held")
+        if held:
+            self.client.hset(f"{PREFIX}{RUN}{claim.run.id}", "progress", progress.model_dump_json())
+        return held
 
     def finish(self, claim: RunClaim, state: RunState, *, version: int | None, reason: str) -> bool:
         """End a run."""

@@ -20,8 +20,10 @@ from queue_worker.celery_app import CLASSIFY, lists_of, messages_waiting
 from queue_worker.classifying import isolation, planning, shards
 from queue_worker.classifying.runner import ClassifierCache, Runner
 from queue_worker.jobs import submission
-from queue_worker.jobs.models import Done, Job, JobStatus
+from queue_worker.jobs.models import PLAN, Done, Job, JobStatus
+from queue_worker.jobs.store import JobStore
 from tests.support.brokers import until
+from tests.support.messages import Messages
 from tests.support.service import Service, assert_every_row_once, keys, run_out, serving
 
 pytestmark = pytest.mark.broker
@@ -207,8 +209,8 @@ def test_sigterm_ends_a_worker_that_reads_bad_rows(service: Service, name: str) 
         worker.terminate()
         worker.wait(40)
         assert not service.store.get(job.id).status.final
-        claim = service.store.claim(lease_seconds=60)  # handed back; no attempt was used up
-        assert claim is not None
+        # Handed back; no attempt was used up.
+        (claim,) = service.store.claim(job.id, "plan", worker="", lease_seconds=60)
         assert (claim.job, claim.unit, claim.attempt) == (job.id, "plan", 1)
 
 
@@ -220,7 +222,8 @@ def test_a_shard_of_bad_rows_is_left_after_a_while(
     rows = {"key": keys("g", 50), "text": [texts[0]] + [None] * 49}
     pq.write_table(pa.table(rows), service.settings.home / "g.parquet", row_group_size=25)
     job = service.submit("g.parquet")
-    runner = Runner(service.settings, service.store, lambda _count, _priority: None)
+    messages = Messages()
+    runner = Runner(service.settings, JobStore(service.client, messages))
     real = planning.shard_batches
 
     def stopped(*given: Any) -> Any:
@@ -229,11 +232,12 @@ def test_a_shard_of_bad_rows_is_left_after_a_while(
 
     monkeypatch.setattr(planning, "shard_batches", stopped)
     monkeypatch.setattr(planning, "read_whole", lambda *_: None)
-    runner.run()
+    runner.run(job.id, PLAN)
+    runner.run(job.id, "0")
     assert service.store.get(job.id).shards_done == 0
     monkeypatch.setattr("queue_worker.classifying.runner._GRACE_SECONDS", 60.0)
     runner.stopping.clear()
-    runner.run()
+    runner.run(job.id, "0")
     assert service.store.get(job.id).shards_done == 1
     monkeypatch.setattr(planning, "shard_batches", real)
     run_out(service)
@@ -311,8 +315,7 @@ def test_a_worker_that_stops_hands_its_plan_back(service: Service, texts: list[s
     run_out(service, stop_after=1)
     stopped = service.store.get(job.id)
     assert (stopped.status, stopped.shards_total, stopped.shards_ready) == (JobStatus.RUNNING, None, 1)
-    again = service.store.claim(job.id, "plan", worker="", lease_seconds=60)
-    assert again is not None
+    (again,) = service.store.claim(job.id, "plan", worker="", lease_seconds=60)
     assert again.attempt == 1  # as if there had been none
     service.store.release(again, reason="", max_attempts=5)
     run_out(service)
@@ -381,8 +384,7 @@ def test_too_many_bad_rows_are_the_students_fault(
 ) -> None:
     monkeypatch.setattr(isolation, "_MOST_BAD", 3)
     job = service.submit(service.write("many.parquet", texts[:20]))
-    claim = service.store.claim(job.id, "plan", worker="", lease_seconds=60)
-    assert claim is not None
+    assert service.store.claim(job.id, "plan", worker="", lease_seconds=60)
     job = job.model_copy(update={"shard_rows": 20, "shard_bytes": 1 << 20})
     child = POISON.replace("[raise]", "the")
     child += "\nfrom queue_worker.classifying import isolation\nsys.exit(isolation.main())"

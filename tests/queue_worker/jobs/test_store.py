@@ -271,8 +271,8 @@ def test_urgent_jobs_first_and_turns_among_equals(store: Watched) -> None:
         if taken.unit != FINALIZE:
             order.append(names[taken.job])
             store.finish(taken, Done(rows=10))
-    # A job has at most the window's shards in the line; each that is finished brings the next to its end.
-    assert order == ["urgent", "big", "big", "small", "small", "big"]
+    # Rivals share the window; each shard that is finished brings the next to the end of the line.
+    assert order == ["urgent", "big", "big", "small", "big", "small"]
 
 
 def test_pages_are_newest_first(store: Watched) -> None:
