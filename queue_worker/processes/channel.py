@@ -57,13 +57,25 @@ class QoS(kombu_redis.QoS):
 
     def restore_unacked(self, client: Any = None) -> None:
         """Give back what was not acknowledged, where the connection still allows it."""
-        try:
-            super().restore_unacked(client)  # type: ignore[no-untyped-call]
-        except (
-            AttributeError
-        ) as error:  # kombu took the connection apart; the reaper publishes what is missing
-            _log.warning("not given back count=%d reason=%s", len(self._delivered), error)
+        if self._gone():  # the reaper publishes what is missing
+            _log.warning("not given back count=%d reason=the connection is gone", len(self._delivered))
             self._delivered.clear()
+            return
+        super().restore_unacked(client)  # type: ignore[no-untyped-call]
+
+    def ack(self, delivery_tag: str) -> None:
+        """Acknowledge a message; one of a lost connection comes again, and finds nothing to do."""
+        if not self._gone():
+            super().ack(delivery_tag)  # type: ignore[no-untyped-call]
+
+    def reject(self, delivery_tag: str, requeue: bool = False) -> None:
+        """Reject a message, where the connection still allows it."""
+        if not self._gone():
+            super().reject(delivery_tag, requeue)  # type: ignore[no-untyped-call]
+
+    def _gone(self) -> bool:
+        """Whether kombu has taken the connection apart, as it does when the server went away."""
+        return self.channel.connection is None or self.channel.connection.client is None
 
 
 class Channel(kombu_redis.Channel):

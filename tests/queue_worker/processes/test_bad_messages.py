@@ -179,13 +179,20 @@ def test_a_connection_that_was_taken_apart_gives_nothing_back(service: Service) 
     send(app, "pingti.classify", "job-none", 0, queue=CLASSIFY)
     with app.connection_for_read() as connection:
         channel = connection.channel()
-        assert channel.basic_get(CLASSIFY) is not None
+        message = channel.basic_get(CLASSIFY)
+        assert message is not None
         channel._disconnect_pools()  # as kombu leaves what it has collected
-        channel.connection.client, client = None, channel.connection.client
+        transport, client = channel.connection, channel.connection.client
+        channel.connection = None
+        with pytest.raises(AttributeError):
+            kombu_redis.QoS.ack(channel.qos, message.delivery_tag)  # type: ignore[no-untyped-call]
+        channel.basic_ack(message.delivery_tag)  # the task ended after the connection
+        channel.basic_reject(message.delivery_tag)
+        channel.connection, transport.client = transport, None
         with pytest.raises(AttributeError):
             kombu_redis.QoS.restore_unacked(channel.qos)  # type: ignore[no-untyped-call]
         channel.qos.restore_unacked()
-        channel.connection.client = client
+        transport.client = client
     with connect(settings) as store:
         assert store.hlen("unacked") == 1  # till the time-out
 
