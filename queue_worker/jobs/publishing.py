@@ -15,8 +15,8 @@ from queue_worker.celery_app import (
     make_celery,
     send,
 )
+from queue_worker.jobs.commands import Publish
 from queue_worker.jobs.models import FINALIZE, PLAN, RETRAIN_UNIT, RUN, Message
-from queue_worker.jobs.store import Publish
 from queue_worker.settings import Settings
 
 _TASKS = {PLAN: PLAN_TASK, FINALIZE: FINALIZE_TASK, RETRAIN_UNIT: RETRAIN_TASK}

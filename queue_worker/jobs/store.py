@@ -5,12 +5,9 @@ command of ``store.lua``, so that a crash of anything between two of them leaves
 mend. A command tells which messages are due by it; they are handed to ``publish``.
 """
 
-import json
-import logging
 import secrets
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from importlib.resources import files
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, cast
 
 import redis
@@ -18,12 +15,12 @@ import redis
 from pingti.corpus.reader import Columns
 from pingti.errors import ConflictError, InputError, NotFoundError, UnavailableError
 from pingti.inference.pins import Pin
+from queue_worker.jobs.commands import Commands, Publish, read_answer
 from queue_worker.jobs.models import (
     DOCUMENT,
     FINALIZE,
     PLAN,
     RUN,
-    RUN_MOVES,
     Accepted,
     Claim,
     Counts,
@@ -31,7 +28,6 @@ from queue_worker.jobs.models import (
     Job,
     JobStatus,
     Message,
-    allowed_moves,
     read_job,
 )
 from queue_worker.jobs.statistics import Statistics
@@ -44,8 +40,6 @@ _VOLATILE = (
     "the server keeps no append-only file, so that an accepted job could be lost: set 'appendonly yes' "
     "there, or PINGTI_DURABLE=false to accept that"
 )
-_log = logging.getLogger(__name__)
-Publish = Callable[[Sequence[Message]], None]
 _SOURCES = 1000  # of shards in one command
 _REAPED = 5000  # units in one look
 _LOOKED_AT = 100  # jobs that are looked at together, when a page is made
@@ -54,79 +48,6 @@ _MOST_LOOKED_AT = 1000
 
 class VolatileError(UnavailableError):
     """The server keeps no append-only file, and the settings ask for one: nothing was stored."""
-
-
-class Commands:
-    """The commands of ``store.lua`` on one server. Safe for threads; every one may raise redis errors."""
-
-    def __init__(self, client: redis.Redis, publish: Publish | None = None) -> None:
-        """Nothing is asked yet.
-
-        Args:
-            client: decodes responses.
-            publish: gets the messages that are due by a command. Without it, or where it raises an error,
-                the reaper publishes them some seconds later.
-        """
-        self.client = client
-        self._publish = publish
-        self._script = client.register_script(_source())
-
-    def run(self, command: str, *arguments: str | int | float) -> Any:
-        """The result of a command, whose messages are published."""
-        result, messages = self.run_quietly(command, *arguments)
-        self.publish(messages)
-        return result
-
-    def run_all(self, commands: Sequence[tuple[str | int | float, ...]]) -> list[Any]:
-        """The results of several commands that are sent together; the messages of all are published."""
-        pipe = self.client.pipeline(transaction=False)
-        for command in commands:
-            self._script(args=command, client=pipe)
-        answers = [read_answer(answer) for answer in pipe.execute()]
-        self.publish([message for _, messages in answers for message in messages])
-        return [result for result, _ in answers]
-
-    def run_quietly(self, command: str, *arguments: str | int | float) -> tuple[Any, tuple[Message, ...]]:
-        """The result of a command, and the messages that are due by it."""
-        return read_answer(self._script(args=(command, *arguments)))
-
-    @property
-    def sha(self) -> str:
-        """By which the server knows the script, once it is loaded."""
-        return str(self._script.sha)
-
-    def load(self) -> None:
-        """Have the server know the script."""
-        self.client.script_load(self._script.script)
-
-    def publish(self, messages: Sequence[Message]) -> None:
-        """Publish messages; where the broker does not take them, the reaper does it later."""
-        if not messages or self._publish is None:
-            return
-        try:
-            self._publish(messages)
-        except Exception as error:
-            _log.warning("not published count=%d reason=%s", len(messages), " ".join(str(error).split()))
-
-
-def read_answer(answer: Any) -> tuple[Any, tuple[Message, ...]]:
-    """A command's result and messages, as ``store.lua`` gives them."""
-    result, rows = answer
-    return result, tuple(
-        Message(id=id, unit=unit, level=level, attempt=attempt, published=published)
-        for id, unit, level, attempt, published in rows
-    )
-
-
-def _source() -> str:
-    """The script, with the table of allowed moves before it."""
-    of_jobs: Mapping[str, frozenset[str]] = {status: allowed_moves(status) for status in JobStatus}
-    moves = {
-        kind: {str(start): {str(end): True for end in sorted(ends)} for start, ends in table.items() if ends}
-        for kind, table in (("job", of_jobs), ("run", RUN_MOVES))
-    }
-    body = files("queue_worker.jobs").joinpath("store.lua").read_text(encoding="utf-8")
-    return f"local P, MOVES = '{PREFIX}', cjson.decode('{json.dumps(moves)}')\n{body}"
 
 
 class JobStore:

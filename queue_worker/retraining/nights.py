@@ -12,7 +12,7 @@ import redis
 
 from pingti.errors import PingtiError
 from pingti.workspace.registry import Workspace
-from queue_worker.jobs.store import Publish
+from queue_worker.jobs.commands import Publish
 from queue_worker.retraining.runs import RunStore
 from queue_worker.settings import Settings
 

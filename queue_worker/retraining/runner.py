@@ -22,8 +22,8 @@ import redis
 
 from pingti.errors import PingtiError
 from pingti.workspace.registry import Workspace
+from queue_worker.jobs.commands import Publish
 from queue_worker.jobs.reaper import RUN_ATTEMPTS
-from queue_worker.jobs.store import Publish
 from queue_worker.processes.launcher import guarded
 from queue_worker.retraining.runs import Progress, Run, RunClaim, RunState, RunStore
 from queue_worker.settings import Settings

@@ -27,9 +27,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from pingti.errors import ConflictError, NotFoundError
 from pingti.workspace.registry import Workspace
 from queue_worker.celery_app import DEFAULT_PRIORITY, make_celery
+from queue_worker.jobs.commands import Commands, Publish
 from queue_worker.jobs.models import RETRAIN_UNIT, RUN, RUN_MOVES, Message
 from queue_worker.jobs.publishing import publisher
-from queue_worker.jobs.store import Commands, Publish
 from queue_worker.jobs.transactions import transact
 from queue_worker.keys import PREFIX
 from queue_worker.settings import Settings
@@ -104,7 +104,7 @@ class RunStore:
     """The runs in Valkey. Safe for threads; every method may raise redis errors."""
 
     def __init__(self, client: redis.Redis, publish: Publish | None = None) -> None:
-        """As of ``jobs.store.Commands``."""
+        """As of ``jobs.commands.Commands``."""
         self.client = client
         self._commands = Commands(client, publish)
 
