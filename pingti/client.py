@@ -40,7 +40,16 @@ from pingti.errors import (
     UnavailableError,
 )
 from pingti.proxies import transport_for
-from pingti.rest_models import ClassifyOut, FileOut, JobListOut, JobOut, TaskListOut, TaskOut
+from pingti.rest_models import (
+    ClassifyOut,
+    FileOut,
+    JobListOut,
+    JobOut,
+    RunListOut,
+    RunOut,
+    TaskListOut,
+    TaskOut,
+)
 
 LOCAL = "http://127.0.0.1:8080"
 Form: TypeAlias = Literal["arrow", "pandas", "polars"]
@@ -391,7 +400,37 @@ class Client:
         Raises:
             NotFoundError: there is none of that name.
         """
-        return self._read(TaskOut, self._ask("GET", f"/v1/tasks/{quote(name, safe='')}"))
+        return self._read(TaskOut, self._ask("GET", _task_path(name)))
+
+    def retrain(self, task: str) -> RunOut:
+        """Ask for a retraining at once; one that waits already is answered as it is.
+
+        Raises:
+            NotFoundError: there is no such task.
+        """
+        return self._read(RunOut, self._ask("POST", f"{_task_path(task)}/retrain"))
+
+    def runs(self, task: str) -> tuple[RunOut, ...]:
+        """The last hundred retrainings of a task, newest first.
+
+        Raises:
+            NotFoundError: there is no such task.
+        """
+        return self._read(RunListOut, self._ask("GET", f"{_task_path(task)}/runs")).items
+
+    def cancel_run(self, id: str) -> RunOut:
+        """Cancel a retraining; its process is ended at once.
+
+        Args:
+            id: of the retraining, "TASK/NAME".
+
+        Raises:
+            NotFoundError: there is none of that id.
+            ConflictError: it has ended.
+        """
+        task, _, name = id.partition("/")
+        path = f"{_task_path(task)}/runs/{quote(name, safe='')}/cancel"
+        return self._read(RunOut, self._ask("POST", path))
 
     # --
 
@@ -461,6 +500,10 @@ def _fault(item: Mapping[str, Any]) -> Fault:
 def _path(job: str) -> str:
     # Whatever was given stays one piece of the path.
     return f"/v1/jobs/{quote(job, safe='')}"
+
+
+def _task_path(task: str) -> str:
+    return f"/v1/tasks/{quote(task, safe='')}"
 
 
 def _present(query: Mapping[str, Any]) -> dict[str, Any]:

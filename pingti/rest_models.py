@@ -3,7 +3,7 @@
 They stand here and not with the server, so that the client needs no server to be installed.
 """
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -140,6 +140,11 @@ class JobOut(Answer):
         description="Jobs that get a worker before this one gets its next; null in lists, and where none "
         "of its shards waits."
     )
+    workers: dict[str, str] = Field(
+        default={},
+        description="The worker that has each shard under way, by the shard's number; plan and finalize "
+        "stand for the job's begin and end. Empty in lists.",
+    )
     owner: str | None = Field(description="Name of the key that submitted it.")
     callback: CallbackOut | None = Field(description="Null in lists, and where none was asked for.")
     error: str | None = Field(description="Why the job failed.")
@@ -247,3 +252,37 @@ class ClassifyOut(Answer):
 
     tasks: tuple[JobTaskOut, ...] = Field(description="The students that answered.")
     results: tuple[dict[str, DecisionOut], ...] = Field(description="For each text: task to decision.")
+
+
+class RunProgressOut(Answer):
+    """How far a running retraining is."""
+
+    round: int = Field(description="Rounds finished.")
+    rounds: int | None = Field(description="Most rounds that there can be.")
+    f1: float | None = Field(description="On the holdout, after the last finished round.")
+    what: str = Field(description="What is being done now.")
+    done: int = Field(description="How much of that is done.")
+    total: int = Field(description="How much of that there is.")
+
+
+class RunOut(Answer):
+    """A retraining."""
+
+    id: str
+    task: str
+    night: date | None = Field(description="The scheduled date; null: on demand.")
+    who: str = Field(description="Who asked for it; the scheduler, for a night.")
+    state: str = Field(description="queued, running, promoted, refused, failed, cancelled or missed.")
+    created: datetime
+    started: datetime | None = Field(description="When a worker first took it.")
+    ended: datetime | None
+    attempts: int = Field(description="How often a worker took it; more than 1 after a crash.")
+    progress: RunProgressOut | None
+    version: int | None = Field(description="The candidate's, once there is one.")
+    reason: str | None = Field(description="Why it ended so, or why it was given back.")
+
+
+class RunListOut(Answer):
+    """A task's retrainings, newest first."""
+
+    items: tuple[RunOut, ...]

@@ -266,7 +266,10 @@ def _follow_and_show(pingti: "Client", job: str, screen: Screen) -> None:
 def _show(job: "JobOut", screen: Screen) -> None:
     counts = job.counts
     screen.say(f"{job.id}: {job.status}" + (f": {job.error}" if job.error else ""))
-    screen.say(f"rows: {counts.total:,}; done {counts.completed:,}, failed {counts.failed:,}")
+    total = f"{counts.total:,}" if counts.total or job.status == "completed" else "not counted yet"
+    screen.say(f"rows: {total}; done {counts.completed:,}, failed {counts.failed:,}")
+    for shard, worker in job.workers.items():
+        screen.say(f"{f'shard {shard}' if shard.isdigit() else shard}: {worker}")
     if job.status == "completed":
         screen.say(f"next is pingti jobs results {job.id} --out results.parquet")
     if counts.failed:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from api.cli import jobs, keys, review, service, tasks
+from api.cli import jobs, keys, retraining, review, service, tasks
 from api.cli.console import Screen, error_text, round_line
 from api.cli.tasks import (
     WORKSPACE,
@@ -55,6 +55,7 @@ app.add_typer(tasks.app, name="task")
 app.add_typer(review.corpus_app, name="corpus")
 app.add_typer(review.review_app, name="review")
 app.add_typer(jobs.app, name="jobs")
+app.add_typer(retraining.app, name="retrain")
 app.add_typer(keys.app, name="keys")
 app.add_typer(service.app)
 

@@ -47,7 +47,7 @@ function newCard(job) {
   const card = make("li.job", {},
     make("div.line", {}, make("strong.names"), make("span.badge"), make("code.id.push", {}, job.id)),
     make("progress", { max: 1 }),
-    make("div.line.facts", {}, ...["rows", "rate", "left", "place", "bad", "level"].map((name) => part(`span.${name}`)),
+    make("div.line.facts", {}, ...["rows", "rate", "left", "place", "bad", "level", "workers"].map((name) => part(`span.${name}`)),
       make("time"), make("span.actions.push")),
     make("p.fault"));
   card.dataset.id = job.id;
@@ -80,6 +80,8 @@ function write(app, card, job) {
   put(part("place"), typeof job.place === "number" && job.status === "queued" ? say("place", { n: number(job.place + 1) }) : "");
   put(part("bad"), failed ? say("bad", { n: number(failed) }) : "");
   put(part("level"), say("priority", { n: job.priority }));
+  const workers = Object.entries(job.workers ?? {}).map(([shard, worker]) => say("shardOn", { shard: /^[0-9]+$/.test(shard) ? say("shardNumber", { n: shard }) : sayKnown(shard), worker }));
+  put(part("workers"), workers.join(", "));
   put(part("fault"), job.error ?? "");
 
   const begin = Object.values(job.timestamps).sort()[0];

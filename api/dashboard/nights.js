@@ -40,13 +40,15 @@ function worries({ alarms, health, tasks, runs }) {
   return items;
 }
 
-export function runsTable(runs, all = false) {
+// `cancel(run)` gives the button that ends a run, where there may be one.
+export function runsTable(runs, all = false, cancel = null) {
   const rows = runs.map((run) => [
     ...(all ? [make("a", { href: `#/tasks/${run.task}` }, run.task)] : []),
     when(run.created), make(`span.state.${run.state}`, {}, sayKnown(run.state)), progress(run),
     run.version ? say("v", { n: run.version }) : "–", run.night ? say("night", { day: run.night }) : run.who, make("span.text", {}, run.reason ?? ""),
+    ...(cancel ? [["queued", "running"].includes(run.state) ? cancel(run) : ""] : []),
   ]);
-  return table(say("runs"), [...(all ? [say("task")] : []), say("time"), say("state"), say("progressWord"), say("student"), say("who"), say("why")], rows);
+  return table(say("runs"), [...(all ? [say("task")] : []), say("time"), say("state"), say("progressWord"), say("student"), say("who"), say("why"), ...(cancel ? [say("cancel")] : [])], rows);
 }
 
 function progress(run) {

@@ -107,7 +107,7 @@ function page(app, task, agreed) {
     section("versions", versionTable(app, task, versions)),
     report ? make("section", { ariaLabel: say("pageOf", { task: task.name, n: report.version }) },
       make("h3", {}, say("pageOf", { task: task.name, n: report.version })), ...reportOf(report), files(app, task, report.version)) : null,
-    runs.length ? section("runs", runsTable(runs)) : null,
+    runs.length ? section("runs", runsTable(runs, false, app.may("admin") ? (run) => cancelButton(app, run) : null)) : null,
     history.length ? section("history", table(say("history"), [say("time"), say("event"), say("student"), say("who"), say("why")],
       history.map((line) => [moment(line.time), sayKnown(line.event), say("v", { n: line.version }), line.who, line.why]))) : null,
   ].filter(Boolean);
@@ -139,6 +139,12 @@ function actions(app, task) {
     does("retrainNow", () => act(app, say("sureRetrain", { task: task.name }), say("retrainNow"), () => post(`${path}/retrain`), "retrainSent"), "retrain"),
     does("rollback", () => act(app, say("sureBack", { task: task.name }), say("rollback"), () => post(`${path}/rollback`, { why: say("byDashboard") }), "done"), "rollback"),
     ...links);
+}
+
+function cancelButton(app, run) {
+  const path = `/v1/tasks/${encodeURIComponent(run.task)}/runs/${encodeURIComponent(run.id.slice(run.task.length + 1))}/cancel`;
+  return button(say("cancel"), () => act(app, say("sureCancelRun", { id: run.id }), say("cancelRun"), () => post(path), "runCancelled"),
+    { ariaLabel: say("cancelRunLabel", { id: run.id }) });
 }
 
 async function act(app, question, yes, deed, word) {

@@ -152,7 +152,9 @@ class Feed:
                 events_now["jobs"] = _event("jobs", [job.id for job in jobs])
                 places = {job.id: services.store.look(job.id)[1] for job in _next_in_line(jobs)}
                 for job in jobs:
-                    events_now[f"job:{job.id}"] = _event("job", job_out(job, place=places.get(job.id)))
+                    workers = services.store.workers_of(job.id) if job.status is JobStatus.RUNNING else {}
+                    seen = job_out(job, place=places.get(job.id), workers=workers)
+                    events_now[f"job:{job.id}"] = _event("job", seen)
                 events_now["queue"] = _event("queue", queue_out(services))
                 events_now["workers"] = _event("workers", services.store.statistics.worker_loads())
             except (redis.RedisError, PingtiError) as error:

@@ -2,6 +2,7 @@
 
 import re
 import time
+from collections.abc import Mapping
 from datetime import datetime
 from functools import partial
 from typing import Annotated, Any
@@ -197,9 +198,10 @@ def list_jobs(
 )
 @in_store_threads
 def get_job(services: CurrentServices, job_id: JobId) -> Response:
-    """Status, one timestamp a change, counts, progress, rate, place in the queue, versions and thresholds."""
+    """Status, one timestamp a change, counts, progress, rate, place, workers, versions and thresholds."""
     job, place = services.store.look(_known_form(job_id))
-    return _written(job_out(job, place, callbacks.status(services.store.client, job)))
+    workers = services.store.workers_of(job.id)
+    return _written(job_out(job, place, callbacks.status(services.store.client, job), workers))
 
 
 @router.post(
@@ -299,13 +301,19 @@ def tasks_out(pins: tuple[Pin, ...]) -> tuple[JobTaskOut, ...]:
     )
 
 
-def job_out(job: Job, place: int | None = None, callback: callbacks.CallbackStatus | None = None) -> JobOut:
+def job_out(
+    job: Job,
+    place: int | None = None,
+    callback: callbacks.CallbackStatus | None = None,
+    workers: Mapping[str, str] | None = None,
+) -> JobOut:
     """A job as it is answered.
 
     Args:
         job: the job.
         place: jobs that get a worker before this one gets its next; null where absent.
         callback: what became of its callback; null where absent.
+        workers: who has each shard under way.
     """
     path = f"/v1/jobs/{job.id}"
     counts = job.counts
@@ -328,6 +336,7 @@ def job_out(job: Job, place: int | None = None, callback: callbacks.CallbackStat
         rows_per_second=rate,
         seconds_left=round(max(counts.total - done, 0) / rate, 1) if running and rate else None,
         place=place,
+        workers=dict(workers or {}),
         callback=None
         if callback is None
         else CallbackOut(

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import Annotated
 
-from fastapi import APIRouter, Body, Query
+from fastapi import APIRouter, Body, Path, Query
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
@@ -11,16 +11,20 @@ from api.rest import problems
 from api.rest.bounds.store_threads import in_store_threads
 from api.rest.dependencies import CurrentCaller, CurrentServices
 from api.rest.routes.tasks import DAMAGED, NO_TASK, TaskName
-from api.rest.schemas.tasks import LabelledOut, ReviewOut, ReviewRowOut, RunListOut, RunOut
+from api.rest.schemas.tasks import LabelledOut, ReviewOut, ReviewRowOut
 from api.rest.schemas.values import utc, whole_text
 from pingti.annotation import labels, review_queue
 from pingti.errors import Fault, InputError
+from pingti.rest_models import RunListOut, RunOut, RunProgressOut
 from queue_worker.retraining import runs
 
 router = APIRouter(prefix="/v1/tasks/{name}", tags=["tasks"])
 
 
 _MOST_LABELS = 1000
+RunName = Annotated[
+    str, Path(description="The id of a retraining, without the task.", examples=["2025-12-02"])
+]
 
 
 class LabelIn(BaseModel):
@@ -146,6 +150,21 @@ def list_runs(services: CurrentServices, name: TaskName) -> RunListOut:
     return RunListOut(items=tuple(run_out(run) for run in runs.runs(services.store.client, name)))
 
 
+@router.post(
+    "/runs/{run}/cancel",
+    summary="Cancel a retraining",
+    responses=problems.responses(
+        **problems.BROKER,
+        not_found="There is no retraining 'sport/2025-12-02'.",
+        conflict="Retraining sport/2025-12-02 is promoted; only one under way can be cancelled.",
+    ),
+)
+@in_store_threads
+def cancel_run(services: CurrentServices, name: TaskName, run: RunName) -> RunOut:
+    """Its process is ended at once; what it has learnt is not used. The teacher's answers are kept."""
+    return run_out(runs.cancel_retrain(services.settings, services.store.client, f"{name}/{run}"))
+
+
 def run_out(run: runs.Run) -> RunOut:
     """A retraining as it is answered."""
     return RunOut(
@@ -158,7 +177,7 @@ def run_out(run: runs.Run) -> RunOut:
         started=None if run.started is None else utc(run.started),
         ended=None if run.ended is None else utc(run.ended),
         attempts=run.attempts,
-        progress=run.progress,
+        progress=None if run.progress is None else RunProgressOut(**run.progress.model_dump()),
         version=run.version,
         reason=run.reason,
     )

@@ -1,13 +1,12 @@
 """What the REST API answers of one task: its students, definition, history, review rows and retrainings."""
 
-from datetime import date, datetime
+from datetime import datetime
 from typing import Any
 
 from pydantic import Field
 
 from pingti.rest_models import Answer, MetricsOut
 from queue_worker.retraining.drift import Agreement, Alarm
-from queue_worker.retraining.runs import Progress
 
 
 class RoundOut(Answer):
@@ -89,29 +88,6 @@ class LabelledOut(Answer):
     added: int = Field(description="Texts whose label is new or another now.")
     unchanged: int = Field(description="Texts that had this label.")
     bad: tuple[str, ...] = Field(description="Labels that could not be used, a sentence each.")
-
-
-class RunOut(Answer):
-    """A retraining."""
-
-    id: str
-    task: str
-    night: date | None = Field(description="The scheduled date; null: on demand.")
-    who: str = Field(description="Who asked for it; the scheduler, for a night.")
-    state: str = Field(description="queued, running, promoted, refused, failed or missed.")
-    created: datetime
-    started: datetime | None = Field(description="When a worker first took it.")
-    ended: datetime | None
-    attempts: int = Field(description="How often a worker took it; more than 1 after a crash.")
-    progress: Progress | None
-    version: int | None = Field(description="The candidate's, once there is one.")
-    reason: str | None = Field(description="Why it ended so, or why it was given back.")
-
-
-class RunListOut(Answer):
-    """A task's retrainings, newest first."""
-
-    items: tuple[RunOut, ...]
 
 
 class AgreementOut(Answer):

@@ -90,3 +90,38 @@ def test_nobody_there(pingti: Run) -> None:
     ran = pingti("jobs", "list", "--url", "http://127.0.0.1:9")
     assert ran.returncode == 6
     assert "pingti up starts the service" in ran.stderr
+
+
+def test_retrainings_are_asked_for_seen_and_cancelled(
+    pingti: Run, running: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PINGTI_URL", str(running.client.base_url))
+    none = pingti("retrain", "list", "sport")
+    assert (none.returncode, "pingti retrain start sport" in none.stderr) == (0, True)
+    run = json.loads(pingti("retrain", "start", "sport", "--json").stdout)
+    assert (run["task"], run["state"]) == ("sport", "queued")
+    assert f"pingti retrain cancel {run['id']}" in pingti("retrain", "start", "sport").stdout
+    assert [known["id"] for known in json.loads(pingti("retrain", "list", "sport", "--json").stdout)] == [
+        run["id"]
+    ]
+    assert json.loads(pingti("retrain", "cancel", run["id"], "--json").stdout)["state"] == "cancelled"
+    twice = pingti("retrain", "cancel", run["id"])
+    assert (twice.returncode, "only one under way can be cancelled" in twice.stderr) == (4, True)
+    assert run["id"] in pingti("retrain", "list", "sport").stdout
+    for unknown in (("start", "spotr"), ("list", "spotr"), ("cancel", "sport/none"), ("cancel", "nonsense")):
+        refused = pingti("retrain", *unknown)
+        assert refused.returncode != 0
+        assert "there is no" in refused.stderr
+
+
+def test_a_running_job_shows_who_has_its_shards(
+    pingti: Run, idle: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PINGTI_URL", str(idle.client.base_url))
+    job = idle.submit().json()["id"]
+    assert idle.client.get(f"/v1/jobs/{job}").json()["workers"] == {}
+    assert idle.store.claim(job, "plan", worker="classify@there-7", lease_seconds=60)
+    assert idle.client.get(f"/v1/jobs/{job}").json()["workers"] == {"plan": "classify@there-7"}
+    shown = pingti("jobs", "show", job).stdout
+    assert "plan: classify@there-7" in shown
+    assert idle.client.get("/v1/jobs").json()["items"][0]["workers"] == {}

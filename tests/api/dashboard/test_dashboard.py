@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import api
-from queue_worker.jobs.models import JobStatus
+from queue_worker.jobs.models import FINALIZE, PLAN, JobStatus
 from queue_worker.retraining.runs import RunState
 
 STATIC = Path(api.__file__).parent / "dashboard"
@@ -79,6 +79,7 @@ def test_every_word_is_used() -> None:
     page = (STATIC / "index.html").read_text(encoding="utf-8")
     # States and events come from the server and are looked up as they are.
     known = {*JobStatus, *RunState, "rolled back", "nothing", "retrain", "queue_classify", "queue_retrain"}
+    known |= {PLAN, FINALIZE}
     for word in words()["en"].keys() - known:
         assert f'"{word}"' in scripts() + page, word
 

@@ -168,3 +168,16 @@ def test_a_retraining_is_asked_for_once_and_seen(workspace: Workspace) -> None:
                 answer = client.request("POST" if "retrain" in path else "GET", f"/v1/tasks/{path}")
                 assert answer.status_code == 404
                 problem(answer)
+            cancel = f"/v1/tasks/{run['id'].replace('/', '/runs/')}/cancel"
+            cancelled = client.post(cancel).json()
+            assert (cancelled["id"], cancelled["state"]) == (run["id"], "cancelled")
+            assert cancelled["ended"] is not None
+            assert client.get("/v1/tasks/sport/runs").json() == {"items": [cancelled]}
+            again = client.post(cancel)
+            assert again.status_code == 409
+            assert "only one under way can be cancelled" in problem(again)["detail"]
+            for path in ("sport/runs/none", "spotr/runs/none", "sport/runs/a%2Fb"):
+                answer = client.post(f"/v1/tasks/{path}/cancel")
+                assert answer.status_code == 404
+                problem(answer)
+            assert client.post("/v1/tasks/sport/retrain").json()["id"] != run["id"]
