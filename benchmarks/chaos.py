@@ -2,8 +2,9 @@
 
 Each schedule starts ``pingti up`` on a workspace of its own, submits jobs through REST, and lets faults fall
 on its processes and files: kill -9 of workers, Valkey, the scheduler, the API, or of everything; SIGTERM;
-a worker that is paused until its lease is lost; a second scheduler; a disk without room; an input that is
-replaced or truncated; texts over which the classifier aborts. Then
+a worker that is paused until its lease is lost, or asked to end at once; a server that says nothing for a
+minute; a second scheduler with its beat; bytes that are no messages; a retraining that is cancelled; a disk
+without room; an input that is replaced or truncated; texts over which the classifier aborts. Then
 
 - every job ends in the state that it must end in, and no job is there twice;
 - every row is in the results once, or in errors.jsonl, and there with the right rows;
@@ -44,8 +45,11 @@ _ANY = (
     "term_valkey",
     "pause_worker",
     "second_scheduler",
+    "soft_shutdown",
+    "bad_messages",
+    "revoke_retraining",
 )
-_IN_TURN = ("full_disk", "replace_input", "truncate_input", "kill_everything", "poison")
+_IN_TURN = ("full_disk", "replace_input", "truncate_input", "kill_everything", "poison", "pause_broker")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,11 +15,25 @@ from typing import Any
 import httpx
 import pyarrow as pa
 import pyarrow.parquet as pq
+import redis
 
 from benchmarks.chaos_jobs import Expected, Wrong
+from queue_worker.celery_app import QUEUES, lists_of
 
 _READY_SECONDS = 90.0
 _LEASE_SECONDS = 6.0
+_PAUSE_SECONDS = 60.0
+_ZOO = (
+    b"",
+    b"5",
+    b"null",
+    b"[]",
+    b"{}",
+    b'"text"',
+    b"\x00\xff\xfe",
+    b"{" * 5000,
+    b'{"body": 5, "headers": 7}',
+)
 
 # The workers of a schedule classify slowly, so that faults find them at work, and abort over one text.
 _SITE = """
@@ -248,16 +262,63 @@ class Faults:
         return [(_LEASE_SECONDS + 1.5, wake)]
 
     def second_scheduler(self) -> Later:
+        """A second beat, and a second worker of what it publishes."""
+        url = self._variable("PINGTI_REDIS_URL")
+        if url is not None:
+            home = str(self.service.home)
+            other = self.service._run("scheduler", "--home", home, "--redis-url", url)
+            self.service.others.append(other)
+        return []
+
+    def _variable(self, name: str) -> str | None:
+        """A setting of the running workers."""
         for pid in self.service.pids("worker"):
             with suppress(OSError):
                 for line in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"):
-                    if line.startswith(b"PINGTI_REDIS_URL="):
-                        url = line.partition(b"=")[2].decode()
-                        home = str(self.service.home)
-                        other = self.service._run("scheduler", "--home", home, "--redis-url", url)
-                        self.service.others.append(other)
-                        return []
+                    if line.startswith(name.encode() + b"="):
+                        return line.partition(b"=")[2].decode()
+        return None
+
+    def pause_broker(self) -> Later:
+        """The server says nothing for a minute, and goes on."""
+        pid = self._signal("valkey", signal.SIGSTOP)
+
+        def wake() -> None:
+            if pid is not None:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGCONT)
+
+        return [(_PAUSE_SECONDS, wake)]
+
+    def soft_shutdown(self) -> Later:
+        """A worker is asked to end within seconds, whatever it is at."""
+        self._signal("worker", signal.SIGQUIT)
         return []
+
+    def bad_messages(self) -> Later:
+        """Bytes that are no messages, in the lists of all queues."""
+        url = self._variable("PINGTI_REDIS_URL")
+        if url is None:
+            return []
+        names = [name for queue in QUEUES for name in lists_of(queue)]
+        with suppress(redis.RedisError), redis.Redis.from_url(url, socket_timeout=5) as client:
+            for number, animal in enumerate(_ZOO * 10):
+                client.lpush(names[number % len(names)], animal)
+        return []
+
+    def revoke_retraining(self) -> Later:
+        """A retraining is asked for, and cancelled a moment later; it must be over then."""
+        run = self.service.ask("POST", "/v1/tasks/sport/retrain").json()["id"]
+        path = f"/v1/tasks/{run.replace('/', '/runs/')}/cancel"
+
+        def cancel() -> None:
+            answer = self.service.ask("POST", path)
+            if answer.status_code == 200 and answer.json()["state"] != "cancelled":
+                raise Wrong(f"retraining {run} is {answer.json()['state']} after it was cancelled")
+            if answer.status_code not in (200, 409):  # 409: it had ended before
+                raise Wrong(f"retraining {run} was not cancelled: {answer.status_code} {answer.text}")
+
+        return [(self.rng.uniform(0.0, 3.0), cancel)]
 
     def full_disk(self) -> Later:
         stuffing = self.service.home / "stuffing"

@@ -44,6 +44,7 @@ DEFAULT_PRIORITY = 5
 LOWEST_PRIORITY = 9
 PUBLISHED = "published"  # header of a message: when, in ms of the store's clock
 _AMQP_PRIORITIES = 10
+_SOFT_SECONDS = 5.0
 _SWITCH_SECONDS = 0.0005
 _EXPIRE_SECONDS = 3600.0
 
@@ -162,6 +163,7 @@ def _configuration(settings: Settings, seconds: float | None) -> dict[str, Any]:
         "worker_send_task_events": True,
         "worker_cancel_long_running_tasks_on_connection_loss": False,
         "worker_proc_alive_timeout": 60,
+        "worker_soft_shutdown_timeout": _SOFT_SECONDS,  # after SIGQUIT
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,
         "beat_schedule": beat_schedule(settings),

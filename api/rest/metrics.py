@@ -66,8 +66,12 @@ def _store(store: JobStore) -> Iterator[Metric]:
         names = ([load.name] for load in workers)
         return _gauge(f"pingti_worker_{name}", help, ["worker"], zip(names, values, strict=True))
 
-    yield queue("units", "Units of work that wait, by priority.", [d.units for d in depths])
-    yield queue("jobs", "Jobs that have units waiting, by priority.", [d.jobs for d in depths])
+    yield queue(
+        "units",
+        "Shards (plans, ends of jobs) that wait, by priority.",
+        [d.units for d in depths],
+    )
+    yield queue("jobs", "Jobs that have shards waiting, by priority.", [d.jobs for d in depths])
     yield queue(
         "oldest_seconds",
         "Age of what waits longest, by priority; 0 where nothing waits.",
@@ -76,7 +80,7 @@ def _store(store: JobStore) -> Iterator[Metric]:
     yield from _counters(totals)
     yield GaugeMetricFamily("pingti_workers", "Workers heard of lately.", value=len(workers))
     yield worker("threads", "Threads of a worker.", [w.threads for w in workers])
-    yield worker("busy_threads", "Threads that work on a unit.", [w.busy for w in workers])
+    yield worker("busy_threads", "Threads that work on a shard.", [w.busy for w in workers])
     yield worker(
         "rows_per_second", "Rows a second over about a minute.", [w.rows_per_second for w in workers]
     )
@@ -90,8 +94,18 @@ def _counters(totals: Totals) -> Iterator[Metric]:
         "pingti_label_scores", "Rows times tasks asked of them.", value=totals.label_scores
     )
     yield _counter_by("task", "pingti_task_rows", "Rows that a task was asked about.", totals.rows_by_task)
-    yield _shard_seconds(totals)
-    yield CounterMetricFamily("pingti_retries", "Units given to another attempt.", value=totals.retries)
+    yield _histogram(
+        "pingti_shard_seconds", "Seconds that a shard took.", totals.shard_buckets, totals.shard_seconds
+    )
+    yield _histogram(
+        "pingti_task_latency_seconds",
+        "Seconds from the publication of a shard's task to its begin.",
+        totals.latency_buckets,
+        totals.latency_seconds,
+    )
+    yield CounterMetricFamily(
+        "pingti_retries", "Shards (plans, ends of jobs) given to another attempt.", value=totals.retries
+    )
     yield CounterMetricFamily(
         "pingti_rejected_messages", "Messages that no worker could take, put aside.", value=totals.rejected
     )
@@ -102,16 +116,14 @@ def _counters(totals: Totals) -> Iterator[Metric]:
     )
 
 
-def _shard_seconds(totals: Totals) -> Metric:
-    """The histogram; the store's buckets are not cumulated, and the last one's bound is infinite."""
+def _histogram(name: str, documentation: str, counts: Mapping[float, int], total: float) -> Metric:
+    """A histogram; the store's counts are not cumulated, and the last one's bound is infinite."""
     count = 0
     buckets: list[tuple[str, float]] = []
-    for bound, shards in sorted(totals.shard_buckets.items()):
-        count += shards
+    for bound, some in sorted(counts.items()):
+        count += some
         buckets.append(("+Inf" if math.isinf(bound) else str(bound), count))
-    return HistogramMetricFamily(
-        "pingti_shard_seconds", "Seconds that a shard took.", buckets=buckets, sum_value=totals.shard_seconds
-    )
+    return HistogramMetricFamily(name, documentation, buckets=buckets, sum_value=total)
 
 
 def _tasks(services: Services) -> Iterator[Metric]:

@@ -19,6 +19,7 @@ RETRAIN_UNIT = "retrain"
 RUN = "run:"
 """Before the id of a retraining where those of jobs stand, too."""
 SECONDS_BOUNDS = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+LATENCY_BOUNDS = (0.01, 0.1, 0.5, 1.0, 5.0, 30.0, 60.0, 300.0, 1800.0, 7200.0, 28800.0)
 """Upper bounds of the histogram of a shard's seconds; what is above the last counts as infinite."""
 
 
@@ -134,6 +135,7 @@ class Claim:
     token: str  # of this attempt alone
     source: str | None = None  # where a shard's rows are, if it was not cut
     snapshot: Job  # as the job was when the unit was taken
+    waited: float = 0.0  # seconds from the publication of its message
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,9 +148,14 @@ class Done:
     tasks: Mapping[str, int] = field(default_factory=dict)  # rows that each task was asked about
     refused: str | None = None  # of a whole job: why it has failed, though all was done
 
-    def arguments(self) -> list[str | int]:
-        """What the command ``finish`` takes of it: rows, bad rows, JSON of counts, why it fails or ""."""
+    def arguments(self, waited: float) -> list[str | int]:
+        """What the command ``finish`` takes of it: rows, bad rows, JSON of counts, why it fails or "".
+
+        Args:
+            waited: as of ``Claim``.
+        """
         bucket = (*SECONDS_BOUNDS, float("inf"))[bisect_left(SECONDS_BOUNDS, self.seconds)]
+        latency = (*LATENCY_BOUNDS, float("inf"))[bisect_left(LATENCY_BOUNDS, waited)]
         counts: dict[str, float] = {
             "shards": 1,
             "rows": self.rows,
@@ -156,6 +163,8 @@ class Done:
             "label_scores": sum(self.tasks.values()),
             "shard_seconds": round(self.seconds, 6),
             f"bucket:{bucket}": 1,
+            "latency_seconds": round(waited, 3),
+            f"latency:{latency}": 1,
             **{f"task:{name}": rows for name, rows in self.tasks.items()},
         }
         return [self.rows, self.failed, json.dumps(counts), self.refused or ""]

@@ -10,7 +10,7 @@ from typing import cast
 
 import redis
 
-from queue_worker.jobs.models import SECONDS_BOUNDS
+from queue_worker.jobs.models import LATENCY_BOUNDS, SECONDS_BOUNDS
 from queue_worker.keys import PREFIX
 
 
@@ -47,6 +47,8 @@ class Totals:
     shards: int  # finished, jobs that were worked on whole among them
     shard_seconds: float  # their sum
     shard_buckets: dict[float, int]  # shards by seconds: each of SECONDS_BOUNDS and infinity; not cumulated
+    latency_seconds: float  # from the publication of shards to their begin: their sum
+    latency_buckets: dict[float, int]  # as of ``shard_buckets``, each of LATENCY_BOUNDS
     retries: int  # units handed to another attempt
     rejected: int  # messages that no worker could take
     jobs_accepted: int
@@ -141,7 +143,11 @@ class Statistics:
                 if name.startswith(prefix)
             }
 
-        jobs, buckets = some("jobs:"), some("bucket:")
+        def bounded(prefix: str, bounds: tuple[float, ...]) -> dict[float, int]:
+            known = some(prefix)
+            return {bound: known.get(str(bound), 0) for bound in (*bounds, float("inf"))}
+
+        jobs = some("jobs:")
         return Totals(
             rows=int(fields.get("rows", 0)),
             failed_rows=int(fields.get("failed_rows", 0)),
@@ -149,7 +155,9 @@ class Statistics:
             rows_by_task=some("task:"),
             shards=int(fields.get("shards", 0)),
             shard_seconds=float(fields.get("shard_seconds", 0)),
-            shard_buckets={bound: buckets.get(str(bound), 0) for bound in (*SECONDS_BOUNDS, float("inf"))},
+            shard_buckets=bounded("bucket:", SECONDS_BOUNDS),
+            latency_seconds=float(fields.get("latency_seconds", 0)),
+            latency_buckets=bounded("latency:", LATENCY_BOUNDS),
             retries=int(fields.get("retries", 0)),
             jobs_accepted=jobs.pop("accepted", 0),
             jobs_ended=jobs,

@@ -77,8 +77,7 @@ local function settle(id)
   for shard = first or 0, last - 1 do publish(id, shard); set(id, 'published', shard + 1) end
   local whole = failure or total and call('SCARD', key(id, 'done')) >= tonumber(total)
   if call('HLEN', key(id, 'out')) > 0 or not (status == 'cancelling' or status == 'running' and whole) then return end
-  if status == 'running' then move(id, 'finalizing') end
-  publish(id, 'finalize'); line(id, 1)
+  if status == 'running' then move(id, 'finalizing') end; publish(id, 'finalize'); line(id, 1)
 end
 local function give_up(id, unit, reason)  -- it cannot be completed: what runs may end, nothing new starts
   set_once(id, is_run(id) and 'reason' or 'error', reason)
@@ -103,8 +102,8 @@ function commands.create(id, document, priority, small, rows, owner, callback, a
   if job then count('repeated', 1); return {'known', job, known or ''} end  -- counted: WAITAOF waits for a write
   local kept = durable ~= '1' or string.find(call('INFO', 'persistence'), 'aof_enabled:1', 1, true)
   if not kept then return {'volatile', id, ''} end
-  set(id, 'document', document, 'priority', priority, 'level', priority, 'small', small, 'ageing', ageing)
-  set(id, 'status', 'queued', 'at:queued', now() / 1000, 'total', rows)
+  set(id, 'document', document, 'priority', priority, 'level', priority, 'small', small, 'ageing', ageing,
+      'status', 'queued', 'at:queued', now() / 1000, 'total', rows)
   for _, index in ipairs({'jobs', 'status:queued'}) do call('ZADD', P .. index, 0, id) end
   for name, value in pairs({callback = callback, owner = owner, idempotency = mark}) do set_once(id, name, value) end
   if owner ~= '' then call('HINCRBY', P .. 'owner:' .. owner, 'jobs', 1); owe(id, tonumber(rows)) end
@@ -113,15 +112,16 @@ function commands.create(id, document, priority, small, rows, owner, callback, a
   return {'new', id, get(id, 'at:queued')}
 end
 local function take(id, unit, token, worker, lease_ms)
-  local name = id .. '/' .. unit
-  if not call('ZSCORE', P .. 'out', name) or call('HEXISTS', P .. 'tokens', name) == 1 then return nil end
+  local name, out = id .. '/' .. unit, call('HGET', key(id, 'out'), unit)
+  if not out or call('HEXISTS', P .. 'tokens', name) == 1 then return nil end
+  local waited = now() - string.match(out, '%d+$')
   call('ZADD', P .. 'out', now() + lease_ms, name); call('HSET', P .. 'tokens', name, token)
-  call('HSET', key(id, 'held'), unit, worker); call('HDEL', key(id), 'reason')
-  line(id, -1, true); if get(id, 'status') == 'queued' then move(id, 'running') end
-  return {id, tried(id, unit, 1), call('HGET', key(id, 'sources'), unit) or '', call('HGETALL', key(id))}
+  call('HSET', key(id, 'held'), unit, worker); call('HDEL', key(id), 'reason'); line(id, -1, true)
+  if get(id, 'status') == 'queued' then move(id, 'running') end
+  return {id, tried(id, unit, 1), call('HGET', key(id, 'sources'), unit) or '', call('HGETALL', key(id)), waited}
 end
--- -> for each unit {id, attempt, where a shard's rows are, the job's fields}; none where it is over, or held. With a
--- small job that nobody has begun come others of its kind, `most` in all, from lines that are no less urgent.
+-- -> for each unit {id, attempt, where a shard's rows are, the job's fields, ms since its publication}; none where it
+-- is over, or held. A small job that nobody has begun brings others of its kind, `most` in all, of no less urgent lines.
 function commands.claim(id, unit, token, worker, lease_ms, most)
   local claims = {take(id, unit, token, worker, lease_ms)}
   if unit ~= 'plan' or not claims[1] or get(id, 'small') ~= '1' or claims[1][2] > 1 then return claims end
@@ -191,10 +191,10 @@ function commands.reap(id, unit, most, reason, lost)
   local name, at = id .. '/' .. unit, string.match(call('HGET', key(id, 'out'), unit) or '', '^%d+')
   local leased = call('HEXISTS', P .. 'tokens', name) == 1
   if now() < tonumber(call('ZSCORE', P .. 'out', name) or math.huge) then return false end
-  if not at or leased then drop(id, unit) end
-  if at and leased then try_again(id, unit, reason, most)
+  if at and leased then drop(id, unit); try_again(id, unit, reason, most)
   elseif at and (lost == '1' or level(id) < tonumber(at)) then publish(id, unit); line(id, 0)
-  elseif at then call('ZADD', P .. 'out', now() + AGAIN_MS, name) end
+  elseif at then call('ZADD', P .. 'out', now() + AGAIN_MS, name)
+  else drop(id, unit) end
   return at and leased
 end
 return {commands[ARGV[1]](unpack(ARGV, 2)), messages}

@@ -41,6 +41,7 @@ _VOLATILE = (
     "there, or PINGTI_DURABLE=false to accept that"
 )
 _SOURCES = 1000  # of shards in one command
+_PUT_OFF_MS = 10 * 365 * 86_400_000  # since 1970, which stands for "not published yet"
 _REAPED = 5000  # units in one look
 _LOOKED_AT = 100  # jobs that are looked at together, when a page is made
 _MOST_LOOKED_AT = 1000
@@ -379,8 +380,9 @@ class JobStore:
                 token=token,
                 source=source or None,
                 snapshot=read_job(id, dict(zip(fields[::2], fields[1::2], strict=True))),
+                waited=waited / 1000 if waited < _PUT_OFF_MS else 0.0,
             )
-            for id, attempt, source, fields in answer
+            for id, attempt, source, fields, waited in answer
         )
 
     def beat(self, claim: Claim, *, lease_seconds: float) -> str:
@@ -433,7 +435,8 @@ class JobStore:
     def finish_all(self, claims: Sequence[tuple[Claim, Done]]) -> list[bool]:
         """As ``finish``, of several units together."""
         commands = [
-            ("finish", claim.job, claim.unit, claim.token, *done.arguments()) for claim, done in claims
+            ("finish", claim.job, claim.unit, claim.token, *done.arguments(claim.waited))
+            for claim, done in claims
         ]
         return [bool(held) for held in self.commands.run_all(commands)]
 

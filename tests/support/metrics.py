@@ -36,6 +36,8 @@ class MadeUpStatistics:
             shards=6,
             shard_seconds=3.75,
             shard_buckets={0.1: 1, 0.25: 0, 1.0: 2, 60.0: 2, INFINITE: 1},
+            latency_seconds=12.5,
+            latency_buckets={0.01: 1, 1.0: 3, INFINITE: 2},
             retries=2,
             rejected=0,
             jobs_accepted=3,

@@ -129,6 +129,7 @@ def test_it_counts_what_happens(running: Door) -> None:
     assert shards >= 1
     assert grown("pingti_shard_seconds_bucket", le="+Inf") == shards
     assert grown("pingti_shard_seconds_sum") > 0
+    assert grown("pingti_task_latency_seconds_count") == shards
     buckets = [
         value
         for (name, labels), value in sorted(
