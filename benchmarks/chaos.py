@@ -71,11 +71,19 @@ class Result:
 
 
 def run_schedule(
-    seed: int, folder: Path, template: Path, *, seconds: float, most: float, tmpfs: bool
+    seed: int,
+    folder: Path,
+    template: Path,
+    *,
+    seconds: float,
+    most: float,
+    tmpfs: bool,
+    broker_url: str | None = None,
 ) -> Result:
     """One schedule of about ``seconds`` of faults, after which ``most`` seconds may pass.
 
     ``folder`` is made, and left where something is wrong. ``tmpfs``: a small disk can be had.
+    ``broker_url``: of a RabbitMQ; the embedded Valkey where absent.
     """
     rng = random.Random(seed)
     started = time.monotonic()
@@ -91,7 +99,7 @@ def run_schedule(
     jobs: list[Expected] = []
     if mounted:
         _mount(home.parent)
-    service = Service(home, f"{os.getpid()}-{seed}", folder / "up.log")
+    service = Service(home, f"{os.getpid()}-{seed}", folder / "up.log", broker_url)
     try:
         shutil.copytree(template, home)
         jobs = make_jobs(home, special, rng)
@@ -213,6 +221,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0, help="of the first schedule; the next ones follow")
     parser.add_argument("--seconds", type=float, default=10.0, help="during which faults fall")
     parser.add_argument("--recovery", type=float, default=RECOVERY_SECONDS, help="most seconds of it")
+    parser.add_argument("--broker-url", help="a RabbitMQ (amqp://...) that carries the messages")
     options = parser.parse_args(arguments)
     reason = may_mount()
     if reason is not None:
@@ -229,6 +238,7 @@ def main(arguments: list[str] | None = None) -> int:
             seconds=options.seconds,
             most=options.recovery,
             tmpfs=reason is None,
+            broker_url=options.broker_url,
         )
         _say(result.line())
         failed += result.wrong is not None

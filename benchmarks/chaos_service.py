@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import kombu
 import pyarrow as pa
 import pyarrow.parquet as pq
 import redis
@@ -76,8 +77,8 @@ _PARTS = {
 class Service:
     """``pingti up`` in a process, its parts found by what they run, its door by HTTP."""
 
-    def __init__(self, home: Path, mark: str, log: Path) -> None:
-        self.home, self.mark, self.log = home, mark, log
+    def __init__(self, home: Path, mark: str, log: Path, broker_url: str | None = None) -> None:
+        self.home, self.mark, self.log, self.broker_url = home, mark, log, broker_url
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
@@ -88,6 +89,8 @@ class Service:
         root = str(Path(__file__).resolve().parents[1])
         paths = [str(site), root, *filter(None, [kept.get("PYTHONPATH")])]
         self.environment = {**kept, **_SETTINGS, "PYTHONPATH": os.pathsep.join(paths), "CHAOS_MARK": mark}
+        if broker_url is not None:
+            self.environment["PINGTI_BROKER_URL"] = broker_url
         self.client = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=10)
         self.up: subprocess.Popen[bytes] | None = None
         self.others: list[subprocess.Popen[bytes]] = []
@@ -296,7 +299,13 @@ class Faults:
         return []
 
     def bad_messages(self) -> Later:
-        """Bytes that are no messages, in the lists of all queues."""
+        """Bytes that are no messages, in all queues."""
+        if self.service.broker_url is not None:
+            with kombu.Connection(self.service.broker_url) as connection, connection.Producer() as producer:
+                for number, animal in enumerate(_ZOO * 10):
+                    name = QUEUES[number % len(QUEUES)]
+                    producer.publish(animal, routing_key=name, exchange="", content_type="application/json")
+            return []
         url = self._variable("PINGTI_REDIS_URL")
         if url is None:
             return []
