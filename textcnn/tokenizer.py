@@ -42,7 +42,7 @@ CHARACTERS: Final = Path(__file__).with_name("characters.bin")
 ``tests/support/character_table.py`` made it.
 """
 
-_FIRST_MARK: Final = 0xCC
+FIRST_MARK: Final = 0xCC
 """First byte of U+0300; no character below it joins to another."""
 _FNV_OFFSET: Final = np.uint64(0xCBF29CE484222325)
 _FNV_PRIME: Final = np.uint64(0x100000001B3)
@@ -258,12 +258,7 @@ def may_compose(
     """
     unsettled = np.zeros(len(mask), np.bool_)
     for row in range(len(mask)):
-        if mask[row]:
-            continue
-        highest = np.uint8(0)
-        for index in range(offsets[row], offsets[row + 1]):  # many bytes at once
-            highest = max(highest, data[np.uint64(index)])
-        if highest >= _FIRST_MARK:
+        if not mask[row]:
             unsettled[row] = _is_unsettled(data, offsets[row], offsets[row + 1], table)
     return unsettled
 
