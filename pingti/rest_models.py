@@ -196,11 +196,14 @@ class FileListOut(Answer):
 
 
 class MetricsOut(Answer):
-    """Agreement with the teacher; with three or more classes, means over the classes (macro)."""
+    """Agreement with the teacher; with three or more classes, means over the classes (macro).
 
-    precision: float
-    recall: float
-    f1: float
+    Null is a figure that no row of the holdout could tell.
+    """
+
+    precision: float | None
+    recall: float | None
+    f1: float | None
     rows: int = Field(description="Rows of the holdout.")
 
 
