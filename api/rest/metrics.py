@@ -66,8 +66,8 @@ def _store(store: JobStore) -> Iterator[Metric]:
         names = ([load.name] for load in workers)
         return _gauge(f"pingti_worker_{name}", help, ["worker"], zip(names, values, strict=True))
 
-    yield queue("units", "Units of work that wait, by priority.", [d.units for d in depths])
-    yield queue("jobs", "Jobs that have units waiting, by priority.", [d.jobs for d in depths])
+    yield queue("units", "Pieces of jobs that wait, by priority.", [d.units for d in depths])
+    yield queue("jobs", "Jobs that have pieces waiting, by priority.", [d.jobs for d in depths])
     yield queue(
         "oldest_seconds",
         "Age of what waits longest, by priority; 0 where nothing waits.",
