@@ -77,7 +77,7 @@ class Table:
         layout = layout_of(path, sample, columns)
         behind = itertools.chain(sample[layout.before_header :], lines)
         table = cls(path, layout, _Lines(behind), columns)
-        header = next(table.records(), [])
+        header = next((record for record in table.records() if record is not None), [])
         if isinstance(header, Faulty):
             raise InputError.in_file(path, f"its header is not readable: {header.reason}")
         check_columns(path, header, columns)

@@ -734,3 +734,9 @@ def test_a_batch_comes_after_some_megabytes_even_if_there_is_no_row_in_them(
     assert len(batches) > 2
     rows = pa.Table.from_batches(batches).to_pylist()
     assert [(row["row"], row["text"]) for row in rows] == [(0, "x"), (1, "y")]
+
+
+def test_very_many_empty_lines_before_the_header_are_passed_over(tmp_path: Path) -> None:
+    path = write_bytes(tmp_path / "a.csv", b"\n" * (3 << 20) + b"text\nx\n")
+    rows, bad = read(path, Columns())
+    assert ([row["text"] for row in rows], bad) == (["x"], [])
