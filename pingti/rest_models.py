@@ -74,6 +74,11 @@ class JobTaskOut(Answer):
         description="A text is positive from this score on; null with three or more classes."
     )
     hidden: bool = Field(description="Asked only because another task depends on it; not in the results.")
+    column: str = Field(
+        default="",
+        description="Its decisions in the results; scores have _score behind it. It is the task's name, or "
+        "task@scene where the job asks for several operating points of the task.",
+    )
 
 
 class CountsOut(Answer):
@@ -196,11 +201,14 @@ class FileListOut(Answer):
 
 
 class MetricsOut(Answer):
-    """Agreement with the teacher; with three or more classes, means over the classes (macro)."""
+    """Agreement with the teacher; with three or more classes, means over the classes (macro).
 
-    precision: float
-    recall: float
-    f1: float
+    Null is a figure that no row of the holdout could tell.
+    """
+
+    precision: float | None
+    recall: float | None
+    f1: float | None
     rows: int = Field(description="Rows of the holdout.")
 
 

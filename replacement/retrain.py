@@ -25,6 +25,7 @@ from pingti.workspace import promotion
 from pingti.workspace.promotion import Event
 from pingti.workspace.registry import TaskEntry, Workspace
 from pingti.workspace.report import refusal
+from replacement.evaluation.metrics import stored
 from replacement.results import Round
 from replacement.training import warm_start
 
@@ -100,7 +101,8 @@ def _replace(
 
     def tell_round(result: Round) -> None:
         most = entry.definition.gate.rounds
-        tell({"round": result.round, "rounds": most, "f1": round(result.holdout.f1, 4)})
+        f1 = stored(result.holdout, len(entry.definition.classes))["f1"]
+        tell({"round": result.round, "rounds": most, "f1": None if f1 is None else round(f1, 4)})
         announce(result)
 
     # The teacher that was fine-tuned with the promoted version's seed, unless the definition has changed.

@@ -14,7 +14,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from textcnn.tokenizer import CODES, KEYS, TEXT_BYTES, TEXT_OFFSETS, VALUES, encode_text
+from textcnn.tokenizer import CODES, COSTS, KEYS, TEXT_BYTES, TEXT_OFFSETS, VALUES, encode_text
 from textcnn.vectors import (
     BLOCK,
     HEADS,
@@ -361,7 +361,7 @@ def score_ids(
 @numba.njit(
     numba.void(
         TEXT_BYTES, TEXT_OFFSETS, numba.boolean[::1], CODES, KEYS, VALUES, numba.int64, numba.int64,
-        numba.int64, *_STUDENT, _SCORES, numba.boolean[::1],
+        numba.int64, COSTS, numba.int64, *_STUDENT, _SCORES, numba.boolean[::1],
     ),
     nogil=True,
     cache=True,
@@ -376,6 +376,8 @@ def score_texts(
     known: Any,
     buckets: Any,
     max_tokens: Any,
+    costs: NDArray[np.int32],
+    affordable: Any,
     table: NDArray[np.int16],
     widths: NDArray[np.int64],
     step: NDArray[np.float32],
@@ -413,8 +415,9 @@ def score_texts(
                 if written + min(end - start, max_tokens) > len(ids):
                     break
                 added, good = encode_text(
-                    data, start, end, codes, keys, values, known, buckets, max_tokens, ids, written
-                )
+                    data, start, end, codes, keys, values, known, buckets, max_tokens, costs, affordable,
+                    ids, written,
+                )  # fmt: skip
                 written += added
             valid[row] = good
             count += 1

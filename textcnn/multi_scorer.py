@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from textcnn.architecture import Architecture
-from textcnn.encoding import Encoded, Vocabulary, arrow_texts, text_buffers
+from textcnn.encoding import Encoded, Vocabulary, arrow_texts
 from textcnn.fold import Folded, first_columns, spread
 from textcnn.kernel import order_texts, score_ids, score_texts
 
@@ -144,7 +144,7 @@ class MultiScorer:
             return [np.concatenate(columns) for columns in zip(*pieces, strict=True)]
         scores_of: list[NDArray[np.float32]] = [np.empty(0, np.float32)] * self._count
         (trunk,) = self._trunks
-        ((data, offsets, mask),) = text_buffers(texts)
+        ((data, offsets, mask),) = trunk.vocabulary.buffers(texts)
         scores = np.empty((len(mask), trunk.columns), np.float32)
         valid = np.empty(len(mask), np.bool_)
         everything: tuple[Any, ...] = (

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 class Layout:
     """Names and version of an artifact's files."""
 
-    format: int = 2
+    format: int = 3
     """Raised when an older program can no longer read the files."""
     json: str = "student.json"
     tensors: str = "student.safetensors"
@@ -246,11 +246,7 @@ class Student:
             "classes": list(self.classes),
             "subclasses": list(self.subclasses),
             "architecture": asdict(self.architecture),
-            "vocabulary": {
-                "buckets": self.vocabulary.buckets,
-                "max_tokens": self.vocabulary.max_tokens,
-                "tokens": list(self.vocabulary.tokens),
-            },
+            "vocabulary": self.vocabulary.as_document(),
             "metadata": self.metadata,
             "trunk": self.trunk,
             "sha256": checksums,
@@ -271,7 +267,7 @@ class Student:
         document = _read_json(folder / LAYOUT.json)
         tensors = _map_tensors(folder / LAYOUT.tensors, document["sha256"].get(LAYOUT.tensors))
         try:
-            vocabulary = Vocabulary(**document["vocabulary"])
+            vocabulary = Vocabulary.of_document(document["vocabulary"])
             architecture = Architecture(
                 **{**document["architecture"], "widths": tuple(document["architecture"]["widths"])}
             )

@@ -9,11 +9,13 @@ A token is known by a 64-bit hash of its code points. Tokens of the vocabulary h
 frequent first, so that the hot rows of a table are neighbours. Every other token falls into one of a
 fixed number of buckets behind them. Id 0 is padding.
 
-Not handled: canonical equivalence (a precomposed letter and its decomposed form are different tokens),
-stemming, and word segmentation of scripts without spaces.
+Texts are composed (NFC) before they come here: ``may_compose`` finds the few that are not.
+
+Not handled: stemming, and word segmentation of scripts without spaces.
 """
 
 import functools
+import unicodedata
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -30,6 +32,8 @@ TABLE_SIZE: Final = 0x20000
 """Code points of planes 0 and 1; above them lie Han, private use, and tags."""
 CLASS_SHIFT: Final = 28
 """An entry of the character table is the folded code point, and the class from this bit on."""
+UNSETTLED: Final = 255
+"""Entry of ``composition_table`` of a character that composition may change."""
 VALUE: Final = (1 << CLASS_SHIFT) - 1
 """The bits of an entry below its class."""
 CHARACTERS: Final = Path(__file__).with_name("characters.bin")
@@ -38,6 +42,8 @@ CHARACTERS: Final = Path(__file__).with_name("characters.bin")
 ``tests/support/character_table.py`` made it.
 """
 
+FIRST_MARK: Final = 0xCC
+"""First byte of U+0300; no character below it joins to another."""
 _FNV_OFFSET: Final = np.uint64(0xCBF29CE484222325)
 _FNV_PRIME: Final = np.uint64(0x100000001B3)
 
@@ -54,6 +60,31 @@ def character_table() -> NDArray[np.int32]:
     moved = np.frombuffer(content, "<i4", TABLE_SIZE)
     kinds = np.frombuffer(content, np.uint8, offset=4 * TABLE_SIZE).astype(np.int32)
     table: NDArray[np.int32] = (np.arange(TABLE_SIZE) + moved).astype(np.int32) | kinds << CLASS_SHIFT
+    table.flags.writeable = False
+    return table
+
+
+@functools.cache
+def composition_table() -> NDArray[np.uint8]:
+    """What each character says of a text's being composed: the quick check of Unicode Standard Annex 15.
+
+    Returns:
+        uint8 (131072,), read-only: ``UNSETTLED`` for one that NFC changes, or may join to the one before it;
+        else its canonical combining class. It is this Python's: characters that are newer than Unicode 14 may
+        be looked at by one and not by another.
+    """
+    table = np.zeros(TABLE_SIZE, np.uint8)
+    for code in range(0xC0, TABLE_SIZE):
+        if 0x3400 <= code < 0xA000 or 0xAC00 <= code < 0xE000:  # Han, Hangul syllables, surrogates
+            continue
+        character = chr(code)
+        table[code] = max(table[code], unicodedata.combining(character))
+        parts = unicodedata.decomposition(character)
+        if unicodedata.normalize("NFC", character) != character:
+            table[code] = UNSETTLED
+        elif parts and parts[0] != "<":  # the last of them joins to what is before it
+            table[int(parts.split()[-1], 16)] = UNSETTLED
+    table[0x1161:0x1176] = table[0x11A8:0x11C3] = UNSETTLED  # vowels and finals of Hangul
     table.flags.writeable = False
     return table
 
@@ -105,6 +136,8 @@ TEXT_BYTES: Final = numba.types.Array(numba.uint8, 1, "C", readonly=True)
 TEXT_OFFSETS: Final = numba.int64[::1]
 _MASK: Final = numba.boolean[::1]
 CODES: Final = numba.types.Array(numba.int32, 1, "C", readonly=True)
+COMPOSITION: Final = numba.types.Array(numba.uint8, 1, "C", readonly=True)
+COSTS: Final = numba.int32[::1]
 KEYS: Final = numba.uint64[::1]
 VALUES: Final = numba.int32[::1]
 
@@ -181,6 +214,53 @@ def _decode(data: NDArray[np.uint8], position: Any, end: Any) -> Any:
     if length == 4 and (code < 0x10000 or code > 0x10FFFF):
         return 0, 0
     return code, length
+
+
+@numba.njit(numba.boolean(TEXT_BYTES, _I64, _I64, COMPOSITION), nogil=True, cache=True)
+def _is_unsettled(data: NDArray[np.uint8], position: Any, end: Any, table: NDArray[np.uint8]) -> Any:
+    """Whether a text may not be composed; never of bytes that are not UTF-8, which nobody reads."""
+    last = np.uint8(0)
+    unsettled = False
+    while position < end:
+        first = data[np.uint64(position)]
+        if first < 0x80:
+            last = np.uint8(0)
+            position += 1
+            continue
+        code, length = _decode(data, position, end)
+        if length == 0:
+            return False
+        if code < TABLE_SIZE:
+            entry = table[np.uint64(code)]
+        else:
+            entry = np.uint8(UNSETTLED if 0x2F800 <= code < 0x2FA20 else 0)
+        if entry == UNSETTLED or (entry > 0 and entry < last):
+            unsettled = True
+        last = entry
+        position += length
+    return unsettled
+
+
+@numba.njit(numba.boolean[::1](TEXT_BYTES, TEXT_OFFSETS, _MASK, COMPOSITION), nogil=True, cache=True)
+def may_compose(
+    data: NDArray[np.uint8], offsets: NDArray[np.int64], mask: NDArray[np.bool_], table: NDArray[np.uint8]
+) -> NDArray[np.bool_]:
+    """Which texts may not be in their NFC form; all others are.
+
+    Args:
+        data: as of ``encode_texts``, like ``offsets`` and ``mask``.
+        offsets: int64 (n + 1,).
+        mask: bool (n,).
+        table: of ``composition_table``.
+
+    Returns:
+        bool (n,); False of nulls and of texts that are not UTF-8.
+    """
+    unsettled = np.zeros(len(mask), np.bool_)
+    for row in range(len(mask)):
+        if not mask[row]:
+            unsettled[row] = _is_unsettled(data, offsets[row], offsets[row + 1], table)
+    return unsettled
 
 
 @numba.njit(_I64(CODES, _I64), nogil=True, cache=True)
@@ -313,7 +393,7 @@ def _rare_entry(code: Any, keys: Any, values: Any, known: Any, buckets: Any) -> 
 
 @numba.njit(
     numba.types.Tuple((_I64, numba.boolean))(
-        TEXT_BYTES, _I64, _I64, CODES, KEYS, VALUES, _I64, _I64, _I64, numba.int32[::1], _I64
+        TEXT_BYTES, _I64, _I64, CODES, KEYS, VALUES, _I64, _I64, _I64, COSTS, _I64, numba.int32[::1], _I64
     ),
     nogil=True,
     cache=True,
@@ -328,6 +408,8 @@ def encode_text(
     known: Any,
     buckets: Any,
     max_tokens: Any,
+    costs: NDArray[np.int32],
+    affordable: Any,
     ids: NDArray[np.int32],
     first: Any,
 ) -> Any:
@@ -376,12 +458,18 @@ def encode_text(
     if word and written < limit:
         ids[np.uint64(written)] = _find(_finish(state), keys, values, known, buckets)
         written += 1
+    if len(costs):
+        spent = np.int64(0)
+        for index in range(first, written):
+            spent += costs[ids[np.uint64(index)]]
+            if spent > affordable:
+                return index - first, True
     return written - first, True
 
 
 @numba.njit(
     numba.types.Tuple((numba.int32[::1], numba.int64[::1], numba.boolean[::1]))(
-        TEXT_BYTES, TEXT_OFFSETS, _MASK, CODES, KEYS, VALUES, _I64, _I64, _I64
+        TEXT_BYTES, TEXT_OFFSETS, _MASK, CODES, KEYS, VALUES, _I64, _I64, _I64, COSTS, _I64
     ),
     nogil=True,
     cache=True,
@@ -396,6 +484,8 @@ def encode_texts(
     known: Any,
     buckets: Any,
     max_tokens: Any,
+    costs: NDArray[np.int32],
+    affordable: Any,
 ) -> tuple[NDArray[np.int32], NDArray[np.int64], NDArray[np.bool_]]:
     """Encode texts.
 
@@ -409,6 +499,8 @@ def encode_texts(
         known: how many tokens the vocabulary has.
         buckets: how many ids the other tokens share.
         max_tokens: a text's further tokens are left out.
+        costs: int32 (ids,), what each id costs; empty where nothing is counted.
+        affordable: a text's tokens from that on which lifts their cost above this are left out.
 
     Returns:
         The arrays of ``textcnn.encoding.Encoded``.
@@ -426,7 +518,7 @@ def encode_texts(
         if not mask[row]:
             count, good = encode_text(
                 data, offsets[row], offsets[row + 1], codes, keys, values, known, buckets, max_tokens,
-                ids, written,
+                costs, affordable, ids, written,
             )  # fmt: skip
             valid[row] = good
             written += count

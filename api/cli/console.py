@@ -160,16 +160,32 @@ def wrapped_points(points: Iterable[str]) -> list[str]:
     ]
 
 
-def round_line(round: "Round") -> str:
-    """A round in one line."""
-    holdout = round.holdout
+def figure(value: float | None) -> str:
+    """A figure from 0 to 1; a dash where no row could tell."""
+    return "–" if value is None else f"{value:.3f}"
+
+
+def round_line(round: "Round", classes: int) -> str:
+    """A round in one line.
+
+    Args:
+        round: what was measured.
+        classes: how many the task has.
+    """
+    from replacement.evaluation.metrics import stored
+
+    holdout = stored(round.holdout, classes)
     added = ", ".join(f"{count:,} {kind}" for kind, count in round.added.items() if count)
     left_out = ""
     if round.boundary:
         left_out = f" of {round.rows + round.boundary:,}, {round.boundary:,} boundary rows left out"
+    reached = "  ".join(
+        f"{name} {figure(holdout[key])}"
+        for name, key in (("precision", "precision"), ("recall", "recall"), ("F1", "f1"))
+    )
     return (
-        f"  round {round.round}: precision {holdout.precision:.3f}  recall {holdout.recall:.3f}  "
-        f"F1 {holdout.f1:.3f}  | teacher rows asked {round.asked:,}, trained on {round.rows:,}{left_out}"
+        f"  round {round.round}: {reached}  | teacher rows asked {round.asked:,}, "
+        f"trained on {round.rows:,}{left_out}"
         f"{f' (new this round: {added})' if added else ''}"
     )
 

@@ -97,7 +97,7 @@ def replace(
     screen = Screen(as_json=as_json)
 
     def announce(round: "Round") -> None:
-        screen.note(round_line(round))
+        screen.note(round_line(round, len(entry.definition.classes)))
 
     try:
         with entry.making(), screen.progress():

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from api.cli.console import Screen, wrapped_points
+from api.cli.console import Screen, figure, wrapped_points
 from pingti.errors import InputError, PingtiError
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ def list_tasks(home: Home = WORKSPACE, as_json: Json = False) -> None:
                     task["priority"],
                     task["promoted"],
                     len(task["versions"]),
-                    "" if task["holdout"] is None else f"{task['holdout']['f1']:.3f}",
+                    "" if task["holdout"] is None else figure(task["holdout"]["f1"]),
                 ]
                 for task in tasks
             ],
@@ -243,7 +243,7 @@ def _show_history(entry: "TaskEntry", screen: Screen) -> None:
 
 
 def _figures(measured: dict[str, Any]) -> list[str]:
-    return [f"{measured[name]:.3f}" for name in ("precision", "recall", "f1")]
+    return [figure(measured[name]) for name in ("precision", "recall", "f1")]
 
 
 def _describe(entry: "TaskEntry") -> dict[str, Any]:

@@ -144,7 +144,7 @@ def _tasks(services: Services) -> Iterator[Metric]:
         try:
             current = entry.current()
             holdout = entry.report(current)["holdout"] if current is not None else {}
-            values = {figure: float(holdout[figure]) for figure in figures if figure in holdout}
+            values = {figure: float(holdout[figure]) for figure in figures if holdout.get(figure) is not None}
         except (PingtiError, KeyError, TypeError, ValueError):
             continue
         if current is not None:

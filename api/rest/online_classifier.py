@@ -34,10 +34,10 @@ class Online:
         return self._classifiers.loaded(pins) is not None
 
     def classify(self, texts: Sequence[str], pins: tuple[Pin, ...]) -> list[dict[str, Any]]:
-        """For each text: task to its label and score."""
+        """For each text: task, or task@scene where it is asked at several, to its label and score."""
         column = pa.array(texts, pa.string())
         decided = self._classifiers.get(pins).classify(pa.record_batch({"id": column, "text": column}))
-        names = [pin.task for pin in pins if not pin.hidden]
+        names = [pin.name for pin in pins if not pin.hidden]
         labels = [decided.column(name).to_pylist() for name in names]
         scores = [
             [None if score is None else round(score, _SCORE_DIGITS) for score in column.to_pylist()]

@@ -22,6 +22,7 @@ _LONGEST_FIELD = 1 << 26  # characters: a quote that is never closed must not ho
 _SAMPLE_BYTES = 1 << 16
 _DELIMITERS = (",", ";", "\t", "|")
 _NAMES = {"\t": "tabs"}
+_MANY_EMPTY = 1 << 20  # lines
 _BACKSLASH = "\\"
 
 
@@ -76,21 +77,22 @@ class Table:
         layout = layout_of(path, sample, columns)
         behind = itertools.chain(sample[layout.before_header :], lines)
         table = cls(path, layout, _Lines(behind), columns)
-        header = next(table.records(), [])
+        header = next((record for record in table.records() if record is not None), [])
         if isinstance(header, Faulty):
             raise InputError.in_file(path, f"its header is not readable: {header.reason}")
         check_columns(path, header, columns)
         table.header = header
         return table
 
-    def records(self) -> Iterator[list[str] | Faulty]:
-        """The fields of each record; empty lines are left out.
+    def records(self) -> Iterator[list[str] | Faulty | None]:
+        """The fields of each record; empty lines are left out, but for a None after very many of them.
 
         Raises:
             InputError: a line is too long.
         """
         lines = self._lines
         reader = _reader(lines, self.layout, strict=True)
+        empty = 0
         while True:
             self._first_line += len(lines.taken)
             lines.taken.clear()
@@ -104,7 +106,12 @@ class Table:
             if len(lines.taken) > 1 and not self.layout.trusted and self._look_like_rows(lines.taken):
                 yield self._unclosed(f"runs over {len(lines.taken)} lines that look like rows")
             elif fields:
+                empty = 0
                 yield fields
+            else:
+                empty += 1
+                if empty % _MANY_EMPTY == 0:
+                    yield None
 
     def _rescued(self, error: csv.Error) -> list[str] | Faulty:
         """What can be made of the first line of a record that is not written as it should be."""

@@ -47,6 +47,7 @@ __all__ = [
     "read_rows",
     "schema",
 ]
+_PASSED_BYTES = 16 << 20  # of a text file, after which a batch comes even if there is no row in it
 _PART = 512  # rows of a Parquet file that are read one by one when one of them is bad
 
 
@@ -167,8 +168,9 @@ def read_rows(
 
     Reads Parquet, JSONL, CSV and TSV (by the file's name), the last three also with ``.gz``. A row with a
     missing or wrong field, or with bytes that are not UTF-8, goes to ``on_bad_row``; all others come out,
-    in order. Memory is bounded: a batch has at most ``batch_rows`` rows, fewer where their texts are long;
-    a text above ``LINE_BYTES`` is a bad row. ``groups``: only these row groups of a Parquet file.
+    in order. Memory is bounded, and so is the time to the next batch, whatever the file holds: a batch of
+    a text file may have no row at all. A batch has at most ``batch_rows`` rows, fewer where their texts are
+    long; a text above ``LINE_BYTES`` is a bad row. ``groups``: only these row groups of a Parquet file.
 
     Raises:
         InputError: as ``check_input``; or the file ends in the middle of its compressed data.
@@ -181,6 +183,10 @@ def read_rows(
     batch: list[Row] = []
     size = 0
     for row in rows:
+        if row is None:
+            yield _batch(batch, columns)  # an empty one, too: who reads looks up meanwhile
+            batch, size = [], 0
+            continue
         batch.append(row)
         size += len(row[2])
         if len(batch) == batch_rows or 4 * size >= parquet.BATCH_BYTES:  # a character has up to four bytes
@@ -192,6 +198,8 @@ def read_rows(
 
 def _batch(rows: list[Row], columns: Columns) -> pa.RecordBatch:
     wanted = schema(columns)
+    if not rows:
+        return pa.RecordBatch.from_pylist([], schema=wanted)
     return pa.record_batch(
         [
             pa.array(values, field.type)
@@ -303,10 +311,15 @@ def _short(batch: pa.RecordBatch | None) -> pa.RecordBatch | None:
     return batch if longest <= LINE_BYTES else None
 
 
-def _jsonl_rows(path: str, columns: Columns, on_bad_row: OnBadRow) -> Iterator[Row]:
+def _jsonl_rows(path: str, columns: Columns, on_bad_row: OnBadRow) -> Iterator[Row | None]:
+    """The rows of a file, and None after every few megabytes: much may lie between two rows."""
     with text_lines(path, columns.encoding) as lines:
-        number = -1
+        number, passed = -1, 0
         for line in lines:
+            passed += len(line)
+            if passed >= _PASSED_BYTES:
+                passed = 0
+                yield None
             if not line.strip():
                 continue
             number += 1
@@ -343,7 +356,8 @@ def _json_problem(line: bytes) -> str:
     return "the line is not a JSON object"
 
 
-def _csv_rows(path: str, columns: Columns, on_bad_row: OnBadRow) -> Iterator[Row]:
+def _csv_rows(path: str, columns: Columns, on_bad_row: OnBadRow) -> Iterator[Row | None]:
+    """As ``_jsonl_rows``."""
     with text_lines(path, columns.encoding) as raw:
         table = Table.open(path, raw, columns)
         for notice in table.layout.notices:
@@ -352,7 +366,12 @@ def _csv_rows(path: str, columns: Columns, on_bad_row: OnBadRow) -> Iterator[Row
         text_at = header.index(columns.text)
         id_at = header.index(columns.id) if columns.id else None
         time_at = header.index(columns.time) if columns.time else None
-        for number, fields in enumerate(table.records()):
+        number = -1
+        for fields in table.records():
+            if fields is None:
+                yield None
+                continue
+            number += 1
             if isinstance(fields, Faulty):
                 on_bad_row(BadRow(file=path, row=number, id=None, reason=fields.reason))
                 continue

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from pingti.corpus.rules import matches
-from pingti.inference.pins import Choice, Pin, class_number, columns_of
+from pingti.inference.pins import Choice, Pin, class_number, columns_of, deciding
 from pingti.inference.pins import pin as pin_choices
 from pingti.workspace.definition import RulesSection
 from pingti.workspace.registry import Workspace
@@ -29,20 +29,23 @@ class Classifier:
 
     ``schema`` is that of the results: ``id``, then for every task ``<task>`` (string, null where it was not
     asked) and ``<task>_score`` (float32: the positive class's probability, or for more than two classes
-    that of the class decided on). Its metadata's ``pingti.tasks`` holds the pins as JSON.
+    that of the class decided on). A task asked at several operating points has columns for each:
+    ``<task>`` for the default one, ``<task>@<name>`` for others. The metadata's ``pingti.tasks`` holds the
+    pins as JSON.
     """
 
     def __init__(self, tasks: "Sequence[_Task]") -> None:
         self.pins = tuple(task.pin for task in tasks)
         self._tasks = tasks
-        # What is asked of every text is scored in one pass; a dependent task often concerns few.
-        asked = [task for task in self._tasks if not task.depends_on]
-        self._asked_of_all = [task.pin.task for task in asked]
-        self._scorer = MultiScorer([task.student for task in asked])
+        # What is asked of every text is scored in one pass; a dependent task often concerns few. A student
+        # scores once, at however many operating points it is asked.
+        asked = {task.pin_of_student: task.student for task in self._tasks if not task.depends_on}
+        self._asked_of_all = list(asked)
+        self._scorer = MultiScorer(list(asked.values()))
         fields = [("id", pa.string())]
         for pin in self.pins:
             if not pin.hidden:
-                fields += zip(columns_of(pin.task), (pa.string(), pa.float32()), strict=True)
+                fields += zip(columns_of(pin.name), (pa.string(), pa.float32()), strict=True)
         described = [dataclasses.asdict(pin) for pin in self.pins]
         self.schema = pa.schema(fields, metadata={"pingti.tasks": json.dumps(described)})
 
@@ -54,7 +57,12 @@ class Classifier:
             NotFoundError: a task or a version is gone.
             ArtifactError: a student is damaged.
         """
-        return cls([_Task.load(workspace, pin) for pin in pins])
+        students: dict[tuple[str, int], Student] = {}
+        for pin in pins:
+            if (pin.task, pin.version) not in students:
+                folder = workspace.task(pin.task).student_folder(pin.version)
+                students[pin.task, pin.version] = Student.load(folder)
+        return cls([_Task.of(pin, students[pin.task, pin.version]) for pin in pins])
 
     @classmethod
     def of(cls, workspace: Workspace, tasks: Sequence[str]) -> Self:
@@ -68,7 +76,7 @@ class Classifier:
         Raises:
             NotFoundError: no such task or version.
             ConflictError: a task without a promoted version, or without such an operating point.
-            InputError: a task twice, none at all, or one that is not written so.
+            InputError: an operating point twice, none at all, or one that is not written so.
         """
         return cls.load(workspace, pin_choices(workspace, [Choice.parse(task) for task in tasks]))
 
@@ -86,8 +94,8 @@ class Classifier:
         decisions: dict[str, NDArray[np.int64]] = {}
         columns = [rows.column("id")]
         for task in self._tasks:
-            decided, scores = task.decide(texts, scored.get(task.pin.task), decisions, self._tasks)
-            decisions[task.pin.task] = decided
+            decided, scores = task.decide(texts, scored.get(task.pin_of_student), decisions, self._tasks)
+            decisions[task.pin.name] = decided
             if not task.pin.hidden:
                 # Without a mask the arrays are taken as they are.
                 absent = decided < 0 if decided.min(initial=0) < 0 else None
@@ -107,9 +115,13 @@ class _Task:
     depends_on: list[tuple[str, str]]
     """Names and classes of other tasks."""
 
+    @property
+    def pin_of_student(self) -> tuple[str, int]:
+        """What two operating points of one student have in common."""
+        return self.pin.task, self.pin.version
+
     @classmethod
-    def load(cls, workspace: Workspace, pin: Pin) -> Self:
-        student = Student.load(workspace.task(pin.task).student_folder(pin.version))
+    def of(cls, pin: Pin, student: Student) -> Self:
         rules = RulesSection.model_validate(student.metadata.get("rules", {}))
         parts = (dependency.partition("=") for dependency in student.metadata.get("depends_on", []))
         depends_on = [(task, label) for task, _, label in parts]
@@ -133,8 +145,9 @@ class _Task:
         if scored is not None:
             applies &= ~np.isnan(scored[:, 0])  # not a text; what depends on another is not asked there
         for name, label in self.depends_on:
-            parent = next(task.student for task in tasks if task.pin.task == name)
-            applies &= decisions[name] == class_number(self.pin.task, name, label, parent.classes)
+            decider = deciding([task.pin for task in tasks], name)
+            parent = next(task.student for task in tasks if task.pin == decider)
+            applies &= decisions[decider.name] == class_number(self.pin.task, name, label, parent.classes)
         negative = matches(texts, self.rules.negative)
         asked = applies & ~negative
         decided = np.full(len(texts), -1, np.int64)

@@ -49,6 +49,24 @@ class Pin:
     """Score of the positive class from which on a text is positive; None where there are more classes."""
     hidden: bool = False
     """Asked only because another task depends on it; not part of the result."""
+    column: str | None = None
+    """Column of its decisions, where the task is asked at several operating points; else the task's name."""
+
+    @property
+    def name(self) -> str:
+        """The column of its decisions."""
+        return self.column or self.task
+
+
+def deciding(pins: Sequence[Pin], task: str) -> Pin:
+    """The pin of a task by which those decide that depend on it: the default point, or the one named first.
+
+    Args:
+        pins: have one of the task at least.
+        task: its name.
+    """
+    own = [pin for pin in pins if pin.task == task]
+    return next((pin for pin in own if pin.scene == "default"), own[0])
 
 
 def pin(workspace: Workspace, choices: Sequence[Choice]) -> tuple[Pin, ...]:
@@ -56,7 +74,7 @@ def pin(workspace: Workspace, choices: Sequence[Choice]) -> tuple[Pin, ...]:
 
     Args:
         workspace: where the students are.
-        choices: at least one, each task once.
+        choices: at least one, each operating point of a task once.
 
     Returns:
         The pins, in an order in which they can be decided.
@@ -65,18 +83,25 @@ def pin(workspace: Workspace, choices: Sequence[Choice]) -> tuple[Pin, ...]:
         NotFoundError: no such task or version.
         ConflictError: a task without a promoted version, an operating point that its student does not know,
             tasks that depend on each other in a circle, or on a class that a parent's student does not have.
-        InputError: a task twice, or none; tasks of whose results two columns would have one name.
+        InputError: an operating point twice, or none; tasks of whose results two columns would have one name.
     """
-    names = [choice.task for choice in choices]
-    if not names or len(set(names)) != len(names):
-        twice = next((name for name in names if names.count(name) > 1), None)
-        raise InputError(f"tasks: {twice!r} is there twice" if twice else "tasks: at least one is needed")
-    asked = {choice.task: choice for choice in choices}
-    pins: dict[str, Pin] = {}
+    if not choices:
+        raise InputError("tasks: at least one is needed")
+    if problem := twice(choices):
+        raise InputError(f"tasks: {problem}")
+    asked: dict[str, list[Choice]] = {}
+    for choice in choices:
+        asked.setdefault(choice.task, []).append(choice)
+    pins: dict[str, list[Pin]] = {}
 
     @functools.cache
-    def pinned(task: str) -> tuple[Pin, tuple[str, ...]]:
-        return _pin(workspace, asked.get(task, Choice(task=task)), hidden=task not in asked)
+    def pinned(task: str) -> tuple[list[Pin], tuple[str, ...]]:
+        if task not in asked:
+            own, depends_on = _pin(workspace, Choice(task=task), hidden=True)
+            return [own], depends_on
+        several = [_pin(workspace, choice, several=len(asked[task]) > 1) for choice in asked[task]]
+        needed = dict.fromkeys(dependency for _, depends_on in several for dependency in depends_on)
+        return [own for own, _ in several], tuple(needed)
 
     def add(task: str) -> None:
         if task in pins:
@@ -88,27 +113,45 @@ def pin(workspace: Workspace, choices: Sequence[Choice]) -> tuple[Pin, ...]:
         for dependency in depends_on:
             parent, _, label = dependency.partition("=")
             add(parent)
-            student = workspace.task(parent).student_folder(pins[parent].version)
+            student = workspace.task(parent).student_folder(deciding(pins[parent], parent).version)
             class_number(task, parent, label, Student.read_classes(student))
         pins[task] = own
 
-    for name in names:
+    for name in asked:
         add(name)
-    columns = Counter(["id", *(column for name in names for column in columns_of(name))])
+    every = tuple(own for several in pins.values() for own in several)
+    shown = (own.name for own in every if not own.hidden)
+    columns = Counter(["id", *(column for name in shown for column in columns_of(name))])
     column, count = columns.most_common(1)[0]
     if count > 1:
         raise InputError(
             f"tasks: two columns of the results would be named {column!r}; ask for the tasks apart"
         )
-    return tuple(pins.values())
+    return every
 
 
-def columns_of(task: str) -> tuple[str, str]:
-    """The columns of a task's decisions and scores."""
-    return task, f"{task}_score"
+def twice(choices: Sequence[Choice]) -> str:
+    """Which operating point is asked for twice, in words; empty where none is.
+
+    Args:
+        choices: of a caller.
+    """
+    points = [(choice.task, choice.scene) for choice in choices]
+    for task, scene in points:
+        if points.count((task, scene)) > 1:
+            named = task if scene == "default" else f"{task}@{scene}"
+            return f"{named!r} is there twice; name each operating point of a task once"
+    return ""
 
 
-def _pin(workspace: Workspace, choice: Choice, *, hidden: bool) -> tuple[Pin, tuple[str, ...]]:
+def columns_of(name: str) -> tuple[str, str]:
+    """The columns of decisions and scores, by the pin's name."""
+    return name, f"{name}_score"
+
+
+def _pin(
+    workspace: Workspace, choice: Choice, *, hidden: bool = False, several: bool = False
+) -> tuple[Pin, tuple[str, ...]]:
     """The pin, and what its student depends on (as it was trained, whatever the definition says by now)."""
     entry = workspace.task(choice.task)
     version = choice.version if choice.version is not None else entry.current()
@@ -129,6 +172,7 @@ def _pin(workspace: Workspace, choice: Choice, *, hidden: bool) -> tuple[Pin, tu
         version=version,
         threshold=thresholds[choice.scene],
         hidden=hidden,
+        column=f"{choice.task}@{choice.scene}" if several and choice.scene != "default" else None,
     )
     return own, tuple(metadata.get("depends_on", ()))
 

@@ -301,12 +301,13 @@ def parse(text: str, source: str | Path = "definition") -> Definition:
         return Definition.model_validate(tomllib.loads(text.removeprefix("\ufeff")))
     except UnicodeEncodeError as error:
         raise _unreadable(source, f"not UTF-8 (character {error.start})") from error
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise _unreadable(source, f"not valid TOML: {error}") from error
     except ValidationError as error:
         faults = faults_of(error.errors(include_url=False), Definition, show_values=True)
         placed = [dataclasses.replace(fault, file=_file(source)) for fault in faults]
         raise DefinitionError(f"{source}: {sentence(faults)}", faults=placed) from error
+    except (ValueError, RecursionError) as error:  # of TOML, or Python's own of a number of 5,000 digits
+        reason = str(error).partition(";")[0] or "nested too deeply"
+        raise _unreadable(source, f"not valid TOML: {reason}") from error
 
 
 def load(path: Path) -> Definition:

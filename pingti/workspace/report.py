@@ -46,27 +46,19 @@ class Stored(BaseModel):
 
 
 class Figures(Stored):
-    """How far decisions agree with a reference. For more than two classes: means over the classes."""
+    """How far decisions agree with a reference; None where no row could tell.
 
-    precision: float
-    recall: float
-    f1: float
-    accuracy: float
-    """Share of the rows decided as the reference decides."""
-    rows: int
-    positives: int
-    """Rows that the reference puts into the second class; for more classes: not into the first."""
-
-
-class PartFigures(Stored):
-    """The same of a part of the rows, such as those of a day; None where no row of it could tell."""
+    For more than two classes: means over the classes.
+    """
 
     precision: float | None
     recall: float | None
     f1: float | None
     accuracy: float | None
+    """Share of the rows decided as the reference decides."""
     rows: int
     positives: int
+    """Rows that the reference puts into the second class; for more classes: not into the first."""
 
 
 class Comparison(Stored):
@@ -76,15 +68,15 @@ class Comparison(Stored):
     """The incumbent's."""
     holdout: Figures
     """The incumbent's."""
-    f1_difference: float
-    """Candidate less incumbent."""
+    f1_difference: float | None
+    """Candidate less incumbent; None where no row could tell."""
     interval: Interval
     """Of the difference, paired."""
 
     @property
     def clearly_worse(self) -> bool:
         """Whether the candidate's F1 is below the incumbent's beyond chance."""
-        return self.interval[1] < 0.0
+        return self.f1_difference is not None and self.interval[1] < 0.0
 
 
 class Gate(Stored):
@@ -157,7 +149,7 @@ class Stretch(Stored):
     first: str
     """ISO 8601."""
     last: str
-    measure: PartFigures
+    measure: Figures
     threshold: float | None = None
     """The one that these rows alone would choose, where they can tell."""
 
@@ -229,11 +221,11 @@ class _OfDay(Stored):
     """ISO 8601."""
 
 
-class Day(PartFigures, _OfDay):
+class Day(Figures, _OfDay):
     """The student on the held-out rows of a day."""  # of the bases, the last one's keys come first
 
 
-class TrueLabelFigures(PartFigures):
+class TrueLabelFigures(Figures):
     """Decisions against people's labels."""
 
     intervals: dict[str, Interval] = {}
@@ -463,17 +455,18 @@ def refusal(report: Report | Mapping[str, Any]) -> Refusal:
             ("precision", report.holdout.precision, gate.precision),
             ("recall", report.holdout.recall, gate.recall),
         )
-        if reached < needed and not nothing
+        if reached is not None and reached < needed and not nothing
     ]
     if not gate.usable:
         lacking.append(
             f"the operating point default cannot be had: {report.operating_points['default'].says}"
         )
-    if gate.incumbent is not None and gate.incumbent.clearly_worse:
-        low, high = gate.incumbent.interval
+    incumbent = gate.incumbent
+    if incumbent is not None and incumbent.f1_difference is not None and incumbent.clearly_worse:
+        low, high = incumbent.interval
         lacking.append(
-            f"F1 is {-gate.incumbent.f1_difference:.3f} below that of the promoted version "
-            f"{gate.incumbent.version} (95 % interval {-high:.3f} to {-low:.3f})"
+            f"F1 is {-incumbent.f1_difference:.3f} below that of the promoted version "
+            f"{incumbent.version} (95 % interval {-high:.3f} to {-low:.3f})"
         )
     return Refusal(headline=" and ".join(lacking), points=(*points, *where_it_fails(report)))
 
@@ -513,8 +506,9 @@ def where_it_fails(report: Report) -> tuple[str, ...]:
     Returns:
         A part of a sentence each; none where there is nothing to name.
     """
-    imprecise = report.holdout.precision < report.gate.precision
-    incomplete = report.holdout.recall < report.gate.recall
+    precision, recall = report.holdout.precision, report.holdout.recall
+    imprecise = precision is not None and precision < report.gate.precision
+    incomplete = recall is not None and recall < report.gate.recall
     missed = [cluster for cluster in report.clusters if cluster.errors]
     false = [cluster for cluster in report.false_clusters if cluster.errors]
     where = []

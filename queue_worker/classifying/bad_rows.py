@@ -30,11 +30,11 @@ class BadRows:
         """Nothing has come yet.
 
         Args:
-            check: called with each row.
+            check: called with each row, and by others where none comes for long.
             most: with more rows, TooManyBadRowsError.
             listing: False where the job's list is full already: rows are only counted.
         """
-        self._check, self._most, self._listing = check, most, listing
+        self.check, self._most, self._listing = check, most, listing
         self.rows: list[BadRow] = []  # those that are listed
         self.count = 0
         self._bytes = 0
@@ -45,7 +45,7 @@ class BadRows:
         Raises:
             TooManyBadRowsError: there are more than ``most``.
         """
-        self._check()
+        self.check()
         self.count += 1
         if self._most is not None and self.count > self._most:
             raise TooManyBadRowsError(f"more than {self._most:,} bad rows")

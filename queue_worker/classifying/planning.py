@@ -62,7 +62,11 @@ def input_batches(
     """Rows of an input; InputError when it is not the accepted one before, while or after it is read."""
     path = checked_input(settings, job, index)
     try:
-        yield from read_rows(path, job.columns, on_bad_row, batch_rows=BATCH_ROWS, groups=groups)
+        for batch in read_rows(path, job.columns, on_bad_row, batch_rows=BATCH_ROWS, groups=groups):
+            if batch.num_rows:
+                yield batch
+            elif isinstance(on_bad_row, BadRows):
+                on_bad_row.check()  # megabytes without a row
     except InputError:
         checked_input(settings, job, index)  # the reason why it cannot be read
         raise
@@ -99,7 +103,7 @@ def measured_seconds(settings: Settings, job: Job, classifier: Classifier, check
         batch = next(read_rows(path, job.columns, bad, batch_rows=_PROBE_ROWS), None)
     except TooManyBadRowsError:
         return None
-    if batch is None:
+    if batch is None or not batch.num_rows:
         return None
     classifier.classify(batch.slice(0, _PROBE_ROWS // 4))  # the tables come from the disk
     start = time.perf_counter()

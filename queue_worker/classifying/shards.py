@@ -183,7 +183,8 @@ def write_part(
     """Write a shard's part, and its bad rows, which are all known when ``scored`` ends."""
     start = time.perf_counter()
     schema = schema.with_metadata({**(schema.metadata or {}), b"job": job.id.encode()})
-    asked = {pin.task: 0 for pin in job.pins if not pin.hidden}
+    columns = {pin.task: pin.name for pin in job.pins if not pin.hidden}  # of several one counts its rows
+    asked = dict.fromkeys(columns, 0)
     rows = 0
     part, errors = folder / part_name(shard), folder / f"{shard:05d}.jsonl"
     with replacing(part, sync=False) as temporary:
@@ -192,7 +193,7 @@ def write_part(
                 writer.write_batch(batch)
                 rows += batch.num_rows
                 for task in asked:
-                    asked[task] += batch.num_rows - batch.column(task).null_count
+                    asked[task] += batch.num_rows - batch.column(columns[task]).null_count
         if bad.count:
             bad.write(errors, tail=True, sync=False)
         else:  # an earlier attempt may have given up rows that this one delivers

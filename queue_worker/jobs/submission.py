@@ -16,7 +16,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 from pingti.corpus.columns import Quoting, known_encoding, one_character
 from pingti.corpus.reader import Columns, check_input
 from pingti.errors import ConflictError, Fault, InputError, NotFoundError, json_pointer
-from pingti.inference.pins import Choice, Pin, pin
+from pingti.inference.pins import Choice, Pin, pin, twice
 from pingti.workspace.registry import Workspace
 from queue_worker.celery_app import make_celery
 from queue_worker.jobs.models import Accepted, Job
@@ -290,9 +290,9 @@ def _read_pins(tasks: tuple[str, ...], workspace: Workspace) -> Pinned:
             choice = Choice.parse(text)
         except InputError as error:
             raise _at("tasks", index, str(error)) from None
-        if any(choice.task == other.task for other in choices):
-            raise _at("tasks", index, f"task {choice.task!r} is asked for twice; name each task once")
         choices.append(choice)
+        if problem := twice(choices):
+            raise _at("tasks", index, problem)
     try:
         pins = pin(workspace, choices)
     except (NotFoundError, ConflictError) as error:

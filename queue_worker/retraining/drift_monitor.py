@@ -169,7 +169,7 @@ class DriftMonitor:
         day = datetime.fromtimestamp(job.timestamps[job.status], UTC).date()
         sizes = {
             pin: size
-            for pin in job.pins
+            for pin in {(pin.task, pin.version): pin for pin in job.pins}.values()
             if not pin.hidden and (size := self._size(pin.task, day, drawn[pin.task, day]))
         }
         if not sizes:

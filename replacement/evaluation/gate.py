@@ -1,7 +1,6 @@
 """The gate: whether a candidate may stand for its teacher, and whether it may follow the incumbent."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,7 @@ from pingti.workspace.definition import GateSection
 from pingti.workspace.registry import TaskEntry
 from pingti.workspace.report import Comparison, Figures
 from replacement.evaluation import bootstrap
-from replacement.evaluation.metrics import Classes, Measure, decide, measure
+from replacement.evaluation.metrics import Classes, Measure, decide, measure, stored
 from textcnn import Student
 
 
@@ -37,12 +36,14 @@ def compare(
         The comparison.
     """
     mine, theirs = bootstrap.resampled(reference, [candidate, incumbent], classes, rng)
-    held = measure(reference, incumbent, classes)
+    held = stored(measure(reference, incumbent, classes), classes)
+    reached = stored(measure(reference, candidate, classes), classes)
+    comparable = held["f1"] is not None and reached["f1"] is not None
     f1 = bootstrap.FIGURES.index("f1")
     return Comparison(
         version=version,
-        holdout=Figures(**asdict(held)),
-        f1_difference=measure(reference, candidate, classes).f1 - held.f1,
+        holdout=Figures(**held),
+        f1_difference=reached["f1"] - held["f1"] if comparable else None,
         interval=bootstrap.interval(mine[:, f1] - theirs[:, f1]),
     )
 

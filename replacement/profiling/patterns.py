@@ -33,10 +33,17 @@ def emoticons(texts: pa.Array) -> list[set[str]]:
 @functools.cache
 def _emoticon() -> re.Pattern[str]:
     symbols = "".join(
-        symbol for symbol in map(chr, range(sys.maxunicode + 1)) if unicodedata.category(symbol) == "So"
+        symbol
+        for symbol in map(chr, range(0x100, sys.maxunicode + 1))
+        if unicodedata.category(symbol) == "So" and not _is_unit(symbol)
     )
     bracketed = r"\[[^\[\]]{0,20}[^\W\d_][^\[\]]{0,20}\]"  # as BRACKETED; Python has no \pL
     return re.compile(rf"[\U0001F1E6-\U0001F1FF]{{2}}|[{symbols}]|{bracketed}|{_TYPED}(?![^\W_])")
+
+
+def _is_unit(symbol: str) -> bool:
+    """Whether a symbol is letters in one place, such as ℃ and №; emoji lie above."""
+    return ord(symbol) < 0x1F000 and unicodedata.normalize("NFKC", symbol) != symbol
 
 
 def repeats(

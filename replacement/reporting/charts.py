@@ -11,9 +11,12 @@ _POLYLINE = '<polyline stroke="{}" points="{}"/>'
 
 
 def rounds(turns: Sequence[Round]) -> Markup:
-    """Precision, recall and F1 over the rounds as lines."""
+    """Precision, recall and F1 over the rounds as lines; what no row could tell has no point."""
     figures = [turn.holdout.model_dump() for turn in turns]
-    lowest = min(float(measured[name]) for measured in figures for name, _ in _LINES)
+    known = [
+        float(measured[name]) for measured in figures for name, _ in _LINES if measured[name] is not None
+    ]
+    lowest = min(known, default=0.0)
     floor = max(0.0, lowest - 0.05)
     step = 520 / max(1, len(figures) - 1)
 
@@ -22,7 +25,11 @@ def rounds(turns: Sequence[Round]) -> Markup:
 
     parts = []
     for name, colour in _LINES:
-        points = [(60 + step * number, height(measured[name])) for number, measured in enumerate(figures)]
+        points = [
+            (60 + step * number, height(measured[name]))
+            for number, measured in enumerate(figures)
+            if measured[name] is not None
+        ]
         parts.append(Markup(_POLYLINE).format(colour, _points(points)))
         parts += [_circle(x, y, 3.5, colour) for x, y in points]
     for number, (name, colour) in enumerate(_LINES):
@@ -39,8 +46,9 @@ def curve(report: Report) -> Markup:
     points = [(60 + 520 * point.recall, 190 - 170 * point.precision) for point in report.curve]
     parts = [Markup(_POLYLINE).format("#0b6bcb", _points(points))]
     for name, point in report.operating_points.items():
-        if point.holdout:
-            x, y = 60 + 520 * point.holdout.recall, 190 - 170 * point.holdout.precision
+        reached = point.holdout
+        if reached is not None and reached.recall is not None and reached.precision is not None:
+            x, y = 60 + 520 * reached.recall, 190 - 170 * reached.precision
             parts.append(_circle(x, y, 4, "#c2571a"))
             label = Markup('<text x="{:.1f}" y="{:.1f}" text-anchor="end">{}</text>')
             parts.append(label.format(x - 8, y + 16, name))

@@ -79,8 +79,8 @@ def build_report(
             "teacher": teacher,
             "corpus": corpus,
             "gate": evaluation.verdict,
-            "holdout": asdict(evaluation.kept.holdout),
-            "rounds": [asdict(result) for result in rounds],
+            "holdout": stored(evaluation.kept.holdout, len(definition.classes)),
+            "rounds": [_stored_round(result, len(definition.classes)) for result in rounds],
             "kept_round": evaluation.kept.round,
             "stopped": stopped.sentence(definition.gate),
             "operating_points": _stored_points(evaluation.operating_points, len(definition.classes)),
@@ -94,6 +94,11 @@ def build_report(
     return report.model_copy(update={"gate": gate, "notes": evaluation.notes})
 
 
+def _stored_round(result: Round, classes: int) -> dict[str, Any]:
+    measured = {name: stored(getattr(result, name), classes) for name in ("validation", "holdout")}
+    return {**asdict(result), **measured}
+
+
 def _stored_points(points: Mapping[str, OperatingPoint], classes: int) -> dict[str, Any]:
     return {name: _stored_point(point, classes) for name, point in points.items()}
 
@@ -102,5 +107,9 @@ def _stored_point(point: OperatingPoint, classes: int) -> dict[str, Any]:
     def stretch(days: Stretch) -> dict[str, Any]:
         return {**asdict(days), "measure": stored(days.measure, classes)}
 
+    measured = {
+        name: None if figures is None else stored(figures, classes)
+        for name, figures in (("validation", point.validation), ("holdout", point.holdout))
+    }
     worst = None if point.worst is None else stretch(point.worst)
-    return {**asdict(point), "days": [stretch(days) for days in point.days], "worst": worst}
+    return {**asdict(point), **measured, "days": [stretch(days) for days in point.days], "worst": worst}

@@ -1,5 +1,8 @@
 import ctypes
+import dataclasses
+import json
 import mmap
+import unicodedata
 from itertools import pairwise
 
 import numpy as np
@@ -10,6 +13,7 @@ from hypothesis import strategies as st
 
 from pingti.errors import InputError
 from textcnn import Encoded, Vocabulary
+from textcnn.encoding import Reach
 from textcnn.tokenizer import token_hashes, tokenize
 
 # Few letters and many kinds of characters, so that words, folding and separators meet often.
@@ -79,7 +83,7 @@ def test_the_kernel_gives_what_the_readable_tokenizer_gives(texts: list[str | No
 @settings(deadline=None, max_examples=150)
 @given(st.lists(ANY_TEXT, min_size=1, max_size=8), st.integers(1, 10), st.integers(1, 6))
 def test_a_vocabulary_holds_the_most_frequent_tokens(texts: list[str], size: int, most: int) -> None:
-    tokens = [token for text in texts for token in tokenize(text)[:most]]
+    tokens = [token for text in texts for token in tokenize(unicodedata.normalize("NFC", text))[:most]]
     order = sorted(set(tokens), key=lambda token: (-tokens.count(token), token))
     vocabulary = Vocabulary.build(pa.chunked_array([texts[:1], texts[1:]]), size=size, max_tokens=most)
     assert list(vocabulary.tokens) == order[:size]
@@ -264,3 +268,96 @@ def test_nothing_gives_nothing() -> None:
         assert (len(encoded), encoded.ids.tolist(), encoded.offsets.tolist()) == (0, [], [0])
     assert vocabulary.encode(pa.nulls(2)).valid.tolist() == [False, False]
     assert Vocabulary.build(pa.array([], pa.string())).tokens == ()
+
+
+# ---- one normalization: what is one text to the corpus is one to the student
+
+_SPELLED = {
+    "Latin": "caf\u00e9 r\u00e9sum\u00e9 \u01d6",
+    "Vietnamese": "Ti\u1ebfng Vi\u1ec7t \u1ed1",
+    "Hangul": "\ud55c\uad6d\uc5b4 \uac00",
+    "kana": "\u30ac\u30d1 \u3067",
+    "Greek": "\u03ac\u1f84",
+    "a singleton": "\u212b \u2126",
+    "Han of compatibility": "\uf900 \U0002f800",
+    "Devanagari": "\u0929 \u0958",
+    "marks out of order": "a\u0302\u0323 \u0305\u0316",
+    "plain": "plain \u4e2d\u6587 \u2019\u20ac",
+}
+
+
+@pytest.mark.parametrize("text", _SPELLED.values(), ids=_SPELLED)
+def test_composed_and_decomposed_texts_have_the_same_ids(text: str) -> None:
+    forms = {unicodedata.normalize(form, text) for form in ("NFC", "NFD")} | {text}
+    vocabulary = Vocabulary.build(pa.array([text]))
+    for layout, array in layouts([*forms, None]).items():
+        ids = lists(vocabulary.encode(array))
+        assert ids[-1] is None, layout
+        assert len({tuple(row or ()) for row in ids[:-1]}) == 1, layout
+    # Whichever form the corpus had, its tokens are the composed ones.
+    for form in forms:
+        assert Vocabulary.build(pa.array([form])).tokens == vocabulary.tokens
+
+
+@settings(deadline=None, max_examples=300)
+@given(st.lists(st.one_of(st.none(), ANY_TEXT), max_size=6))
+@example(["a\u0301", None, "\u1100\u1161\u11a8", "e\u0323\u0302"])
+def test_a_text_is_read_in_its_composed_form(texts: list[str | None]) -> None:
+    composed = [text and unicodedata.normalize("NFC", text) for text in texts]
+    new = Vocabulary(KNOWN, buckets=997, normalization="nfc")
+    old = Vocabulary(KNOWN, buckets=997)
+    assert lists(new.encode(pa.array(texts, pa.string()))) == lists(
+        old.encode(pa.array(composed, pa.string()))
+    )
+
+
+def test_decomposed_bytes_that_are_not_utf8_stay_no_text() -> None:
+    array = pa.array([b"e\xcc\x81", b"e\xcc\x81\xff", None, b"\xff", b""], pa.binary())
+    assert Vocabulary(["\u00e9"], normalization="nfc").encode(array).valid.tolist() == [
+        True, False, False, False, True
+    ]  # fmt: skip
+
+
+def test_texts_that_are_composed_are_not_copied() -> None:
+    array = pa.array(["abc", "\u4e2d\u6587", "\u00e9t\u00e9 \u2019"])
+    data = array.buffers()[2]
+    ((seen, _, _),) = Vocabulary(["a"], normalization="nfc").buffers(array)
+    assert seen.ctypes.data == data.address
+
+
+# ---- as far as the teacher reads
+
+
+def test_a_text_is_read_up_to_what_it_costs() -> None:
+    reach = Reach(pieces=5, costs=(1, 3), unknown=1.5)
+    vocabulary = Vocabulary(["a", "b"], buckets=1, reach=reach)
+    wanted = {
+        "": [],
+        "a a a a a": [1] * 5,
+        "a a a a a a": [1] * 5,
+        "b a a b": [2, 1, 1],
+        "a b b a": [1, 2],
+        "x x x a": [3, 3, 3],
+        "a b a a": [1, 2, 1],
+    }
+    assert lists(vocabulary.encode(list(wanted))) == list(wanted.values())
+    assert lists(Vocabulary(["a", "b"], buckets=1).encode(["b b b"])) == [[2, 2, 2]]
+
+
+def test_costs_must_fit_the_tokens() -> None:
+    with pytest.raises(InputError, match="1 costs; needed is one of each of 2 tokens"):
+        Vocabulary(["a", "b"], reach=Reach(pieces=5, costs=(1,), unknown=1.0))
+    with pytest.raises(InputError, match='normalization "nfd"'.replace('"', ".")):
+        Vocabulary(["a"], normalization="nfd")  # type: ignore[arg-type]
+
+
+def test_what_decides_the_ids_is_in_the_fingerprint_and_comes_back() -> None:
+    base = Vocabulary(["a", "b"])
+    reach = Reach(pieces=5, costs=(1, 3), unknown=1.5)
+    others = [Vocabulary(["a", "b"], normalization="nfc"), base.reaching(reach)]
+    others.append(others[0].reaching(dataclasses.replace(reach, pieces=6)))
+    assert len({vocabulary.fingerprint for vocabulary in (base, *others)}) == 4
+    for vocabulary in (base, *others):
+        again = Vocabulary.of_document(json.loads(json.dumps(vocabulary.as_document())))
+        assert again.fingerprint == vocabulary.fingerprint
+        assert again.reach == vocabulary.reach

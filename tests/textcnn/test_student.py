@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import unicodedata
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -246,7 +247,7 @@ DAMAGES = {
     "a class renamed": (lambda f: edit(f, honest=False, classes=["a", "b"]), "damaged or edited"),
     "a surrogate in it": (lambda f: edit(f, honest=False, classes=["\ud800", "b"]), "damaged or edited"),
     "no checksums": (lambda f: edit(f, honest=False, sha256=None), "damaged or edited"),
-    "newer": (lambda f: edit(f, honest=True, format=3), "format 3 is newer than 2, the newest read here"),
+    "newer": (lambda f: edit(f, honest=True, format=4), "format 4 is newer than 3, the newest read here"),
     "a class too many": (
         lambda f: edit(f, honest=True, classes=["a", "b", "c"], subclasses=[1, 1, 1]),
         r"not a usable student: student: head has shape \(1, 96\); needed is \(3, 96\)",
@@ -381,6 +382,36 @@ def test_an_artifact_of_format_1_had_no_subclasses(
     document["sha256"][LAYOUT.json] = checksum(document)
     path.write_text(json.dumps(document))
     np.testing.assert_array_equal(Student.load(tmp_path).score(texts), student.score(texts))
+
+
+def test_an_artifact_of_format_2_reads_texts_as_they_are_and_whole(
+    student: Student, texts: list[str], tmp_path: Path
+) -> None:
+    student.save(tmp_path)
+    path = tmp_path / LAYOUT.json
+    document = {**json.loads(path.read_text()), "format": 2}
+    assert document["vocabulary"].pop("normalization") == "nfc"
+    document["sha256"][LAYOUT.json] = checksum(document)
+    path.write_text(json.dumps(document))
+    old = Student.load(tmp_path)
+    assert old.score(texts).tobytes() == student.score(texts).tobytes()  # composed already
+    assert old.vocabulary.normalization is None
+    apart = old.score(["e\u0301a", "\u00e9a"])
+    assert apart[0].tobytes() != apart[1].tobytes()
+
+
+@pytest.mark.parametrize("rows", [2, 40_000])
+def test_decomposed_texts_score_as_composed_ones_bit_for_bit(
+    student: Student, tmp_path: Path, rows: int
+) -> None:
+    student.save(tmp_path)
+    again = Student.load(tmp_path)
+    composed = [f"\u00e9 \ud55c {number} a" for number in range(rows)]
+    decomposed = [unicodedata.normalize("NFD", text) for text in composed]
+    for array in (pa.array(decomposed), pa.array(decomposed).dictionary_encode()):
+        assert again.score(array).tobytes() == again.score(composed).tobytes()
+    pair = score_many([again, student], pa.array(decomposed))
+    assert [scores.tobytes() for scores in pair] == [student.score(composed).tobytes()] * 2
 
 
 def test_a_network_of_other_columns_is_refused() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from api.cli.console import Screen
+from api.cli.console import Screen, figure
 from pingti.workspace.registry import Workspace
 from replacement.evaluation.speed import Speed
 
@@ -58,8 +58,8 @@ def _table_row(report: dict[str, Any], rows: pa.Table) -> list[object]:
     return [
         report["task"],
         len(report["rounds"]),
-        f"{report['rounds'][0]['holdout']['f1']:.3f}",
-        *(f"{report['holdout'][name]:.3f}" for name in ("f1", "precision", "recall")),
+        figure(report["rounds"][0]["holdout"]["f1"]),
+        *(figure(report["holdout"][name]) for name in ("f1", "precision", "recall")),
         "reached" if report["gate"]["passed"] else "refused",
         f"{report['teacher']['rows_asked']:,}",
         _positives(rows, report["task"]),

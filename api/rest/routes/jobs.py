@@ -295,7 +295,12 @@ def tasks_out(pins: tuple[Pin, ...]) -> tuple[JobTaskOut, ...]:
     """Pinned tasks as they are answered."""
     return tuple(
         JobTaskOut(
-            task=pin.task, scene=pin.scene, version=pin.version, threshold=pin.threshold, hidden=pin.hidden
+            task=pin.task,
+            scene=pin.scene,
+            version=pin.version,
+            threshold=pin.threshold,
+            hidden=pin.hidden,
+            column=pin.name,
         )
         for pin in pins
     )

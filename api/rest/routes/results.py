@@ -18,6 +18,7 @@ from api.rest.result_formats import MEDIA_TYPES, ResultFormat, stream
 from api.rest.routes.jobs import NO_JOB, JobId, find_job
 from pingti.errors import ConflictError
 from pingti.files import replacing
+from pingti.inference.pins import columns_of
 from queue_worker.classifying.shards import ERRORS, error_lines, job_folder, results
 from queue_worker.jobs.models import Job, JobStatus
 from queue_worker.settings import Settings
@@ -185,5 +186,6 @@ def _schema(job: Job) -> pa.Schema:
     """Columns of a job that finished no shard."""
     fields = [pa.field("id", pa.string())]
     for pin in (pin for pin in job.pins if not pin.hidden):
-        fields += [pa.field(pin.task, pa.string()), pa.field(f"{pin.task}_score", pa.float32())]
+        decision, score = columns_of(pin.name)
+        fields += [pa.field(decision, pa.string()), pa.field(score, pa.float32())]
     return pa.schema(fields)

@@ -10,12 +10,12 @@ from queue_worker.retraining.drift import Agreement, Alarm
 
 
 class RoundOut(Answer):
-    """One turn of training and measuring."""
+    """One turn of training and measuring; null is a figure that no row of the holdout could tell."""
 
     round: int
-    precision: float
-    recall: float
-    f1: float
+    precision: float | None
+    recall: float | None
+    f1: float | None
 
 
 class VersionOut(Answer):

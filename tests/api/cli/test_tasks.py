@@ -313,7 +313,8 @@ def test_a_holdout_with_few_rows_of_a_class_is_warned_of(
 def test_the_line_of_a_round_adds_up(boundary: int, added: dict[str, int], says: str) -> None:
     measured = Measure(precision=0.9, recall=0.5, f1=0.643, accuracy=0.9, rows=100, positives=10)
     line = round_line(
-        dataclasses.replace(_refused(measured).best, rows=995, asked=3000, boundary=boundary, added=added)
+        dataclasses.replace(_refused(measured).best, rows=995, asked=3000, boundary=boundary, added=added),
+        2,
     )
     assert line.endswith(f"teacher rows asked 3,000, {says}")
 

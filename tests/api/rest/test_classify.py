@@ -54,6 +54,24 @@ def test_the_same_decisions_as_of_a_batch(
     ]
 
 
+def test_two_operating_points_of_a_task_have_an_answer_each(client: httpx.Client, texts: list[str]) -> None:
+    asked = ["sport@strict", "sport"]
+    document = client.post("/v1/classify", json={"texts": texts[:50], "tasks": asked}).json()
+    assert [(task["task"], task["scene"], task["column"]) for task in document["tasks"]] == [
+        ("sport", "strict", "sport@strict"),
+        ("sport", "default", "sport"),
+    ]
+    for row in document["results"]:
+        score = row["sport"]["score"]
+        assert row["sport@strict"]["score"] == score
+        assert (row["sport"]["label"], row["sport@strict"]["label"]) == (
+            "yes" if score >= 0.5 else "no",
+            "yes" if score >= 0.9 else "no",
+        )
+    alone = client.post("/v1/classify", json={"texts": texts[:1], "tasks": ["sport@strict"]}).json()
+    assert list(alone["results"][0]) == ["sport"]
+
+
 def test_a_promotion_shows_at_once(client: httpx.Client, workspace: Workspace) -> None:
     import shutil
 

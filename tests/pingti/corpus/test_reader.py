@@ -721,3 +721,22 @@ def test_a_json_line_that_is_too_long_is_a_bad_row_and_the_next_is_read(tmp_path
     batches = list(read_rows(str(path), Columns(), bad.append))
     assert [text for batch in batches for text in batch["text"].to_pylist()] == ["first", "last"]
     assert [(row.row, "longer than" in row.reason) for row in bad] == [(1, True)]
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.jsonl.gz", "a.csv", "a.tsv"])
+def test_a_batch_comes_after_some_megabytes_even_if_there_is_no_row_in_them(
+    tmp_path: Path, name: str
+) -> None:
+    first, second = (b'{"text": "x"}\n', b'{"text": "y"}\n') if "jsonl" in name else (b"text\nx\n", b"y\n")
+    blank = (b" " * (1 << 20) + b"\n") * 40 if "jsonl" in name else b"\n" * (5 << 19)
+    path = write_bytes(tmp_path / name, first + blank + second)
+    batches = list(read_rows(path, Columns(), pytest.fail))
+    assert len(batches) > 2
+    rows = pa.Table.from_batches(batches).to_pylist()
+    assert [(row["row"], row["text"]) for row in rows] == [(0, "x"), (1, "y")]
+
+
+def test_very_many_empty_lines_before_the_header_are_passed_over(tmp_path: Path) -> None:
+    path = write_bytes(tmp_path / "a.csv", b"\n" * (3 << 20) + b"text\nx\n")
+    rows, bad = read(path, Columns())
+    assert ([row["text"] for row in rows], bad) == (["x"], [])

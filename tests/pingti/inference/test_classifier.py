@@ -1,4 +1,5 @@
 import shutil
+from pathlib import Path
 
 import pyarrow as pa
 import pytest
@@ -46,6 +47,50 @@ def test_the_operating_point_moves_the_threshold(workspace: Workspace, texts: li
     remake(workspace, "sport", thresholds={"default": 0.5, "never": 1.1})
     result = Classifier.load(workspace, pin(workspace, choices("sport@never"))).classify(rows(texts))
     assert set(result["sport"].to_pylist()) == {"no"}
+
+
+def test_several_operating_points_of_a_task_have_columns_of_their_own(
+    workspace: Workspace, texts: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    remake(workspace, "sport", thresholds={"default": 0.5, "never": 1.1, "ever": 0.0})
+    loads: list[Path] = []
+    real = Student.load.__func__
+    monkeypatch.setattr(
+        Student, "load", classmethod(lambda cls, folder: loads.append(folder) or real(cls, folder))
+    )
+    asked = ("sport@never", "topic", "sport", "sport@ever")
+    pins = pin(workspace, choices(*asked))
+    assert [own.name for own in pins] == ["sport@never", "sport", "sport@ever", "topic"]
+    result = Classifier.load(workspace, pins).classify(rows(texts))
+    assert len(loads) == 2  # a student is loaded once
+    assert result.schema.names[1:3] == ["sport@never", "sport@never_score"]
+    assert set(result["sport@never"].to_pylist()) == {"no"}
+    assert set(result["sport@ever"].to_pylist()) == {"yes"}
+    alone = Classifier.of(workspace, ["sport"]).classify(rows(texts))
+    assert result["sport"].equals(alone["sport"])
+    for name in ("sport", "sport@never", "sport@ever"):
+        assert result[f"{name}_score"].equals(alone["sport_score"])
+    # One point alone is named as the task, as ever.
+    assert Classifier.of(workspace, ["sport@never"]).schema.names == ["id", "sport", "sport_score"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "wanted"),
+    [
+        (["tech", "sport@never", "sport"], "yes"),
+        (["sport@never", "tech", "sport"], "yes"),
+        (["tech", "sport@never"], None),
+        (["sport@never", "sport@ever", "tech"], None),
+        (["sport@ever", "sport@never", "tech"], "yes"),
+    ],
+)
+def test_the_default_point_or_the_first_one_decides_for_dependent_tasks(
+    workspace: Workspace, asked: list[str], wanted: str | None
+) -> None:
+    remake(workspace, "sport", thresholds={"default": 0.0, "never": 1.1, "ever": 0.0})
+    remake(workspace, "tech", depends_on=["sport=yes"])
+    result = Classifier.of(workspace, asked).classify(rows(["software chip browser server"]))
+    assert result["tech"].to_pylist() == [wanted]
 
 
 @pytest.mark.parametrize(
@@ -117,6 +162,8 @@ def test_a_dependency_on_a_class_that_is_not_there_is_refused(workspace: Workspa
         (["../sport"], NotFoundError, "not in this workspace"),
         (["sport", "sport"], InputError, "'sport' is there twice"),
         ([], InputError, "at least one"),
+        (["sport@strict", "sport@strict"], InputError, "'sport@strict' is there twice"),
+        (["sport#1", "topic", "sport@default"], InputError, "'sport' is there twice"),
         (["sport@live"], ConflictError, "it has: default, strict"),
         (["sport@"], InputError, "task@scene"),
         (["sport", "sport_score"], InputError, "two columns of the results would be named 'sport_score'"),

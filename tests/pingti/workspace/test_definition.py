@@ -199,6 +199,13 @@ def test_the_default_operating_point_can_be_set() -> None:
         ("priority = 5", "priority = ", "not valid TOML: Invalid value (at line 3, column 37)"),
         ("priority = 5", "priority = 5\npriority = 5", "not valid TOML: Cannot overwrite a value"),
         ("priority = 5", "priority = " + "[" * 9999, "not valid TOML: "),
+        (
+            "priority = 5",
+            "priority = " + "9" * 5000,
+            "not valid TOML: Exceeds the limit (4300",
+        ),
+        ("priority = 5", "priority = -" + "1" * 5000, "not valid TOML: Exceeds the limit"),
+        ("budget = 50000", "budget = " + "7" * 4301, "not valid TOML: Exceeds the limit"),
         ("# 0 runs", "# \ud83d runs", "not UTF-8 (character"),
     ],
 )

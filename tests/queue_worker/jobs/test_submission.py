@@ -81,7 +81,7 @@ def test_a_key_that_made_a_job_is_not_answered_before_the_disk_has_the_job(
         ({"text": "body"}, r"^inputs\[0\]: .*no column 'body'"),
         ({"tasks": ["sport", "nonsense"]}, r"^tasks\[1\]: .*nonsense"),
         ({"tasks": ["sport@nonsense"]}, r"^tasks\[0\]: .*no operating point 'nonsense'"),
-        ({"tasks": ["sport", "sport@strict"]}, r"^tasks\[1\]: task 'sport' is asked for twice"),
+        ({"tasks": ["sport", "sport@strict", "sport#1"]}, r"^tasks\[2\]: 'sport' is there twice"),
         ({"tasks": ["sport@"]}, r"^tasks\[0\]: "),
         ({"tasks": ["topic", "sport#7"]}, r"^tasks\[1\]: task 'sport': no version 7; there are: 1"),
     ],

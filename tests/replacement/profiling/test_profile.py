@@ -122,6 +122,12 @@ def test_everything_is_counted(tmp_path: Path) -> None:
     assert_as_counted(stats, entry, ROWS)
 
 
+def test_units_and_marks_are_no_emoticons() -> None:
+    held = ["25\u2103", "5\u338f", "\u2116 5", "90\u00b0 \u00a9 \u00ae", "\u3231"]
+    assert emoticons(pa.array(held, pa.large_string())) == [set()] * len(held)
+    assert emoticons(pa.array(["25\u2103 \u2600 \U0001f602"])) == [{"\u2600", "\U0001f602"}]
+
+
 def test_emoticons_are_found_within_texts() -> None:
     held = {
         "好的[微笑]谢谢[鲜花][微笑]": {"[微笑]", "[鲜花]"},

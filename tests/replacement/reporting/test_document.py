@@ -1,13 +1,19 @@
 """The keys of a report: programs read them, so they keep their names whatever the code calls things."""
 
+import dataclasses
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from api.cli.console import round_line
 from pingti.workspace.definition import parse
+from pingti.workspace.report import Report
 from replacement.evaluation.metrics import Measure
+from replacement.evaluation.operating_points import OperatingPoint
 from replacement.evaluation.speed import Speed
+from replacement.reporting import html
 from replacement.reporting.document import Evaluation, build_report
 from replacement.results import Coverage, Round, StopReason, Yield
 
@@ -28,12 +34,14 @@ ROUND = Round(
 )
 
 
-def report(*, passed: bool) -> dict[str, Any]:
+def report(
+    *, passed: bool, kept: Round = ROUND, points: dict[str, OperatingPoint] | None = None
+) -> dict[str, Any]:
     """As a program reads it."""
     evaluation = Evaluation(
-        kept=ROUND,
+        kept=kept,
         verdict={"precision": 0.9, "recall": 0.9, "passed": passed},
-        operating_points={},
+        operating_points=points or {},
         holdout={"clusters": [], "hardest": []},
         learned={"losses": []},
         speed=Speed(student=1000.0, teacher=10.0),
@@ -48,7 +56,7 @@ def report(*, passed: bool) -> dict[str, Any]:
         subclasses={},
         teacher={"model": "m"},
         corpus={"read": 40},
-        rounds=[ROUND],
+        rounds=[kept],
         stopped=StopReason.POOL_USED_UP,
         boundary_rows=4,
     )
@@ -83,6 +91,40 @@ def test_a_report_keeps_its_keys() -> None:
     ]  # fmt: skip
     assert (document["stopped"], document["kept_round"]) == ("the pool is used up", 1)
     assert document["speed"] == {"student": 1000.0, "teacher": 10.0}
+
+
+@pytest.mark.parametrize(
+    ("measured", "unknown"),
+    [
+        (
+            {"positives": 0, "precision": 0.0, "recall": 0.0, "f1": 0.0, "accuracy": 1.0},
+            "precision recall f1",
+        ),
+        ({"positives": 0, "precision": 0.0, "recall": 0.0, "f1": 0.0, "accuracy": 0.9}, "recall f1"),
+        ({"positives": 0, "rows": 0, "accuracy": 0.0}, "precision recall f1 accuracy"),
+        ({"precision": 0.0, "recall": 0.0, "f1": 0.0}, ""),
+    ],
+)
+def test_figures_that_no_row_could_tell_are_null_everywhere(
+    measured: dict[str, Any], unknown: str, tmp_path: Path
+) -> None:
+    figures = dataclasses.replace(FIGURES, **measured)
+    point = OperatingPoint(
+        threshold=0.5, says="", validation=figures, holdout=figures, intervals={}, days=(), worst=None
+    )
+    turn = dataclasses.replace(ROUND, validation=figures, holdout=figures)
+    document = report(passed=False, kept=turn, points={"default": point})
+    first, scene = document["rounds"][0], document["scenes"]["default"]
+    for shown in (
+        document["holdout"], first["holdout"], first["calibration"], scene["holdout"], scene["calibration"]
+    ):  # fmt: skip
+        assert [name for name, value in shown.items() if value is None] == unknown.split()
+    html.write(tmp_path, document)  # drawn, written and read again
+    assert Report.load(tmp_path / "report.json").holdout.f1 == document["holdout"]["f1"]
+    page = (tmp_path / "report.html").read_text()
+    assert ("<td>–</td>" in page) == bool(unknown)
+    line = round_line(turn, 2)
+    assert ("F1 –" in line) == ("f1" in unknown)
 
 
 @pytest.mark.parametrize(("passed", "says"), [(True, ""), (False, "precision 0.800 is below 0.900")])
