@@ -74,7 +74,7 @@ class DecisionRule:
         if probabilities is sums:
             return labels, probabilities
         # A label keeps its part of the class.
-        share: NDArray[np.float32] = probabilities / np.maximum(sums, np.finfo(np.float32).tiny)
+        share = (probabilities / np.maximum(sums, np.finfo(np.float32).tiny)).astype(np.float32)
         return labels * share[:, self.class_of], probabilities
 
     def _by_class(self, labels: NDArray[np.float32], join: np.ufunc) -> NDArray[np.float32]:
