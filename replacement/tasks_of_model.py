@@ -3,7 +3,6 @@
 A teacher's answers are kept by the model, not by the task, so tasks made so share one pass of answers.
 """
 
-import os
 import re
 import tomllib
 from collections.abc import Sequence
@@ -14,7 +13,6 @@ import tomlkit
 
 from pingti.errors import DefinitionError, InputError
 from pingti.workspace.definition import NAME
-from pingti.workspace.registry import Workspace
 from teacher.model_files import file_problems, labels_of, read_config_json
 
 _CLASSES = ["no", "yes"]
@@ -90,7 +88,7 @@ def names_of(labels: Sequence[str], chosen: Sequence[str], prefix: str) -> dict[
 
 
 def definitions(
-    folder: Path, chosen: Sequence[str], independent: bool, base: str, workspace: Workspace, source: Path
+    folder: Path, chosen: Sequence[str], independent: bool, base: str, source: Path
 ) -> dict[str, str]:
     """The definition of a task for each label: is it this one?
 
@@ -100,7 +98,6 @@ def definitions(
         independent: whether the model answers each label by itself.
         base: TOML of all that the tasks share: the corpus, and whatever else; its teacher's ``model``,
             ``map`` and ``label`` are replaced.
-        workspace: that they are added to; relative paths count from its folder of definitions.
         source: where ``base`` comes from, for errors.
 
     Returns:
@@ -122,7 +119,7 @@ def definitions(
     if not isinstance(teacher, dict):
         raise DefinitionError(f"{source}: teacher: {teacher!r} is no table")
     kept = {key: value for key, value in teacher.items() if key not in ("model", "map", "label")}
-    model = os.path.relpath(folder.resolve(), workspace.tasks.resolve())
+    model = str(folder.resolve())
     made: dict[str, str] = {}
     for label in chosen:
         asked = {"label": label} if independent else {"map": {label: classes[1], "*": classes[0]}}

@@ -100,9 +100,7 @@ def add(
             "--from-model goes with FILE, a definition of all that the tasks share, or with --corpus; their "
             "names come from the labels, --prefix stands before them"
         )
-    texts = _texts_of_model(
-        workspace, from_model, labels, prefix, file, _corpus_alone(workspace, corpus, text)
-    )
+    texts = _texts_of_model(workspace, from_model, labels, prefix, file, _corpus_alone(corpus, text))
     _add_all(workspace, texts, file or from_model, screen, many=True)
 
 
@@ -115,16 +113,11 @@ def _read(file: Path) -> str:
         raise InputError(f"{file}: not UTF-8 at byte {error.start}") from error
 
 
-def _corpus_alone(workspace: "Workspace", corpus: list[str] | None, column: str) -> str:
-    """TOML of a corpus; paths counted from where the command was given count from the workspace now."""
-    import os
-
+def _corpus_alone(corpus: list[str] | None, column: str) -> str:
+    """TOML of a corpus; paths counted from where the command was given."""
     import tomlkit
 
-    tasks = workspace.tasks.resolve()
-    files = [
-        path if "://" in path else os.path.relpath(Path(path).absolute(), tasks) for path in corpus or ()
-    ]
+    files = [path if "://" in path else str(Path(path).absolute()) for path in corpus or ()]
     return tomlkit.dumps({"corpus": {"files": files, "text": column}})
 
 
@@ -143,7 +136,7 @@ def _texts_of_model(
             f"task {taken[0]!r} is there already, and nothing was added; --prefix makes other names"
         )
     base = corpus if file is None else _read(file)
-    made = tasks_of_model.definitions(model, chosen, independent, base, workspace, file or model)
+    made = tasks_of_model.definitions(model, chosen, independent, base, file or model)
     return {names[label]: text for label, text in made.items()}
 
 

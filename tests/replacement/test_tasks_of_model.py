@@ -7,7 +7,6 @@ import pytest
 
 from pingti.errors import DefinitionError, InputError
 from pingti.workspace.definition import NAME
-from pingti.workspace.registry import Workspace
 from replacement.tasks_of_model import choose_labels, definitions, names_of
 
 
@@ -32,14 +31,21 @@ def test_labels_are_chosen_by_name() -> None:
 
 def test_a_definition_a_label_keeps_what_the_base_says(tmp_path: Path) -> None:
     base = 'classes = ["out", "in"]\n[corpus]\nfiles = ["x.csv"]\n[teacher]\nmodel = "old"\nbudget = 200\n'
-    workspace = Workspace(tmp_path)
-    made = definitions(tmp_path / "bert", ["a", "b"], False, base, workspace, Path("base.toml"))
+    made = definitions(tmp_path / "bert", ["a", "b"], False, base, Path("base.toml"))
     assert tomllib.loads(made["b"]) == {
         "classes": ["out", "in"],
         "corpus": {"files": ["x.csv"]},
-        "teacher": {"model": "../bert", "budget": 200, "map": {"b": "in", "*": "out"}},
+        "teacher": {
+            "model": str((tmp_path / "bert").resolve()),
+            "budget": 200,
+            "map": {"b": "in", "*": "out"},
+        },
     }
-    picked = definitions(tmp_path / "bert", ["a"], True, base, workspace, Path("base.toml"))
-    assert tomllib.loads(picked["a"])["teacher"] == {"model": "../bert", "budget": 200, "label": "a"}
+    picked = definitions(tmp_path / "bert", ["a"], True, base, Path("base.toml"))
+    assert tomllib.loads(picked["a"])["teacher"] == {
+        "model": str((tmp_path / "bert").resolve()),
+        "budget": 200,
+        "label": "a",
+    }
     with pytest.raises(DefinitionError, match=r"base\.toml: classes: .* two classes"):
-        definitions(tmp_path / "bert", ["a"], True, 'classes = ["x"]', workspace, Path("base.toml"))
+        definitions(tmp_path / "bert", ["a"], True, 'classes = ["x"]', Path("base.toml"))

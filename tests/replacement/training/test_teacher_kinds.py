@@ -115,7 +115,7 @@ def test_tasks_of_one_model_share_its_answers(kinds: dict[str, Path], tmp_path: 
     base = DEFINITION.format(
         classes='["no", "yes"]', model='"x"', budget=1000, margin=0.0, gate=0.1, rounds=1
     )
-    made = tasks_of_model.definitions(model, labels, independent, base, workspace, Path("base.toml"))
+    made = tasks_of_model.definitions(model, labels, independent, base, Path("base.toml"))
     names = tasks_of_model.names_of(labels, labels, "about_")
     assert list(names.values()) == ["about_delivery", "about_taste", "about_price"]
     computed = []
