@@ -45,11 +45,11 @@ def test_a_shared_teacher_becomes_a_promoted_student(models: Path, kind: str, tm
     workspace = Workspace(tmp_path)
     plain = workspace.add_task("t", text)
     if kind in WITH_LABEL:
-        with pytest.raises(DefinitionError, match="teacher.label says which one the task asks for"):
+        with pytest.raises(DefinitionError, match="says which one the task asks for"):
             check_task("t", plain.definition, workspace, plain.path)
     entry = workspace.add_task("t", text.replace("[student]", f"{WITH_LABEL.get(kind, '')}\n[student]"))
     check_task("t", entry.definition, workspace, entry.path)
     outcome = replace(entry)
-    promotion.promote(entry, outcome.version, who="tests", why="made for the tests", force=True)
+    promotion.promote(entry, outcome.version, who="tests", why="made for the tests")
     assert entry.current() == outcome.version
     assert bool(outcome.report["notes"]) == (kind in ("one_logit", "label_0_label_1"))
