@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from pingti.errors import DefinitionError
@@ -12,11 +13,13 @@ from pingti.workspace import promotion
 from pingti.workspace.registry import Workspace
 from replacement.task_checks import check_task
 from replacement.training.loop import replace
+from teacher.bert import Teacher
 from tests.support.paths import SHARED
 from tests.support.teachers import DEFINITION
 
 MAKE = SHARED / "cases" / "teachers" / "make.py"
 WITH_LABEL = {"multi_label": 'label = "taste"'}
+UNEVEN = ("one_logit", "label_0_label_1")
 KINDS = (
     "bert", "electra_narrow_embedding", "albert_narrow_embedding", "gpt2_no_pad", "multi_label", "one_logit",
     "label_0_label_1",
@@ -47,9 +50,13 @@ def test_a_shared_teacher_becomes_a_promoted_student(models: Path, kind: str, tm
     if kind in WITH_LABEL:
         with pytest.raises(DefinitionError, match="says which one the task asks for"):
             check_task("t", plain.definition, workspace, plain.path)
-    entry = workspace.add_task("t", text.replace("[student]", f"{WITH_LABEL.get(kind, '')}\n[student]"))
+    section = WITH_LABEL.get(kind, "")
+    if kind in UNEVEN:  # of its random answers half are to be a yes
+        yes = Teacher.load(str(models / kind)).score(texts).probabilities[:, -1]
+        section = f"threshold = {float(np.median(yes))!r}"
+    entry = workspace.add_task("t", text.replace("[student]", f"{section}\n[student]"))
     check_task("t", entry.definition, workspace, entry.path)
     outcome = replace(entry)
     promotion.promote(entry, outcome.version, who="tests", why="made for the tests")
     assert entry.current() == outcome.version
-    assert bool(outcome.report["notes"]) == (kind in ("one_logit", "label_0_label_1"))
+    assert bool(outcome.report["notes"]) == (kind in UNEVEN)
