@@ -116,13 +116,12 @@ class Part:
         return ("no", "yes") if task.labels else self.classes
 
     def reference(self, task: Task) -> NDArray[np.int64]:
-        """The teacher's class of each row of the holdout."""
+        """The teacher's class of each row of the holdout: that of its likeliest label."""
+        likeliest: NDArray[np.int64] = self.answers.argmax(axis=1)
         if not task.labels:
-            likeliest: NDArray[np.int64] = self.answers.argmax(axis=1)
             return likeliest
-        yes = self.answers[:, [name in task.labels for name in self.classes]].sum(axis=1)
-        positive: NDArray[np.bool_] = yes > self.answers.sum(axis=1) - yes
-        return positive.astype(np.int64)
+        positive = np.array([name in task.labels for name in self.classes])
+        return positive[likeliest].astype(np.int64)
 
     def known(self, task: Task) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Rows of the holdout whose true label is known, and their true classes."""

@@ -18,7 +18,7 @@ from pingti.extras import install_hint
 from pingti.validation import sentence
 from pingti.workspace.definition import HUB_NAME, Definition
 from pingti.workspace.registry import Workspace
-from replacement.training.label_map import label_faults
+from replacement.decision import rule_faults
 from teacher.model_files import file_problems, labels_of, length_problem, read_config_json, tokenizer_problem
 
 _MODEL = "/teacher/model"
@@ -184,14 +184,14 @@ def _teacher_faults(task: _Task) -> Iterator[Fault]:
     if problem := length_problem(section.max_length, kind, config.get("max_position_embeddings")):
         yield Fault(detail=problem, pointer="/teacher/max_length")
     if section.labels is not None and section.fine_tune:
-        labels = task.definition.classes  # by then it has these
+        labels, independent = task.definition.classes, False  # by then it has these
     else:
         try:
-            labels = labels_of(config)
+            labels, independent = labels_of(config)
         except ValueError as error:
             yield Fault(detail=f"{folder}: {error}", pointer=_MODEL)
             return
-    yield from label_faults(labels, task.definition.classes, section.map)
+    yield from rule_faults(labels, independent, task.definition.classes, section)
 
 
 def _folder_problems(folder: Path) -> Iterable[str]:
@@ -217,14 +217,14 @@ def _owner_faults(task: _Task) -> Iterator[Fault]:
         yield Fault(detail=f"{section.model!r} has no teacher of its own", pointer=_MODEL)
         return
     if theirs.teacher.labels is not None and theirs.teacher.fine_tune:
-        labels = theirs.classes
+        labels, independent = theirs.classes, False
     else:
         folder = owner.path.parent / theirs.teacher.model
         if not folder.is_dir():
             return
         try:
-            labels = labels_of(read_config_json(folder))
+            labels, independent = labels_of(read_config_json(folder))
         except ValueError as error:
             yield Fault(detail=f"{section.model!r}: {folder}: {error}", pointer=_MODEL)
             return
-    yield from label_faults(labels, task.definition.classes, section.map)
+    yield from rule_faults(labels, independent, task.definition.classes, section)

@@ -31,7 +31,7 @@ from teacher.folders import (
     resolve,
     torch,
 )
-from teacher.model_files import outputs_problem
+from teacher.model_files import independent, outputs_problem
 from teacher.precision import Precision, computing, prepared, resolve_precision
 
 # Padded tokens in one batch on a CPU and on a GPU. On a CPU, larger batches leave the caches of the cores;
@@ -48,7 +48,7 @@ class Scored:
     """A teacher's answer for n texts, in the order of the texts."""
 
     probabilities: NDArray[np.float32]
-    """(n, labels): softmax of the logits; each row sums to 1."""
+    """(n, labels): softmax of the logits, each row of sum 1; of independent labels, a sigmoid each."""
     vectors: NDArray[np.float32]
     """(n, hidden): the hidden state after the last layer of the token that the head reads: the first ([CLS])
     or, of models that read from left to right, the last."""
@@ -62,6 +62,8 @@ class Description:
     """Where its files are."""
     labels: tuple[str, ...]
     """Class names in the order of the columns of ``Scored.probabilities``."""
+    independent: bool = False
+    """Whether each label is answered by itself (multi-label, or one output), and not one of them holds."""
     hidden: int
     """Width of a [CLS] vector."""
     max_length: int
@@ -111,6 +113,7 @@ def describe(
     return Description(
         folder=folder,
         labels=labels,
+        independent=independent(config.num_labels, config.problem_type),
         hidden=hidden,
         max_length=max_length,
         precision=chosen,
@@ -228,7 +231,9 @@ class Teacher:
         def take(
             rows: NDArray[np.intp], logits: torch.Tensor, states: torch.Tensor, mask: torch.Tensor
         ) -> None:
-            probabilities[rows] = torch.softmax(logits.float() / self._temperature, dim=1).cpu().numpy()
+            logits = logits.float() / self._temperature
+            answered = logits.sigmoid() if self.description.independent else logits.softmax(dim=1)
+            probabilities[rows] = answered.cpu().numpy()
             vectors[rows] = self._read_states(states, mask).float().cpu().numpy()
             if progress is not None:
                 progress(len(rows))

@@ -96,11 +96,14 @@ def read_config_json(folder: Path) -> dict[str, Any]:
     return config
 
 
-def labels_of(config: Mapping[str, Any]) -> tuple[str, ...]:
+def labels_of(config: Mapping[str, Any]) -> tuple[tuple[str, ...], bool]:
     """The labels that a classifier's config.json names, in the order of its logits.
 
     Args:
         config: what ``read_config_json`` gives.
+
+    Returns:
+        The labels, and whether they are ``independent``.
 
     Raises:
         ValueError: it names none, or one twice, or describes no classifier; with the reason.
@@ -111,28 +114,42 @@ def labels_of(config: Mapping[str, Any]) -> tuple[str, ...]:
     if not isinstance(named, dict) or not all(re.fullmatch("[0-9]+", key) for key in named):
         raise ValueError("id2label in config.json is no object of numbers and labels")
     labels = tuple(str(named[key]) for key in sorted(named, key=int))
-    kind = config.get("problem_type")
-    if problem := outputs_problem(len(labels), kind if isinstance(kind, str) else None):
+    named_kind = config.get("problem_type")
+    kind = named_kind if isinstance(named_kind, str) else None
+    if problem := outputs_problem(len(labels), kind):
         raise ValueError(problem)
     if len(set(labels)) != len(labels):
         raise ValueError(f"id2label in config.json names a class twice: {', '.join(labels)}")
-    return labels
+    return labels, independent(len(labels), kind)
 
 
 def outputs_problem(outputs: int, kind: str | None) -> str:
-    """Why a model of so many outputs decides no question of several classes; empty where it does.
+    """Why a model of so many outputs decides no question; empty where it does.
 
     Args:
         outputs: how many it has.
         kind: its "problem_type".
     """
-    # One output is a regression, and independent (sigmoid) outputs are not the classes of one question.
-    if outputs < 2 or kind in ("regression", "multi_label_classification"):
+    if kind == "regression":
         return (
-            f"config.json describes a {kind or 'regression'} model with {outputs} outputs; a teacher has two "
-            "or more classes of which one holds"
+            f"config.json describes a regression model with {outputs} outputs; a teacher decides between "
+            'classes (one of a single output that is read through a sigmoid has no "problem_type")'
         )
+    if outputs < 1:
+        return "config.json names no label; a teacher has one output or more"
     return ""
+
+
+def independent(outputs: int, kind: str | None) -> bool:
+    """Whether each output of a model answers a question of its own, through a sigmoid.
+
+    Else one of its labels holds, by a softmax over all. ``pipeline("text-classification")`` reads both so.
+
+    Args:
+        outputs: how many it has.
+        kind: its "problem_type".
+    """
+    return outputs == 1 or kind == "multi_label_classification"
 
 
 def length_problem(max_length: int, kind: str | None, positions: Any) -> str:

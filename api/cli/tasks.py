@@ -13,7 +13,7 @@ from api.cli.console import Screen, figure, wrapped_points
 from pingti.errors import InputError, PingtiError
 
 if TYPE_CHECKING:
-    from pingti.workspace.registry import TaskEntry
+    from pingti.workspace.registry import TaskEntry, Workspace
 
 WORKSPACE = Path("workspace")
 _FIGURES = ("precision", "recall", "F1")
@@ -61,8 +61,22 @@ app = typer.Typer(help="Label tasks of the workspace.", no_args_is_help=True)
 
 @app.command()
 def add(
-    file: Annotated[Path, typer.Argument(help="A definition; its name without .toml is the task's.")],
+    file: Annotated[
+        Path | None,
+        typer.Argument(
+            help="A definition; its name without .toml is the task's. With --from-model: what tasks share."
+        ),
+    ] = None,
     name: Annotated[str | None, typer.Option(help="Another name for the task.")] = None,
+    from_model: Annotated[
+        Path | None, typer.Option(help="A model's folder: a task is made for each of its labels.")
+    ] = None,
+    labels: Annotated[str, typer.Option(help="With --from-model: labels with commas between.")] = "all",
+    corpus: Annotated[
+        list[str] | None, typer.Option(help="With --from-model, without FILE: past texts; repeatable.")
+    ] = None,
+    text: Annotated[str, typer.Option(help="With --corpus: column of the text.")] = "text",
+    prefix: Annotated[str, typer.Option(help="With --from-model: what the names begin with.")] = "",
     home: Home = WORKSPACE,
     as_json: Json = False,
 ) -> None:
@@ -70,26 +84,80 @@ def add(
 
     Relative paths in it count from the workspace's folder tasks/, where it goes. All that it names is looked
     at first, but for a model on the hub: files, their columns, labels, the teacher's folder.
-    """
-    from pingti.workspace import definition
-    from pingti.workspace.registry import Workspace
-    from replacement.task_checks import check_task
 
+    With --from-model a definition is written for each label of the model; they share its answers.
+    """
+    from pingti.workspace.registry import Workspace
+
+    screen, workspace = Screen(as_json=as_json), Workspace(home)
+    if from_model is None:
+        if file is None or corpus:
+            raise InputError("FILE, a definition, is missing; --corpus and --labels go with --from-model")
+        _add_all(workspace, {name or file.stem: _read(file)}, file, screen, many=False)
+        return
+    if name is not None or (file is None) == (not corpus):
+        raise InputError(
+            "--from-model goes with FILE, a definition of all that the tasks share, or with --corpus; their "
+            "names come from the labels, --prefix stands before them"
+        )
+    texts = _texts_of_model(workspace, from_model, labels, prefix, file, _corpus_alone(corpus, text))
+    _add_all(workspace, texts, file or from_model, screen, many=True)
+
+
+def _read(file: Path) -> str:
     try:
-        text = file.read_text(encoding="utf-8")
+        return file.read_text(encoding="utf-8")
     except OSError as error:
         raise InputError(f"{file}: not readable: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise InputError(f"{file}: not UTF-8 at byte {error.start}") from error
-    workspace = Workspace(home)
-    name = name or file.stem
-    definition.check_name(name)
-    screen = Screen(as_json=as_json)
-    for note in check_task(name, definition.parse(text, file), workspace, file):
+
+
+def _corpus_alone(corpus: list[str] | None, column: str) -> str:
+    """TOML of a corpus; paths counted from where the command was given."""
+    import tomlkit
+
+    files = [path if "://" in path else str(Path(path).absolute()) for path in corpus or ()]
+    return tomlkit.dumps({"corpus": {"files": files, "text": column}})
+
+
+def _texts_of_model(
+    workspace: "Workspace", model: Path, wanted: str, prefix: str, file: Path | None, corpus: str
+) -> dict[str, str]:
+    """By the name of each task to be made from a model, its definition."""
+    from replacement import tasks_of_model
+
+    known, independent = tasks_of_model.read_labels(model)
+    chosen = tasks_of_model.choose_labels(model, known, wanted)
+    names = tasks_of_model.names_of(known, chosen, prefix)
+    taken = sorted(set(names.values()) & set(workspace.task_names()))
+    if taken:
+        raise InputError(
+            f"task {taken[0]!r} is there already, and nothing was added; --prefix makes other names"
+        )
+    base = corpus if file is None else _read(file)
+    made = tasks_of_model.definitions(model, chosen, independent, base, file or model)
+    return {names[label]: text for label, text in made.items()}
+
+
+def _add_all(
+    workspace: "Workspace", texts: dict[str, str], source: Path, screen: Screen, *, many: bool
+) -> None:
+    """Add tasks by their names, all of them or, where one does not fit, none."""
+    from pingti.workspace import definition
+    from replacement.task_checks import check_task
+
+    notes: dict[str, None] = {}
+    for name, text in texts.items():
+        definition.check_name(name)
+        notes |= dict.fromkeys(check_task(name, definition.parse(text, source), workspace, source))
+    for note in notes:
         screen.note(note)
-    entry = workspace.add_task(name, text)
-    screen.say(f"{entry.path}: next is pingti replace {entry.name}")
-    screen.result({"task": entry.name, "definition": str(entry.path)})
+    entries = [workspace.add_task(name, text) for name, text in texts.items()]
+    for entry in entries:
+        screen.say(f"{entry.path}: next is pingti replace {entry.name}")
+    added = [{"task": entry.name, "definition": str(entry.path)} for entry in entries]
+    screen.result(added if many else added[0])
 
 
 @app.command("list")

@@ -48,6 +48,8 @@ def _local(value: datetime.time) -> datetime.time:
 Pattern = Annotated[str, AfterValidator(_pattern)]
 Dependency = Annotated[str, AfterValidator(_dependency)]
 Share = Annotated[float, Field(gt=0.0, le=1.0)]
+Decide = Literal["label", "sum"]
+"""What speaks for a class where several labels stand for it: the likeliest of them, or their sum."""
 
 
 def check_name(task: str) -> None:
@@ -118,6 +120,14 @@ class TeacherSection(_Section):
     """Where there are labels, whether the model is fine-tuned on them first; false: it is taken as it is."""
     map: dict[str, str] = {}
     """Which class a label of the model stands for; "*" names the class of all others."""
+    label: str | None = None
+    """The output that the task asks for, of a model that answers each by itself (multi-label, sigmoid)."""
+    decide: Decide = "label"
+    """Where several labels are mapped to a class. "label": the class of the likeliest label, as the model
+    itself decides. "sum": the class whose labels' probabilities have the largest sum."""
+    threshold: float | None = Field(default=None, gt=0.0, lt=1.0)
+    """In tasks of two classes: the second is decided where the probability of its likeliest label (of "sum",
+    of all its labels) is at or above this; the likelier class if absent."""
     max_length: int = Field(default=64, ge=8, le=512)
     """Word pieces of a text that the model reads."""
     precision: Literal["float32", "bfloat16", "int8"] | None = None
@@ -262,6 +272,20 @@ class Definition(_Section):
                 )
             if not self.binary and (point.precision is not None or point.recall is not None):
                 faults.append(("a precision or recall needs a task of two classes", ("scenes", name)))
+        if faults:
+            raise errors_at(faults)
+        return self
+
+    @model_validator(mode="after")
+    def _read_as_one_question(self) -> Self:
+        faults: list[tuple[str, tuple[str | int, ...]]] = []
+        if self.teacher.threshold is not None and not self.binary:
+            faults.append(("a threshold needs a task of two classes", ("teacher", "threshold")))
+        if self.teacher.label is not None and self.teacher.labels is not None and self.teacher.fine_tune:
+            detail = (
+                "a model that is fine-tuned on teacher.labels has the task's classes and no other label; "
+            )
+            faults.append((f"{detail}leave this out, or set teacher.fine_tune = false", ("teacher", "label")))
         if faults:
             raise errors_at(faults)
         return self

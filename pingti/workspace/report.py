@@ -8,7 +8,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -180,6 +180,12 @@ class TeacherUse(Stored):
     precision: str | None = None
     map: dict[str, str] = {}
     """The class of each of the teacher's labels."""
+    label: str | None = None
+    """The output that was asked for, of a model that answers each by itself."""
+    decide: Literal["label", "sum"] = "sum"
+    """What speaks for a class of several labels; reports that tell nothing of it went by the sum."""
+    threshold: float | None = None
+    """From which probability on the second class was decided; the likelier class if absent."""
     rows_asked: int = 0
     rows_computed: int = 0
     """Rows that the model really computed in this run; the others were cached."""

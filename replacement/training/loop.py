@@ -31,7 +31,6 @@ from replacement.reporting.document import Evaluation, build_report
 from replacement.results import Outcome, Round, StopReason
 from replacement.training import warm_start
 from replacement.training.dataset import prepare_dataset
-from replacement.training.label_map import Subclasses, divide, position_note
 from replacement.training.people_labels import read_people_labels
 from replacement.training.rounds import (
     Asked,
@@ -48,6 +47,7 @@ from replacement.training.rounds import (
     stop_reason,
     train_student,
 )
+from replacement.training.subclasses import Subclasses, divide
 from replacement.training.teacher_labels import TeacherLabels, load_teacher
 from replacement.training.validation_set import (
     EVEN,
@@ -96,8 +96,7 @@ def replace(
     people = read_people_labels(entry)
     dataset = prepare_dataset(entry, people)
     teacher = load_teacher(entry, people, seed=seed, progress=progress, device=device)
-    by_position = position_note(teacher.labels, entry.definition.classes, entry.definition.teacher.map)
-    notes = [note for note in (by_position, *people.notes) if note]
+    notes = [*teacher.guesses, *people.notes]
     for note in notes:
         progress(note, 1, 1)
     setup = Setup(
@@ -286,7 +285,7 @@ def write_version(
         version=version,
         run=run,
         seed=setup.seed,
-        subclasses=trained.subclasses.named(definition.classes, teacher.labels),
+        subclasses=trained.subclasses.named(definition.classes, teacher.rule.labels),
         teacher={**teacher.described(), "rows_asked": asked.count, "rows_computed": teacher.rows_scored},
         corpus={**setup.dataset.corpus.counts, "labelled_by_people": len(teacher.reviewed)},
         rounds=trained.rounds,
@@ -483,7 +482,7 @@ def _divided(setup: Setup, asked: Asked) -> Subclasses:
     """The parts of the classes, by what the teacher says of the rows asked about so far."""
     seen = join([asked.validation.answers, asked.training.answers])
     return divide(
-        setup.teacher.class_of,
+        setup.teacher.rule.class_of,
         seen.labels,
         seen.vectors,
         most=setup.definition.student.subclasses,

@@ -19,7 +19,7 @@ from replacement.progress import Progress, advancing
 from replacement.results import IDLE_ROUNDS, Coverage, Round, StopReason, Yield
 from replacement.training import acquisition
 from replacement.training.dataset import Dataset
-from replacement.training.label_map import Subclasses
+from replacement.training.subclasses import Subclasses
 from replacement.training.teacher_labels import TeacherLabels
 from replacement.training.validation_set import ValidationSet
 from textcnn import Student

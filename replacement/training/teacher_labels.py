@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 
 from pingti.corpus.normalize import keys_of, normalised
 from pingti.errors import ConflictError
-from pingti.workspace.definition import HUB_NAME
+from pingti.workspace.definition import HUB_NAME, TeacherSection
 from pingti.workspace.registry import TaskEntry
 from replacement.answers import Answers
+from replacement.decision import DecisionRule, guesses, make_rule
 from replacement.evaluation.speed import Speed, measure_speed
 from replacement.progress import Progress, advancing, quiet
-from replacement.training.label_map import class_numbers
 from replacement.training.people_labels import PeopleLabels, read_reviewed, read_seed
 from replacement.training.teacher_model import find_or_fine_tune, teacher_owner
 from textcnn import Student
@@ -39,8 +39,10 @@ class TeacherLabels:
     """The model, asked only about texts that no run has asked about before."""
     classes: tuple[str, ...]
     """The task's."""
-    class_of: tuple[int, ...]
-    """The class number of each label of the teacher."""
+    rule: DecisionRule
+    """How its outputs are read as a decision."""
+    guesses: tuple[str, ...]
+    """What was taken for granted in reading them, a sentence each."""
     reviewed: Mapping[str, int]
     """Class number of each text that people labelled, by its normalised form."""
     cpu_precision: str | None
@@ -70,7 +72,7 @@ class TeacherLabels:
             "fingerprint": self.fingerprint,
             "max_length": self.description.max_length,
             "precision": self.description.precision,
-            "map": {label: self.classes[c] for label, c in zip(self.labels, self.class_of, strict=True)},
+            **self.rule.described(self.classes),
         }
 
     def cached(self, texts: list[str]) -> NDArray[np.bool_]:
@@ -92,17 +94,14 @@ class TeacherLabels:
             what: what they are asked for, for ``progress``.
         """
         scored = self.cache.score(texts, progress=advancing(self.progress, what, len(texts)))
-        labels = scored.probabilities.astype(np.float32)
-        probabilities = np.zeros((len(texts), len(self.classes)), np.float32)
-        for column, target in enumerate(self.class_of):
-            probabilities[:, target] += labels[:, column]
+        labels, probabilities = self.rule.read(scored.probabilities.astype(np.float32))
         # A person outranks the teacher. The teacher is asked all the same: its vectors are needed.
         keys = keys_of(texts) if self.reviewed else []
         for row, key in enumerate(keys):
             decided = self.reviewed.get(key)
             if decided is not None:
                 # Which label of the class it is, the teacher still knows best.
-                own = np.where(np.equal(self.class_of, decided), labels[row] + np.float32(1e-6), 0.0)
+                own = np.where(np.equal(self.rule.class_of, decided), labels[row] + np.float32(1e-6), 0.0)
                 labels[row] = own / own.sum()
                 probabilities[row] = 0.0
                 probabilities[row, decided] = 1.0
@@ -186,6 +185,7 @@ def load_teacher(
     """
     owner = teacher_owner(entry)
     section, classes = owner.definition.teacher, entry.definition.classes
+    reading = entry.definition.teacher  # of a teacher of another task, too, each reads its own
     model = find_or_fine_tune(owner, people.seed, seed=seed, progress=progress, device=device)
     description = _describe(model, section.max_length, section.precision, device)
     return TeacherLabels(
@@ -193,7 +193,8 @@ def load_teacher(
         description=description,
         cache=_cached(entry, description, device),
         classes=classes,
-        class_of=class_numbers(entry, description.labels, classes, entry.definition.teacher.map),
+        rule=make_rule(description.labels, description.independent, classes, reading, entry.path),
+        guesses=guesses(description.labels, description.independent, classes, reading),
         reviewed=people.reviewed.class_of,
         cpu_precision=section.precision,
         progress=progress,
@@ -236,16 +237,29 @@ def load_teacher_of_version(entry: TaskEntry, version: int, *, progress: Progres
             f"task {entry.name!r}: {model} is another teacher by now than the one that version "
             f"{version} was made with; pingti replace makes a version with this one"
         )
-    mapping = recorded.get("map", entry.definition.teacher.map)
+    reading = _reading_of_version(recorded, entry.definition.teacher)
     return TeacherLabels(
         model=model,
         description=description,
         cache=_cached(entry, description, None),
         classes=classes,
-        class_of=class_numbers(entry, description.labels, classes, mapping),
+        rule=make_rule(description.labels, description.independent, classes, reading, entry.path),
+        guesses=(),
         reviewed=reviewed.class_of,
         cpu_precision=section.precision,
         progress=progress,
+    )
+
+
+def _reading_of_version(recorded: Mapping[str, Any], section: TeacherSection) -> TeacherSection:
+    """How a version reads its teacher, by its report; one that tells no rule was made by the sum."""
+    return section.model_copy(
+        update={
+            "map": recorded.get("map", section.map),
+            "label": recorded.get("label"),
+            "decide": recorded.get("decide", "sum"),
+            "threshold": recorded.get("threshold"),
+        }
     )
 
 

@@ -158,8 +158,37 @@ def test_labels_in_a_table_have_a_column_of_that_name(home: Workspace) -> None:
             "map",
             "no label of the teacher stands for 'yes'",
         ),
-        ({"id2label": {"0": "x"}}, "{}", "model", "describes a regression model with 1 outputs"),
-        ({"problem_type": "multi_label_classification"}, "{}", "model", "a multi_label_classification model"),
+        ({"problem_type": "regression"}, "{}", "model", "describes a regression model with 2 outputs"),
+        (
+            {"problem_type": "multi_label_classification", "id2label": {"0": "n", "1": "y"}},
+            "{}",
+            "label",
+            "answers each of n, y by itself; teacher.label says which one",
+        ),
+        (
+            {"problem_type": "multi_label_classification", "id2label": {"0": "n", "1": "y"}},
+            '{}\nlabel = "j"',
+            "label",
+            "no label 'j'; the teacher has n, y",
+        ),
+        (
+            {"id2label": {"0": "n", "1": "y"}},
+            '{}\nlabel = "y"',
+            "label",
+            "of this model's labels one holds",
+        ),
+        (
+            {"id2label": {"0": "x"}},
+            '{z = "yes"}',
+            "map",
+            "z: the task asks the model for 'x' alone",
+        ),
+        (
+            {"id2label": {"0": "x"}},
+            '{x = "yes", "*" = "yes"}',
+            "map",
+            "'yes' is the class of 'x' and of the rest",
+        ),
         ({"id2label": {"0": "x", "1": "x"}}, "{}", "model", "names a class twice: x, x"),
         ({"id2label": ["x"]}, "{}", "model", "id2label in config.json is no object of numbers and labels"),
         ({"max_position_embeddings": 32}, "{}", "max_length", "max_length is 64; this model allows 3 to 32"),
@@ -188,7 +217,7 @@ def test_labels_without_names_fit_by_their_order_and_a_tuned_head_fits_always(ho
     (home.tasks / "seed.csv").write_text("text,label\na,no\nb,yes\n")
     assert faults_of(home, GOOD + 'labels = "seed.csv"\n') == {}
     told = faults_of(home, GOOD + 'labels = "seed.csv"\nfine_tune = false\n')
-    assert list(told) == ["/teacher/model"]
+    assert list(told) == ["/classes"]  # one output, of a name that is no class
 
 
 @pytest.mark.parametrize("missing", ["config.json", "tokenizer.json", "model.safetensors"])

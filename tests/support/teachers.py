@@ -103,3 +103,42 @@ def sport(root: Path, model: Path, **changes: Any) -> TaskEntry:
 
 def folder_bytes(outcome: Outcome, entry: TaskEntry) -> bytes:
     return (entry.student_folder(outcome.version) / "student.safetensors").read_bytes()
+
+
+def write_kinds(folder: Path, base: Path) -> dict[str, Path]:
+    """Write the kinds of heads that users bring, decided at random, beside the encoder in ``base``.
+
+    ``multi_label`` answers delivery, taste and price each by itself, ``one_logit`` has one output without a
+    name, ``unnamed`` two, ``many`` fifteen labels of which one holds.
+    """
+    import torch
+    from transformers import AutoTokenizer, BertConfig, BertForSequenceClassification
+
+    def names(labels: list[str]) -> dict[str, Any]:
+        return {
+            "num_labels": len(labels),
+            "id2label": dict(enumerate(labels)),
+            "label2id": {label: number for number, label in enumerate(labels)},
+        }
+
+    heads = {
+        "multi_label": {
+            **names(["delivery", "taste", "price"]),
+            "problem_type": "multi_label_classification",
+        },
+        "one_logit": {"num_labels": 1},
+        "unnamed": {"num_labels": 2},
+        "many": names([f"topic {number}" for number in range(15)]),
+    }
+    tokenizer = AutoTokenizer.from_pretrained(base)
+    for name, head in heads.items():
+        config = BertConfig.from_pretrained(base, **head)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(3)
+            model = BertForSequenceClassification(config)
+            for weights in model.parameters():
+                if weights.ndim > 1:
+                    torch.nn.init.normal_(weights, std=0.3)
+        model.save_pretrained(folder / name)
+        tokenizer.save_pretrained(folder / name)
+    return {name: folder / name for name in heads}

@@ -20,6 +20,7 @@ from replacement.evaluation.metrics import Measure
 from replacement.results import Outcome, Round, StopReason
 from tests.support.command_line import Run
 from tests.support.paths import ROOT
+from tests.support.teachers import write_kinds
 
 
 def test_help_says_every_exit_code_that_an_error_has(pingti: Run) -> None:
@@ -430,3 +431,40 @@ def test_what_stands_first_is_there_to_be_copied(capsys: pytest.CaptureFixture[s
     shown = capsys.readouterr().out
     assert rows[0][0] in shown
     assert max(map(len, shown.splitlines())) <= 50
+
+
+def test_tasks_are_made_from_a_models_labels_all_or_none(
+    pingti: Run, tiny_bert: Path, tmp_path: Path
+) -> None:
+    model = write_kinds(tmp_path / "models", tiny_bert)["multi_label"]
+    corpus = tmp_path / "texts.jsonl"
+    corpus.write_text('{"id": 1, "words": "a b"}\n')
+    home = tmp_path / "home"
+    options = ["--from-model", str(model), "--corpus", str(corpus), "--home", str(home), "--json"]
+    refused = pingti("task", "add", *options)
+    assert refused.returncode == errors.DefinitionError.exit_code
+    assert "text" in refused.stderr  # there is no such column
+    assert not list((home / "tasks").glob("*.toml"))
+    ran = pingti("task", "add", *options, "--text", "words")
+    assert ran.returncode == 0, ran.stderr
+    assert [task["task"] for task in json.loads(ran.stdout)] == ["delivery", "taste", "price"]
+    entry = Workspace(home).task("taste")
+    assert (entry.definition.classes, entry.definition.teacher.label) == (("no", "yes"), "taste")
+    assert (entry.path.parent / entry.definition.corpus.files[0]).samefile(corpus)
+    again = pingti("task", "add", *options, "--text", "words", "--labels", "taste")
+    assert again.returncode == errors.InputError.exit_code
+    assert "task 'taste' is there already, and nothing was added; --prefix" in again.stderr
+    strange = pingti("task", "add", *options, "--labels", "colour")
+    assert "has no label 'colour'; it has delivery, taste, price" in strange.stderr
+
+
+def test_options_that_do_not_go_together_are_refused(pingti: Run, tmp_path: Path) -> None:
+    for options in (
+        [],
+        ["--from-model", "m"],
+        ["--corpus", "a.csv"],
+        ["a.toml", "--from-model", "m", "--name", "x"],
+    ):
+        ran = pingti("task", "add", *options, "--home", str(tmp_path))
+        assert ran.returncode == errors.InputError.exit_code, options
+        assert "--from-model" in ran.stderr

@@ -64,7 +64,9 @@ def seed_of(entry: TaskEntry) -> Labelled:
 def test_each_class_gets_the_sum_of_the_labels_that_stand_for_it(
     add: Add, model: Path, classes: list[str], mapping: str, columns: list[list[int]]
 ) -> None:
-    answers = teacher_of(add("t", classes, f'model = "{model}"\nmap = {mapping}')).ask(TEXTS, "asking")
+    answers = teacher_of(add("t", classes, f'model = "{model}"\ndecide = "sum"\nmap = {mapping}')).ask(
+        TEXTS, "asking"
+    )
     scored = Teacher.load(str(model)).score(TEXTS)
     expected = np.stack([scored.probabilities[:, column].sum(axis=1) for column in columns], axis=1)
     # The cache keeps vectors as float16.

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from replacement.training.label_map import divide, position_note
+from replacement.training.subclasses import divide
 
 
 def texts_of(labels: int, groups: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -59,13 +59,3 @@ def test_one_seed_gives_one_division_and_labels_never_seen_are_no_trouble() -> N
     ]
     assert divisions[0] == divisions[1]
     assert set(divisions[0]) == set(range(max(divisions[0]) + 1))
-
-
-def test_labels_taken_by_their_order_are_told() -> None:
-    unnamed = ("LABEL_0", "LABEL_1")
-    note = position_note(unnamed, ("no", "yes"), {})
-    assert "LABEL_0 = no, LABEL_1 = yes" in note
-    assert "teacher.map" in note
-    assert position_note(unnamed, ("no", "yes"), {"LABEL_0": "yes", "LABEL_1": "no"}) == ""
-    assert position_note(("yes", "no"), ("no", "yes"), {}) == ""
-    assert position_note(unnamed, unnamed, {}) == ""

@@ -1,104 +1,17 @@
-"""What each of the teacher's labels stands for: a class of the task, and a part of that class.
+"""Subclasses: which of the teacher's labels the student tells apart within a class.
 
 A teacher of nine labels that is asked for one of them says of every text which of nine it is. A student that
 learns all of that, its probabilities then summed within classes, decides better than one that learns yes and
 no from the same rows (Müller, Kornblith and Hinton 2020, "Subclass Distillation", section 2).
 """
 
-import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pingti.errors import DefinitionError, Fault
-from pingti.validation import sentence
-from pingti.workspace.registry import TaskEntry
-
 _TRIES = 10
-
-
-def class_numbers(
-    entry: TaskEntry, labels: Sequence[str], classes: Sequence[str], mapping: dict[str, str]
-) -> tuple[int, ...]:
-    """For each label of the teacher the number of the class that it stands for.
-
-    Args:
-        entry: the task, for errors.
-        labels: the teacher's.
-        classes: the task's.
-        mapping: ``teacher.map``: the class of a label, and that of "*" for the rest; where it is empty,
-            labels are classes by their names, or by their order if they have no names of their own.
-
-    Raises:
-        DefinitionError: labels and classes that do not fit each other, or a class that no label stands for.
-    """
-    faults = label_faults(labels, classes, mapping)
-    if faults:
-        placed = [replace(fault, file=str(entry.path)) for fault in faults]
-        raise DefinitionError(f"{entry.path}: {sentence(faults)}", faults=placed)
-    if mapping:
-        return tuple(classes.index(mapping.get(label, mapping.get("*", ""))) for label in labels)
-    if _fit_by_order(labels, classes):
-        return tuple(range(len(labels)))
-    return tuple(classes.index(label) for label in labels)
-
-
-def label_faults(labels: Sequence[str], classes: Sequence[str], mapping: dict[str, str]) -> list[Fault]:
-    """All that does not fit between a teacher's labels and a task's classes.
-
-    Args:
-        labels: the teacher's.
-        classes: the task's.
-        mapping: ``teacher.map``.
-    """
-    if not mapping:
-        if set(labels) == set(classes) or _fit_by_order(labels, classes):
-            return []
-        return [
-            Fault(
-                detail=f"{', '.join(classes)} are not the teacher's labels, {', '.join(labels)}; "
-                "teacher.map says which label stands for which class",
-                pointer="/classes",
-            )
-        ]
-    strange = sorted(set(mapping.values()) - set(classes))
-    if strange:  # the definition was changed since
-        problems = [f"{name!r} is no class; allowed are {', '.join(classes)}" for name in strange]
-        return [Fault(detail=problem, pointer="/teacher/map") for problem in problems]
-    problems = [f"no label {label!r}" for label in sorted(set(mapping) - set(labels) - {"*"})]
-    if "*" not in mapping:
-        problems += [f"label {label!r} is not mapped" for label in labels if label not in mapping]
-    known = f'; the teacher has {", ".join(labels)}, and "*" is for the rest'
-    problems = [problem + known for problem in problems]
-    reached = {mapping.get(label, mapping.get("*")) for label in labels}
-    if not problems:
-        problems = [f"no label of the teacher stands for {name!r}" for name in classes if name not in reached]
-    return [Fault(detail=problem, pointer="/teacher/map") for problem in problems]
-
-
-def _fit_by_order(labels: Sequence[str], classes: Sequence[str]) -> bool:
-    """Whether a model was saved without names for its labels, and has as many as there are classes."""
-    names = len(labels) == len(classes) and all(re.fullmatch("LABEL_[0-9]+", label) for label in labels)
-    return names and set(labels) != set(classes)
-
-
-def position_note(labels: Sequence[str], classes: Sequence[str], mapping: dict[str, str]) -> str:
-    """What is to be told where labels without names were taken for classes by their order; else empty.
-
-    Args:
-        labels: the teacher's.
-        classes: the task's.
-        mapping: ``teacher.map``.
-    """
-    if mapping or set(labels) == set(classes):
-        return ""
-    pairs = ", ".join(f"{label} = {name}" for label, name in zip(labels, classes, strict=True))
-    return (
-        f"the teacher's labels have no names and were taken for the classes by their order: {pairs}; "
-        "teacher.map says it otherwise"
-    )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

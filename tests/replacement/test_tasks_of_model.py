@@ -1,0 +1,51 @@
+"""Names of tasks that are made from a model's labels."""
+
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from pingti.errors import DefinitionError, InputError
+from pingti.workspace.definition import NAME
+from replacement.tasks_of_model import choose_labels, definitions, names_of
+
+
+def test_names_are_safe_and_unique() -> None:
+    labels = ["Late delivery", "late-delivery", "体育", "体 b", "3", "id", "x" * 90]
+    names = names_of(labels, labels, "")
+    assert list(names.values()) == [
+        "late_delivery", "late_delivery_2", "label_2", "label_3", "label_4", "label_id", "x" * 63,
+    ]  # fmt: skip
+    assert all(NAME.fullmatch(name) for name in names.values())
+    assert names_of(labels, ["体育"], "topic_") == {"体育": "topic_label_2"}
+    with pytest.raises(InputError, match="--prefix 'A/'"):
+        names_of(labels, ["体育"], "A/")
+
+
+def test_labels_are_chosen_by_name() -> None:
+    assert choose_labels(Path("m"), ["a", "b", "c"], "c, a") == ("c", "a")
+    assert choose_labels(Path("m"), ["a", "b"], "all") == ("a", "b")
+    with pytest.raises(InputError, match="m has no label 'd'; it has a, b"):
+        choose_labels(Path("m"), ["a", "b"], "a,d")
+
+
+def test_a_definition_a_label_keeps_what_the_base_says(tmp_path: Path) -> None:
+    base = 'classes = ["out", "in"]\n[corpus]\nfiles = ["x.csv"]\n[teacher]\nmodel = "old"\nbudget = 200\n'
+    made = definitions(tmp_path / "bert", ["a", "b"], False, base, Path("base.toml"))
+    assert tomllib.loads(made["b"]) == {
+        "classes": ["out", "in"],
+        "corpus": {"files": ["x.csv"]},
+        "teacher": {
+            "model": str((tmp_path / "bert").resolve()),
+            "budget": 200,
+            "map": {"b": "in", "*": "out"},
+        },
+    }
+    picked = definitions(tmp_path / "bert", ["a"], True, base, Path("base.toml"))
+    assert tomllib.loads(picked["a"])["teacher"] == {
+        "model": str((tmp_path / "bert").resolve()),
+        "budget": 200,
+        "label": "a",
+    }
+    with pytest.raises(DefinitionError, match=r"base\.toml: classes: .* two classes"):
+        definitions(tmp_path / "bert", ["a"], True, 'classes = ["x"]', Path("base.toml"))
