@@ -1,4 +1,4 @@
-"""HTTP to addresses that a caller names: fetched inputs and callbacks. Never into private networks.
+"""HTTP to addresses that somebody names: inputs, callbacks, teachers' endpoints. Never into private networks.
 
 A server that asks wherever it is told can be sent to what only it can reach (server-side request forgery).
 So a name is resolved here, every address that it has must be public, and the connection goes to one of the
@@ -7,6 +7,7 @@ nothing. Redirects are not followed, proxies of the environment are not used, an
 of an exchange, however slowly the other side drips.
 """
 
+import dataclasses
 import ipaddress
 import logging
 import socket
@@ -40,6 +41,8 @@ class Answer:
     status: int
     headers: Mapping[str, str]
     """Names in lower case."""
+    body: bytes = b""
+    """Where the caller wants it."""
 
 
 class Outbound:
@@ -81,6 +84,21 @@ class Outbound:
                 if read > _ANSWER_BYTES:
                     break
             return _answer(response)
+
+    def ask(self, url: str, body: bytes, headers: Mapping[str, str], *, limit: int) -> Answer:
+        """Send ``body``, and read what comes back.
+
+        Raises:
+            InputError: as of ``check``, and where the answer is larger than ``limit`` bytes.
+            UnavailableError: as of ``post``.
+        """
+        with self._exchange("POST", url, headers, body) as response:
+            read = bytearray()
+            for chunk in response.iter_stream():
+                read += chunk
+                if len(read) > limit:
+                    raise InputError(f"{url}: an answer larger than the limit of {limit:,} bytes")
+            return dataclasses.replace(_answer(response), body=bytes(read))
 
     def fetch(self, url: str, target: Path, *, limit: int) -> int:
         """Write what is at ``url`` into ``target``; its size.
