@@ -39,8 +39,11 @@ class AnyTeacher(Protocol):
     """32 hexadecimal digits of all that decides an answer; answers of one fingerprint are shared."""
     batch: int
     """Texts of one call of ``score`` at most: what is lost when a run is killed."""
-    cost: Cost
-    """Of all calls so far."""
+
+    @property
+    def cost(self) -> Cost:
+        """Of all calls so far."""
+        ...
 
     def score(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Answer n texts.
@@ -60,8 +63,11 @@ class AnswerSource(Protocol):
     labels: tuple[str, ...]
     """The teacher's, in the order of the columns of probabilities."""
     fingerprint: str
-    rows_scored: int
-    """Rows that were computed or paid for; stored ones and equal texts are free."""
+
+    @property
+    def rows_scored(self) -> int:
+        """Rows that were computed or paid for; stored ones and equal texts are free."""
+        ...
 
     def cached(self, texts: Sequence[str]) -> NDArray[np.bool_]:
         """Tell which of n texts cost nothing; bool (n,)."""

@@ -139,8 +139,8 @@ class EndpointSection(_Section):
     labels: tuple[str, ...] = ()
     """For "classifier": the labels that it answers; `classes` if absent."""
     output: Literal["json_schema", "choice"] = "json_schema"
-    """For "chat": how the answer is held to a label: `response_format` with a JSON schema, or the guided choice
-    of vLLM."""
+    """For "chat": how the answer is held to a label: `response_format` with a JSON schema, or the guided
+    choice of vLLM."""
     logprobs: bool = True
     """For "chat": read probabilities from the answer's log probabilities, where the service gives them."""
     votes: int = Field(default=1, ge=1, le=25)

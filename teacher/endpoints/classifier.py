@@ -16,7 +16,7 @@ from teacher.protocol import Cost
 
 
 class ClassifierTeacher:
-    """A service that is sent ``{"inputs": [...]}`` and answers ``[[{"label": ..., "score": ...}, ...], ...]``.
+    """A service that is sent ``{"inputs": [...]}`` and answers ``[[{"label": ..., "score": ...}, ...]]``.
 
     Args:
         endpoint: where it is, and its labels.

@@ -95,7 +95,8 @@ class Requests:
             raise UnavailableError(f"{url}: the endpoint answers {status}; look at {key}")
         if status in _HOPELESS or 300 <= status < 400:
             raise UnavailableError(
-                f"{url}: the endpoint answers {status}; look at teacher.endpoint.url (redirects are not followed)"
+                f"{url}: the endpoint answers {status}; look at teacher.endpoint.url; redirects "
+                "are not followed"
             )
 
     def _reached(self) -> None:

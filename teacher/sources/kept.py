@@ -14,7 +14,7 @@ from teacher.protocol import AnyTeacher
 
 
 class KeptAnswers:
-    """A teacher without vectors that is asked only about texts that its cache does not hold; ``open`` makes one.
+    """A teacher asked only about texts that its cache does not hold; ``open`` makes one.
 
     A text that got no answer is not stored, so that the next run asks about it again; this one does not.
 
@@ -103,7 +103,7 @@ class KeptAnswers:
                 f"teacher: it gave an answer of shape {answers.shape} for {len(keys)} texts and "
                 f"{len(self.labels)} labels"
             )
-        there = np.isfinite(answers).all(axis=1)
+        there = np.asarray(np.isfinite(answers).all(axis=1), np.bool_)
         self._without.update(key for key, answered in zip(keys, there.tolist(), strict=True) if not answered)
         answered = np.flatnonzero(there)
         nothing = np.zeros((len(answered), 0), np.float32)

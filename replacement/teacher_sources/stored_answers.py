@@ -75,8 +75,8 @@ def read_answers(entry: TaskEntry, labels: Sequence[str] | None) -> ReadAnswers:
     if disputed:
         first = next(text for text in texts if text is not None and keys_of([text])[0] == disputed[0])
         notes.append(
-            f"teacher.answers: {len(disputed):,} texts have several answers that differ and were left out; the "
-            f"first is {first[:_SHOWN]!r} (teacher.answer_columns.time lets the newest count)"
+            f"teacher.answers: {len(disputed):,} texts have several answers that differ and were left out; "
+            f"the first is {first[:_SHOWN]!r} (teacher.answer_columns.time lets the newest count)"
         )
     if not kept:
         raise InputError(f"{entry.path}: teacher.answers: no answer is left; {'; '.join(notes)}")
@@ -250,7 +250,7 @@ def _probabilities(rows: _Rows, given: tuple[str, ...], known: tuple[str, ...]) 
 def _one_each(
     texts: list[str | None], probabilities: NDArray[np.float32], times: list[Any] | None
 ) -> tuple[dict[str, int], list[str]]:
-    """The row that counts for each text, by its normalised form; and the texts that have none, as they differ."""
+    """The row that counts for each text, by its normalised form; and texts whose answers differ."""
     known = [row for row, text in enumerate(texts) if text is not None]
     keys = keys_of([text for text in texts if text is not None])
     rows_of: dict[str, list[int]] = {}
