@@ -8,6 +8,7 @@ of an exchange, however slowly the other side drips.
 """
 
 import dataclasses
+import functools
 import ipaddress
 import logging
 import socket
@@ -127,7 +128,7 @@ class Outbound:
         try:
             with (
                 httpcore.ConnectionPool(
-                    ssl_context=ssl.create_default_context(), network_backend=backend, retries=0
+                    ssl_context=_ssl_context(), network_backend=backend, retries=0
                 ) as pool,
                 pool.stream(
                     method,
@@ -184,6 +185,11 @@ def is_reachable(address: _Address, allowed: Iterable[ipaddress.IPv4Network | ip
 
 def _not_allowed(host: str) -> InputError:
     return InputError(f"host {host!r} is not allowed")
+
+
+@functools.cache
+def _ssl_context() -> ssl.SSLContext:
+    return ssl.create_default_context()  # reads all certificates of the system: some 20 ms
 
 
 def _host(url: str) -> tuple[str, int]:

@@ -31,7 +31,7 @@ class Budget:
 
     def __init__(self, endpoint: Endpoint) -> None:
         self._endpoint = endpoint
-        self._lock = threading.Lock()
+        self._lock = threading.Condition()
         self._cost = Cost()
         self._reserved: list[Reserved] = []
         self._tokens_per_byte = 0.0
@@ -43,7 +43,7 @@ class Budget:
             return self._cost
 
     def reserve(self, size: int) -> Reserved | None:
-        """Set aside what a request may cost.
+        """Set aside what a request may cost; waits for others where what they set aside stands in the way.
 
         Args:
             size: its bytes. A byte is taken for a token until an answer has shown how many it makes.
@@ -52,18 +52,14 @@ class Budget:
             None where the budget might not hold it.
         """
         with self._lock:
-            ratio = self._tokens_per_byte or 1.0
-            wanted = Reserved(math.ceil(size * ratio), ANSWER_TOKENS)
-            pending = [*self._reserved, wanted]
-            tokens = self._cost.tokens + sum(part.sent + part.answered for part in pending)
-            money = self._cost.money + sum(self._price(part.sent, part.answered) for part in pending)
-            endpoint = self._endpoint
-            if endpoint.most_tokens is not None and tokens > endpoint.most_tokens:
-                return None
-            if endpoint.most_money is not None and money > endpoint.most_money:
-                return None
-            self._reserved.append(wanted)
-            return wanted
+            while True:
+                wanted = Reserved(math.ceil(size * (self._tokens_per_byte or 1.0)), ANSWER_TOKENS)
+                if self._holds([*self._reserved, wanted]):
+                    self._reserved.append(wanted)
+                    return wanted
+                if not self._reserved:
+                    return None
+                self._lock.wait()  # what is set aside is more than what is spent at last
 
     def settle(self, reserved: Reserved, size: int, sent: int | None, answered: int | None) -> None:
         """Put a request's cost in the place of what was set aside.
@@ -76,6 +72,7 @@ class Budget:
         """
         with self._lock:
             self._reserved.remove(reserved)
+            self._lock.notify_all()
             if sent:
                 self._tokens_per_byte = max(self._tokens_per_byte, sent / size)
             sent = reserved.sent if sent is None else sent
@@ -102,6 +99,13 @@ class Budget:
                 malformed=cost.malformed + malformed,
                 failed=cost.failed + failed,
             )
+
+    def _holds(self, reserved: list[Reserved]) -> bool:
+        """Whether the budget holds what was spent and all of ``reserved``."""
+        tokens = self._cost.tokens + sum(part.sent + part.answered for part in reserved)
+        money = self._cost.money + sum(self._price(part.sent, part.answered) for part in reserved)
+        most_tokens, most_money = self._endpoint.most_tokens, self._endpoint.most_money
+        return (most_tokens is None or tokens <= most_tokens) and (most_money is None or money <= most_money)
 
     def _price(self, sent: int, answered: int) -> float:
         return (sent * self._endpoint.price_in + answered * self._endpoint.price_out) / 1e6
