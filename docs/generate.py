@@ -112,7 +112,7 @@ def definition_page() -> str:
             nested = _section(field.annotation)[0]
             if nested is not None:
                 title = f"[{key}.{inside}]"
-                sections.append(f"\n## `{title}`\n\n{_summary(nested)} Optional.\n\n{_table(nested)}")
+                sections.append(f"\n### `{title}`\n\n{_summary(nested)} Optional.\n\n{_table(nested)}")
     parts += ["\n" + _table(Definition, plain), *sections]
     return "".join(parts)
 
