@@ -108,6 +108,11 @@ def definition_page() -> str:
         absent = "" if needed else _absent(field, named=named)
         says = _summary(section)
         sections.append(f"\n## `{title}`\n\n{says}{absent}\n\n{_table(section)}")
+        for inside, field in section.model_fields.items():
+            nested = _section(field.annotation)[0]
+            if nested is not None:
+                title = f"[{key}.{inside}]"
+                sections.append(f"\n### `{title}`\n\n{_summary(nested)} Optional.\n\n{_table(nested)}")
     parts += ["\n" + _table(Definition, plain), *sections]
     return "".join(parts)
 
@@ -136,6 +141,8 @@ def _table(model: type[BaseModel], fields: list[tuple[str, FieldInfo]] | None = 
     texts = field_docstrings(model)
     rows = ["| key | type | default | meaning |\n|---|---|---|---|\n"]
     for name, field in fields if fields is not None else model.model_fields.items():
+        if fields is None and _section(field.annotation)[0] is not None:
+            continue  # a table of its own
         kind, default = _type(field.annotation, field.metadata), _default(field, _toml)
         meaning = texts.get(name) or field.description or ""
         rows.append(f"| `{field.alias or name}` | {kind} | {_code(default)} | {_cell(meaning)} |\n")

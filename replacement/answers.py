@@ -1,5 +1,6 @@
 """The teacher's answers for some texts."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +16,30 @@ class Answers:
     labels: NDArray[np.float32]
     """(n, labels) in the order of the teacher's labels, of which one or more stand for a class."""
     vectors: NDArray[np.float32]
-    """(n, hidden): [CLS] vectors."""
+    """(n, hidden): [CLS] vectors, or those of a sentence model; of width 0 where there are none."""
+
+    @property
+    def answered(self) -> NDArray[np.bool_]:
+        """(n,): False where the teacher gave no answer; such a row is NaN, and is used for nothing."""
+        return np.asarray(np.isfinite(self.probabilities).all(axis=1), np.bool_)
+
+    def take(self, rows: NDArray[np.bool_]) -> "Answers":
+        """Some of the answers.
+
+        Args:
+            rows: bool (n,), which ones.
+        """
+        return Answers(
+            probabilities=self.probabilities[rows], labels=self.labels[rows], vectors=self.vectors[rows]
+        )
+
+    def vectors_or(self, features: Callable[[], NDArray[np.float32]]) -> NDArray[np.float32]:
+        """What tells which rows are near each other.
+
+        Args:
+            features: gives something else, float32 (n, k), where there are no vectors.
+        """
+        return self.vectors if self.vectors.shape[1] else features()
 
     @property
     def decided(self) -> NDArray[np.int64]:

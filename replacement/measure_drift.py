@@ -19,7 +19,7 @@ import numpy as np
 import pyarrow as pa
 
 from pingti.corpus.rules import matches
-from pingti.errors import PingtiError
+from pingti.errors import ConflictError, PingtiError
 from pingti.extras import install_hint
 from pingti.inference.classifier import Classifier
 from pingti.inference.pins import Choice, pin
@@ -56,7 +56,9 @@ class DriftMeter:
         asked = [row for row, label in enumerate(labels) if label is not None and not ruled[row]]
         if not asked:
             return 0, 0
-        decided = self.teacher.ask([texts[row] for row in asked], "teacher: rows of jobs").decided
+        answers = self.teacher.ask([texts[row] for row in asked], "teacher: rows of jobs")
+        asked = [row for row, answered in zip(asked, answers.answered.tolist(), strict=True) if answered]
+        decided = answers.take(answers.answered).decided
         classes = np.array(self.teacher.classes, dtype=object)
         same = classes[decided] == np.array([labels[row] for row in asked], dtype=object)
         return len(asked), int(same.sum())
@@ -76,11 +78,17 @@ def load_drift_meter(entry: TaskEntry, version: int) -> DriftMeter:
     """
     pins = pin(entry.workspace, [Choice(task=entry.name, version=version)])
     metadata = Student.read_metadata(entry.student_folder(version))
+    teacher = load_teacher_of_version(entry, version)
+    if teacher.stored_alone:
+        raise ConflictError(
+            f"task {entry.name!r}: its teacher is stored answers alone, which say nothing of the rows of "
+            "a job; watch.sample = 0 ends the attempts to measure drift"
+        )
     return DriftMeter(
         task=entry.name,
         classifier=Classifier.load(entry.workspace, pins),
         negative=metadata.get("rules", {}).get("negative", []),
-        teacher=load_teacher_of_version(entry, version),
+        teacher=teacher,
     )
 
 

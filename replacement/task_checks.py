@@ -68,7 +68,8 @@ def check_task(name: str, definition: Definition, workspace: Workspace, source: 
     if faults:
         placed = [replace(fault, file=str(source)) for fault in faults]
         raise DefinitionError(f"{source}: {sentence(faults)}", faults=placed)
-    if find_spec("transformers") is None and not definition.teacher.model.startswith(_TASK):
+    named = definition.teacher.model
+    if find_spec("transformers") is None and named and not definition.teacher.model.startswith(_TASK):
         return (
             "the teacher's packages are not installed here, so that nobody knows whether they can read the "
             f"model; where it is to be replaced, {install_hint('teacher')}",
@@ -160,8 +161,11 @@ def _parent_problem(workspace: Workspace, name: str, label: str) -> str:
 def _teacher_faults(task: _Task) -> Iterator[Fault]:
     """Of the teacher: that its files cannot be used, or its labels do not fit the classes."""
     section = task.definition.teacher
+    yield from _answer_faults(task)
     if section.model.startswith(_TASK):
         yield from _owner_faults(task)
+        return
+    if not section.model or section.model.startswith("python:"):
         return
     folder = task.base / section.model
     if not folder.is_dir():
@@ -194,6 +198,19 @@ def _teacher_faults(task: _Task) -> Iterator[Fault]:
     yield from rule_faults(labels, independent, task.definition.classes, section)
 
 
+def _answer_faults(task: _Task) -> Iterator[Fault]:
+    """Of answers, sentence model and endpoint: that they lead nowhere, or their labels do not fit."""
+    section = task.definition.teacher
+    for number, pattern in enumerate(section.answers):
+        if not _leads(task.base, pattern):
+            yield Fault(detail=task.nowhere(pattern), pointer=json_pointer(("teacher", "answers", number)))
+    if section.vectors is not None and not (task.base / section.vectors).is_dir():
+        yield Fault(detail=task.nowhere(section.vectors), pointer="/teacher/vectors")
+    labels = () if section.endpoint is None else section.endpoint.labels or (*section.endpoint.descriptions,)
+    if labels:
+        yield from rule_faults(labels, False, task.definition.classes, section)
+
+
 def _folder_problems(folder: Path) -> Iterable[str]:
     yield from file_problems(folder)
     if find_spec("transformers") is not None and (problem := tokenizer_problem(folder)):
@@ -218,6 +235,8 @@ def _owner_faults(task: _Task) -> Iterator[Fault]:
         return
     if theirs.teacher.labels is not None and theirs.teacher.fine_tune:
         labels, independent = theirs.classes, False
+    elif not theirs.teacher.model or theirs.teacher.model.startswith("python:"):
+        return
     else:
         folder = owner.path.parent / theirs.teacher.model
         if not folder.is_dir():

@@ -57,7 +57,7 @@ class ScoreCache:
         folder: of this teacher's segments.
         fingerprint: the teacher's.
         labels: the teacher's, in the order of the columns of probabilities.
-        hidden: width of a [CLS] vector.
+        hidden: width of a [CLS] vector; 0: the teacher has none, and none is stored.
     """
 
     def __init__(self, folder: Path, fingerprint: str, labels: Sequence[str], hidden: int) -> None:
@@ -69,14 +69,13 @@ class ScoreCache:
             b"pingti.fingerprint": fingerprint.encode(),
             b"pingti.labels": json.dumps(self.labels, ensure_ascii=False).encode(),
         }
-        self._schema = pa.schema(
-            [
-                pa.field("key", pa.binary(_KEY_BYTES), nullable=False),
-                pa.field("probabilities", pa.list_(pa.float32(), len(self.labels)), nullable=False),
-                pa.field("vector", pa.list_(pa.float16(), hidden), nullable=False),
-            ],
-            metadata=metadata,
-        )
+        fields = [
+            pa.field("key", pa.binary(_KEY_BYTES), nullable=False),
+            pa.field("probabilities", pa.list_(pa.float32(), len(self.labels)), nullable=False),
+        ]
+        if hidden:
+            fields.append(pa.field("vector", pa.list_(pa.float16(), hidden), nullable=False))
+        self._schema = pa.schema(fields, metadata=metadata)
         self._rows: dict[bytes, int] = {}
         self._segments: list[pa.RecordBatch] = []
         self._starts: list[int] = [0]  # number of each segment's first row; the last is that of the next
@@ -133,7 +132,8 @@ class ScoreCache:
                 segment = self._segments[segments[at[0]]]
                 local = rows[at] - self._starts[segments[at[0]]]
                 probabilities[at] = _matrix(segment["probabilities"])[local]
-                vectors[at] = _matrix(segment["vector"])[local]
+                if self.hidden:
+                    vectors[at] = _matrix(segment["vector"])[local]
         return Scored(probabilities, vectors)
 
     def add(self, keys: Sequence[bytes], scored: Scored) -> None:
@@ -202,7 +202,7 @@ class ScoreCache:
         columns = [
             pa.array(keys, pa.binary(_KEY_BYTES)),
             _list_array(scored.probabilities[rows].astype(np.float32)),
-            _list_array(vectors),
+            *([_list_array(vectors)] if self.hidden else []),
         ]
         return pa.RecordBatch.from_arrays(columns, schema=self._schema)
 

@@ -23,7 +23,7 @@ from api.cli.tasks import (
     delimiter_of,
 )
 from pingti import __version__
-from pingti.errors import Fault, GateError, InputError, PingtiError, UnavailableError
+from pingti.errors import ConflictError, Fault, GateError, InputError, PingtiError, UnavailableError
 from pingti.extras import install_hint
 
 if TYPE_CHECKING:
@@ -286,6 +286,8 @@ def bench(task: TaskName, home: Home = WORKSPACE, as_json: Json = False) -> None
     teacher = load_teacher_of_version(entry, pinned.version)
     texts = load_corpus(entry.definition, entry.path.parent).texts.slice(0, 50_000)
     speed = teacher.speed(Student.load(entry.student_folder(pinned.version)), texts)
+    if speed is None:
+        raise ConflictError(f"task {task!r}: no model of its teacher is here that could be timed")
     screen = Screen(as_json=as_json)
     screen.table(
         ["", "texts/s on one core"],

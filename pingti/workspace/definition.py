@@ -109,11 +109,89 @@ class RulesSection(_Section):
     """A text that matches is of the first class, no model asked."""
 
 
-class TeacherSection(_Section):
-    """The BERT that the student replaces."""
+class AnswerColumnsSection(_Section):
+    """How the columns of `teacher.answers` are named."""
 
-    model: str
-    """A folder (relative to `workspace/tasks`), a hub name, or "task:NAME" for another task's teacher."""
+    text: str | None = None
+    """Of the text; as `corpus.text` if absent."""
+    id: str | None = None
+    """Of the corpus's id, for rows without a text; as `corpus.id` if absent."""
+    label: str = "label"
+    """Of the label, where there are no `scores`."""
+    scores: dict[str, str] = {}
+    """The column of each label's score: numbers from 0 up, which are divided by their sum."""
+    time: str | None = None
+    """Of the time of an answer: of several answers for a text the newest counts; if absent, none does where
+    they differ."""
+
+
+class EndpointSection(_Section):
+    """A service that answers in a model's place."""
+
+    kind: Literal["chat", "classifier"]
+    """"chat": chat completions of the OpenAI form. "classifier": texts in, scores out, as of Hugging Face."""
+    url: str = Field(pattern="^https?://.", max_length=2048)
+    """All of it, such as "https://host/v1/chat/completions"."""
+    model: str | None = None
+    """The service's name of the model; needed for "chat"."""
+    instruction: str = ""
+    """For "chat": what is asked of each text."""
+    descriptions: dict[str, str] = {}
+    """For "chat": what each label means; the labels are its keys, or `classes` if absent."""
+    labels: tuple[str, ...] = ()
+    """For "classifier": the labels that it answers; `classes` if absent."""
+    output: Literal["json_schema", "choice"] = "json_schema"
+    """For "chat": how the answer is held to a label: `response_format` with a JSON schema, or the guided
+    choice of vLLM."""
+    logprobs: bool = True
+    """For "chat": read probabilities from the answer's log probabilities, where the service gives them."""
+    votes: int = Field(default=1, ge=1, le=25)
+    """For "chat": so often a text is asked where there are no log probabilities; the votes' shares count."""
+    key_variable: str | None = Field(default=None, pattern="^PINGTI_TEACHER_KEY(_[A-Z0-9_]+)?$")
+    """Environment variable that holds the key: PINGTI_TEACHER_KEY, or a name that begins so."""
+    concurrency: int = Field(default=8, ge=1, le=256)
+    """Requests at one time."""
+    seconds: float = Field(default=60.0, gt=0.0, le=3600.0)
+    """For one request, from the connection to the last byte."""
+    attempts: int = Field(default=6, ge=1, le=20)
+    """Of a request; between them is a pause that doubles, or the one that the service asks for."""
+    batch: int = Field(default=16, ge=1, le=1024)
+    """For "classifier": texts of a request."""
+    most_tokens: int | None = Field(default=None, ge=1)
+    """Of all requests of a run, as the service counts them; then no further text is asked about."""
+    most_money: float | None = Field(default=None, gt=0.0)
+    """The same in money, by the prices below."""
+    price_in: float = Field(default=0.0, ge=0.0)
+    """Of a million tokens sent."""
+    price_out: float = Field(default=0.0, ge=0.0)
+    """Of a million tokens answered."""
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if self.kind == "chat" and self.model is None:
+            raise ValueError('model is missing: a "chat" endpoint needs the name of the model')
+        if self.kind == "classifier" and (self.most_tokens or self.most_money):
+            raise ValueError('a "classifier" endpoint counts no tokens; teacher.budget bounds its rows')
+        if self.most_money is not None and not self.price_in + self.price_out:
+            raise ValueError("most_money needs price_in or price_out, by which the money is counted")
+        return self
+
+
+class TeacherSection(_Section):
+    """The BERT that the student replaces; or answers on file, an endpoint, or a function of Python."""
+
+    model: str = ""
+    """A folder (relative to `workspace/tasks`), a hub name, or "task:NAME" for another task's teacher.
+    "python:NAME" stands for a function that `pingti.replace` is given. Absent where `answers` or `endpoint`
+    are there."""
+    answers: tuple[str, ...] = ()
+    """Files of stored answers (paths or patterns): Parquet, CSV, TSV or JSONL. They cost nothing; without a
+    model or endpoint they are all there is, and the run chooses among their texts."""
+    answer_columns: AnswerColumnsSection = AnswerColumnsSection()
+    endpoint: EndpointSection | None = None
+    vectors: str | None = None
+    """Folder of a sentence model, whose vectors tell what is near what where the teacher has none; the
+    student's own features do if absent."""
     labels: str | None = None
     """JSONL, CSV, TSV or Parquet file with text (or the corpus's id) and label; round 1 starts from it."""
     fine_tune: bool = True
@@ -142,6 +220,16 @@ class TeacherSection(_Section):
     """Fine-tuning: so many of the lowest layers stay as they are; quicker, and steadier on few labels."""
     margin: float = Field(default=0.1, ge=0.0, lt=0.5)
     """A row whose two likeliest classes are closer than this is a boundary row: it goes to a person."""
+
+    @model_validator(mode="after")
+    def _somebody_answers(self) -> Self:
+        if not (self.model or self.answers or self.endpoint):
+            raise ValueError("nobody answers: needed is a model, answers or an endpoint")
+        if self.model and self.endpoint:
+            raise ValueError("model and endpoint are both given; one of them answers")
+        if self.model.startswith("task:") and self.answers:
+            raise ValueError(f"answers belong to the task that has the teacher, {self.model[5:]!r}")
+        return self
 
 
 class StudentSection(_Section):
@@ -298,9 +386,12 @@ class Definition(_Section):
     @property
     def paths(self) -> dict[tuple[str | int, ...], str]:
         """All that may lead to files, by its place: patterns, URLs, paths, or the hub's name of a model."""
+        model = self.teacher.model or None
         paths: dict[tuple[str | int, ...], str | None] = {
             **{("corpus", "files", number): path for number, path in enumerate(self.corpus.files)},
-            ("teacher", "model"): None if self.teacher.model.startswith("task:") else self.teacher.model,
+            ("teacher", "model"): None if self.teacher.model.startswith(("task:", "python:")) else model,
+            **{("teacher", "answers", number): path for number, path in enumerate(self.teacher.answers)},
+            ("teacher", "vectors"): self.teacher.vectors,
             ("teacher", "labels"): self.teacher.labels,
             ("gate", "labels"): self.gate.labels,
         }

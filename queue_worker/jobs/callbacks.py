@@ -26,12 +26,12 @@ from pydantic import BaseModel, ConfigDict, Field
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from pingti.errors import InputError, NotFoundError, PingtiError
+from pingti.outbound_http import Outbound
 from queue_worker.jobs.models import Job
 from queue_worker.jobs.store import JobStore
 from queue_worker.jobs.transactions import transact
 from queue_worker.kept_file import kept_text
 from queue_worker.keys import PREFIX
-from queue_worker.outbound_http import Outbound
 from queue_worker.settings import Settings
 
 SECRET_FILE = "callback_secret"

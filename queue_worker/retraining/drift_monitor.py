@@ -31,13 +31,13 @@ import redis
 from pingti.corpus.reader import read_rows
 from pingti.errors import ConflictError, NotFoundError, PingtiError
 from pingti.inference.pins import Pin
+from pingti.outbound_http import Outbound
 from pingti.workspace import promotion
 from pingti.workspace.registry import TaskEntry, Workspace
 from queue_worker.jobs.callbacks import secret, signed
 from queue_worker.jobs.models import Job, JobStatus
 from queue_worker.jobs.store import JobStore
 from queue_worker.keys import PREFIX
-from queue_worker.outbound_http import Outbound
 from queue_worker.processes.launcher import guarded
 from queue_worker.retraining.drift import Alarm, acted, agreement, count, raise_alarm
 from queue_worker.retraining.runs import request_retrain

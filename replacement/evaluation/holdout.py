@@ -50,6 +50,8 @@ class Held:
 
     texts: list[str]
     answers: Answers
+    vectors: NDArray[np.float32]
+    """(n, k): the teacher's, or the student's features where it has none."""
     scores: NDArray[np.float32]
     """(n, classes): the student's probabilities."""
     threshold: float | None
@@ -91,9 +93,7 @@ def describe(held: Held, classes: tuple[str, ...], rng: np.random.Generator) -> 
         "calibration": _calibration(held),
         **_days(held, len(classes)),
         "truth": against_true_labels(held, len(classes), rng),
-        **error_analysis.describe(
-            held.texts, held.answers.vectors, teacher, student, held.before, classes, rng
-        ),
+        **error_analysis.describe(held.texts, held.vectors, teacher, student, held.before, classes, rng),
         "hardest": _hardest(held, classes, rng),
     }
 

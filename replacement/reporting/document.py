@@ -27,7 +27,8 @@ class Evaluation:
     """What the held-out rows tell: see ``replacement.evaluation.holdout.describe``."""
     learned: dict[str, Any]
     """What the rows learned from tell: see ``replacement.evaluation.holdout.of_learned``."""
-    speed: Speed
+    speed: Speed | None
+    """None where the teacher is no model that is here."""
     notes: tuple[str, ...] = ()
     """What a person should know of labels and teacher, a sentence each."""
 
@@ -85,7 +86,7 @@ def build_report(
             "stopped": stopped.sentence(definition.gate),
             "operating_points": _stored_points(evaluation.operating_points, len(definition.classes)),
             "boundary_rows": boundary_rows,
-            "speed": asdict(evaluation.speed),
+            **({} if evaluation.speed is None else {"speed": asdict(evaluation.speed)}),
             **evaluation.holdout,
             **evaluation.learned,
         }

@@ -17,8 +17,10 @@ from pingti.corpus.rules import matches
 from pingti.errors import InputError
 from pingti.workspace.definition import CorpusSection, Definition, RulesSection
 from pingti.workspace.registry import TaskEntry
+from replacement.teacher_sources.stored_answers import unmatched_note
 from replacement.training.dependencies import parents_hold
 from replacement.training.people_labels import PeopleLabels
+from replacement.training.teacher_labels import TeacherLabels
 from textcnn import Encoded, Vocabulary
 
 _DAY = 86_400_000_000  # microseconds
@@ -167,6 +169,65 @@ def where_parents_hold(entry: TaskEntry, corpus: Corpus) -> Corpus:
         DefinitionError: dependencies that can never hold.
     """
     return corpus.keep(parents_hold(entry, corpus.texts)) if entry.definition.depends_on else corpus
+
+
+def within_answers(dataset: Dataset, teacher: TeacherLabels) -> tuple[Dataset, tuple[str, ...]]:
+    """The dataset with those rows alone about which the teacher can be asked.
+
+    Args:
+        dataset: all of them.
+        teacher: may be nothing but stored answers.
+
+    Returns:
+        The dataset, and what is to be told, a sentence each.
+
+    Raises:
+        InputError: too few rows are left.
+    """
+    if teacher.opened.stored is None:
+        return dataset, ()
+    every = [*dataset.texts.to_pylist(), *dataset.apart]
+    unmatched = unmatched_note(teacher.opened.stored, every)
+    notes = (unmatched,) if unmatched else ()
+    if not teacher.stored_alone:
+        return dataset, notes
+    corpus = dataset.corpus
+    known = teacher.cached(corpus.texts.to_pylist()) | teacher.is_reviewed(corpus.texts)
+    try:
+        kept = corpus.keep(known)
+    except InputError as error:
+        raise InputError(f"teacher.answers: too few texts of the corpus have an answer: {error}") from error
+    left_out = kept.counts["not_asked"]
+    counts = {
+        **corpus.counts,
+        "without_answer": left_out,
+        "pool": len(kept.pool),
+        "holdout": len(kept.holdout),
+    }
+    without = (
+        f"stored answers are all there is: of {len(corpus.pool):,} rows to learn from {len(kept.pool):,} and "
+        f"of {len(corpus.holdout):,} held-out rows {len(kept.holdout):,} have one; the others were neither "
+        "learned from nor measured on"
+    )
+    return dataclasses.replace(dataset, corpus=dataclasses.replace(kept, counts=counts)), (*notes, without)
+
+
+def word_vectors(encoded: Encoded, rng: np.random.Generator) -> NDArray[np.float32]:
+    """Vectors of texts where no model gives any: a random projection of their bags of tokens.
+
+    Args:
+        encoded: n texts.
+        rng: draws a direction for each token.
+
+    Returns:
+        float32 (n, 128).
+    """
+    directions = rng.standard_normal((int(encoded.ids.max(initial=0)) + 1, 128)).astype(np.float32)
+    lengths = np.diff(encoded.offsets)
+    vectors = np.zeros((len(encoded), 128), np.float32)
+    np.add.at(vectors, np.repeat(np.arange(len(encoded)), lengths), directions[encoded.ids])
+    vectors /= np.maximum(lengths, 1)[:, None].astype(np.float32)
+    return vectors
 
 
 def _outside(corpus: Corpus, texts: Iterable[str], known: list[str]) -> list[str]:

@@ -11,7 +11,7 @@ gate is held against it.
 import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from pingti import files
 from pingti.annotation import review_queue
 from pingti.corpus.normalize import keys_of
+from pingti.errors import UnavailableError
 from pingti.workspace.registry import TaskEntry
 from replacement.answers import join
 from replacement.evaluation import gate, holdout
@@ -30,7 +31,7 @@ from replacement.reporting import html
 from replacement.reporting.document import Evaluation, build_report
 from replacement.results import Outcome, Round, StopReason
 from replacement.training import warm_start
-from replacement.training.dataset import prepare_dataset
+from replacement.training.dataset import prepare_dataset, within_answers, word_vectors
 from replacement.training.people_labels import read_people_labels
 from replacement.training.rounds import (
     Asked,
@@ -58,6 +59,9 @@ from replacement.training.validation_set import (
 )
 from textcnn import Student
 
+if TYPE_CHECKING:  # torch only where a teacher is asked
+    from teacher.sources.callables import Function
+
 FIRST_ROWS = 1000
 """At most, drawn for round 1 where no labelled rows are given, or beside known ones."""
 KNOWN_BUDGETS = 4
@@ -75,6 +79,7 @@ def replace(
     progress: Progress = quiet,
     announce: Callable[[Round], None] = lambda _: None,
     device: str | None = None,
+    function: "Function | None" = None,
 ) -> Outcome:
     """Make a student for a task, and write it with its report as a new version; it is not promoted.
 
@@ -88,6 +93,8 @@ def replace(
         progress: told what is being done, how much of it is done, and how much there is.
         announce: told every round's result.
         device: the teacher's torch device; a GPU where there is one, if absent.
+        function: what ``teacher.model = "python:NAME"`` stands for: called with a list of n texts, it gives n
+            labels, or probabilities (n, labels); None or a row of NaN is no answer.
 
     Raises:
         InputError: a file, label or definition that cannot be used.
@@ -95,8 +102,9 @@ def replace(
     """
     people = read_people_labels(entry)
     dataset = prepare_dataset(entry, people)
-    teacher = load_teacher(entry, people, seed=seed, progress=progress, device=device)
-    notes = [*teacher.guesses, *people.notes]
+    teacher = load_teacher(entry, people, seed=seed, progress=progress, device=device, function=function)
+    dataset, unanswered = within_answers(dataset, teacher)
+    notes = [note for note in (*teacher.guesses, *people.notes, *teacher.opened.notes, *unanswered) if note]
     for note in notes:
         progress(note, 1, 1)
     setup = Setup(
@@ -148,7 +156,13 @@ def ask_measuring_rows(setup: Setup, known: dict[str, bool]) -> Asked:
         validation = _drawn_validation(setup, promoted, count, by_score=promoted is not None or not known)
     answers = setup.teacher.ask(setup.dataset.texts_of(held), "teacher: holdout")
     nothing = TrainingSet(rows=np.zeros(0, np.int64), answers=join([]), hard_negatives=np.zeros(0, np.bool_))
-    holdout_set = HoldoutSet(rows=held, answers=answers)
+    answered = answers.answered
+    if not answered.any() or not len(validation.rows):
+        raise UnavailableError(
+            f"{setup.entry.path}: the teacher gave no answer for any of {len(held)} held-out texts or of the "
+            f"validation rows, so that nothing can be measured; {setup.teacher.cost_note}"
+        )
+    holdout_set = HoldoutSet(rows=held[answered], answers=answers.take(answered))
     return Asked(validation=validation, holdout=holdout_set, training=nothing, apart=_apart(setup))
 
 
@@ -163,8 +177,10 @@ def ask_first_rows(setup: Setup, asked: Asked, known: dict[str, bool]) -> Asked:
     asked, known_count = _ask_known(setup, asked, known)
     asked, reviewed_count = _ask_reviewed(setup, asked)
     kind, rows = _further_rows(setup, asked, known=known_count > 0)
+    before = len(asked.training.rows)
     asked = ask_to_learn(setup, asked, rows, np.zeros(len(rows), np.bool_))
-    counts = {"known": known_count, kind: len(rows), "reviewed": reviewed_count}
+    answered = len(asked.training.rows) - before
+    counts = {"known": known_count, kind: answered, "reviewed": reviewed_count}
     added = {name: count for name, count in counts.items() if count or name == kind}
     return dataclasses.replace(asked, training=dataclasses.replace(asked.training, added=added))
 
@@ -224,9 +240,11 @@ def evaluate(setup: Setup, asked: Asked, trained: Trained, true: dict[str, int])
     )
     promoted = gate.promoted(setup.entry)
     first = scored_holdout(setup, asked, trained.students[0])
+    encoded = setup.dataset.encoded.take(asked.holdout.rows)
     held = holdout.Held(
         texts=setup.dataset.texts_of(asked.holdout.rows),
         answers=asked.holdout.answers,
+        vectors=asked.holdout.answers.vectors_or(lambda: student.features(encoded)),
         scores=scored.scores,
         threshold=kept.threshold,
         days=None if corpus.days is None else corpus.days[asked.holdout.rows],
@@ -260,6 +278,7 @@ def evaluate(setup: Setup, asked: Asked, trained: Trained, true: dict[str, int])
             *setup.notes,
             *_notes_of_true_labels(true, held.texts, len(asked.apart)),
             *_notes_of_long_texts(setup.teacher, held.texts),
+            *_notes_of_answers(setup),
         ),
     )
 
@@ -286,7 +305,12 @@ def write_version(
         run=run,
         seed=setup.seed,
         subclasses=trained.subclasses.named(definition.classes, teacher.rule.labels),
-        teacher={**teacher.described(), "rows_asked": asked.count, "rows_computed": teacher.rows_scored},
+        teacher={
+            **teacher.described(),
+            "rows_asked": asked.count,
+            "rows_computed": teacher.rows_scored,
+            **teacher.cost,
+        },
         corpus={**setup.dataset.corpus.counts, "labelled_by_people": len(teacher.reviewed)},
         rounds=trained.rounds,
         stopped=trained.stopped,
@@ -377,9 +401,15 @@ def _against_true_labels_apart(
     if not asked.apart:
         return None
     texts, student = list(asked.apart), trained.students[trained.best]
+    answers = setup.teacher.ask(texts, "teacher: texts with true labels")
+    texts = [text for text, answered in zip(texts, answers.answered.tolist(), strict=True) if answered]
+    if not texts:
+        return None
+    answers = answers.take(answers.answered)
     held = holdout.Held(
         texts=texts,
-        answers=setup.teacher.ask(texts, "teacher: texts with true labels"),
+        answers=answers,
+        vectors=answers.vectors,
         scores=student.score(texts),
         threshold=trained.rounds[trained.best].threshold,
         days=None,
@@ -406,13 +436,23 @@ def _notes_of_true_labels(true: dict[str, int], held: list[str], apart: int) -> 
 def _notes_of_long_texts(teacher: TeacherLabels, held: list[str]) -> tuple[str, ...]:
     """What the student reads and the teacher did not, where that is more than a few texts."""
     cut = teacher.read_in_part(held)
-    if not cut or cut < _CUT_TOLD * len(held):
+    if teacher.description is None or not cut or cut < _CUT_TOLD * len(held):
         return ()
     return (
         f"of {len(held):,} held-out texts the teacher read {cut:,} ({cut / len(held):.0%}) only in part, "
         f"up to {teacher.description.max_length} tokens, and the student reads them whole: where the rest is "
         "about something else it goes by what the teacher never saw (teacher.max_length lets it read more)",
     )
+
+
+def _notes_of_answers(setup: Setup) -> tuple[str, ...]:
+    """What of the teacher could not be had or measured."""
+    notes = [setup.teacher.cost_note]
+    if setup.teacher.description is None:
+        notes.append("the teacher's speed was not measured: no model of it is here")
+    if setup.teacher.stored_alone:
+        notes.append("stored answers are all there is: drift cannot be measured")
+    return tuple(note for note in notes if note)
 
 
 def _rest_drawn(
@@ -481,10 +521,12 @@ def _further_rows(setup: Setup, asked: Asked, *, known: bool) -> tuple[str, NDAr
 def _divided(setup: Setup, asked: Asked) -> Subclasses:
     """The parts of the classes, by what the teacher says of the rows asked about so far."""
     seen = join([asked.validation.answers, asked.training.answers])
+    rows = np.concatenate([asked.validation.rows, asked.training.rows])
     return divide(
         setup.teacher.rule.class_of,
         seen.labels,
-        seen.vectors,
+        # There is no student yet whose features would tell which labels are near each other.
+        seen.vectors_or(lambda: word_vectors(setup.dataset.encoded.take(rows), setup.rng("words"))),
         most=setup.definition.student.subclasses,
         rng=setup.rng("subclasses"),
     )

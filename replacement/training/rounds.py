@@ -37,8 +37,8 @@ class Setup:
     progress: Progress
     dataset: Dataset
     teacher: TeacherLabels
-    embedding: NDArray[np.float32]
-    """(tokens, width): where students' embeddings start."""
+    embedding: NDArray[np.float32] | None
+    """(tokens, width): where students' embeddings start; at random if None."""
     notes: tuple[str, ...] = ()
     """What the report tells of labels and teacher, a sentence each."""
 
@@ -115,6 +115,8 @@ class Asked:
     training: TrainingSet
     apart: tuple[str, ...] = ()
     """Texts outside the corpus with true labels, about which the teacher is asked at the end."""
+    unanswered: NDArray[np.int64] = dataclasses.field(default_factory=lambda: np.zeros(0, np.int64))
+    """Rows to learn from about which the teacher was asked in vain; they are asked about once."""
 
     @property
     def count(self) -> int:
@@ -138,7 +140,7 @@ class Asked:
         Returns:
             int64, ascending.
         """
-        asked = np.concatenate([self.validation.rows, self.training.rows])
+        asked = np.concatenate([self.validation.rows, self.training.rows, self.unanswered])
         return np.setdiff1d(setup.dataset.corpus.pool, asked)
 
 
@@ -160,15 +162,16 @@ def ask_to_learn(
         free: they do not count against the budget.
     """
     answers = setup.teacher.ask(setup.dataset.texts_of(rows), "teacher: rows to learn from")
-    before = asked.training
+    before, answered = asked.training, answers.answered
     training = dataclasses.replace(
         before,
-        rows=np.concatenate([before.rows, rows]),
-        answers=join([before.answers, answers]),
-        hard_negatives=np.concatenate([before.hard_negatives, hard_negatives]),
+        rows=np.concatenate([before.rows, rows[answered]]),
+        answers=join([before.answers, answers.take(answered)]),
+        hard_negatives=np.concatenate([before.hard_negatives, hard_negatives[answered]]),
         paid=before.paid + (0 if free else len(rows)),
     )
-    return dataclasses.replace(asked, training=training)
+    unanswered = np.concatenate([asked.unanswered, rows[~answered]])
+    return dataclasses.replace(asked, training=training, unanswered=unanswered)
 
 
 def train_student(setup: Setup, training: TrainingSet, subclasses: Subclasses, number: int) -> Student:
@@ -352,7 +355,9 @@ def ask_next_rows(
     order = np.argsort(unasked[picked])  # in order of time, as the cache keeps them
     picked, kinds = picked[order], kinds[order]
     asked = ask_to_learn(setup, asked, unasked[picked], np.zeros(len(picked), np.bool_))
-    added = {kind: len(rows) for kind, rows in chosen.items()}
+    answered = np.isin(unasked[picked], asked.training.rows)
+    picked, kinds = picked[answered], kinds[answered]
+    added = {kind: int((kinds == kind).sum()) for kind in chosen}
     training = _with_yields(setup, asked.training, added, kinds, scores[picked], result.threshold)
     return dataclasses.replace(asked, training=training), tuple(coverage)
 
@@ -367,11 +372,12 @@ def _known(
 ) -> acquisition.Known:
     """Rows whose answers are known, as the student sees them."""
     encoded = setup.dataset.encoded.take(rows)
+    features = student.features(encoded)
     return acquisition.Known(
         labels=answers.decided,
         decided=decide(student.score_encoded(encoded), threshold),
-        vectors=answers.vectors,
-        features=student.features(encoded),
+        vectors=answers.vectors_or(lambda: features),
+        features=features,
     )
 
 

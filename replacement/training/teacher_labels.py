@@ -1,7 +1,7 @@
 """The labels that a task goes by: a person's where there is one, else its teacher's decision."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,13 +18,16 @@ from replacement.answers import Answers
 from replacement.decision import DecisionRule, guesses, make_rule
 from replacement.evaluation.speed import Speed, measure_speed
 from replacement.progress import Progress, advancing, quiet
+from replacement.teacher_sources.sources import STORED, Opened, has_model, open_source, source_name
 from replacement.training.people_labels import PeopleLabels, read_reviewed, read_seed
 from replacement.training.teacher_model import find_or_fine_tune, teacher_owner
 from textcnn import Student
 
 if TYPE_CHECKING:  # torch only where a teacher is asked
     from teacher.bert import Description
-    from teacher.cache import CachedTeacher
+    from teacher.protocol import AnswerSource
+    from teacher.sources.callables import Function
+    from teacher.sources.sentence_vectors import SentenceModel
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -32,11 +35,11 @@ class TeacherLabels:
     """A task's teacher: labels mapped to the task's classes, answers cached, people's above its own."""
 
     model: str
-    """A folder's whole path, or a name on the hub."""
-    description: "Description"
-    """What is known of the model."""
-    cache: "CachedTeacher"
-    """The model, asked only about texts that no run has asked about before."""
+    """A folder's whole path, a name on the hub, or what stands for somebody else who answers."""
+    description: "Description | None"
+    """What is known of the model; None where no model of transformers answers."""
+    opened: Opened
+    """Who is asked, only about texts that no run has asked about before."""
     classes: tuple[str, ...]
     """The task's."""
     rule: DecisionRule
@@ -49,16 +52,47 @@ class TeacherLabels:
     """What the definition says that the model computes with, for measuring its speed on a CPU."""
     progress: Progress
     """Told how far asking is."""
+    sentence_model: "SentenceModel | None" = None
+    """Gives vectors where the teacher has none."""
+
+    @property
+    def cache(self) -> "AnswerSource":
+        """Who is asked, with all answers that there are."""
+        return self.opened.source
 
     @property
     def fingerprint(self) -> str:
         """Of the model's weights, files and settings: answers of one fingerprint are the same."""
-        return self.description.fingerprint
+        return self.cache.fingerprint
 
     @property
     def labels(self) -> tuple[str, ...]:
         """The teacher's own labels."""
-        return self.description.labels
+        return self.cache.labels
+
+    @property
+    def stored_alone(self) -> bool:
+        """Whether nobody answers but files of stored answers, and a further row cannot be asked about."""
+        return self.model == STORED
+
+    @property
+    def cost(self) -> dict[str, Any]:
+        """What a report tells of the cost of an endpoint or a function; empty for others."""
+        return {} if self.opened.asked is None else {"cost": asdict(self.opened.asked.cost)}
+
+    @property
+    def cost_note(self) -> str:
+        """What is to be told of answers that could not be had; empty where there are none."""
+        if self.opened.asked is None:
+            return ""
+        cost = self.opened.asked.cost
+        if not cost.malformed + cost.failed:
+            return ""
+        return (
+            f"of {cost.rows:,} texts that the teacher was asked about, {cost.malformed:,} got an answer that "
+            f"could not be read and {cost.failed:,} none (no answer in all attempts, or the budget of tokens "
+            "or money was spent); these rows are not used"
+        )
 
     @property
     def rows_scored(self) -> int:
@@ -67,11 +101,12 @@ class TeacherLabels:
 
     def described(self) -> dict[str, Any]:
         """What a report tells of the teacher, so that ``load_teacher_of_version`` finds it again."""
+        read_by = self.description
+        model = {} if read_by is None else {"max_length": read_by.max_length, "precision": read_by.precision}
         return {
             "model": self.model,
             "fingerprint": self.fingerprint,
-            "max_length": self.description.max_length,
-            "precision": self.description.precision,
+            **model,
             **self.rule.described(self.classes),
         }
 
@@ -89,11 +124,16 @@ class TeacherLabels:
     def ask(self, texts: list[str], what: str) -> Answers:
         """The labels of some texts; only those that the teacher was never asked about cost anything.
 
+        A row without an answer is NaN: see ``Answers.answered``.
+
         Args:
             texts: n texts.
             what: what they are asked for, for ``progress``.
         """
         scored = self.cache.score(texts, progress=advancing(self.progress, what, len(texts)))
+        vectors = scored.vectors
+        if self.sentence_model is not None and not vectors.shape[1]:
+            vectors = self.sentence_model.embed(texts)
         labels, probabilities = self.rule.read(scored.probabilities.astype(np.float32))
         # A person outranks the teacher. The teacher is asked all the same: its vectors are needed.
         keys = keys_of(texts) if self.reviewed else []
@@ -101,11 +141,12 @@ class TeacherLabels:
             decided = self.reviewed.get(key)
             if decided is not None:
                 # Which label of the class it is, the teacher still knows best.
-                own = np.where(np.equal(self.rule.class_of, decided), labels[row] + np.float32(1e-6), 0.0)
+                known = np.nan_to_num(labels[row]) + np.float32(1e-6)
+                own = np.where(np.equal(self.rule.class_of, decided), known, 0.0)
                 labels[row] = own / own.sum()
                 probabilities[row] = 0.0
                 probabilities[row, decided] = 1.0
-        return Answers(probabilities=probabilities, labels=labels, vectors=scored.vectors)
+        return Answers(probabilities=probabilities, labels=labels, vectors=vectors)
 
     def read_in_part(self, texts: list[str]) -> int:
         """How many texts are longer than the teacher reads; the student reads all of them.
@@ -113,6 +154,8 @@ class TeacherLabels:
         Args:
             texts: n texts.
         """
+        if self.description is None:
+            return 0
         from teacher.folders import count_cut, load_tokenizer  # torch only where a teacher is asked
 
         tokenizer = load_tokenizer(self.description.folder)
@@ -130,17 +173,22 @@ class TeacherLabels:
         member: Any = pc.is_in(normalised(texts), pa.array(list(self.reviewed), texts.type))
         return np.asarray(member.to_numpy(zero_copy_only=False), np.bool_)
 
-    def speed(self, student: Student, texts: pa.Array) -> Speed:
+    def speed(self, student: Student, texts: pa.Array) -> Speed | None:
         """How fast a student and this teacher are, on one core each.
 
         Args:
             student: is timed beside the teacher.
             texts: (n,) large_string, what both are timed on.
+
+        Returns:
+            None where no model is here that could be timed.
         """
+        if self.description is None:
+            return None
         length = self.description.max_length
         return measure_speed(student, self.model, texts, max_length=length, precision=self.cpu_precision)
 
-    def token_vectors(self, tokens: tuple[str, ...], width: int) -> NDArray[np.float32]:
+    def token_vectors(self, tokens: tuple[str, ...], width: int) -> NDArray[np.float32] | None:
         """Start of a student's embedding: what the teacher makes of each token alone.
 
         Half comes from its input embeddings, half from its output, either by principal components, as in
@@ -153,10 +201,15 @@ class TeacherLabels:
             width: dimensions of the student's embedding.
 
         Returns:
-            float32 (n, width).
+            float32 (n, width); None where neither the teacher nor a sentence model has vectors.
         """
         advance = advancing(self.progress, "teacher: tokens", len(tokens))
-        inputs, outputs = self.cache.token_vectors(tokens, progress=advance)
+        vectors = self.cache.token_vectors(tokens, progress=advance)
+        if vectors is None and self.sentence_model is not None:
+            vectors = self.sentence_model.token_vectors(tokens, progress=advance)
+        if vectors is None:
+            return None
+        inputs, outputs = vectors
         half = width // 2
         return np.concatenate([_reduced(inputs, width - half), _reduced(outputs, half)], axis=1)
 
@@ -168,6 +221,7 @@ def load_teacher(
     seed: int,
     progress: Progress = quiet,
     device: str | None = None,
+    function: "Function | None" = None,
 ) -> TeacherLabels:
     """The teacher that a task's definition names, fine-tuned first where it has to be.
 
@@ -177,6 +231,7 @@ def load_teacher(
         seed: of the fine-tuning.
         progress: told how far the fine-tuning is, and later how far asking is.
         device: torch device; a GPU where there is one, if None.
+        function: what "python:NAME" stands for.
 
     Raises:
         DefinitionError: labels or classes that do not fit each other.
@@ -186,18 +241,25 @@ def load_teacher(
     owner = teacher_owner(entry)
     section, classes = owner.definition.teacher, entry.definition.classes
     reading = entry.definition.teacher  # of a teacher of another task, too, each reads its own
-    model = find_or_fine_tune(owner, people.seed, seed=seed, progress=progress, device=device)
-    description = _describe(model, section.max_length, section.precision, device)
+    if has_model(owner):
+        model = find_or_fine_tune(owner, people.seed, seed=seed, progress=progress, device=device)
+        description = _describe(model, section.max_length, section.precision, device)
+        opened = _cached(owner, description, device)
+    else:
+        model, description = source_name(owner), None
+        opened = open_source(owner, function)
+    labels, independent = opened.source.labels, description is not None and description.independent
     return TeacherLabels(
         model=model,
         description=description,
-        cache=_cached(entry, description, device),
+        opened=opened,
         classes=classes,
-        rule=make_rule(description.labels, description.independent, classes, reading, entry.path),
-        guesses=guesses(description.labels, description.independent, classes, reading),
+        rule=make_rule(labels, independent, classes, reading, entry.path),
+        guesses=guesses(labels, independent, classes, reading),
         reviewed=people.reviewed.class_of,
         cpu_precision=section.precision,
         progress=progress,
+        sentence_model=_sentence_model(owner, device),
     )
 
 
@@ -225,25 +287,31 @@ def load_teacher_of_version(entry: TaskEntry, version: int, *, progress: Progres
     section = owner.definition.teacher
     classes = Student.read_classes(entry.student_folder(version))
     reviewed = read_reviewed(entry, classes, of_version=True)
-    model = _still_there(recorded.get("model")) or find_or_fine_tune(
-        owner, read_seed(owner), seed=report.get("seed", 0), progress=progress, device=None
-    )
-    # Reports did not always tell length, precision and map.
-    max_length = recorded.get("max_length", section.max_length)
-    precision = recorded.get("precision", section.precision)
-    description = _describe(model, max_length, precision, None)
-    if recorded.get("fingerprint") not in (None, description.fingerprint):
+    if has_model(owner):
+        model = _still_there(recorded.get("model")) or find_or_fine_tune(
+            owner, read_seed(owner), seed=report.get("seed", 0), progress=progress, device=None
+        )
+        # Reports did not always tell length, precision and map.
+        max_length = recorded.get("max_length", section.max_length)
+        precision = recorded.get("precision", section.precision)
+        description = _describe(model, max_length, precision, None)
+        opened = _cached(owner, description, None)
+    else:
+        model, description = source_name(owner), None
+        opened = open_source(owner)
+    if recorded.get("fingerprint") not in (None, opened.source.fingerprint):
         raise ConflictError(
             f"task {entry.name!r}: {model} is another teacher by now than the one that version "
             f"{version} was made with; pingti replace makes a version with this one"
         )
     reading = _reading_of_version(recorded, entry.definition.teacher)
+    independent = description is not None and description.independent
     return TeacherLabels(
         model=model,
         description=description,
-        cache=_cached(entry, description, None),
+        opened=opened,
         classes=classes,
-        rule=make_rule(description.labels, description.independent, classes, reading, entry.path),
+        rule=make_rule(opened.source.labels, independent, classes, reading, entry.path),
         guesses=(),
         reviewed=reviewed.class_of,
         cpu_precision=section.precision,
@@ -276,10 +344,21 @@ def _describe(model: str, max_length: int, precision: str | None, device: str | 
     return describe(model, max_length=max_length, precision=precision, device=device)
 
 
-def _cached(entry: TaskEntry, description: "Description", device: str | None) -> "CachedTeacher":
+def _cached(owner: TaskEntry, description: "Description", device: str | None) -> Opened:
+    """The model's cached answers, behind stored ones where there are any."""
     from teacher.cache import CachedTeacher  # torch only where a teacher is asked
 
-    return CachedTeacher.open(description, entry.workspace.teachers, device=device)
+    cached = CachedTeacher.open(description, owner.workspace.teachers, device=device)
+    return open_source(owner, model=cached)
+
+
+def _sentence_model(owner: TaskEntry, device: str | None) -> "SentenceModel | None":
+    named = owner.definition.teacher.vectors
+    if named is None:
+        return None
+    from teacher.sources.sentence_vectors import SentenceModel  # torch only where a teacher is asked
+
+    return SentenceModel.load(owner.path.parent / named, device=device)
 
 
 def _reduced(vectors: NDArray[np.float32], width: int) -> NDArray[np.float32]:

@@ -76,10 +76,10 @@ def ask_drawn_evenly(
         rng: draws the rows.
     """
     drawn = sampling.random_rows(len(corpus.pool), budget=even, rng=rng)
-    rows = np.sort(corpus.pool[drawn])
+    rows, answers = _answered(teacher, corpus, np.sort(corpus.pool[drawn]))
     return ValidationSet(
         rows=rows,
-        answers=teacher.ask(_texts(corpus, rows).to_pylist(), _WHAT),
+        answers=answers,
         weights=np.ones(len(rows)),
         days=None if corpus.days is None else corpus.days[rows],
         budget=budget,
@@ -118,12 +118,14 @@ def ask_drawn_by_score(
         rng=rng,
     )
     answers = teacher.ask(texts.take(pa.array(picked)).to_pylist(), _WHAT)
-    rows = np.concatenate([validation.rows, pool[picked]])
+    answered = answers.answered
+    rows = np.concatenate([validation.rows, pool[picked[answered]]])
+    weights = weights[np.concatenate([np.ones(len(validation.rows), np.bool_), answered])]
     return dataclasses.replace(
         validation,
         rows=rows,
-        answers=join([validation.answers, answers]),
-        weights=weights,
+        answers=join([validation.answers, answers.take(answered)]),
+        weights=weights if answered.all() else weights / weights.mean(),
         days=None if corpus.days is None else corpus.days[rows],
         planned=0,
     )
@@ -162,6 +164,7 @@ def ask_kept(
         kept = kept[stay]
     fresh, answers, weights = _ask_newer(newer, corpus, teacher, student, budget=new_budget, rng=rng)
     old = teacher.ask(_texts(corpus, pool[kept]).to_pylist(), _WHAT)
+    kept, stands_for, old = kept[old.answered], stands_for[old.answered], old.take(old.answered)
     rows, every = pool[np.concatenate([kept, fresh])], np.concatenate([stands_for, weights])
     return ValidationSet(
         rows=rows,
@@ -188,6 +191,7 @@ def _ask_newer(
     even = max(1, round(budget * EVEN)) if student is not None else budget
     drawn = np.sort(newer[sampling.random_rows(len(newer), budget=even, rng=rng)])
     answers = teacher.ask(_texts(corpus, corpus.pool[drawn]).to_pylist(), _WHAT)
+    drawn, answers = drawn[answers.answered], answers.take(answers.answered)
     weights = np.ones(len(drawn))
     if student is not None:
         texts = _texts(corpus, corpus.pool[newer])
@@ -199,9 +203,19 @@ def _ask_newer(
             budget=budget - even,
             rng=rng,
         )
-        answers = join([answers, teacher.ask(texts.take(pa.array(picked)).to_pylist(), _WHAT)])
-        drawn = np.concatenate([drawn, newer[picked]])
+        further = teacher.ask(texts.take(pa.array(picked)).to_pylist(), _WHAT)
+        weights = weights[np.concatenate([np.ones(len(drawn), np.bool_), further.answered])]
+        drawn = np.concatenate([drawn, newer[picked[further.answered]]])
+        answers = join([answers, further.take(further.answered)])
     return drawn, answers, weights / weights.sum() * len(newer)
+
+
+def _answered(
+    teacher: TeacherLabels, corpus: Corpus, rows: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], Answers]:
+    """Those of ``rows`` of the corpus for which the teacher has an answer, and the answers."""
+    answers = teacher.ask(_texts(corpus, rows).to_pylist(), _WHAT)
+    return rows[answers.answered], answers.take(answers.answered)
 
 
 def _texts(corpus: Corpus, rows: NDArray[np.int64]) -> pa.Array:

@@ -22,10 +22,10 @@ from api.rest.schemas.tasks import DefinitionOut
 from api.rest.schemas.values import whole_text
 from pingti.corpus.reader import expand
 from pingti.errors import InputError, PingtiError, json_pointer
+from pingti.outbound_http import Outbound
 from pingti.rest_models import TaskOut
 from pingti.workspace import definition
 from pingti.workspace.definition import Definition
-from queue_worker.outbound_http import Outbound
 from queue_worker.settings import Settings
 
 router = APIRouter(prefix="/v1/tasks/{name}/definition", tags=["tasks"])

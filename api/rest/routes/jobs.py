@@ -22,13 +22,13 @@ from api.rest.schemas.jobs import SUBMIT_EXAMPLES, CheckedOut
 from api.rest.schemas.values import utc, whole_text
 from pingti.errors import InputError, NotFoundError, PingtiError
 from pingti.inference.pins import Pin
+from pingti.outbound_http import Outbound
 from pingti.rest_models import CallbackOut, CountsOut, JobLinks, JobListOut, JobOut, JobTaskOut, ShardsOut
 from queue_worker.classifying.shards import delete_job
 from queue_worker.jobs import callbacks
 from queue_worker.jobs.models import Job, JobStatus
 from queue_worker.jobs.store import VolatileError
 from queue_worker.jobs.submission import Checked, JobRequest, submit, validate
-from queue_worker.outbound_http import Outbound
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 

@@ -19,11 +19,11 @@ import pytest
 
 from api.keys import Role, add_key, revoke_key
 from api.rest.routes import files as files_routes
+from pingti.outbound_http import Outbound
 from pingti.workspace.registry import Workspace
 from queue_worker import retention
 from queue_worker.classifying.shards import job_folder
 from queue_worker.jobs.store import JobStore
-from queue_worker.outbound_http import Outbound
 from queue_worker.retention import expire
 from queue_worker.settings import Settings
 from tests.support.http_servers import server

@@ -1,4 +1,4 @@
-"""HTTP to addresses that a caller names: fetched inputs and callbacks. Never into private networks.
+"""HTTP to addresses that somebody names: inputs, callbacks, teachers' endpoints. Never into private networks.
 
 A server that asks wherever it is told can be sent to what only it can reach (server-side request forgery).
 So a name is resolved here, every address that it has must be public, and the connection goes to one of the
@@ -7,6 +7,8 @@ nothing. Redirects are not followed, proxies of the environment are not used, an
 of an exchange, however slowly the other side drips.
 """
 
+import dataclasses
+import functools
 import ipaddress
 import logging
 import socket
@@ -40,6 +42,8 @@ class Answer:
     status: int
     headers: Mapping[str, str]
     """Names in lower case."""
+    body: bytes = b""
+    """Where the caller wants it."""
 
 
 class Outbound:
@@ -82,6 +86,21 @@ class Outbound:
                     break
             return _answer(response)
 
+    def ask(self, url: str, body: bytes, headers: Mapping[str, str], *, limit: int) -> Answer:
+        """Send ``body``, and read what comes back.
+
+        Raises:
+            InputError: as of ``check``, and where the answer is larger than ``limit`` bytes.
+            UnavailableError: as of ``post``.
+        """
+        with self._exchange("POST", url, headers, body) as response:
+            read = bytearray()
+            for chunk in response.iter_stream():
+                read += chunk
+                if len(read) > limit:
+                    raise InputError(f"{url}: an answer larger than the limit of {limit:,} bytes")
+            return dataclasses.replace(_answer(response), body=bytes(read))
+
     def fetch(self, url: str, target: Path, *, limit: int) -> int:
         """Write what is at ``url`` into ``target``; its size.
 
@@ -109,7 +128,7 @@ class Outbound:
         try:
             with (
                 httpcore.ConnectionPool(
-                    ssl_context=ssl.create_default_context(), network_backend=backend, retries=0
+                    ssl_context=_ssl_context(), network_backend=backend, retries=0
                 ) as pool,
                 pool.stream(
                     method,
@@ -166,6 +185,11 @@ def is_reachable(address: _Address, allowed: Iterable[ipaddress.IPv4Network | ip
 
 def _not_allowed(host: str) -> InputError:
     return InputError(f"host {host!r} is not allowed")
+
+
+@functools.cache
+def _ssl_context() -> ssl.SSLContext:
+    return ssl.create_default_context()  # reads all certificates of the system: some 20 ms
 
 
 def _host(url: str) -> tuple[str, int]:

@@ -1,0 +1,133 @@
+"""Whoever answers for a task where no model of transformers does, and what is told of it."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pingti.errors import DefinitionError, UnavailableError
+from pingti.workspace.definition import EndpointSection
+from pingti.workspace.registry import TaskEntry
+from replacement.teacher_sources.stored_answers import read_answers
+
+if TYPE_CHECKING:  # torch only where a teacher is asked
+    from teacher.protocol import AnswerSource, AnyTeacher
+    from teacher.sources.callables import Function
+    from teacher.sources.stored import StoredAnswers
+
+PYTHON = "python:"
+"""What ``teacher.model`` begins with where a function answers."""
+STORED = "answers"
+"""What a report calls a teacher that is nothing but stored answers."""
+
+
+def has_model(owner: TaskEntry) -> bool:
+    """Whether a model of transformers answers for a task.
+
+    Args:
+        owner: the task that has the teacher.
+    """
+    model = owner.definition.teacher.model
+    return bool(model) and not model.startswith(PYTHON)
+
+
+def source_name(owner: TaskEntry) -> str:
+    """What a report calls a teacher that is no model of transformers.
+
+    Args:
+        owner: the task that has the teacher.
+    """
+    section = owner.definition.teacher
+    if section.endpoint is not None:
+        return f"endpoint:{section.endpoint.model or section.endpoint.url}"
+    return section.model or STORED
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Opened:
+    """Who answers for a task."""
+
+    source: "AnswerSource"
+    """Is asked."""
+    stored: "StoredAnswers | None" = None
+    """What goes before all others."""
+    asked: "AnyTeacher | None" = None
+    """The endpoint or function, if there is one."""
+    notes: tuple[str, ...] = ()
+    """What is to be told of it, a sentence each."""
+
+
+def open_source(
+    owner: TaskEntry, function: "Function | None" = None, *, model: "AnswerSource | None" = None
+) -> Opened:
+    """Open what answers for a task, stored answers first.
+
+    Args:
+        owner: the task that has the teacher.
+        function: what "python:NAME" stands for, where it was given.
+        model: the model that answers, if the definition names one.
+
+    Raises:
+        DefinitionError: a key that is not set, or a function that nothing stands for.
+        InputError: stored answers that cannot be used, or an address that may not be reached.
+    """
+    from teacher.sources.kept import KeptAnswers
+    from teacher.sources.stored import StoredFirst
+
+    asked = _asked(owner, function) if model is None else None
+    other = KeptAnswers.open(asked, owner.workspace.teachers) if asked is not None else model
+    if not owner.definition.teacher.answers:
+        if other is None:
+            raise DefinitionError(f"{owner.path}: teacher: nobody answers")
+        return Opened(source=other, asked=asked)
+    read = read_answers(owner, other.labels if other is not None else None)
+    source: AnswerSource = StoredFirst(read.answers, other)
+    return Opened(source=source, stored=read.answers, asked=asked, notes=read.notes)
+
+
+def _asked(owner: TaskEntry, function: "Function | None") -> "AnyTeacher | None":
+    """Whom a task asks; None where stored answers are all there is."""
+    section = owner.definition.teacher
+    if section.endpoint is not None:
+        return _endpoint(owner, section.endpoint)
+    if not section.model.startswith(PYTHON):
+        return None
+    from teacher.sources.callables import CallableTeacher
+
+    if function is None:
+        raise UnavailableError(
+            f"{owner.path}: teacher.model: {section.model!r} is a function of Python, which only "
+            "pingti.replace(entry, teacher=function) can be given"
+        )
+    return CallableTeacher(function, _labels(owner, ()), section.model.removeprefix(PYTHON))
+
+
+def _endpoint(owner: TaskEntry, section: EndpointSection) -> "AnyTeacher":
+    from teacher.endpoints.chat import ChatTeacher
+    from teacher.endpoints.classifier import ClassifierTeacher
+    from teacher.endpoints.requests import check_address
+    from teacher.endpoints.settings import Endpoint
+
+    key = os.environ.get(section.key_variable) if section.key_variable else None
+    if section.key_variable and not key:
+        raise DefinitionError(
+            f"{owner.path}: teacher.endpoint.key_variable: the variable {section.key_variable} of the "
+            "environment is not set; it must hold the endpoint's key"
+        )
+    networks = os.environ.get("PINGTI_PRIVATE_NETWORKS", "").split(",")
+    chosen = section.model_dump(exclude={"kind", "labels"})
+    endpoint = Endpoint(
+        **chosen,
+        labels=_labels(owner, section.labels or tuple(section.descriptions)),
+        key=key,
+        private_networks=tuple(network.strip() for network in networks if network.strip()),
+    )
+    check_address(endpoint)
+    return ChatTeacher(endpoint) if section.kind == "chat" else ClassifierTeacher(endpoint)
+
+
+def _labels(owner: TaskEntry, named: Sequence[str]) -> tuple[str, ...]:
+    """The labels of whoever answers: those named, else those that are mapped, else the classes."""
+    definition = owner.definition
+    mapped = tuple(label for label in definition.teacher.map if label != "*")
+    return tuple(named) or (mapped if "*" not in definition.teacher.map and mapped else definition.classes)

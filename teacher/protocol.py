@@ -1,0 +1,84 @@
+"""What a teacher is, whatever answers: a model here, a file, a service, or a function."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:  # torch only where a model is loaded
+    from teacher.bert import Scored
+
+Embed = Callable[[Sequence[str]], NDArray[np.float32]]
+"""n texts to vectors, float32 (n, width)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cost:
+    """What answers have cost so far."""
+
+    rows: int = 0
+    """Texts that were sent out or computed."""
+    tokens: int = 0
+    """As the service counts them, those of the question and of the answer."""
+    money: float = 0.0
+    """In the currency of the prices that the definition gives."""
+    malformed: int = 0
+    """Answers that could not be read, each a text without an answer."""
+    failed: int = 0
+    """Texts without an answer because the service gave none, or the budget was spent."""
+
+
+class AnyTeacher(Protocol):
+    """Whatever gives a probability to each of its labels; its answers are kept by ``KeptAnswers``."""
+
+    labels: tuple[str, ...]
+    """Names of the columns of an answer."""
+    fingerprint: str
+    """32 hexadecimal digits of all that decides an answer; answers of one fingerprint are shared."""
+    batch: int
+    """Texts of one call of ``score`` at most: what is lost when a run is killed."""
+
+    @property
+    def cost(self) -> Cost:
+        """Of all calls so far."""
+        ...
+
+    def score(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Answer n texts.
+
+        Args:
+            texts: n of them, at most ``batch``.
+
+        Returns:
+            float32 (n, labels); each row sums to 1, and is NaN where there is no answer.
+        """
+        ...
+
+
+class AnswerSource(Protocol):
+    """What the loop asks: answers, with vectors where the teacher has them, and none paid for twice."""
+
+    labels: tuple[str, ...]
+    """The teacher's, in the order of the columns of probabilities."""
+    fingerprint: str
+
+    @property
+    def rows_scored(self) -> int:
+        """Rows that were computed or paid for; stored ones and equal texts are free."""
+        ...
+
+    def cached(self, texts: Sequence[str]) -> NDArray[np.bool_]:
+        """Tell which of n texts cost nothing; bool (n,)."""
+        ...
+
+    def score(self, texts: Sequence[str], *, progress: Callable[[int], None] | None = None) -> "Scored":
+        """Answer n texts; rows of NaN have no answer, and vectors of width 0 are none."""
+        ...
+
+    def token_vectors(
+        self, tokens: Sequence[str], *, progress: Callable[[int], None] | None = None
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]] | None:
+        """Give vectors of tokens, as of ``Teacher.token_vectors``; None: it has none."""
+        ...

@@ -1,0 +1,111 @@
+"""Answers of any teacher, kept on disk: no text is paid for twice, whatever is killed in between."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pingti.errors import InputError
+from teacher.bert import Scored
+from teacher.cache import ScoreCache
+from teacher.folders import check_texts
+from teacher.protocol import AnyTeacher
+
+
+class KeptAnswers:
+    """A teacher asked only about texts that its cache does not hold; ``open`` makes one.
+
+    A text that got no answer is not stored, so that the next run asks about it again; this one does not.
+
+    Args:
+        teacher: is asked.
+        cache: of its fingerprint.
+    """
+
+    def __init__(self, teacher: AnyTeacher, cache: ScoreCache) -> None:
+        self.labels = teacher.labels
+        self.fingerprint = teacher.fingerprint
+        self.rows_scored = 0
+        """Texts that this object asked about, answered or not."""
+        self.teacher = teacher
+        self._cache = cache
+        self._without: set[bytes] = set()
+
+    @classmethod
+    def open(cls, teacher: AnyTeacher, folder: Path) -> "KeptAnswers":
+        """Open the cache of a teacher.
+
+        Args:
+            teacher: as of the class.
+            folder: where caches are, one sub-folder a fingerprint (``<workspace>/teachers``).
+
+        Raises:
+            ArtifactError: as of ``ScoreCache.open``.
+        """
+        return cls(teacher, ScoreCache.open(folder, teacher.fingerprint, teacher.labels, 0))
+
+    def cached(self, texts: Sequence[str]) -> NDArray[np.bool_]:
+        """Tell which of n texts would be answered from the disk; bool (n,)."""
+        check_texts(texts)
+        return self._cache.find([ScoreCache.key(text) for text in texts]) >= 0
+
+    def score(self, texts: Sequence[str], *, progress: Callable[[int], None] | None = None) -> Scored:
+        """Answer n texts; each batch is on disk before the next begins.
+
+        Args:
+            texts: n of them.
+            progress: called with the number of texts done since it was last called.
+
+        Returns:
+            Rows of NaN have no answer; vectors have no width.
+
+        Raises:
+            InputError: a text is not Unicode, or the teacher's answers cannot be used.
+            UnavailableError: the teacher cannot be had.
+        """
+        check_texts(texts)
+        keys = [ScoreCache.key(text) for text in texts]
+        rows = self._cache.find(keys)
+        missing = {
+            key: text
+            for key, text, row in zip(keys, texts, rows.tolist(), strict=True)
+            if row < 0 and key not in self._without
+        }
+        if progress is not None:
+            progress(len(texts) - len(missing))
+        pending = list(missing)
+        for start in range(0, len(pending), self.teacher.batch):
+            batch = pending[start : start + self.teacher.batch]
+            self._ask({key: missing[key] for key in batch})
+            if progress is not None:
+                progress(len(batch))
+        rows = self._cache.find(keys)
+        probabilities = np.full((len(texts), len(self.labels)), np.nan, np.float32)
+        there = rows >= 0
+        probabilities[there] = self._cache.get(rows[there]).probabilities
+        return Scored(probabilities, np.zeros((len(texts), 0), np.float32))
+
+    def token_vectors(self, tokens: Sequence[str], *, progress: Callable[[int], None] | None = None) -> None:
+        """There are none; as of ``AnswerSource``."""
+        return
+
+    def _ask(self, texts: dict[bytes, str]) -> None:
+        self._cache.refresh()  # another process may have come here first
+        keys = [
+            key for key, row in zip(texts, self._cache.find(list(texts)).tolist(), strict=True) if row < 0
+        ]
+        if not keys:
+            return
+        answers = np.asarray(self.teacher.score([texts[key] for key in keys]), np.float32)
+        if answers.shape != (len(keys), len(self.labels)):
+            raise InputError(
+                f"teacher: it gave an answer of shape {answers.shape} for {len(keys)} texts and "
+                f"{len(self.labels)} labels"
+            )
+        there = np.asarray(np.isfinite(answers).all(axis=1), np.bool_)
+        self._without.update(key for key, answered in zip(keys, there.tolist(), strict=True) if not answered)
+        answered = np.flatnonzero(there)
+        nothing = np.zeros((len(answered), 0), np.float32)
+        self._cache.add([keys[row] for row in answered.tolist()], Scored(answers[answered], nothing))
+        self.rows_scored += len(keys)

@@ -1,0 +1,277 @@
+"""From a definition to a student, whoever answers in a BERT's place."""
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from pingti.errors import ConflictError, DefinitionError, InputError, UnavailableError
+from pingti.workspace import promotion
+from pingti.workspace.registry import TaskEntry, Workspace
+from replacement.measure_drift import load_drift_meter
+from replacement.training import warm_start
+from replacement.training.loop import replace
+from teacher.endpoints import requests
+from tests.support.endpoints import TOKENS, chat, topic
+from tests.support.teachers import corpus_file, write_bert
+from tests.support.texts import WORDS, made_texts
+
+DEFINITION = """\
+classes = ["no", "yes"]
+
+[corpus]
+files = ["../corpus.jsonl"]
+id = "id"
+
+[teacher]
+{teacher}
+
+[student]
+embedding = 16
+filters = 16
+widths = [1, 2]
+epochs = 8
+wide = 0
+
+[gate]
+precision = 0.8
+recall = 0.8
+holdout_fraction = 0.2
+holdout_rows = 60
+rounds = 3
+"""
+TO_SPORT = 'map = {sport = "yes", "*" = "no"}'
+ROWS = 600
+
+
+def add(root: Path, teacher: str) -> TaskEntry:
+    corpus_file(root, ROWS)
+    return Workspace(root).add_task("sport", DEFINITION.format(teacher=teacher))
+
+
+def corpus_texts() -> list[str]:
+    return made_texts(ROWS, seed=2)[0]
+
+
+def yes_or_no(text: str) -> str:
+    return "yes" if topic(text) == "sport" else "no"
+
+
+def notes_of(outcome: Any) -> str:
+    return " ".join(outcome.report["notes"])
+
+
+def test_an_endpoint_that_fails_half_of_the_time_teaches_a_student_within_its_budget(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(requests, "time", SimpleNamespace(sleep=lambda _: None))
+    monkeypatch.setenv("PINGTI_PRIVATE_NETWORKS", "127.0.0.0/8")
+    monkeypatch.setenv("PINGTI_TEACHER_KEY_TINY", "s3cret")
+    budget = 600 * sum(TOKENS)
+    faults = ["", "500", "", "429", "", "broken", "", "500", "malformed", "429"]
+    with chat(*faults) as (url, model):
+        section = f"""\
+budget = 300
+{TO_SPORT}
+[teacher.endpoint]
+kind = "chat"
+url = "{url}"
+model = "tiny"
+key_variable = "PINGTI_TEACHER_KEY_TINY"
+descriptions = {{sport = "games", tech = "machines", other = "all else"}}
+most_tokens = {budget}
+"""
+        entry = add(tmp_path, section)
+        outcome = replace(entry)
+        asked = model.answered
+        again = replace(entry, seed=0)
+    assert outcome.passed
+    promotion.promote(entry, outcome.version, why="passed")
+    assert asked * sum(TOKENS) <= budget
+    cost = outcome.report["teacher"]["cost"]
+    assert 0 < cost["tokens"] <= budget
+    assert cost["malformed"] > 0
+    assert f"{cost['malformed']} got an answer that could not be read" in notes_of(outcome)
+    assert "speed was not measured" in notes_of(outcome)
+    assert "speed" not in outcome.report
+    assert outcome.report["teacher"]["model"] == "endpoint:tiny"
+    # What was answered once is asked about no more; nothing that is written holds the key.
+    assert again.report["teacher"]["rows_computed"] < outcome.report["teacher"]["rows_computed"] / 2
+    written = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert not any(b"s3cret" in path.read_bytes() for path in written)
+
+
+def test_answers_on_file_alone_make_a_student(tmp_path: Path) -> None:
+    texts = corpus_texts()
+    (tmp_path / "bert_2025").mkdir()
+    # Every third row has no answer; one text has two; one is none of the corpus.
+    rows = [{"text": text, "label": yes_or_no(text)} for text in texts[: ROWS - 60 : 3] + texts[1:ROWS:3]]
+    disputed = texts[0]
+    rows += [
+        {"text": disputed, "label": "yes"},
+        {"text": disputed, "label": "no"},
+        {"text": "??", "label": "no"},
+    ]
+    half = len(rows) // 2
+    for name, part in (("a", rows[:half]), ("b", rows[half:])):
+        pq.write_table(pa.Table.from_pylist(part), tmp_path / "bert_2025" / f"{name}.parquet")
+    entry = add(tmp_path, 'answers = ["../bert_2025/*.parquet"]\nbudget = 300')
+    outcome = replace(entry)
+    assert outcome.passed
+    report = outcome.report
+    assert report["teacher"]["model"] == "answers"
+    assert report["teacher"]["rows_computed"] == 0
+    assert report["corpus"]["without_answer"] > 100
+    assert outcome.best.holdout.rows <= 60
+    notes = notes_of(outcome)
+    assert "1 texts have several answers that differ and were left out" in notes
+    for sentence in (
+        "are none of the texts that this task is asked about",
+        "neither learned from nor measured on",
+        "speed was not measured",
+        "drift cannot be measured",
+    ):
+        assert sentence in notes
+    promotion.promote(entry, outcome.version, why="passed")
+    with pytest.raises(ConflictError, match="stored answers alone"):
+        load_drift_meter(entry, outcome.version)
+    answered = {row["text"] for row in rows} - {disputed}
+    learned = warm_start.read(entry, outcome.report["teacher"]["fingerprint"])
+    assert learned
+    assert len(warm_start.find(sorted(answered), learned)[0]) == len(learned)
+
+
+def test_scores_by_ids_and_the_newest_answer_counts(tmp_path: Path) -> None:
+    lines = ["id,p_sport,p_rest,day"]
+    for number, text in enumerate(corpus_texts()):
+        right = 0.9 if yes_or_no(text) == "yes" else 0.2
+        lines.append(f"r{number},{1 - right:.1f},{right:.1f},2024-01-01")  # an older model had it wrong
+        lines.append(f"r{number},{right:.1f},{1 - right:.1f},2025-01-01")
+    tmp_path.mkdir(exist_ok=True)
+    (tmp_path / "answers.csv").write_text("\n".join(lines) + "\n")
+    entry = add(
+        tmp_path,
+        'answers = ["../answers.csv"]\nbudget = 300\nmap = {sport = "yes", rest = "no"}\n'
+        "[teacher.answer_columns]\n"
+        'time = "day"\nscores = {sport = "p_sport", rest = "p_rest"}',
+    )
+    outcome = replace(entry)
+    assert outcome.passed
+    assert "differ" not in notes_of(outcome)
+
+
+def test_stored_answers_go_before_a_function_and_the_rest_is_asked(tmp_path: Path) -> None:
+    texts = corpus_texts()
+    (tmp_path / "answers.jsonl").write_text(
+        "".join(json.dumps({"text": text, "label": yes_or_no(text)}) + "\n" for text in texts[::2])
+    )
+    asked: list[str] = []
+
+    def classify(batch: list[str]) -> list[list[float]]:
+        asked.extend(batch)
+        return [[0.05, 0.95] if yes_or_no(text) == "yes" else [0.95, 0.05] for text in batch]
+
+    entry = add(tmp_path, 'model = "python:words"\nanswers = ["../answers.jsonl"]\nbudget = 300')
+    outcome = replace(entry, function=classify)
+    assert outcome.passed
+    assert asked
+    assert not set(asked) & set(texts[::2])
+    assert len(asked) == len(set(asked)) == outcome.report["teacher"]["rows_computed"]
+    with pytest.raises(UnavailableError, match=r"python:words.*pingti\.replace"):
+        replace(entry)
+
+
+def test_a_function_that_answers_labels_and_a_sentence_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_bert(tmp_path / "sentences", [word for words in WORDS.values() for word in words])
+    entry = add(tmp_path, 'model = "python:words"\nvectors = "../sentences"\nbudget = 300')
+    outcome = replace(entry, function=lambda batch: [yes_or_no(text) for text in batch])
+    assert outcome.passed
+    from teacher.sources.sentence_vectors import SentenceModel
+
+    model = SentenceModel.load(tmp_path / "sentences", device="cpu")
+    vectors = model.embed(["the goal", "the goal", "chip code server robot"])
+    assert vectors.shape == (3, 32)
+    np.testing.assert_allclose(vectors[0], vectors[1], atol=1e-6)
+    assert not np.allclose(vectors[0], vectors[2], atol=1e-3)
+    inputs, outputs = model.token_vectors(("goal", "chip"))
+    assert inputs.shape == outputs.shape == (2, 32)
+
+
+def test_more_labels_than_subclasses_are_divided_without_vectors(tmp_path: Path) -> None:
+    section = 'model = "python:topics"\nbudget = 300\nmap = {sport = "yes", tech = "no", other = "no"}'
+    entry = add(tmp_path, section)
+    entry.path.write_text(entry.path.read_text().replace("[student]", "[student]\nsubclasses = 2"))
+    entry = Workspace(tmp_path).task("sport")
+    outcome = replace(
+        Workspace(tmp_path).task("sport"), function=lambda batch: [topic(text) for text in batch]
+    )
+    assert outcome.passed
+    assert outcome.report["subclasses"] == {"no": [["tech", "other"]], "yes": [["sport"]]}
+
+
+def test_a_teacher_that_answers_nothing_is_told_in_one_sentence(tmp_path: Path) -> None:
+    entry = add(tmp_path, 'model = "python:nothing"\nbudget = 300')
+    with pytest.raises(UnavailableError, match="no answer for any of 60 held-out texts"):
+        replace(entry, function=lambda batch: [None] * len(batch))
+
+
+@pytest.mark.parametrize(
+    ("lines", "keys", "problem"),
+    [
+        ([{"text": "a"}], "", "there is no column 'label'"),
+        ([{"label": "yes"}], "", "neither a text nor an id"),
+        ([{"text": "a", "label": None}], "", "hold no answer"),
+        ([{"text": "a", "label": "maybe"}], 'map = {maybe = "yes", sure = "no"}', "no label 'sure'"),
+        ([{"text": "a", "label": "yes"}], "", "too few texts of the corpus have an answer"),
+        (
+            [{"text": "a", "n": 0.0, "y": 0.0}],
+            'answer_columns = {scores = {no = "n", yes = "y"}}',
+            "row 1: its scores",
+        ),
+        ([{"text": "a", "label": "yes"}], 'answer_columns = {time = "day"}', "no column 'day'"),
+    ],
+)
+def test_answers_that_cannot_be_used(
+    tmp_path: Path, lines: list[dict[str, Any]], keys: str, problem: str
+) -> None:
+    (tmp_path / "answers.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    entry = add(tmp_path, f'answers = ["../answers.jsonl"]\n{keys}')
+    with pytest.raises((InputError, DefinitionError), match=problem):
+        replace(entry)
+
+
+@pytest.mark.parametrize(
+    ("teacher", "problem"),
+    [
+        ("budget = 300", "nobody answers: needed is a model, answers or an endpoint"),
+        ('model = "a"\n[teacher.endpoint]\nkind = "classifier"\nurl = "https://a.example"', "both given"),
+        ('model = "task:a"\nanswers = ["a.csv"]', "answers belong to the task that has the teacher"),
+        ('[teacher.endpoint]\nkind = "chat"\nurl = "https://a.example"', "model is missing"),
+        (
+            '[teacher.endpoint]\nkind = "classifier"\nurl = "https://a.example"\nmost_tokens = 5',
+            "counts no tokens",
+        ),
+        (
+            '[teacher.endpoint]\nkind = "classifier"\nurl = "https://a.example"\nkey_variable = "AWS_SECRET"',
+            "key_variable",
+        ),
+    ],
+)
+def test_definitions_that_are_refused(tmp_path: Path, teacher: str, problem: str) -> None:
+    with pytest.raises(DefinitionError, match=problem):
+        add(tmp_path, teacher)
+
+
+def test_a_key_that_is_not_set_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PINGTI_TEACHER_KEY", raising=False)
+    section = '[teacher.endpoint]\nkind = "classifier"\nurl = "https://a.example"\n'
+    section += 'key_variable = "PINGTI_TEACHER_KEY"'
+    with pytest.raises(DefinitionError, match="PINGTI_TEACHER_KEY of the environment is not set"):
+        replace(add(tmp_path, section))
