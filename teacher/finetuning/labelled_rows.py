@@ -99,7 +99,7 @@ def read(
     answers = np.empty(len(texts), np.int64)
     for number, rows in enumerate(of_classes):
         answers[rows] = number
-    training, held = _hold_out(of_classes, recipe.validation, rng)
+    training, held = keep_aside(of_classes, recipe.validation, rng)
     return LabelledRows(
         ids=encode(tokenizer, texts, recipe.max_length),
         padding=tokenizer.pad_token_id,
@@ -110,13 +110,21 @@ def read(
     )
 
 
-def _hold_out(
+def keep_aside(
     rows_of: list[NDArray[np.int64]], share: float, rng: np.random.Generator
 ) -> tuple[list[NDArray[np.int64]], NDArray[np.int64]]:
-    """Each class's rows to train on, and the rows kept aside, drawn from each class by its share.
+    """Keep rows aside, drawn from each class by its share.
 
     A class never gives its last row. Where a class's share is no whole number of rows, chance decides on the
-    rest: of 150 classes of five rows each, some give one.
+    rest: of 150 classes of five rows each, half give one.
+
+    Args:
+        rows_of: row numbers of each class.
+        share: of all rows; at least 40 rows are taken, and none where that is more than a quarter of all.
+        rng: draws them.
+
+    Returns:
+        Each class's rows to train on, and the rows kept aside, all ascending.
     """
     total = sum(map(len, rows_of))
     count = max(round(share * total), LEAST_HELD_OUT)

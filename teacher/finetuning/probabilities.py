@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from teacher.folders import torch
 
-_SHARES = (0.0, 0.2, 0.4, 0.6, 0.8, 0.95)
-"""Of the n-gram model that are tried."""
+_SHARES = tuple(step / 20 for step in range(20))
+"""Of the n-gram model that are tried: 0 to 0.95."""
 
 
 def fit_temperature(logits: torch.Tensor, answers: torch.Tensor) -> float:
@@ -53,7 +53,10 @@ def mix(logits: torch.Tensor, ngrams: NDArray[np.float32], answers: torch.Tensor
     """Choose how much of a decision the n-gram model has, on n rows that neither was trained on.
 
     It is a product of experts (Hinton 2002): both logits, each at its own temperature, weighted and added.
-    The n-gram model has a part only where the rows become likelier by more than a standard error.
+    The n-gram model has a part only where the rows become likelier by more than a standard error. Its share
+    is then the middle between the likeliest and the largest that is not a standard error worse (Breiman et
+    al. 1984 take such an end, for the simpler model): rows are few, and the n-gram model, which is the
+    simpler one, learns those kept aside as well in the end.
 
     Args:
         logits: float32 (n, classes), of the model.
@@ -61,27 +64,34 @@ def mix(logits: torch.Tensor, ngrams: NDArray[np.float32], answers: torch.Tensor
         answers: int64 (n,), class numbers.
     """
     others = torch.from_numpy(ngrams)
-    own_temperature = fit_temperature(logits, answers)
-    other_temperature = _likeliest(others, answers, 32.0)
-    alone = _losses(logits / own_temperature, answers)
-    best, best_loss = Mixture(temperature=own_temperature, factor=0.0, share=0.0), alone.mean().item()
-    for share in _SHARES[1:]:
-        mixed = logits / own_temperature * (1 - share) + others / other_temperature * share
-        temperature = fit_temperature(mixed, answers)
-        losses = _losses(mixed / temperature, answers)
-        gain = alone - losses
-        if losses.mean().item() < best_loss and gain.mean() > gain.std() / math.sqrt(len(gain)):
-            best_loss = losses.mean().item()
-            best = Mixture(
-                temperature=round(own_temperature * temperature / (1 - share), 4),
-                factor=share / (other_temperature * temperature),
-                share=share,
-            )
-    return best
+    own_temperature, other_temperature = fit_temperature(logits, answers), _likeliest(others, answers, 32.0)
+    own, others = logits / own_temperature, others / other_temperature
+    tried = [_losses(own * (1 - share) + others * share, answers) for share in _SHARES]
+    means = [losses.mean().item() for losses in tried]
+    likeliest = means.index(min(means))
+    if not _clearly_less(tried[likeliest], tried[0]):
+        return Mixture(temperature=own_temperature, factor=0.0, share=0.0)
+    largest = max(place for place, losses in enumerate(tried) if not _clearly_less(tried[likeliest], losses))
+    share = _SHARES[(likeliest + largest) // 2]
+    temperature = fit_temperature(own * (1 - share) + others * share, answers)
+    return Mixture(
+        temperature=round(own_temperature * temperature / (1 - share), 4),
+        factor=share / (other_temperature * temperature),
+        share=share,
+    )
 
 
 def _losses(logits: torch.Tensor, answers: torch.Tensor) -> torch.Tensor:
-    return torch.nn.functional.cross_entropy(logits, answers, reduction="none")
+    """Cross-entropy (n,) of each row at the temperature that suits best."""
+    return torch.nn.functional.cross_entropy(
+        logits / fit_temperature(logits, answers), answers, reduction="none"
+    )
+
+
+def _clearly_less(losses: torch.Tensor, others: torch.Tensor) -> bool:
+    """Whether losses are less than others of the same rows by more than the difference's standard error."""
+    gain = others - losses
+    return bool(gain.mean() > gain.std() / math.sqrt(len(gain)))
 
 
 def _likeliest(logits: torch.Tensor, answers: torch.Tensor, widest: float) -> float:

@@ -4,14 +4,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from safetensors.numpy import load_file
 
 from pingti.errors import ConflictError, InputError
-from teacher import finetune
 from teacher.bert import TEMPERATURE, Teacher
-from teacher.finetune import FineTuned, Recipe, balanced_batches, endless, fine_tune, fit_temperature
+from teacher.finetune import FineTuned, Recipe, fine_tune
 
 TEXTS = ["a", "aba", "aa ab", "ab a", "a aa ba", "x", "xyx", "xx yx", "xy x", "x xx yx"] * 4
 LABELS = (["left"] * 5 + ["right"] * 5) * 4
@@ -57,22 +54,6 @@ def test_a_rare_class_stays_as_rare_as_it_is(tiny_bert: Path, tmp_path: Path, va
     assert right + left == pytest.approx(1.0)
     if validation:  # what is held out comes as it is
         assert tuned.held_out[-1] == pytest.approx(-0.1 * np.log(0.1) - 0.9 * np.log(0.9), abs=0.05)
-
-
-def test_the_learning_rate_follows_the_width(
-    tiny_bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    rates = []
-    optimizer = finetune._optimizer
-    monkeypatch.setattr(
-        finetune,
-        "_optimizer",
-        lambda model, rate, decay: (rates.append(rate), optimizer(model, rate, decay))[1],
-    )
-    tune(tiny_bert, tmp_path / "small", epochs=1, learning_rate=None)
-    monkeypatch.setattr(finetune, "_LARGE", 32)  # as wide as the tiny one
-    tune(tiny_bert, tmp_path / "large", epochs=1, learning_rate=None)
-    assert rates == [2e-4, 3e-5]
 
 
 def test_one_seed_gives_one_model_bit_for_bit(tiny_bert: Path, tmp_path: Path) -> None:
@@ -162,40 +143,6 @@ def test_an_interrupted_run_leaves_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
-@settings(deadline=None)
-@given(
-    sizes=st.lists(st.integers(1, 60), min_size=2, max_size=8),
-    batch_size=st.integers(1, 40),
-    seed=st.integers(0, 2**32),
-)
-def test_batches_draw_the_classes_evenly(sizes: list[int], batch_size: int, seed: int) -> None:
-    rng = np.random.default_rng(seed)
-    label = np.repeat(np.arange(len(sizes)), sizes)
-    rows_of = [np.flatnonzero(label == index) for index in range(len(sizes))]
-    batches = -(-len(label) // batch_size)
-    drawn_batches = balanced_batches(
-        [endless(rows, rng) for rows in rows_of], rng.integers(2, 64, len(label)), len(label), batches, rng
-    )
-    assert len(drawn_batches) == batches
-    counts = np.array([np.bincount(label[batch], minlength=len(sizes)) for batch in drawn_batches])
-    assert np.ptp(counts.sum(axis=0)) == 0
-    assert np.ptp(counts, axis=0).max() <= 1
-    assert np.ptp(counts.sum(axis=1)) <= 1
-    assert counts.sum(axis=1).min() >= 1
-    drawn = np.bincount(np.concatenate(drawn_batches), minlength=len(label))
-    for rows in rows_of:  # no row comes twice more often than another of its class
-        assert np.ptp(drawn[rows]) <= 1
-
-
-def test_batches_hold_texts_of_like_length() -> None:
-    rng = np.random.default_rng(5)
-    lengths = rng.integers(3, 64, 300)
-    draws = [endless(rows, rng) for rows in np.array_split(np.arange(300), 3)]
-    batches = balanced_batches(draws, lengths, 300, 10, rng)
-    spread = np.mean([np.ptp(lengths[batch]) for batch in batches])
-    assert spread < 15 < 55 < np.ptp(lengths)
-
-
 def noisy(n: int, seed: int) -> tuple[list[str], list[str]]:
     """Texts whose label is that of their word in four of five cases."""
     rng = np.random.default_rng(seed)
@@ -223,18 +170,6 @@ def test_rows_held_out_end_the_training_and_calibrate(tiny_bert: Path, tmp_path:
 def test_too_few_texts_are_all_trained_on(tiny_bert: Path, tmp_path: Path) -> None:
     tuned = tune(tiny_bert, tmp_path / "made", epochs=1)
     assert (tuned.held_out, tuned.temperature) == ((), 1.0)
-
-
-@pytest.mark.parametrize("true", [0.5, 1.0, 2.0])
-def test_the_temperature_is_found(true: float) -> None:
-    rng = np.random.default_rng(0)
-    logits = rng.normal(0, 3, (4000, 3))
-    scaled = np.exp(logits / true)
-    draws = (rng.random((4000, 1)) > np.cumsum(scaled / scaled.sum(axis=1, keepdims=True), axis=1)).sum(
-        axis=1
-    )
-    temperature = fit_temperature(torch.from_numpy(logits), torch.from_numpy(draws))
-    assert temperature == pytest.approx(true, rel=0.1)
 
 
 def test_the_teacher_applies_the_temperature_and_refuses_nonsense(tiny_bert: Path, tmp_path: Path) -> None:
