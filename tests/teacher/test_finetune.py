@@ -4,11 +4,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import transformers
 from safetensors.numpy import load_file
 
 from pingti.errors import ConflictError, InputError
+from teacher import ngrams
 from teacher.bert import TEMPERATURE, Teacher
 from teacher.finetune import FineTuned, Recipe, fine_tune
+from teacher.quality import Quality
 
 TEXTS = ["a", "aba", "aa ab", "ab a", "a aa ba", "x", "xyx", "xx yx", "xy x", "x xx yx"] * 4
 LABELS = (["left"] * 5 + ["right"] * 5) * 4
@@ -185,3 +188,71 @@ def test_the_teacher_applies_the_temperature_and_refuses_nonsense(tiny_bert: Pat
         config.write_text(json.dumps({**read, TEMPERATURE: nonsense}))
         with pytest.raises(InputError, match=r"pingti_temperature in config\.json is"):
             Teacher.load(str(tuned.folder))
+
+
+def spelled(n: int, seed: int) -> tuple[list[str], list[str]]:
+    """Texts of the label of a pair of letters in them, which an encoder that knows nothing tells badly."""
+    rng = np.random.default_rng(seed)
+    letters = np.array(list("cdefghij"))
+    texts, labels = [], []
+    for side in rng.integers(0, 2, n).tolist():
+        noise = ["".join(rng.choice(letters, 4)) for _ in range(3)]
+        noise[int(rng.integers(3))] += ("qk", "kq")[side]
+        texts.append(" ".join(noise))
+        labels.append(("left", "right")[side])
+    return texts, labels
+
+
+def test_ngrams_decide_where_the_encoder_tells_less(tiny_bert: Path, tmp_path: Path) -> None:
+    texts, labels = spelled(400, 0)
+    tuned = tune(tiny_bert, tmp_path / "made", texts=texts, labels=labels, epochs=1, learning_rate=1e-6)
+    assert tuned.quality is not None
+    assert tuned.quality == Quality.read(tuned.folder)
+    assert tuned.quality.rows == 40
+    assert tuned.quality.frozen < 0.8 < tuned.quality.ngram
+    assert tuned.quality.teacher >= tuned.quality.ngram
+    assert tuned.ngram_share >= 0.5
+    teacher = Teacher.load(str(tuned.folder))
+    assert teacher.fingerprint == tuned.fingerprint
+    unseen, right = spelled(300, 1)
+    decided = [teacher.labels[number] for number in teacher.score(unseen).probabilities.argmax(axis=1)]
+    assert np.mean(np.array(decided) == right) > 0.85
+    # The n-grams are a part of what the teacher is.
+    (tuned.folder / ngrams.FILE).unlink()
+    alone = Teacher.load(str(tuned.folder))
+    assert alone.fingerprint != tuned.fingerprint
+    decided = [alone.labels[number] for number in alone.score(unseen).probabilities.argmax(axis=1)]
+    assert np.mean(np.array(decided) == right) < 0.8
+
+
+def test_where_the_encoder_tells_all_it_decides_alone(tiny_bert: Path, tmp_path: Path) -> None:
+    texts, labels = noisy(400, 0)
+    tuned = tune(tiny_bert, tmp_path / "made", texts=texts, labels=labels)
+    assert tuned.ngram_share == 0.0
+    assert not (tuned.folder / ngrams.FILE).exists()
+    classifier = transformers.pipeline(
+        "text-classification", model=str(tuned.folder), tokenizer=str(tuned.folder), device="cpu"
+    )
+    unseen = ["aa", "bb", "ab"]
+    teacher = Teacher.load(str(tuned.folder))
+    decided = [teacher.labels[number] for number in teacher.score(unseen).probabilities.argmax(axis=1)]
+    assert [answer["label"] for answer in classifier(unseen)] == decided
+
+
+def test_a_fine_tuning_that_does_harm_is_left_out(tiny_bert: Path, tmp_path: Path) -> None:
+    texts, labels = noisy(400, 0)
+    tuned = tune(tiny_bert, tmp_path / "made", texts=texts, labels=labels, epochs=1, learning_rate=0.5)
+    assert not tuned.tuned
+    assert tuned.quality is not None
+    assert tuned.quality.teacher >= tuned.quality.frozen - 0.05
+    start, after = weights(tiny_bert), weights(tuned.folder)
+    for name in ("embeddings.LayerNorm.weight", "encoder.layer.1.attention.self.query.weight"):
+        assert np.array_equal(start[name], after[f"bert.{name}"])
+    decided = Teacher.load(str(tuned.folder)).score(["aa", "bb"]).probabilities.argmax(axis=1)
+    assert decided.tolist() == [1, 0]  # right, left
+
+
+def test_without_rows_kept_aside_nothing_is_said_of_quality(tiny_bert: Path, tmp_path: Path) -> None:
+    tuned = tune(tiny_bert, tmp_path / "made", epochs=1)
+    assert (tuned.quality, tuned.ngram_share, tuned.tuned) == (None, 0.0, True)
+    assert Quality.read(tuned.folder) is None
