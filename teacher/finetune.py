@@ -130,7 +130,9 @@ def _make(
     frozen, frozen_loss = _frozen_head(features, rows)
     log_shares = rows.shares.log()
     own = torch.from_numpy(rows.training)
-    start = fit_head(features[own], rows.answers[own], len(rows.shares), COST_OF_START)
+    # Where nothing can be chosen, the start is the best that is known.
+    cost = COST_OF_START if len(rows.held) else frozen.cost
+    start = fit_head(features[own], rows.answers[own], len(rows.shares), cost)
     start.put_into(model, log_shares)  # batches draw the classes evenly
     trained = train(model, rows, recipe, rng, device, progress, to_beat=frozen_loss)
     _add_to_bias(model, log_shares)

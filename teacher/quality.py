@@ -40,6 +40,7 @@ class Quality:
             None where the model was not measured, or was made before teachers were.
         """
         try:
-            return cls(**json.loads((folder / _FILE).read_bytes()))
+            kept = cls(**json.loads((folder / _FILE).read_bytes()))
         except (OSError, ValueError, TypeError):
             return None
+        return kept if all(type(value) in (int, float) for value in asdict(kept).values()) else None

@@ -8,6 +8,7 @@ from replacement.evaluation import teacher_quality
 from replacement.evaluation.baseline import Baseline
 from teacher.quality import Quality
 
+WORDS = '{"rows": 40, "teacher": "good", "ngram": 0.7, "frozen": 0.8}'
 NOTHING = Baseline(texts=[], answers=np.zeros(0, np.int64), classes=2)
 
 
@@ -71,7 +72,7 @@ def test_what_was_kept_aside_is_read_from_the_model_s_folder(tmp_path: Path) -> 
     assert figures == TeacherQuality(
         rows=40, teacher=0.9, ngram=0.7, frozen=0.8, measured_on="labelled rows kept aside from fine-tuning"
     )
-    for damaged in ("", "[]", '{"rows": 40}', '{"rows": 40, "teacher": 0.9, "ngram": 0.7, "more": 1}'):
+    for damaged in ("", "[]", '{"rows": 40}', '{"rows": 40, "teacher": 0.9, "ngram": 0.7, "more": 1}', WORDS):
         (tmp_path / "quality.json").write_text(damaged)
         assert teacher_quality.of_rows_kept_aside(tmp_path) is None
 
