@@ -135,7 +135,10 @@ def _make(
     start = fit_head(features[own], rows.answers[own], len(rows.shares), cost)
     start.put_into(model, log_shares)  # batches draw the classes evenly
     trained = train(model, rows, recipe, rng, device, progress, to_beat=frozen_loss)
-    _add_to_bias(model, log_shares)
+    if trained.moved:
+        _add_to_bias(model, log_shares)
+    else:
+        frozen.put_into(model, torch.zeros_like(log_shares))
     answers, held = rows.answers.numpy(), rows.held
     mixture, quality = Mixture(temperature=1.0, factor=0.0, share=0.0), None
     if len(held):
@@ -152,11 +155,11 @@ def _make(
             frozen=_accuracy(frozen.logits(features[torch.from_numpy(held)]), held_answers),
         )
     if not trained.moved:  # nothing is chosen by the rows kept aside any more: the head learns them, too
-        everything = fit_head(features, rows.answers, len(rows.shares), frozen.cost)
-        everything.put_into(model, torch.zeros_like(log_shares))
+        head_of_all = fit_head(features, rows.answers, len(rows.shares), frozen.cost)
+        head_of_all.put_into(model, torch.zeros_like(log_shares))
     setattr(model.config, TEMPERATURE, mixture.temperature)
-    everything_read = ngrams.fit(texts, answers, len(rows.shares), rng)
-    return _Made(trained=trained, mixture=mixture, ngrams=everything_read, quality=quality)
+    of_all = ngrams.fit(texts, answers, len(rows.shares), rng)
+    return _Made(trained=trained, mixture=mixture, ngrams=of_all, quality=quality)
 
 
 def _frozen_head(features: torch.Tensor, rows: LabelledRows) -> tuple[LinearHead, float]:

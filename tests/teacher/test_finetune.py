@@ -38,7 +38,7 @@ def test_it_learns_what_it_is_shown(tiny_bert: Path, tmp_path: Path) -> None:
     teacher = Teacher.load(str(tuned.folder))
     assert teacher.labels == ("right", "left")
     assert teacher.fingerprint == tuned.fingerprint
-    assert tuned.losses[0] > 0.5 > 0.1 > tuned.losses[-1]
+    assert 0.3 > tuned.losses[0] > 0.1 > tuned.losses[-1]  # the head comes first: it starts low
     assert steps == [(step, 50) for step in range(1, 51)]
     assert tuned.steps == 50
     decisions = teacher.score(TEXTS).probabilities.argmax(axis=1)
@@ -244,7 +244,8 @@ def test_a_fine_tuning_that_does_harm_is_left_out(tiny_bert: Path, tmp_path: Pat
     tuned = tune(tiny_bert, tmp_path / "made", texts=texts, labels=labels, epochs=1, learning_rate=0.5)
     assert not tuned.tuned
     assert tuned.quality is not None
-    assert tuned.quality.teacher >= tuned.quality.frozen - 0.05
+    assert tuned.quality.teacher == tuned.quality.frozen
+    assert tuned.ngram_share == 0.0
     start, after = weights(tiny_bert), weights(tuned.folder)
     for name in ("embeddings.LayerNorm.weight", "encoder.layer.1.attention.self.query.weight"):
         assert np.array_equal(start[name], after[f"bert.{name}"])
