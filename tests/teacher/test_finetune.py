@@ -38,7 +38,7 @@ def test_it_learns_what_it_is_shown(tiny_bert: Path, tmp_path: Path) -> None:
     teacher = Teacher.load(str(tuned.folder))
     assert teacher.labels == ("right", "left")
     assert teacher.fingerprint == tuned.fingerprint
-    assert 0.3 > tuned.losses[0] > 0.1 > tuned.losses[-1]  # the head comes first: it starts low
+    assert 0.3 > tuned.losses[0] > 2 * tuned.losses[-1]  # the head comes first: it starts low
     assert steps == [(step, 50) for step in range(1, 51)]
     assert tuned.steps == 50
     decisions = teacher.score(TEXTS).probabilities.argmax(axis=1)
