@@ -3,7 +3,7 @@
 # make check  format, lint, types, layers, docs; what a pre-commit hook runs
 # make bench  install, then measure the student beside other classifiers on this machine
 # make bench-queue  install, then measure jobs through the queue beside the same work in one process
-# make bench-teacher  install, then measure how fast a teacher scores, beside the pipeline of transformers
+# make bench-teacher  install, then measure how well fine-tuned teachers decide, and how fast they score
 # make bench-fidelity  install, then measure students against their teachers (hours; ARGS=--quick: minutes)
 # make chaos  install, then let 20 schedules of faults fall on a running service (some 15 minutes)
 # make bench-doors  install, then measure the REST door: classify, 200 clients, a large upload

@@ -1,5 +1,6 @@
-"""``make bench-teacher``: how fast a teacher scores texts, beside the pipeline of transformers.
+"""``make bench-teacher``: how well fine-tuned teachers decide, and how fast a teacher scores texts.
 
+How well: see ``benchmarks.teacher_quality``. How fast is measured beside the pipeline of transformers.
 The pipeline is used as it is mostly written: ``pipeline("text-classification", batch_size=32)`` on texts in
 the order in which they come, float32. Both have the same threads and cut texts at the same length, and take
 turns in one process. On a CPU seconds are those of the processor, which other work on the machine moves
@@ -23,7 +24,7 @@ from rich.console import Console
 from rich.table import Table
 from transformers import pipeline
 
-from benchmarks import fidelity_data, harness, texts
+from benchmarks import fidelity_data, harness, teacher_quality, texts
 from benchmarks.harness import LeftOut
 from pingti import files
 from teacher.bert import Teacher
@@ -57,8 +58,18 @@ def main() -> None:
         "versions": harness.versions(),
         "settings": {"rows": arguments.rows, "turns": arguments.turns, "max_length": _MAX_LENGTH},
         "rows": [],
+        "speeds": [],
         "left_out": {},
     }
+    for data in teacher_quality.DATA_SETS:
+        try:
+            document["rows"].append(teacher_quality.measure(data, arguments.device))
+        except LeftOut as error:
+            document["left_out"][f"{data.name}, {data.labelled} rows"] = str(error)
+            console.print(f"left out: {data.name}: {error}")
+        else:
+            console.print(f"[dim]{document['rows'][-1]}[/dim]")
+    console.print(teacher_quality.table(document["rows"]))
     for name, prepare in (("weibo", _weibo), ("bbc", _bbc)):
         try:
             model, rows = prepare(arguments.rows)
@@ -67,7 +78,7 @@ def main() -> None:
             console.print(f"left out: {name}: {error}")
             continue
         results = _measure(name, model, rows, arguments.turns, arguments.device, console)
-        document["rows"] += results
+        document["speeds"] += results
         console.print(_table(name, rows, results))
     RESULTS.parent.mkdir(parents=True, exist_ok=True)
     files.write_json(RESULTS, document)
@@ -107,7 +118,7 @@ def _fine_tuned(name: str, seed: list[tuple[str, str]]) -> Path:
             classes=sorted({label for _, label in seed}),
             out=folder,
             rng=np.random.default_rng(0),
-            recipe=Recipe(epochs=5, max_length=_MAX_LENGTH),
+            recipe=Recipe(max_length=_MAX_LENGTH),
         )
     return folder
 

@@ -32,6 +32,7 @@ from teacher.folders import (
     torch,
 )
 from teacher.model_files import independent, outputs_problem
+from teacher.ngrams import NGrams
 from teacher.precision import Precision, computing, prepared, resolve_precision
 
 # Padded tokens in one batch on a CPU and on a GPU. On a CPU, larger batches leave the caches of the cores;
@@ -48,7 +49,8 @@ class Scored:
     """A teacher's answer for n texts, in the order of the texts."""
 
     probabilities: NDArray[np.float32]
-    """(n, labels): softmax of the logits, each row of sum 1; of independent labels, a sigmoid each."""
+    """(n, labels): softmax of the logits, which an n-gram model may have added to, each row of sum 1; of
+    independent labels, a sigmoid each."""
     vectors: NDArray[np.float32]
     """(n, hidden): the hidden state after the last layer of the token that the head reads: the first ([CLS])
     or, of models that read from left to right, the last."""
@@ -138,6 +140,7 @@ class Teacher:
         model: the classifier, in the description's precision and on ``device``.
         tokenizer: of the model.
         temperature: what the logits are divided by.
+        ngrams: adds its logits to the model's; None: the model decides alone.
         device: where the model is.
         threads: CPU threads that scoring uses; None leaves torch's number.
     """
@@ -149,6 +152,7 @@ class Teacher:
         tokenizer: Any,
         *,
         temperature: float,
+        ngrams: NGrams | None,
         device: torch.device,
         threads: int | None,
     ) -> None:
@@ -159,6 +163,7 @@ class Teacher:
         self._model = model
         self._tokenizer = tokenizer
         self._temperature = temperature
+        self._ngrams = ngrams
         self._device = device
         self._threads = threads
         self._batch_tokens = _CPU_BATCH_TOKENS if device.type == "cpu" else _GPU_BATCH_TOKENS
@@ -207,8 +212,17 @@ class Teacher:
             model.config.pad_token_id = tokenizer.pad_token_id  # by it such a model finds a text's end
         resolve_precision(description.precision, chosen)  # the description may be of another device
         temperature = _temperature(model.config, folder)
+        ngrams = NGrams.load(folder, len(description.labels))
         model = prepared(model.eval(), description.precision).to(chosen)
-        return cls(description, model, tokenizer, temperature=temperature, device=chosen, threads=threads)
+        return cls(
+            description,
+            model,
+            tokenizer,
+            temperature=temperature,
+            ngrams=ngrams,
+            device=chosen,
+            threads=threads,
+        )
 
     def score(self, texts: Sequence[str], *, progress: Callable[[int], None] | None = None) -> Scored:
         """Score n texts; an empty text is scored like any other.
@@ -231,9 +245,11 @@ class Teacher:
         def take(
             rows: NDArray[np.intp], logits: torch.Tensor, states: torch.Tensor, mask: torch.Tensor
         ) -> None:
-            logits = logits.float() / self._temperature
-            answered = logits.sigmoid() if self.description.independent else logits.softmax(dim=1)
-            probabilities[rows] = answered.cpu().numpy()
+            own = logits.float().cpu() / self._temperature
+            if self._ngrams is not None:
+                own += torch.from_numpy(self._ngrams.logits([texts[row] for row in rows.tolist()]))
+            answered = own.sigmoid() if self.description.independent else own.softmax(dim=1)
+            probabilities[rows] = answered.numpy()
             vectors[rows] = self._read_states(states, mask).float().cpu().numpy()
             if progress is not None:
                 progress(len(rows))

@@ -21,6 +21,7 @@ from api.cli.tasks import (
     TaskChoices,
     TaskName,
     delimiter_of,
+    show_teacher_quality,
 )
 from pingti import __version__
 from pingti.errors import ConflictError, Fault, GateError, InputError, PingtiError, UnavailableError
@@ -107,6 +108,7 @@ def replace(
         raise
     for note in outcome.report.get("notes", []):
         screen.note(note)
+    show_teacher_quality(outcome.report, screen)
     folder = entry.student_folder(outcome.version)
     screen.say(
         f"{task}: version {outcome.version}, of round {outcome.best.round}; {outcome.report['stopped']}"

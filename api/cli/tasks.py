@@ -249,6 +249,7 @@ def report(task: TaskName, version: Version = None, home: Home = WORKSPACE, as_j
             screen.say(line)
     for note in content.get("notes", []):
         screen.note(note)
+    show_teacher_quality(content, screen)
     _show_measures(content, screen)
     operating_points = content.get("scenes", {})
     if operating_points:
@@ -267,6 +268,19 @@ def report(task: TaskName, version: Version = None, home: Home = WORKSPACE, as_j
     if page.is_file():
         screen.say(f"the whole report: {page}")
     screen.result(content)
+
+
+def show_teacher_quality(content: dict[str, Any], screen: Screen) -> None:
+    """How often the teacher itself is right, where people's labels tell.
+
+    Args:
+        content: what report.json holds.
+        screen: where it is shown.
+    """
+    from pingti.workspace.report import Report
+
+    if (quality := Report.model_validate(content).teacher.quality) is not None:
+        screen.say(f"teacher: {quality.says}")
 
 
 def _show_measures(content: dict[str, Any], screen: Screen) -> None:

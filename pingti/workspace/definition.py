@@ -212,10 +212,10 @@ class TeacherSection(_Section):
     """What the model computes with; bfloat16 on a GPU and float32 on a CPU if absent, int8 for CPUs alone."""
     budget: int = Field(default=50_000, ge=100)
     """Rows that the model may be asked about in one run, those of the holdout included."""
-    epochs: int = Field(default=5, ge=1, le=100)
-    """Fine-tuning: passes over the labelled rows."""
+    epochs: int | None = Field(default=None, ge=1, le=100)
+    """Fine-tuning: passes over the labelled rows at most; if absent 6, or as many as make 400 steps."""
     learning_rate: float | None = Field(default=None, gt=0.0, lt=1.0)
-    """Fine-tuning: highest rate; if absent 3e-5 for encoders of BERT-base's width and above, else 2e-4."""
+    """Fine-tuning: highest rate; if absent by the encoder's width, 4e-4 for small ones to 2e-5 for large."""
     freeze_layers: int = Field(default=0, ge=0)
     """Fine-tuning: so many of the lowest layers stay as they are; quicker, and steadier on few labels."""
     margin: float = Field(default=0.1, ge=0.0, lt=0.5)

@@ -171,6 +171,36 @@ class OperatingPoint(Stored):
     worst: Stretch | None = None
 
 
+class TeacherQuality(Stored):
+    """How often a teacher decides as people do, and how often what is trivial does, on the same rows."""
+
+    rows: int
+    teacher: float
+    """Share of the rows."""
+    ngram: float
+    """The same of a linear model of character n-grams that was not trained on the rows."""
+    frozen: float | None = None
+    """The same of the encoder before fine-tuning, with a linear head, where it was measured."""
+    measured_on: str
+    """What rows they are."""
+
+    @property
+    def beaten(self) -> bool:
+        """Whether the n-gram model is better."""
+        return self.ngram > self.teacher
+
+    @property
+    def says(self) -> str:
+        """The same in words: a part of a sentence."""
+        frozen = ""
+        if self.frozen is not None:
+            frozen = f", the encoder before fine-tuning with a linear head {self.frozen:.3f}"
+        return (
+            f"of {self.rows:,} {self.measured_on} the teacher decides {self.teacher:.3f} right, a linear "
+            f"n-gram model {self.ngram:.3f}{frozen}"
+        )
+
+
 class TeacherUse(Stored):
     """Which teacher was asked, and about how many rows."""
 
@@ -189,6 +219,8 @@ class TeacherUse(Stored):
     rows_asked: int = 0
     rows_computed: int = 0
     """Rows that the model really computed in this run; the others were cached."""
+    quality: TeacherQuality | None = None
+    """Against people's labels, where there are any."""
 
 
 class Speed(Stored):
@@ -357,7 +389,8 @@ class Report(Stored):
     days: tuple[Day, ...] = ()
     worst_day: str | None = None
     true_labels: Annotated[dict[str, TrueLabelFigures] | None, _key("truth")] = None
-    """Student, teacher and incumbent against people's labels, where there are any."""
+    """Student, teacher, incumbent and baseline (a linear n-gram model) against people's labels, where there
+    are any."""
     clusters: tuple[MissedCluster, ...] = ()
     false_clusters: tuple[FalseCluster, ...] = ()
     pairs: tuple[ConfusedPair, ...] = ()

@@ -13,6 +13,7 @@ from pingti.corpus.values import iso_date
 from pingti.workspace.report import Interval
 from replacement.answers import Answers
 from replacement.evaluation import disagreement, error_analysis
+from replacement.evaluation.baseline import Baseline
 from replacement.evaluation.bootstrap import intervals
 from replacement.evaluation.metrics import decide, measure, stored
 from replacement.evaluation.operating_points import curve
@@ -63,6 +64,8 @@ class Held:
     """The student that is promoted now, if there is one of the same classes."""
     true_labels: Mapping[str, int]
     """True class number of texts by their normalised form, as far as they are known."""
+    baseline: Baseline | None = None
+    """What a trivial model decides, to be held against true labels, too."""
 
     @property
     def decided(self) -> NDArray[np.int64]:
@@ -147,7 +150,7 @@ def _losses(learned: Learned, classes: tuple[str, ...]) -> list[dict[str, Any]]:
 
 
 def against_true_labels(held: Held, classes: int, rng: np.random.Generator) -> dict[str, Any] | None:
-    """Hold student, teacher and incumbent against true labels.
+    """Hold student, teacher, incumbent and baseline against true labels.
 
     Args:
         held: the rows, of which some have true labels.
@@ -162,10 +165,13 @@ def against_true_labels(held: Held, classes: int, rng: np.random.Generator) -> d
     if len(rows) == 0:
         return None
     true_labels = np.array([held.true_labels[keys[row]] for row in rows.tolist()], np.int64)
+    texts = [held.texts[row] for row in rows.tolist()]
     decisions = {"student": held.decided[rows], "teacher": held.answers.decided[rows]}
     if held.incumbent is not None:
-        scores = held.incumbent.score([held.texts[row] for row in rows.tolist()])
+        scores = held.incumbent.score(texts)
         decisions["incumbent"] = decide(scores, held.incumbent.metadata["thresholds"].get("default"))
+    if held.baseline is not None and (trivial := held.baseline.decide(texts, true_labels, rng)) is not None:
+        decisions["baseline"] = trivial
     return {
         who: {
             **stored(measure(true_labels, decided, classes), classes),

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from pingti.workspace.definition import Definition
-from pingti.workspace.report import FORMAT, Report, shortfall
+from pingti.workspace.report import FORMAT, Report, TeacherQuality, shortfall
 from replacement.evaluation.metrics import stored
 from replacement.evaluation.operating_points import OperatingPoint, Stretch
 from replacement.evaluation.speed import Speed
@@ -29,6 +29,8 @@ class Evaluation:
     """What the rows learned from tell: see ``replacement.evaluation.holdout.of_learned``."""
     speed: Speed | None
     """None where the teacher is no model that is here."""
+    teacher_quality: TeacherQuality | None = None
+    """How often the teacher itself is right, where people's labels tell."""
     notes: tuple[str, ...] = ()
     """What a person should know of labels and teacher, a sentence each."""
 

@@ -22,8 +22,10 @@ from pingti.annotation import review_queue
 from pingti.corpus.normalize import keys_of
 from pingti.errors import UnavailableError
 from pingti.workspace.registry import TaskEntry
+from pingti.workspace.report import TeacherQuality
 from replacement.answers import join
-from replacement.evaluation import gate, holdout
+from replacement.evaluation import gate, holdout, teacher_quality
+from replacement.evaluation.baseline import Baseline
 from replacement.evaluation.metrics import absent, decide
 from replacement.evaluation.operating_points import operating_points
 from replacement.progress import Progress, quiet
@@ -32,7 +34,7 @@ from replacement.reporting.document import Evaluation, build_report
 from replacement.results import Outcome, Round, StopReason
 from replacement.training import warm_start
 from replacement.training.dataset import prepare_dataset, within_answers, word_vectors
-from replacement.training.people_labels import read_people_labels
+from replacement.training.people_labels import PeopleLabels, read_people_labels
 from replacement.training.rounds import (
     Asked,
     HoldoutSet,
@@ -50,6 +52,7 @@ from replacement.training.rounds import (
 )
 from replacement.training.subclasses import Subclasses, divide
 from replacement.training.teacher_labels import TeacherLabels, load_teacher
+from replacement.training.teacher_model import teacher_owner
 from replacement.training.validation_set import (
     EVEN,
     ValidationSet,
@@ -120,7 +123,7 @@ def replace(
     asked = ask_measuring_rows(setup, known)
     asked = ask_first_rows(setup, asked, known)
     asked, trained = run_rounds(setup, asked, announce)
-    evaluation = evaluate(setup, asked, trained, people.true)
+    evaluation = evaluate(setup, asked, trained, people)
     return write_version(setup, asked, trained, evaluation, run=run)
 
 
@@ -223,16 +226,16 @@ def run_rounds(setup: Setup, asked: Asked, announce: Callable[[Round], None]) ->
         rounds[-1] = dataclasses.replace(result, coverage=coverage)
 
 
-def evaluate(setup: Setup, asked: Asked, trained: Trained, true: dict[str, int]) -> Evaluation:
+def evaluate(setup: Setup, asked: Asked, trained: Trained, people: PeopleLabels) -> Evaluation:
     """Measure the student that is kept, and hold it against the gate and the promoted version.
 
     Args:
         setup: has texts and teacher.
         asked: all rows asked about.
         trained: has the student.
-        true: true class number of texts by their normalised form, as far as they are known.
+        people: true labels, and those to learn a baseline from.
     """
-    definition, corpus = setup.definition, setup.dataset.corpus
+    definition, corpus, true = setup.definition, setup.dataset.corpus, people.true
     student, kept = trained.students[trained.best], trained.rounds[trained.best]
     scored = scored_holdout(setup, asked, student)
     points = operating_points(
@@ -241,6 +244,7 @@ def evaluate(setup: Setup, asked: Asked, trained: Trained, true: dict[str, int])
     promoted = gate.promoted(setup.entry)
     first = scored_holdout(setup, asked, trained.students[0])
     encoded = setup.dataset.encoded.take(asked.holdout.rows)
+    baseline = _baseline(setup, people)
     held = holdout.Held(
         texts=setup.dataset.texts_of(asked.holdout.rows),
         answers=asked.holdout.answers,
@@ -251,6 +255,7 @@ def evaluate(setup: Setup, asked: Asked, trained: Trained, true: dict[str, int])
         before=decide(first.scores, trained.rounds[0].threshold),
         incumbent=promoted,
         true_labels=true,
+        baseline=baseline,
     )
     comparison = gate.against_incumbent(
         promoted, held.texts, held.answers.decided, held.decided, setup.rng("incumbent")
@@ -263,18 +268,19 @@ def evaluate(setup: Setup, asked: Asked, trained: Trained, true: dict[str, int])
         absent=[definition.classes[c] for c in absent(held.answers.decided, len(definition.classes))],
     )
     verdict["unread"] = gate.unread(setup.entry) if promoted is None else ""
-    truth_apart = _against_true_labels_apart(setup, asked, trained, true)
+    described = holdout.describe(held, definition.classes, setup.rng("evidence"))
+    truth_apart = _against_true_labels_apart(setup, asked, trained, true, baseline)
+    qualities = _qualities(setup, asked, baseline, described["truth"] or truth_apart)
     return Evaluation(
         kept=kept,
         verdict=verdict,
         operating_points=points,
         speed=setup.teacher.speed(student, setup.dataset.texts.take(pa.array(asked.holdout.rows))),
-        holdout={
-            **holdout.describe(held, definition.classes, setup.rng("evidence")),
-            "truth_apart": truth_apart,
-        },
+        holdout={**described, "truth_apart": truth_apart},
+        teacher_quality=qualities[0] if qualities else None,
         learned=holdout.of_learned(_learned(setup, asked, trained), definition.classes),
         notes=(
+            *_warnings(setup, people, qualities),
             *setup.notes,
             *_notes_of_true_labels(true, held.texts, len(asked.apart)),
             *_notes_of_long_texts(setup.teacher, held.texts),
@@ -297,6 +303,7 @@ def write_version(
     """
     entry, definition, teacher = setup.entry, setup.definition, setup.teacher
     student, version = trained.students[trained.best], entry.next_version()
+    rows = {"rows_asked": asked.count, "rows_computed": teacher.rows_scored}
     report = build_report(
         evaluation,
         definition,
@@ -305,12 +312,7 @@ def write_version(
         run=run,
         seed=setup.seed,
         subclasses=trained.subclasses.named(definition.classes, teacher.rule.labels),
-        teacher={
-            **teacher.described(),
-            "rows_asked": asked.count,
-            "rows_computed": teacher.rows_scored,
-            **teacher.cost,
-        },
+        teacher={**teacher.described(), **teacher.cost, **rows, "quality": evaluation.teacher_quality},
         corpus={**setup.dataset.corpus.counts, "labelled_by_people": len(teacher.reviewed)},
         rounds=trained.rounds,
         stopped=trained.stopped,
@@ -395,9 +397,9 @@ def _apart(setup: Setup) -> tuple[str, ...]:
 
 
 def _against_true_labels_apart(
-    setup: Setup, asked: Asked, trained: Trained, true: dict[str, int]
+    setup: Setup, asked: Asked, trained: Trained, true: dict[str, int], baseline: Baseline
 ) -> dict[str, Any] | None:
-    """Student, teacher and incumbent against the true labels of texts outside the corpus."""
+    """Student, teacher, incumbent and baseline against the true labels of texts outside the corpus."""
     if not asked.apart:
         return None
     texts, student = list(asked.apart), trained.students[trained.best]
@@ -416,8 +418,52 @@ def _against_true_labels_apart(
         before=np.zeros(len(texts), np.int64),
         incumbent=gate.promoted(setup.entry),
         true_labels=true,
+        baseline=baseline,
     )
     return holdout.against_true_labels(held, len(setup.definition.classes), setup.rng("true labels apart"))
+
+
+def _baseline(setup: Setup, people: PeopleLabels) -> Baseline:
+    """The n-gram model, which learns from the seed as far as its labels stand for classes of the task."""
+    classes = setup.definition.classes
+    class_of = {name: number for number, name in enumerate(classes)}
+    if teacher_owner(setup.entry) is not setup.entry:  # they are that task's
+        class_of = dict(zip(setup.teacher.rule.labels, setup.teacher.rule.class_of, strict=True))
+    pairs = [] if people.seed is None else zip(people.seed.texts, people.seed.labels, strict=True)
+    known = [(text, class_of[label]) for text, label in pairs if label in class_of]
+    answers = np.array([number for _, number in known], np.int64)
+    return Baseline(texts=[text for text, _ in known], answers=answers, classes=len(classes))
+
+
+def _qualities(
+    setup: Setup, asked: Asked, baseline: Baseline, against_true: dict[str, Any] | None
+) -> list[TeacherQuality]:
+    """All that is known of the teacher's quality, what tells most first."""
+    training, dataset = asked.training, setup.dataset
+    true_of = dict(zip(keys_of(baseline.texts), baseline.answers.tolist(), strict=True))
+    places = np.flatnonzero(np.isin(training.rows, dataset.seed))
+    keys = keys_of(dataset.texts_of(training.rows[places]))
+    known = np.array([key in true_of for key in keys], np.bool_)
+    figures = [teacher_quality.of_true_labels(against_true)]
+    if setup.teacher.description is not None:
+        figures.insert(0, teacher_quality.of_rows_kept_aside(setup.teacher.description.folder))
+    if known.any() and not teacher_owner(setup.entry).definition.teacher.fine_tune:
+        figures.append(
+            teacher_quality.of_labelled_rows(
+                dataset.texts_of(training.rows[places[known]]),
+                np.array([true_of[key] for key in keys if key in true_of], np.int64),
+                training.answers.decided[places[known]],
+                baseline,
+                setup.rng("n-grams of the seed"),
+            )
+        )
+    return [own for own in figures if own is not None]
+
+
+def _warnings(setup: Setup, people: PeopleLabels, qualities: list[TeacherQuality]) -> tuple[str, ...]:
+    """Where the teacher is no better than what is trivial, or nobody can tell."""
+    tuned = people.seed is not None and teacher_owner(setup.entry).definition.teacher.fine_tune
+    return tuple(teacher_quality.warnings(qualities, len(people.seed_texts) if tuned else None))
 
 
 def _notes_of_true_labels(true: dict[str, int], held: list[str], apart: int) -> tuple[str, ...]:

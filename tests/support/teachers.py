@@ -67,12 +67,13 @@ def topic_teacher(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_teacher(tmp_path_factory.mktemp("teacher"), learning_rate=3e-3)
 
 
-def make_teacher(folder: Path, *, learning_rate: float) -> Path:
+def make_teacher(folder: Path, *, learning_rate: float, rows: int = 300) -> Path:
+    """Make a teacher of three topics; of few rows it learns to be sure of few texts."""
     from teacher.finetune import Recipe, fine_tune
 
     base, out = folder / "base", folder / "topic"
     write_bert(base, [word for words in WORDS.values() for word in words])
-    texts, topics = made_texts(300, seed=5)
+    texts, topics = made_texts(rows, seed=5)
     fine_tune(
         str(base),
         texts,

@@ -6,6 +6,7 @@ import pytest
 from numpy.typing import NDArray
 
 from replacement.answers import Answers
+from replacement.evaluation.baseline import Baseline
 from replacement.evaluation.holdout import Held, Learned, describe, of_learned
 from textcnn import Student
 
@@ -154,6 +155,18 @@ def test_the_incumbent_is_held_against_true_labels_too() -> None:
     measured = describe(known, ("no", "yes"), np.random.default_rng(0))["truth"]
     assert (measured["incumbent"]["f1"], measured["incumbent"]["rows"]) == (1.0, 100)
     assert measured["incumbent"]["intervals"]["f1"] == [1.0, 1.0]
+
+
+def test_the_baseline_is_held_against_true_labels_too() -> None:
+    rows = held()
+    true_labels = {text: int(text.startswith("kind 0")) for text in rows.texts[:100]}
+    baseline = Baseline(texts=[], answers=np.zeros(0, np.int64), classes=2)
+    known = dataclasses.replace(rows, true_labels=true_labels, baseline=baseline)
+    measured = describe(known, ("no", "yes"), np.random.default_rng(0))["truth"]
+    assert list(measured) == ["student", "teacher", "baseline"]
+    assert (measured["baseline"]["rows"], measured["baseline"]["accuracy"]) == (100, 1.0)
+    few = dataclasses.replace(known, true_labels=dict(list(true_labels.items())[:39]))
+    assert "baseline" not in describe(few, ("no", "yes"), np.random.default_rng(0))["truth"]
 
 
 def learned() -> Learned:

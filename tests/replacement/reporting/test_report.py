@@ -103,6 +103,31 @@ def test_both_forms_are_written_and_say_the_same(tmp_path: Path) -> None:
     assert "12 boundary rows" in page.text
 
 
+def test_the_teacher_s_own_quality_stands_beside_what_is_trivial() -> None:
+    quality = {"rows": 300, "teacher": 0.8, "ngram": 0.7, "frozen": 0.75, "measured_on": "rows kept aside"}
+    shown = document()
+    shown["teacher"]["quality"] = quality
+    page = Page(html.render(shown))
+    assert ["teacher", "0.800"] in page.rows
+    assert ["linear n-gram model", "0.700"] in page.rows
+    assert ["frozen encoder with a linear head", "0.750"] in page.rows
+    assert "On 300 rows kept aside." in page.text
+    assert "A trivial model is better" not in page.text
+    shown["teacher"]["quality"] = {**quality, "ngram": 0.81, "frozen": None}
+    page = Page(html.render(shown))
+    assert "A trivial model is better than this teacher." in page.text
+    assert "frozen encoder" not in page.text
+    assert "itself, against people" not in Page(html.render(document())).text
+
+
+def test_the_baseline_stands_beside_student_and_teacher() -> None:
+    who = {name: {**figures(f1=f1), "intervals": {}} for name, f1 in (("teacher", 0.7), ("baseline", 0.6))}
+    page = Page(html.render(document(truth=who)))
+    names = [row[0] for row in page.rows]
+    assert "linear n-gram model, against true labels" in names
+    assert "teacher, against true labels" in names
+
+
 def test_no_text_becomes_markup(tmp_path: Path) -> None:
     evil = Page(html.render(document(EVIL)))
     plain = Page(html.render(document()))

@@ -103,7 +103,7 @@ def test_the_holdout_is_never_learned_from_nor_validated_on(
 
 
 def test_boundary_rows_are_left_out_and_written_for_a_person(tmp_path: Path) -> None:
-    entry = sport(tmp_path, make_teacher(tmp_path, learning_rate=1.5e-3), margin=0.4)
+    entry = sport(tmp_path, make_teacher(tmp_path, learning_rate=1e-3, rows=45), margin=0.4)
     outcome = replace(entry)
     last = outcome.rounds[-1]
     lines = [json.loads(line) for line in (entry.folder / "review.jsonl").read_text().splitlines()]
@@ -122,7 +122,7 @@ def test_boundary_rows_are_left_out_and_written_for_a_person(tmp_path: Path) -> 
 
 
 def test_a_margin_that_leaves_nothing_is_said(tmp_path: Path) -> None:
-    entry = sport(tmp_path, make_teacher(tmp_path, learning_rate=1e-8), margin=0.45)
+    entry = sport(tmp_path, make_teacher(tmp_path, learning_rate=1e-8, rows=21), margin=0.49)
     with pytest.raises(InputError, match=r"sport\.toml: teacher\.margin: .* nothing is left to learn from"):
         replace(entry)
 
@@ -293,7 +293,7 @@ def test_a_dependent_task_learns_only_where_its_parent_holds(
 
 
 def test_what_a_person_labels_is_learned_from_at_once_and_not_asked_again(tmp_path: Path) -> None:
-    entry = sport(tmp_path, make_teacher(tmp_path, learning_rate=1.5e-3), margin=0.4)
+    entry = sport(tmp_path, make_teacher(tmp_path, learning_rate=1e-3, rows=45), margin=0.4)
     first = replace(entry)
     lines = [json.loads(line) for line in (entry.folder / "review.jsonl").read_text().splitlines()]
     unclear = [line["text"] for line in lines]

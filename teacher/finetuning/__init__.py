@@ -1,0 +1,1 @@
+"""The parts of ``teacher.finetune``: rows, the model, its linear head, its training, its probabilities."""
