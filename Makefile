@@ -1,6 +1,7 @@
 # make demo   install, then replace a BERT and classify a real corpus
 # make test   install, check, then run all tests
 # make check  format, lint, types, layers, docs; what a pre-commit hook runs
+# make test-engines  install Ray, Spark, DuckDB and Polars (half a gigabyte), then compare each with pingti classify
 # make bench  install, then measure the student beside other classifiers on this machine
 # make bench-queue  install, then measure jobs through the queue beside the same work in one process
 # make bench-teacher  install, then measure how fast a teacher scores, beside the pipeline of transformers
@@ -20,7 +21,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/pip --disable-pip-version-check install --quiet --constraint requirements.lock
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench bench-queue bench-teacher bench-fidelity bench-doors chaos fuzz docs-reference lock clean
+.PHONY: help demo test test-engines check bench bench-queue bench-teacher bench-fidelity bench-doors chaos fuzz docs-reference lock clean
 
 help:
 	@sed -n 's/^# make /make /p' Makefile
@@ -52,6 +53,14 @@ demo: $(VENV)/.demo
 
 test: check
 	@$(BIN)/pytest --quiet
+
+$(VENV)/.engines: $(VENV)/.dev
+	@echo "installing the engines ..."
+	@$(PIP) --editable '.[teacher,service,demo,dev,engines,onnx]'
+	@touch $@
+
+test-engines: $(VENV)/.engines
+	@$(BIN)/pytest --quiet tests/pingti/integrations
 
 check: $(VENV)/.dev
 	@$(BIN)/ruff format --check .
