@@ -73,7 +73,7 @@ class _Graph:
         feeds = [helper.make_tensor_value_info("ids", TensorProto.INT64, ["n", "longest"])]
         if self._student.architecture.wide:
             feeds.append(helper.make_tensor_value_info("buckets", TensorProto.INT64, ["n", "most"]))
-        shape = ["n", len(self._student.classes)]
+        shape: list[str | int | None] = ["n", len(self._student.classes)]
         result = helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, shape)
         graph = helper.make_graph(self._nodes, "student", feeds, [result], self._numbers)
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", _OPSET)], ir_version=8)

@@ -96,6 +96,8 @@ class Students:
         Returns:
             n rows of ``schema``.
         """
+        if pa.types.is_null(texts.type):
+            texts = texts.cast(pa.string())  # rules are looked for in strings alone
         ids = pa.nulls(len(texts), pa.string())
         results = self.classifier.classify(pa.record_batch({"id": ids, "text": texts}))
         return results.select(self.schema.names)
