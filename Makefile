@@ -1,6 +1,7 @@
 # make demo   install, then replace a BERT and classify a real corpus
 # make test   install, check, then run all tests
 # make check  format, lint, types, layers, docs; what a pre-commit hook runs
+# make test-engines  install Ray, Spark, DuckDB and Polars (half a gigabyte), then compare each with pingti classify
 # make bench  install, then measure the student beside other classifiers on this machine
 # make bench-queue  install, then measure jobs through the queue beside the same work in one process
 # make bench-teacher  install, then measure how well fine-tuned teachers decide, and how fast they score
@@ -20,7 +21,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/pip --disable-pip-version-check install --quiet --constraint requirements.lock
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench bench-queue bench-teacher bench-fidelity bench-doors chaos fuzz docs-reference lock clean
+.PHONY: help demo test test-engines check bench bench-queue bench-teacher bench-fidelity bench-doors chaos fuzz docs-reference lock clean
 
 help:
 	@sed -n 's/^# make /make /p' Makefile
@@ -52,6 +53,14 @@ demo: $(VENV)/.demo
 
 test: check
 	@$(BIN)/pytest --quiet
+
+$(VENV)/.engines: $(VENV)/.dev
+	@echo "installing the engines ..."
+	@$(PIP) --editable '.[teacher,service,demo,dev,engines,onnx]'
+	@touch $@
+
+test-engines: $(VENV)/.engines
+	@$(BIN)/pytest --quiet tests/pingti/integrations
 
 check: $(VENV)/.dev
 	@$(BIN)/ruff format --check .
@@ -87,7 +96,7 @@ docs-reference: $(VENV)/.demo
 lock:
 	rm -rf .venv-lock && $(PYTHON) -m venv .venv-lock
 	.venv-lock/bin/pip install --quiet torch==2.13.0
-	.venv-lock/bin/pip install --quiet '.[teacher,service,demo,bench,dev]'
+	.venv-lock/bin/pip install --quiet '.[teacher,service,demo,bench,dev,engines,onnx]'
 	(echo '# Written by make lock: every version that Pingti is tested with. A constraints file for pip.'; \
 	 .venv-lock/bin/pip freeze --all --exclude pip --exclude pingti | sed 's/+cpu$$//') > requirements.lock
 	rm -rf .venv-lock build *.egg-info
