@@ -11,6 +11,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from pingti.errors import InputError
+from pingti.frames.texts import text_array
 from textcnn.tokenizer import (
     character_table,
     code_table,
@@ -130,8 +131,7 @@ class Vocabulary:
         Raises:
             InputError: an array of another type, or a value that is neither a string nor None.
         """
-        if not isinstance(texts, (pa.Array, pa.ChunkedArray)):
-            texts = arrow_texts(texts)
+        texts = text_array(texts)
         parts = [
             encode_texts(data, offsets, mask, *self.tables) for data, offsets, mask in text_buffers(texts)
         ]
@@ -141,22 +141,6 @@ class Vocabulary:
         lengths = np.concatenate([np.diff(part[1]) for part in parts] or [np.zeros(0, np.int64)])
         valid = np.concatenate([part[2] for part in parts] or [np.zeros(0, np.bool_)])
         return Encoded(ids, np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64), valid)
-
-
-def arrow_texts(texts: Iterable[str | None]) -> pa.Array:
-    """Put strings into an Arrow array; one with a lone surrogate becomes bytes that are not UTF-8.
-
-    Raises:
-        InputError: a value that is neither a string nor None.
-    """
-    values = list(texts)
-    try:
-        return pa.array(values, pa.large_string())
-    except UnicodeEncodeError:
-        encoded = [None if text is None else text.encode("utf-8", "surrogatepass") for text in values]
-        return pa.array(encoded, pa.large_binary())
-    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
-        raise InputError(f"texts: every one must be a string or None: {error}") from error
 
 
 def text_buffers(
