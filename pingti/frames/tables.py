@@ -55,6 +55,9 @@ def columns_of(frame: Any, *, text: str, others: Mapping[str, str | None] | None
 def rows_of(rows: Any, *, text: str = "text", id: str | None = None) -> pa.RecordBatch:
     """Rows to classify.
 
+    >>> rows_of({"post": ["a", None], "likes": [1, 2]}, text="post").to_pydict()
+    {'id': ['0', '1'], 'text': ['a', None]}
+
     Args:
         rows: texts, as ``text_array`` takes them, or a frame, as ``columns_of`` does.
         text: of a frame, the column of the texts.
@@ -130,7 +133,10 @@ def _whole(frame: Any) -> Any:
 
 def _column(column: Any, name: str, *, text: str) -> pa.Array | pa.ChunkedArray:
     if name == text:
-        texts = text_array(column)
+        try:
+            texts = text_array(column)
+        except InputError as error:
+            raise InputError(f"the frame: column {name!r}: {error}", faults=error.faults) from error
         if not _is_text(texts.type):
             raise InputError(
                 f"the frame: column {name!r} is of type {texts.type}; needed are strings; "

@@ -13,6 +13,11 @@ _SHOWN = 40  # characters of a value in an error
 def text_array(texts: Any) -> pa.Array | pa.ChunkedArray:
     """Put texts into an Arrow array.
 
+    >>> text_array("one text").to_pylist()
+    ['one text']
+    >>> text_array(["a", None, float("nan")]).to_pylist()
+    ['a', None, None]
+
     Args:
         texts: an Arrow array; a string, which is one text; a Series of pandas or polars, a column of
             datasets, a NumPy array of one dimension, or any iterable of strings. None, NaN and pd.NA are
@@ -118,7 +123,8 @@ def _with_missing(values: list[Any], encoded: list[Any], kind: pa.DataType) -> p
         row = next((row for row, value in enumerate(encoded) if not _usable(value, kind)), None)
         what = str(error) if row is None else f"row {row} is {shown(values[row])}"
         raise InputError(
-            f"texts: every one must be a string or None (NaN and pd.NA count as None); {what}", faults=[Fault(detail=what, row=row)]
+            f"texts: every one must be a string or None (NaN and pd.NA count as None); {what}",
+            faults=[Fault(detail=what, row=row)],
         ) from error
 
 

@@ -127,4 +127,3 @@ class TaskStudent:
 def _rows(texts: Any, text: str | None) -> Any:
     """Rows of texts; a frame's column must have been named."""
     return rows_of(texts, text=text) if text is not None else rows_of(text_array(texts))
-

@@ -130,7 +130,8 @@ class PingtiClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             InputError: a text is missing.
             NotFittedError: ``fit`` comes first.
         """
-        decided: NDArray[Any] = self.classes_[self.predict_proba(X).argmax(axis=1)]
+        likeliest = self.predict_proba(X).argmax(axis=1)
+        decided: NDArray[Any] = self.classes_[likeliest]
         return decided
 
     def predict_proba(self, X: Any) -> NDArray[np.float32]:

@@ -215,9 +215,7 @@ class TaskEntry:
             raise ArtifactError.in_file(path, f"not readable as JSON: {error}") from error
         return ReportDocument(document, page=path.with_name("report.html"))
 
-    def replace(
-        self, *, seed: int = 0, device: str | None = None, progress: bool = True
-    ) -> "Replacement":
+    def replace(self, *, seed: int = 0, device: str | None = None, progress: bool = True) -> "Replacement":
         """Make a student for the task, as ``pingti replace`` does; see ``pingti.replace``.
 
         Args:

@@ -33,7 +33,6 @@ def run_in(folder: Path, code: str, *options: str) -> subprocess.CompletedProces
 
 
 def test_the_names_are_those_of_their_modules() -> None:
-    import replacement.training.loop
     import textcnn
     from pingti import Classifier, Client, Student, Workspace, replace
 
@@ -41,7 +40,7 @@ def test_the_names_are_those_of_their_modules() -> None:
     assert (Client.__module__, Client.__name__) == ("pingti.client", "Client")
     assert Student is textcnn.Student
     assert Workspace.__module__.startswith("pingti.workspace.")
-    assert replace is replacement.training.loop.replace
+    assert (replace.__module__, replace.__name__) == ("pingti.notebook.replacement", "replace")
     assert set(pingti.__all__) <= set(dir(pingti))
     with pytest.raises(AttributeError, match="has no attribute 'Teacher'"):
         pingti.Teacher  # noqa: B018

@@ -16,15 +16,21 @@ from pingti.notebook.task_files import toml
 from tests.support.texts import made_texts
 
 SMALL = {
-    "student": {"embedding": 16, "filters": 16, "widths": [1, 2], "epochs": 3, "wide": 0},
+    "student": {"embedding": 16, "filters": 16, "widths": [1, 2], "epochs": 20, "wide": 0},
     "gate": {"precision": 0.5, "recall": 0.5, "holdout_fraction": 0.2, "holdout_rows": 60, "rounds": 1},
-    "teacher": {"budget": 300},
+    "teacher": {"budget": 400},
 }
 
 
 def posts(rows: int = 600) -> pa.Table:
     sentences, _ = made_texts(rows, seed=2)
-    return pa.table({"post": sentences, "seen": pa.array(range(0, 3600 * rows, 3600), pa.timestamp("s")), "likes": [1] * rows})
+    return pa.table(
+        {
+            "post": sentences,
+            "seen": pa.array(range(0, 3600 * rows, 3600), pa.timestamp("s")),
+            "likes": [1] * rows,
+        }
+    )
 
 
 def test_three_lines_of_a_notebook(
@@ -49,7 +55,8 @@ def test_three_lines_of_a_notebook(
     html = result._repr_html_()
     assert html is not None
     assert html == result.report._repr_html_() == result.entry.report()._repr_html_()
-    assert html.startswith('<iframe srcdoc="&lt;')
+    assert html.startswith('<iframe srcdoc="')
+    assert "&lt;html lang=&quot;en&quot;&gt;" in html
     assert "<html" not in html
     assert result.report["version"] == 1
 
@@ -84,10 +91,15 @@ def test_an_interruption_is_told_and_passed_on(
 
 
 def test_a_student_that_falls_short_is_refused_and_may_be_forced(topic_teacher: Path, tmp_path: Path) -> None:
-    dull = {"embedding": 1, "filters": 1, "widths": [1], "epochs": 1, "wide": 0, "vocabulary": 1}
+    dull = {"embedding": 2, "filters": 2, "widths": [1], "epochs": 1, "wide": 0, "vocabulary": 1}
     hard = {**SMALL, "gate": {**SMALL["gate"], "precision": 1.0, "recall": 1.0}, "student": dull}
     result = pingti.replace(
-        posts(300), teacher=str(topic_teacher), text="post", workspace=tmp_path, definition=hard, progress=False
+        posts(300),
+        teacher=str(topic_teacher),
+        text="post",
+        workspace=tmp_path,
+        definition=hard,
+        progress=False,
     )
     assert not result.passed
     assert "reaches its gate" not in repr(result)
@@ -102,7 +114,13 @@ def test_files_and_a_task_of_a_workspace_are_taken_too(topic_teacher: Path, tmp_
     path = tmp_path / "posts.parquet"
     pq.write_table(posts(), path)
     first = pingti.replace(
-        path, teacher=topic_teacher, text="post", name="mine", workspace=tmp_path, definition=SMALL, progress=False
+        path,
+        teacher=topic_teacher,
+        text="post",
+        name="mine",
+        workspace=tmp_path,
+        definition=SMALL,
+        progress=False,
     )
     assert first.entry.definition.corpus.files == (str(path),)
     entry = pingti.Workspace.open(tmp_path).task("mine")
@@ -127,7 +145,10 @@ def test_a_definition_of_somebodys_own_is_not_overwritten(topic_teacher: Path, t
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"text": "title"}, r"the frame: there is no column 'title'; text=... names one of 'post', 'seen', 'li"),
+        (
+            {"text": "title"},
+            r"the frame: there is no column 'title'; text=... names one of 'post', 'seen', 'li",
+        ),
         ({"text": "likes"}, "column 'likes' is of type int64; needed are strings"),
         ({"time": "when"}, "no column 'when'; time=... names one of"),
         ({"teacher": None}, "^teacher: name the model that is to be replaced"),
@@ -135,12 +156,18 @@ def test_a_definition_of_somebodys_own_is_not_overwritten(topic_teacher: Path, t
         ({"teacher": "no/such/model/here"}, "no/such/model/here"),
         ({"classes": "spam"}, r"^classes: str \('spam'\) was given; needed is a list"),
         ({"classes": ["a", "b"]}, "a, b are not the teacher's labels, sport, tech, other"),
-        ({"labels": pa.table({"post": ["a"], "label": ["b"]})}, "^classes: name them; with a map or with labels"),
+        (
+            {"labels": pa.table({"post": ["a"], "label": ["b"]})},
+            "^classes: name them; with a map or with labels",
+        ),
         ({"labels": 5, "classes": ["a", "b"]}, r"^labels: int \(5\) was given; needed is a file, or a frame"),
         ({"data": 5}, r"^int \(5\) was given; needed is a frame of pandas, polars or datasets"),
         ({"data": []}, "^list .* was given; needed is a frame"),
         ({"data": posts(0)}, "^the frame has no rows"),
-        ({"definition": {"gate": {"precision": {1}}}}, r"^definition: gate.precision is set \(\{1\}\); allowed"),
+        (
+            {"definition": {"gate": {"precision": {1}}}},
+            r"^definition: gate.precision is set \(\{1\}\); allowed",
+        ),
         ({"definition": {"gates": {"precision": 1}}}, "gates"),
         ({"name": "A b"}, "^task 'A b': not a name"),
     ],
@@ -188,7 +215,13 @@ def test_student_of_rules_threshold_and_dependencies(workspace: pingti.Workspace
     student.metadata["depends_on"] = ["tech=no"]
     student.save(folder)
     spoken = pingti.load("sport@strict", workspace)
-    texts = ["goal match team coach", "ad: goal match team", "bread goal match team", "software chip browser", ""]
+    texts = [
+        "goal match team coach",
+        "ad: goal match team",
+        "bread goal match team",
+        "software chip browser",
+        "",
+    ]
     assert spoken.pin.threshold == 0.9
     decided = spoken.predict(texts)
     assert decided[:4].tolist() == ["yes", None, "no", None]
@@ -197,7 +230,7 @@ def test_student_of_rules_threshold_and_dependencies(workspace: pingti.Workspace
     assert np.isnan(probabilities[:, 0]).tolist() == [label is None for label in decided]
     assert probabilities[2].tolist() == [1.0, 0.0]
     assert probabilities[0].sum() == pytest.approx(1.0)
-    assert json.dumps(repr(spoken)) == '"<student of \'sport\', version 1: no, yes>"'
+    assert json.dumps(repr(spoken)) == "\"<student of 'sport', version 1: no, yes>\""
     frame = pa.table({"post": texts})
     assert spoken.predict(frame, text="post").tolist() == decided.tolist()
     with pytest.raises(InputError, match=r"a Table with the columns 'post' was given; needed is one"):
