@@ -28,10 +28,10 @@ def _in_thread(
 ) -> Callable[Concatenate["AsyncClient", _Given], Awaitable[_Answer]]:
     """The method of the twin that runs the client's in a thread."""
 
-    @functools.wraps(method)
-    async def twin(self: "AsyncClient", *args: _Given.args, **options: _Given.kwargs) -> _Answer:
+    async def twin(self: "AsyncClient", /, *args: _Given.args, **options: _Given.kwargs) -> _Answer:
         return await asyncio.to_thread(method, self.client, *args, **options)
 
+    functools.update_wrapper(twin, method)
     return twin
 
 

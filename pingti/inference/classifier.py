@@ -92,7 +92,7 @@ class Classifier:
             rows: a frame of pandas, polars or datasets, an Arrow table or batch; or texts alone, as
                 ``Student.score`` takes them.
             text: of a frame, the column of the texts.
-            id: of a frame, the column of the ids; "id" if absent and there is one, else the rows are numbered.
+            id: of a frame, the column of the ids; "id" if absent and there is one, else rows are numbered.
 
         Returns:
             One row for each of ``rows``, in the same order, of ``schema``.

@@ -1,4 +1,4 @@
-"""The student of a label task as its jobs use it: rules, threshold and dependencies applied to plain texts."""
+"""The student of a label task as its jobs use it: rules, threshold and dependencies applied to texts."""
 
 from pathlib import Path
 from typing import Any, Self

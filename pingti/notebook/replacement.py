@@ -38,8 +38,8 @@ def replace(
 ) -> "Replacement":
     """Replace a teacher by a student that decides as it does on your texts.
 
-    A workspace gets a task: the frame as its corpus (the columns that are named, in a Parquet file that goes by
-    its content), and a definition. Then rounds are run as by ``pingti replace``. Called again after an
+    A workspace gets a task: the frame as its corpus (the columns that are named, in a Parquet file that goes
+    by its content), and a definition. Then rounds are run as by ``pingti replace``. Called again after an
     interruption it goes on: what the teacher has answered is kept.
 
     Args:
@@ -69,8 +69,9 @@ def replace(
     """
     screen = Screen() if progress else None
     if isinstance(data, TaskEntry):
-        given = dict(teacher=teacher, time=time, id=id, name=name, classes=classes, labels=labels)
-        given |= dict(workspace=workspace, definition=definition, text=None if text == "text" else text)
+        given = {"teacher": teacher, "time": time, "id": id, "name": name, "classes": classes}
+        given |= {"labels": labels, "workspace": workspace, "definition": definition}
+        given["text"] = None if text == "text" else text
         if named := [key for key, value in given.items() if value is not None]:
             raise InputError(f"{', '.join(named)}: the definition of task {data.name!r} says it already")
         return _run(data, seed=seed, device=device, screen=screen)
@@ -90,8 +91,9 @@ def replace(
     if not isinstance(workspace, Workspace):
         workspace = Workspace.named(workspace)
     entry, notes = write_task(question, workspace)
-    for note in notes if screen is not None else ():
-        screen.note(note)
+    if screen is not None:
+        for note in notes:
+            screen.note(note)
     return _run(entry, seed=seed, device=device, screen=screen)
 
 

@@ -129,8 +129,9 @@ def _merged(document: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, A
     merged = dict(document)
     for key, value in over.items():
         under = merged.get(key)
-        both = isinstance(value, Mapping) and isinstance(under, Mapping)
-        merged[key] = _merged(under, value) if both else value
+        if isinstance(value, Mapping) and isinstance(under, Mapping):
+            value = _merged(under, value)
+        merged[key] = value
     return merged
 
 
@@ -153,8 +154,8 @@ def _teacher_section(teacher: str | Path | Mapping[str, Any]) -> dict[str, Any]:
         section["model"] = str(folder.absolute()) if folder.is_dir() else model
     elif not isinstance(teacher, Mapping):
         raise InputError(
-            f"teacher: {shown(teacher)} was given; needed is the folder of a model that save_pretrained wrote, "
-            "its name on the hub, or a mapping of the keys of [teacher]"
+            f"teacher: {shown(teacher)} was given; needed is the folder of a model that save_pretrained "
+            "wrote, its name on the hub, or a mapping of the keys of [teacher]"
         )
     return section
 

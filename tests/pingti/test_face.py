@@ -96,7 +96,8 @@ def test_what_needs_no_hidden_package_works_and_what_needs_one_is_refused(tmp_pa
     """
     ran = run_in(tmp_path, "if True:" + code)
     assert ran.returncode == 0, ran.stderr
-    places = f"teacher is {tmp_path}/teacher/__init__.py, sampling is {tmp_path}/sampling/__init__.py; "
+    places = f"teacher is {tmp_path}/teacher/__init__.py, sampling is {tmp_path}/sampling/__init__.py, "
+    places += f"api is {tmp_path}/api/__init__.py; "
     assert ran.stdout.startswith(f"other files hide packages of Pingti: {places}")
     assert len(ran.stdout.splitlines()) == 1
     assert not marker.exists()

@@ -35,7 +35,7 @@ def test_columns_of_every_library(library: str) -> None:
     ):
         rows_of(given)
     with pytest.raises(
-        InputError, match="column 'number'(: texts: every one must be|.*; needed are) (a )?string"
+        InputError, match=r"column 'number'(: texts: every one must be|.*; needed are) (a )?string"
     ):
         columns_of(given, text="number")
     with pytest.raises(
