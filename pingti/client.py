@@ -169,8 +169,8 @@ class Client:
 
         Args:
             inputs: one or several: files that are here, which are uploaded first; ids of uploads, paths on
-                the server, URLs of hosts that it allows; frames of pandas, polars or datasets and Arrow tables,
-                of which the columns ``text`` and ``id`` are uploaded.
+                the server, URLs of hosts that it allows; frames of pandas, polars or datasets and Arrow
+                tables, of which the columns ``text`` and ``id`` are uploaded.
             tasks: one or several label tasks: "task", or "task@scene" (operating point); each may end in
                 "#version".
             upload: whether to send what is here.

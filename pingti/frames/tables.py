@@ -125,7 +125,7 @@ def _whole(frame: Any) -> Any:
     if library(frame) == "datasets":
         if type(frame).__name__ == "IterableDataset":
             raise InputError(
-                "the frame: an IterableDataset is read only once; give a Dataset (Dataset.from_list makes one)"
+                "the frame: an IterableDataset is read only once; give a Dataset (from_list makes one)"
             )
         return frame.with_format("arrow")[:]  # with its rows chosen and ordered as the caller did
     return frame.collect() if type(frame).__name__ == "LazyFrame" else frame

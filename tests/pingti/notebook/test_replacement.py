@@ -191,6 +191,12 @@ def test_a_workspace_that_is_not_there_is_told(tmp_path: Path, monkeypatch: pyte
         pingti.load("spam")
 
 
+def test_a_report_without_a_page_is_its_figures_alone(workspace: pingti.Workspace) -> None:
+    report = workspace.task("sport").report()
+    assert report == json.loads((workspace.task("sport").student_folder(1) / "report.json").read_text())
+    assert report._repr_html_() is None
+
+
 def test_toml_is_what_was_given() -> None:
     document = {
         "classes": ["no", 'y"e\\s', "多\n行\x7f"],
