@@ -195,14 +195,10 @@ class Client:
             LimitError: a limit of the key is reached.
             UnavailableError: the service or its broker does not answer.
         """
-        inputs = [inputs] if isinstance(inputs, str | Path) or is_frame(inputs) else list(inputs)
-        # Each frame is looked at before anything is sent.
-        ready = [
-            columns_of(given, text=text, others={"id": id}) if is_frame(given) else given for given in inputs
-        ]
+        ready = _ready(inputs, text=text, id=id)
         sent = [self._sent(given, upload) for given in ready]
         body = {
-            "inputs": [new.id if new else str(given) for given, new in zip(inputs, sent, strict=True)],
+            "inputs": [new.id if new else str(given) for given, new in zip(ready, sent, strict=True)],
             "tasks": [tasks] if isinstance(tasks, str) else list(tasks),
             "metadata": dict(metadata or {}),
             **_fields(text=text, id=id, priority=priority, callback=callback, max_bad_rows=max_bad_rows),
@@ -463,6 +459,17 @@ def _fault(item: Mapping[str, Any]) -> Fault:
 def _path(job: str) -> str:
     # Whatever was given stays one piece of the path.
     return f"/v1/jobs/{quote(job, safe='')}"
+
+
+def _ready(inputs: Any, *, text: str, id: str | None) -> list[Any]:
+    """Each input, of a frame what is sent: all of them are looked at before anything is sent."""
+    several = [inputs] if isinstance(inputs, str | Path) or is_frame(inputs) else inputs
+    try:
+        return [
+            columns_of(given, text=text, others={"id": id}) if is_frame(given) else given for given in several
+        ]
+    except TypeError as error:
+        raise InputError(f"inputs: {shown(inputs)} was given; needed are paths or frames") from error
 
 
 def _strings(texts: Any) -> list[str | None]:

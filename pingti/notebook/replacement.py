@@ -67,16 +67,6 @@ def replace(
         ConflictError: another run makes a version of the task, or its definition is somebody's own.
         UnavailableError: the teacher cannot be had.
     """
-    screen = Screen() if progress else None
-    if isinstance(data, TaskEntry):
-        given = {"teacher": teacher, "time": time, "id": id, "name": name, "classes": classes}
-        given |= {"labels": labels, "workspace": workspace, "definition": definition}
-        given["text"] = None if text == "text" else text
-        if named := [key for key, value in given.items() if value is not None]:
-            raise InputError(f"{', '.join(named)}: the definition of task {data.name!r} says it already")
-        return _run(data, seed=seed, device=device, screen=screen)
-    if teacher is None:
-        raise InputError("teacher: name the model that is to be replaced: a folder, or a name on the hub")
     question = Question(
         data=data,
         teacher=teacher,
@@ -86,14 +76,10 @@ def replace(
         name=name,
         classes=classes,
         labels=labels,
-        definition=definition or {},
+        definition=definition,
     )
-    if not isinstance(workspace, Workspace):
-        workspace = Workspace.named(workspace)
-    entry, notes = write_task(question, workspace)
-    if screen is not None:
-        for note in notes:
-            screen.note(note)
+    screen = Screen() if progress else None
+    entry = _task_of(question, workspace, screen)
     return _run(entry, seed=seed, device=device, screen=screen)
 
 
@@ -156,6 +142,26 @@ class Replacement:
 
     def _repr_html_(self) -> str | None:
         return self.report._repr_html_()
+
+
+def _task_of(
+    question: Question, workspace: Workspace | Path | str | None, screen: Screen | None
+) -> TaskEntry:
+    """The task that was given, or one that is written for the question."""
+    if isinstance(question.data, TaskEntry):
+        named = [*question.named(), *(["workspace"] if workspace is not None else [])]
+        if named:
+            raise InputError(
+                f"{', '.join(named)}: the definition of task {question.data.name!r} says it already"
+            )
+        return question.data
+    entry, notes = write_task(
+        question, workspace if isinstance(workspace, Workspace) else Workspace.named(workspace)
+    )
+    if screen is not None:
+        for note in notes:
+            screen.note(note)
+    return entry
 
 
 def _run(entry: TaskEntry, *, seed: int, device: str | None, screen: Screen | None) -> Replacement:

@@ -1,5 +1,6 @@
 """A task made of what a notebook has: frames as files of the workspace, arguments as a definition."""
 
+import dataclasses
 import hashlib
 import json
 import re
@@ -33,16 +34,21 @@ class Question:
 
     data: Any
     """A frame, a path or pattern, or several."""
-    teacher: str | Path | Mapping[str, Any]
-    text: str
-    time: str | None
-    id: str | None
-    name: str | None
-    classes: Sequence[str] | None
-    labels: Any
+    teacher: str | Path | Mapping[str, Any] | None = None
+    text: str = "text"
+    time: str | None = None
+    id: str | None = None
+    name: str | None = None
+    classes: Sequence[str] | None = None
+    labels: Any = None
     """A frame with the columns ``text`` and label, or a file; None: there are none."""
-    definition: Mapping[str, Any]
+    definition: Mapping[str, Any] | None = None
     """Further keys, as in a definition's file."""
+
+    def named(self) -> list[str]:
+        """What is given besides the data."""
+        fields = dataclasses.fields(self)[1:]
+        return [field.name for field in fields if getattr(self, field.name) is not field.default]
 
 
 def write_task(question: Question, workspace: Workspace) -> tuple[TaskEntry, list[str]]:
@@ -59,6 +65,8 @@ def write_task(question: Question, workspace: Workspace) -> tuple[TaskEntry, lis
         InputError: a frame, a file or an argument that cannot be used.
         ConflictError: the task has a definition that somebody wrote.
     """
+    if question.teacher is None:
+        raise InputError("teacher: name the model that is to be replaced: a folder, or a name on the hub")
     section = _teacher_section(question.teacher)
     name = question.name or _name_of(section["model"])
     definition.check_name(name)
@@ -72,7 +80,7 @@ def write_task(question: Question, workspace: Workspace) -> tuple[TaskEntry, lis
     if question.labels is not None:
         document["teacher"]["labels"] = _labels_file(question, workspace, name)
     workspace.tasks.mkdir(parents=True, exist_ok=True)  # relative paths count from it
-    text = _MARK + toml(_merged(document, question.definition))
+    text = _MARK + toml(_merged(document, question.definition or {}))
     notes = [*check_task(name, definition.parse(text, path), workspace, path)]
     if not path.is_file() or path.read_text(encoding="utf-8") != text:
         workspace.add_task(name, text)
