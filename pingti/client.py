@@ -473,10 +473,14 @@ def _ready(inputs: Any, *, text: str, id: str | None) -> list[Any]:
 
 
 def _strings(texts: Any) -> list[str | None]:
-    values: list[str | None] = text_array(texts).to_pylist()
-    row = next((row for row, value in enumerate(values) if not isinstance(value, str | None)), None)
-    if row is not None:  # JSON has no bytes
-        raise InputError(f"texts: row {row} cannot be sent: {shown(values[row])} is not a string of Unicode")
+    """Texts as JSON can say them."""
+    values = text_array(texts).to_pylist()
+    for row, value in enumerate(values):
+        if isinstance(value, bytes):
+            try:
+                values[row] = value.decode()
+            except UnicodeDecodeError as error:
+                raise InputError(f"texts: row {row} cannot be sent: {value[:40]!r} is not UTF-8") from error
     return values
 
 

@@ -47,8 +47,12 @@ class Question:
 
     def named(self) -> list[str]:
         """What is given besides the data."""
-        fields = dataclasses.fields(self)[1:]
-        return [field.name for field in fields if getattr(self, field.name) is not field.default]
+        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        return [
+            name
+            for name, value in values.items()
+            if name != "data" and value is not None and not (name == "text" and value == "text")
+        ]
 
 
 def write_task(question: Question, workspace: Workspace) -> tuple[TaskEntry, list[str]]:
