@@ -474,7 +474,7 @@ def _ready(inputs: Any, *, text: str, id: str | None) -> list[Any]:
 
 def _strings(texts: Any) -> list[str | None]:
     """Texts as JSON can say them."""
-    values = text_array(texts).to_pylist()
+    values: list[Any] = text_array(texts).to_pylist()
     for row, value in enumerate(values):
         if isinstance(value, bytes):
             try:
