@@ -1,6 +1,6 @@
 """Pingti: tiny TextCNN students that decide as fine-tuned BERT classifiers do.
 
-    from pingti import Classifier, Client, Student, Workspace, replace
+    from pingti import AsyncClient, Classifier, Client, PingtiClassifier, Student, Workspace, load, replace
 
 Each name is imported when it is first used, and not before: a client of the service loads no kernels.
 """
@@ -11,31 +11,46 @@ from typing import TYPE_CHECKING
 from pingti import rooms
 
 if TYPE_CHECKING:
+    from pingti.aio.client import AsyncClient
     from pingti.client import Client
     from pingti.inference.classifier import Classifier
+    from pingti.inference.task_student import load
+    from pingti.notebook.estimator import PingtiClassifier
+    from pingti.notebook.replacement import replace
     from pingti.workspace.registry import Workspace
-    from replacement.training.loop import replace
     from textcnn import Student
 
 __version__ = "0.1.0"
-__all__ = ["Classifier", "Client", "Student", "Workspace", "replace"]
+__all__ = [
+    "AsyncClient",
+    "Classifier",
+    "Client",
+    "PingtiClassifier",
+    "Student",
+    "Workspace",
+    "load",
+    "replace",
+]
 
-# Of each name: its module, its name there, and the packages beside this one that it works with.
+# Of each name: its module, and the packages beside this one that it works with.
 _PUBLIC = {
-    "Classifier": ("pingti.inference.classifier", "Classifier", ("textcnn",)),
-    "Client": ("pingti.client", "Client", ()),
-    "Student": ("textcnn", "Student", ("textcnn",)),
-    "Workspace": ("pingti.workspace.registry", "Workspace", ("textcnn",)),
-    "replace": ("replacement.training.loop", "replace", ("textcnn", "teacher", "sampling", "replacement")),
+    "AsyncClient": ("pingti.aio.client", ()),
+    "Classifier": ("pingti.inference.classifier", ("textcnn",)),
+    "Client": ("pingti.client", ()),
+    "PingtiClassifier": ("pingti.notebook.estimator", ("textcnn",)),
+    "Student": ("textcnn", ("textcnn",)),
+    "Workspace": ("pingti.workspace.registry", ("textcnn",)),
+    "load": ("pingti.inference.task_student", ("textcnn",)),
+    "replace": ("pingti.notebook.replacement", ("textcnn", "teacher", "sampling", "replacement", "api")),
 }
 
 
 def __getattr__(name: str) -> object:
     if name not in _PUBLIC:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module, attribute, needed = _PUBLIC[name]
+    module, needed = _PUBLIC[name]
     rooms.require(needed)
-    value: object = getattr(import_module(module), attribute)
+    value: object = getattr(import_module(module), name)
     globals()[name] = value
     return value
 

@@ -15,12 +15,12 @@ import io
 import json
 import os
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from importlib import import_module
 from pathlib import Path
 from types import TracebackType
-from typing import Any, ClassVar, Literal, Self, TypeAlias, TypeVar
+from typing import Any, ClassVar, Literal, Self, TypeVar
 from urllib.parse import quote
 
 import httpx
@@ -39,6 +39,8 @@ from pingti.errors import (
     PingtiError,
     UnavailableError,
 )
+from pingti.frames.tables import Form, as_form, columns_of, needed
+from pingti.frames.texts import is_frame, shown, text_array
 from pingti.proxies import transport_for
 from pingti.rest_models import (
     ClassifyOut,
@@ -52,7 +54,6 @@ from pingti.rest_models import (
 )
 
 LOCAL = "http://127.0.0.1:8080"
-Form: TypeAlias = Literal["arrow", "pandas", "polars"]
 
 ENDED = ("completed", "failed", "cancelled")
 """Statuses in which a job stays."""
@@ -157,8 +158,8 @@ class Client:
 
     def submit(
         self,
-        inputs: Sequence[str | Path],
-        tasks: Sequence[str],
+        inputs: Any,
+        tasks: Sequence[str] | str,
         *,
         upload: bool = True,
         text: str = "text",
@@ -176,9 +177,11 @@ class Client:
         """Submit a job.
 
         Args:
-            inputs: files that are here, which are uploaded first; ids of uploads, paths on the server, URLs
-                of hosts that it allows.
-            tasks: label tasks: "task", or "task@scene" (operating point); each may end in "#version".
+            inputs: one or several: files that are here, which are uploaded first; ids of uploads, paths on
+                the server, URLs of hosts that it allows; frames of pandas, polars or datasets and Arrow
+                tables, of which the columns ``text`` and ``id`` are uploaded.
+            tasks: one or several label tasks: "task", or "task@scene" (operating point); each may end in
+                "#version".
             upload: whether to send what is here.
             text: column of the texts.
             id: column of the ids; the row's number where absent.
@@ -201,10 +204,11 @@ class Client:
             LimitError: a limit of the key is reached.
             UnavailableError: the service or its broker does not answer.
         """
-        sent = [self.upload(given) if upload and Path(given).is_file() else None for given in inputs]
+        ready = _ready(inputs, text=text, id=id)
+        sent = [self._sent(given, upload) for given in ready]
         body = {
-            "inputs": [new.id if new else str(given) for given, new in zip(inputs, sent, strict=True)],
-            "tasks": list(tasks),
+            "inputs": [new.id if new else str(given) for given, new in zip(ready, sent, strict=True)],
+            "tasks": [tasks] if isinstance(tasks, str) else list(tasks),
             "metadata": dict(metadata or {}),
             **_fields(text=text, id=id, priority=priority, callback=callback, max_bad_rows=max_bad_rows),
             **_fields(delimiter=delimiter, escape=escape, encoding=encoding),
@@ -213,6 +217,15 @@ class Client:
         job = self._submitted(body, idempotency_key)
         self._delete_unused(job, filter(None, sent))
         return job
+
+    def _sent(self, given: str | Path | pa.Table, upload: bool) -> FileOut | None:
+        """Upload an input that is here; None where the service has it."""
+        if isinstance(given, pa.Table):
+            with tempfile.TemporaryDirectory(prefix="pingti-") as folder:
+                path = Path(folder) / "frame.parquet"
+                pq.write_table(given, path, compression="zstd")
+                return self.upload(path)
+        return self.upload(given) if upload and Path(given).is_file() else None
 
     def _delete_unused(self, job: JobOut, sent: Iterable[FileOut]) -> None:
         """Delete uploads that a job does not use: it is one of before, with uploads of its own."""
@@ -281,25 +294,10 @@ class Client:
             JobFailedError: the job failed or was cancelled.
             UnavailableError: the time is over, or the service stayed away for a minute.
         """
-        began, pause = time.monotonic(), _FIRST_LOOK_SECONDS
-        job = self.job(id)
-        heard = began
-        with _ProgressShown(progress) as show:
-            while True:
-                show(job)
-                if job.status in ENDED:
-                    if job.status != "completed":
-                        raise JobFailedError(job)
-                    return job
-                if timeout is not None and time.monotonic() - began > timeout:
-                    raise UnavailableError(f"job {id} is {job.status} after {timeout:g} s")
+        with Watch(self, id, timeout=timeout, progress=progress) as watch:
+            while (pause := watch.look()) is not None:
                 time.sleep(pause)
-                pause = min(pause * 1.5, _LONGEST_LOOK_SECONDS)
-                try:
-                    job, heard = self.job(id), time.monotonic()
-                except UnavailableError:
-                    if time.monotonic() - heard > _AWAY_SECONDS:
-                        raise
+            return watch.job
 
     def cancel(self, id: str) -> JobOut:
         """Stop a job at the next shard's border.
@@ -331,12 +329,9 @@ class Client:
             ConflictError: the job has not ended.
             UnavailableError: the package is not installed.
         """
-        package = _needed(form) if form != "arrow" else None
+        needed(form)  # before anything is fetched
         answer = self._ask("GET", f"{_path(id)}/results", params={"format": "parquet"})
-        table: pa.Table = pq.read_table(io.BytesIO(answer.content))
-        if form == "pandas":
-            return table.to_pandas()
-        return table if package is None else package.from_arrow(table)
+        return as_form(pq.read_table(io.BytesIO(answer.content)), form)
 
     def download(
         self, id: str, target: Path | str, form: Literal["parquet", "jsonl", "csv"] = "parquet"
@@ -377,17 +372,20 @@ class Client:
 
     # -- texts and tasks
 
-    def classify(self, texts: Iterable[str], tasks: Sequence[str]) -> ClassifyOut:
+    def classify(self, texts: Any, tasks: Sequence[str] | str) -> ClassifyOut:
         """Classify a few texts at once, without a job.
 
         Args:
-            texts: at most 1,000.
+            texts: at most 1,000: a string, a list, a Series, an Arrow array.
             tasks: label tasks, as for ``submit``.
 
         Returns:
             For each text the class and the score of each task.
         """
-        body = {"texts": list(texts), "tasks": list(tasks)}
+        body = {
+            "texts": _strings(texts),
+            "tasks": [tasks] if isinstance(tasks, str) else list(tasks),
+        }
         return self._read(ClassifyOut, self._ask("POST", "/v1/classify", json=body))
 
     def tasks(self) -> tuple[TaskOut, ...]:
@@ -506,15 +504,89 @@ def _task_path(task: str) -> str:
     return f"/v1/tasks/{quote(task, safe='')}"
 
 
+def _ready(inputs: Any, *, text: str, id: str | None) -> list[Any]:
+    """Each input, of a frame what is sent: all of them are looked at before anything is sent."""
+    several = [inputs] if isinstance(inputs, str | Path) or is_frame(inputs) else inputs
+    try:
+        return [
+            columns_of(given, text=text, others={"id": id}) if is_frame(given) else given for given in several
+        ]
+    except TypeError as error:
+        raise InputError(f"inputs: {shown(inputs)} was given; needed are paths or frames") from error
+
+
+def _strings(texts: Any) -> list[str | None]:
+    """Texts as JSON can say them."""
+    values: list[Any] = text_array(texts).to_pylist()
+    for row, value in enumerate(values):
+        if isinstance(value, bytes):
+            try:
+                values[row] = value.decode()
+            except UnicodeDecodeError as error:
+                raise InputError(f"texts: row {row} cannot be sent: {value[:40]!r} is not UTF-8") from error
+    return values
+
+
 def _present(query: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in query.items() if value is not None}
 
 
-def _needed(package: str) -> Any:
-    try:
-        return import_module(package)
-    except ImportError as error:
-        raise UnavailableError(f"results as {package} need it: pip install {package}") from error
+class Watch:
+    """Looks at a job, one after the other, until it is completed; what sleeps between them is the caller.
+
+    ``job`` is what the last look saw.
+    """
+
+    job: JobOut
+
+    def __init__(
+        self,
+        client: Client,
+        id: str,
+        *,
+        timeout: float | None = None,
+        progress: bool | Callable[[JobOut], None] | None = None,
+    ) -> None:
+        """As of ``Client.wait``."""
+        self._client, self._id, self._timeout = client, id, timeout
+        self._progress = _ProgressShown(progress)
+        self._began = time.monotonic()
+        self._heard: float | None = None
+        self._pause = _FIRST_LOOK_SECONDS
+
+    def __enter__(self) -> Self:
+        self._show = self._progress.__enter__()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.__exit__()
+
+    def look(self) -> float | None:
+        """Look once.
+
+        Returns:
+            In how many seconds to look again; None: the job is completed.
+
+        Raises:
+            JobFailedError: the job failed or was cancelled.
+            UnavailableError: the time is over, or the service stayed away for a minute.
+        """
+        try:
+            self.job = self._client.job(self._id)
+            self._heard = time.monotonic()
+        except UnavailableError:
+            if self._heard is None or time.monotonic() - self._heard > _AWAY_SECONDS:
+                raise
+        else:
+            self._show(self.job)
+            if self.job.status == "completed":
+                return None
+            if self.job.status in ENDED:
+                raise JobFailedError(self.job)
+        if self._timeout is not None and time.monotonic() - self._began > self._timeout:
+            raise UnavailableError(f"job {self._id} is {self.job.status} after {self._timeout:g} s")
+        pause, self._pause = self._pause, min(self._pause * 1.5, _LONGEST_LOOK_SECONDS)
+        return pause
 
 
 class _ProgressShown:

@@ -7,7 +7,9 @@ import sys
 import pytest
 
 NAMES = {
-    "pingti": {"Classifier", "Client", "Student", "Workspace", "replace"},
+    "pingti": {
+        "AsyncClient", "Classifier", "Client", "PingtiClassifier", "Student", "Workspace", "load", "replace",
+    },
     "sampling": {
         "Clusters", "breaking_ties", "by_need", "cluster", "committee", "coverage", "hard_negatives",
         "hard_negatives_by_class", "likely_false", "neighbours", "random_rows",

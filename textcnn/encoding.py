@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from pingti.errors import InputError
+from pingti.frames.texts import text_array
 from textcnn.tokenizer import (
     FIRST_MARK,
     character_table,
@@ -202,9 +203,7 @@ class Vocabulary:
         Raises:
             InputError: an array of another type, or a value that is neither a string nor None.
         """
-        if not isinstance(texts, (pa.Array, pa.ChunkedArray)):
-            texts = arrow_texts(texts)
-        parts = [encode_texts(*buffers, *self.tables) for buffers in self.buffers(texts)]
+        parts = [encode_texts(*buffers, *self.tables) for buffers in self.buffers(text_array(texts))]
         if len(parts) == 1:
             return Encoded(*parts[0])
         ids = np.concatenate([part[0] for part in parts] or [np.zeros(0, np.int32)])
@@ -254,22 +253,6 @@ class Vocabulary:
         costs[0] = 0
         costs[1 : 1 + len(self.tokens)] = np.array(self.reach.costs, np.int32) * _PARTS
         return costs, _PARTS * self.reach.pieces
-
-
-def arrow_texts(texts: Iterable[str | None]) -> pa.Array:
-    """Put strings into an Arrow array; one with a lone surrogate becomes bytes that are not UTF-8.
-
-    Raises:
-        InputError: a value that is neither a string nor None.
-    """
-    values = list(texts)
-    try:
-        return pa.array(values, pa.large_string())
-    except UnicodeEncodeError:
-        encoded = [None if text is None else text.encode("utf-8", "surrogatepass") for text in values]
-        return pa.array(encoded, pa.large_binary())
-    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
-        raise InputError(f"texts: every one must be a string or None: {error}") from error
 
 
 def text_buffers(texts: pa.Array | pa.ChunkedArray) -> list[Buffers]:

@@ -12,8 +12,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from pingti.frames.texts import text_array
 from textcnn.architecture import Architecture
-from textcnn.encoding import Encoded, Vocabulary, arrow_texts
+from textcnn.encoding import Encoded, Vocabulary
 from textcnn.fold import Folded, first_columns, spread
 from textcnn.kernel import order_texts, score_ids, score_texts
 
@@ -80,8 +81,7 @@ class MultiScorer:
         Returns:
             For each student float32 (n, classes), as of ``Student.score``.
         """
-        if not isinstance(texts, (pa.Array, pa.ChunkedArray)):
-            texts = arrow_texts(texts)
+        texts = text_array(texts)
         if pa.types.is_dictionary(texts.type):
             return self._score_dictionary(texts)
         parts = [self._score_array(chunk) for chunk in getattr(texts, "chunks", [texts]) if len(chunk)]

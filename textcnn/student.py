@@ -181,14 +181,16 @@ class Student:
         """Score n texts.
 
         Args:
-            texts: an Arrow string, binary or dictionary array, chunked or not, or an iterable of strings.
+            texts: an Arrow string, binary or dictionary array, chunked or not; a string, which is one text; a
+                Series of pandas or polars, or any iterable of strings. None, NaN and pd.NA are nulls.
 
         Returns:
             Class probabilities, float32 (n, classes). The row of a null, and of bytes that are not UTF-8, is
             NaN.
 
         Raises:
-            InputError: an array of another type, or a value that is neither a string nor None.
+            InputError: an array of another type, a frame (name one of its columns), or a value that is
+                neither a string nor missing.
         """
         return self._scorer.score(texts)[0]
 

@@ -9,7 +9,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import pyarrow as pa
@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from pingti.corpus.rules import matches
+from pingti.frames.tables import rows_of
 from pingti.inference.pins import Choice, Pin, class_number, columns_of, deciding
 from pingti.inference.pins import pin as pin_choices
 from pingti.workspace.definition import RulesSection
@@ -80,15 +81,36 @@ class Classifier:
         """
         return cls.load(workspace, pin_choices(workspace, [Choice.parse(task) for task in tasks]))
 
-    def classify(self, rows: pa.RecordBatch) -> pa.RecordBatch:
+    @property
+    def students(self) -> tuple[Student, ...]:
+        """The student of each of ``pins``."""
+        return tuple(task.student for task in self._tasks)
+
+    def classify(self, rows: Any, *, text: str = "text", id: str | None = None) -> pa.RecordBatch:
         """Decide on every row.
 
+        >>> import pingti
+        >>> classifier = pingti.Classifier.of(pingti.Workspace.open(), ["sport", "topic"])
+        >>> frame = {"number": [7, 8], "post": ["the goal match team coach", "a bread garden"]}
+        >>> decided = classifier.classify(frame, text="post", id="number")
+        >>> decided.select(["id", "sport", "topic"]).to_pylist()
+        [{'id': '7', 'sport': 'yes', 'topic': 'sport'}, {'id': '8', 'sport': 'no', 'topic': 'other'}]
+
         Args:
-            rows: with columns id and text.
+            rows: a frame of pandas, polars or datasets, an Arrow table or batch; or texts alone, as
+                ``Student.score`` takes them.
+            text: of a frame, the column of the texts.
+            id: of a frame, the column of the ids; "id" if absent and there is one, else rows are numbered.
 
         Returns:
             One row for each of ``rows``, in the same order, of ``schema``.
+
+        Raises:
+            InputError: no such column, or texts that are no strings.
         """
+        plain = isinstance(rows, pa.RecordBatch) and {"id", "text"} <= set(rows.schema.names)
+        if not (plain and text == "text" and id in (None, "id")):  # a shard's batch is taken as it is
+            rows = rows_of(rows, text=text, id=id)
         texts = rows.column("text")
         scored = dict(zip(self._asked_of_all, self._scorer.score(texts), strict=True))
         decisions: dict[str, NDArray[np.int64]] = {}

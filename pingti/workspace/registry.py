@@ -19,15 +19,23 @@ import datetime
 import functools
 import getpass
 import json
+import os
 import re
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Self
 
 from pingti import files
 from pingti.errors import ArtifactError, ConflictError, NotFoundError
 from pingti.workspace import definition
+from pingti.workspace.report_document import ReportDocument
+
+if TYPE_CHECKING:
+    from pingti.notebook.replacement import Replacement
+
+DEFAULT = "workspace"
+"""The folder, where nobody names one."""
 
 CURRENT = "current"
 """Name of the file that holds the number of a task's promoted version; ``promotion`` alone writes it."""
@@ -38,6 +46,36 @@ class Workspace:
 
     def __init__(self, root: Path | str) -> None:
         self.root = Path(root).absolute()
+
+    @classmethod
+    def named(cls, root: Path | str | None = None) -> Self:
+        """The workspace of a folder, which need not be there; of PINGTI_HOME if absent, else "workspace"."""
+        return cls(root or os.environ.get("PINGTI_HOME") or DEFAULT)
+
+    @classmethod
+    def open(cls, root: Path | str | None = None) -> Self:
+        """Open a workspace that is there.
+
+        >>> import pingti
+        >>> workspace = pingti.Workspace.open("workspace")
+        >>> workspace.task_names()
+        ['sport', 'tech', 'topic']
+        >>> workspace.task("sport").current()
+        1
+
+        Args:
+            root: the folder; PINGTI_HOME if absent, else "workspace".
+
+        Raises:
+            NotFoundError: there is no such folder.
+        """
+        workspace = cls.named(root)
+        if not workspace.root.is_dir():
+            raise NotFoundError(
+                f"{workspace.root}: no such workspace; name another, or make one: pingti.replace and "
+                "pingti task add do"
+            )
+        return workspace
 
     @property
     def tasks(self) -> Path:
@@ -156,21 +194,38 @@ class TaskEntry:
             raise NotFoundError(f"task {self.name!r}: no version {version}; there are: {known}")
         return self.folder / "students" / str(version)
 
-    def report(self, version: int) -> dict[str, Any]:
-        """The report of a version.
+    def report(self, version: int | None = None) -> ReportDocument:
+        """The report of a version; a notebook shows its page.
+
+        Args:
+            version: the promoted one where absent, else the newest.
 
         Raises:
-            NotFoundError: no such version, or it has no report.
+            NotFoundError: no such version, none yet, or it has no report.
             ArtifactError: it is damaged.
         """
+        if version is None:
+            version = self.current() or self.newest()
         path = self.student_folder(version) / "report.json"
         try:
-            report: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            document = json.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
             raise NotFoundError(f"task {self.name!r}: version {version} has no report") from None
         except ValueError as error:
             raise ArtifactError.in_file(path, f"not readable as JSON: {error}") from error
-        return report
+        return ReportDocument(document, page=path.with_name("report.html"))
+
+    def replace(self, *, seed: int = 0, device: str | None = None, progress: bool = True) -> "Replacement":
+        """Make a student for the task, as ``pingti replace`` does; see ``pingti.replace``.
+
+        Args:
+            seed: every random choice comes from it.
+            device: the teacher's torch device; a GPU where there is one, if absent.
+            progress: whether to show on standard error how far it is.
+        """
+        import pingti  # the loop stands above this room; the face loads it
+
+        return pingti.replace(self, seed=seed, device=device, progress=progress)
 
     @contextlib.contextmanager
     def making(self, busy: Callable[[], None] | None = None) -> Iterator[None]:

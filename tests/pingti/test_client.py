@@ -128,6 +128,19 @@ def test_a_redirect_is_no_success(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_inputs_that_are_none_are_told_before_anything_is_sent() -> None:
+    frame = pa.table({"post": ["a"]})
+    with Client("http://127.0.0.1:9") as client:
+        with pytest.raises(InputError, match=r"^inputs: int \(5\) was given; needed are paths or frames"):
+            client.submit(5, "sport")
+        with pytest.raises(InputError, match=r"no column 'text'; text=\.\.\. names one of 'post'"):
+            client.submit(frame, "sport")
+        with pytest.raises(InputError, match="a Table with the columns 'post' was given"):
+            client.classify(frame, "sport")
+        with pytest.raises(InputError, match=r"row 1 cannot be sent: .* is not UTF-8"):
+            client.classify(["a", "b\ud800"], "sport")
+
+
 def test_nobody_there() -> None:
     with Client("http://127.0.0.1:9") as client, pytest.raises(UnavailableError, match="pingti up"):
         client.tasks()
