@@ -16,6 +16,7 @@ from typing import Any
 from pingti.errors import ConflictError
 
 _UNFINISHED = ".unfinished"  # suffix of a folder that is being written
+_ROOM_BYTES = 1 << 20  # a disk with less is full
 _LOCK = ".lock"  # in such a folder; a file, since a network file system does not lock folders
 
 
@@ -200,6 +201,14 @@ def read_lines(path: Path) -> Iterator[tuple[int, bytes]]:
     except FileNotFoundError:
         return
     yield from ((number, line) for number, line in enumerate(lines, 1) if line.strip())
+
+
+def disk_is_full(folder: Path) -> bool:
+    """Whether the disk of a folder has less than 1 MiB left; False where the folder is not there."""
+    try:
+        return shutil.disk_usage(folder).free < _ROOM_BYTES
+    except OSError:
+        return False
 
 
 def sha256(path: Path) -> str:

@@ -13,7 +13,7 @@ from redis.retry import Retry
 from api.keys import Caller, KeyRing, Role
 from api.rest.bounds.store_threads import StoreThreads
 from api.rest.online_classifier import Online
-from api.rest.problems import ProblemError, refusal_of
+from api.rest.problems import ProblemError, full_disk, refusal_of
 from api.rest.schemas.service import ReadyOut
 from api.rest.uploads import Uploads
 from pingti.errors import ConflictError, UnavailableError
@@ -100,7 +100,7 @@ class Services:
     def look(self) -> ReadyOut:
         """Whether the broker answers and can keep jobs, and a worker consumes the classify queue."""
         try:
-            faults = faults_of_server(self.looking.client, durable=self.settings.durable)
+            faults = faults_of_server(self.looking.client, durable=self.settings.durable, now=True)
             if faults:
                 says = f"The broker cannot keep jobs: {'; '.join(faults)}."
                 return ReadyOut(ready=False, broker=says, workers="unknown")
@@ -109,7 +109,7 @@ class Services:
         except (ConflictError, UnavailableError) as error:
             return ReadyOut(ready=False, broker=f"{error}.", workers="unknown")
         except redis.RedisError as error:
-            says = refusal_of(error) or "The broker does not answer"
+            says = refusal_of(error) or f"The broker does not answer{full_disk(self.settings.home)}"
             return ReadyOut(ready=False, broker=f"{says}.", workers="unknown")
         # Named queue@host-process by queue_worker.worker.
         if not any(name.startswith(f"{CLASSIFY}@") for name in workers):

@@ -9,7 +9,6 @@ import contextlib
 import fcntl
 import os
 import secrets
-import shutil
 import signal
 import socket
 import subprocess
@@ -25,6 +24,7 @@ import redis
 
 from pingti.errors import UnavailableError
 from pingti.extras import install_hint
+from pingti.files import disk_is_full
 from queue_worker.celery_app import CLASSIFY, connect
 from queue_worker.jobs.store import JobStore
 from queue_worker.kept_file import kept_text
@@ -34,7 +34,6 @@ from queue_worker.settings import Settings
 _GUARD = Path(__file__).with_name("die_with_parent.py")
 _STOP_SECONDS = 20.0  # a worker finishes its running shards first
 _START_SECONDS = 60.0  # a long append-only file takes a while to load
-_ROOM_BYTES = 1 << 20  # a disk with less is full
 _LOCK_SECONDS = 10.0  # what a dying server is given to be gone
 
 
@@ -316,7 +315,7 @@ def _reason(folder: Path) -> str:
     """Why an embedded server did not start, and what to do about it."""
     with contextlib.suppress(OSError):
         log = (folder / "valkey.log").read_bytes()[-4096:]
-        if b"No space left on device" in log or shutil.disk_usage(folder).free < _ROOM_BYTES:
+        if b"No space left on device" in log or disk_is_full(folder):
             return "the disk is full: make room, then start it again"
     reason = f"its log ends with: {_last_line(folder / 'valkey.log')}"
     fault = append_only.fault_of(folder)

@@ -45,12 +45,26 @@ def faults_of_info(info: Mapping[str, Any], *, durable: bool) -> Iterator[str]:
         )
 
 
-def faults_of_server(client: redis.Redis, *, durable: bool) -> list[str]:
+def troubles_of_info(info: Mapping[str, Any]) -> Iterator[str]:
+    """Why a server that can keep jobs takes none just now, from its own INFO; each a clause.
+
+    Args:
+        info: what INFO tells, all sections.
+    """
+    if str(info.get("aof_last_write_status", "ok")) != "ok":
+        yield "it cannot write its append-only file (MISCONF): its disk is full or broken"
+    most = int(info.get("maxmemory", 0))
+    if most and int(info.get("used_memory", 0)) >= most:
+        yield f"it has used all of its maxmemory of {most:,} bytes (OOM)"
+
+
+def faults_of_server(client: redis.Redis, *, durable: bool, now: bool = False) -> list[str]:
     """Ask a server, and judge its answer.
 
     Args:
         client: of the server; decodes responses.
         durable: whether accepted jobs must survive the server.
+        now: whether what keeps it from taking any just now counts, too.
 
     Raises:
         RedisError: it does not answer.
@@ -60,6 +74,8 @@ def faults_of_server(client: redis.Redis, *, durable: bool) -> list[str]:
     except redis.exceptions.NoPermissionError:
         return []  # it will not say; what it cannot do shows when it is asked to
     faults = list(faults_of_info(info, durable=durable))
+    if now:
+        faults += troubles_of_info(info)
     if not faults:
         faults = [
             f"it does not know the command {name.upper()}; needed is Valkey, or Redis 7.2 or newer"

@@ -36,6 +36,11 @@ def workspace_id(home: Path) -> str:
         raise UnavailableError(f"{home / ID_FILE} cannot be read or written: {reason}") from error
 
 
+def kept_workspace(client: redis.Redis) -> str | None:
+    """The id of the workspace whose jobs a store keeps; None where it is nobody's yet."""
+    return cast("str | None", client.get(_KEY))
+
+
 def require_workspace(client: redis.Redis, home: Path) -> None:
     """See that the store is that of the workspace; one that has none yet becomes it.
 
@@ -48,10 +53,10 @@ def require_workspace(client: redis.Redis, home: Path) -> None:
         UnavailableError: the id's file cannot be read or written.
         RedisError: the server does not answer, or does not do what it is asked.
     """
-    stored = cast("str | None", client.get(_KEY))
+    stored = kept_workspace(client)
     if stored is None:  # the file first: who finds an id in the store finds it in the folder, too
         client.set(_KEY, workspace_id(home), nx=True)
-        stored = cast("str | None", client.get(_KEY))
+        stored = kept_workspace(client)
     here = workspace_id(home) if (home / ID_FILE).exists() else None
     if here != stored:
         named = f"id {here}" if here else "without an id"

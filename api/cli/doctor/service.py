@@ -79,7 +79,7 @@ def look_at_valkey(home: Path) -> Iterator[Finding]:
 
     try:
         server, persistence = client.info("server"), client.info("persistence")
-        faults = faults_of_server(client, durable=False)  # of its file the last finding tells
+        faults = faults_of_server(client, durable=False, now=True)  # of its file the last finding tells
     except redis.RedisError as error:
         says = " ".join(str(error).split())
         yield Finding(
@@ -104,6 +104,32 @@ def look_at_valkey(home: Path) -> Iterator[Finding]:
         says=f"version {version}, {'with' if kept else 'without'} an append-only file",
         next_step="" if kept else "set 'appendonly yes' there, so that accepted jobs survive it",
     )
+    yield from _look_at_owner(settings)
+
+
+def _look_at_owner(settings: "Settings") -> Iterator[Finding]:
+    """Whose jobs the server keeps: those of this workspace, or of another."""
+    import redis
+
+    from pingti.errors import PingtiError
+    from queue_worker.processes.server_check import impatient_client
+    from queue_worker.processes.workplace import ID_FILE, kept_workspace, require_workspace
+
+    with impatient_client(settings) as client:
+        try:
+            owner = kept_workspace(client)
+            if owner is not None:  # a look gives no server to this workspace
+                require_workspace(client, settings.home)
+        except (PingtiError, redis.RedisError) as error:
+            yield Finding(
+                name="workspace id",
+                state=State.FAIL,
+                says=" ".join(str(error).split()),
+                next_step="name the workspace's folder by --home, or its own server by PINGTI_REDIS_URL",
+            )
+            return
+    says = f"{owner}, in the server and in {ID_FILE}" if owner else "the server keeps no workspace's jobs yet"
+    yield Finding(name="workspace id", state=State.OK, says=says)
 
 
 def look_at_service(home: Path) -> Iterator[Finding]:

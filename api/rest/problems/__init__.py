@@ -6,7 +6,7 @@
 """
 
 from api.rest.problems.documents import MEDIA_TYPE, Problem, ProblemError, ProblemItem, problem_response
-from api.rest.problems.handlers import install, refusal_of
+from api.rest.problems.handlers import full_disk, install, refusal_of
 from api.rest.problems.kinds import KINDS, Kind, page
 from api.rest.problems.openapi import BROKER, RANGE, responses
 
@@ -19,6 +19,7 @@ __all__ = [
     "Problem",
     "ProblemError",
     "ProblemItem",
+    "full_disk",
     "install",
     "page",
     "problem_response",

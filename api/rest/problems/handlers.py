@@ -5,6 +5,7 @@ import logging
 import re
 from collections.abc import Mapping
 from http import HTTPStatus
+from pathlib import Path
 from typing import Any
 
 import kombu.exceptions
@@ -19,6 +20,7 @@ from starlette.routing import Match
 from api.rest.problems.documents import ProblemError, ProblemItem, problem_response
 from api.rest.problems.kinds import KIND_OF_STATUS
 from pingti.errors import Fault, PingtiError
+from pingti.files import disk_is_full
 from pingti.validation import faults_of, sentence
 
 AWAY = "The broker (Valkey or Redis) does not answer"
@@ -146,6 +148,11 @@ def refusal_of(error: Exception) -> str:
     return f"The broker (Valkey or Redis) refuses ({code}): {_REFUSALS[code]}" if code else ""
 
 
+def full_disk(home: Path) -> str:
+    """What is added where a broker is away: the embedded one ends when the workspace's disk is full."""
+    return f": the disk of the workspace {home} is full" if disk_is_full(home) else ""
+
+
 def _broker_error(request: Request, error: Exception) -> Response:
     refusal = refusal_of(error)
     if refusal:
@@ -155,7 +162,8 @@ def _broker_error(request: Request, error: Exception) -> Response:
         raise error
     _log.warning("the broker does not answer: %s", error)
     changes = request.method not in ("GET", "HEAD")
-    return problem_response("unavailable", f"{AWAY}; {_NOT_KNOWN}" if changes else f"{AWAY}.")
+    away = f"{AWAY}{full_disk(request.app.state.services.settings.home)}"
+    return problem_response("unavailable", f"{away}; {_NOT_KNOWN}" if changes else f"{away}.")
 
 
 def _os_error(request: Request, error: Exception) -> Response:

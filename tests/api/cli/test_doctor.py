@@ -15,7 +15,9 @@ from api.cli.doctor import Finding, State, examine, installation
 from api.cli.doctor.findings import version_of
 from api.keys import Role, add_key
 from pingti.workspace.registry import Workspace
+from queue_worker.celery_app import connect
 from queue_worker.processes.launcher import Processes
+from queue_worker.processes.workplace import ID_FILE, require_workspace
 from queue_worker.settings import Settings
 
 
@@ -130,6 +132,26 @@ def test_a_broker_that_keeps_a_file_is_fine(workspace: Workspace, monkeypatch: p
         assert settings.redis_url
         monkeypatch.setenv("PINGTI_REDIS_URL", settings.redis_url)
         assert look(workspace.root)["valkey"].says.endswith("with an append-only file")
+
+
+@pytest.mark.broker
+def test_a_broker_of_another_workspace_or_without_room_is_told(
+    workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Processes() as processes:
+        settings = processes.start_valkey(Settings(home=tmp_path / "other"))
+        assert settings.redis_url
+        monkeypatch.setenv("PINGTI_REDIS_URL", settings.redis_url)
+        assert look(workspace.root)["workspace id"].says == "the server keeps no workspace's jobs yet"
+        assert not (workspace.root / ID_FILE).exists()  # a look makes nobody's server this workspace's
+        with connect(settings) as client:
+            require_workspace(client, settings.home)
+            other = look(workspace.root)["workspace id"]
+            assert (other.state, "is another one than that" in other.says) == (State.FAIL, True)
+            assert look(settings.home)["workspace id"].state is State.OK
+            client.config_set("maxmemory", 1)
+            full = look(settings.home)["valkey"]
+            assert (full.state, "(OOM)" in full.says) == (State.FAIL, True)
 
 
 def test_something_else_at_the_port_is_told_from_the_service(

@@ -1,5 +1,6 @@
 """A store that answers, and cannot keep jobs or does not do what it is asked: 503, with the reason."""
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -60,6 +61,24 @@ def test_what_the_server_refuses_is_503_with_its_reason(
     assert answer.status_code == 503, answer.text
     assert f"({code})" in problem(answer)["detail"]
     assert "retry-after" in answer.headers
+    ready = own_door.client.get("/readyz")
+    assert ready.status_code == 503
+    assert {"OOM": "(OOM)", "READONLY": "it is a replica"}[code] in problem(ready)["detail"]
+
+
+@pytest.mark.broker
+def test_a_store_that_ended_on_a_full_disk_is_told_as_that(
+    own_door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own_door.processes.stop(own_door.processes.latest("valkey"))
+    for path in ("/v1/jobs", "/readyz"):
+        assert "full" not in problem(own_door.client.get(path))["detail"]
+    room = shutil.disk_usage(own_door.settings.home)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: room._replace(free=4096))
+    for path in ("/v1/jobs", "/readyz"):
+        answer = own_door.client.get(path)
+        assert answer.status_code == 503
+        assert "does not answer: the disk of the workspace" in problem(answer)["detail"]
 
 
 @pytest.mark.parametrize(
@@ -85,7 +104,13 @@ def test_what_a_refusal_is_called(error: Exception, code: str) -> None:
 
 @pytest.mark.broker
 @pytest.mark.parametrize(
-    "command", [["api.rest.server"], ["queue_worker.worker"], ["queue_worker.worker", "--queue", "retrain"]]
+    "command",
+    [
+        ["api.rest.server"],
+        ["queue_worker.worker"],
+        ["queue_worker.worker", "--queue", "retrain"],
+        ["queue_worker.scheduler"],
+    ],
 )
 def test_nothing_starts_on_a_store_that_cannot_keep_jobs(tmp_path: Path, command: list[str]) -> None:
     with Processes() as processes:

@@ -9,7 +9,12 @@ import redis
 from pingti.errors import UnavailableError
 from queue_worker.celery_app import CLASSIFY, connect, kombu_url, make_celery, messages_waiting, send
 from queue_worker.processes.launcher import Processes
-from queue_worker.processes.server_check import faults_of_info, faults_of_server, require_server
+from queue_worker.processes.server_check import (
+    faults_of_info,
+    faults_of_server,
+    require_server,
+    troubles_of_info,
+)
 from queue_worker.settings import Settings
 from tests.support.brokers import require_broker, until
 
@@ -56,6 +61,27 @@ def test_what_a_server_tells_of_itself(info: dict[str, Any], words: list[str]) -
 
 def test_a_file_is_needed_only_where_jobs_must_be_durable() -> None:
     assert list(faults_of_info(without(aof_enabled=0), durable=False)) == []
+
+
+@pytest.mark.parametrize(
+    ("info", "words"),
+    [
+        (GOOD, []),
+        ({}, []),
+        (without(aof_last_write_status="ok"), []),
+        (without(aof_last_write_status="err"), ["MISCONF"]),
+        (without(maxmemory=0, used_memory=10), []),
+        (without(maxmemory=11, used_memory=10), []),
+        (without(maxmemory=10, used_memory=10), ["maxmemory of 10 bytes (OOM)"]),
+    ],
+)
+def test_what_keeps_a_server_from_taking_jobs_just_now(info: dict[str, Any], words: list[str]) -> None:
+    troubles = list(troubles_of_info(info))
+    assert len(troubles) == len(words)
+    assert all(word in trouble for word, trouble in zip(words, troubles, strict=True))
+    client: Any = Asked(info, [])
+    assert faults_of_server(client, durable=True, now=True) == troubles
+    assert faults_of_server(client, durable=True) == []  # a worker may start: it waits
 
 
 class Asked:
