@@ -14,9 +14,14 @@ import pyarrow.csv
 import pytest
 from pydantic import SecretStr
 
+from pingti.corpus.reader import Columns
 from pingti.files import write_bytes
 from pingti.workspace.registry import Workspace
+from queue_worker.celery_app import connect
+from queue_worker.jobs.models import PLAN
+from queue_worker.jobs.store import JobStore
 from queue_worker.processes.launcher import Processes
+from queue_worker.retraining.runs import RunState, RunStore
 from queue_worker.settings import Settings
 from tests.support.rest import serving
 
@@ -213,6 +218,37 @@ def test_a_running_job_is_cancelled_after_a_question(looker: Looker, place: Plac
     card.get_by_role("button", name=re.compile("Cancel job")).click()
     page.get_by_role("button", name="Cancel the job").click()
     playwright.expect(card).to_have_attribute("data-status", "cancelled", timeout=120_000)
+
+
+def test_a_retraining_is_cancelled_after_a_question_that_names_it(looker: Looker, place: Place) -> None:
+    with connect(place.settings) as client:
+        runs = RunStore(client)
+        run = runs.demand("topic", who="me")  # nobody retrains here: it stays queued
+        page = looker.open("tasks/topic")
+        page.get_by_role("button", name=f"Cancel retraining {run.id}").click()
+        assert f"Cancel retraining {run.id}?" in page.locator("#sure-text").inner_text()
+        page.locator("#sure-no").click()
+        assert runs.get(run.id).state is RunState.QUEUED
+        page.get_by_role("button", name=f"Cancel retraining {run.id}").click()
+        page.get_by_role("button", name="Cancel the retraining").click()
+        row = page.locator("#one-task tr", has_text="cancelled")
+        playwright.expect(row).to_be_visible()
+        assert runs.get(run.id).state is RunState.CANCELLED
+        playwright.expect(page.get_by_role("button", name="Cancel retraining")).to_have_count(0)
+    assert not looker.faults
+
+
+def test_a_running_job_names_the_worker_of_each_shard(looker: Looker, place: Place) -> None:
+    page = looker.open()
+    with connect(place.settings) as client:
+        store = JobStore(client)  # publishes nothing: the job is only this test's
+        made = {"inputs": ["/a.csv"], "columns": Columns(), "pins": [], "priority": 9, "metadata": {}}
+        job = store.create(**made, settings=place.settings).job
+        assert store.claim(job.id, PLAN, worker="classify@there-7", lease_seconds=60)
+        card = page.locator(f'.job[data-id="{job.id}"]')
+        playwright.expect(card.locator(".workers")).to_have_text("plan on classify@there-7")
+        store.cancel(job.id)
+    assert not looker.faults
 
 
 def test_a_task_is_drawn_and_told_in_tables(looker: Looker, place: Place) -> None:
