@@ -67,6 +67,9 @@ class AsyncClient:
     classify = _in_thread(Client.classify)
     tasks = _in_thread(Client.tasks)
     task = _in_thread(Client.task)
+    retrain = _in_thread(Client.retrain)
+    runs = _in_thread(Client.runs)
+    cancel_run = _in_thread(Client.cancel_run)
 
     async def jobs(
         self, *, status: str | None = None, task: str | None = None, owner: str | None = None
