@@ -1,9 +1,7 @@
-"""The service that a chaos schedule runs against, as its user and its operator see it, and the faults."""
+"""The service that a chaos schedule runs against, as its user and its operator see it."""
 
 import os
-import random
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -13,18 +11,20 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import pyarrow as pa
-import pyarrow.parquet as pq
 
-from benchmarks.chaos_jobs import Expected, Wrong
+from benchmarks.chaos.jobs import Expected, Wrong
+from benchmarks.chaos.rabbitmq import NAMES, SERVER, RabbitMQ, free_port, rabbitmq_in
 
 _READY_SECONDS = 90.0
-_LEASE_SECONDS = 6.0
+LEASE_SECONDS = 6.0
 
-# The workers of a schedule classify slowly, so that faults find them at work, and abort over one text.
+# The workers of a schedule classify slowly, so that faults find them at work, and abort over one text. A
+# retraining lasts until it is cancelled.
 _SITE = """
-import os, time
+import os, sys, time
 if os.environ.get("CHAOS_MARK"):
+    if "replacement.retrain" in sys.orig_argv:
+        time.sleep(600)
     try:
         from pingti.inference.classifier import Classifier
         real = Classifier.classify
@@ -43,7 +43,7 @@ _SETTINGS = {
     "PINGTI_SHARD_ROWS": "25",
     "PINGTI_SMALL_BYTES": "8192",
     "PINGTI_CONCURRENCY": "2",
-    "PINGTI_LEASE_SECONDS": str(_LEASE_SECONDS),
+    "PINGTILEASE_SECONDS": str(LEASE_SECONDS),
     "PINGTI_HEARTBEAT_SECONDS": "1",
     "PINGTI_REAP_SECONDS": "0.3",
     "PINGTI_MAX_ATTEMPTS": "40",
@@ -64,29 +64,89 @@ class Service:
 
     def __init__(self, home: Path, mark: str, log: Path) -> None:
         self.home, self.mark, self.log = home, mark, log
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        self.port = free_port()
         site = log.parent / "site"
         site.mkdir()
         (site / "sitecustomize.py").write_text(_SITE)
         kept = {name: value for name, value in os.environ.items() if not name.startswith("PINGTI_")}
-        root = str(Path(__file__).resolve().parents[1])
+        root = str(Path(__file__).resolve().parents[2])
         paths = [str(site), root, *filter(None, [kept.get("PYTHONPATH")])]
         self.environment = {**kept, **_SETTINGS, "PYTHONPATH": os.pathsep.join(paths), "CHAOS_MARK": mark}
         self.client = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=10)
         self.up: subprocess.Popen[bytes] | None = None
         self.others: list[subprocess.Popen[bytes]] = []
+        self.rabbitmq: RabbitMQ | None = None
+        self._rabbitmq: list[subprocess.Popen[bytes]] = []  # its name server, and itself
+
+    def add_rabbitmq(self) -> None:
+        """Have the messages go through a RabbitMQ, which is started; before the service is."""
+        self.rabbitmq = rabbitmq_in(self.log.parent / "rabbitmq")
+        self.environment["PINGTI_BROKER_URL"] = self.rabbitmq.url
+        self._rabbitmq = [self._start_erlang(NAMES)]
+        _until(self.rabbitmq.names_listen, "RabbitMQ's name server")
+        self.start_rabbitmq()
+
+    def start_rabbitmq(self) -> None:
+        """Start it, as it was."""
+        assert self.rabbitmq is not None
+        self._rabbitmq.append(self._start_erlang(SERVER))
+        _until(self.rabbitmq.listens, "RabbitMQ")
+
+    def kill_rabbitmq(self) -> None:
+        """SIGKILL."""
+        server = self._rabbitmq.pop()
+        with suppress(ProcessLookupError):
+            os.killpg(server.pid, signal.SIGKILL)
+        server.wait()
+
+    def _start_erlang(self, program: Path) -> subprocess.Popen[bytes]:
+        assert self.rabbitmq is not None
+        kept = {name: value for name, value in self.environment.items() if name != "CHAOS_MARK"}
+        with (self.log.parent / "rabbitmq.log").open("ab") as log:
+            return subprocess.Popen(
+                [str(program)],
+                env={**kept, **self.rabbitmq.environment},
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+
+    def broker_pids(self) -> list[int]:
+        """The processes that keep the messages."""
+        if self.rabbitmq is None:
+            return self.pids("valkey")
+        group = self._rabbitmq[-1].pid
+        return [pid for pid in _processes() if _group(pid) == group]
+
+    def worker_environment(self) -> dict[str, str] | None:
+        """That of a worker that runs, by which others find the server; None where none does."""
+        for pid in self.pids("worker"):
+            with suppress(OSError):
+                pairs = Path(f"/proc/{pid}/environ").read_bytes().decode().split("\0")
+                variables = dict(pair.split("=", 1) for pair in pairs if "=" in pair)
+                if "PINGTI_REDIS_URL" in variables:
+                    return variables
+        return None
+
+    def run_beside(self, environment: dict[str, str], part: str, *arguments: str) -> subprocess.Popen[bytes]:
+        """Start a part besides those of ``pingti up``: ``scheduler``, or Celery's ``beat``."""
+        command = ["-m", "api.cli.main", part, *arguments]
+        if part == "beat":
+            command = ["-m", "celery", "-A", "queue_worker.celery_app", "beat", *arguments]
+        return self._start(command, environment)
 
     def start(self) -> None:
         port = str(self.port)
         self.up = self._run("up", "--home", str(self.home), "--port", port, "--workers", "2")
 
     def _run(self, *arguments: str) -> subprocess.Popen[bytes]:
+        return self._start(["-m", "api.cli.main", *arguments], self.environment)
+
+    def _start(self, arguments: list[str], environment: dict[str, str]) -> subprocess.Popen[bytes]:
         with self.log.open("ab") as log:
             return subprocess.Popen(
-                [sys.executable, "-m", "api.cli.main", *arguments],
-                env=self.environment,
+                [sys.executable, *arguments],
+                env=environment,
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
@@ -96,7 +156,7 @@ class Service:
         """Processes of a part that are children of ``pingti up``."""
         assert self.up is not None
         pids = []
-        for pid, arguments in _marked(self.mark).items():
+        for pid, arguments in marked(self.mark).items():
             name = next((name for word, name in _PARTS.items() if word in arguments), None)
             if name == part and "guard.py" not in arguments and _parent(pid) == self.up.pid:
                 pids.append(pid)
@@ -149,7 +209,7 @@ class Service:
             except subprocess.TimeoutExpired:
                 raise Wrong("SIGTERM did not end it within a minute") from None
         deadline = time.monotonic() + 5
-        while (left := _marked(self.mark)) and time.monotonic() < deadline:
+        while (left := marked(self.mark)) and time.monotonic() < deadline:
             time.sleep(0.1)
         if left:
             raise Wrong(f"processes are left: {left}")
@@ -157,15 +217,18 @@ class Service:
     def destroy(self) -> None:
         """Whatever happened: end all that was started."""
         self.client.close()
-        for pid in _marked(self.mark):
+        for pid in marked(self.mark):
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        for process in (self.up, *self.others):
+        for process in self._rabbitmq:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+        for process in (self.up, *self.others, *self._rabbitmq):
             if process is not None:
                 process.wait()
 
 
-def _marked(mark: str) -> dict[int, str]:
+def marked(mark: str) -> dict[int, str]:
     """Processes that have the schedule's mark in their environment, with their command lines."""
     processes = {}
     for folder in Path("/proc").glob("[0-9]*"):
@@ -178,103 +241,29 @@ def _marked(mark: str) -> dict[int, str]:
     return processes
 
 
+def _processes() -> list[int]:
+    return [int(folder.name) for folder in Path("/proc").glob("[0-9]*")]
+
+
 def _parent(pid: int) -> int:
+    return _status(pid, 1)
+
+
+def _group(pid: int) -> int:
+    return _status(pid, 2)
+
+
+def _status(pid: int, place: int) -> int:
+    """A number of ``/proc/PID/stat``, counted from the state; 0 where the process has ended."""
     try:
-        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[place])
     except OSError:
         return 0
 
 
-# -- faults
-
-Later = list[tuple[float, Callable[[], None]]]
-"""What a fault has to do afterwards, with the seconds after which it is due."""
-
-
-class Faults:
-    """Each method is a fault; it returns what is to follow."""
-
-    def __init__(self, service: Service, jobs: list[Expected], rng: random.Random) -> None:
-        self.service, self.jobs, self.rng = service, jobs, rng
-
-    def _signal(self, part: str, number: signal.Signals) -> int | None:
-        pids = self.service.pids(part)
-        if not pids:  # it is just being started again
-            return None
-        pid = self.rng.choice(pids)
-        with suppress(ProcessLookupError):
-            os.kill(pid, number)
-        return pid
-
-    def kill_worker(self) -> Later:
-        self._signal("worker", signal.SIGKILL)
-        return []
-
-    def kill_valkey(self) -> Later:
-        self._signal("valkey", signal.SIGKILL)
-        return []
-
-    def kill_scheduler(self) -> Later:
-        self._signal("scheduler", signal.SIGKILL)
-        return []
-
-    def kill_api(self) -> Later:
-        self._signal("api", signal.SIGKILL)
-        return []
-
-    def kill_everything(self) -> Later:
-        up = self.service.up
-        assert up is not None
-        up.kill()
-        up.wait()
-        return [(0.5, self.service.start)]
-
-    def term_worker(self) -> Later:
-        self._signal("worker", signal.SIGTERM)
-        return []
-
-    def term_valkey(self) -> Later:
-        self._signal("valkey", signal.SIGTERM)
-        return []
-
-    def pause_worker(self) -> Later:
-        pid = self._signal("worker", signal.SIGSTOP)
-
-        def wake() -> None:
-            if pid is not None:
-                with suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGCONT)
-
-        return [(_LEASE_SECONDS + 1.5, wake)]
-
-    def second_scheduler(self) -> Later:
-        for pid in self.service.pids("worker"):
-            with suppress(OSError):
-                for line in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"):
-                    if line.startswith(b"PINGTI_REDIS_URL="):
-                        url = line.partition(b"=")[2].decode()
-                        home = str(self.service.home)
-                        other = self.service._run("scheduler", "--home", home, "--redis-url", url)
-                        self.service.others.append(other)
-                        return []
-        return []
-
-    def full_disk(self) -> Later:
-        stuffing = self.service.home / "stuffing"
-        with suppress(OSError), stuffing.open("wb") as file:
-            while True:
-                file.write(b"\0" * (1 << 16))
-                file.flush()
-        return [(2.0, lambda: stuffing.unlink(missing_ok=True))]
-
-    def replace_input(self) -> Later:
-        job = next(job for job in self.jobs if job.path.name == "replaced.parquet")
-        new = job.path.with_suffix(".new")
-        pq.write_table(pa.table({"key": ["another"], "text": ["goal"]}), new)
-        new.replace(job.path)
-        return []
-
-    def truncate_input(self) -> Later:
-        job = next(job for job in self.jobs if job.path.name == "truncated.parquet")
-        os.truncate(job.path, job.path.stat().st_size // 2)
-        return []
+def _until(look: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + _READY_SECONDS
+    while not look():
+        if time.monotonic() > deadline:
+            raise Wrong(f"{what} does not listen within {_READY_SECONDS:g} s")
+        time.sleep(0.1)
