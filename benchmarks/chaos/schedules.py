@@ -4,8 +4,8 @@ Each schedule starts ``pingti up`` on a workspace of its own, submits jobs throu
 on its processes and files: kill -9 of workers, Valkey, the scheduler, the API, or of everything; SIGTERM;
 SIGQUIT, Celery's soft shutdown; a worker that is paused until its lease is lost; a second scheduler, a second
 beat; bad messages; a broker that stands still for a minute; a disk without room; an input that is replaced or
-truncated; texts over which the classifier aborts; a retraining that is cancelled. With ``--rabbitmq`` messages
-go through a RabbitMQ, which is killed, too. Then
+truncated; texts over which the classifier aborts; a retraining that is cancelled. With ``--rabbitmq``
+messages go through a RabbitMQ, which is killed, too. Then
 
 - every job ends in the state that it must end in, and no job is there twice;
 - every row is in the results once, or in errors.jsonl, and there with the right rows;
