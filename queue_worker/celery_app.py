@@ -12,7 +12,6 @@ import sys
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any, cast
-from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 import redis
 from celery import Celery
@@ -21,6 +20,7 @@ from redis.backoff import ExponentialWithJitterBackoff
 from redis.retry import Retry
 
 from pingti.errors import UnavailableError
+from queue_worker.addresses import kombu_url, open_client, watched
 from queue_worker.settings import Settings
 
 CLASSIFY = "classify"  # queue: plans, shards and ends of jobs, for pools of threads
@@ -44,9 +44,9 @@ DEFAULT_PRIORITY = 5
 LOWEST_PRIORITY = 9
 PUBLISHED = "published"  # header of a message: when, in ms of the store's clock
 _AMQP_PRIORITIES = 10
-_SOFT_SECONDS = 5.0
 _SWITCH_SECONDS = 0.0005
 _EXPIRE_SECONDS = 3600.0
+_SOFT_SECONDS = 10.0  # after SIGQUIT or a second SIGINT: a shard ends or is handed back within five
 
 # The same in every producer and worker. The time-out is long because an expired one runs a task twice:
 # lost work comes back through our own leases, within seconds.
@@ -78,26 +78,13 @@ def store_url(settings: Settings) -> str:
     return settings.redis_url
 
 
-def kombu_url(url: str) -> str:
-    """The server's address as kombu spells it, which knows no ``unix://[USER:PASSWORD@]PATH?db=NUMBER``."""
-    parts = urlsplit(url)
-    if parts.scheme != "unix":
-        return url
-    options = dict(parse_qsl(parts.query))
-    database = options.get("db", "0")
-    password = unquote(parts.password or "") or options.get("password", "")
-    user = unquote(parts.username or "") or options.get("username", "")
-    account = f"{quote(user, safe='')}:{quote(password, safe='')}@" if password else ""
-    return f"redis+socket://{account}{parts.path}?virtual_host={database}"
-
-
 broker_url = store_url
 
 
 def connect(settings: Settings) -> redis.Redis:
     """A client of the store that waits out a restart of the server of up to some ten seconds."""
     retry = Retry(ExponentialWithJitterBackoff(base=0.05, cap=1.5), retries=12)
-    return redis.Redis.from_url(
+    return open_client(
         store_url(settings),
         decode_responses=True,
         retry=retry,
@@ -163,17 +150,21 @@ def _configuration(settings: Settings, seconds: float | None) -> dict[str, Any]:
         "worker_send_task_events": True,
         "worker_cancel_long_running_tasks_on_connection_loss": False,
         "worker_proc_alive_timeout": 60,
-        "worker_soft_shutdown_timeout": _SOFT_SECONDS,  # after SIGQUIT
+        "worker_soft_shutdown_timeout": _SOFT_SECONDS,
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,
         "beat_schedule": beat_schedule(settings),
-        "beat_scheduler": "celery.beat:Scheduler",  # keeps no file: what was done is in the store
+        "beat_scheduler": "queue_worker.scheduler:Beat",  # keeps no file: what was done is in the store
         "beat_max_loop_interval": 1.0,
         "enable_utc": True,
     }
     if uses_amqp(settings):
         return {**configuration, "task_queue_max_priority": _AMQP_PRIORITIES}
-    return {**configuration, "broker_transport_options": {**REDIS_TRANSPORT, "socket_timeout": seconds}}
+    transport = {**REDIS_TRANSPORT, "socket_timeout": seconds}
+    server = watched(store_url(settings))
+    if server is not None:
+        transport["master_name"] = server.master
+    return {**configuration, "broker_transport_options": transport}
 
 
 @lru_cache(maxsize=8)

@@ -21,6 +21,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from pingti.bearer_key import bearer_key
 from pingti.errors import InputError
 from pingti.validation import faults_of, sentence
+from queue_worker import addresses
 
 
 class FileStamp(BaseModel):
@@ -81,7 +82,9 @@ class Settings(BaseSettings):
 
     home: Path = Field(default=Path("workspace"), description="The workspace folder.")
     # May hold a password, hence never shown.
-    redis_url: str | None = Field(default=None, repr=False, description="Valkey or Redis; none: embedded.")
+    redis_url: str | None = Field(
+        default=None, repr=False, description="Valkey or Redis (see docs/queue.md); none: embedded."
+    )
     broker_url: str | None = Field(
         default=None,
         repr=False,
@@ -212,8 +215,10 @@ class Settings(BaseSettings):
     @field_validator("redis_url")
     @classmethod
     def _scheme(cls, value: str | None) -> str | None:
-        if value is not None and not value.startswith(("redis://", "rediss://", "unix://")):
-            raise ValueError("needed is redis://, rediss:// or unix:// and an address")
+        if value is not None and not value.startswith(addresses.SCHEMES):
+            raise ValueError(f"needed is one of {', '.join(addresses.SCHEMES)} and an address")
+        if value is not None:
+            addresses.watched(value)
         return value
 
     @field_validator("broker_url")

@@ -18,6 +18,7 @@ from api.rest.schemas.service import ReadyOut
 from api.rest.uploads import Uploads
 from pingti.errors import ConflictError, UnavailableError
 from pingti.workspace.registry import Workspace
+from queue_worker.addresses import open_client
 from queue_worker.celery_app import CLASSIFY, broker_url
 from queue_worker.jobs.publishing import publisher
 from queue_worker.jobs.store import JobStore
@@ -71,7 +72,7 @@ class Services:
 
     def _client(self, again: Retry, seconds: float) -> redis.Redis:
         """A client that waits so long for an answer."""
-        return redis.Redis.from_url(
+        return open_client(
             broker_url(self.settings),
             decode_responses=True,
             retry=again,

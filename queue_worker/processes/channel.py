@@ -78,10 +78,12 @@ class QoS(kombu_redis.QoS):
         return self.channel.connection is None or self.channel.connection.client is None
 
 
-class Channel(kombu_redis.Channel):
-    """Kombu's channel, which looks at what it reads."""
+class _Looking:
+    """A channel of kombu, which looks at what it reads."""
 
     QoS = QoS
+    client: Any
+    conn_or_acquire: Any
 
     def _brpop_read(self, **options: Any) -> Any:
         parse = self.client.parse_response
@@ -98,15 +100,29 @@ class Channel(kombu_redis.Channel):
 
         self.client.parse_response = parse_and_look
         try:
-            return super()._brpop_read(**options)  # type: ignore[no-untyped-call]
+            return super()._brpop_read(**options)  # type: ignore[misc]
         finally:
             del self.client.parse_response
+
+
+class Channel(_Looking, kombu_redis.Channel):
+    """Of a server that an address names."""
+
+
+class SentinelChannel(_Looking, kombu_redis.SentinelChannel):
+    """Of a server that sentinels name."""
 
 
 class Transport(kombu_redis.Transport):
     """Kombu's transport with that channel."""
 
     Channel = Channel
+
+
+class SentinelTransport(kombu_redis.SentinelTransport):
+    """The same, by way of sentinels."""
+
+    Channel = SentinelChannel
 
 
 class Connection(KombuConnection):
@@ -116,9 +132,9 @@ class Connection(KombuConnection):
     transport that an address names.
     """
 
-    def get_transport_cls(self) -> type[Transport]:
+    def get_transport_cls(self) -> type[kombu_redis.Transport]:
         """That transport, whatever the scheme."""
-        return Transport
+        return SentinelTransport if self.transport_cls == "sentinel" else Transport
 
 
 class Amqp(amqp.AMQP):  # type: ignore[misc]  # celery has no types

@@ -105,6 +105,18 @@ def _tell(consumer: Any) -> None:
         time.sleep(_PRESENCE_SECONDS)
 
 
+@signals.worker_init.connect
+def _hand_back_in_time(sender: Any = None, **_: Any) -> None:
+    """Celery tells of a soft shutdown (SIGQUIT) when its time is over: have running work told before."""
+    wait = sender.wait_for_soft_shutdown
+
+    def stop_and_wait() -> None:
+        _stop()
+        wait()
+
+    sender.wait_for_soft_shutdown = stop_and_wait
+
+
 @signals.worker_shutting_down.connect
 def _stop(**_: Any) -> None:
     for call in _stops:

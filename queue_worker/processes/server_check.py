@@ -8,6 +8,7 @@ from typing import Any
 import redis
 
 from pingti.errors import UnavailableError
+from queue_worker.addresses import open_client
 from queue_worker.celery_app import broker_url
 from queue_worker.settings import Settings
 
@@ -34,7 +35,7 @@ def faults_of_info(info: Mapping[str, Any], *, durable: bool) -> Iterator[str]:
     if mode == "cluster" or str(info.get("cluster_enabled", 0)) == "1":
         yield "it is a cluster; needed is a server of its own, since a job's keys change together"
     elif mode == "sentinel":
-        yield "it is a sentinel, which keeps no data; name the primary that it watches"
+        yield "it is a sentinel, which keeps no data; name it by sentinel://HOST:PORT/0?master=NAME"
     policy = str(info.get("maxmemory_policy", "noeviction"))
     if policy != "noeviction":
         yield f"its maxmemory-policy is {policy}, by which jobs could be lost; set it to noeviction"
@@ -105,7 +106,7 @@ def impatient_client(settings: Settings) -> redis.Redis:
     Raises:
         UnavailableError: none is named.
     """
-    return redis.Redis.from_url(
+    return open_client(
         broker_url(settings),
         decode_responses=True,
         socket_timeout=_LOOK_SECONDS,

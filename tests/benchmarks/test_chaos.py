@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from benchmarks.chaos import Result
-from benchmarks.chaos_jobs import Expected, Wrong, check
+from benchmarks.chaos.jobs import Expected, Wrong, check
+from benchmarks.chaos.schedules import Result
 from tests.support.brokers import require_broker
 from tests.support.paths import ROOT
 

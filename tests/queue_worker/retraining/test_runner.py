@@ -1,6 +1,5 @@
 """The retrain worker: a run's record, its process, and what a crash of either leaves."""
 
-import functools
 import json
 import os
 import subprocess
@@ -32,6 +31,7 @@ from queue_worker.retraining.runs import (
 )
 from queue_worker.settings import Settings
 from tests.support.brokers import gone, require_broker, until
+from tests.support.retraining import child_of_the_first_run, log_of, slow_worker, until_gone
 
 pytestmark = pytest.mark.broker
 
@@ -65,10 +65,6 @@ def run_one(
     waiting = [run for run in runs(client, "sport") if run.state is RunState.QUEUED]
     worker = worker or RetrainWorker(settings, client, **options)
     return worker.run(waiting[-1].id) if waiting else None
-
-
-def log_of(settings: Settings) -> Path:
-    return settings.home / "tasks" / "sport" / "retrain.log"
 
 
 def test_states_and_their_moves() -> None:
@@ -190,32 +186,19 @@ def test_a_killed_workers_run_is_taken_by_the_next(
     service: tuple[Settings, redis.Redis], tmp_path: Path
 ) -> None:
     settings, client = service
-    (settings.home / "slow.py").write_text(
-        "import os, sys, time; print(os.getpid(), file=sys.stderr, flush=True); time.sleep(600)"
-    )
     asked = request_retrain(settings, client, "sport", "tests")
     with Processes() as processes:
-        process = processes.start("retrain worker", slow_worker(), settings=settings, log=tmp_path / "log")
-        until(lambda: log_of(settings).exists() and log_of(settings).read_text().count("\n") == 2, "begun")
-        child = int(log_of(settings).read_text().split()[-1])
+        process = processes.start(
+            "retrain worker", slow_worker(settings), settings=settings, log=tmp_path / "log"
+        )
+        child = child_of_the_first_run(settings)
         os.kill(process.pid, 9)
-        until(functools.partial(gone, child), "the child ends with its worker")
+        until_gone(child)
     assert find_run(client, asked.id).state is RunState.RUNNING
     until(lambda: JobStore(client).reap(max_attempts=3), "the lease ends")
     run = run_one(settings, client, command=python("tell(outcome='refused', version=1)"))
     assert run is not None
     assert (run.id, run.state, run.attempts) == (asked.id, RunState.REFUSED, 2)
-
-
-def slow_worker() -> list[str]:
-    """A worker whose retrainings run the workspace's slow.py."""
-    code = (
-        "import sys\nfrom queue_worker import worker\nfrom queue_worker.retraining import runner\n"
-        "def command(settings, run): return [sys.executable, str(settings.home / 'slow.py')]\n"
-        "runner.retrain_command = command\n"
-        "sys.exit(worker.serve('retrain'))"
-    )
-    return [sys.executable, "-c", code]
 
 
 def test_a_run_is_cancelled_wherever_it_is(service: tuple[Settings, redis.Redis], tmp_path: Path) -> None:
@@ -226,17 +209,15 @@ def test_a_run_is_cancelled_wherever_it_is(service: tuple[Settings, redis.Redis]
         cancel_retrain(settings, client, waiting.id)
     with pytest.raises(NotFoundError):
         cancel_retrain(settings, client, "sport/nothing")
-    (settings.home / "slow.py").write_text(
-        "import os, sys, time; print(os.getpid(), file=sys.stderr, flush=True); time.sleep(600)"
-    )
     running = request_retrain(settings, client, "sport", "tests")
     with Processes() as processes:
-        process = processes.start("retrain worker", slow_worker(), settings=settings, log=tmp_path / "log")
-        until(lambda: log_of(settings).exists() and log_of(settings).read_text().count("\n") == 2, "begun")
-        child = int(log_of(settings).read_text().split()[-1])
+        process = processes.start(
+            "retrain worker", slow_worker(settings), settings=settings, log=tmp_path / "log"
+        )
+        child = child_of_the_first_run(settings)
         run = cancel_retrain(settings, client, running.id)
         assert (run.state, run.ended is not None) == (RunState.CANCELLED, True)
-        until(functools.partial(gone, child), "its process ends")
+        until_gone(child)
         again = request_retrain(settings, client, "sport", "tests")
         until(lambda: find_run(client, again.id).state is RunState.RUNNING, "the worker takes the next")
         assert process.poll() is None

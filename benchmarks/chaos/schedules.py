@@ -2,12 +2,14 @@
 
 Each schedule starts ``pingti up`` on a workspace of its own, submits jobs through REST, and lets faults fall
 on its processes and files: kill -9 of workers, Valkey, the scheduler, the API, or of everything; SIGTERM;
-a worker that is paused until its lease is lost, or asked to end at once; a server that says nothing for a
-minute; a second scheduler with its beat; bytes that are no messages; a retraining that is cancelled; a disk
-without room; an input that is replaced or truncated; texts over which the classifier aborts. Then
+SIGQUIT, Celery's soft shutdown; a worker that is paused until its lease is lost; a second scheduler, a second
+beat; bad messages; a broker that stands still for a minute; a disk without room; an input that is replaced or
+truncated; texts over which the classifier aborts; a retraining that is cancelled. With ``--rabbitmq``
+messages go through a RabbitMQ, which is killed, too. Then
 
 - every job ends in the state that it must end in, and no job is there twice;
 - every row is in the results once, or in errors.jsonl, and there with the right rows;
+- a retraining that was cancelled is, and its process has ended;
 - from the last fault (or the last worker that a text has killed) to the end of the last job it takes less
   than 30 seconds;
 - after SIGTERM no process is left.
@@ -30,8 +32,10 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from benchmarks.chaos_jobs import Expected, Wrong, check, make_jobs, make_workspace
-from benchmarks.chaos_service import Faults, Later, Service
+from benchmarks.chaos.faults import Faults, Later
+from benchmarks.chaos.jobs import Expected, Wrong, check, make_jobs, make_workspace
+from benchmarks.chaos.rabbitmq import SERVER
+from benchmarks.chaos.service import Service
 
 RECOVERY_SECONDS = 30.0
 _END_SECONDS = 300.0  # a schedule that has not ended by then hangs
@@ -44,12 +48,20 @@ _ANY = (
     "term_worker",
     "term_valkey",
     "pause_worker",
-    "second_scheduler",
     "soft_shutdown",
+    "second_scheduler",
+    "second_beat",
     "bad_messages",
+)
+_IN_TURN = (
+    "full_disk",
+    "replace_input",
+    "truncate_input",
+    "kill_everything",
+    "poison",
+    "pause_broker",
     "revoke_retraining",
 )
-_IN_TURN = ("full_disk", "replace_input", "truncate_input", "kill_everything", "poison", "pause_broker")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,19 +83,12 @@ class Result:
 
 
 def run_schedule(
-    seed: int,
-    folder: Path,
-    template: Path,
-    *,
-    seconds: float,
-    most: float,
-    tmpfs: bool,
-    broker_url: str | None = None,
+    seed: int, folder: Path, template: Path, *, seconds: float, most: float, tmpfs: bool, rabbitmq: bool
 ) -> Result:
     """One schedule of about ``seconds`` of faults, after which ``most`` seconds may pass.
 
-    ``folder`` is made, and left where something is wrong. ``tmpfs``: a small disk can be had.
-    ``broker_url``: of a RabbitMQ; the embedded Valkey where absent.
+    ``folder`` is made, and left where something is wrong. ``tmpfs``: a small disk can be had;
+    ``rabbitmq``: messages go through one.
     """
     rng = random.Random(seed)
     started = time.monotonic()
@@ -93,16 +98,19 @@ def run_schedule(
     if not tmpfs:
         special = [name for name in special if name != "full_disk"]
     mounted = "full_disk" in special
-    faults = [*rng.choices(_ANY, k=rng.randint(3, 5)), *dict.fromkeys(special)]
+    common = (*_ANY, "kill_rabbitmq") if rabbitmq else _ANY
+    faults = [*rng.choices(common, k=rng.randint(3, 5)), *dict.fromkeys(special)]
     recovery: float | None = None
     wrong: str | None = None
     jobs: list[Expected] = []
     if mounted:
         _mount(home.parent)
-    service = Service(home, f"{os.getpid()}-{seed}", folder / "up.log", broker_url)
+    service = Service(home, f"{os.getpid()}-{seed}", folder / "up.log")
     try:
         shutil.copytree(template, home)
         jobs = make_jobs(home, special, rng)
+        if rabbitmq:
+            service.add_rabbitmq()
         service.start()
         service.ready()
         recovery = _act(service, jobs, faults, seconds, rng)
@@ -171,7 +179,9 @@ def _act(
             raise Wrong(f"{waiting[0].path.name} ({waiting[0].id}) is still {state}")
         else:
             time.sleep(0.1)
-    return time.monotonic() - last
+    recovery = time.monotonic() - last
+    acts.check_retrainings()
+    return recovery
 
 
 def _at(moment: float, ask: Callable[[Expected], None], job: Expected) -> None:
@@ -221,8 +231,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0, help="of the first schedule; the next ones follow")
     parser.add_argument("--seconds", type=float, default=10.0, help="during which faults fall")
     parser.add_argument("--recovery", type=float, default=RECOVERY_SECONDS, help="most seconds of it")
-    parser.add_argument("--broker-url", help="a RabbitMQ (amqp://...) that carries the messages")
+    parser.add_argument("--rabbitmq", action="store_true", help="messages go through a RabbitMQ")
     options = parser.parse_args(arguments)
+    if options.rabbitmq and not SERVER.is_file():
+        parser.error(f"--rabbitmq needs Debian's rabbitmq-server: there is no {SERVER}")
     reason = may_mount()
     if reason is not None:
         _say(f"full disk: left out, since a small disk cannot be mounted ({reason})")
@@ -238,7 +250,7 @@ def main(arguments: list[str] | None = None) -> int:
             seconds=options.seconds,
             most=options.recovery,
             tmpfs=reason is None,
-            broker_url=options.broker_url,
+            rabbitmq=options.rabbitmq,
         )
         _say(result.line())
         failed += result.wrong is not None
@@ -246,7 +258,3 @@ def main(arguments: list[str] | None = None) -> int:
     if not failed:
         shutil.rmtree(folder, ignore_errors=True)
     return 1 if failed else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

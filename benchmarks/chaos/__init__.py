@@ -1,0 +1,1 @@
+"""Faults that fall on a running service by seeded schedules: ``make chaos``."""
