@@ -29,7 +29,6 @@ import pyarrow.parquet as pq
 from pydantic import BaseModel, ValidationError
 
 from pingti import files
-from pingti.bearer_key import bearer_key
 from pingti.errors import (
     ConflictError,
     Fault,
@@ -41,7 +40,8 @@ from pingti.errors import (
 )
 from pingti.frames.tables import Form, as_form, columns_of, needed
 from pingti.frames.texts import is_frame, shown, text_array
-from pingti.proxies import transport_for
+from pingti.http.bearer_key import bearer_key
+from pingti.http.proxies import transport_for
 from pingti.rest_models import (
     ClassifyOut,
     FileOut,

@@ -18,8 +18,8 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from pingti.bearer_key import bearer_key
 from pingti.errors import InputError
+from pingti.http.bearer_key import bearer_key
 from pingti.validation import faults_of, sentence
 from queue_worker import addresses
 

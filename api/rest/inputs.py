@@ -11,7 +11,7 @@ from api.rest.problems import ProblemError
 from api.rest.uploads import ID, Stored, file_name, sniff
 from pingti.errors import InputError, NotFoundError, UnavailableError
 from pingti.files import replacing
-from pingti.outbound_http import Outbound
+from pingti.http.outbound import Outbound
 
 FETCH_SECONDS = 300.0
 

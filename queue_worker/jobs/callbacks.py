@@ -26,7 +26,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from pingti.errors import InputError, NotFoundError, PingtiError
-from pingti.outbound_http import Outbound
+from pingti.http.outbound import Outbound
 from queue_worker.jobs.models import Job
 from queue_worker.jobs.store import JobStore
 from queue_worker.jobs.transactions import transact

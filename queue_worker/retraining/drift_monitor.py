@@ -30,8 +30,8 @@ import redis
 
 from pingti.corpus.reader import read_rows
 from pingti.errors import ConflictError, NotFoundError, PingtiError
+from pingti.http.outbound import Outbound
 from pingti.inference.pins import Pin
-from pingti.outbound_http import Outbound
 from pingti.workspace import promotion
 from pingti.workspace.registry import TaskEntry, Workspace
 from queue_worker.jobs.callbacks import secret, signed

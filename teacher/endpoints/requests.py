@@ -10,7 +10,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 from pingti.errors import InputError, UnavailableError
-from pingti.outbound_http import Answer, Outbound
+from pingti.http.outbound import Answer, Outbound
 from teacher.endpoints.budget import Budget
 from teacher.endpoints.settings import Endpoint
 

@@ -141,7 +141,7 @@ def look_at_service(home: Path) -> Iterator[Finding]:
     import httpx
 
     from api.keys import list_keys
-    from pingti.proxies import transport_for
+    from pingti.http.proxies import transport_for
 
     settings = _known_settings(home)
     if settings is None:

@@ -22,7 +22,7 @@ from api.rest.schemas.tasks import DefinitionOut
 from api.rest.schemas.values import whole_text
 from pingti.corpus.reader import expand
 from pingti.errors import InputError, PingtiError, json_pointer
-from pingti.outbound_http import Outbound
+from pingti.http.outbound import Outbound
 from pingti.rest_models import TaskOut
 from pingti.workspace import definition
 from pingti.workspace.definition import Definition

@@ -21,8 +21,8 @@ from api.rest.problems import ProblemError, ProblemItem
 from api.rest.schemas.jobs import SUBMIT_EXAMPLES, CheckedOut
 from api.rest.schemas.values import utc, whole_text
 from pingti.errors import InputError, NotFoundError, PingtiError
+from pingti.http.outbound import Outbound
 from pingti.inference.pins import Pin
-from pingti.outbound_http import Outbound
 from pingti.rest_models import CallbackOut, CountsOut, JobLinks, JobListOut, JobOut, JobTaskOut, ShardsOut
 from queue_worker.classifying.shards import delete_job
 from queue_worker.jobs import callbacks

@@ -19,7 +19,7 @@ import pytest
 
 from api.keys import Role, add_key, revoke_key
 from api.rest.routes import files as files_routes
-from pingti.outbound_http import Outbound
+from pingti.http.outbound import Outbound
 from pingti.workspace.registry import Workspace
 from queue_worker import retention
 from queue_worker.classifying.shards import job_folder

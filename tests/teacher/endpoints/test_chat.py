@@ -79,7 +79,7 @@ def test_retry_after_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(requests, "time", SimpleNamespace(sleep=waits.append))
     answer = SimpleNamespace(status=429, headers={"retry-after": "7"}, body=b"")
     teacher = ChatTeacher(endpoint("http://127.0.0.1:9", attempts=3))
-    monkeypatch.setattr("pingti.outbound_http.Outbound.ask", lambda *_, **__: answer)
+    monkeypatch.setattr("pingti.http.outbound.Outbound.ask", lambda *_, **__: answer)
     assert decided(teacher.score(["goal"])) == [-1]
     assert waits == [7.0, 7.0]
 

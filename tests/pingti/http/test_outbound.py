@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from pingti.errors import InputError, PingtiError, UnavailableError
-from pingti.outbound_http import Outbound, is_reachable
+from pingti.http.outbound import Outbound, is_reachable
 from tests.support.http_servers import server
 
 LOCAL = ("127.0.0.0/8",)

@@ -7,7 +7,7 @@ import pytest
 
 from pingti.client import Client
 from pingti.errors import UnavailableError
-from pingti.proxies import is_this_machine, transport_for
+from pingti.http.proxies import is_this_machine, transport_for
 from tests.support.http_servers import server
 
 NAMES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
