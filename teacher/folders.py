@@ -207,9 +207,12 @@ def encode(tokenizer: Any, texts: Sequence[str], max_length: int) -> list[list[i
     return [row or [tokenizer.pad_token_id] for row in ids]
 
 
-def count_cut(tokenizer: Any, texts: Sequence[str], max_length: int) -> int:
-    """Count the texts that a model reads only in part, up to ``max_length`` tokens."""
-    return sum(len(row) > max_length for row in encode(tokenizer, texts, max_length + 1))
+def count_pieces(tokenizer: Any, texts: Sequence[str]) -> list[int]:
+    """Count the tokens of each whole text, without special tokens."""
+    if not texts:
+        return []
+    encoded = tokenizer(list(texts), add_special_tokens=False, return_attention_mask=False, verbose=False)
+    return [len(row) for row in encoded["input_ids"]]
 
 
 def pad(

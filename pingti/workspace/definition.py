@@ -250,6 +250,8 @@ class StudentSection(_Section):
     """Tokens known by name."""
     epochs: int = Field(default=8, ge=1, le=100)
     """Passes over the training rows of a round."""
+    read: Literal["teacher", "all"] = "teacher"
+    """How far the student reads a text: about as far as the teacher (`teacher.max_length`), or all of it."""
 
     @model_validator(mode="after")
     def _shape(self) -> Self:

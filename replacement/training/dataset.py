@@ -17,6 +17,7 @@ from pingti.corpus.rules import matches
 from pingti.errors import InputError
 from pingti.workspace.definition import CorpusSection, Definition, RulesSection
 from pingti.workspace.registry import TaskEntry
+from replacement.reading import find_reach
 from replacement.teacher_sources.stored_answers import unmatched_note
 from replacement.training.dependencies import parents_hold
 from replacement.training.people_labels import PeopleLabels
@@ -79,6 +80,14 @@ class Dataset:
     """``texts`` as ids of the vocabulary."""
     apart: tuple[str, ...] = ()
     """Texts with true labels that are neither in the corpus nor learned from: a test set of their own."""
+
+    def read_as_far(self, teacher: TeacherLabels) -> "Dataset":
+        """The same texts, read as far as a teacher reads them."""
+        reach = find_reach(self.vocabulary, self.texts, self.encoded, teacher)
+        if reach is None:
+            return self
+        vocabulary = self.vocabulary.reaching(reach)
+        return dataclasses.replace(self, vocabulary=vocabulary, encoded=vocabulary.encode(self.texts))
 
     def texts_of(self, rows: NDArray[np.int64]) -> list[str]:
         """The texts of some rows, in their order.

@@ -29,6 +29,7 @@ from replacement.evaluation.baseline import Baseline
 from replacement.evaluation.metrics import absent, decide
 from replacement.evaluation.operating_points import operating_points
 from replacement.progress import Progress, quiet
+from replacement.reading import note_of_reading
 from replacement.reporting import html
 from replacement.reporting.document import Evaluation, build_report
 from replacement.results import Outcome, Round, StopReason
@@ -51,7 +52,7 @@ from replacement.training.rounds import (
     train_student,
 )
 from replacement.training.subclasses import Subclasses, divide
-from replacement.training.teacher_labels import TeacherLabels, load_teacher
+from replacement.training.teacher_labels import load_teacher
 from replacement.training.teacher_model import teacher_owner
 from replacement.training.validation_set import (
     EVEN,
@@ -71,7 +72,6 @@ KNOWN_BUDGETS = 4
 """So many budgets' rows of the promoted version are kept, the newest."""
 VALIDATION_ROWS = 1500
 """At most."""
-_CUT_TOLD = 0.01  # share of texts that the teacher read in part; fewer are not worth a note
 
 
 def replace(
@@ -107,6 +107,8 @@ def replace(
     dataset = prepare_dataset(entry, people)
     teacher = load_teacher(entry, people, seed=seed, progress=progress, device=device, function=function)
     dataset, unanswered = within_answers(dataset, teacher)
+    if entry.definition.student.read == "teacher":
+        dataset = dataset.read_as_far(teacher)
     notes = [note for note in (*teacher.guesses, *people.notes, *teacher.opened.notes, *unanswered) if note]
     for note in notes:
         progress(note, 1, 1)
@@ -283,7 +285,7 @@ def evaluate(setup: Setup, asked: Asked, trained: Trained, people: PeopleLabels)
             *_warnings(setup, people, qualities),
             *setup.notes,
             *_notes_of_true_labels(true, held.texts, len(asked.apart)),
-            *_notes_of_long_texts(setup.teacher, held.texts),
+            *note_of_reading(setup.teacher, held.texts, cut_alike=definition.student.read == "teacher"),
             *_notes_of_answers(setup),
         ),
     )
@@ -476,18 +478,6 @@ def _notes_of_true_labels(true: dict[str, int], held: list[str], apart: int) -> 
         f"gate.labels: of {len(true)} true labels {in_holdout} measure on the holdout and {apart} on texts "
         f"outside the corpus; {unused} are not used: their texts may be learned from, a rule decides them, "
         "or they are more than gate.holdout_rows or a sixth of the budget",
-    )
-
-
-def _notes_of_long_texts(teacher: TeacherLabels, held: list[str]) -> tuple[str, ...]:
-    """What the student reads and the teacher did not, where that is more than a few texts."""
-    cut = teacher.read_in_part(held)
-    if teacher.description is None or not cut or cut < _CUT_TOLD * len(held):
-        return ()
-    return (
-        f"of {len(held):,} held-out texts the teacher read {cut:,} ({cut / len(held):.0%}) only in part, "
-        f"up to {teacher.description.max_length} tokens, and the student reads them whole: where the rest is "
-        "about something else it goes by what the teacher never saw (teacher.max_length lets it read more)",
     )
 
 

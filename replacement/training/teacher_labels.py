@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -148,18 +149,36 @@ class TeacherLabels:
                 probabilities[row, decided] = 1.0
         return Answers(probabilities=probabilities, labels=labels, vectors=vectors)
 
-    def read_in_part(self, texts: list[str]) -> int:
-        """How many texts are longer than the teacher reads; the student reads all of them.
+    @property
+    def max_length(self) -> int | None:
+        """Tokens that the teacher reads of a text; None where no model of transformers answers."""
+        return None if self.description is None else self.description.max_length
+
+    @cached_property
+    def _tokenizer(self) -> Any:
+        """The teacher's; None where no model of transformers answers."""
+        if self.description is None:
+            return None
+        from teacher.folders import load_tokenizer  # torch only where a teacher is asked
+
+        return load_tokenizer(self.description.folder)
+
+    @property
+    def pieces_read(self) -> int | None:
+        """Pieces that the teacher reads of a text, besides special tokens; None as of ``max_length``."""
+        if self.max_length is None:
+            return None
+        return self.max_length - int(self._tokenizer.num_special_tokens_to_add())
+
+    def pieces_of(self, texts: list[str]) -> NDArray[np.int64]:
+        """Pieces of whole texts in the teacher's tokenizer, int64 (n,).
 
         Args:
             texts: n texts.
         """
-        if self.description is None:
-            return 0
-        from teacher.folders import count_cut, load_tokenizer  # torch only where a teacher is asked
+        from teacher.folders import count_pieces
 
-        tokenizer = load_tokenizer(self.description.folder)
-        return count_cut(tokenizer, texts, self.description.max_length)
+        return np.array(count_pieces(self._tokenizer, texts), np.int64)
 
     def is_reviewed(self, texts: pa.Array) -> NDArray[np.bool_]:
         """Which texts people labelled, whichever form of them it was.

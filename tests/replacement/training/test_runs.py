@@ -490,4 +490,7 @@ def test_what_the_student_reads_and_the_teacher_did_not_is_told(
     text = entry.path.read_text().replace("[teacher]", f"[teacher]\nmax_length = {max_length}", 1)
     entry = entry.workspace.add_task("sport", text)
     notes = replace(entry).report["notes"]
-    assert [f"only in part, up to {max_length} tokens" in note for note in notes] == [True] * told
+    assert [
+        f"only in part, up to teacher.max_length = {max_length}, and the student does" in note
+        for note in notes
+    ] == [True] * told

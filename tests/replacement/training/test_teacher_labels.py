@@ -354,10 +354,13 @@ def test_token_vectors_keep_the_teachers_likeness_in_any_width(add: Add, model: 
         assert (np.diff(spread) < 0).all()
 
 
-def test_texts_that_the_teacher_reads_in_part_are_counted(add: Add, topic_teacher: Path) -> None:
+def test_pieces_are_those_that_the_teacher_counts(add: Add, topic_teacher: Path) -> None:
     mapping = 'map = {sport = "yes", "*" = "no"}'
     entry = add("short", ["no", "yes"], f'model = "{topic_teacher}"\nmax_length = 8\n{mapping}')
     teacher = teacher_of(entry)
     texts = ["", "a", "a b c d e f", "a b c d e f g", "abcdefg", " a  b c d e f \n", "a b c d e f " * 99]
-    assert teacher.read_in_part(texts) == 3
-    assert teacher.read_in_part([]) == 0
+    assert (teacher.max_length, teacher.pieces_read) == (8, 6)  # [CLS] and [SEP]
+    pieces = teacher.pieces_of(texts)
+    assert pieces[:4].tolist() == [0, 1, 6, 7]
+    assert int((pieces > 6).sum()) == 3
+    assert teacher.pieces_of([]).tolist() == []
