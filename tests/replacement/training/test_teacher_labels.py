@@ -126,7 +126,8 @@ def test_equal_texts_and_texts_asked_before_cost_nothing(add: Add, model: Path) 
     assert [step[1] for step in steps] == sorted(step[1] for step in steps)
     assert answers.probabilities[:6].tolist() == answers.probabilities[6:12].tolist()
     # Another task of the same workspace and model, in another process or not, pays for the new text alone.
-    other = teacher_of(add("u", ["no", "yes"], f'model = "{model}"\nmap = {{up = "yes", "*" = "no"}}'))
+    section = f'model = "{model}"\ndecide = "sum"\nmap = {{up = "yes", "*" = "no"}}'
+    other = teacher_of(add("u", ["no", "yes"], section))
     later = other.ask(["b a", "m", *TEXTS], "asking")
     assert other.rows_scored == 1
     assert later.probabilities[2:, 1].tolist() == answers.probabilities[:6, 2].tolist()
@@ -152,7 +153,8 @@ def test_a_teacher_is_fine_tuned_once_and_serves_another_task(add: Add, tiny_ber
     assert first.model == str(folder)
     weights = folder / "model.safetensors"
     written = weights.stat().st_mtime_ns
-    user = add("is_up", ["no", "yes"], 'model = "task:side"\nmap = {up = "yes", "*" = "no"}')
+    section = 'model = "task:side"\ndecide = "sum"\nmap = {up = "yes", "*" = "no"}'
+    user = add("is_up", ["no", "yes"], section)
     second = teacher_of(user)
     assert (second.model, second.fingerprint) == (first.model, first.fingerprint)
     assert seed_of(user).texts == TEXTS  # the seed of its owner: no row of it may measure
