@@ -37,8 +37,9 @@ def without(*names: str, **changes: Any) -> dict[str, Any]:
         (without("valkey_version", redis_version="7.2.0"), []),
         (without("valkey_version", redis_version="8.0.1"), []),
         (without("valkey_version", redis_version="10.0"), []),
-        (without("valkey_version", redis_version="7.0.15"), ["Redis 7.0.15; needed is"]),
-        (without("valkey_version", redis_version="6.2.14"), ["Redis 6.2.14; needed is"]),
+        (without("valkey_version", redis_version="6.2.14"), []),
+        (without("valkey_version", redis_version="6.0.16"), ["Redis 6.0.16; needed is"]),
+        (without("valkey_version", redis_version="5.0"), ["Redis 5.0; needed is"]),
         (without(role="slave"), ["a replica"]),
         (without("server_mode", redis_mode="cluster"), ["a cluster"]),
         (without(cluster_enabled=1), ["a cluster"]),
@@ -62,8 +63,11 @@ def test_a_file_is_needed_only_where_jobs_must_be_durable() -> None:
 class Asked:
     """A server that says what it is told to say."""
 
-    def __init__(self, info: Any, commands: Any) -> None:
-        self.answers = (info, commands)
+    def __init__(self, info: Any, commands: Any, syncs: str = "everysec") -> None:
+        self.answers, self.syncs = (info, commands), syncs
+
+    def config_get(self, name: str) -> dict[str, str]:
+        return {name: self.syncs}
 
     def info(self) -> Any:
         if isinstance(self.answers[0], Exception):
@@ -77,13 +81,17 @@ class Asked:
 
 
 def test_commands_that_are_missing_or_hidden() -> None:
-    def faults(info: Any, commands: Any) -> list[str]:
-        client: Any = Asked(info, commands)
-        return faults_of_server(client, durable=True)
+    def faults(info: Any, commands: Any, *, syncs: str = "everysec", durable: bool = True) -> list[str]:
+        client: Any = Asked(info, commands, syncs)
+        return faults_of_server(client, durable=durable)
 
     assert faults(GOOD, []) == []
     (fault,) = faults(GOOD, ["waitaof"])
     assert "WAITAOF" in fault
+    assert faults(GOOD, ["waitaof"], syncs="always") == []
+    assert faults(GOOD, ["waitaof"], durable=False) == []
+    (fault,) = faults(GOOD, ["evalsha"])
+    assert "EVALSHA" in fault
     assert faults(GOOD, redis.ResponseError("unknown command 'COMMAND'")) == []
     assert faults(redis.exceptions.NoPermissionError(), []) == []
 
