@@ -84,7 +84,7 @@ def look_at_valkey(home: Path) -> Iterator[Finding]:
         kept = bool(persistence.get("aof_enabled"))
         faults = faults_of_server(
             client, durable=settings.durable and kept
-        )  # of a missing file tells the last
+        )  # no file: told below
     except redis.RedisError as error:
         says = " ".join(str(error).split())
         yield Finding(
