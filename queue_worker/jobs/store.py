@@ -69,6 +69,7 @@ class JobStore:
         self._patient = patient or client
         self.commands = Commands(client, publish)
         self.statistics = Statistics(client)
+        self._waits = True  # the server has WAITAOF, as far as is known
         self._clock: tuple[float, float] | None = None  # server's clock minus ours; when that was looked up
 
     def _run(self, name: str, *arguments: str | int | float) -> Any:
@@ -175,7 +176,7 @@ class JobStore:
             pipe = self._patient.pipeline(transaction=False)
             # Not the script itself: a pipeline would look for it first.
             pipe.evalsha(self.commands.sha, 0, "create", *arguments)
-            pipe.waitaof(1, 0, int(settings.durable_seconds * 1000))
+            self._add_wait(pipe, settings)
             outcome, synced = pipe.execute(raise_on_error=False)
             if not isinstance(outcome, redis.exceptions.NoScriptError):
                 break
@@ -184,9 +185,23 @@ class JobStore:
             raise outcome
         answer = read_answer(outcome)
         # Where the server keeps no file it refuses to wait for it; the outcome says so, too.
-        if isinstance(synced, Exception) and answer[0][0] != "volatile":
-            raise synced
-        return answer, isinstance(synced, list) and synced[0] >= 1
+        return answer, answer[0][0] == "volatile" or self._has_synced(synced)
+
+    def _add_wait(self, pipe: Any, settings: Settings) -> None:
+        """The wait for the disk, after a write in the same pipeline."""
+        if self._waits:
+            pipe.waitaof(1, 0, int(settings.durable_seconds * 1000))
+        else:
+            pipe.config_get("appendfsync")
+
+    def _has_synced(self, answer: Any) -> bool:
+        """Whether the disk has what was written before, by the answer to the wait."""
+        if isinstance(answer, redis.ResponseError) and "unknown command" in str(answer).lower():
+            self._waits = False  # a Redis before 7.2: what it answers is on the disk, if it always syncs
+            answer = self._patient.config_get("appendfsync")
+        if isinstance(answer, Exception):
+            raise answer
+        return bool(answer.get("appendfsync") == "always" if isinstance(answer, dict) else answer[0] >= 1)
 
     def confirm(self, id: str, settings: Settings) -> None:
         """Wait until the server's disk has a job that was there before.
@@ -199,14 +214,17 @@ class JobStore:
         pipe = self._patient.pipeline(transaction=False)
         # WAITAOF waits for what its own connection has written: something must be, after the job.
         pipe.hincrby(f"{PREFIX}totals", "repeated", 1)
-        pipe.waitaof(1, 0, int(settings.durable_seconds * 1000))
+        self._add_wait(pipe, settings)
         try:
-            _, synced = pipe.execute()
+            written, answer = pipe.execute(raise_on_error=False)
+            if isinstance(written, Exception):
+                raise written
+            synced = self._has_synced(answer)
         except redis.ResponseError as error:
             raise UnavailableError(
                 f"job {id} is stored, but the server cannot confirm it: {' '.join(str(error).split())}"
             ) from error
-        if synced[0] < 1:
+        if not synced:
             raise _unconfirmed(id, settings)
 
     def _now(self) -> float:

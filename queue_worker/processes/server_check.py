@@ -2,7 +2,7 @@
 
 import logging
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import redis
@@ -13,8 +13,8 @@ from queue_worker.celery_app import broker_url
 from queue_worker.settings import Settings
 
 _LOOK_SECONDS = 2.0  # that a server is waited for at the start
-_OLDEST_REDIS = (7, 2)  # the first with WAITAOF
-_COMMANDS = ("waitaof", "evalsha", "zrangebylex", "hgetall", "brpop")
+_OLDEST_REDIS = (6, 2)
+_COMMANDS = ("evalsha", "zrangebylex", "hgetall", "brpop")
 _log = logging.getLogger(__name__)
 
 
@@ -28,7 +28,7 @@ def faults_of_info(info: Mapping[str, Any], *, durable: bool) -> Iterator[str]:
     version = str(info.get("valkey_version") or info.get("redis_version") or "")
     # A Valkey tells the version of Redis that it is compatible with, 7.2.4, beside its own.
     if "valkey_version" not in info and version and _numbers(version) < _OLDEST_REDIS:
-        yield f"it is Redis {version}; needed is Valkey, or Redis 7.2 or newer"
+        yield f"it is Redis {version}; needed is Valkey, or Redis 6.2 or newer"
     if str(info.get("role", "master")) not in ("master", "primary"):
         yield "it is a replica, which takes no writes; name its primary"
     mode = str(info.get("server_mode") or info.get("redis_mode") or "standalone")
@@ -79,8 +79,13 @@ def faults_of_server(client: redis.Redis, *, durable: bool, now: bool = False) -
         faults += troubles_of_info(info)
     if not faults:
         faults = [
-            f"it does not know the command {name.upper()}; needed is Valkey, or Redis 7.2 or newer"
-            for name in _missing(client, durable=durable)
+            f"it does not know the command {name.upper()}; needed is Valkey, or Redis 6.2 or newer"
+            for name in _missing(client, _COMMANDS)
+        ]
+    if not faults and durable and _missing(client, ("waitaof",)) and not _syncs_always(client):
+        faults = [
+            "it does not know the command WAITAOF, so that an accepted job could be lost: set 'appendfsync "
+            "always' there, take Valkey or Redis 7.2 or newer, or set PINGTI_DURABLE=false to accept that"
         ]
     return faults
 
@@ -132,8 +137,15 @@ def refuse_unfit_server(settings: Settings) -> None:
             _log.warning("the Valkey or Redis does not answer yet: %s", error)
 
 
-def _missing(client: redis.Redis, *, durable: bool) -> list[str]:
-    names = [name for name in _COMMANDS if durable or name != "waitaof"]
+def _syncs_always(client: redis.Redis) -> bool:
+    """Whether what the server answers is on its disk, as far as it says so."""
+    try:
+        return bool(client.config_get("appendfsync").get("appendfsync") == "always")
+    except redis.ResponseError:  # it will not say
+        return False
+
+
+def _missing(client: redis.Redis, names: Sequence[str]) -> list[str]:
     try:
         known: Any = client.execute_command("COMMAND INFO", *names)  # type: ignore[no-untyped-call]
     except redis.ResponseError:  # renamed, or not allowed

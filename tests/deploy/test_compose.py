@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from packaging.requirements import Requirement
 
-from queue_worker.celery_app import CONTROL, QUEUES, connect
+from queue_worker.celery_app import CLASSIFY, CONTROL, QUEUES, connect, lists_of
 from queue_worker.processes import launcher
 from queue_worker.processes.health import alive
 from queue_worker.processes.launcher import Processes
@@ -235,6 +235,13 @@ def test_the_health_check_tells_a_living_process_from_a_dead_one(tmp_path: Path)
     code, reason = check(settings, "scheduler")
     assert code == 1
     assert reason.startswith("Valkey does not answer")
+
+
+def test_the_autoscalers_example_looks_at_lists_that_there_are() -> None:
+    scaled = yaml.safe_load((ROOT / "deploy" / "keda.yaml").read_text())
+    triggers = scaled["spec"]["triggers"]
+    assert {trigger["type"] for trigger in triggers} == {"redis"}
+    assert {trigger["metadata"]["listName"] for trigger in triggers} <= set(lists_of(CLASSIFY))
 
 
 def test_flower_comes_only_when_asked_for_and_on_this_machine_only() -> None:

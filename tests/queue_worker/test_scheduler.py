@@ -1,9 +1,11 @@
 """Nightly retraining: what is due, once a night whatever restarts, and who leads."""
 
 import socket
+import sys
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
+from time import sleep
 
 import pytest
 import redis
@@ -11,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pingti.workspace.registry import Workspace
-from queue_worker.celery_app import connect
+from queue_worker.celery_app import CONTROL, connect, lists_of
 from queue_worker.jobs.store import JobStore
 from queue_worker.processes.health import alive
 from queue_worker.processes.launcher import Processes
@@ -208,4 +210,23 @@ def test_beat_keeps_no_file_of_its_own(
     with Processes() as processes:
         processes.start_scheduler(settings, log=settings.home / "scheduler.log")
         until(lambda: alive(client, "scheduler", socket.gethostname()), "it works")
+    assert list(tmp_path.glob("celerybeat*")) == []
+
+
+@pytest.mark.broker
+def test_beat_alone_adds_nothing_to_what_nobody_takes(
+    service: tuple[Settings, redis.Redis], tmp_path: Path
+) -> None:
+    settings, client = service
+    quick = settings.model_copy(update={"reap_seconds": 0.05})
+    name = lists_of(CONTROL)[0]
+    with Processes() as processes:
+        command = [sys.executable, "-P", "-m", "celery", "-A", "queue_worker.celery_app", "beat"]
+        processes.start("beat", command, settings=quick, log=tmp_path / "log", cwd=tmp_path)
+        until(lambda: client.llen(name) == 4, "as many as there are periodic tasks")
+        sleep(1.0)  # twenty further looks of the reaper
+        assert client.llen(name) == 4
+        client.lpop(name)
+        until(lambda: client.llen(name) == 4, "what was taken is replaced")
+    assert client.llen(name) == 4
     assert list(tmp_path.glob("celerybeat*")) == []

