@@ -67,11 +67,11 @@ def test_words_out_of_the_vocabulary_cost_what_such_words_cost() -> None:
 @pytest.mark.parametrize(
     ("teacher", "texts", "alike", "part"),
     [
-        (Teacher(3), ["abcd", "ab"], True, "(50%) only in part, up to teacher.max_length = 99, and the student"),
+        (
             Teacher(3),
             ["abcd", "ab"],
             True,
-            "(50%) only in part, up to teacher.max_length = 99, and the student does",
+            "(50%) only in part, up to teacher.max_length = 99, and the student",
         ),
         (Teacher(3), ["abcd", "ab"], False, "and the student reads them whole"),
         (Teacher(4), ["abcd", "ab"], False, None),
