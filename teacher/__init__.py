@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING
 from pingti.lazy import lazy
 
 if TYPE_CHECKING:
-    from teacher.bert import Description, Scored, Teacher, describe
+    from teacher.bert import Description, Teacher, describe
     from teacher.cache import CachedTeacher, ScoreCache
     from teacher.finetune import FineTuned, Recipe, fine_tune
+    from teacher.protocol import Scored
 
 __all__ = [
     "CachedTeacher",
@@ -26,7 +27,7 @@ __getattr__ = lazy(
     __name__,
     {
         "Description": "teacher.bert",
-        "Scored": "teacher.bert",
+        "Scored": "teacher.protocol",
         "Teacher": "teacher.bert",
         "describe": "teacher.bert",
         "CachedTeacher": "teacher.cache",

@@ -34,6 +34,7 @@ from teacher.folders import (
 from teacher.model_files import independent, outputs_problem
 from teacher.ngrams import NGrams
 from teacher.precision import Precision, computing, prepared, resolve_precision
+from teacher.protocol import Scored
 
 # Padded tokens in one batch on a CPU and on a GPU. On a CPU, larger batches leave the caches of the cores;
 # smaller ones pay the fixed cost of a call more often.
@@ -42,18 +43,6 @@ _GPU_BATCH_TOKENS = 32_768
 # Texts that are tokenized and sorted by length at a time: bounds memory, and is long enough to sort well.
 _WINDOW = 8192
 TEMPERATURE = "pingti_temperature"  # in config.json: what the logits are divided by
-
-
-@dataclass(frozen=True)
-class Scored:
-    """A teacher's answer for n texts, in the order of the texts."""
-
-    probabilities: NDArray[np.float32]
-    """(n, labels): softmax of the logits, which an n-gram model may have added to, each row of sum 1; of
-    independent labels, a sigmoid each."""
-    vectors: NDArray[np.float32]
-    """(n, hidden): the hidden state after the last layer of the token that the head reads: the first ([CLS])
-    or, of models that read from left to right, the last."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -31,8 +31,9 @@ from safetensors.numpy import load, save
 
 from pingti.errors import ArtifactError
 from pingti.files import locked, replacing
-from teacher.bert import Description, Scored, Teacher
+from teacher.bert import Description, Teacher
 from teacher.folders import check_texts
+from teacher.protocol import Scored
 
 _log = logging.getLogger(__name__)
 

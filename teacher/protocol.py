@@ -2,16 +2,25 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-if TYPE_CHECKING:  # torch only where a model is loaded
-    from teacher.bert import Scored
-
 Embed = Callable[[Sequence[str]], NDArray[np.float32]]
 """n texts to vectors, float32 (n, width)."""
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A teacher's answer for n texts, in the order of the texts."""
+
+    probabilities: NDArray[np.float32]
+    """(n, labels): softmax of the logits, which an n-gram model may have added to, each row of sum 1; of
+    independent labels, a sigmoid each."""
+    vectors: NDArray[np.float32]
+    """(n, hidden): the hidden state after the last layer of the token that the head reads: the first ([CLS])
+    or, of models that read from left to right, the last."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,10 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pingti.errors import InputError
-from teacher.bert import Scored
 from teacher.cache import ScoreCache
 from teacher.folders import check_texts
-from teacher.protocol import AnyTeacher
+from teacher.protocol import AnyTeacher, Scored
 
 
 class KeptAnswers:

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from teacher.bert import Scored
-from teacher.protocol import AnswerSource
+from teacher.protocol import AnswerSource, Scored
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

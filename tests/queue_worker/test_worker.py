@@ -153,8 +153,12 @@ def test_small_jobs_are_done_in_one_go(service: Service, texts: list[str]) -> No
 def test_worker_life_signs_and_one_line_logs(service: Service, texts: list[str]) -> None:
     log = service.settings.home / "logs" / "worker.log"
     start = log.stat().st_size if log.exists() else 0
-    until(lambda: service.store.statistics.workers(), "a sign of life")
-    assert [name.partition("@")[0] for name in service.store.statistics.workers()] == ["classify"]
+
+    def kinds() -> list[str]:
+        return sorted(name.partition("@")[0] for name in service.store.statistics.workers())
+
+    until(lambda: "classify" in kinds(), "a sign of life")
+    assert kinds() in (["classify"], ["classify", "control"])  # the scheduler's comes when it comes
     assert service.store.statistics.workers(seconds=-60) == {}
     job = service.wait(service.submit(service.write("log.parquet", texts[:50])))
     lines = log.read_bytes()[start:].decode().splitlines()

@@ -113,7 +113,11 @@ def test_the_default_operating_point_can_be_set() -> None:
             "scenes.live.f1: unknown key; allowed are precision,",
         ),
         ('at = "02:00"', 'at = "02:00"\non = 1', "retrain.on: unknown key; allowed are at"),
-        ('model = "path or hub id"', "", "teacher.model: this key is missing"),
+        (
+            'model = "path or hub id"',
+            "",
+            "teacher: nobody answers: needed is a model, answers or an endpoint",
+        ),
         ('[corpus]\nfiles = ["../history/*.parquet"]', "[corpus]", "corpus.files: this key is missing"),
         # types and ranges
         (

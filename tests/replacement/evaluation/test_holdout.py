@@ -28,6 +28,7 @@ def held(n: int = 600, *, classes: int = 2, threshold: float | None = 0.5) -> He
         answers=Answers(
             probabilities=probabilities, labels=probabilities, vectors=vectors.astype(np.float32)
         ),
+        vectors=vectors.astype(np.float32),
         scores=scores,
         threshold=threshold,
         days=19_000 + np.arange(n) // 200,
