@@ -38,12 +38,12 @@ def test_an_old_redis_is_refused_and_keeps_no_job(own_door: Door, monkeypatch: p
 
     def old(self: redis.Redis, *sections: str) -> Any:
         told: Any = real(self, *sections)
-        return {**{k: v for k, v in told.items() if k != "valkey_version"}, "redis_version": "7.0.15"}
+        return {**{k: v for k, v in told.items() if k != "valkey_version"}, "redis_version": "6.0.20"}
 
     monkeypatch.setattr(redis.Redis, "info", old)
     answer = own_door.submit()
     assert answer.status_code == 503
-    assert "Redis 7.0.15; needed is Valkey, or Redis 7.2 or newer" in problem(answer)["detail"]
+    assert "Redis 6.0.20; needed is Valkey, or Redis 6.2 or newer" in problem(answer)["detail"]
     assert own_door.client.get("/v1/jobs").json()["items"] == []
 
 
