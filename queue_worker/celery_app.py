@@ -78,9 +78,6 @@ def store_url(settings: Settings) -> str:
     return settings.redis_url
 
 
-broker_url = store_url
-
-
 def connect(settings: Settings) -> redis.Redis:
     """A client of the store that waits out a restart of the server of up to some ten seconds."""
     retry = Retry(ExponentialWithJitterBackoff(base=0.05, cap=1.5), retries=12)

@@ -5,7 +5,7 @@ messages may be lost, late or doubled.
 """
 
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -51,21 +51,14 @@ class Resources:
     store: JobStore
     runner: Runner
     callbacks: Callbacks
-    stop: threading.Event = field(default_factory=threading.Event)
 
 
 @lru_cache(maxsize=1)
 def _make_resources(settings: Settings) -> Resources:
     store = JobStore(connect(settings), publisher(settings))
-    made = Resources(
-        settings=settings,
-        store=store,
-        runner=Runner(settings, store),
-        callbacks=Callbacks(settings, store),
-    )
-    lifecycle.on_stop(made.runner.stopping.set)
-    lifecycle.on_stop(made.stop.set)
-    return made
+    runner = Runner(settings, store)
+    lifecycle.on_stop(runner.stopping.set)
+    return Resources(settings=settings, store=store, runner=runner, callbacks=Callbacks(settings, store))
 
 
 _lock = threading.Lock()

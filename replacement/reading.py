@@ -96,11 +96,11 @@ def note_of_reading(teacher: Reader, texts: list[str], *, cut_alike: bool) -> tu
     cut = int((teacher.pieces_of(texts) > teacher.pieces_read).sum())
     if not cut or cut < _TOLD * len(texts):
         return ()
-    told = f"of {len(texts):,} held-out texts the teacher read {cut:,} ({cut / len(texts):.0%}) only in part"
+    part = f"of {len(texts):,} held-out texts the teacher read {cut:,} ({cut / len(texts):.0%}) only in part"
     length = f"up to teacher.max_length = {teacher.max_length}"
     if cut_alike:
-        return (f'{told}, {length}, and the student does the same (student.read = "all" lets it read on)',)
+        return (f'{part}, {length}, and the student does the same (student.read = "all" lets it read on)',)
     return (
-        f"{told}, {length}, and the student reads them whole: where the rest is about something else it goes "
+        f"{part}, {length}, and the student reads them whole: where the rest is about something else it goes "
         'by what the teacher never saw (student.read = "teacher" stops it there)',
     )

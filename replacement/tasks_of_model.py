@@ -120,11 +120,11 @@ def definitions(
         raise DefinitionError(f"{source}: teacher: {teacher!r} is no table")
     kept = {key: value for key, value in teacher.items() if key not in ("model", "map", "label")}
     model = str(folder.resolve())
-    made: dict[str, str] = {}
+    texts: dict[str, str] = {}
     for label in chosen:
         asked = {"label": label} if independent else {"map": {label: classes[1], "*": classes[0]}}
         document = {**shared, "classes": classes, "teacher": {"model": model, **kept, **asked}}
         plain = {key: value for key, value in document.items() if not isinstance(value, dict)}
         tables = {key: value for key, value in document.items() if isinstance(value, dict)}
-        made[label] = tomlkit.dumps({**plain, **tables})
-    return made
+        texts[label] = tomlkit.dumps({**plain, **tables})
+    return texts

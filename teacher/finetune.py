@@ -84,24 +84,24 @@ def fine_tune(
         model = new_classifier(folder, classes)
         check_layers(model, recipe, base)
         add_mean_layer(model)
-        made = _make(model.to(target), texts, rows, recipe, rng, target, progress)
+        trial = _make(model.to(target), texts, rows, recipe, rng, target, progress)
     with new_folder(out) as temporary, quiet():
         model.save_pretrained(temporary)
         tokenizer.save_pretrained(temporary)
-        if made.mixture.share:
-            made.ngrams.scaled(made.mixture.factor).save(temporary)
-        if made.quality is not None:
-            made.quality.write(temporary)
+        if trial.mixture.share:
+            trial.ngrams.scaled(trial.mixture.factor).save(temporary)
+        if trial.quality is not None:
+            trial.quality.write(temporary)
     return FineTuned(
         folder=out,
         fingerprint=describe(str(out.absolute()), max_length=recipe.max_length).fingerprint,
-        steps=rows.steps_an_epoch(recipe.batch_size) * len(made.trained.losses),
-        losses=made.trained.losses,
-        held_out=made.trained.held_out,
-        temperature=made.mixture.temperature,
-        tuned=made.trained.moved,
-        ngram_share=made.mixture.share,
-        quality=made.quality,
+        steps=rows.steps_an_epoch(recipe.batch_size) * len(trial.trained.losses),
+        losses=trial.trained.losses,
+        held_out=trial.trained.held_out,
+        temperature=trial.mixture.temperature,
+        tuned=trial.trained.moved,
+        ngram_share=trial.mixture.share,
+        quality=trial.quality,
     )
 
 
@@ -168,7 +168,7 @@ def _frozen_head(features: torch.Tensor, rows: LabelledRows) -> tuple[LinearHead
     if len(held) == 0:
         return fit_head(features[own], rows.answers[own], len(rows.shares), COSTS[1]), math.inf
     heads = [fit_head(features[own], rows.answers[own], len(rows.shares), cost) for cost in COSTS]
-    losses = [calibrated_loss(made.logits(features[held]), rows.answers[held]) for made in heads]
+    losses = [calibrated_loss(head.logits(features[held]), rows.answers[held]) for head in heads]
     best = losses.index(min(losses))
     return heads[best], losses[best]
 

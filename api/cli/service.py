@@ -137,11 +137,11 @@ def _some_texts(workspace: "Workspace", task: str, file: str | None, text: str) 
 
 
 def _settings(home: Path, redis_url: str | None) -> "Settings":
-    from queue_worker.celery_app import broker_url
+    from queue_worker.celery_app import store_url
     from queue_worker.settings import Settings
 
     settings = Settings(home=home, redis_url=redis_url)
-    broker_url(settings)  # says what to do where there is none
+    store_url(settings)  # says what to do where there is none
     return settings
 
 

@@ -136,8 +136,8 @@ def _texts_of_model(
             f"task {taken[0]!r} is there already, and nothing was added; --prefix makes other names"
         )
     base = corpus if file is None else _read(file)
-    made = tasks_of_model.definitions(model, chosen, independent, base, file or model)
-    return {names[label]: text for label, text in made.items()}
+    texts = tasks_of_model.definitions(model, chosen, independent, base, file or model)
+    return {names[label]: text for label, text in texts.items()}
 
 
 def _add_all(

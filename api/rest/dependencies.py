@@ -19,7 +19,7 @@ from api.rest.uploads import Uploads
 from pingti.errors import ConflictError, UnavailableError
 from pingti.workspace.registry import Workspace
 from queue_worker.addresses import open_client
-from queue_worker.celery_app import CLASSIFY, broker_url
+from queue_worker.celery_app import CLASSIFY, store_url
 from queue_worker.jobs.publishing import publisher
 from queue_worker.jobs.store import JobStore
 from queue_worker.processes.server_check import faults_of_server, require_server
@@ -73,7 +73,7 @@ class Services:
     def _client(self, again: Retry, seconds: float) -> redis.Redis:
         """A client that waits so long for an answer."""
         return open_client(
-            broker_url(self.settings),
+            store_url(self.settings),
             decode_responses=True,
             retry=again,
             socket_connect_timeout=_LOOK_SECONDS,

@@ -357,10 +357,10 @@ class JobStore:
         def forget(pipe: Any) -> str | None:
             status, mark = pipe.hmget(key, ["status", "idempotency"])
             marked = f"{PREFIX}idempotency:{mark}"
-            made = pipe.hget(marked, "job")
+            named = pipe.hget(marked, "job")
             pipe.multi()
             if status is not None and JobStatus(status).final:
-                if made == id:
+                if named == id:
                     pipe.delete(marked)
                 for name in ("jobs", f"status:{status}", "callbacks"):
                     pipe.zrem(f"{PREFIX}{name}", id)

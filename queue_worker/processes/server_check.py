@@ -9,7 +9,7 @@ import redis
 
 from pingti.errors import UnavailableError
 from queue_worker.addresses import open_client
-from queue_worker.celery_app import broker_url
+from queue_worker.celery_app import store_url
 from queue_worker.settings import Settings
 
 _LOOK_SECONDS = 2.0  # that a server is waited for at the start
@@ -112,7 +112,7 @@ def impatient_client(settings: Settings) -> redis.Redis:
         UnavailableError: none is named.
     """
     return open_client(
-        broker_url(settings),
+        store_url(settings),
         decode_responses=True,
         socket_timeout=_LOOK_SECONDS,
         socket_connect_timeout=_LOOK_SECONDS,

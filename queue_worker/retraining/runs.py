@@ -152,10 +152,10 @@ class RunStore:
                 pipe.zadd(f"{PREFIX}out", {f"{RUN}{id}/{RETRAIN_UNIT}": now + _LOOK_MS})
             return id, state is RunState.QUEUED
 
-        made, new = transact(self.client, add, index)
+        run, new = transact(self.client, add, index)
         if new:
             self._commands.publish([message])
-        return made
+        return run
 
     def get(self, id: str) -> Run:
         """The run as it is now.

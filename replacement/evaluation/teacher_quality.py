@@ -93,15 +93,15 @@ def warnings(all_figures: Sequence[TeacherQuality], fine_tuned_on: int | None) -
         all_figures: all that is known of its quality.
         fine_tuned_on: labelled rows that it was fine-tuned on; None where it was not.
     """
-    told = [
+    sentences = [
         f"WARNING: the teacher is worse than a trivial model: {figures.says}; more labelled rows or another "
         "model would make a better teacher, and a student is hardly better than its teacher"
         for figures in all_figures
         if figures.beaten
     ]
     if fine_tuned_on is not None and not all_figures:
-        told.append(
+        sentences.append(
             f"teacher: how often it is right was not measured: {fine_tuned_on} labelled rows are too few to "
             f"keep some aside ({_LABELLED_ROWS} are needed), and gate.labels names no true labels"
         )
-    return tuple(told)
+    return tuple(sentences)
