@@ -241,7 +241,11 @@ def evaluate(setup: Setup, asked: Asked, trained: Trained, people: PeopleLabels)
     student, kept = trained.students[trained.best], trained.rounds[trained.best]
     scored = scored_holdout(setup, asked, student)
     points = operating_points(
-        definition.operating_points, scored_validation(setup, asked, student), scored, setup.rng("scenes")
+        definition.operating_points,
+        scored_validation(setup, asked, student),
+        scored,
+        setup.rng("scenes"),
+        gate=definition.gate,
     )
     promoted = gate.promoted(setup.entry)
     first = scored_holdout(setup, asked, trained.students[0])

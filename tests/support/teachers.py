@@ -110,7 +110,8 @@ def write_kinds(folder: Path, base: Path) -> dict[str, Path]:
     """Write the kinds of heads that users bring, decided at random, beside the encoder in ``base``.
 
     ``multi_label`` answers delivery, taste and price each by itself, ``one_logit`` has one output without a
-    name, ``unnamed`` two, ``many`` fifteen labels of which one holds, ``nine`` nine that it answers each by itself.
+    name, ``unnamed`` two, ``many`` fifteen labels of which one holds, ``nine`` nine that it answers each by
+    itself.
     """
     import torch
     from transformers import AutoTokenizer, BertConfig, BertForSequenceClassification
