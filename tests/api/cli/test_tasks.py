@@ -313,10 +313,13 @@ def test_a_holdout_with_few_rows_of_a_class_is_warned_of(
 )  # fmt: skip
 def test_the_line_of_a_round_adds_up(boundary: int, added: dict[str, int], says: str) -> None:
     measured = Measure(precision=0.9, recall=0.5, f1=0.643, accuracy=0.9, rows=100, positives=10)
+    decides = dataclasses.replace(measured, precision=0.8, f1=0.615)
+    best = dataclasses.replace(_refused(measured).best, validation=decides)
     line = round_line(
-        dataclasses.replace(_refused(measured).best, rows=995, asked=3000, boundary=boundary, added=added),
+        dataclasses.replace(best, rows=995, asked=3000, boundary=boundary, added=added),
         2,
     )
+    assert "precision 0.900  recall 0.500  F1 0.643  (validation rows: 0.800, 0.500, 0.615)" in line
     assert line.endswith(f"teacher rows asked 3,000, {says}")
 
 
