@@ -225,14 +225,14 @@ def _machine(starts: Any, columns: Any, values: Any, signs: Any, seed: Any, feat
     for row in range(len(signs)):
         own = values[starts[row] : starts[row + 1]]
         curvatures[row] = 1.0 + diagonal + (own * own).sum()
-    order = np.arange(len(signs))
+    order: Any = np.arange(len(signs))
     for _ in range(_PASSES):
         for last in range(len(order) - 1, 0, -1):  # Fisher-Yates, by Marsaglia's xorshift
             seed ^= seed << np.uint64(13)
             seed ^= seed >> np.uint64(7)
             seed ^= seed << np.uint64(17)
-            place = np.int64(seed % np.uint64(last + 1))
-            order[last], order[place] = order[place], order[last]
+            other = np.int64(seed % np.uint64(last + 1))
+            order[last], order[other] = order[other], order[last]
         largest = 0.0
         for row in order:
             margin = weights[features]

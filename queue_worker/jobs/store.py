@@ -51,6 +51,11 @@ class VolatileError(UnavailableError):
     """The server keeps no append-only file, and the settings ask for one: nothing was stored."""
 
 
+def key_of(id: str) -> str:
+    """The key of a job's or a retraining's fields, before every other of its keys."""
+    return f"{PREFIX}{id if id.startswith(RUN) else f'job:{id}'}"
+
+
 class JobStore:
     """The jobs in Valkey (or Redis 7.2 and newer). Safe for threads; every method may raise redis errors."""
 
@@ -524,7 +529,7 @@ class JobStore:
         units = [name.rpartition("/")[::2] for name in names]
         pipe = self.client.pipeline(transaction=False)
         for id, unit in units:
-            pipe.hget(f"{PREFIX}{id if id.startswith(RUN) else f'job:{id}'}:out", unit)
+            pipe.hget(f"{key_of(id)}:out", unit)
         commands: list[tuple[str | int | float, ...]] = []
         for (id, unit), out in zip(units, pipe.execute(), strict=True):
             run = id.startswith(RUN)

@@ -22,6 +22,7 @@ from queue_worker.classifying.runner import ClassifierCache, Runner
 from queue_worker.jobs import submission
 from queue_worker.jobs.models import PLAN, Done, Job, JobStatus
 from queue_worker.jobs.store import JobStore
+from queue_worker.processes.launcher import worker_name
 from tests.support.brokers import until
 from tests.support.messages import Messages
 from tests.support.service import Service, assert_every_row_once, keys, run_out, serving
@@ -50,6 +51,30 @@ def test_a_killed_worker_loses_nothing(service: Service, texts: list[str]) -> No
     with service.worker():
         job = service.wait(job)
     assert_every_row_once(service, job, keys("killed", 1600))
+
+
+def test_what_a_killed_worker_held_is_free_as_soon_as_another_takes_its_place(
+    service: Service, texts: list[str]
+) -> None:
+    """Where the lease is long, it would be waited for."""
+    settings = service.settings.model_copy(update={"lease_seconds": 3600.0})
+    job = service.submit(service.write("replaced.parquet", texts * 4))
+    victim = worker_name(CLASSIFY)
+    process = service.processes.start_worker(settings, name=victim)
+    service.wait(job, lambda job: job.shards_done >= 3)
+    process.send_signal(signal.SIGSTOP)  # it holds something
+    held = service.store.workers_of(job.id)
+    assert set(held.values()) == {victim}
+    service.kill(process)
+    other = service.processes.start_worker(settings)
+    begun = service.store.get(job.id).shards_done
+    until(lambda: service.store.workers_of(job.id) == held, "nothing but what the killed worker held")
+    assert service.store.get(job.id).shards_done >= begun
+    successor = service.processes.start_worker(settings, replaces=victim)
+    job = service.wait(job)
+    for process in (other, successor):
+        service.processes.stop(process)
+    assert_every_row_once(service, job, keys("replaced", 1600))
 
 
 def test_a_worker_killed_while_it_cuts_the_input(service: Service, texts: list[str]) -> None:
