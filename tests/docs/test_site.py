@@ -28,7 +28,7 @@ Loader.add_multi_constructor("tag:yaml.org,2002:python/", lambda *_: None)
 
 
 def configuration() -> dict[str, Any]:
-    document: dict[str, Any] = yaml.load((ROOT / "mkdocs.yml").read_text(encoding="utf-8"), Loader)  # noqa: S506
+    document: dict[str, Any] = yaml.load((ROOT / "mkdocs.yml").read_text(encoding="utf-8"), Loader)
     return document
 
 
