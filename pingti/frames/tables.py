@@ -25,6 +25,10 @@ _TEXT_TYPES = (
 def columns_of(frame: Any, *, text: str, others: Mapping[str, str | None] | None = None) -> pa.Table:
     """Take some columns of a frame.
 
+    >>> frame = {"post": ["a", None], "number": [7, 8], "likes": [1, 2]}
+    >>> columns_of(frame, text="post", others={"id": "number"}).to_pydict()
+    {'post': ['a', None], 'number': [7, 8]}
+
     Args:
         frame: of pandas, polars or datasets, an Arrow table or batch, or a mapping of columns.
         text: the column of the texts.
@@ -87,6 +91,9 @@ def rows_of(rows: Any, *, text: str = "text", id: str | None = None) -> pa.Recor
 
 def as_form(table: pa.Table, form: Form) -> Any:
     """An Arrow table as a frame.
+
+    >>> as_form(pa.table({"id": ["0"], "sport": ["yes"]}), "arrow").to_pylist()
+    [{'id': '0', 'sport': 'yes'}]
 
     Args:
         table: the table.

@@ -100,6 +100,12 @@ class TaskStudent:
     def predict_proba(self, texts: Any, *, text: str | None = None) -> NDArray[np.float32]:
         """The class probabilities of n texts. ``predict`` decides by the threshold, not by the highest.
 
+        >>> import pingti
+        >>> frame = {"number": [7, 8], "post": ["the goal match team coach", None]}
+        >>> probabilities = pingti.load("sport").predict_proba(frame, text="post")
+        >>> (probabilities[:, 1] > 0.9).tolist(), probabilities[1].tolist()
+        ([True, False], [nan, nan])
+
         Args:
             texts: as of ``predict``.
             text: as of ``predict``.
