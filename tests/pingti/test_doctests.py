@@ -1,4 +1,4 @@
-"""The examples in the docstrings of the public face, run beside a workspace of that name and a service of it."""
+"""The examples in the docstrings of the public face, run beside a workspace and a service of it."""
 
 import doctest
 import importlib
