@@ -12,6 +12,7 @@ import pytest
 
 from pingti.client import JobFailedError
 from pingti.errors import InputError, UnavailableError
+from tests.support.brokers import until
 from tests.support.paths import ROOT
 from tests.support.rest import Door, home, running
 
@@ -140,8 +141,6 @@ def test_the_dag_of_airflow_submits_waits_and_fetches(
     monkeypatch.setattr(example, "TASK", "sport")
     job = tasks.functions["submit"](ds=DAY)
     assert tasks.functions["submit"](ds=DAY) == job
-    from tests.support.brokers import until
-
     until(lambda: tasks.functions["ended"](job).is_done, "the job ends")
     assert tasks.functions["ended"](job).xcom_value == job
     path = tasks.functions["fetch"](job, ds=DAY)

@@ -28,9 +28,8 @@ def test_tasks_alone_are_enough_to_classify(pingti: Run, workspace: Workspace, t
     (tmp_path / "today.csv").write_text("number,post\n7,the goal match team coach\n")
     out = tmp_path / "data" / "results"
     command = next(line for line in LINES if "classify /data" in line).lstrip("# ")
-    arguments = command.replace("/data/today.csv", str(tmp_path / "today.csv")).replace(
-        "/data/results", str(out)
-    )
-    ran = pingti(*arguments.replace("sports", "sport").split(), "--home", str(tmp_path / "image"))
+    here = {"/data/today.csv": str(tmp_path / "today.csv"), "/data/results": str(out), "sports": "sport"}
+    arguments = [here.get(argument, argument) for argument in command.split()]
+    ran = pingti(*arguments, "--home", str(tmp_path / "image"))
     assert ran.returncode == 0, ran.stderr
     assert (out / "results.parquet").is_file()
