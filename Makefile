@@ -5,6 +5,7 @@
 # make bench  install, then measure the student beside other classifiers on this machine
 # make bench-queue  install, then measure jobs through the queue beside the same work in one process
 # make bench-teacher  install, then measure how well fine-tuned teachers decide, and how fast they score
+# make bench-reference  install, then hold the reference against the user's own pipeline on whole corpora
 # make bench-fidelity  install, then measure students against their teachers (hours; ARGS=--quick: minutes)
 # make chaos  install, then let 20 schedules of faults fall on a running service (some 15 minutes)
 # make bench-doors  install, then measure the REST door: classify, 200 clients, a large upload
@@ -22,7 +23,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/pip --disable-pip-version-check install --quiet --constraint requirements.lock
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-engines check bench bench-queue bench-teacher bench-fidelity bench-doors chaos fuzz docs docs-reference lock clean
+.PHONY: help demo test test-engines check bench bench-queue bench-teacher bench-reference bench-fidelity bench-doors chaos fuzz docs docs-reference lock clean
 
 help:
 	@sed -n 's/^# make /make /p' Makefile
@@ -83,6 +84,9 @@ bench-queue: $(VENV)/.bench
 
 bench-teacher: $(VENV)/.bench
 	@$(BIN)/python -m benchmarks.teacher $(ARGS)
+
+bench-reference: $(VENV)/.bench
+	@$(BIN)/python -m benchmarks.reference $(ARGS)
 
 bench-fidelity: $(VENV)/.bench
 	@$(BIN)/python -m benchmarks.fidelity $(ARGS)

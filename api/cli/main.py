@@ -29,7 +29,7 @@ from pingti.extras import install_hint
 
 if TYPE_CHECKING:
     from pingti.workspace.registry import TaskEntry
-    from replacement.results import Outcome, Round, StopReason
+    from replacement.results import Round, StopReason
 
 EXIT_CODES = {
     0: "done",
@@ -42,7 +42,6 @@ EXIT_CODES = {
     130: "interrupted",
 }
 
-_FEW_ROWS = 50  # of a class in the holdout: precision and recall are then known to some 0.1 only
 
 app = typer.Typer(
     name="pingti",
@@ -122,8 +121,8 @@ def replace(
         )
     screen.say(f"report: {folder / 'report.html'}")
     screen.result(outcome.report)
-    for note in filter(None, (outcome.report["gate"].get("unread"), _small_holdout(entry, outcome))):
-        screen.note(note)
+    if unread := outcome.report["gate"].get("unread"):
+        screen.note(unread)
     if not outcome.passed:
         lacks = refusal(outcome.report)
         entry.record(promotion.Event.REFUSED, outcome.version, why=lacks.headline)
@@ -148,26 +147,6 @@ def _more_of(entry: "TaskEntry", stopped: "StopReason") -> str:
     if stopped is StopReason.ROUND_LIMIT:  # the last round may have spent the rest of the budget
         return f"more rounds (gate.rounds, {definition.gate.rounds} now), {budget}"
     return budget if stopped is StopReason.BUDGET_SPENT else ""
-
-
-def _small_holdout(entry: "TaskEntry", outcome: "Outcome") -> str:
-    """A warning where the holdout has few rows of a class; none at all is the report's to tell."""
-    definition, holdout = entry.definition, outcome.best.holdout
-    gate = definition.gate
-    rows, name = holdout.positives, definition.classes[1]
-    if not definition.binary:
-        counts = {own["class"]: own["rows"] for own in outcome.report.get("by_class", ()) if own["rows"]}
-        name = min(counts, key=counts.__getitem__, default="")
-        rows = counts.get(name, 0)
-    if not 0 < rows < _FEW_ROWS:
-        return ""
-    key = "gate.holdout_days" if definition.corpus.time else "gate.holdout_fraction"
-    if holdout.rows >= gate.holdout_rows:
-        key = "gate.holdout_rows"
-    return (
-        f"the holdout has only {rows} rows of the class {name}, of {holdout.rows:,}: its figures are rough; "
-        f"a larger {key} makes them more"
-    )
 
 
 @app.command("promote")
