@@ -28,6 +28,7 @@ _TITLES = {
 }
 _PATH_OF_SCHEMA = "#/components/schemas/"
 _METHODS_WITHOUT_A_SECTION = ("head",)
+_SAYS_NOTHING = "Successful Response"
 
 
 def page() -> str:
@@ -98,7 +99,8 @@ def _answers(responses: Mapping[str, Any]) -> str:
             problems += [f"{status} " + " ".join(map(code, examples))]
         else:
             bodies = ", ".join(dict.fromkeys(filter(None, map(_answer_body, content.items()))))
-            good.append(f"| {status} | {cell(_prose(response))} | {bodies} |\n")
+            meaning = cell(_prose(response)).replace(_SAYS_NOTHING, "")
+            good.append(f"| {status} | {meaning} | {bodies} |\n")
     told = f"\nProblems: {', '.join(problems)}.\n" if problems else ""
     return "\n| status | answer | body |\n|--:|---|---|\n" + "".join(good) + told
 
