@@ -76,6 +76,15 @@ def test_a_page_in_chinese_has_the_code_and_the_links_of_the_english_one(name: s
     assert english_rows == chinese_rows
     english_parts, chinese_parts = (len(re.findall(r"^#+ ", prose(page), re.MULTILINE)) for page in pages)
     assert english_parts == chinese_parts
+    english_targets, chinese_targets = map(_targets, pages)
+    assert english_targets == chinese_targets
+
+
+def _targets(page: str) -> set[str]:
+    """The pages that a page links, a translation standing for its original."""
+    links = {link for link in _LINK.findall(prose(page)) if "://" not in link and not link.startswith("#")}
+    paths = {((ROOT / page).parent / link.partition("#")[0]).resolve().relative_to(ROOT) for link in links}
+    return {path.as_posix().replace("docs/zh/", "docs/") for path in paths}
 
 
 @pytest.mark.parametrize("page", READMES)
