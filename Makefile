@@ -10,7 +10,8 @@
 # make chaos  install, then let 20 schedules of faults fall on a running service (some 15 minutes)
 # make bench-doors  install, then measure the REST door: classify, 200 clients, a large upload
 # make fuzz   install, then 10,000 made-up requests against the service, with and without a key
-# make docs-reference  write docs/definition.md and docs/settings.md from the models
+# make docs   install, then build the documentation's site into site/; its pages need no network
+# make docs-reference  write the pages of the reference from the code
 # make lock   write requirements.lock afresh from what a clean install resolves to
 # make clean  remove what the targets above made
 
@@ -22,7 +23,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/pip --disable-pip-version-check install --quiet --constraint requirements.lock
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-engines check bench bench-queue bench-teacher bench-reference bench-fidelity bench-doors chaos fuzz docs-reference lock clean
+.PHONY: help demo test test-engines check bench bench-queue bench-teacher bench-reference bench-fidelity bench-doors chaos fuzz docs docs-reference lock clean
 
 help:
 	@sed -n 's/^# make /make /p' Makefile
@@ -54,6 +55,11 @@ demo: $(VENV)/.demo
 
 test: check
 	@$(BIN)/pytest --quiet
+
+$(VENV)/.docs: $(VENV)/.demo
+	@echo "installing what builds the documentation ..."
+	@$(PIP) --editable '.[teacher,service,demo,docs]'
+	@touch $@
 
 $(VENV)/.engines: $(VENV)/.dev
 	@echo "installing the engines ..."
@@ -94,17 +100,20 @@ bench-doors: $(VENV)/.demo
 fuzz: $(VENV)/.dev
 	@FUZZ_EXAMPLES=$${FUZZ_EXAMPLES:-120} $(BIN)/pytest --quiet tests/api/rest/test_fuzz.py
 
+docs: $(VENV)/.docs
+	@$(BIN)/mkdocs build --strict --quiet
+
 docs-reference: $(VENV)/.demo
 	@$(BIN)/python docs/generate.py
 
 lock:
 	rm -rf .venv-lock && $(PYTHON) -m venv .venv-lock
 	.venv-lock/bin/pip install --quiet torch==2.13.0
-	.venv-lock/bin/pip install --quiet '.[teacher,service,demo,bench,dev,engines,onnx]'
+	.venv-lock/bin/pip install --quiet '.[teacher,service,demo,bench,dev,docs,engines,onnx]'
 	(echo '# Written by make lock: every version that Pingti is tested with. A constraints file for pip.'; \
 	 .venv-lock/bin/pip freeze --all --exclude pip --exclude pingti | sed 's/+cpu$$//') > requirements.lock
 	rm -rf .venv-lock build *.egg-info
 
 clean:
-	rm -rf $(VENV) workspace demo-workspace build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .coverage
+	rm -rf $(VENV) workspace demo-workspace build dist site *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .coverage
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -101,7 +101,17 @@ def _fields(**fields: Any) -> dict[str, Any]:
 
 
 class Client:
-    """A connection to a service. Safe for threads; a ``with`` block closes it."""
+    """A connection to a service. Safe for threads; a ``with`` block closes it.
+
+    Examples:
+        >>> from pingti import Client
+        >>> with Client() as client:  # of PINGTI_URL and PINGTI_API_KEY
+        ...     [task.name for task in client.tasks()]
+        ...     answer = client.classify(["the goal match team coach"], ["sport", "topic"])
+        ['sport', 'tech', 'topic']
+        >>> {task: decision.label for task, decision in answer.results[0].items()}
+        {'sport': 'yes', 'topic': 'sport'}
+    """
 
     def __init__(self, url: str | None = None, key: str | None = None, *, timeout: float = 60.0) -> None:
         """Nothing is sent yet.

@@ -63,6 +63,8 @@ def check_task(name: str, definition: Definition, workspace: Workspace, source: 
     Raises:
         DefinitionError: something would keep a run from beginning; all of it, a fault each, with its key.
     """
+    # The system follows "../../posts.csv" only from a folder that is there.
+    workspace.tasks.mkdir(parents=True, exist_ok=True)
     task = _Task(name=name, definition=definition, source=source, workspace=workspace)
     faults = [*_corpus_faults(task), *_label_faults(task), *_parent_faults(task), *_teacher_faults(task)]
     if faults:

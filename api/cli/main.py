@@ -34,11 +34,11 @@ if TYPE_CHECKING:
 EXIT_CODES = {
     0: "done",
     1: "a fault of Pingti, a damaged file, or a job that failed or was cancelled",
-    2: "wrong input, definition or usage",
+    2: "wrong input, definition, usage or key",
     3: "not found",
-    4: "not possible in the present state",
-    5: "the gate is not reached",
-    6: "something needed is missing or out of reach",
+    4: "not possible in the present state, or beyond a limit",
+    5: "the gate is not reached, or the promoted version is clearly better",
+    6: "something needed is missing or out of reach, which pingti doctor names",
     130: "interrupted",
 }
 

@@ -56,12 +56,13 @@ class Workspace:
     def open(cls, root: Path | str | None = None) -> Self:
         """Open a workspace that is there.
 
-        >>> import pingti
-        >>> workspace = pingti.Workspace.open("workspace")
-        >>> workspace.task_names()
-        ['sport', 'tech', 'topic']
-        >>> workspace.task("sport").current()
-        1
+        Examples:
+            >>> import pingti
+            >>> workspace = pingti.Workspace.open("workspace")
+            >>> workspace.task_names()
+            ['sport', 'tech', 'topic']
+            >>> workspace.task("sport").current()
+            1
 
         Args:
             root: the folder; PINGTI_HOME if absent, else "workspace".

@@ -55,6 +55,14 @@ def faults_of(home: Workspace, text: str, name: str = "praise") -> dict[str, lis
     return {}
 
 
+def test_the_first_task_finds_files_beside_a_workspace_that_is_not_there_yet(tmp_path: Path) -> None:
+    """As the README's example: the system follows ``..`` only out of a folder that exists."""
+    (tmp_path / "posts.csv").write_text("id,text\n1,a\n")
+    write_model(tmp_path / "bert", {"id2label": {"0": "no", "1": "yes"}, "max_position_embeddings": 512})
+    text = GOOD.replace("corpus.csv", "../../posts.csv").replace("../bert", "../../bert")
+    assert faults_of(Workspace(tmp_path / "workspace"), text) == {}
+
+
 def test_what_is_right_has_no_fault(home: Workspace) -> None:
     assert faults_of(home, GOOD) == {}
     assert faults_of(home, GOOD.replace('"../bert"', '"hub/not-looked-up"')) == {}
