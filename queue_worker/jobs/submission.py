@@ -105,6 +105,7 @@ def submit(
     *,
     idempotency_key: str | None = None,
     owner: str | None = None,
+    row_limit: int | None = None,
     locate: Callable[[str], str] = str,
     identify: Callable[[str], str] = str,
     admit: Callable[[Checked], None] = lambda checked: None,
@@ -119,6 +120,8 @@ def submit(
         store: where the job is kept.
         idempotency_key: a text of the caller's; with the same request it gives the same job again.
         owner: name of the key that submits.
+        row_limit: most rows of the owner's unfinished jobs; any where absent. What the inputs tell of their
+            rows now is for ``admit``; a worker counts the others.
         locate: makes a path of an input that is none.
         identify: what an input holds; where it is the same (a file sent twice), so is the request.
         admit: may refuse what was checked, by its own error.
@@ -152,6 +155,7 @@ def submit(
         owner=owner,
         callback=request.callback,
         max_bad_rows=request.max_bad_rows,
+        row_limit=row_limit,
     )
     _publish(settings, accepted)
     return accepted.job

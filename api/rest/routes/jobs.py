@@ -147,6 +147,7 @@ def _submit(services: Services, who: Caller, request: JobRequest, inputs: Inputs
             services.store,
             idempotency_key=key,
             owner=who.name,
+            row_limit=None if who.role is Role.ADMIN else services.settings.key_rows,
             locate=inputs.locate,
             identify=inputs.identify,
             admit=admit,
@@ -261,7 +262,10 @@ def _own_job(services: Services, who: Caller, job_id: str) -> Job:
 
 
 def _admit(services: Services, who: Caller, checked: Checked) -> None:
-    """The limits of a key. Submissions at the same moment may pass them by a few."""
+    """The limits of a key. Submissions at the same moment may pass them by a few.
+
+    Rows that an input does not tell without being read are counted by the worker that plans the job.
+    """
     if who.role is Role.ADMIN:
         return
     load, settings = services.store.statistics.load_of(who.name), services.settings
