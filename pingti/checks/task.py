@@ -12,14 +12,14 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from pingti.annotation.labelled_texts import labelled_faults
+from pingti.checks.decision_rule import rule_faults
 from pingti.corpus.reader import check_input, expand
 from pingti.errors import DefinitionError, Fault, InputError, NotFoundError, PingtiError, json_pointer
 from pingti.extras import install_hint
+from pingti.model_files import file_problems, labels_of, length_problem, read_config_json, tokenizer_problem
 from pingti.validation import sentence
 from pingti.workspace.definition import HUB_NAME, Definition
 from pingti.workspace.registry import Workspace
-from replacement.decision import rule_faults
-from teacher.model_files import file_problems, labels_of, length_problem, read_config_json, tokenizer_problem
 
 _MODEL = "/teacher/model"
 _TASK = "task:"

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
+from pingti.checks import task as task_checks
+from pingti.checks.task import check_task
 from pingti.errors import DefinitionError
 from pingti.workspace.definition import parse
 from pingti.workspace.registry import Workspace
-from replacement import task_checks
-from replacement.task_checks import check_task
 from tests.support.paths import ROOT
 
 GOOD = """\
@@ -275,7 +275,7 @@ def test_without_the_teachers_packages_it_is_said_what_nobody_knows(
 
 def test_nothing_of_the_teacher_is_imported() -> None:
     code = (
-        "import sys, replacement.task_checks\n"
+        "import sys, pingti.checks.task\n"
         "print([name for name in ('torch', 'transformers', 'faiss', 'numba') if name in sys.modules])"
     )
     ran = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
