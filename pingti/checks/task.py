@@ -31,8 +31,8 @@ class _Task:
 
     name: str
     definition: Definition
-    source: Path
-    """The file that it comes from."""
+    source: Path | None
+    """The file that it comes from, if any."""
     workspace: Workspace
 
     @property
@@ -42,20 +42,22 @@ class _Task:
 
     def nowhere(self, path: str) -> str:
         """What to do about a path that leads nowhere."""
-        if _leads(self.source.parent, path):
+        if self.source is not None and _leads(self.source.parent, path):
             there = os.path.relpath(self.source.parent.resolve() / path, self.base.resolve())
             return f"{path!r} counts from {self.base}, where the definition goes; write {there!r}"
         return f"{path!r}: there is no such file (looked from {self.base}); put it there, or correct the path"
 
 
-def check_task(name: str, definition: Definition, workspace: Workspace, source: Path) -> tuple[str, ...]:
+def check_task(
+    name: str, definition: Definition, workspace: Workspace, source: Path | str
+) -> tuple[str, ...]:
     """Look at all that a definition names.
 
     Args:
         name: the task's.
         definition: is checked.
         workspace: that it is to be added to.
-        source: the file that it comes from.
+        source: the file that it comes from; or, of a definition that comes from none, what errors call it.
 
     Returns:
         What could not be looked at here, a sentence each.
@@ -63,10 +65,11 @@ def check_task(name: str, definition: Definition, workspace: Workspace, source: 
     Raises:
         DefinitionError: something would keep a run from beginning; all of it, a fault each, with its key.
     """
-    task = _Task(name=name, definition=definition, source=source, workspace=workspace)
+    file = source if isinstance(source, Path) else None
+    task = _Task(name=name, definition=definition, source=file, workspace=workspace)
     faults = [*_corpus_faults(task), *_label_faults(task), *_parent_faults(task), *_teacher_faults(task)]
     if faults:
-        placed = [replace(fault, file=str(source)) for fault in faults]
+        placed = [replace(fault, file=None if file is None else str(file)) for fault in faults]
         raise DefinitionError(f"{source}: {sentence(faults)}", faults=placed)
     named = definition.teacher.model
     if find_spec("transformers") is None and named and not definition.teacher.model.startswith(_TASK):

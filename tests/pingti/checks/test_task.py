@@ -1,6 +1,5 @@
 """What is looked at before a task is added: all that is wrong with what its definition names."""
 
-import json
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +12,7 @@ from pingti.checks.task import check_task
 from pingti.errors import DefinitionError
 from pingti.workspace.definition import parse
 from pingti.workspace.registry import Workspace
+from tests.support.model_folders import write_model
 from tests.support.paths import ROOT
 
 GOOD = """\
@@ -22,13 +22,6 @@ files = ["corpus.csv"]
 [teacher]
 model = "../bert"
 """
-
-
-def write_model(folder: Path, config: dict[str, Any]) -> None:
-    """A folder that looks as one of ``save_pretrained``: nothing in it is loaded."""
-    folder.mkdir(exist_ok=True)
-    for name in ("config.json", "tokenizer.json", "model.safetensors"):
-        (folder / name).write_text(json.dumps(config) if name == "config.json" else "")
 
 
 @pytest.fixture
