@@ -6,12 +6,13 @@ up.
 
 import glob
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 
-from pingti.annotation.labelled_texts import labelled_faults
+from pingti.annotation.labelled_texts import look_at_labelled
+from pingti.annotation.row_ids import missing_ids
 from pingti.checks.decision_rule import rule_faults
 from pingti.corpus.reader import check_input, expand
 from pingti.errors import DefinitionError, Fault, InputError, NotFoundError, PingtiError, json_pointer
@@ -67,7 +68,9 @@ def check_task(
     """
     file = source if isinstance(source, Path) else None
     task = _Task(name=name, definition=definition, source=file, workspace=workspace)
-    faults = [*_corpus_faults(task), *_label_faults(task), *_parent_faults(task), *_teacher_faults(task)]
+    corpus = [*_corpus_faults(task)]
+    labels = _label_faults(task, look_up=not corpus)
+    faults = [*corpus, *labels, *_parent_faults(task), *_teacher_faults(task)]
     if faults:
         placed = [replace(fault, file=None if file is None else str(file)) for fault in faults]
         raise DefinitionError(f"{source}: {sentence(faults)}", faults=placed)
@@ -107,11 +110,15 @@ def _corpus_faults(task: _Task) -> Iterator[Fault]:
                 yield Fault(detail=str(error), pointer=pointer)
 
 
-def _label_faults(task: _Task) -> Iterator[Fault]:
-    """Of the files of labels: that they are not there, cannot be read, or have labels that are no classes."""
+def _label_faults(task: _Task, *, look_up: bool) -> Iterator[Fault]:
+    """Of the files of labels: that they are not there, cannot be read, or have labels that are no classes.
+
+    With ``look_up`` also of the ids in them: that no row of the corpus has them.
+    """
     definition = task.definition
     # What another task's teacher was made of is that task's.
     seed = None if definition.teacher.model.startswith(_TASK) else definition.teacher.labels
+    named: list[tuple[str, Path, tuple[str, ...]]] = []
     for section, path in (("teacher", seed), ("gate", definition.gate.labels)):
         if path is None:
             continue
@@ -120,10 +127,31 @@ def _label_faults(task: _Task) -> Iterator[Fault]:
             yield Fault(detail=task.nowhere(path), pointer=pointer)
             continue
         tuned = section == "teacher" and definition.teacher.fine_tune
-        for fault in labelled_faults(
-            task.base / path, definition.corpus, definition.classes, all_needed=tuned
-        ):
+        look = look_at_labelled(task.base / path, definition.corpus, definition.classes, all_needed=tuned)
+        for fault in look.faults:
             yield Fault(detail=f"{task.base / path}: {fault.detail}", pointer=pointer)
+        named.append((pointer, task.base / path, look.ids))
+    if look_up:
+        yield from _id_faults(task, named)
+
+
+def _id_faults(task: _Task, named: Sequence[tuple[str, Path, tuple[str, ...]]]) -> Iterator[Fault]:
+    """Of the ids in files of labels: that no row of the corpus, which is read once for all, has them.
+
+    Args:
+        task: the task.
+        named: pointer, file, and its ids.
+    """
+    try:
+        missing = missing_ids(
+            [identity for _, _, ids in named for identity in ids], task.definition.corpus, task.base
+        )
+    except InputError as error:
+        yield Fault(detail=str(error), pointer="/corpus/files")
+        return
+    for pointer, path, ids in named:
+        if detail := missing.told(ids):
+            yield Fault(detail=f"{path}: {detail}", pointer=pointer)
 
 
 def _parent_faults(task: _Task) -> Iterator[Fault]:

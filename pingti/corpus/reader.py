@@ -5,10 +5,8 @@ import json
 import logging
 import os
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
 
 import fsspec
 import numpy as np
@@ -140,7 +138,7 @@ def check_input(path: str, columns: Columns) -> tuple[str, ...]:
     """
     if format_of(path) == ".parquet":
         with parquet_file(path) as file:
-            check_columns(path, [*file.schema_arrow.names, *_partitions(path, file, columns)], columns)
+            check_columns(path, [*file.schema_arrow.names, *parquet.partitions(path, file, columns)], columns)
             _refuse_packed(path, file, columns)
         return ()
     with text_lines(path, columns.encoding) as lines:
@@ -213,7 +211,7 @@ def _parquet_batches(
     path: str, columns: Columns, on_bad_row: OnBadRow, batch_rows: int, groups: range | None
 ) -> Iterator[pa.RecordBatch]:
     with parquet_file(path) as file:
-        partitions = _partitions(path, file, columns)
+        partitions = parquet.partitions(path, file, columns)
         check_columns(path, [*file.schema_arrow.names, *partitions], columns)
         names = [name for name in columns.names if name not in partitions]
         groups = range(file.metadata.num_row_groups) if groups is None else groups
@@ -234,23 +232,6 @@ def _parquet_batches(
                 raise InputError.in_file(path, f"{TOO_PACKED}; write each text out, as JSONL does")
             yield from _converted(path, columns, values, first, on_bad_row)
             first += len(batch)
-
-
-def _partitions(path: str, file: pq.ParquetFile, columns: Columns) -> dict[str, pa.Scalar]:
-    """Values of id and time that the names of a table's folders tell (day=2025-11-03), and not the file."""
-    own = (columns.text, *file.schema_arrow.names)
-    values: dict[str, pa.Scalar] = {}
-    for folder in path.split("/")[:-1]:
-        name, equals, value = map(unquote, folder.partition("="))
-        if not equals or name not in (columns.id, columns.time) or name in own:
-            continue
-        values[name] = pa.scalar(value)
-        if name == columns.time and name != columns.id:
-            # Once for all rows; where it is no time each of them is a bad row.
-            with suppress(ValueError):
-                instant = microseconds(name, value, columns.time_format, columns.time_unit)
-                values[name] = pa.scalar(instant, pa.timestamp("us", "UTC"))
-    return values
 
 
 def _refuse_packed(path: str, file: pq.ParquetFile, columns: Columns) -> None:
