@@ -92,8 +92,8 @@ async def submit_job(
 ) -> Response:
     """Check everything (tasks, files, columns), fix the students' versions, store the job and queue it.
 
-    An input is the id of an uploaded file, a path below the server's allowed folders, or a URL of a host
-    that the server's settings allow.
+    An input is the id of an uploaded file, a path below the server's allowed folders (a file, a folder, or a
+    pattern), or a URL of a host that the server's settings allow.
     """
     threads = services.store_threads
     run = threads.run_fetching if any("://" in given for given in request.inputs) else threads.run
