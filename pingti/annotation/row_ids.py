@@ -110,13 +110,9 @@ def missing_ids(ids: Iterable[str], section: CorpusSection, base: Path) -> Missi
     paths = expand_all(section.files, base) if missing else []
     if ambiguous := _ambiguous(section, paths):
         return MissingIds(ids=frozenset(missing), why=ambiguous)
-    for path in paths:
-        if not missing:
-            break
-        for batch in read_ids(path, section.columns):
-            missing.difference_update(batch)
-            if not missing:
-                break
+    batches = (batch for path in paths for batch in read_ids(path, section.columns))
+    while missing and (batch := next(batches, None)) is not None:
+        missing.difference_update(batch)
     column = "corpus.id names no column, so that they are numbers of rows"
     why = column if section.id is None else f"they were looked for in column {section.id!r} of the corpus"
     return MissingIds(ids=frozenset(missing), why=why)

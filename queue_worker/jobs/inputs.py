@@ -73,8 +73,8 @@ class _Walk:
         parts = Path(self._given).parts
         first = next(number for number, part in enumerate(parts) if glob.has_magic(part))
         folder, rest = self._settings.home / Path(*parts[:first]), parts[first:]
-        # Before the first wildcard a path leads where it leads; behind it nothing leads up again.
-        if self.allowed(folder) is None or ".." in rest:
+        # Before the first wildcard a path leads where it leads; behind it ".." is no name of an entry.
+        if self.allowed(folder) is None:
             return []
         return self._sorted(self._matches(folder, (*rest, "*") if rest[-1] == _ANY_DEPTH else rest))
 

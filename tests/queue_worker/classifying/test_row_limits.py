@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from queue_worker.classifying import planning, shards
+from queue_worker.classifying.row_limits import RowLimit, row_limit
 from queue_worker.jobs import submission
 from queue_worker.jobs.models import Job, JobStatus
 from queue_worker.jobs.statistics import OwnerLoad
@@ -66,12 +67,13 @@ def test_a_job_above_the_limit_fails_before_a_row_is_classified(
 
     monkeypatch.setattr(shards, "classify_shard", never)
     monkeypatch.setattr(shards, "classify_whole", never)
-    job = submit(service, write(service, name, texts[:20] if whole else texts[:110]), limit=19, whole=whole)
+    rows, limit = (20, 19) if whole else (110, 100)  # more than some shards of 25
+    job = submit(service, write(service, name, texts[:rows]), limit=limit, whole=whole)
     job = ended(service, job, whole=whole)
     assert job.status is JobStatus.FAILED
     assert job.error == (
-        "the key 'nightly' may have 19 rows in unfinished jobs, and 0 are in others: this job has more than "
-        "the 19 that are left; submit fewer rows, or wait until other jobs have ended"
+        f"the key 'nightly' may have {limit} rows in unfinished jobs, and 0 are in others: this job has more "
+        f"than the {limit} that are left; submit fewer rows, or wait until other jobs have ended"
     )
     assert job.shards_ready == 0
     assert shards.results(service.settings, job) == []
@@ -120,6 +122,21 @@ def test_rows_of_other_unfinished_jobs_count_and_parquet_beside_text(
     service.store.cancel(waiting.id)
     job = ended(service, submit(service, name, limit=100))
     assert_every_row_once(service, job, keys("a", 41))
+
+
+def test_rows_that_were_counted_at_the_submission_are_not_counted_again(
+    service: Service, texts: list[str]
+) -> None:
+    job = submit(service, service.write("a.parquet", texts[:60]), limit=60)
+    assert_every_row_once(service, ended(service, job), keys("a", 60))
+
+
+def test_a_job_of_which_shards_are_worked_on_is_not_looked_at_again(
+    service: Service, texts: list[str]
+) -> None:
+    job = submit(service, write(service, "a.csv", texts[:60]), limit=60)
+    assert row_limit(service.store, job) == RowLimit(owner="nightly", most=60, others=0)
+    assert row_limit(service.store, job.model_copy(update={"shards_ready": 1})) is None
 
 
 def test_of_two_jobs_that_are_counted_at_once_one_fails(
