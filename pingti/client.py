@@ -29,6 +29,7 @@ import pyarrow.parquet as pq
 from pydantic import BaseModel, ValidationError
 
 from pingti import files
+from pingti.corpus.paths import expand, names_several
 from pingti.errors import (
     ConflictError,
     Fault,
@@ -43,6 +44,7 @@ from pingti.frames.texts import is_frame, shown, text_array
 from pingti.http.bearer_key import bearer_key
 from pingti.http.proxies import transport_for
 from pingti.rest_models import (
+    MOST_INPUTS,
     ClassifyOut,
     FileOut,
     JobListOut,
@@ -187,9 +189,12 @@ class Client:
         """Submit a job.
 
         Args:
-            inputs: one or several: files that are here, which are uploaded first; ids of uploads, paths on
-                the server, URLs of hosts that it allows; frames of pandas, polars or datasets and Arrow
-                tables, of which the columns ``text`` and ``id`` are uploaded.
+            inputs: one or several: files that are here, which are uploaded first; folders and patterns
+                (``days/*.csv``), of which the files are, in order of their names; ids of uploads; files,
+                folders and patterns on the server; URLs of hosts that it allows; frames of pandas, polars or
+                datasets and Arrow tables, of which the columns ``text`` and ``id`` are uploaded. Where a name
+                is both here and there, ``upload`` decides. A column that only the names of folders tell
+                (``day=2025-11-03``) does not travel: name the folder on the server then.
             tasks: one or several label tasks: "task", or "task@scene" (operating point); each may end in
                 "#version".
             upload: whether to send what is here.
@@ -215,6 +220,8 @@ class Client:
             UnavailableError: the service or its broker does not answer.
         """
         ready = _ready(inputs, text=text, id=id)
+        if upload:
+            ready = _here(ready)
         sent = [self._sent(given, upload) for given in ready]
         body = {
             "inputs": [new.id if new else str(given) for given, new in zip(ready, sent, strict=True)],
@@ -523,6 +530,30 @@ def _ready(inputs: Any, *, text: str, id: str | None) -> list[Any]:
         ]
     except TypeError as error:
         raise InputError(f"inputs: {shown(inputs)} was given; needed are paths or frames") from error
+
+
+def _here(inputs: Sequence[Any]) -> list[Any]:
+    """The inputs, and in the place of each folder and pattern that is here its files.
+
+    Raises:
+        InputError: a folder that is here has none; or they are more than a job takes: before one is sent.
+    """
+    files: list[Any] = []
+    for given in inputs:
+        named: list[Any] = [given]
+        if isinstance(given, str | Path) and "://" not in str(given) and names_several(str(given)):
+            try:
+                named = list(expand(str(given), Path()))
+            except InputError:
+                if Path(given).is_dir():
+                    raise
+                # A pattern that matches nothing here may do so there.
+        files += named
+    if len(files) > MOST_INPUTS:
+        raise InputError(
+            f"inputs: {len(files):,} were given; a job may have {MOST_INPUTS:,}: make several of it"
+        )
+    return files
 
 
 def _strings(texts: Any) -> list[str | None]:

@@ -15,7 +15,7 @@ import numpy as np
 from pingti.errors import InputError, UnavailableError
 from pingti.extras import install_hint
 from pingti.files import sha256
-from teacher.model_files import MODEL_FILES, file_problems, length_problem, tokenizer_problem
+from pingti.model_files import MODEL_FILES, file_problems, length_problem, tokenizer_problem
 
 try:
     import torch as torch  # "as": taken from here, past this guard

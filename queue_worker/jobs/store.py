@@ -101,6 +101,7 @@ class JobStore:
         owner: str | None = None,
         callback: str | None = None,
         max_bad_rows: int | float | None = None,
+        row_limit: int | None = None,
         stamps: Iterable[FileStamp] = (),
         rows: int = 0,
     ) -> Accepted:
@@ -121,6 +122,8 @@ class JobStore:
             owner: name of the key that submits.
             callback: address that is told of the job's end.
             max_bad_rows: how many bad rows are allowed, or what share; any but all where absent.
+            row_limit: most rows of the owner's unfinished jobs, looked at once the inputs are read; any where
+                absent.
             stamps: what the files are, in the order of ``inputs``.
             rows: of all inputs; 0 where not known.
 
@@ -142,6 +145,7 @@ class JobStore:
             owner=owner,
             callback=callback,
             max_bad_rows=max_bad_rows,
+            row_limit=row_limit,
         )
         key = "" if idempotency_key is None else _mark(idempotency_key, owner)
         arguments = _create_arguments(draft, settings, key=key, fingerprint=fingerprint, rows=rows)

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from pingti.checks.task import check_task
 from pingti.corpus.normalize import keys_of
 from pingti.files import write_json
 from pingti.workspace.registry import TaskEntry, Workspace
 from replacement import tasks_of_model
-from replacement.task_checks import check_task
 from replacement.training.loop import replace
 from replacement.training.people_labels import read_people_labels
 from replacement.training.teacher_labels import load_teacher, load_teacher_of_version
