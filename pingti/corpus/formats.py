@@ -19,6 +19,8 @@ from pingti.errors import InputError
 FORMATS = (".parquet", ".jsonl", ".csv", ".tsv", ".jsonl.gz", ".csv.gz", ".tsv.gz")
 LINE_BYTES = 16 << 20
 """Of a line of text; of a longer one only the beginning is read, so that none fills the memory."""
+HEAD_BYTES = 4 << 20
+"""Of a text file; its first row or header has to come before, as who submits a file waits for it."""
 TOO_LONG = f"a line is longer than {LINE_BYTES:,} bytes"
 _UNCHECKED_BYTES = 256 << 20  # unpacked; below, nobody asks how well a file is packed
 _MOST_PACKED = 200  # texts shrink to a tenth or so; gzip can shrink zeros to a thousandth
