@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from pingti.annotation.tool_formats import DECLINED
+from pingti.annotation.tool_formats import declined
 from pingti.corpus.normalize import keys_of
 from pingti.corpus.reader import BadRow, Columns, check_input, expand_all, read_rows
 from pingti.corpus.values import string
@@ -238,7 +238,7 @@ def _rows(path: Path, section: CorpusSection, unanswered: list[int]) -> Iterator
             continue
         try:
             record: Any = json.loads(line)
-            if record["label"] == [] or record.get("answer") in DECLINED:
+            if record["label"] == [] or declined(record.get("answer")):
                 unanswered.append(number)
                 continue
             label = str(record["label"][0] if _is_only(record["label"]) else record["label"])
