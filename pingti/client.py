@@ -417,6 +417,15 @@ class Client:
         """
         return self._read(TaskOut, self._ask("GET", _task_path(name)))
 
+    def delete_task(self, name: str) -> None:
+        """Remove a task with its students, history and labels, for good; an admin's work.
+
+        Raises:
+            NotFoundError: there is none of that name.
+            ConflictError: jobs, a retraining or other tasks need it; they are named.
+        """
+        self._ask("DELETE", _task_path(name))
+
     def retrain(self, task: str) -> RunOut:
         """Ask for a retraining at once; one that waits already is answered as it is.
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from api.cli import jobs, keys, retraining, review, service, tasks
+from api.cli import jobs, keys, removal, retraining, review, service, tasks
 from api.cli.console import Screen, error_text, round_line
 from api.cli.tasks import (
     WORKSPACE,
@@ -51,6 +51,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+tasks.app.command()(removal.remove)
+tasks.app.command()(removal.rename)
 app.add_typer(tasks.app, name="task")
 app.add_typer(review.corpus_app, name="corpus")
 app.add_typer(review.review_app, name="review")

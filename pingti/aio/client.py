@@ -77,6 +77,7 @@ class AsyncClient:
     classify = _in_thread(Client.classify)
     tasks = _in_thread(Client.tasks)
     task = _in_thread(Client.task)
+    delete_task = _in_thread(Client.delete_task)
     retrain = _in_thread(Client.retrain)
     runs = _in_thread(Client.runs)
     cancel_run = _in_thread(Client.cancel_run)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from pingti.annotation.row_ids import texts_of_ids
-from pingti.annotation.tool_formats import DECLINED
+from pingti.annotation.tool_formats import declined
 from pingti.corpus.formats import LINE_BYTES, TOO_LONG
 from pingti.corpus.normalize import keys_of
 from pingti.corpus.reader import BadRow, Columns, check_input, read_rows
@@ -212,7 +212,7 @@ def _rows(path: Path, section: CorpusSection, unanswered: list[int]) -> Iterator
             continue
         try:
             record: Any = json.loads(line)
-            if record["label"] == [] or record.get("answer") in DECLINED:
+            if record["label"] == [] or declined(record.get("answer")):
                 unanswered.append(number)
                 continue
             label = str(record["label"][0] if _is_only(record["label"]) else record["label"])

@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from pingti.corpus import parquet
 from pingti.corpus.columns import BadRow, Columns, OnBadRow, check_columns
 from pingti.corpus.delimited import Faulty, Table
 from pingti.corpus.formats import (
+    HEAD_BYTES,
     LINE_BYTES,
     TOO_LONG,
     TOO_PACKED,
@@ -42,6 +43,7 @@ __all__ = [
     "schema",
 ]
 _PASSED_BYTES = 16 << 20  # of a text file, after which a batch comes even if there is no row in it
+_LINE_COST = 64  # bytes that could be read in the time that a line costs, however short it is
 _PART = 512  # rows of a Parquet file that are read one by one when one of them is bad
 
 
@@ -73,15 +75,27 @@ def check_input(path: str, columns: Columns) -> tuple[str, ...]:
         return ()
     with text_lines(path, columns.encoding) as lines:
         if format_of(path) == ".jsonl":
-            for line in lines:
-                fields = _json_object(line)
-                if fields is not None:
-                    check_columns(path, list(fields), columns)
-                    return ()
-                if is_cut(line):
-                    raise InputError.in_file(path, TOO_LONG)
-            raise InputError.in_file(path, "no line of it is a JSON object; one object a line is needed")
+            check_columns(path, list(_first_object(path, lines)), columns)
+            return ()
         return Table.open(path, lines, columns).layout.notices
+
+
+def _first_object(path: str, lines: Iterable[bytes]) -> dict[str, Any]:
+    """The first JSON object of a file, which has to come within some megabytes: somebody waits for it."""
+    passed = 0
+    for line in lines:
+        fields = _json_object(line) if line.strip() else None
+        if fields is not None:
+            return fields
+        if is_cut(line):
+            raise InputError.in_file(path, TOO_LONG)
+        passed += len(line)
+        if passed > HEAD_BYTES:
+            raise InputError.in_file(
+                path,
+                f"no line of its first {HEAD_BYTES:,} bytes is a JSON object; one object a line is needed",
+            )
+    raise InputError.in_file(path, "no line of it is a JSON object; one object a line is needed")
 
 
 def read_rows(
@@ -147,12 +161,13 @@ def _parquet_batches(
         groups = range(file.metadata.num_row_groups) if groups is None else groups
         first = sum(file.metadata.row_group(group).num_rows for group in range(groups.start if groups else 0))
         batches = parquet.bounded_batches(path, file, list(dict.fromkeys(names)), batch_rows, groups)
+        last = first + sum(file.metadata.row_group(group).num_rows for group in groups)
         unpacked, most = 0, most_unpacked(size_of(path))
         while True:
             with readable_parquet(path):
                 batch = next(batches, None)
             if batch is None:
-                return
+                break
             values = [
                 pa.repeat(partitions[name], len(batch)) if name in partitions else batch.column(name)
                 for name in columns.names
@@ -162,6 +177,10 @@ def _parquet_batches(
                 raise InputError.in_file(path, f"{TOO_PACKED}; write each text out, as JSONL does")
             yield from _converted(path, columns, values, first, on_bad_row)
             first += len(batch)
+        if first != last:
+            raise InputError.in_file(
+                path, f"not a readable Parquet file: {last:,} rows are named in it, {first:,} came"
+            )
 
 
 def _refuse_packed(path: str, file: pq.ParquetFile, columns: Columns) -> None:
@@ -227,7 +246,7 @@ def _jsonl_rows(path: str, columns: Columns, on_bad_row: OnBadRow) -> Iterator[R
     with text_lines(path, columns.encoding) as lines:
         number, passed = -1, 0
         for line in lines:
-            passed += len(line)
+            passed += _LINE_COST + len(line)
             if passed >= _PASSED_BYTES:
                 passed = 0
                 yield None

@@ -66,10 +66,10 @@ def input_batches(
     path = checked_input(settings, job, index)
     try:
         for batch in read_rows(path, job.columns, on_bad_row, batch_rows=BATCH_ROWS, groups=groups):
+            if isinstance(on_bad_row, BadRows):
+                on_bad_row.check()  # there may be megabytes without a row, or many rows to a shard
             if batch.num_rows:
                 yield batch
-            elif isinstance(on_bad_row, BadRows):
-                on_bad_row.check()  # megabytes without a row
     except InputError:
         checked_input(settings, job, index)  # the reason why it cannot be read
         raise

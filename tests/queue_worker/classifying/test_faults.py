@@ -186,7 +186,7 @@ def test_more_bad_rows_than_are_allowed_fail_the_job(
     assert len(b"".join(shards.error_lines(service.settings, job)).splitlines()) == bad
 
 
-# -- jobs of which only bad rows come, for minutes if nobody stops them
+# -- jobs of which no good rows come, for minutes if nobody stops them
 
 
 def write_nulls(path: Path) -> None:
@@ -203,10 +203,20 @@ def write_wrong_objects(path: Path) -> None:
     path.write_bytes(b"".join([b'{"key": "a", "text": "a"}\n', b"7\n" * 6_000_000]))
 
 
+def write_blank_objects(path: Path) -> None:
+    path.write_bytes(b'{"key": "a", "text": "a"}\n' + b"\n" * 40_000_000)
+
+
+def write_blank_lines(path: Path) -> None:
+    path.write_bytes(b"key,text\na,a\n" + b"\n" * 20_000_000)
+
+
 ONLY_BAD = {
     "nulls.parquet": write_nulls,
     "short.csv": write_short_rows,
     "wrong.jsonl": write_wrong_objects,
+    "blank.jsonl": write_blank_objects,
+    "blank.csv": write_blank_lines,
 }
 
 
@@ -222,6 +232,22 @@ def test_a_job_of_bad_rows_is_cancelled_while_it_is_read(service: Service, name:
         job = service.wait(job)
     assert job.status is JobStatus.CANCELLED
     assert shards.results(service.settings, job) == []
+
+
+def test_a_job_of_blank_texts_is_cancelled_while_it_is_done(service: Service) -> None:
+    """Each of them is a good row; the parts that were finished count, and are kept."""
+    lines = (b'{"key": "%d", "text": "%s"}\n' % (row, b" " * (row % 7)) for row in range(300_000))
+    (service.settings.home / "texts.jsonl").write_bytes(b"".join(lines))
+    job = service.submit("texts.jsonl")
+    with service.worker():
+        service.wait(job, lambda job: job.shards_done >= 3)
+        service.store.cancel(job.id)
+        job = service.wait(job)
+    assert job.status is JobStatus.CANCELLED
+    assert 75 <= job.counts.completed < 300_000
+    rows = service.rows(job)
+    assert len(rows) == job.counts.completed
+    assert {row["sport"] for row in rows} == {rows[0]["sport"]}
 
 
 @pytest.mark.parametrize("name", ONLY_BAD)
