@@ -26,6 +26,9 @@ _PEEK_BYTES = 8192
 _CHUNK_BYTES = 1 << 16
 _FEWEST_LINES = 3  # that are not UTF-8: fewer may be bad rows
 _UTF_16 = 'UTF-16 text (set encoding = "utf-16" to read it)'
+_UTF_32 = 'UTF-32 text (set encoding = "utf-32" to read it)'
+_WIDE = {(1, 0): "utf-16-le", (0, 1): "utf-16-be", (1, 0, 0, 0): "utf-32-le", (0, 0, 0, 1): "utf-32-be"}
+"""Encodings of several bytes a character, by which of these are not zero in a letter of ASCII."""
 TOO_PACKED = f"unpacks to more than {_MOST_PACKED} times its size, as no text does"
 _MAGIC = {
     b"PAR1": "a Parquet file",
@@ -36,6 +39,8 @@ _MAGIC = {
     b"\x28\xb5\x2f\xfd": "a Zstandard file",
     b"ARROW1": "an Arrow file",
     b"SQLite f": "an SQLite database",
+    b"\xff\xfe\x00\x00": _UTF_32,  # before the mark of UTF-16, with which it begins
+    b"\x00\x00\xfe\xff": _UTF_32,
     b"\xff\xfe": _UTF_16,
     b"\xfe\xff": _UTF_16,
 }
@@ -137,6 +142,7 @@ def text_lines(path: str, encoding: str | None = None) -> Iterator[Iterator[byte
                 raise InputError.in_file(path, "the file is empty")
             refuse_other_format(path, start[:8])
             _refuse_other_encoding(path, start)
+            _refuse_other_lines(path, start)
             yield _bounded(buffered.readline)
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:
             raise InputError.in_file(path, f"not a whole gzip file: {error}") from error
@@ -191,6 +197,8 @@ class _Recoded(io.RawIOBase):
 
 def _refuse_other_encoding(path: str, start: bytes) -> None:
     """Refuse a text file most of whose first lines are not UTF-8, with the key to set."""
+    if wide := _wide(start):
+        raise InputError.in_file(path, f'not UTF-8; it looks like {wide}: set encoding = "{wide}"')
     lines = start.split(b"\n")
     if len(lines) > 1:  # the last may be cut in the middle of a character
         lines = lines[:-1]
@@ -201,6 +209,22 @@ def _refuse_other_encoding(path: str, start: bytes) -> None:
     if all(_decoded(line, "gb18030") is not None for line in broken) and _in_pairs(b"".join(broken)):
         raise InputError.in_file(path, 'not UTF-8; it looks like GB18030: set encoding = "gb18030"')
     raise InputError.in_file(path, 'not UTF-8; set encoding, such as encoding = "cp1252", to what it is')
+
+
+def _wide(start: bytes) -> str | None:
+    """The encoding of several bytes a character, without a mark, of which the first two characters are."""
+    for form, name in _WIDE.items():
+        if tuple(map(bool, start[: 2 * len(form)])) == 2 * form:
+            return name
+    return None
+
+
+def _refuse_other_lines(path: str, start: bytes) -> None:
+    """Refuse a text file whose lines end as those of old Macintosh programs do: it would be a single one."""
+    if b"\r" in start.rstrip() and b"\n" not in start:
+        raise InputError.in_file(
+            path, "its lines end in CR alone, as old Macintosh programs write; write them with LF or CRLF"
+        )
 
 
 def _in_pairs(data: bytes) -> bool:
