@@ -164,6 +164,9 @@ def test_bad_rows_are_listed_up_to_a_bound_and_all_counted(
         (10, 1, 0, "1 of 10 rows are bad; 0 are allowed"),
         (1000, 50, 0.05, None),
         (1000, 51, 0.05, "51 of 1,000 rows are bad; 5.00% of them are allowed"),
+        (100, 29, 0.29, None),
+        (1000, 7, parse_max_bad("0.7%"), None),
+        (1000, 8, parse_max_bad("0.7%"), "8 of 1,000 rows are bad; 0.70% of them are allowed"),
         (1000, 51, 50, "51 of 1,000 rows are bad; 50 are allowed"),
     ],
 )
