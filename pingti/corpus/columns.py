@@ -1,6 +1,7 @@
 """What is read of a file: which columns, how they are written, and what a row or a bad row is."""
 
 import codecs
+import datetime
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -67,6 +68,28 @@ def known_encoding(value: str) -> str:
         charset = False
     if not charset:
         raise ValueError(f'{value!r} is no encoding of texts; one is "gb18030"')
+    return value
+
+
+def dated_form(value: str) -> str:
+    """The value, if ``strptime`` reads a date with its year by it.
+
+    Raises:
+        ValueError: it does not, or it has the name of a zone, which ``strptime`` reads and leaves out.
+    """
+    example = datetime.datetime(2025, 1, 15, 10, 30, tzinfo=datetime.UTC)
+    problem = ""
+    try:
+        read = datetime.datetime.strptime(example.strftime(value), value)
+    except ValueError as error:
+        problem = f": {error}"
+    else:
+        if read.year != example.year:
+            problem = ": it has no year"
+        elif "%Z" in value.replace("%%", ""):
+            problem = ": %Z is not known to mean one zone; %z reads +0800, and UTC may stand there as it is"
+    if problem:
+        raise ValueError(f'{value!r} is no form of times{problem}; one is "%d.%m.%Y %H:%M"')
     return value
 
 

@@ -127,8 +127,10 @@ def microseconds(field: str, value: Any, form: str | None = None, unit: TimeUnit
         why = f", {error}" if isinstance(error, _AmbiguousTimeError) else ""
     shown = repr(value)
     shown = shown if len(shown) <= _SHOWN else f"{shown[:_SHOWN]}..."
-    needed = f"as time_format = {form!r} says" if form and not why else "or set time_format or time_unit"
-    raise ValueError(f"field {field!r} is {shown}{why}; {_NEEDED}, {needed}")
+    needed = f"{_NEEDED}, or set time_format or time_unit"
+    if form and not why:
+        needed = f"needed is a timestamp, or text as time_format = {form!r} says"
+    raise ValueError(f"field {field!r} is {shown}{why}; {needed}")
 
 
 class _AmbiguousTimeError(ValueError):
