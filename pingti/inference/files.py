@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from pingti import files
 from pingti.corpus.reader import Columns, check_input, expand, read_rows
-from pingti.errors import ConflictError
+from pingti.errors import ConflictError, InputError
 from pingti.inference.bad_rows import BadRowList
 from pingti.inference.classifier import Classifier, results_writer
 
@@ -35,10 +35,12 @@ def input_files(inputs: Sequence[str]) -> list[str]:
     """The files that inputs name: each itself, or those of a folder or a pattern, in order.
 
     Raises:
-        InputError: a folder or a pattern of which there is no file.
+        InputError: a folder or a pattern of which there is no file, or an empty name.
     """
     paths: list[str] = []
     for name in inputs:
+        if not name:  # as a variable that is not set gives; it would be the folder where one stands
+            raise InputError("an input's name is empty; needed is a file, a folder or a pattern")
         if "://" in name:
             several = glob.has_magic(name)
         else:
@@ -73,8 +75,10 @@ def classify_files(
 
     Raises:
         InputError: an input that cannot be read; all are checked before the first row is classified.
-        ConflictError: ``out`` holds results already.
+        ConflictError: ``out`` holds results already, or is a file.
     """
+    if out.exists() and not out.is_dir():
+        raise ConflictError(f"{out}: is no folder; the results need one")
     if (out / RESULTS).exists():
         raise ConflictError(f"{out / RESULTS}: is there already; name another folder or remove it")
     inputs = input_files(inputs)

@@ -80,6 +80,15 @@ def test_results_that_are_there_are_never_written_over(classifier: Classifier, t
     assert (out / "results.parquet").stat() == before
 
 
+def test_results_need_a_folder_and_an_input_a_name(classifier: Classifier, tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_bytes(lines([("1", "goal")]))
+    with pytest.raises(ConflictError, match=r"a\.jsonl: is no folder; the results need one"):
+        classify_files([str(tmp_path / "a.jsonl")], COLUMNS, classifier, tmp_path / "a.jsonl")
+    with pytest.raises(InputError, match="an input's name is empty"):
+        classify_files([""], COLUMNS, classifier, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize(
     ("name", "data", "message"),
     [
