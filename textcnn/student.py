@@ -1,12 +1,10 @@
 """The student as it is kept and used: a folder of JSON and safetensors, and scores for texts."""
 
 import dataclasses
-import hashlib
-import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import pyarrow as pa
@@ -18,24 +16,10 @@ from textcnn.architecture import Architecture
 from textcnn.encoding import Encoded, Vocabulary
 from textcnn.fold import Folded, first_columns, fold, fold_head, padded, rows
 from textcnn.multi_scorer import MultiScorer
+from textcnn.plain.artifact import LAYOUT, TENSORS, checksum, map_tensors, read_document, write_tensors
 
 if TYPE_CHECKING:
     from textcnn.network import TextCNN
-
-
-@dataclass(frozen=True)
-class Layout:
-    """Names and version of an artifact's files."""
-
-    format: int = 3
-    """Raised when an older program can no longer read the files."""
-    json: str = "student.json"
-    tensors: str = "student.safetensors"
-
-
-LAYOUT = Layout()
-_KINDS: dict[str, np.dtype[Any]] = {"I16": np.dtype("<i2"), "F32": np.dtype("<f4")}
-_TENSORS = ("table", "step", "bias", "head", "head_bias", "wide")  # the table first: it wants to be aligned
 
 
 class Student:
@@ -241,7 +225,7 @@ class Student:
         """
         folder = Path(folder)
         with files.replacing(folder / LAYOUT.tensors) as temporary, temporary.open("wb") as file:
-            _write_tensors(file, {name: getattr(self.folded, name) for name in _TENSORS})
+            write_tensors(file, {name: getattr(self.folded, name) for name in TENSORS})
         checksums = {LAYOUT.tensors: files.sha256(folder / LAYOUT.tensors)}
         document = {
             "format": LAYOUT.format,
@@ -266,8 +250,8 @@ class Student:
             ArtifactError: a file is missing, damaged, or written by a newer Pingti.
         """
         folder = Path(folder)
-        document = _read_json(folder / LAYOUT.json)
-        tensors = _map_tensors(folder / LAYOUT.tensors, document["sha256"].get(LAYOUT.tensors))
+        document = read_document(folder / LAYOUT.json)
+        tensors = map_tensors(folder / LAYOUT.tensors, document["sha256"].get(LAYOUT.tensors))
         try:
             vocabulary = Vocabulary.of_document(document["vocabulary"])
             architecture = Architecture(
@@ -288,74 +272,10 @@ class Student:
     @staticmethod
     def read_metadata(folder: Path | str) -> dict[str, Any]:
         """Read what was said of a student when it was made, without loading it; errors as of ``load``."""
-        metadata: dict[str, Any] = _read_json(Path(folder) / LAYOUT.json)["metadata"]
+        metadata: dict[str, Any] = read_document(Path(folder) / LAYOUT.json)["metadata"]
         return metadata
 
     @staticmethod
     def read_classes(folder: Path | str) -> tuple[str, ...]:
         """Read the classes of a student, without loading it; errors as of ``load``."""
-        return tuple(_read_json(Path(folder) / LAYOUT.json)["classes"])
-
-
-def checksum(document: Mapping[str, Any]) -> str:
-    """Hash an artifact's JSON document: SHA-256 over its canonical form without its own checksum."""
-    checksums = {name: value for name, value in document["sha256"].items() if name != LAYOUT.json}
-    text = json.dumps({**document, "sha256": checksums}, ensure_ascii=False, sort_keys=True)
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ArtifactError(f"{path.parent}: no {path.name} in it; a student's folder has one") from None
-    except (OSError, ValueError, RecursionError) as error:
-        raise ArtifactError(f"{path}: not readable as JSON: {error}") from error
-    if not isinstance(document, dict) or not isinstance(document.get("format"), int):
-        raise ArtifactError(f"{path}: no format number in it; this is not a student's file")
-    if document["format"] > LAYOUT.format:
-        raise ArtifactError(
-            f"{path}: format {document['format']} is newer than {LAYOUT.format}, the newest read here"
-        )
-    checksums = document.get("sha256")
-    if not isinstance(checksums, dict) or checksums.get(path.name) != checksum(document):
-        raise ArtifactError(f"{path}: its checksum does not fit its content; it was damaged or edited")
-    return document
-
-
-def _write_tensors(file: IO[bytes], tensors: Mapping[str, NDArray[Any]]) -> None:
-    """Write the safetensors format, padded so that the first tensor starts at a multiple of 64 bytes.
-
-    The library's own writer gives 8, and the kernel's vectors would each lie across two cache lines.
-    """
-    header: dict[str, Any] = {}
-    end = 0
-    for name, values in tensors.items():
-        start, end = end, end + values.nbytes
-        kind = next(key for key, dtype in _KINDS.items() if values.dtype == dtype)
-        header[name] = {"dtype": kind, "shape": list(values.shape), "data_offsets": [start, end]}
-    text = json.dumps(header).encode()
-    text += b" " * (-(8 + len(text)) % 64)
-    file.write(len(text).to_bytes(8, "little") + text)
-    for values in tensors.values():
-        file.write(np.ascontiguousarray(values).data)
-
-
-def _map_tensors(path: Path, expected: str | None) -> dict[str, NDArray[Any]]:
-    """The arrays of a safetensors file as read-only views of the mapped file."""
-    try:
-        if files.sha256(path) != expected:
-            raise ArtifactError(f"{path}: its checksum does not fit; it was damaged or exchanged")
-        # The file is what save() wrote, so its header can be trusted from here on.
-        mapped = np.memmap(path, np.uint8, "r")
-    except OSError as error:
-        raise ArtifactError(f"{path}: not readable: {error.strerror}") from error
-    length = int(mapped[:8].view("<u8")[0])
-    header = json.loads(bytes(mapped[8 : 8 + length]))
-    tensors = {}
-    for name, entry in header.items():
-        if name != "__metadata__":
-            start, end = entry["data_offsets"]
-            values = mapped[8 + length + start : 8 + length + end].view(_KINDS[entry["dtype"]])
-            tensors[name] = np.asarray(values).reshape(entry["shape"])
-    return tensors
+        return tuple(read_document(Path(folder) / LAYOUT.json)["classes"])
