@@ -17,7 +17,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings
 
+from api.sagemaker.settings import EndpointSettings
 from pingti.workspace.definition import Definition
 from queue_worker.settings import Settings
 
@@ -40,10 +42,21 @@ A small example is in the [README](../README.md#your-own-task), more of what key
 _SETTINGS_HEAD = """\
 # Settings of the service
 
-<!-- Written by docs/generate.py from queue_worker/settings.py; do not edit by hand. -->
+<!-- Written by docs/generate.py from queue_worker/settings.py and api/sagemaker/settings.py; do not
+edit by hand. -->
 
 Environment variables, the same for every process of a service: `pingti up` hands its own to all the parts
 that it starts. A wrong value ends the process with exit code 2 and one sentence that names the variable.
+
+| variable | type | default | meaning |
+|---|---|---|---|
+"""
+
+_ENDPOINT_HEAD = """\
+
+## Settings of an endpoint
+
+Of `python -P -m api.sagemaker` alone, which needs none of those above (see [serverless.md](serverless.md#sagemaker)):
 
 | variable | type | default | meaning |
 |---|---|---|---|
@@ -125,16 +138,23 @@ def _absent(field: FieldInfo, *, named: bool) -> str:
 
 def settings_page() -> str:
     """The text of docs/settings.md."""
-    texts = field_docstrings(Settings)
+    service, endpoint = _variables(Settings), _variables(EndpointSettings)
+    return _SETTINGS_HEAD + service + _SETTINGS_TAIL + _ENDPOINT_HEAD + endpoint
+
+
+def _variables(settings: type[BaseSettings]) -> str:
+    """A row for each variable of a class of settings."""
+    texts = field_docstrings(settings)
+    prefix = settings.model_config["env_prefix"]
     rows = []
-    for name, field in Settings.model_fields.items():
+    for name, field in settings.model_fields.items():
         meaning = field.description or texts.get(name, "")
         kind = _type(field.annotation, field.metadata)
         if kind.startswith("list of"):
             kind += ", separated as in `PATH`" if name == "input_roots" else ", comma-separated"
         default = _MADE_AT_START.get(name) or _default(field, _variable)
-        rows.append(f"| `PINGTI_{name.upper()}` | {kind} | {_code(default)} | {_cell(meaning)} |\n")
-    return _SETTINGS_HEAD + "".join(rows) + _SETTINGS_TAIL
+        rows.append(f"| `{prefix}{name.upper()}` | {kind} | {_code(default)} | {_cell(meaning)} |\n")
+    return "".join(rows)
 
 
 def _table(model: type[BaseModel], fields: list[tuple[str, FieldInfo]] | None = None) -> str:

@@ -59,3 +59,32 @@ def load(folder: Path) -> Classifier:
         raise ArtifactError.in_file(
             folder / manifest.MANIFEST, f"its pins do not fit its students: {error}"
         ) from error
+
+
+def load_all(folder: Path) -> tuple[Classifier, ...]:
+    """Load a folder that ``write`` wrote, or all those that lie in a folder.
+
+    Returns:
+        A classifier of each, in order of the folders' names.
+
+    Raises:
+        ArtifactError: there is none, one is damaged, or two of them answer by the same name.
+    """
+    if (folder / manifest.MANIFEST).is_file():
+        return (load(folder),)
+    folders = sorted(file.parent for file in folder.glob(f"*/{manifest.MANIFEST}"))
+    if not folders:
+        raise ArtifactError(
+            f"{folder}: no {manifest.MANIFEST} in it, nor in a folder of it; needed is what pingti export "
+            "--format sagemaker wrote, or several of them"
+        )
+    classifiers = tuple(map(load, folders))
+    places: dict[str, Path] = {}
+    for place, classifier in zip(folders, classifiers, strict=True):
+        for name in (pin.name for pin in classifier.pins if not pin.hidden):
+            if name in places:
+                raise ArtifactError(
+                    f"{folder}: {places[name].name} and {place.name} both answer {name!r}; leave one of them"
+                )
+            places[name] = place
+    return classifiers
