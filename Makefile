@@ -8,6 +8,7 @@
 # make bench-fidelity  install, then measure students against their teachers (hours; ARGS=--quick: minutes)
 # make chaos  install, then let 20 schedules of faults fall on a running service (some 15 minutes)
 # make bench-doors  install, then measure the REST door: classify, 200 clients, a large upload
+# make bench-serverless  install, then measure a function of AWS Lambda: cold start, warm events, cost
 # make fuzz   install, then 10,000 made-up requests against the service, with and without a key
 # make docs-reference  write docs/definition.md and docs/settings.md from the models
 # make lock   write requirements.lock afresh from what a clean install resolves to
@@ -21,7 +22,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/pip --disable-pip-version-check install --quiet --constraint requirements.lock
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-engines check bench bench-queue bench-teacher bench-fidelity bench-doors chaos fuzz docs-reference lock clean
+.PHONY: help demo test test-engines check bench bench-queue bench-teacher bench-fidelity bench-doors bench-serverless chaos fuzz docs-reference lock clean
 
 help:
 	@sed -n 's/^# make /make /p' Makefile
@@ -86,6 +87,9 @@ chaos: $(VENV)/.demo
 
 bench-doors: $(VENV)/.demo
 	@$(BIN)/python -m benchmarks.doors $(ARGS)
+
+bench-serverless: $(VENV)/.demo
+	@$(BIN)/python -m benchmarks.serverless $(ARGS)
 
 fuzz: $(VENV)/.dev
 	@FUZZ_EXAMPLES=$${FUZZ_EXAMPLES:-120} $(BIN)/pytest --quiet tests/api/rest/test_fuzz.py

@@ -56,7 +56,8 @@ _ENDPOINT_HEAD = """\
 
 ## Settings of an endpoint
 
-Of `python -P -m api.sagemaker` alone, which needs none of those above (see [serverless.md](serverless.md#sagemaker)):
+Of `python -P -m api.sagemaker` alone, which needs none of those above (see
+[serverless.md](serverless.md#sagemaker)):
 
 | variable | type | default | meaning |
 |---|---|---|---|

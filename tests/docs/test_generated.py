@@ -6,6 +6,7 @@ from types import ModuleType
 
 import pytest
 
+from api.sagemaker.settings import EndpointSettings
 from pingti.workspace.definition import Definition
 from queue_worker.settings import Settings
 from tests.support.paths import ROOT
@@ -51,10 +52,10 @@ def _order(sections: set[str]) -> list[str]:
 
 def test_every_setting_has_a_row_with_a_meaning() -> None:
     rows = [line for line in GENERATOR.settings_page().splitlines() if line.startswith("| `PINGTI_")]
-    for name in Settings.model_fields:
-        (row,) = (
-            row for row in rows if row.startswith(f"| `PINGTI_{name.upper()}` | ") and row.count(" | ") == 3
-        )
+    names = [f"PINGTI_{name.upper()}" for name in Settings.model_fields]
+    names += [f"PINGTI_ENDPOINT_{name.upper()}" for name in EndpointSettings.model_fields]
+    for name in names:
+        (row,) = (row for row in rows if row.startswith(f"| `{name}` | ") and row.count(" | ") == 3)
         assert row.split(" | ")[3].strip(" |") != ""
 
 
