@@ -17,6 +17,7 @@ MODULES = {
     "pingti.notebook.estimator": "sklearn",
     "pingti.workspace.registry": None,
     "pingti.workspace.report_document": None,
+    "textcnn.student": None,
 }
 
 
