@@ -122,7 +122,7 @@ def _row(what: str, measured: Mapping[str, Any], intervals: Mapping[str, Any]) -
 
 
 def _gate(gate: Mapping[str, Any]) -> str:
-    passed = {True: "reached", False: "not reached"}.get(gate.get("passed"), DASH)  # type: ignore[arg-type]
+    passed = DASH if gate.get("passed") is None else "reached" if gate["passed"] else "not reached"
     return (
         "## Gate\n\n"
         f"Asked against the teacher: precision {_number(gate.get('precision'))}, recall "
@@ -149,7 +149,7 @@ def _data(report: Mapping[str, Any]) -> str:
     days = sorted(str(day["day"]) for day in report.get("days") or () if day.get("day"))
     corpus = report.get("corpus") or {}
     rounds = report.get("rounds") or ()
-    kept = next((one for one in rounds if one.get("round") == report.get("kept_round")), {})
+    kept: Mapping[str, Any] = next((one for one in rounds if one["round"] == report.get("kept_round")), {})
     facts = {
         "made": report.get("made"),
         "rows of the corpus": _count(corpus.get("read")),
