@@ -12,7 +12,10 @@ def main() -> None:
     students = arguments.students
     ray.init(log_to_driver=False)
     with timed(arguments):
-        rows = ray.data.read_parquet(arguments.files).map_batches(
+        # One file at a time: Ray lists several by threads, whose imports trip over each other where its
+        # optional package aiohttp is missing.
+        first, *others = map(ray.data.read_parquet, arguments.files)
+        rows = (first.union(*others) if others else first).map_batches(
             Classify,
             fn_constructor_args=(students, arguments.text),
             batch_format="pyarrow",
