@@ -24,9 +24,15 @@ class Format(StrEnum):
     LAMBDA = "lambda"
     SAGEMAKER = "sagemaker"
     ONNX = "onnx"
+    MLFLOW = "mlflow"
 
 
-_ENDINGS = {Format.LAMBDA: "-lambda.zip", Format.SAGEMAKER: "-sagemaker.tar.gz", Format.ONNX: ".onnx"}
+_ENDINGS = {
+    Format.LAMBDA: "-lambda.zip",
+    Format.SAGEMAKER: "-sagemaker.tar.gz",
+    Format.ONNX: ".onnx",
+    Format.MLFLOW: "-mlflow",
+}
 
 
 @app.command()
@@ -42,7 +48,9 @@ def export(
     kind: Annotated[Format, typer.Option("--format", help="What it becomes.")],
     out: Annotated[
         Path | None,
-        typer.Option("--out", "-o", help="The file, or for sagemaker a folder; TASK-lambda.zip and so on."),
+        typer.Option(
+            "--out", "-o", help="The file, or for sagemaker and mlflow a folder; TASK-lambda.zip and so on."
+        ),
     ] = None,
     version: Annotated[
         int | None, typer.Option("--version", min=1, help="Of one task; the promoted one where absent.")
@@ -54,7 +62,7 @@ def export(
     home: Home = WORKSPACE,
     as_json: Json = False,
 ) -> None:
-    """Carry a student away: a zip for AWS Lambda, a model for SageMaker, or one of ONNX.
+    """Carry a student away: a zip for AWS Lambda, a model for SageMaker, of ONNX or of MLflow.
 
     Rules, thresholds and the tasks that it depends on go along; into ONNX the network alone.
     """
@@ -73,7 +81,12 @@ def export(
     if out.exists():
         raise ConflictError(f"{out}: it is there already; name another by --out, or remove it")
     screen = Screen(as_json=as_json)
-    writers = {Format.LAMBDA: _lambda, Format.SAGEMAKER: _sagemaker, Format.ONNX: _onnx}
+    writers = {
+        Format.LAMBDA: _lambda,
+        Format.SAGEMAKER: _sagemaker,
+        Format.ONNX: _onnx,
+        Format.MLFLOW: _mlflow,
+    }
     more = writers[kind](workspace, pins, out, screen, packages)
     screen.result({"format": kind.value, "out": str(out), "tasks": [asdict(own) for own in pins], **more})
 
@@ -99,6 +112,16 @@ def _sagemaker(
 
     sagemaker.write(workspace, pins, out)
     screen.say(f"{out}: what lies at /opt/ml/model of an endpoint; docs/serverless.md tells how to deploy it")
+    return {}
+
+
+def _mlflow(
+    workspace: "Workspace", pins: "tuple[Pin, ...]", out: Path, screen: Screen, packages: bool
+) -> dict[str, Any]:
+    from pingti.exporting import mlflow
+
+    mlflow.write(workspace, pins, out)
+    screen.say(f"{out}: a model that mlflow.pyfunc.load_model takes where Pingti is installed, too")
     return {}
 
 
