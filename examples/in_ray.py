@@ -20,7 +20,7 @@ def main() -> None:
             fn_constructor_args=(students, arguments.text),
             batch_format="pyarrow",
             batch_size=65_536,
-            concurrency=(1, 2),
+            concurrency=1,  # actors; with as many as there are cores, none is left to read and write
         )
         rows.write_parquet(arguments.out)
 
