@@ -100,7 +100,7 @@ docs-reference: $(VENV)/.demo
 lock:
 	rm -rf .venv-lock && $(PYTHON) -m venv .venv-lock
 	.venv-lock/bin/pip install --quiet torch==2.13.0
-	.venv-lock/bin/pip install --quiet '.[teacher,service,demo,bench,dev,engines,onnx]'
+	.venv-lock/bin/pip install --quiet '.[teacher,service,demo,bench,dev,engines,hub,onnx]'
 	(echo '# Written by make lock: every version that Pingti is tested with. A constraints file for pip.'; \
 	 .venv-lock/bin/pip freeze --all --exclude pip --exclude pingti | sed 's/+cpu$$//') > requirements.lock
 	rm -rf .venv-lock build *.egg-info

@@ -65,11 +65,11 @@ def with_wide_of_classes(network: TextCNN, classes: int, rng: np.random.Generato
     return network
 
 
-@settings(max_examples=25)
+@pytest.mark.parametrize("wide", [0, 64])
+@pytest.mark.parametrize("subclasses", [[1, 1], [1, 1, 1], [1, 3], [2, 1, 2]])
+@settings(max_examples=6)
 @given(
     widths=st.sampled_from([(1,), (1, 2, 3), (2, 5)]),
-    wide=st.sampled_from([0, 64]),
-    subclasses=st.sampled_from([[1, 1], [1, 1, 1], [1, 3], [2, 1, 2]]),
     seed=st.integers(0, 2**32),
     more=st.lists(st.text(max_size=30), max_size=5),
 )
