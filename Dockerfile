@@ -61,6 +61,9 @@ CMD ["python", "-P", "-m", "queue_worker.worker", "--queue", "retrain"]
 # Last, hence what a build without --target makes.
 FROM base AS classify
 COPY --from=classify-venv /opt/pingti /opt/pingti
+# SageMaker starts a container by the command "serve".
+RUN printf '#!/bin/sh\nexec python -P -m api.sagemaker\n' > /opt/pingti/bin/serve \
+    && chmod 755 /opt/pingti/bin/serve
 USER pingti
 WORKDIR /var/lib/pingti
 RUN python -P -c "import textcnn.student"

@@ -9,6 +9,7 @@
 # make bench-fidelity  install, then measure students against their teachers (hours; ARGS=--quick: minutes)
 # make chaos  install, then let 20 schedules of faults fall on a running service (some 15 minutes)
 # make bench-doors  install, then measure the REST door: classify, 200 clients, a large upload
+# make bench-serverless  install, then measure a function of AWS Lambda: cold start, warm events, cost
 # make fuzz   install, then 10,000 made-up requests against the service, with and without a key
 # make docs   install, then build the documentation's site into site/; its pages need no network
 # make docs-reference  write the pages of the reference from the code
@@ -23,7 +24,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/pip --disable-pip-version-check install --quiet --constraint requirements.lock
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-engines check bench bench-queue bench-teacher bench-reference bench-fidelity bench-doors chaos fuzz docs docs-reference lock clean
+.PHONY: help demo test test-engines check bench bench-queue bench-teacher bench-reference bench-fidelity bench-doors bench-serverless chaos fuzz docs docs-reference lock clean
 
 help:
 	@sed -n 's/^# make /make /p' Makefile
@@ -97,6 +98,9 @@ chaos: $(VENV)/.demo
 bench-doors: $(VENV)/.demo
 	@$(BIN)/python -m benchmarks.doors $(ARGS)
 
+bench-serverless: $(VENV)/.demo
+	@$(BIN)/python -m benchmarks.serverless $(ARGS)
+
 fuzz: $(VENV)/.dev
 	@FUZZ_EXAMPLES=$${FUZZ_EXAMPLES:-120} $(BIN)/pytest --quiet tests/api/rest/test_fuzz.py
 
@@ -109,7 +113,7 @@ docs-reference: $(VENV)/.demo
 lock:
 	rm -rf .venv-lock && $(PYTHON) -m venv .venv-lock
 	.venv-lock/bin/pip install --quiet torch==2.13.0
-	.venv-lock/bin/pip install --quiet '.[teacher,service,demo,bench,dev,docs,engines,onnx]'
+	.venv-lock/bin/pip install --quiet '.[teacher,service,demo,bench,dev,docs,engines,hub,onnx]'
 	(echo '# Written by make lock: every version that Pingti is tested with. A constraints file for pip.'; \
 	 .venv-lock/bin/pip freeze --all --exclude pip --exclude pingti | sed 's/+cpu$$//') > requirements.lock
 	rm -rf .venv-lock build *.egg-info

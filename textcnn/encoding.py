@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from pingti.errors import InputError
 from pingti.frames.texts import text_array
+from textcnn.plain.characters import character_table, tokenize
 from textcnn.tokenizer import (
     FIRST_MARK,
-    character_table,
     code_table,
     composition_table,
     encode_texts,
@@ -23,7 +23,6 @@ from textcnn.tokenizer import (
     hash_texts,
     may_compose,
     token_hashes,
-    tokenize,
 )
 
 Normalization = Literal["nfc"]

@@ -1,12 +1,11 @@
 """The student as it is kept and used: a folder of JSON and safetensors, and scores for texts."""
 
 import dataclasses
-import hashlib
-import json
+import tempfile
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import pyarrow as pa
@@ -17,25 +16,13 @@ from pingti.errors import ArtifactError, InputError
 from textcnn.architecture import Architecture
 from textcnn.encoding import Encoded, Vocabulary
 from textcnn.fold import Folded, first_columns, fold, fold_head, padded, rows
+from textcnn.hub import repository
+from textcnn.hub.card import model_card
 from textcnn.multi_scorer import MultiScorer
+from textcnn.plain.artifact import LAYOUT, TENSORS, checksum, map_tensors, read_document, write_tensors
 
 if TYPE_CHECKING:
     from textcnn.network import TextCNN
-
-
-@dataclass(frozen=True)
-class Layout:
-    """Names and version of an artifact's files."""
-
-    format: int = 3
-    """Raised when an older program can no longer read the files."""
-    json: str = "student.json"
-    tensors: str = "student.safetensors"
-
-
-LAYOUT = Layout()
-_KINDS: dict[str, np.dtype[Any]] = {"I16": np.dtype("<i2"), "F32": np.dtype("<f4")}
-_TENSORS = ("table", "step", "bias", "head", "head_bias", "wide")  # the table first: it wants to be aligned
 
 
 class Student:
@@ -252,7 +239,7 @@ class Student:
         """
         folder = Path(folder)
         with files.replacing(folder / LAYOUT.tensors) as temporary, temporary.open("wb") as file:
-            _write_tensors(file, {name: getattr(self.folded, name) for name in _TENSORS})
+            write_tensors(file, {name: getattr(self.folded, name) for name in TENSORS})
         checksums = {LAYOUT.tensors: files.sha256(folder / LAYOUT.tensors)}
         document = {
             "format": LAYOUT.format,
@@ -277,8 +264,8 @@ class Student:
             ArtifactError: a file is missing, damaged, or written by a newer Pingti.
         """
         folder = Path(folder)
-        document = _read_json(folder / LAYOUT.json)
-        tensors = _map_tensors(folder / LAYOUT.tensors, document["sha256"].get(LAYOUT.tensors))
+        document = read_document(folder / LAYOUT.json)
+        tensors = map_tensors(folder / LAYOUT.tensors, document["sha256"].get(LAYOUT.tensors))
         try:
             vocabulary = Vocabulary.of_document(document["vocabulary"])
             architecture = Architecture(
@@ -296,77 +283,83 @@ class Student:
         except (KeyError, TypeError, InputError) as error:
             raise ArtifactError(f"{folder}: not a usable student: {error}") from error
 
+    def save_pretrained(
+        self, folder: Path | str, *, report: Mapping[str, Any] | None = None, name: str | None = None
+    ) -> None:
+        """Write the artifact with a model card, README.md, as ``from_pretrained`` and the hub take it.
+
+        >>> import pingti
+        >>> sport = pingti.load("sport")
+        >>> sport.student.save_pretrained("sport-model")
+        >>> pingti.Student.from_pretrained("sport-model").classes
+        ('no', 'yes')
+
+        Args:
+            folder: made where it is not there.
+            report: what the version's report.json holds: the card's figures come from it, and its texts do
+                not. ``pingti.load(task).save_pretrained`` gives it.
+            name: of the student on the hub, for the card's example; the folder's where absent.
+        """
+        folder = Path(folder)
+        card = model_card(name or folder.name, self.classes, self.metadata, report)
+        self.save(folder)
+        files.write_bytes(folder / "README.md", card.encode())
+
+    @classmethod
+    def from_pretrained(cls, name: Path | str, *, revision: str | None = None) -> Self:
+        """Load a student from a folder, or from the Hugging Face hub.
+
+        Args:
+            name: a folder that ``save`` or ``save_pretrained`` wrote, or a repository such as "team/sport".
+            revision: of a repository a branch, tag or commit; its main branch where absent.
+
+        Raises:
+            NotFoundError: neither a folder nor a repository.
+            UnavailableError: the hub does not answer, or the package huggingface_hub is missing.
+            ArtifactError: as of ``load``.
+            InputError: a revision of a folder.
+        """
+        return cls.load(repository.located(name, revision))
+
+    def push_to_hub(
+        self,
+        name: str,
+        *,
+        report: Mapping[str, Any] | None = None,
+        private: bool = True,
+        revision: str | None = None,
+    ) -> str:
+        """Put the artifact and its card on the Hugging Face hub.
+
+        The vocabulary goes along: the corpus's frequent tokens, which a private corpus may not want told.
+
+        Args:
+            name: a repository such as "team/sport"; made where it is not there.
+            report: as of ``save_pretrained``.
+            private: of a repository that is made, whether others do not see it.
+            revision: the branch; main where absent.
+
+        Returns:
+            The commit's address.
+
+        Raises:
+            InputError: a name that the hub does not allow.
+            NotFoundError: no such branch.
+            UnavailableError: the hub refuses or does not answer, or the package huggingface_hub is missing.
+        """
+        with tempfile.TemporaryDirectory(prefix="pingti-hub-") as folder:
+            self.save_pretrained(folder, report=report, name=name)
+            task, version = self.metadata.get("task"), self.metadata.get("version")
+            message = f"{task}, version {version}" if task and version else "A student"
+            return repository.upload(Path(folder), name, private=private, revision=revision, message=message)
+
     @staticmethod
     def read_metadata(folder: Path | str) -> dict[str, Any]:
         """Read what was said of a student when it was made, without loading it; errors as of ``load``."""
-        metadata: dict[str, Any] = _read_json(Path(folder) / LAYOUT.json)["metadata"]
+        metadata: dict[str, Any] = read_document(Path(folder) / LAYOUT.json)["metadata"]
         return metadata
 
     @staticmethod
     def read_classes(folder: Path | str) -> tuple[str, ...]:
         """Read the classes of a student, without loading it; errors as of ``load``."""
-        return tuple(_read_json(Path(folder) / LAYOUT.json)["classes"])
-
-
-def checksum(document: Mapping[str, Any]) -> str:
-    """Hash an artifact's JSON document: SHA-256 over its canonical form without its own checksum."""
-    checksums = {name: value for name, value in document["sha256"].items() if name != LAYOUT.json}
-    text = json.dumps({**document, "sha256": checksums}, ensure_ascii=False, sort_keys=True)
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ArtifactError(f"{path.parent}: no {path.name} in it; a student's folder has one") from None
-    except (OSError, ValueError, RecursionError) as error:
-        raise ArtifactError(f"{path}: not readable as JSON: {error}") from error
-    if not isinstance(document, dict) or not isinstance(document.get("format"), int):
-        raise ArtifactError(f"{path}: no format number in it; this is not a student's file")
-    if document["format"] > LAYOUT.format:
-        raise ArtifactError(
-            f"{path}: format {document['format']} is newer than {LAYOUT.format}, the newest read here"
-        )
-    checksums = document.get("sha256")
-    if not isinstance(checksums, dict) or checksums.get(path.name) != checksum(document):
-        raise ArtifactError(f"{path}: its checksum does not fit its content; it was damaged or edited")
-    return document
-
-
-def _write_tensors(file: IO[bytes], tensors: Mapping[str, NDArray[Any]]) -> None:
-    """Write the safetensors format, padded so that the first tensor starts at a multiple of 64 bytes.
-
-    The library's own writer gives 8, and the kernel's vectors would each lie across two cache lines.
-    """
-    header: dict[str, Any] = {}
-    end = 0
-    for name, values in tensors.items():
-        start, end = end, end + values.nbytes
-        kind = next(key for key, dtype in _KINDS.items() if values.dtype == dtype)
-        header[name] = {"dtype": kind, "shape": list(values.shape), "data_offsets": [start, end]}
-    text = json.dumps(header).encode()
-    text += b" " * (-(8 + len(text)) % 64)
-    file.write(len(text).to_bytes(8, "little") + text)
-    for values in tensors.values():
-        file.write(np.ascontiguousarray(values).data)
-
-
-def _map_tensors(path: Path, expected: str | None) -> dict[str, NDArray[Any]]:
-    """The arrays of a safetensors file as read-only views of the mapped file."""
-    try:
-        if files.sha256(path) != expected:
-            raise ArtifactError(f"{path}: its checksum does not fit; it was damaged or exchanged")
-        # The file is what save() wrote, so its header can be trusted from here on.
-        mapped = np.memmap(path, np.uint8, "r")
-    except OSError as error:
-        raise ArtifactError(f"{path}: not readable: {error.strerror}") from error
-    length = int(mapped[:8].view("<u8")[0])
-    header = json.loads(bytes(mapped[8 : 8 + length]))
-    tensors = {}
-    for name, entry in header.items():
-        if name != "__metadata__":
-            start, end = entry["data_offsets"]
-            values = mapped[8 + length + start : 8 + length + end].view(_KINDS[entry["dtype"]])
-            tensors[name] = np.asarray(values).reshape(entry["shape"])
-    return tensors
+        return tuple(read_document(Path(folder) / LAYOUT.json)["classes"])

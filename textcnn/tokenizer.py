@@ -16,52 +16,30 @@ Not handled: stemming, and word segmentation of scripts without spaces.
 
 import functools
 import unicodedata
-import zlib
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, Final
 
 import numba
 import numpy as np
 from numpy.typing import NDArray
 
-SEPARATOR, WORD, SINGLE, DROPPED = range(4)
-"""Classes of characters."""
+from textcnn.plain.characters import (
+    CLASS_SHIFT,
+    DROPPED,
+    SEPARATOR,
+    SINGLE,
+    TABLE_SIZE,
+    VALUE,
+    WORD,
+    character_table,
+)
 
-TABLE_SIZE: Final = 0x20000
-"""Code points of planes 0 and 1; above them lie Han, private use, and tags."""
-CLASS_SHIFT: Final = 28
-"""An entry of the character table is the folded code point, and the class from this bit on."""
 UNSETTLED: Final = 255
 """Entry of ``composition_table`` of a character that composition may change."""
-VALUE: Final = (1 << CLASS_SHIFT) - 1
-"""The bits of an entry below its class."""
-CHARACTERS: Final = Path(__file__).with_name("characters.bin")
-"""The character table of Unicode 14, so that a student scores alike whatever the Python that runs it.
-
-``tests/support/character_table.py`` made it.
-"""
-
 FIRST_MARK: Final = 0xCC
 """First byte of U+0300; no character below it joins to another."""
 _FNV_OFFSET: Final = np.uint64(0xCBF29CE484222325)
 _FNV_PRIME: Final = np.uint64(0x100000001B3)
-
-
-@functools.cache
-def character_table() -> NDArray[np.int32]:
-    """What each character is: its class, and what it folds to.
-
-    Returns:
-        int32 (131072,), read-only: for each code point below 0x20000 its folded code point, and its class
-        from bit ``CLASS_SHIFT`` on.
-    """
-    content = zlib.decompress(CHARACTERS.read_bytes())
-    moved = np.frombuffer(content, "<i4", TABLE_SIZE)
-    kinds = np.frombuffer(content, np.uint8, offset=4 * TABLE_SIZE).astype(np.int32)
-    table: NDArray[np.int32] = (np.arange(TABLE_SIZE) + moved).astype(np.int32) | kinds << CLASS_SHIFT
-    table.flags.writeable = False
-    return table
 
 
 @functools.cache
@@ -89,28 +67,6 @@ def composition_table() -> NDArray[np.uint8]:
     return table
 
 
-def tokenize(text: str) -> list[str]:
-    """Split one text into its tokens, folded: the readable reference of the compiled kernel."""
-    table = character_table()
-    tokens: list[str] = []
-    word = ""
-    for character in text:
-        code = ord(character)
-        entry = int(table[code]) if code < TABLE_SIZE else _astral(code)
-        kind, folded = entry >> CLASS_SHIFT, chr(entry & VALUE)
-        if kind == WORD:
-            word += folded
-        elif kind != DROPPED:
-            if word:
-                tokens.append(word)
-                word = ""
-            if kind == SINGLE:
-                tokens.append(folded)
-    if word:
-        tokens.append(word)
-    return tokens
-
-
 def token_hashes(tokens: Sequence[str]) -> NDArray[np.uint64]:
     """Hash tokens as the kernels do: FNV-1a, 64 bits, over code points, then Murmur3's finaliser.
 
@@ -123,12 +79,6 @@ def token_hashes(tokens: Sequence[str]) -> NDArray[np.uint64]:
     codes = np.frombuffer("".join(tokens).encode("utf-32-le", "surrogatepass"), np.uint32)
     ends = np.cumsum([0, *map(len, tokens)])
     return _hash_tokens(codes, ends)
-
-
-def _astral(code: int) -> int:
-    """Character table entry of a code point from 0x20000: variation selectors and tags are dropped."""
-    kind = DROPPED if 0xE0000 <= code <= 0xE0FFF else SINGLE
-    return code | kind << CLASS_SHIFT
 
 
 _I64 = numba.int64

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from api.cli import jobs, keys, removal, retraining, review, service, tasks
+from api.cli import exporting, jobs, keys, removal, retraining, review, service, tasks
 from api.cli.console import Screen, error_text, round_line
 from api.cli.tasks import (
     WORKSPACE,
@@ -60,6 +60,7 @@ app.add_typer(jobs.app, name="jobs")
 app.add_typer(retraining.app, name="retrain")
 app.add_typer(keys.app, name="keys")
 app.add_typer(service.app)
+app.add_typer(exporting.app)
 
 
 def _version(wanted: bool) -> None:

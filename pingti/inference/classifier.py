@@ -6,7 +6,7 @@ operating points, and one encoding of a text for all tasks of one vocabulary.
 
 import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -63,6 +63,16 @@ class Classifier:
             if (pin.task, pin.version) not in students:
                 folder = workspace.task(pin.task).student_folder(pin.version)
                 students[pin.task, pin.version] = Student.load(folder)
+        return cls.of_students(pins, students)
+
+    @classmethod
+    def of_students(cls, pins: Sequence[Pin], students: Mapping[tuple[str, int], Student]) -> Self:
+        """Take students that are loaded already.
+
+        Args:
+            pins: in an order in which they can be decided.
+            students: by task and version; KeyError where one of the pins' is not among them.
+        """
         return cls([_Task.of(pin, students[pin.task, pin.version]) for pin in pins])
 
     @classmethod

@@ -1,5 +1,7 @@
 """The student of a label task as its jobs use it: rules, threshold and dependencies applied to texts."""
 
+import contextlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -7,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pingti.corpus.rules import matches
+from pingti.errors import NotFoundError
 from pingti.frames.tables import rows_of
 from pingti.frames.texts import text_array
 from pingti.inference.classifier import Classifier
@@ -44,7 +47,7 @@ def load(task: str, workspace: Workspace | Path | str | None = None) -> "TaskStu
     """
     if not isinstance(workspace, Workspace):
         workspace = Workspace.open(workspace)
-    return TaskStudent(Classifier.of(workspace, [task]))
+    return TaskStudent(Classifier.of(workspace, [task]), workspace)
 
 
 class TaskStudent:
@@ -53,13 +56,14 @@ class TaskStudent:
     Safe to use from several threads. ``classifier`` is what it decides by, whose last pin is the task's.
     """
 
-    def __init__(self, classifier: Classifier) -> None:
+    def __init__(self, classifier: Classifier, workspace: Workspace) -> None:
         self.classifier = classifier
+        self._workspace = workspace
 
     @classmethod
     def of_version(cls, workspace: Workspace, task: str, version: int) -> Self:
         """Load a version of a task, promoted or not; errors as of ``load``."""
-        return cls(Classifier.of(workspace, [f"{task}#{version}"]))
+        return cls(Classifier.of(workspace, [f"{task}#{version}"]), workspace)
 
     def __repr__(self) -> str:
         pin = self.pin
@@ -127,6 +131,38 @@ class TaskStudent:
         absent = self._decided(rows).is_null().to_numpy(zero_copy_only=False)
         probabilities[absent] = np.nan
         return probabilities
+
+    def save_pretrained(self, folder: Path | str, *, name: str | None = None) -> None:
+        """Write the network with a model card made from the version's report.
+
+        Args:
+            folder: made where it is not there.
+            name: as of ``Student.save_pretrained``.
+
+        Raises:
+            ArtifactError: the report is damaged.
+        """
+        self.student.save_pretrained(folder, report=self._report(), name=name)
+
+    def push_to_hub(self, name: str, *, private: bool = True, revision: str | None = None) -> str:
+        """Put the network and its card on the Hugging Face hub; as ``Student.push_to_hub``.
+
+        Args:
+            name: a repository such as "team/sport"; made where it is not there.
+            private: of a repository that is made, whether others do not see it.
+            revision: the branch; main where absent.
+
+        Returns:
+            The commit's address.
+        """
+        return self.student.push_to_hub(name, report=self._report(), private=private, revision=revision)
+
+    def _report(self) -> Mapping[str, Any] | None:
+        """The report of the version; None where it has none."""
+        pin = self.pin
+        with contextlib.suppress(NotFoundError):
+            return self._workspace.task(pin.task).report(pin.version)
+        return None
 
     def _decided(self, rows: Any) -> Any:
         return self.classifier.classify(rows).column(1)

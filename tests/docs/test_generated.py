@@ -9,6 +9,7 @@ from reference_pages import definition, settings
 from api.cli.main import EXIT_CODES
 from api.rest.app import create_app
 from api.rest.problems import KINDS
+from api.sagemaker.settings import EndpointSettings
 from pingti import client, errors
 from pingti.workspace.definition import Definition
 from queue_worker import celery_app
@@ -123,10 +124,10 @@ def _order(sections: set[str]) -> list[str]:
 
 def test_every_setting_has_a_row_with_a_meaning() -> None:
     rows = [line for line in settings.page().splitlines() if line.startswith("| `PINGTI_")]
-    for name in Settings.model_fields:
-        (row,) = (
-            row for row in rows if row.startswith(f"| `PINGTI_{name.upper()}` | ") and row.count(" | ") == 3
-        )
+    names = [f"PINGTI_{name.upper()}" for name in Settings.model_fields]
+    names += [f"PINGTI_ENDPOINT_{name.upper()}" for name in EndpointSettings.model_fields]
+    for name in names:
+        (row,) = (row for row in rows if row.startswith(f"| `{name}` | ") and row.count(" | ") == 3)
         assert row.split(" | ")[3].strip(" |") != ""
 
 

@@ -10,7 +10,16 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from textcnn.tokenizer import CHARACTERS, CLASS_SHIFT, DROPPED, SEPARATOR, SINGLE, TABLE_SIZE, VALUE, WORD
+from textcnn.plain.characters import (
+    CHARACTERS,
+    CLASS_SHIFT,
+    DROPPED,
+    SEPARATOR,
+    SINGLE,
+    TABLE_SIZE,
+    VALUE,
+    WORD,
+)
 
 # Scripts written without spaces between words, as ranges of code points.
 _UNSPACED: Final = (
@@ -33,7 +42,7 @@ _UNSPACED: Final = (
 
 
 def make_character_table() -> NDArray[np.int32]:
-    """What ``textcnn.tokenizer.character_table`` reads, from this Python's Unicode; int32 (131072,)."""
+    """What ``textcnn.plain.characters.character_table`` reads, from this Python; int32 (131072,)."""
     table = np.empty(TABLE_SIZE, dtype=np.int32)
     category_class = {"L": WORD, "N": WORD, "M": WORD, "Z": SEPARATOR, "P": SINGLE, "S": SINGLE}
     for code in range(TABLE_SIZE):

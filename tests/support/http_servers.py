@@ -15,7 +15,7 @@ def server(answer: Callable[[BaseHTTPRequestHandler], None]) -> Iterator[str]:
         def do_GET(self) -> None:
             answer(self)
 
-        do_POST = do_DELETE = do_GET
+        do_POST = do_DELETE = do_HEAD = do_GET
 
         def log_message(self, *_: Any) -> None:
             pass

@@ -111,3 +111,15 @@ def workspace(_workspace_template: Path, tmp_path: Path) -> Workspace:
     root = tmp_path / "workspace"
     shutil.copytree(_workspace_template, root)
     return Workspace(root)
+
+
+def with_rules(workspace: Workspace) -> Workspace:
+    """Let tech drop some texts, call others negative, and be asked only where topic is not sport."""
+    folder = workspace.task("tech").student_folder(1)
+    student = Student.load(folder)
+    rules = {"drop": ["browser"], "negative": ["robot"]}
+    changed = {**student.metadata, "rules": rules, "depends_on": ["topic=tech"]}
+    shutil.rmtree(folder)
+    Student(student.folded, student.vocabulary, student.classes, student.architecture, changed).save(folder)
+    write_json(folder / "report.json", {})
+    return workspace

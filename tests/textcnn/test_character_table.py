@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tests.support.character_table import make_character_table
-from textcnn.tokenizer import character_table
+from textcnn.plain.characters import character_table
 
 
 @pytest.mark.skipif(unicodedata.unidata_version != "14.0.0", reason="this Python has another Unicode")

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from pingti.errors import InputError
 from textcnn import Encoded, Vocabulary
 from textcnn.encoding import Reach
-from textcnn.tokenizer import token_hashes, tokenize
+from textcnn.plain.characters import tokenize
+from textcnn.tokenizer import token_hashes
 
 # Few letters and many kinds of characters, so that words, folding and separators meet often.
 _KINDS = "abAB\u00c4\u0130\u03a3\uff21\uff5a1\u0663 \t\n\x00\x85\u2028.!\uff01$\u20ac-_'"

@@ -16,7 +16,7 @@ from pingti.errors import ArtifactError, InputError
 from textcnn import Architecture, Encoded, MultiScorer, Student, Vocabulary, score_many
 from textcnn.fold import Folded, fold, reference_score
 from textcnn.network import TextCNN
-from textcnn.student import LAYOUT, checksum
+from textcnn.plain.artifact import LAYOUT, checksum
 from textcnn.train import Recipe, train
 
 WIDTHS = st.sets(st.integers(1, 6), min_size=1, max_size=3).map(lambda widths: tuple(sorted(widths)))

@@ -13,7 +13,7 @@ from textcnn import Architecture, Student, Vocabulary
 from textcnn.encoding import Encoded
 from textcnn.fold import reference_score
 from textcnn.network import TextCNN
-from textcnn.tokenizer import tokenize
+from textcnn.plain.characters import tokenize
 from textcnn.train import Recipe, train
 
 SENTENCES = ["The match, the goal", "谁在表扬单上", "a chip 42", "", "Ｆｕｌｌ　ｗｉｄｔｈ", "goal goal"]

@@ -40,6 +40,11 @@ KINDS: Mapping[str, Kind] = {
         title="The path does not take this method",
         meaning="The Allow header lists those it takes.",
     ),
+    "not-acceptable": Kind(
+        status=406,
+        title="No form that the client takes",
+        meaning="The detail names the forms of the answer, one of which Accept has to allow.",
+    ),
     "conflict": Kind(
         status=409,
         title="The present state does not allow this",
@@ -105,6 +110,7 @@ KIND_OF_STATUS: Mapping[int, str] = {
     403: "forbidden",
     404: "not-found",
     405: "method-not-allowed",
+    406: "not-acceptable",
     413: "too-large",
     415: "unsupported-media-type",
     422: "invalid-input",

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pingti.corpus.normalize import keys_of, normalised
-from textcnn.tokenizer import CLASS_SHIFT, SINGLE, character_table, tokenize
+from textcnn.plain.characters import CLASS_SHIFT, SINGLE, character_table, tokenize
 
 
 def normalise(text: str) -> str:

@@ -14,28 +14,15 @@ import pytest
 
 from pingti.corpus.reader import Columns
 from pingti.errors import InputError
-from pingti.files import write_json
 from pingti.inference.files import classify_files
 from pingti.integrations import Students
 from pingti.integrations.ray_data import Classify
 from pingti.workspace.registry import Workspace
 from tests.support.paths import ROOT
-from textcnn import Student
+from tests.support.workspaces import with_rules
 
 TASKS = ["sport@strict", "tech", "topic"]
 Engine = Callable[[pa.Table, Students], list[dict[str, Any]]]
-
-
-def with_rules(workspace: Workspace) -> Workspace:
-    """Let tech drop some texts, call others negative, and be asked only where topic is not sport."""
-    folder = workspace.task("tech").student_folder(1)
-    student = Student.load(folder)
-    rules = {"drop": ["browser"], "negative": ["robot"]}
-    changed = {**student.metadata, "rules": rules, "depends_on": ["topic=tech"]}
-    shutil.rmtree(folder)
-    Student(student.folded, student.vocabulary, student.classes, student.architecture, changed).save(folder)
-    write_json(folder / "report.json", {})
-    return workspace
 
 
 @pytest.fixture

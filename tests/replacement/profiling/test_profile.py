@@ -20,7 +20,7 @@ from replacement.profiling.cleaning_rules import KINDS, Proposal, repeated, shap
 from replacement.profiling.frequent import FrequentItems
 from replacement.profiling.patterns import emoticons, repeats
 from replacement.profiling.profile import Stats, collect
-from textcnn.tokenizer import tokenize
+from textcnn.plain.characters import tokenize
 
 _DEFINITION = """\
 classes = {classes}
