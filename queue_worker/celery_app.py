@@ -137,7 +137,8 @@ def _configuration(settings: Settings, seconds: float | None) -> dict[str, Any]:
             "interval_step": 0.2,
             "interval_max": 1,
         },
-        "worker_pool": "threads",  # the kernel releases the interpreter's lock; one copy of the students
+        # Threads: the kernel releases the interpreter's lock, and there is one copy of the students.
+        "worker_pool": "queue_worker.processes.consumer:Threads",
         "worker_concurrency": settings.concurrency,
         "worker_consumer": "queue_worker.processes.consumer:Consumer",
         "worker_prefetch_multiplier": 1,
