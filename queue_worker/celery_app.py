@@ -162,7 +162,8 @@ def _configuration(settings: Settings, seconds: float | None) -> dict[str, Any]:
     server = watched(store_url(settings))
     if server is not None:
         transport["master_name"] = server.master
-    return {**configuration, "broker_transport_options": transport}
+    # Its server may be full or a replica for a while: a worker connects again till it is not.
+    return {**configuration, "broker_channel_error_retry": True, "broker_transport_options": transport}
 
 
 @lru_cache(maxsize=8)
