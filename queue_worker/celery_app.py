@@ -155,7 +155,8 @@ def _configuration(settings: Settings, seconds: float | None) -> dict[str, Any]:
             "interval_step": 0.2,
             "interval_max": 1,
         },
-        "worker_pool": "threads",  # the kernel releases the interpreter's lock; one copy of the students
+        # Threads: the kernel releases the interpreter's lock, and there is one copy of the students.
+        "worker_pool": "queue_worker.processes.consumer:Threads",
         "worker_concurrency": settings.concurrency,
         "worker_consumer": "queue_worker.processes.consumer:Consumer",
         "worker_prefetch_multiplier": 1,
@@ -179,7 +180,8 @@ def _configuration(settings: Settings, seconds: float | None) -> dict[str, Any]:
     server = watched(store_url(settings))
     if server is not None:
         transport["master_name"] = server.master
-    return {**configuration, "broker_transport_options": transport}
+    # Its server may be full or a replica for a while: a worker connects again till it is not.
+    return {**configuration, "broker_channel_error_retry": True, "broker_transport_options": transport}
 
 
 @lru_cache(maxsize=8)

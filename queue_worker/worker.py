@@ -39,9 +39,9 @@ _NICE = 10  # of what learns: what classifies goes first
 _CONTROL_THREADS = 8
 
 _POOLS: dict[str, dict[str, Any]] = {
-    CLASSIFY: {"pool_cls": "threads"},
+    CLASSIFY: {},  # threads, as ``celery_app`` says
     RETRAIN: {"pool_cls": "prefork", "concurrency": 1, "max_tasks_per_child": 1},
-    CONTROL: {"pool_cls": "threads", "concurrency": _CONTROL_THREADS},
+    CONTROL: {"concurrency": _CONTROL_THREADS},
 }
 
 

@@ -6,8 +6,10 @@ one needs, would end the consumer, go back to the list, and end the next one. He
 
 import json
 import logging
+from queue import Empty
 from typing import Any
 
+import redis
 from celery.app import amqp
 from kombu.connection import Connection as KombuConnection
 from kombu.transport import redis as kombu_redis
@@ -32,6 +34,8 @@ def fault_of(raw: Any, channel: Any) -> str | None:
         for name, kinds in _SHAPE.items():
             if not isinstance(message[name], kinds):
                 raise TypeError(f"{name} is of another type")
+        if message["headers"].get("compression"):  # few bytes would become many
+            raise ValueError("it is compressed, which is not used here")
         properties = message["properties"]
         where = properties["delivery_info"]
         for text in (properties["delivery_tag"], where["exchange"], where["routing_key"]):
@@ -103,6 +107,17 @@ class _Looking:
             return super()._brpop_read(**options)  # type: ignore[misc]
         finally:
             del self.client.parse_response
+
+    def _receive_one(self, subscription: Any) -> Any:
+        """What came by remote control, or as an event: nothing, where it is neither."""
+        try:
+            return super()._receive_one(subscription)  # type: ignore[misc]
+        except (Empty, OSError, redis.RedisError):
+            raise
+        except Exception as error:
+            with self.conn_or_acquire() as client:
+                put_aside(client, "remote control", "", f"{type(error).__name__}: {error}")
+            raise Empty from error
 
 
 class Channel(_Looking, kombu_redis.Channel):

@@ -1,17 +1,21 @@
-"""The consumer of Celery's worker, with three differences.
+"""The consumer of Celery's worker, and its threads, with four differences.
 
 Celery lets every error of a strategy but three out of the consumer, which ends the worker; the message goes
 back to the queue, and ends the next one. Here it is put aside. So are messages of unknown tasks.
+An error outside of a task's own code leaves a thread's message unacknowledged for ever, and the worker with
+a place less. Here it is a failure.
 And a worker ends on a server that keeps the jobs of another workspace, whenever that shows.
 Events of tasks are sent ten times a second: one by one they take a third of what small jobs cost.
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any
 
 import redis
+from billiard.einfo import ExceptionInfo
+from celery.concurrency.thread import TaskPool
 from celery.worker.consumer import Consumer as CeleryConsumer
 from vine import promise
 
@@ -65,7 +69,7 @@ class Consumer(CeleryConsumer):  # type: ignore[misc]  # celery has no types
 
         def on_task_received(message: Any) -> Any:
             try:
-                _look(message)
+                _look(message, self.app.tasks)
                 return handle(message)
             except passed:
                 raise  # the broker went away: Celery connects again
@@ -96,6 +100,25 @@ class Consumer(CeleryConsumer):  # type: ignore[misc]  # celery has no types
         message.reject_log_error(_Quiet(), self.connection_errors)
 
 
+class Threads(TaskPool):  # type: ignore[misc]  # celery has no types
+    """Celery's pool of threads, in which every task ends: what is raised outside of it is its failure."""
+
+    def on_apply(self, target: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
+        """Have a thread do a task."""
+
+        def end(*of_task: Any, **named: Any) -> Any:
+            try:
+                return target(*of_task, **named)
+            except Exception as error:
+                _log.exception("failed outside of a task")
+                try:  # Celery would raise a MemoryError again
+                    raise RuntimeError(f"{type(error).__name__}: {error}") from None
+                except RuntimeError:
+                    return 1, ExceptionInfo(), 0.0
+
+        return super().on_apply(end, *arguments, **options)
+
+
 @lru_cache(maxsize=1)
 def _client(settings: Settings) -> redis.Redis:
     return connect(settings)
@@ -108,19 +131,25 @@ class _Quiet:
         """Say nothing: the message comes again."""
 
 
-def _look(message: Any) -> None:
-    """Raise ValueError for a message of which a pool's process would stumble later."""
+def _look(message: Any, tasks: Mapping[str, Any]) -> None:
+    """Raise an error for a message of which a worker or a pool's process would stumble later."""
     headers = message.headers
     if not isinstance(headers.get("id"), str) or not isinstance(headers.get("task"), str):
         raise ValueError("id and task must be texts")
-    arguments, named, _ = message.payload  # three parts, as Celery's own
+    arguments, named, following = message.payload  # three parts, as Celery's own
     if not isinstance(arguments, list) or not isinstance(named, dict):
         raise ValueError("its body does not hold arguments")
+    if headers["task"] in tasks:
+        tasks[headers["task"]].__header__(*arguments, **named)
+    if following and (not isinstance(following, dict) or any(following.values())):
+        raise ValueError("it brings further tasks, which are not used here")
+    if headers.get("eta") is not None:  # held, and delivered again each hour, until then
+        raise ValueError("it has an ETA, which is not used here")
     limits = headers.get("timelimit") or [None, None]
     if not isinstance(limits, list) or any(not isinstance(limit, int | float | None) for limit in limits):
         raise ValueError("timelimit must be two numbers")
     if len(limits) != 2:
         raise ValueError("timelimit must be two numbers")
-    for name in ("retries", "eta", "expires", "root_id", "parent_id", "shadow", "group"):
+    for name in ("retries", "expires", "root_id", "parent_id", "shadow", "group"):
         if isinstance(headers.get(name), dict | list):
             raise ValueError(f"{name} is of another type")

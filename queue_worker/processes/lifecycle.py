@@ -117,6 +117,16 @@ def _hand_back_in_time(sender: Any = None, **_: Any) -> None:
     sender.wait_for_soft_shutdown = stop_and_wait
 
 
+@signals.task_revoked.connect
+def _lose(request: Any = None, terminated: bool = False, expired: bool = False, **_: Any) -> None:
+    """A message that was revoked, or has expired, is one that is lost: the next of its unit has its id."""
+    if terminated:
+        return
+    state.revoked.discard(request.id)
+    if not expired:
+        _log.warning("message revoked id=%s: unless cancelled, its work is published again", request.id)
+
+
 @signals.worker_shutting_down.connect
 def _stop(**_: Any) -> None:
     for call in _stops:

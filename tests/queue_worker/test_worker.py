@@ -176,3 +176,26 @@ def test_jobs_of_one_level_take_turns(service: Service, texts: list[str]) -> Non
     assert small.timestamps[JobStatus.COMPLETED] < big.timestamps[JobStatus.FINALIZING]
     assert Counter(row["id"] for row in service.rows(big)).most_common(1)[0][1] == 1
     assert time.time() > big.timestamps[JobStatus.COMPLETED] - 3600  # the server's clock, in Unix seconds
+
+
+@pytest.mark.parametrize("fault", ["READONLY", "OOM"])
+def test_workers_survive_a_server_that_takes_nothing_for_a_while(
+    service: Service, texts: list[str], fault: str
+) -> None:
+    """A worker ended: Celery connects again after errors of a connection alone."""
+    log = service.settings.home / "logs" / "worker.log"
+    start = log.stat().st_size
+    job = service.submit(service.write("while.parquet", texts * 4))
+    service.wait(job, lambda job: job.shards_done >= 3)
+    if fault == "READONLY":
+        service.client.replicaof("127.0.0.1", "1")
+    else:
+        service.client.config_set("maxmemory", 1)
+    try:
+        until(lambda: b"Connection to broker lost" in log.read_bytes()[start:], "the worker has noticed")
+    finally:
+        service.client.replicaof("NO", "ONE")
+        service.client.config_set("maxmemory", 0)
+    job = service.wait(job)
+    assert_every_row_once(service, job, keys("while", 1600))
+    assert service.processes.failed() is None

@@ -24,6 +24,7 @@ from queue_worker.celery_app import (
     send,
 )
 from queue_worker.processes.channel import Transport
+from queue_worker.processes.consumer import Threads
 from queue_worker.processes.rejected import rejected
 from queue_worker.settings import Settings
 from tests.support.brokers import until
@@ -95,7 +96,11 @@ def zoo() -> Iterator[bytes]:
     for encoding in ("nonsense", "binary", "utf-16"):
         yield json.dumps(envelope(**{"content-encoding": encoding})).encode()
     yield json.dumps({**envelope(), "headers": {**envelope()["headers"], "task": "os.system"}}).encode()
-    yield json.dumps({**envelope(), "headers": {**envelope()["headers"], "compression": "zlib"}}).encode()
+    for changes in ({"eta": "2999-01-01T00:00:00"}, {"compression": "zlib"}):
+        yield json.dumps({**envelope(), "headers": {**envelope()["headers"], **changes}}).encode()
+    for name in ("callbacks", "errbacks", "chain", "chord"):
+        for value in WRONG:
+            yield json.dumps(envelope([["job-none", 0], {}, {name: value}])).encode()
     whole = envelope()
     for name in whole:
         for value in WRONG:
@@ -161,14 +166,74 @@ def test_the_list_of_what_was_put_aside_has_an_end(service: Service) -> None:
         assert "1099" in base64.b64decode(rejected(service.client, limit=1)[0]["start"]).decode()
 
 
-def test_a_task_with_wrong_arguments_fails_alone(service: Service, texts: list[str]) -> None:
+def test_remote_control_that_is_none_ends_no_worker(service: Service, texts: list[str]) -> None:
+    """Whatever is published where all workers listen: before, one number ended all of them."""
+    scheduler = service.processes.latest("scheduler")
+    before = service.store.statistics.totals().rejected
+    with service.worker() as worker:
+        for raw in (b"5", b"null", b"[]", b"{}", b"\xff", b"[" * 100_000, json.dumps(envelope([5])).encode()):
+            for channel in ("/0.celery.pidbox", "/0.celeryev"):
+                service.client.publish(channel, raw)
+        until(lambda: service.store.statistics.totals().rejected >= before + 10, "both put five aside")
+        job = service.wait(service.submit(service.write("told.parquet", texts[:30])))
+        assert_every_row_once(service, job, keys("told", 30))
+        ping = make_celery(service.settings).control.ping
+        until(lambda: len(ping(timeout=1)) == 2, "both listen")
+        assert worker.poll() is None
+        assert scheduler.poll() is None
+
+
+@pytest.mark.parametrize("expires", [None, "2020-01-01T00:00:00+00:00"])
+def test_a_message_that_is_revoked_or_has_expired_is_published_again(
+    service: Service, texts: list[str], expires: str | None
+) -> None:
+    """Celery drops later messages of such an id, which all that the reaper publishes have."""
     application = make_celery(service.settings)
+    job = service.submit(service.write("revoked.parquet", texts))
+    lists = lists_of(CLASSIFY)
+    (real,) = service.client.lrange(lists[job.priority], 0, -1)
+    plan = json.loads(real)["headers"]["id"]
+    service.client.delete(lists[job.priority])
+    with service.worker():
+        if expires is None:
+            revoke = application.control.revoke
+            until(lambda: plan in str(revoke(plan, reply=True, timeout=1)), "the worker knows")
+            service.client.lpush(lists[job.priority], real)
+        else:
+            foreign = envelope()
+            foreign["headers"] |= {"id": plan, "expires": expires}
+            service.client.lpush(CLASSIFY, json.dumps(foreign))
+        job = service.wait(job)
+    assert_every_row_once(service, job, keys("revoked", 400))
+
+
+@pytest.mark.parametrize("error", [ValueError("anything"), MemoryError()])
+def test_what_is_raised_outside_of_a_task_is_its_failure(error: Exception) -> None:
+    """Celery's own threads drop it: the message is never acknowledged, and takes a place for ever."""
+    ended: list[Any] = []
+    pool = Threads(1)
+
+    def target() -> None:
+        raise error
+
+    pool.on_apply(target, (), {}, ended.append).get()
+    pool.on_stop()
+    ((failed, reason, _),) = ended
+    assert failed
+    assert type(error).__name__ in str(reason.exception)
+    assert not isinstance(reason.exception, MemoryError)  # Celery would raise it again
+
+
+def test_a_task_with_wrong_arguments_is_put_aside(service: Service, texts: list[str]) -> None:
+    application = make_celery(service.settings)
+    before = service.store.statistics.totals().rejected
     with service.worker() as worker:
         for arguments in ((), ("job-none",), ("job-none", 0, 1, 2), ("job-none", "nonsense")):
             send(application, "pingti.classify", *arguments)
         job = service.wait(service.submit(service.write("alone.parquet", texts[:30])))
         assert_every_row_once(service, job, keys("alone", 30))
         until(lambda: messages_waiting(service.client) == 0, "all are taken")
+        assert service.store.statistics.totals().rejected == before + 3
         assert worker.poll() is None
 
 
