@@ -22,6 +22,10 @@ from tests.support.rest import bearer, problem, serving
 SMALL = {"classes": ["no", "yes"], "corpus": {"files": ["../corpus.jsonl"]}, "teacher": {"model": "../bert"}}
 
 
+def endpoint(url: str) -> dict[str, Any]:
+    return {"kind": "classifier", "url": url}
+
+
 @pytest.fixture
 def client(workspace: Workspace) -> Iterator[httpx.Client]:
     with serving(Settings(home=workspace.root)) as client:
@@ -89,6 +93,14 @@ def test_a_task_is_made_changed_and_read(client: httpx.Client, workspace: Worksp
     ]
 
 
+def test_an_endpoint_in_a_network_that_the_settings_name_is_taken(workspace: Workspace) -> None:
+    body = {**SMALL, "teacher": {"endpoint": endpoint("http://127.0.0.1:8000/classify")}}
+    with serving(Settings(home=workspace.root, private_networks=("127.0.0.0/8",))) as client:
+        assert put(client, "praise", body).status_code == 201
+        body["teacher"] = {"endpoint": endpoint("http://10.0.0.1/classify")}
+        assert put(client, "praise", body).status_code == 422
+
+
 @pytest.mark.parametrize(
     ("changes", "pointer"),
     [
@@ -111,6 +123,13 @@ def test_a_task_is_made_changed_and_read(client: httpx.Client, workspace: Worksp
         ({"teacher": {"model": "../bert", "labels": "/etc/passwd"}}, "#/teacher/labels"),
         ({"gate": {"labels": "/etc/passwd"}}, "#/gate/labels"),
         ({"watch": {"callback": "http://169.254.169.254/"}}, "#/watch/callback"),
+        ({"teacher": {"answers": ["/etc/*.csv"]}}, "#/teacher/answers/0"),
+        ({"teacher": {"answers": ["../inside/a.csv", "../inside/*.csv"]}}, "#/teacher/answers/0"),
+        ({"teacher": {"answers": ["../inside/*.csv"]}}, "#/teacher/answers/0"),
+        ({"teacher": {"answers": ["../a.csv"], "vectors": "/etc"}}, "#/teacher/vectors"),
+        ({"teacher": {"endpoint": endpoint("http://127.0.0.1:8000/v1")}}, "#/teacher/endpoint/url"),
+        ({"teacher": {"endpoint": endpoint("http://169.254.169.254/")}}, "#/teacher/endpoint/url"),
+        ({"teacher": {"endpoint": endpoint("https://[::1]/")}}, "#/teacher/endpoint/url"),
     ],
 )
 def test_what_is_refused(
