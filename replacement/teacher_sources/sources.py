@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pingti.errors import DefinitionError, UnavailableError
+from pingti.http.bearer_key import bearer_key
 from pingti.workspace.definition import EndpointSection
 from pingti.workspace.registry import TaskEntry
 from replacement.teacher_sources.stored_answers import read_answers
@@ -108,12 +109,7 @@ def _endpoint(owner: TaskEntry, section: EndpointSection) -> "AnyTeacher":
     from teacher.endpoints.requests import check_address
     from teacher.endpoints.settings import Endpoint
 
-    key = os.environ.get(section.key_variable) if section.key_variable else None
-    if section.key_variable and not key:
-        raise DefinitionError(
-            f"{owner.path}: teacher.endpoint.key_variable: the variable {section.key_variable} of the "
-            "environment is not set; it must hold the endpoint's key"
-        )
+    key = _key(owner, section.key_variable) if section.key_variable else None
     networks = os.environ.get("PINGTI_PRIVATE_NETWORKS", "").split(",")
     chosen = section.model_dump(exclude={"kind", "labels"})
     endpoint = Endpoint(
@@ -124,6 +120,21 @@ def _endpoint(owner: TaskEntry, section: EndpointSection) -> "AnyTeacher":
     )
     check_address(endpoint)
     return ChatTeacher(endpoint) if section.kind == "chat" else ClassifierTeacher(endpoint)
+
+
+def _key(owner: TaskEntry, variable: str) -> str:
+    """The endpoint's key out of the environment; no error holds it."""
+    where = f"{owner.path}: teacher.endpoint.key_variable: the variable {variable} of the environment"
+    given = os.environ.get(variable)
+    if given is None:
+        raise DefinitionError(f"{where} is not set; it must hold the endpoint's key")
+    try:
+        key = bearer_key(given)
+    except ValueError as error:
+        raise DefinitionError(f"{where}: {error}") from None
+    if not key.isascii():
+        raise DefinitionError(f"{where}: the key holds a character that no header carries; needed is ASCII")
+    return key
 
 
 def _labels(owner: TaskEntry, named: Sequence[str]) -> tuple[str, ...]:

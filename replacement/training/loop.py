@@ -165,7 +165,7 @@ def ask_measuring_rows(setup: Setup, known: dict[str, bool]) -> Asked:
     if not answered.any() or not len(validation.rows):
         raise UnavailableError(
             f"{setup.entry.path}: the teacher gave no answer for any of {len(held)} held-out texts or of the "
-            f"validation rows, so that nothing can be measured; {setup.teacher.cost_note}"
+            f"validation rows, so that nothing can be measured; {'; '.join(setup.teacher.cost_notes)}"
         )
     holdout_set = HoldoutSet(rows=held[answered], answers=answers.take(answered))
     return Asked(validation=validation, holdout=holdout_set, training=nothing, apart=_apart(setup))
@@ -487,12 +487,12 @@ def _notes_of_true_labels(true: dict[str, int], held: list[str], apart: int) -> 
 
 def _notes_of_answers(setup: Setup) -> tuple[str, ...]:
     """What of the teacher could not be had or measured."""
-    notes = [setup.teacher.cost_note]
+    notes = list(setup.teacher.cost_notes)
     if setup.teacher.description is None:
         notes.append("the teacher's speed was not measured: no model of it is here")
     if setup.teacher.stored_alone:
         notes.append("stored answers are all there is: drift cannot be measured")
-    return tuple(note for note in notes if note)
+    return tuple(notes)
 
 
 def _rest_drawn(

@@ -82,18 +82,25 @@ class TeacherLabels:
         return {} if self.opened.asked is None else {"cost": asdict(self.opened.asked.cost)}
 
     @property
-    def cost_note(self) -> str:
-        """What is to be told of answers that could not be had; empty where there are none."""
+    def cost_notes(self) -> tuple[str, ...]:
+        """What is to be told of answers that were not had, or not as they were wanted, a sentence each."""
         if self.opened.asked is None:
-            return ""
-        cost = self.opened.asked.cost
-        if not cost.malformed + cost.failed:
-            return ""
-        return (
-            f"of {cost.rows:,} texts that the teacher was asked about, {cost.malformed:,} got an answer that "
-            f"could not be read and {cost.failed:,} none (no answer in all attempts, or the budget of tokens "
-            "or money was spent); these rows are not used"
-        )
+            return ()
+        cost, notes = self.opened.asked.cost, []
+        if cost.malformed + cost.failed:
+            first = f" (the first: {cost.first_malformed!r})" if cost.first_malformed else ""
+            notes.append(
+                f"of {cost.rows:,} texts that the teacher was asked about, {cost.malformed:,} got an answer "
+                f"that could not be read{first} and {cost.failed:,} none (no answer in all attempts, or the "
+                "budget of tokens or money was spent); these rows are not used"
+            )
+        if cost.without_logprobs:
+            notes.append(
+                f"{cost.without_logprobs:,} answers of the endpoint came without log probabilities: without "
+                "further votes their label counts as certain, and none of them is a boundary row; "
+                "teacher.endpoint.votes asks about a text several times"
+            )
+        return tuple(notes)
 
     @property
     def rows_scored(self) -> int:

@@ -71,7 +71,7 @@ def test_an_endpoint_that_fails_half_of_the_time_teaches_a_student_within_its_bu
 ) -> None:
     monkeypatch.setattr(requests, "time", SimpleNamespace(sleep=lambda _: None))
     monkeypatch.setenv("PINGTI_PRIVATE_NETWORKS", "127.0.0.0/8")
-    monkeypatch.setenv("PINGTI_TEACHER_KEY_TINY", "s3cret")
+    monkeypatch.setenv("PINGTI_TEACHER_KEY_TINY", "s3cret\n")  # as a file gives it
     budget = 600 * sum(TOKENS)
     faults = ["", "500", "", "429", "", "broken", "", "500", "malformed", "429"]
     with chat(*faults) as (url, model):
@@ -267,6 +267,21 @@ def test_answers_that_cannot_be_used(
 def test_definitions_that_are_refused(tmp_path: Path, teacher: str, problem: str) -> None:
     with pytest.raises(DefinitionError, match=problem):
         add(tmp_path, teacher)
+
+
+@pytest.mark.parametrize(
+    ("key", "problem"),
+    [("s3\tcret", "control character"), (" \n", "the key is empty"), ("s3crét", "needed is ASCII")],
+)
+def test_a_key_that_cannot_be_sent_is_refused_and_not_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: str, problem: str
+) -> None:
+    monkeypatch.setenv("PINGTI_TEACHER_KEY", key)
+    section = '[teacher.endpoint]\nkind = "classifier"\nurl = "https://a.example"\n'
+    section += 'key_variable = "PINGTI_TEACHER_KEY"'
+    with pytest.raises(DefinitionError, match=problem) as raised:
+        replace(add(tmp_path, section))
+    assert "s3" not in str(raised.value)
 
 
 def test_a_key_that_is_not_set_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
