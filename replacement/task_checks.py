@@ -19,6 +19,8 @@ from pingti.validation import sentence
 from pingti.workspace.definition import HUB_NAME, Definition
 from pingti.workspace.registry import Workspace
 from replacement.decision import rule_faults
+from replacement.teacher_sources.answer_files import open_answers
+from replacement.teacher_sources.stored_answers import answered_alone, scored_labels
 from teacher.model_files import file_problems, labels_of, length_problem, read_config_json, tokenizer_problem
 
 _MODEL = "/teacher/model"
@@ -202,13 +204,28 @@ def _answer_faults(task: _Task) -> Iterator[Fault]:
     """Of answers, sentence model and endpoint: that they lead nowhere, or their labels do not fit."""
     section = task.definition.teacher
     for number, pattern in enumerate(section.answers):
+        pointer = json_pointer(("teacher", "answers", number))
+        if "://" in pattern:
+            yield Fault(detail=f"{pattern!r}: needed are files here, not an address", pointer=pointer)
+            continue
         if not _leads(task.base, pattern):
-            yield Fault(detail=task.nowhere(pattern), pointer=json_pointer(("teacher", "answers", number)))
+            yield Fault(detail=task.nowhere(pattern), pointer=pointer)
+            continue
+        try:
+            for path in expand(pattern, task.base):
+                open_answers(path, section.answer_columns, task.definition.corpus)
+        except InputError as error:
+            yield Fault(detail=str(error), pointer=pointer)
     if section.vectors is not None and not (task.base / section.vectors).is_dir():
         yield Fault(detail=task.nowhere(section.vectors), pointer="/teacher/vectors")
-    labels = () if section.endpoint is None else section.endpoint.labels or (*section.endpoint.descriptions,)
+    labels: tuple[str, ...] = ()
+    independent = False
+    if section.endpoint is not None:
+        labels = section.endpoint.labels or (*section.endpoint.descriptions,)
+    elif not section.model:
+        labels, independent = scored_labels(task.definition), answered_alone(section)
     if labels:
-        yield from rule_faults(labels, False, task.definition.classes, section)
+        yield from rule_faults(labels, independent, task.definition.classes, section)
 
 
 def _folder_problems(folder: Path) -> Iterable[str]:

@@ -110,7 +110,7 @@ class RulesSection(_Section):
 
 
 class AnswerColumnsSection(_Section):
-    """How the columns of `teacher.answers` are named."""
+    """How the files of `teacher.answers` are written, and what their columns are named."""
 
     text: str | None = None
     """Of the text; as `corpus.text` if absent."""
@@ -119,10 +119,23 @@ class AnswerColumnsSection(_Section):
     label: str = "label"
     """Of the label, where there are no `scores`."""
     scores: dict[str, str] = {}
-    """The column of each label's score: numbers from 0 up, which are divided by their sum."""
+    """The column of each label's score, numbers from 0 up that are divided by their sum. Of one label alone,
+    or with `teacher.label`, each is a probability of its own, from 0 to 1."""
     time: str | None = None
     """Of the time of an answer: of several answers for a text the newest counts; if absent, none does where
     they differ."""
+    time_format: str | None = None
+    """As of the corpus."""
+    time_unit: TimeUnit | None = None
+    """As of the corpus."""
+    delimiter: Annotated[str, AfterValidator(one_character)] | None = None
+    """As of the corpus."""
+    quoting: Quoting = "auto"
+    """As of the corpus."""
+    escape: Annotated[str, AfterValidator(one_character)] | None = None
+    """As of the corpus."""
+    encoding: Annotated[str, AfterValidator(known_encoding)] | None = None
+    """As of the corpus."""
 
 
 class EndpointSection(_Section):
@@ -185,8 +198,8 @@ class TeacherSection(_Section):
     "python:NAME" stands for a function that `pingti.replace` is given. Absent where `answers` or `endpoint`
     are there."""
     answers: tuple[str, ...] = ()
-    """Files of stored answers (paths or patterns): Parquet, CSV, TSV or JSONL. They cost nothing; without a
-    model or endpoint they are all there is, and the run chooses among their texts."""
+    """Files of stored answers (paths, folders, patterns): Parquet, CSV, TSV or JSONL. They cost nothing;
+    without a model or endpoint they are all there is, and the run chooses among their texts."""
     answer_columns: AnswerColumnsSection = AnswerColumnsSection()
     endpoint: EndpointSection | None = None
     vectors: str | None = None

@@ -54,12 +54,18 @@ class Opened:
     """What goes before all others."""
     asked: "AnyTeacher | None" = None
     """The endpoint or function, if there is one."""
+    independent: bool = False
+    """Whether each label is answered by itself."""
     notes: tuple[str, ...] = ()
     """What is to be told of it, a sentence each."""
 
 
 def open_source(
-    owner: TaskEntry, function: "Function | None" = None, *, model: "AnswerSource | None" = None
+    owner: TaskEntry,
+    function: "Function | None" = None,
+    *,
+    model: "AnswerSource | None" = None,
+    independent: bool = False,
 ) -> Opened:
     """Open what answers for a task, stored answers first.
 
@@ -67,6 +73,7 @@ def open_source(
         owner: the task that has the teacher.
         function: what "python:NAME" stands for, where it was given.
         model: the model that answers, if the definition names one.
+        independent: whether the model answers each label by itself.
 
     Raises:
         DefinitionError: a key that is not set, or a function that nothing stands for.
@@ -80,10 +87,12 @@ def open_source(
     if not owner.definition.teacher.answers:
         if other is None:
             raise DefinitionError(f"{owner.path}: teacher: nobody answers")
-        return Opened(source=other, asked=asked)
-    read = read_answers(owner, other.labels if other is not None else None)
+        return Opened(source=other, asked=asked, independent=independent)
+    read = read_answers(owner, other.labels if other is not None else None, independent=independent)
     source: AnswerSource = StoredFirst(read.answers, other)
-    return Opened(source=source, stored=read.answers, asked=asked, notes=read.notes)
+    return Opened(
+        source=source, stored=read.answers, asked=asked, independent=read.independent, notes=read.notes
+    )
 
 
 def _asked(owner: TaskEntry, function: "Function | None") -> "AnyTeacher | None":

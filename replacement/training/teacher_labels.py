@@ -274,7 +274,7 @@ def load_teacher(
     else:
         model, description = source_name(owner), None
         opened = open_source(owner, function)
-    labels, independent = opened.source.labels, description is not None and description.independent
+    labels, independent = opened.source.labels, opened.independent
     return TeacherLabels(
         model=model,
         description=description,
@@ -331,13 +331,12 @@ def load_teacher_of_version(entry: TaskEntry, version: int, *, progress: Progres
             f"{version} was made with; pingti replace makes a version with this one"
         )
     reading = _reading_of_version(recorded, entry.definition.teacher)
-    independent = description is not None and description.independent
     return TeacherLabels(
         model=model,
         description=description,
         opened=opened,
         classes=classes,
-        rule=make_rule(opened.source.labels, independent, classes, reading, entry.path),
+        rule=make_rule(opened.source.labels, opened.independent, classes, reading, entry.path),
         guesses=(),
         reviewed=reviewed.class_of,
         cpu_precision=section.precision,
@@ -375,7 +374,7 @@ def _cached(owner: TaskEntry, description: "Description", device: str | None) ->
     from teacher.cache import CachedTeacher  # torch only where a teacher is asked
 
     cached = CachedTeacher.open(description, owner.workspace.teachers, device=device)
-    return open_source(owner, model=cached)
+    return open_source(owner, model=cached, independent=description.independent)
 
 
 def _sentence_model(owner: TaskEntry, device: str | None) -> "SentenceModel | None":

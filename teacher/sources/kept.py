@@ -97,7 +97,7 @@ class KeptAnswers:
             return
 
         def keep(rows: Sequence[int], answers: NDArray[np.float32]) -> None:
-            answered = np.isfinite(answers).all(axis=1)
+            answered = np.asarray(np.isfinite(answers).all(axis=1), np.bool_)
             there = [keys[row] for row, has_one in zip(rows, answered.tolist(), strict=True) if has_one]
             self._without.update({keys[row] for row in rows} - set(there))
             if there:

@@ -178,10 +178,8 @@ def _refusals(parsed: Definition, settings: Settings, folder: FilePath) -> Itera
         if refusal:
             yield ProblemItem(pointer=f"#{json_pointer(place)}", detail=refusal)
     endpoint = parsed.teacher.endpoint
-    addresses = {
-        "#/watch/callback": parsed.watch.callback,
-        "#/teacher/endpoint/url": endpoint and endpoint.url,
-    }
+    url = None if endpoint is None else endpoint.url
+    addresses = {"#/watch/callback": parsed.watch.callback, "#/teacher/endpoint/url": url}
     out = Outbound(private_networks=settings.private_networks, seconds=_LOOK_SECONDS)
     for pointer, address in addresses.items():
         if address is None:

@@ -225,7 +225,7 @@ def test_a_teacher_that_answers_nothing_is_told_in_one_sentence(tmp_path: Path) 
 @pytest.mark.parametrize(
     ("lines", "keys", "problem"),
     [
-        ([{"text": "a"}], "", "there is no column 'label'"),
+        ([{"text": "a"}], "", "no column 'label'"),
         ([{"label": "yes"}], "", "neither a text nor an id"),
         ([{"text": "a", "label": None}], "", "hold no answer"),
         ([{"text": "a", "label": "maybe"}], 'map = {maybe = "yes", sure = "no"}', "no label 'sure'"),
