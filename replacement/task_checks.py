@@ -118,7 +118,7 @@ def _label_faults(task: _Task) -> Iterator[Fault]:
         if not (task.base / path).is_file():
             yield Fault(detail=task.nowhere(path), pointer=pointer)
             continue
-        tuned = section == "teacher" and definition.teacher.fine_tune
+        tuned = section == "teacher" and definition.teacher.tuned
         for fault in labelled_faults(
             task.base / path, definition.corpus, definition.classes, all_needed=tuned
         ):
@@ -189,7 +189,7 @@ def _teacher_faults(task: _Task) -> Iterator[Fault]:
     kind = config.get("model_type")
     if problem := length_problem(section.max_length, kind, config.get("max_position_embeddings")):
         yield Fault(detail=problem, pointer="/teacher/max_length")
-    if section.labels is not None and section.fine_tune:
+    if section.tuned:
         labels, independent = task.definition.classes, False  # by then it has these
     else:
         try:
@@ -250,7 +250,7 @@ def _owner_faults(task: _Task) -> Iterator[Fault]:
     if name == task.name or theirs.teacher.model.startswith(_TASK):
         yield Fault(detail=f"{section.model!r} has no teacher of its own", pointer=_MODEL)
         return
-    if theirs.teacher.labels is not None and theirs.teacher.fine_tune:
+    if theirs.teacher.tuned:
         labels, independent = theirs.classes, False
     elif not theirs.teacher.model or theirs.teacher.model.startswith("python:"):
         return

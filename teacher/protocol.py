@@ -44,6 +44,8 @@ class Cost:
     """Answers that could not be read, each a text without an answer."""
     failed: int = 0
     """Texts without an answer because the service gave none, or the budget was spent."""
+    unsent: int = 0
+    """Requests that were not sent, because the budget might not have held them."""
     without_logprobs: int = 0
     """Answers of which probabilities were wanted, and that came without (all) log probabilities."""
     first_malformed: str = ""

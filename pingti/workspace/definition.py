@@ -234,6 +234,12 @@ class TeacherSection(_Section):
     margin: float = Field(default=0.1, ge=0.0, lt=0.5)
     """A row whose two likeliest classes are closer than this is a boundary row: it goes to a person."""
 
+    @property
+    def tuned(self) -> bool:
+        """Whether a model is fine-tuned on `labels` first; nobody else who answers is."""
+        own = bool(self.model) and not self.model.startswith(("task:", "python:"))
+        return own and self.labels is not None and self.fine_tune
+
     @model_validator(mode="after")
     def _somebody_answers(self) -> Self:
         if not (self.model or self.answers or self.endpoint):
@@ -384,7 +390,7 @@ class Definition(_Section):
         faults: list[tuple[str, tuple[str | int, ...]]] = []
         if self.teacher.threshold is not None and not self.binary:
             faults.append(("a threshold needs a task of two classes", ("teacher", "threshold")))
-        if self.teacher.label is not None and self.teacher.labels is not None and self.teacher.fine_tune:
+        if self.teacher.label is not None and self.teacher.tuned:
             detail = (
                 "a model that is fine-tuned on teacher.labels has the task's classes and no other label; "
             )

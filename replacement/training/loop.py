@@ -203,6 +203,7 @@ def run_rounds(setup: Setup, asked: Asked, announce: Callable[[Round], None]) ->
 
     Raises:
         InputError: there are boundary rows alone.
+        UnavailableError: the teacher gave no answer for any row to learn from.
     """
     gate_section, binary = setup.definition.gate, setup.definition.binary
     subclasses = _divided(setup, asked)
@@ -289,6 +290,7 @@ def evaluate(setup: Setup, asked: Asked, trained: Trained, people: PeopleLabels)
             *_warnings(setup, people, qualities),
             *setup.notes,
             *_notes_of_true_labels(true, held.texts, len(asked.apart)),
+            *teacher_quality.notes_of_baseline([described["truth"], truth_apart]),
             *note_of_reading(setup.teacher, held.texts, cut_alike=definition.student.read == "teacher"),
             *_notes_of_answers(setup),
         ),
@@ -453,7 +455,7 @@ def _qualities(
     figures = [teacher_quality.of_true_labels(against_true)]
     if setup.teacher.description is not None:
         figures.insert(0, teacher_quality.of_rows_kept_aside(setup.teacher.description.folder))
-    if known.any() and not teacher_owner(setup.entry).definition.teacher.fine_tune:
+    if known.any() and not teacher_owner(setup.entry).definition.teacher.tuned:
         figures.append(
             teacher_quality.of_labelled_rows(
                 dataset.texts_of(training.rows[places[known]]),
@@ -468,7 +470,7 @@ def _qualities(
 
 def _warnings(setup: Setup, people: PeopleLabels, qualities: list[TeacherQuality]) -> tuple[str, ...]:
     """Where the teacher is no better than what is trivial, or nobody can tell."""
-    tuned = people.seed is not None and teacher_owner(setup.entry).definition.teacher.fine_tune
+    tuned = teacher_owner(setup.entry).definition.teacher.tuned
     return tuple(teacher_quality.warnings(qualities, len(people.seed_texts) if tuned else None))
 
 

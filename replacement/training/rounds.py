@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import sampling
-from pingti.errors import InputError
+from pingti.errors import InputError, UnavailableError
 from pingti.workspace.definition import Definition, GateSection
 from pingti.workspace.registry import TaskEntry
 from replacement.answers import Answers, join
@@ -185,12 +185,18 @@ def train_student(setup: Setup, training: TrainingSet, subclasses: Subclasses, n
 
     Raises:
         InputError: there are boundary rows alone.
+        UnavailableError: there are no rows.
     """
     from textcnn.train import Recipe, class_weights, train  # torch only where something is trained
 
     definition, dataset = setup.definition, setup.dataset
     clear = training.clear(definition.teacher.margin)
     rows = training.rows[clear]
+    if len(clear) == 0:
+        raise UnavailableError(
+            f"{setup.entry.path}: the teacher gave no answer for any row to learn from"
+            + "".join(f"; {note}" for note in setup.teacher.cost_notes)
+        )
     if len(rows) == 0:
         raise InputError(
             f"{setup.entry.path}: teacher.margin: on all {len(clear)} rows the teacher's margin is below "
@@ -297,6 +303,8 @@ def out_of_rows(setup: Setup, asked: Asked, number: int) -> StopReason | None:
         number: of the round that was the last.
     """
     unasked = asked.unasked(setup)
+    if setup.teacher.spent:
+        return StopReason.BUDGET_SPENT
     if _round_budget(setup, asked, number, unasked) >= 1:
         return None
     return StopReason.BUDGET_SPENT if len(unasked) else StopReason.POOL_USED_UP

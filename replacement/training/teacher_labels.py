@@ -82,6 +82,11 @@ class TeacherLabels:
         return {} if self.opened.asked is None else {"cost": asdict(self.opened.asked.cost)}
 
     @property
+    def spent(self) -> bool:
+        """Whether a budget of tokens or money is spent, so that nothing new is answered any more."""
+        return self.opened.asked is not None and self.opened.asked.cost.unsent > 0
+
+    @property
     def cost_notes(self) -> tuple[str, ...]:
         """What is to be told of answers that were not had, or not as they were wanted, a sentence each."""
         if self.opened.asked is None:
@@ -89,10 +94,11 @@ class TeacherLabels:
         cost, notes = self.opened.asked.cost, []
         if cost.malformed + cost.failed:
             first = f" (the first: {cost.first_malformed!r})" if cost.first_malformed else ""
+            why = "the budget of tokens or money was spent, or " if cost.unsent else ""
             notes.append(
                 f"of {cost.rows:,} texts that the teacher was asked about, {cost.malformed:,} got an answer "
-                f"that could not be read{first} and {cost.failed:,} none (no answer in all attempts, or the "
-                "budget of tokens or money was spent); these rows are not used"
+                f"that could not be read{first} and {cost.failed:,} none ({why}no answer came in all "
+                "attempts); these rows are not used"
             )
         if cost.without_logprobs:
             notes.append(

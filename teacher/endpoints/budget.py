@@ -64,6 +64,7 @@ class Budget:
                     self._reserved.append(wanted)
                     return wanted
                 if not self._reserved:
+                    self._cost = dataclasses.replace(self._cost, unsent=self._cost.unsent + 1)
                     return None
                 self._lock.wait()  # what is set aside is more than what is spent at last
 

@@ -14,8 +14,11 @@ from pingti.errors import ConflictError, DefinitionError, InputError, Unavailabl
 from pingti.workspace import promotion
 from pingti.workspace.registry import TaskEntry, Workspace
 from replacement.measure_drift import load_drift_meter
+from replacement.results import StopReason
+from replacement.task_checks import check_task
 from replacement.training import warm_start
 from replacement.training.loop import replace
+from replacement.training.teacher_labels import load_teacher_of_version
 from teacher.endpoints import requests
 from tests.support.endpoints import TOKENS, chat, topic
 from tests.support.teachers import corpus_file, write_bert
@@ -104,6 +107,98 @@ most_tokens = {budget}
     assert again.report["teacher"]["rows_computed"] < outcome.report["teacher"]["rows_computed"] / 2
     written = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert not any(b"s3cret" in path.read_bytes() for path in written)
+
+
+def small_chat(url: str, **keys: object) -> str:
+    lines = [f"{key} = {json.dumps(value)}" for key, value in {"concurrency": 1, **keys}.items()]
+    return (
+        f'budget = 300\n{TO_SPORT}\n[teacher.endpoint]\nkind = "chat"\nurl = "{url}"\nmodel = "tiny"\n'
+        'descriptions = {sport = "games", tech = "machines", other = "all else"}\n' + "\n".join(lines)
+    )
+
+
+def test_a_budget_that_ends_in_the_middle_ends_the_run_with_what_there_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PINGTI_PRIVATE_NETWORKS", "127.0.0.0/8")
+    with chat() as (url, model):
+        outcome = replace(add(tmp_path, small_chat(url, most_tokens=6000)))
+        assert model.answered * sum(TOKENS) <= 6000
+    assert outcome.stopped == StopReason.BUDGET_SPENT
+    assert len(outcome.rounds) == 1
+    assert outcome.report["teacher"]["cost"]["unsent"] > 0
+    assert "none (the budget of tokens or money was spent" in notes_of(outcome)
+
+
+@pytest.mark.parametrize(
+    ("most", "problem"),
+    [
+        (100, "no answer for any of 60 held-out texts .*the budget of tokens or money was spent"),
+        (3500, "no answer for any row to learn from; .*the budget of tokens or money was spent"),
+    ],
+)
+def test_a_budget_that_ends_before_anything_is_learned_is_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: int, problem: str
+) -> None:
+    monkeypatch.setenv("PINGTI_PRIVATE_NETWORKS", "127.0.0.0/8")
+    with chat() as (url, model), pytest.raises(UnavailableError, match=problem):
+        replace(add(tmp_path, small_chat(url, most_tokens=most)))
+    assert model.answered * sum(TOKENS) <= most
+
+
+def test_answers_without_log_probabilities_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PINGTI_PRIVATE_NETWORKS", "127.0.0.0/8")
+    with chat("nologprobs") as (url, _):
+        outcome = replace(add(tmp_path, small_chat(url)))
+    count = outcome.report["teacher"]["cost"]["without_logprobs"]
+    assert f"{count} answers of the endpoint came without log probabilities" in notes_of(outcome)
+
+
+def test_labelled_rows_measure_whoever_answers_in_a_models_place(tmp_path: Path) -> None:
+    texts = made_texts(400, seed=77)[0][:200]
+    lines = [json.dumps({"text": text, "label": yes_or_no(text)}) for text in texts]
+    (tmp_path / "seed.jsonl").write_text("\n".join(lines))
+    outcome = replace(
+        add(tmp_path, 'model = "python:words"\nlabels = "../seed.jsonl"\nbudget = 300'),
+        function=lambda batch: [yes_or_no(text) for text in batch],
+    )
+    quality = outcome.report["teacher"]["quality"]
+    assert quality["teacher"] == 1.0
+    assert quality["ngram"] > 0.8
+    assert "too few to keep some aside" not in notes_of(outcome)  # nobody was fine-tuned
+
+
+def test_true_labels_too_few_for_a_baseline_are_told(tmp_path: Path) -> None:
+    (tmp_path / "true.csv").parent.mkdir(exist_ok=True)
+    rows = [f"{text},{yes_or_no(text)}" for text in corpus_texts()[-60:]]
+    (tmp_path / "true.csv").write_text("\n".join(["text,label", *rows]))
+    entry = add(tmp_path, 'model = "python:words"\nbudget = 300')
+    entry.path.write_text(entry.path.read_text().replace("[gate]", '[gate]\nlabels = "../true.csv"'))
+    outcome = replace(
+        Workspace(tmp_path).task("sport"), function=lambda batch: [yes_or_no(text) for text in batch]
+    )
+    truth = outcome.report["truth"]
+    assert set(truth) == {"student", "teacher"}
+    assert f"{truth['teacher']['rows']} rows with true labels are too few for an n-gram model" in notes_of(
+        outcome
+    )
+
+
+def test_one_score_of_each_text_makes_a_promoted_student(tmp_path: Path) -> None:
+    lines = ["id,p"]
+    for number, text in enumerate(corpus_texts()):
+        lines.append(f"r{number},{0.9 if yes_or_no(text) == 'yes' else 0.1}")
+    (tmp_path / "answers.csv").write_text("\n".join(lines) + "\n")
+    columns = '\n[teacher.answer_columns]\nscores = {yes = "p"}'
+    entry = add(tmp_path, f'answers = ["../answers.csv"]\nbudget = 300\nthreshold = 0.5{columns}')
+    check_task("sport", entry.definition, entry.workspace, entry.path)
+    outcome = replace(entry)
+    assert outcome.passed
+    promotion.promote(entry, outcome.version, why="passed")
+    assert outcome.report["teacher"]["label"] == "yes"
+    texts = corpus_texts()[:50]
+    again = load_teacher_of_version(entry, outcome.version).ask(texts, "again")
+    assert again.decided.tolist() == [int(yes_or_no(text) == "yes") for text in texts]
 
 
 def test_answers_on_file_alone_make_a_student(tmp_path: Path) -> None:
