@@ -20,6 +20,7 @@ from pingti.workspace.definition import HUB_NAME, Definition
 from pingti.workspace.registry import Workspace
 from replacement.decision import rule_faults
 from replacement.teacher_sources.answer_files import open_answers
+from replacement.teacher_sources.sources import PYTHON, labels_asked
 from replacement.teacher_sources.stored_answers import answered_alone, scored_labels
 from teacher.model_files import file_problems, labels_of, length_problem, read_config_json, tokenizer_problem
 
@@ -167,7 +168,7 @@ def _teacher_faults(task: _Task) -> Iterator[Fault]:
     if section.model.startswith(_TASK):
         yield from _owner_faults(task)
         return
-    if not section.model or section.model.startswith("python:"):
+    if not section.model or section.model.startswith(PYTHON):
         return
     folder = task.base / section.model
     if not folder.is_dir():
@@ -220,8 +221,8 @@ def _answer_faults(task: _Task) -> Iterator[Fault]:
         yield Fault(detail=task.nowhere(section.vectors), pointer="/teacher/vectors")
     labels: tuple[str, ...] = ()
     independent = False
-    if section.endpoint is not None:
-        labels = section.endpoint.labels or (*section.endpoint.descriptions,)
+    if section.endpoint is not None or section.model.startswith(PYTHON):
+        labels = labels_asked(task.definition)
     elif not section.model:
         labels, independent = scored_labels(task.definition), answered_alone(section)
     if labels:
@@ -252,7 +253,7 @@ def _owner_faults(task: _Task) -> Iterator[Fault]:
         return
     if theirs.teacher.tuned:
         labels, independent = theirs.classes, False
-    elif not theirs.teacher.model or theirs.teacher.model.startswith("python:"):
+    elif not theirs.teacher.model or theirs.teacher.model.startswith(PYTHON):
         return
     else:
         folder = owner.path.parent / theirs.teacher.model

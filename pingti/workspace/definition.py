@@ -6,10 +6,19 @@ import re
 import tomllib
 from pathlib import Path
 from typing import Annotated, Literal, Self
+from urllib.parse import parse_qsl, urlsplit
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from pingti.corpus.columns import Columns, Quoting, TimeUnit, known_encoding, one_character
 from pingti.errors import DefinitionError, Fault, InputError
@@ -21,6 +30,10 @@ NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
 
 HUB_NAME = re.compile(r"(?!\.)[\w.-]{1,96}(/(?!\.)[\w.-]{1,96})?", re.ASCII)
 """A model of the hub, not a path."""
+
+
+_KEYS = re.compile(r"(^|[-_])(key|token|secret|password)$|apikey$", re.IGNORECASE)
+"""Names of parameters of an address that hold a key."""
 
 
 def _pattern(value: str) -> str:
@@ -178,6 +191,19 @@ class EndpointSection(_Section):
     """Of a million tokens sent."""
     price_out: float = Field(default=0.0, ge=0.0)
     """Of a million tokens answered."""
+
+    @field_validator("url")
+    @classmethod
+    def _without_key(cls, value: str) -> str:
+        # Not shown: it may be a key.
+        parts = urlsplit(value)
+        if parts.username is not None or any(_KEYS.search(name) for name, _ in parse_qsl(parts.query)):
+            raise ValueError(
+                "holds a key or a password; key_variable names the variable of the environment that has it"
+            )
+        if not parts.hostname or not value.isprintable() or " " in value:
+            raise ValueError("is not an address that can be used")
+        return value
 
     @model_validator(mode="after")
     def _complete(self) -> Self:

@@ -1,13 +1,12 @@
 """Whoever answers for a task where no model of transformers does, and what is told of it."""
 
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pingti.errors import DefinitionError, UnavailableError
 from pingti.http.bearer_key import bearer_key
-from pingti.workspace.definition import EndpointSection
+from pingti.workspace.definition import Definition, EndpointSection
 from pingti.workspace.registry import TaskEntry
 from replacement.teacher_sources.stored_answers import read_answers
 
@@ -109,7 +108,7 @@ def _asked(owner: TaskEntry, function: "Function | None") -> "AnyTeacher | None"
             f"{owner.path}: teacher.model: {section.model!r} is a function of Python, which only "
             "pingti.replace(entry, teacher=function) can be given"
         )
-    return CallableTeacher(function, _labels(owner, ()), section.model.removeprefix(PYTHON))
+    return CallableTeacher(function, labels_asked(owner.definition), section.model.removeprefix(PYTHON))
 
 
 def _endpoint(owner: TaskEntry, section: EndpointSection) -> "AnyTeacher":
@@ -123,7 +122,7 @@ def _endpoint(owner: TaskEntry, section: EndpointSection) -> "AnyTeacher":
     chosen = section.model_dump(exclude={"kind", "labels"})
     endpoint = Endpoint(
         **chosen,
-        labels=_labels(owner, section.labels or tuple(section.descriptions)),
+        labels=labels_asked(owner.definition),
         key=key,
         private_networks=tuple(network.strip() for network in networks if network.strip()),
     )
@@ -146,8 +145,13 @@ def _key(owner: TaskEntry, variable: str) -> str:
     return key
 
 
-def _labels(owner: TaskEntry, named: Sequence[str]) -> tuple[str, ...]:
-    """The labels of whoever answers: those named, else those that are mapped, else the classes."""
-    definition = owner.definition
-    mapped = tuple(label for label in definition.teacher.map if label != "*")
-    return tuple(named) or (mapped if "*" not in definition.teacher.map and mapped else definition.classes)
+def labels_asked(definition: Definition) -> tuple[str, ...]:
+    """The labels of an endpoint or a function: those named, else those that are mapped, else the classes.
+
+    Args:
+        definition: of the task that has the teacher.
+    """
+    section = definition.teacher
+    named = () if section.endpoint is None else section.endpoint.labels or (*section.endpoint.descriptions,)
+    mapped = tuple(label for label in section.map if label != "*")
+    return named or (mapped if "*" not in section.map and mapped else definition.classes)

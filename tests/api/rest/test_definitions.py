@@ -93,6 +93,14 @@ def test_a_task_is_made_changed_and_read(client: httpx.Client, workspace: Worksp
     ]
 
 
+def test_an_address_that_holds_a_key_is_refused_and_not_shown(strict: httpx.Client) -> None:
+    for url in ("https://user:s3cret@a.example/", "https://a.example/?api_key=s3cret"):
+        answer = put(strict, "praise", {**SMALL, "teacher": {"endpoint": endpoint(url)}})
+        assert answer.status_code == 422
+        assert "s3cret" not in answer.text
+        assert "key_variable" in answer.text
+
+
 def test_an_endpoint_in_a_network_that_the_settings_name_is_taken(workspace: Workspace) -> None:
     body = {**SMALL, "teacher": {"endpoint": endpoint("http://127.0.0.1:8000/classify")}}
     with serving(Settings(home=workspace.root, private_networks=("127.0.0.0/8",))) as client:

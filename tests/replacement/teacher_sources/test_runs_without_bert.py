@@ -357,11 +357,66 @@ def test_answers_that_cannot_be_used(
             '[teacher.endpoint]\nkind = "classifier"\nurl = "https://a.example"\nkey_variable = "AWS_SECRET"',
             "key_variable",
         ),
+        ('[teacher.endpoint]\nkind = "classifier"\nurl = "https://a.example"\nkey = "s3"', "unknown key"),
+        *(
+            (f'[teacher.endpoint]\nkind = "classifier"\nurl = "{url}"', problem)
+            for url, problem in (
+                ("https://user:s3cret@a.example/", "holds a key or a password; key_variable names"),
+                ("https://a.example/?v=1&api_key=s3cret", "holds a key or a password; key_variable names"),
+                ("https://a.example/?access_token=s3cret", "holds a key or a password; key_variable names"),
+                ("https:// a b", "is not an address that can be used"),
+            )
+        ),
     ],
 )
 def test_definitions_that_are_refused(tmp_path: Path, teacher: str, problem: str) -> None:
-    with pytest.raises(DefinitionError, match=problem):
+    with pytest.raises(DefinitionError, match=problem) as raised:
         add(tmp_path, teacher)
+    assert "s3cret" not in str(raised.value)
+
+
+def test_an_address_with_parameters_that_are_no_key_is_taken(tmp_path: Path) -> None:
+    url = "https://a.example/openai/chat?api-version=2024-06-01&max_tokens=5&monkey=1"
+    entry = add(tmp_path, f'[teacher.endpoint]\nkind = "classifier"\nurl = "{url}"')
+    assert entry.definition.teacher.endpoint is not None
+
+
+@pytest.mark.parametrize(
+    ("teacher", "problem"),
+    [
+        ('model = "python:f"\nlabel = "x"', "teacher.label: 'x': of this model's labels one holds"),
+        ('model = "python:f"\nmap = {a = "yes", "*" = "no"}', "no label 'a'; the teacher has no, yes"),
+        (
+            'label = "x"\n[teacher.endpoint]\nkind = "classifier"\nurl = "https://a.example"',
+            "teacher.label: 'x': of this model's labels one holds",
+        ),
+        (
+            '[teacher.endpoint]\nkind = "classifier"\nurl = "https://a.example"\nlabels = ["sport", "rest"]',
+            "teacher.map says which label",
+        ),
+    ],
+)
+def test_what_does_not_fit_is_refused_when_a_task_is_added(
+    tmp_path: Path, teacher: str, problem: str
+) -> None:
+    entry = add(tmp_path, teacher)
+    with pytest.raises(DefinitionError, match=problem):
+        check_task("sport", entry.definition, entry.workspace, entry.path)
+
+
+def test_answers_without_names_are_taken_by_their_order_and_told(tmp_path: Path) -> None:
+    lines = [f"{text},LABEL_{int(yes_or_no(text) == 'yes')}" for text in corpus_texts()]
+    tmp_path.mkdir(exist_ok=True)
+    (tmp_path / "answers.csv").write_text("\n".join(["text,label", *lines]))
+    shown: list[str] = []
+    outcome = replace(
+        add(tmp_path, 'answers = ["../answers.csv"]\nbudget = 300'),
+        progress=lambda what, *_: shown.append(what),
+    )
+    assert outcome.passed
+    note = "taken for the classes by their order: LABEL_0 = no, LABEL_1 = yes"
+    assert note in notes_of(outcome)
+    assert any(note in line for line in shown)
 
 
 @pytest.mark.parametrize(
