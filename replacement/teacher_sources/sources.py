@@ -1,10 +1,11 @@
 """Whoever answers for a task where no model of transformers does, and what is told of it."""
 
+import ipaddress
 import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pingti.errors import DefinitionError, UnavailableError
+from pingti.errors import DefinitionError, InputError, UnavailableError
 from pingti.http.bearer_key import bearer_key
 from pingti.workspace.definition import Definition, EndpointSection
 from pingti.workspace.registry import TaskEntry
@@ -118,16 +119,24 @@ def _endpoint(owner: TaskEntry, section: EndpointSection) -> "AnyTeacher":
     from teacher.endpoints.settings import Endpoint
 
     key = _key(owner, section.key_variable) if section.key_variable else None
-    networks = os.environ.get("PINGTI_PRIVATE_NETWORKS", "").split(",")
     chosen = section.model_dump(exclude={"kind", "labels"})
     endpoint = Endpoint(
         **chosen,
         labels=labels_asked(owner.definition),
         key=key,
-        private_networks=tuple(network.strip() for network in networks if network.strip()),
+        private_networks=_private_networks(),
     )
     check_address(endpoint)
     return ChatTeacher(endpoint) if section.kind == "chat" else ClassifierTeacher(endpoint)
+
+
+def _private_networks() -> tuple[str, ...]:
+    """Those that may be reached although they are not public, as for the service."""
+    networks = [part.strip() for part in os.environ.get("PINGTI_PRIVATE_NETWORKS", "").split(",")]
+    try:
+        return tuple(str(ipaddress.ip_network(network)) for network in networks if network)
+    except ValueError as error:
+        raise InputError(f"PINGTI_PRIVATE_NETWORKS: {error}") from error
 
 
 def _key(owner: TaskEntry, variable: str) -> str:

@@ -167,7 +167,7 @@ def ask_measuring_rows(setup: Setup, known: dict[str, bool]) -> Asked:
             f"{setup.entry.path}: the teacher gave no answer for any of {len(held)} held-out texts or of the "
             f"validation rows, so that nothing can be measured; {'; '.join(setup.teacher.cost_notes)}"
         )
-    holdout_set = HoldoutSet(rows=held[answered], answers=answers.take(answered))
+    holdout_set = HoldoutSet(rows=held[answered], answers=answers.take(answered), asked=len(held))
     return Asked(validation=validation, holdout=holdout_set, training=nothing, apart=_apart(setup))
 
 

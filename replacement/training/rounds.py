@@ -76,6 +76,8 @@ class HoldoutSet:
     rows: NDArray[np.int64]
     """(n,): rows of the dataset."""
     answers: Answers
+    asked: int
+    """Rows that the teacher was asked about for it, answered or not."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -121,7 +123,7 @@ class Asked:
     @property
     def count(self) -> int:
         """Rows that count against the budget, validation rows still to be drawn included."""
-        return len(self.holdout.rows) + self.validation.budget + self.training.paid + len(self.apart)
+        return self.holdout.asked + self.validation.budget + self.training.paid + len(self.apart)
 
     def left(self, setup: Setup) -> int:
         """Rows that the budget has left.

@@ -1,6 +1,9 @@
 """From a definition to a student, whoever answers in a BERT's place."""
 
 import json
+import threading
+from http.server import BaseHTTPRequestHandler
+from itertools import cycle
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -20,7 +23,8 @@ from replacement.training import warm_start
 from replacement.training.loop import replace
 from replacement.training.teacher_labels import load_teacher_of_version
 from teacher.endpoints import requests
-from tests.support.endpoints import TOKENS, chat, topic
+from tests.support.endpoints import TOKENS, answer_json, chat, topic
+from tests.support.http_servers import server
 from tests.support.teachers import corpus_file, write_bert
 from tests.support.texts import WORDS, made_texts
 
@@ -144,6 +148,54 @@ def test_a_budget_that_ends_before_anything_is_learned_is_one_sentence(
     with chat() as (url, model), pytest.raises(UnavailableError, match=problem):
         replace(add(tmp_path, small_chat(url, most_tokens=most)))
     assert model.answered * sum(TOKENS) <= most
+
+
+def test_rows_without_an_answer_count_against_the_budget_of_rows(tmp_path: Path) -> None:
+    asked: list[str] = []
+
+    def half(batch: list[str]) -> list[str | None]:
+        asked.extend(batch)
+        return [yes_or_no(text) if len(text) % 2 else None for text in batch]
+
+    entry = add(tmp_path, 'model = "python:half"\nbudget = 200')
+    entry.path.write_text(entry.path.read_text().replace("precision = 0.8", "precision = 1.0"))
+    outcome = replace(Workspace(tmp_path).task("sport"), function=half)
+    assert 0 < outcome.best.holdout.rows < 60
+    assert len(outcome.rounds) > 1
+    assert len(asked) <= 200
+
+
+def test_a_classifier_endpoint_teaches_a_promoted_student(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PINGTI_PRIVATE_NETWORKS", "127.0.0.0/8")
+    monkeypatch.setattr(requests, "time", SimpleNamespace(sleep=lambda _: None))
+    faults, lock = cycle([200, 503, 429, 200, 500]), threading.Lock()
+
+    def answer(request: BaseHTTPRequestHandler) -> None:
+        texts = json.loads(request.rfile.read(int(request.headers["Content-Length"])))["inputs"]
+        with lock:
+            status = next(faults)
+        scores = [{"LABEL_1": 0.9, "LABEL_0": 0.1}, {"LABEL_1": 0.1, "LABEL_0": 0.9}]
+        given = [scores[yes_or_no(text) == "no"] for text in texts]
+        document = [[{"label": name, "score": p} for name, p in one.items()] for one in given]
+        answer_json(request, document, status)
+
+    with server(answer) as url:
+        section = f'budget = 300\n[teacher.endpoint]\nkind = "classifier"\nurl = "{url}/classify"\n'
+        entry = add(tmp_path, f'{section}labels = ["LABEL_0", "LABEL_1"]')
+        check_task("sport", entry.definition, entry.workspace, entry.path)
+        outcome = replace(entry)
+    assert outcome.passed
+    promotion.promote(entry, outcome.version, why="passed")
+    assert "LABEL_0 = no, LABEL_1 = yes" in notes_of(outcome)
+    assert outcome.report["teacher"]["cost"]["failed"] == 0
+
+
+def test_networks_that_are_none_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PINGTI_PRIVATE_NETWORKS", "10.0.0.1/8")
+    with pytest.raises(InputError, match=r"PINGTI_PRIVATE_NETWORKS: 10\.0\.0\.1/8 has host bits set"):
+        replace(add(tmp_path, '[teacher.endpoint]\nkind = "classifier"\nurl = "https://a.example"'))
 
 
 def test_answers_without_log_probabilities_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
