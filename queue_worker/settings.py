@@ -168,8 +168,8 @@ class Settings(BaseSettings):
     )
     private_networks: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(),
-        description="Networks (10.0.0.0/8, ...) that fetches and callbacks may reach although they are not "
-        "public, comma-separated.",
+        description="Networks (10.0.0.0/8, ...) that fetches, callbacks and teachers' endpoints may "
+        "reach although they are not public, comma-separated.",
     )
     callback_secret: SecretStr | None = Field(
         default=None,

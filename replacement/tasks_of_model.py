@@ -49,6 +49,8 @@ def choose_labels(folder: Path, labels: Sequence[str], wanted: str) -> tuple[str
     """
     if wanted == "all":
         return tuple(labels)
+    if wanted in labels:  # a name may hold a comma
+        return (wanted,)
     chosen = tuple(dict.fromkeys(part.strip() for part in wanted.split(",") if part.strip()))
     strange = [label for label in chosen if label not in labels]
     if strange or not chosen:

@@ -10,6 +10,13 @@ from numpy.typing import NDArray
 Embed = Callable[[Sequence[str]], NDArray[np.float32]]
 """n texts to vectors, float32 (n, width)."""
 
+Keep = Callable[[Sequence[int], NDArray[np.float32]], None]
+"""Takes answers as they come: rows (k,) of the texts, and float32 (k, labels); NaN is no answer."""
+
+
+def keep_nothing(rows: Sequence[int], answers: NDArray[np.float32]) -> None:
+    """Leave answers to the end of a call; as of ``Keep``."""
+
 
 @dataclass(frozen=True)
 class Scored:
@@ -37,6 +44,12 @@ class Cost:
     """Answers that could not be read, each a text without an answer."""
     failed: int = 0
     """Texts without an answer because the service gave none, or the budget was spent."""
+    unsent: int = 0
+    """Requests that were not sent, because the budget might not have held them."""
+    without_logprobs: int = 0
+    """Answers of which probabilities were wanted, and that came without (all) log probabilities."""
+    first_malformed: str = ""
+    """The beginning of the first answer that could not be read."""
 
 
 class AnyTeacher(Protocol):
@@ -47,18 +60,19 @@ class AnyTeacher(Protocol):
     fingerprint: str
     """32 hexadecimal digits of all that decides an answer; answers of one fingerprint are shared."""
     batch: int
-    """Texts of one call of ``score`` at most: what is lost when a run is killed."""
+    """Texts of one call of ``score`` at most."""
 
     @property
     def cost(self) -> Cost:
         """Of all calls so far."""
         ...
 
-    def score(self, texts: Sequence[str]) -> NDArray[np.float32]:
+    def score(self, texts: Sequence[str], *, keep: Keep = keep_nothing) -> NDArray[np.float32]:
         """Answer n texts.
 
         Args:
             texts: n of them, at most ``batch``.
+            keep: is given each answer once, as it comes: what it was not given is lost by a kill or an error.
 
         Returns:
             float32 (n, labels); each row sums to 1, and is NaN where there is no answer.

@@ -11,9 +11,11 @@ from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 
+from pingti.annotation.answer_files import open_answers
 from pingti.annotation.labelled_texts import look_at_labelled
 from pingti.annotation.row_ids import missing_ids
 from pingti.checks.decision_rule import rule_faults
+from pingti.checks.teacher_labels import PYTHON, answered_alone, labels_asked, scored_labels
 from pingti.corpus.reader import check_input, expand
 from pingti.errors import DefinitionError, Fault, InputError, NotFoundError, PingtiError, json_pointer
 from pingti.extras import install_hint
@@ -128,7 +130,7 @@ def _label_faults(task: _Task, *, look_up: bool) -> Iterator[Fault]:
         if not (task.base / path).is_file():
             yield Fault(detail=task.nowhere(path), pointer=pointer)
             continue
-        tuned = section == "teacher" and definition.teacher.fine_tune
+        tuned = section == "teacher" and definition.teacher.tuned
         look = look_at_labelled(task.base / path, definition.corpus, definition.classes, all_needed=tuned)
         for fault in look.faults:
             yield Fault(detail=f"{task.base / path}: {fault.detail}", pointer=pointer)
@@ -198,7 +200,7 @@ def _teacher_faults(task: _Task) -> Iterator[Fault]:
     if section.model.startswith(_TASK):
         yield from _owner_faults(task)
         return
-    if not section.model or section.model.startswith("python:"):
+    if not section.model or section.model.startswith(PYTHON):
         return
     folder = task.base / section.model
     if not folder.is_dir():
@@ -220,7 +222,7 @@ def _teacher_faults(task: _Task) -> Iterator[Fault]:
     kind = config.get("model_type")
     if problem := length_problem(section.max_length, kind, config.get("max_position_embeddings")):
         yield Fault(detail=problem, pointer="/teacher/max_length")
-    if section.labels is not None and section.fine_tune:
+    if section.tuned:
         labels, independent = task.definition.classes, False  # by then it has these
     else:
         try:
@@ -235,13 +237,28 @@ def _answer_faults(task: _Task) -> Iterator[Fault]:
     """Of answers, sentence model and endpoint: that they lead nowhere, or their labels do not fit."""
     section = task.definition.teacher
     for number, pattern in enumerate(section.answers):
+        pointer = json_pointer(("teacher", "answers", number))
+        if "://" in pattern:
+            yield Fault(detail=f"{pattern!r}: needed are files here, not an address", pointer=pointer)
+            continue
         if not _leads(task.base, pattern):
-            yield Fault(detail=task.nowhere(pattern), pointer=json_pointer(("teacher", "answers", number)))
+            yield Fault(detail=task.nowhere(pattern), pointer=pointer)
+            continue
+        try:
+            for path in expand(pattern, task.base):
+                open_answers(path, section.answer_columns, task.definition.corpus)
+        except InputError as error:
+            yield Fault(detail=str(error), pointer=pointer)
     if section.vectors is not None and not (task.base / section.vectors).is_dir():
         yield Fault(detail=task.nowhere(section.vectors), pointer="/teacher/vectors")
-    labels = () if section.endpoint is None else section.endpoint.labels or (*section.endpoint.descriptions,)
+    labels: tuple[str, ...] = ()
+    independent = False
+    if section.endpoint is not None or section.model.startswith(PYTHON):
+        labels = labels_asked(task.definition)
+    elif not section.model:
+        labels, independent = scored_labels(task.definition), answered_alone(section)
     if labels:
-        yield from rule_faults(labels, False, task.definition.classes, section)
+        yield from rule_faults(labels, independent, task.definition.classes, section)
 
 
 def _folder_problems(folder: Path) -> Iterable[str]:
@@ -266,9 +283,9 @@ def _owner_faults(task: _Task) -> Iterator[Fault]:
     if name == task.name or theirs.teacher.model.startswith(_TASK):
         yield Fault(detail=f"{section.model!r} has no teacher of its own", pointer=_MODEL)
         return
-    if theirs.teacher.labels is not None and theirs.teacher.fine_tune:
+    if theirs.teacher.tuned:
         labels, independent = theirs.classes, False
-    elif not theirs.teacher.model or theirs.teacher.model.startswith("python:"):
+    elif not theirs.teacher.model or theirs.teacher.model.startswith(PYTHON):
         return
     else:
         folder = owner.path.parent / theirs.teacher.model

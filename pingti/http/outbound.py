@@ -138,6 +138,8 @@ class Outbound:
                 ) as response,
             ):
                 yield response
+        except httpcore.LocalProtocolError:  # it shows the header, and so a key
+            raise UnavailableError(f"{url}: no answer: the request cannot be written as HTTP") from None
         except (httpcore.TimeoutException, httpcore.NetworkError, httpcore.ProtocolError) as error:
             reason = str(error) or type(error).__name__
             raise UnavailableError(f"{url}: no answer: {reason}") from error

@@ -10,7 +10,7 @@ from typing import Any
 from api.cli.console import Screen, round_line
 from pingti.errors import InputError
 from pingti.inference.task_student import TaskStudent
-from pingti.notebook.task_files import Question, write_task
+from pingti.notebook.task_files import Question, check_function, write_task
 from pingti.workspace import promotion
 from pingti.workspace.registry import TaskEntry, Workspace
 from pingti.workspace.report import refusal
@@ -18,12 +18,13 @@ from pingti.workspace.report_document import ReportDocument
 from replacement.progress import quiet
 from replacement.results import Outcome, Round
 from replacement.training import loop
+from teacher.sources.callables import Function
 
 
 def replace(
     data: Any,
     *,
-    teacher: str | Path | Mapping[str, Any] | None = None,
+    teacher: str | Path | Mapping[str, Any] | Function | None = None,
     text: str = "text",
     time: str | None = None,
     id: str | None = None,
@@ -44,8 +45,11 @@ def replace(
 
     Args:
         data: past texts: a frame of pandas, polars or datasets, an Arrow table, a file, a pattern, or several
-            files; or a task of a workspace, which brings all but ``seed``, ``device`` and ``progress``.
-        teacher: the folder of a model, its name on the hub, or the keys of ``[teacher]``.
+            files; or a task of a workspace, which brings all but ``seed``, ``device`` and ``progress``, and
+            the function that its definition calls "python:NAME".
+        teacher: the folder of a model, its name on the hub, the keys of ``[teacher]``, or a function: called
+            with a list of n texts it gives n of the classes, or probabilities (n, classes) in their order;
+            None or a row of NaN is no answer. Its answers are kept by its name.
         text: the column of the texts.
         time: the column of the times, by which the newest texts are held out; their order where absent.
         id: the column of the ids; the row's number where absent.
@@ -67,6 +71,7 @@ def replace(
         ConflictError: another run makes a version of the task, or its definition is somebody's own.
         UnavailableError: the teacher cannot be had.
     """
+    function = None if teacher is None or isinstance(teacher, str | Path | Mapping) else teacher
     question = Question(
         data=data,
         teacher=teacher,
@@ -80,7 +85,7 @@ def replace(
     )
     screen = Screen() if progress else None
     entry = _task_of(question, workspace, screen)
-    return _run(entry, seed=seed, device=device, screen=screen)
+    return _run(entry, seed=seed, device=device, function=function, screen=screen)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,6 +155,9 @@ def _task_of(
     """The task that was given, or one that is written for the question."""
     if isinstance(question.data, TaskEntry):
         named = [*question.named(), *(["workspace"] if workspace is not None else [])]
+        if "teacher" in named and callable(question.teacher):
+            check_function(question.data)
+            named.remove("teacher")
         if named:
             raise InputError(
                 f"{', '.join(named)}: the definition of task {question.data.name!r} says it already"
@@ -164,7 +172,9 @@ def _task_of(
     return entry
 
 
-def _run(entry: TaskEntry, *, seed: int, device: str | None, screen: Screen | None) -> Replacement:
+def _run(
+    entry: TaskEntry, *, seed: int, device: str | None, function: Function | None, screen: Screen | None
+) -> Replacement:
     """Run the rounds of a task, as ``pingti replace`` does."""
 
     def announce(round: Round) -> None:
@@ -175,7 +185,9 @@ def _run(entry: TaskEntry, *, seed: int, device: str | None, screen: Screen | No
     advance = quiet if screen is None else screen.advance
     try:
         with entry.making(), shown:
-            outcome = loop.replace(entry, seed=seed, device=device, progress=advance, announce=announce)
+            outcome = loop.replace(
+                entry, seed=seed, device=device, function=function, progress=advance, announce=announce
+            )
     except KeyboardInterrupt:
         if screen is not None:
             screen.note("interrupted; the same call goes on from what the teacher has answered")

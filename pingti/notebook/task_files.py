@@ -14,12 +14,14 @@ import pyarrow.parquet as pq
 
 from pingti import files
 from pingti.checks.task import check_task
+from pingti.checks.teacher_labels import PYTHON
 from pingti.errors import ConflictError, InputError
 from pingti.frames.tables import columns_of
 from pingti.frames.texts import is_frame, shown
 from pingti.model_files import labels_of, read_config_json
 from pingti.workspace import definition
 from pingti.workspace.registry import TaskEntry, Workspace
+from teacher.sources.callables import Function
 
 CORPORA = "corpora"
 """Folder of a workspace that holds the frames, each a Parquet file named by its content."""
@@ -34,7 +36,7 @@ class Question:
 
     data: Any
     """A frame, a path or pattern, or several."""
-    teacher: str | Path | Mapping[str, Any] | None = None
+    teacher: str | Path | Mapping[str, Any] | Function | None = None
     text: str = "text"
     time: str | None = None
     id: str | None = None
@@ -70,9 +72,12 @@ def write_task(question: Question, workspace: Workspace) -> tuple[TaskEntry, lis
         ConflictError: the task has a definition that somebody wrote.
     """
     if question.teacher is None:
-        raise InputError("teacher: name the model that is to be replaced: a folder, or a name on the hub")
+        raise InputError(
+            "teacher: name the model that is to be replaced: a folder, a name on the hub, the keys of "
+            "[teacher], or a function"
+        )
     section = _teacher_section(question.teacher)
-    name = question.name or _name_of(section["model"])
+    name = question.name or _name_of(section.get("model"))
     definition.check_name(name)
     path = workspace.tasks / f"{name}.toml"
     _check_owner(name, path)
@@ -90,6 +95,23 @@ def write_task(question: Question, workspace: Workspace) -> tuple[TaskEntry, lis
         workspace.add_task(name, text)
         notes.insert(0, f"task {name!r} of the workspace {workspace.root}: {path} is its definition")
     return workspace.task(name), notes
+
+
+def check_function(entry: TaskEntry) -> None:
+    """Check that a task's teacher is a function of Python.
+
+    Args:
+        entry: the task.
+
+    Raises:
+        InputError: somebody else answers for it.
+    """
+    model = entry.definition.teacher.model
+    if not model.startswith(PYTHON):
+        raise InputError(
+            f"teacher: a function was given, and the definition of task {entry.name!r} names another "
+            f'teacher; teacher.model = "{PYTHON}NAME" in {entry.path} stands for a function'
+        )
 
 
 def toml(document: Mapping[str, Any], place: tuple[str, ...] = ()) -> str:
@@ -156,7 +178,9 @@ def _check_owner(name: str, path: Path) -> None:
         )
 
 
-def _teacher_section(teacher: str | Path | Mapping[str, Any]) -> dict[str, Any]:
+def _teacher_section(teacher: str | Path | Mapping[str, Any] | Function) -> dict[str, Any]:
+    if callable(teacher):
+        return {"model": f"{PYTHON}{_name_of_function(teacher)}"}
     section = dict(teacher) if isinstance(teacher, Mapping) else {"model": teacher}
     model = section.get("model")
     if isinstance(model, Path):
@@ -167,14 +191,26 @@ def _teacher_section(teacher: str | Path | Mapping[str, Any]) -> dict[str, Any]:
     elif not isinstance(teacher, Mapping):
         raise InputError(
             f"teacher: {shown(teacher)} was given; needed is the folder of a model that save_pretrained "
-            "wrote, its name on the hub, or a mapping of the keys of [teacher]"
+            "wrote, its name on the hub, a mapping of the keys of [teacher], or a function"
         )
     return section
 
 
+def _name_of_function(function: Function) -> str:
+    """The name by which a function's answers are kept."""
+    name = getattr(function, "__name__", "")
+    if not name.isidentifier():  # so are those of a lambda and of a partial
+        raise InputError(
+            f"teacher: {shown(function)} has no name, by which its answers are kept; give a function that "
+            "def has made"
+        )
+    return str(name)
+
+
 def _name_of(model: Any) -> str:
     """A task's name after its teacher's."""
-    last = "" if model is None or str(model).startswith("task:") else Path(str(model)).name
+    named = "" if model is None or str(model).startswith("task:") else str(model).removeprefix(PYTHON)
+    last = Path(named).name
     name = re.sub("[^a-z0-9]+", "_", last.lower()).strip("_").lstrip("0123456789_")[:63].rstrip("_")
     return name if definition.NAME.fullmatch(name) and name != "id" else "task"
 
@@ -192,8 +228,9 @@ def _classes_of(question: Question, section: Mapping[str, Any]) -> list[str]:
         )
     model = section.get("model")
     if not isinstance(model, str) or not Path(model).is_dir():
+        given = repr(model) if model else "such a teacher"
         raise InputError(
-            f"classes: name them; {model!r} is not a folder here, so that its labels are not known"
+            f"classes: name them; {given} is not a folder here, so that its labels are not known"
         )
     try:
         labels, independent = labels_of(read_config_json(Path(model)))

@@ -6,10 +6,19 @@ import re
 import tomllib
 from pathlib import Path
 from typing import Annotated, Literal, Self
+from urllib.parse import parse_qsl, urlsplit
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from pingti.corpus.columns import Columns, Quoting, TimeUnit, dated_form, known_encoding, one_character
 from pingti.errors import DefinitionError, Fault, InputError
@@ -21,6 +30,10 @@ NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
 
 HUB_NAME = re.compile(r"(?!\.)[\w.-]{1,96}(/(?!\.)[\w.-]{1,96})?", re.ASCII)
 """A model of the hub, not a path."""
+
+
+_KEYS = re.compile(r"(^|[-_])(key|token|secret|password)$|apikey$", re.IGNORECASE)
+"""Names of parameters of an address that hold a key."""
 
 
 def _pattern(value: str) -> str:
@@ -110,7 +123,7 @@ class RulesSection(_Section):
 
 
 class AnswerColumnsSection(_Section):
-    """How the columns of `teacher.answers` are named."""
+    """How the files of `teacher.answers` are written, and what their columns are named."""
 
     text: str | None = None
     """Of the text; as `corpus.text` if absent."""
@@ -119,10 +132,23 @@ class AnswerColumnsSection(_Section):
     label: str = "label"
     """Of the label, where there are no `scores`."""
     scores: dict[str, str] = {}
-    """The column of each label's score: numbers from 0 up, which are divided by their sum."""
+    """The column of each label's score, numbers from 0 up that are divided by their sum. Of one label alone,
+    or with `teacher.label`, each is a probability of its own, from 0 to 1."""
     time: str | None = None
     """Of the time of an answer: of several answers for a text the newest counts; if absent, none does where
     they differ."""
+    time_format: str | None = None
+    """As of the corpus."""
+    time_unit: TimeUnit | None = None
+    """As of the corpus."""
+    delimiter: Annotated[str, AfterValidator(one_character)] | None = None
+    """As of the corpus."""
+    quoting: Quoting = "auto"
+    """As of the corpus."""
+    escape: Annotated[str, AfterValidator(one_character)] | None = None
+    """As of the corpus."""
+    encoding: Annotated[str, AfterValidator(known_encoding)] | None = None
+    """As of the corpus."""
 
 
 class EndpointSection(_Section):
@@ -166,6 +192,19 @@ class EndpointSection(_Section):
     price_out: float = Field(default=0.0, ge=0.0)
     """Of a million tokens answered."""
 
+    @field_validator("url")
+    @classmethod
+    def _without_key(cls, value: str) -> str:
+        # Not shown: it may be a key.
+        parts = urlsplit(value)
+        if parts.username is not None or any(_KEYS.search(name) for name, _ in parse_qsl(parts.query)):
+            raise ValueError(
+                "holds a key or a password; key_variable names the variable of the environment that has it"
+            )
+        if not parts.hostname or not value.isprintable() or " " in value:
+            raise ValueError("is not an address that can be used")
+        return value
+
     @model_validator(mode="after")
     def _complete(self) -> Self:
         if self.kind == "chat" and self.model is None:
@@ -185,8 +224,8 @@ class TeacherSection(_Section):
     "python:NAME" stands for a function that `pingti.replace` is given. Absent where `answers` or `endpoint`
     are there."""
     answers: tuple[str, ...] = ()
-    """Files of stored answers (paths or patterns): Parquet, CSV, TSV or JSONL. They cost nothing; without a
-    model or endpoint they are all there is, and the run chooses among their texts."""
+    """Files of stored answers (paths, folders, patterns): Parquet, CSV, TSV or JSONL. They cost nothing;
+    without a model or endpoint they are all there is, and the run chooses among their texts."""
     answer_columns: AnswerColumnsSection = AnswerColumnsSection()
     endpoint: EndpointSection | None = None
     vectors: str | None = None
@@ -220,6 +259,12 @@ class TeacherSection(_Section):
     """Fine-tuning: so many of the lowest layers stay as they are; quicker, and steadier on few labels."""
     margin: float = Field(default=0.1, ge=0.0, lt=0.5)
     """A row whose two likeliest classes are closer than this is a boundary row: it goes to a person."""
+
+    @property
+    def tuned(self) -> bool:
+        """Whether a model is fine-tuned on `labels` first; nobody else who answers is."""
+        own = bool(self.model) and not self.model.startswith(("task:", "python:"))
+        return own and self.labels is not None and self.fine_tune
 
     @model_validator(mode="after")
     def _somebody_answers(self) -> Self:
@@ -371,7 +416,7 @@ class Definition(_Section):
         faults: list[tuple[str, tuple[str | int, ...]]] = []
         if self.teacher.threshold is not None and not self.binary:
             faults.append(("a threshold needs a task of two classes", ("teacher", "threshold")))
-        if self.teacher.label is not None and self.teacher.labels is not None and self.teacher.fine_tune:
+        if self.teacher.label is not None and self.teacher.tuned:
             detail = (
                 "a model that is fine-tuned on teacher.labels has the task's classes and no other label; "
             )

@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 
 from pingti.corpus.normalize import keys_of
 
-_LEAST_ROWS = 40  # to be learned from: a model of fewer says nothing of a teacher
+LEAST_ROWS = 40
+"""To be learned from: a model of fewer says nothing of a teacher."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -42,12 +43,12 @@ class Baseline:
 
         keys = set(keys_of(texts))
         rows = np.array([key not in keys for key in keys_of(self.texts)], np.bool_).nonzero()[0]
-        if len(rows) >= _LEAST_ROWS:
+        if len(rows) >= LEAST_ROWS:
             own = [self.texts[row] for row in rows.tolist()]
             decided: NDArray[np.int64] = (
                 ngrams.fit(own, self.answers[rows], self.classes, rng).logits(texts).argmax(axis=1)
             )
             return decided
-        if len(texts) < _LEAST_ROWS:
+        if len(texts) < LEAST_ROWS:
             return None
         return ngrams.decide_out_of_fold(texts, true_labels, self.classes, rng)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pingti.workspace.report import TeacherQuality
-from replacement.evaluation.baseline import Baseline
+from replacement.evaluation.baseline import LEAST_ROWS, Baseline
 
 _LABELLED_ROWS = 160  # of which 40 can be kept aside
 
@@ -83,6 +83,21 @@ def of_labelled_rows(
         teacher=round(float((decided == true).mean()), 4),
         ngram=round(float((trivial == true).mean()), 4),
         measured_on="rows of teacher.labels, which the model may have been trained on",
+    )
+
+
+def notes_of_baseline(against_true: Sequence[Mapping[str, Any] | None]) -> tuple[str, ...]:
+    """Why no trivial model stands beside student and teacher, a sentence each.
+
+    Args:
+        against_true: figures by who decided, or None, of each set of rows with true labels.
+    """
+    return tuple(
+        f"gate.labels: {figures['teacher']['rows']} rows with true labels are too few for an n-gram model to "
+        f"learn from ({LEAST_ROWS} are needed), so that no baseline stands beside student and teacher; with "
+        "teacher.labels it learns from those"
+        for figures in against_true
+        if figures is not None and "baseline" not in figures
     )
 
 

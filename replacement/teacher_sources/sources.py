@@ -1,11 +1,13 @@
 """Whoever answers for a task where no model of transformers does, and what is told of it."""
 
+import ipaddress
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pingti.errors import DefinitionError, UnavailableError
+from pingti.checks.teacher_labels import PYTHON, labels_asked
+from pingti.errors import DefinitionError, InputError, UnavailableError
+from pingti.http.bearer_key import bearer_key
 from pingti.workspace.definition import EndpointSection
 from pingti.workspace.registry import TaskEntry
 from replacement.teacher_sources.stored_answers import read_answers
@@ -15,8 +17,6 @@ if TYPE_CHECKING:  # torch only where a teacher is asked
     from teacher.sources.callables import Function
     from teacher.sources.stored import StoredAnswers
 
-PYTHON = "python:"
-"""What ``teacher.model`` begins with where a function answers."""
 STORED = "answers"
 """What a report calls a teacher that is nothing but stored answers."""
 
@@ -53,12 +53,18 @@ class Opened:
     """What goes before all others."""
     asked: "AnyTeacher | None" = None
     """The endpoint or function, if there is one."""
+    independent: bool = False
+    """Whether each label is answered by itself."""
     notes: tuple[str, ...] = ()
     """What is to be told of it, a sentence each."""
 
 
 def open_source(
-    owner: TaskEntry, function: "Function | None" = None, *, model: "AnswerSource | None" = None
+    owner: TaskEntry,
+    function: "Function | None" = None,
+    *,
+    model: "AnswerSource | None" = None,
+    independent: bool = False,
 ) -> Opened:
     """Open what answers for a task, stored answers first.
 
@@ -66,6 +72,7 @@ def open_source(
         owner: the task that has the teacher.
         function: what "python:NAME" stands for, where it was given.
         model: the model that answers, if the definition names one.
+        independent: whether the model answers each label by itself.
 
     Raises:
         DefinitionError: a key that is not set, or a function that nothing stands for.
@@ -79,10 +86,12 @@ def open_source(
     if not owner.definition.teacher.answers:
         if other is None:
             raise DefinitionError(f"{owner.path}: teacher: nobody answers")
-        return Opened(source=other, asked=asked)
-    read = read_answers(owner, other.labels if other is not None else None)
+        return Opened(source=other, asked=asked, independent=independent)
+    read = read_answers(owner, other.labels if other is not None else None, independent=independent)
     source: AnswerSource = StoredFirst(read.answers, other)
-    return Opened(source=source, stored=read.answers, asked=asked, notes=read.notes)
+    return Opened(
+        source=source, stored=read.answers, asked=asked, independent=read.independent, notes=read.notes
+    )
 
 
 def _asked(owner: TaskEntry, function: "Function | None") -> "AnyTeacher | None":
@@ -99,7 +108,7 @@ def _asked(owner: TaskEntry, function: "Function | None") -> "AnyTeacher | None"
             f"{owner.path}: teacher.model: {section.model!r} is a function of Python, which only "
             "pingti.replace(entry, teacher=function) can be given"
         )
-    return CallableTeacher(function, _labels(owner, ()), section.model.removeprefix(PYTHON))
+    return CallableTeacher(function, labels_asked(owner.definition), section.model.removeprefix(PYTHON))
 
 
 def _endpoint(owner: TaskEntry, section: EndpointSection) -> "AnyTeacher":
@@ -108,26 +117,37 @@ def _endpoint(owner: TaskEntry, section: EndpointSection) -> "AnyTeacher":
     from teacher.endpoints.requests import check_address
     from teacher.endpoints.settings import Endpoint
 
-    key = os.environ.get(section.key_variable) if section.key_variable else None
-    if section.key_variable and not key:
-        raise DefinitionError(
-            f"{owner.path}: teacher.endpoint.key_variable: the variable {section.key_variable} of the "
-            "environment is not set; it must hold the endpoint's key"
-        )
-    networks = os.environ.get("PINGTI_PRIVATE_NETWORKS", "").split(",")
+    key = _key(owner, section.key_variable) if section.key_variable else None
     chosen = section.model_dump(exclude={"kind", "labels"})
     endpoint = Endpoint(
         **chosen,
-        labels=_labels(owner, section.labels or tuple(section.descriptions)),
+        labels=labels_asked(owner.definition),
         key=key,
-        private_networks=tuple(network.strip() for network in networks if network.strip()),
+        private_networks=_private_networks(),
     )
     check_address(endpoint)
     return ChatTeacher(endpoint) if section.kind == "chat" else ClassifierTeacher(endpoint)
 
 
-def _labels(owner: TaskEntry, named: Sequence[str]) -> tuple[str, ...]:
-    """The labels of whoever answers: those named, else those that are mapped, else the classes."""
-    definition = owner.definition
-    mapped = tuple(label for label in definition.teacher.map if label != "*")
-    return tuple(named) or (mapped if "*" not in definition.teacher.map and mapped else definition.classes)
+def _private_networks() -> tuple[str, ...]:
+    """Those that may be reached although they are not public, as for the service."""
+    networks = [part.strip() for part in os.environ.get("PINGTI_PRIVATE_NETWORKS", "").split(",")]
+    try:
+        return tuple(str(ipaddress.ip_network(network)) for network in networks if network)
+    except ValueError as error:
+        raise InputError(f"PINGTI_PRIVATE_NETWORKS: {error}") from error
+
+
+def _key(owner: TaskEntry, variable: str) -> str:
+    """The endpoint's key out of the environment; no error holds it."""
+    where = f"{owner.path}: teacher.endpoint.key_variable: the variable {variable} of the environment"
+    given = os.environ.get(variable)
+    if given is None:
+        raise DefinitionError(f"{where} is not set; it must hold the endpoint's key")
+    try:
+        key = bearer_key(given)
+    except ValueError as error:
+        raise DefinitionError(f"{where}: {error}") from None
+    if not key.isascii():
+        raise DefinitionError(f"{where}: the key holds a character that no header carries; needed is ASCII")
+    return key

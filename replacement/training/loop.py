@@ -167,9 +167,9 @@ def ask_measuring_rows(setup: Setup, known: dict[str, bool]) -> Asked:
     if not answered.any() or not len(validation.rows):
         raise UnavailableError(
             f"{setup.entry.path}: the teacher gave no answer for any of {len(held)} held-out texts or of the "
-            f"validation rows, so that nothing can be measured; {setup.teacher.cost_note}"
+            f"validation rows, so that nothing can be measured; {'; '.join(setup.teacher.cost_notes)}"
         )
-    holdout_set = HoldoutSet(rows=held[answered], answers=answers.take(answered))
+    holdout_set = HoldoutSet(rows=held[answered], answers=answers.take(answered), asked=len(held))
     return Asked(validation=validation, holdout=holdout_set, training=nothing, apart=_apart(setup))
 
 
@@ -205,6 +205,7 @@ def run_rounds(setup: Setup, asked: Asked, announce: Callable[[Round], None]) ->
 
     Raises:
         InputError: there are boundary rows alone.
+        UnavailableError: the teacher gave no answer for any row to learn from.
     """
     gate_section, binary = setup.definition.gate, setup.definition.binary
     subclasses = _divided(setup, asked)
@@ -291,6 +292,7 @@ def evaluate(setup: Setup, asked: Asked, trained: Trained, people: PeopleLabels)
             *_warnings(setup, people, qualities),
             *setup.notes,
             *_notes_of_true_labels(true, held.texts, len(asked.apart)),
+            *teacher_quality.notes_of_baseline([described["truth"], truth_apart]),
             *note_of_reading(setup.teacher, held.texts, cut_alike=definition.student.read == "teacher"),
             *_notes_of_answers(setup),
         ),
@@ -466,7 +468,7 @@ def _qualities(
     figures = [teacher_quality.of_true_labels(against_true)]
     if setup.teacher.description is not None:
         figures.insert(0, teacher_quality.of_rows_kept_aside(setup.teacher.description.folder))
-    if known.any() and not teacher_owner(setup.entry).definition.teacher.fine_tune:
+    if known.any() and not teacher_owner(setup.entry).definition.teacher.tuned:
         figures.append(
             teacher_quality.of_labelled_rows(
                 dataset.texts_of(training.rows[places[known]]),
@@ -481,7 +483,7 @@ def _qualities(
 
 def _warnings(setup: Setup, people: PeopleLabels, qualities: list[TeacherQuality]) -> tuple[str, ...]:
     """Where the teacher is no better than what is trivial, or nobody can tell."""
-    tuned = people.seed is not None and teacher_owner(setup.entry).definition.teacher.fine_tune
+    tuned = teacher_owner(setup.entry).definition.teacher.tuned
     return tuple(teacher_quality.warnings(qualities, len(people.seed_texts) if tuned else None))
 
 
@@ -500,12 +502,12 @@ def _notes_of_true_labels(true: dict[str, int], held: list[str], apart: int) -> 
 
 def _notes_of_answers(setup: Setup) -> tuple[str, ...]:
     """What of the teacher could not be had or measured."""
-    notes = [setup.teacher.cost_note]
+    notes = list(setup.teacher.cost_notes)
     if setup.teacher.description is None:
         notes.append("the teacher's speed was not measured: no model of it is here")
     if setup.teacher.stored_alone:
         notes.append("stored answers are all there is: drift cannot be measured")
-    return tuple(note for note in notes if note)
+    return tuple(notes)
 
 
 def _rest_drawn(

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import sampling
-from pingti.errors import InputError
+from pingti.errors import InputError, UnavailableError
 from pingti.workspace.definition import Definition, GateSection
 from pingti.workspace.registry import TaskEntry
 from replacement.answers import Answers, join
@@ -76,6 +76,8 @@ class HoldoutSet:
     rows: NDArray[np.int64]
     """(n,): rows of the dataset."""
     answers: Answers
+    asked: int
+    """Rows that the teacher was asked about for it, answered or not."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -121,7 +123,7 @@ class Asked:
     @property
     def count(self) -> int:
         """Rows that count against the budget, validation rows still to be drawn included."""
-        return len(self.holdout.rows) + self.validation.budget + self.training.paid + len(self.apart)
+        return self.holdout.asked + self.validation.budget + self.training.paid + len(self.apart)
 
     def left(self, setup: Setup) -> int:
         """Rows that the budget has left.
@@ -185,12 +187,18 @@ def train_student(setup: Setup, training: TrainingSet, subclasses: Subclasses, n
 
     Raises:
         InputError: there are boundary rows alone.
+        UnavailableError: there are no rows.
     """
     from textcnn.train import Recipe, class_weights, train  # torch only where something is trained
 
     definition, dataset = setup.definition, setup.dataset
     clear = training.clear(definition.teacher.margin)
     rows = training.rows[clear]
+    if len(clear) == 0:
+        raise UnavailableError(
+            f"{setup.entry.path}: the teacher gave no answer for any row to learn from"
+            + "".join(f"; {note}" for note in setup.teacher.cost_notes)
+        )
     if len(rows) == 0:
         raise InputError(
             f"{setup.entry.path}: teacher.margin: on all {len(clear)} rows the teacher's margin is below "
@@ -297,6 +305,8 @@ def out_of_rows(setup: Setup, asked: Asked, number: int) -> StopReason | None:
         number: of the round that was the last.
     """
     unasked = asked.unasked(setup)
+    if setup.teacher.spent:
+        return StopReason.BUDGET_SPENT
     if _round_budget(setup, asked, number, unasked) >= 1:
         return None
     return StopReason.BUDGET_SPENT if len(unasked) else StopReason.POOL_USED_UP

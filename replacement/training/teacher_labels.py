@@ -82,18 +82,31 @@ class TeacherLabels:
         return {} if self.opened.asked is None else {"cost": asdict(self.opened.asked.cost)}
 
     @property
-    def cost_note(self) -> str:
-        """What is to be told of answers that could not be had; empty where there are none."""
+    def spent(self) -> bool:
+        """Whether a budget of tokens or money is spent, so that nothing new is answered any more."""
+        return self.opened.asked is not None and self.opened.asked.cost.unsent > 0
+
+    @property
+    def cost_notes(self) -> tuple[str, ...]:
+        """What is to be told of answers that were not had, or not as they were wanted, a sentence each."""
         if self.opened.asked is None:
-            return ""
-        cost = self.opened.asked.cost
-        if not cost.malformed + cost.failed:
-            return ""
-        return (
-            f"of {cost.rows:,} texts that the teacher was asked about, {cost.malformed:,} got an answer that "
-            f"could not be read and {cost.failed:,} none (no answer in all attempts, or the budget of tokens "
-            "or money was spent); these rows are not used"
-        )
+            return ()
+        cost, notes = self.opened.asked.cost, []
+        if cost.malformed + cost.failed:
+            first = f" (the first: {cost.first_malformed!r})" if cost.first_malformed else ""
+            why = "the budget of tokens or money was spent, or " if cost.unsent else ""
+            notes.append(
+                f"of {cost.rows:,} texts that the teacher was asked about, {cost.malformed:,} got an answer "
+                f"that could not be read{first} and {cost.failed:,} none ({why}no answer came in all "
+                "attempts); these rows are not used"
+            )
+        if cost.without_logprobs:
+            notes.append(
+                f"{cost.without_logprobs:,} answers of the endpoint came without log probabilities: without "
+                "further votes their label counts as certain, and none of them is a boundary row; "
+                "teacher.endpoint.votes asks about a text several times"
+            )
+        return tuple(notes)
 
     @property
     def rows_scored(self) -> int:
@@ -267,7 +280,7 @@ def load_teacher(
     else:
         model, description = source_name(owner), None
         opened = open_source(owner, function)
-    labels, independent = opened.source.labels, description is not None and description.independent
+    labels, independent = opened.source.labels, opened.independent
     return TeacherLabels(
         model=model,
         description=description,
@@ -324,13 +337,12 @@ def load_teacher_of_version(entry: TaskEntry, version: int, *, progress: Progres
             f"{version} was made with; pingti replace makes a version with this one"
         )
     reading = _reading_of_version(recorded, entry.definition.teacher)
-    independent = description is not None and description.independent
     return TeacherLabels(
         model=model,
         description=description,
         opened=opened,
         classes=classes,
-        rule=make_rule(opened.source.labels, independent, classes, reading, entry.path),
+        rule=make_rule(opened.source.labels, opened.independent, classes, reading, entry.path),
         guesses=(),
         reviewed=reviewed.class_of,
         cpu_precision=section.precision,
@@ -368,7 +380,7 @@ def _cached(owner: TaskEntry, description: "Description", device: str | None) ->
     from teacher.cache import CachedTeacher  # torch only where a teacher is asked
 
     cached = CachedTeacher.open(description, owner.workspace.teachers, device=device)
-    return open_source(owner, model=cached)
+    return open_source(owner, model=cached, independent=description.independent)
 
 
 def _sentence_model(owner: TaskEntry, device: str | None) -> "SentenceModel | None":

@@ -163,6 +163,7 @@ def ask_kept(
         stands_for = stands_for[stay] * (len(kept) / max(1, len(stay)))
         kept = kept[stay]
     fresh, answers, weights = _ask_newer(newer, corpus, teacher, student, budget=new_budget, rng=rng)
+    asked = len(kept) + new_budget
     old = teacher.ask(_texts(corpus, pool[kept]).to_pylist(), _WHAT)
     kept, stands_for, old = kept[old.answered], stands_for[old.answered], old.take(old.answered)
     rows, every = pool[np.concatenate([kept, fresh])], np.concatenate([stands_for, weights])
@@ -171,7 +172,7 @@ def ask_kept(
         answers=join([old, answers]),
         weights=every / every.mean(),
         days=None if corpus.days is None else corpus.days[rows],
-        budget=len(rows),
+        budget=asked,
         planned=0,
     )
 

@@ -1,15 +1,16 @@
 """What requests have cost, and whether another may be sent; safe for threads."""
 
 import dataclasses
-import math
 import threading
 from dataclasses import dataclass
+from typing import Any
 
 from teacher.endpoints.settings import Endpoint
 from teacher.protocol import Cost
 
 ANSWER_TOKENS = 64
 """Of an answer at most: requests say so, and it is what a request may cost beside its own length."""
+_SHOWN = 120  # characters of an answer that could not be read
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class Budget:
         self._lock = threading.Condition()
         self._cost = Cost()
         self._reserved: list[Reserved] = []
-        self._tokens_per_byte = 0.0
+        self._overhead: int | None = None
 
     @property
     def cost(self) -> Cost:
@@ -42,31 +43,36 @@ class Budget:
         with self._lock:
             return self._cost
 
-    def reserve(self, size: int) -> Reserved | None:
+    def reserve(self, size: int, text: int) -> Reserved | None:
         """Set aside what a request may cost; waits for others where what they set aside stands in the way.
 
+        A text has at most as many tokens as bytes. What all questions have besides is known from the first
+        answer on, and until then likewise.
+
         Args:
-            size: its bytes. A byte is taken for a token until an answer has shown how many it makes.
+            size: bytes of the request.
+            text: those of its text alone.
 
         Returns:
             None where the budget might not hold it.
         """
         with self._lock:
             while True:
-                wanted = Reserved(math.ceil(size * (self._tokens_per_byte or 1.0)), ANSWER_TOKENS)
+                sent = size if self._overhead is None else self._overhead + text
+                wanted = Reserved(sent, ANSWER_TOKENS)
                 if self._holds([*self._reserved, wanted]):
                     self._reserved.append(wanted)
                     return wanted
                 if not self._reserved:
+                    self._cost = dataclasses.replace(self._cost, unsent=self._cost.unsent + 1)
                     return None
                 self._lock.wait()  # what is set aside is more than what is spent at last
 
-    def settle(self, reserved: Reserved, size: int, sent: int | None, answered: int | None) -> None:
+    def settle(self, reserved: Reserved, sent: int | None, answered: int | None) -> None:
         """Put a request's cost in the place of what was set aside.
 
         Args:
             reserved: what was.
-            size: the request's bytes.
             sent: tokens of the question; None: nobody knows, and what was set aside counts.
             answered: tokens of the answer, likewise.
         """
@@ -74,7 +80,7 @@ class Budget:
             self._reserved.remove(reserved)
             self._lock.notify_all()
             if sent:
-                self._tokens_per_byte = max(self._tokens_per_byte, sent / size)
+                self._overhead = sent if self._overhead is None else min(self._overhead, sent)
             sent = reserved.sent if sent is None else sent
             answered = reserved.answered if answered is None else answered
             self._cost = dataclasses.replace(
@@ -83,22 +89,34 @@ class Budget:
                 money=self._cost.money + self._price(sent, answered),
             )
 
-    def count(self, *, rows: int = 0, malformed: int = 0, failed: int = 0) -> None:
+    def count(self, *, rows: int = 0, failed: int = 0, without_logprobs: int = 0) -> None:
         """Count texts by what became of them.
 
         Args:
             rows: asked about.
-            malformed: their answer could not be read.
-            failed: they got none.
+            failed: they got no answer.
+            without_logprobs: their answer has no log probabilities, which were wanted.
         """
         with self._lock:
             cost = self._cost
             self._cost = dataclasses.replace(
                 cost,
                 rows=cost.rows + rows,
-                malformed=cost.malformed + malformed,
                 failed=cost.failed + failed,
+                without_logprobs=cost.without_logprobs + without_logprobs,
             )
+
+    def count_malformed(self, rows: int, answer: Any) -> None:
+        """Count texts whose answer could not be read.
+
+        Args:
+            rows: how many.
+            answer: what was answered; of the first its beginning is kept.
+        """
+        with self._lock:
+            shown = self._cost.first_malformed or str(answer)[:_SHOWN]
+            malformed = self._cost.malformed + rows
+            self._cost = dataclasses.replace(self._cost, malformed=malformed, first_malformed=shown)
 
     def _holds(self, reserved: list[Reserved]) -> bool:
         """Whether the budget holds what was spent and all of ``reserved``."""

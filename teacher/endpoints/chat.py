@@ -2,19 +2,18 @@
 
 import hashlib
 import json
-import threading
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from teacher.endpoints.budget import ANSWER_TOKENS, Budget
-from teacher.endpoints.logprobs import label_of, probabilities_of
+from teacher.endpoints.logprobs import content_of, label_of, probabilities_of
 from teacher.endpoints.requests import Requests
 from teacher.endpoints.settings import Endpoint
-from teacher.protocol import Cost
+from teacher.endpoints.side_by_side import ask_side_by_side
+from teacher.protocol import Cost, Keep, keep_nothing
 
 _ALTERNATIVES = 20  # of a token, whose log probabilities are asked for: the most that services give
 
@@ -42,11 +41,12 @@ class ChatTeacher:
         """Of all calls so far."""
         return self._budget.cost
 
-    def score(self, texts: Sequence[str]) -> NDArray[np.float32]:
+    def score(self, texts: Sequence[str], *, keep: Keep = keep_nothing) -> NDArray[np.float32]:
         """Ask about n texts, several at a time.
 
         Args:
             texts: n of them.
+            keep: is given answers as they come.
 
         Returns:
             float32 (n, labels); a row of NaN is no answer: malformed, or none came, or the budget is spent.
@@ -56,28 +56,19 @@ class ChatTeacher:
             UnavailableError: the service refuses every request, or answers none of many.
         """
         self._budget.count(rows=len(texts))
-        probabilities = np.full((len(texts), len(self.labels)), np.nan, np.float32)
-        hopeless = threading.Event()
 
-        def ask(row: int) -> None:
-            if hopeless.is_set():
-                return
-            try:
-                answer = self._ask(texts[row])
-            except Exception:
-                hopeless.set()
-                raise
-            if answer is not None:
-                probabilities[row] = answer
+        def ask(part: list[str]) -> NDArray[np.float32]:
+            answers = [self._ask(text) for text in part]
+            nothing = np.full(len(self.labels), np.nan)
+            return np.array([nothing if answer is None else answer for answer in answers], np.float32)
 
-        with ThreadPoolExecutor(self._endpoint.concurrency) as threads:
-            for waiting in [threads.submit(ask, row) for row in range(len(texts))]:
-                waiting.result()
-        return probabilities
+        return ask_side_by_side(
+            texts, ask, labels=len(self.labels), size=1, concurrency=self._endpoint.concurrency, keep=keep
+        )
 
     def _ask(self, text: str) -> NDArray[np.float64] | None:
         document = _document(self._endpoint, text)
-        first = self._requests.send(document, counts_tokens=True)
+        first = self._requests.send(document, text=text)
         if first is None:
             self._budget.count(failed=1)
             return None
@@ -85,15 +76,17 @@ class ChatTeacher:
             read = probabilities_of(first, self.labels, as_json=self._as_json)
             if read is not None:
                 return read
-        further = (self._requests.send(document, counts_tokens=True) for _ in range(self._endpoint.votes - 1))
+        further = (self._requests.send(document, text=text) for _ in range(self._endpoint.votes - 1))
         votes = np.zeros(len(self.labels))
         for answer in (first, *further):
             label = label_of(answer, self.labels, as_json=self._as_json)
             if label is not None:
                 votes[self.labels.index(label)] += 1
         if not votes.any():
-            self._budget.count(malformed=1)
+            self._budget.count_malformed(1, content_of(first))
             return None
+        if self._endpoint.logprobs:
+            self._budget.count(without_logprobs=1)
         shares: NDArray[np.float64] = votes / votes.sum()
         return shares
 

@@ -3,7 +3,6 @@
 import hashlib
 import json
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,8 @@ from numpy.typing import NDArray
 from teacher.endpoints.budget import Budget
 from teacher.endpoints.requests import Requests
 from teacher.endpoints.settings import Endpoint
-from teacher.protocol import Cost
+from teacher.endpoints.side_by_side import ask_side_by_side
+from teacher.protocol import Cost, Keep, keep_nothing
 
 
 class ClassifierTeacher:
@@ -36,32 +36,33 @@ class ClassifierTeacher:
         """Of all calls so far; tokens are not counted."""
         return self._budget.cost
 
-    def score(self, texts: Sequence[str]) -> NDArray[np.float32]:
+    def score(self, texts: Sequence[str], *, keep: Keep = keep_nothing) -> NDArray[np.float32]:
         """Ask about n texts, as of ``ChatTeacher.score``."""
         self._budget.count(rows=len(texts))
-        parts = [
-            list(texts[start : start + self._endpoint.batch])
-            for start in range(0, len(texts), self._endpoint.batch)
-        ]
-        with ThreadPoolExecutor(self._endpoint.concurrency) as threads:
-            answers = list(threads.map(self._ask, parts))
-        return np.concatenate(answers or [np.zeros((0, len(self.labels)), np.float32)])
+        return ask_side_by_side(
+            texts,
+            self._ask,
+            labels=len(self.labels),
+            size=self._endpoint.batch,
+            concurrency=self._endpoint.concurrency,
+            keep=keep,
+        )
 
     def _ask(self, texts: list[str]) -> NDArray[np.float32]:
         probabilities = np.full((len(texts), len(self.labels)), np.nan, np.float32)
-        answer = self._requests.send({"inputs": texts}, counts_tokens=False)
+        answer = self._requests.send({"inputs": texts})
         if answer is None:
             self._budget.count(failed=len(texts))
             return probabilities
         if len(texts) == 1 and isinstance(answer, list) and answer and isinstance(answer[0], dict):
             answer = [answer]  # so some servers answer one text
         if not isinstance(answer, list) or len(answer) != len(texts):
-            self._budget.count(malformed=len(texts))
+            self._budget.count_malformed(len(texts), answer)
             return probabilities
         for row, scores in enumerate(answer):
             read = self._read(scores)
             if read is None:
-                self._budget.count(malformed=1)
+                self._budget.count_malformed(1, scores)
             else:
                 probabilities[row] = read
         return probabilities

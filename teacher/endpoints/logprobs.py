@@ -12,6 +12,18 @@ from numpy.typing import NDArray
 _FIELD = re.compile(r'"label"\s*:\s*"((?:[^"\\]|\\.)*)("?)')
 
 
+def content_of(answer: Any) -> Any:
+    """What a completion says, where it is one; else all of it.
+
+    Args:
+        answer: its JSON.
+    """
+    try:
+        return answer["choices"][0]["message"]["content"]
+    except (KeyError, IndexError, TypeError):
+        return answer
+
+
 def label_of(answer: Any, labels: Sequence[str], *, as_json: bool) -> str | None:
     """Read which label a completion gives.
 
@@ -49,7 +61,7 @@ def probabilities_of(answer: Any, labels: Sequence[str], *, as_json: bool) -> ND
         return None
     try:
         steps = [_step(token) for token in answer["choices"][0]["logprobs"]["content"]]
-    except (KeyError, IndexError, TypeError, ValueError):
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError):
         return None
     mass = np.zeros(len(labels))
     before, reached = "", 1.0
@@ -75,11 +87,22 @@ def probabilities_of(answer: Any, labels: Sequence[str], *, as_json: bool) -> ND
 
 def _step(token: Any) -> tuple[str, dict[str, float]]:
     """A token that was taken, and the probabilities of it and of its alternatives."""
-    chances = {
-        other["token"]: math.exp(min(0.0, other["logprob"])) for other in token.get("top_logprobs") or ()
-    }
-    chances[token["token"]] = math.exp(min(0.0, token["logprob"]))
-    return token["token"], chances
+    alternatives = token.get("top_logprobs") or ()
+    return _token(token), {_token(other): _chance(other) for other in (*alternatives, token)}
+
+
+def _token(described: Any) -> str:
+    token = described["token"]
+    if not isinstance(token, str):
+        raise TypeError("a token is text")
+    return token
+
+
+def _chance(described: Any) -> float:
+    logprob = float(described["logprob"])
+    if math.isnan(logprob):
+        raise ValueError("a log probability is a number")
+    return math.exp(min(0.0, logprob))
 
 
 def _reading(text: str, labels: Sequence[str], *, as_json: bool) -> list[int] | None:

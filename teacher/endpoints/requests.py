@@ -1,6 +1,7 @@
 """Requests to an endpoint: tried again after a pause, several at a time, within a budget."""
 
 import json
+import math
 import random
 import threading
 import time
@@ -16,7 +17,9 @@ from teacher.endpoints.settings import Endpoint
 
 _ANSWER_BYTES = 8 << 20
 _LONGEST_PAUSE = 60.0
+_LONGEST_ASKED = 600.0  # that a service may ask for
 _AGAIN = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
+_WORKED_ON = frozenset({408, 502, 504})  # somebody in between has given up; the model may not have
 _HOPELESS = frozenset({401, 403, 404, 405, 407})  # what holds for one request holds for all
 _ALL_FAILED = 24  # requests in a row without an answer, each tried again as often as allowed
 
@@ -36,12 +39,13 @@ class Requests:
         self._lock = threading.Lock()
         self._in_vain = 0
 
-    def send(self, document: Mapping[str, Any], *, counts_tokens: bool) -> Any:
+    def send(self, document: Mapping[str, Any], *, text: str | None = None) -> Any:
         """Post a document.
 
         Args:
             document: is sent as JSON.
-            counts_tokens: whether the answer says in ``usage`` how many tokens it took.
+            text: is in it, where the answer says in ``usage`` how many tokens it took; None: nobody counts
+                tokens.
 
         Returns:
             The answer's JSON; a string where it is none, and None where there is no answer or no budget.
@@ -51,13 +55,13 @@ class Requests:
             UnavailableError: the service refuses every request, or answers none of many.
         """
         body = json.dumps(document, ensure_ascii=False).encode()
-        reason = ""
+        counts_tokens, reason = text is not None, ""
         for attempt in range(self._endpoint.attempts):
-            reserved = self._budget.reserve(len(body)) if counts_tokens else None
+            reserved = None if text is None else self._budget.reserve(len(body), len(text.encode()))
             if counts_tokens and reserved is None:
                 return None
             sent, answered = (0, 0) if counts_tokens else (None, None)
-            pause = self._endpoint.pause * 2**attempt * random.uniform(0.75, 1.25)
+            pause, asked = self._endpoint.pause * 2**attempt * random.uniform(0.75, 1.25), 0.0
             try:
                 answer = self._outbound.ask(self._endpoint.url, body, self._headers(), limit=_ANSWER_BYTES)
             except UnavailableError as error:
@@ -73,12 +77,14 @@ class Requests:
                 self._refuse_hopeless(answer.status)
                 if answer.status not in _AGAIN:
                     break
-                pause = max(pause, _retry_after(answer))
+                if answer.status in _WORKED_ON:
+                    sent, answered = None, None
+                asked = min(_retry_after(answer), _LONGEST_ASKED)
             finally:
                 if reserved is not None:
-                    self._budget.settle(reserved, len(body), sent, answered)
+                    self._budget.settle(reserved, sent, answered)
             if attempt + 1 < self._endpoint.attempts:
-                time.sleep(min(pause, _LONGEST_PAUSE))
+                time.sleep(max(asked, min(pause, _LONGEST_PAUSE)))
         self._missed(reason)
         return None
 
@@ -149,8 +155,12 @@ def _usage(value: Any) -> tuple[int | None, int | None]:
 def _retry_after(answer: Answer) -> float:
     """Seconds that the service asks to wait; 0 where it does not."""
     value = answer.headers.get("retry-after", "").strip()
-    if value.isascii() and value.isdigit():
-        return float(value)
+    try:
+        seconds = float(value)
+    except ValueError:
+        pass
+    else:
+        return max(0.0, seconds) if math.isfinite(seconds) else 0.0
     try:
         return max(0.0, (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds())
     except (ValueError, TypeError):

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pingti.errors import InputError
-from teacher.protocol import Cost
+from teacher.protocol import Cost, Keep, keep_nothing
 
 Function = Callable[[list[str]], Any]
 """n texts to n labels, or to probabilities (n, labels)."""
@@ -35,11 +35,12 @@ class CallableTeacher:
         self.fingerprint = hashlib.sha256(described.encode()).hexdigest()[:32]
         self._function = function
 
-    def score(self, texts: Sequence[str]) -> NDArray[np.float32]:
+    def score(self, texts: Sequence[str], *, keep: Keep = keep_nothing) -> NDArray[np.float32]:
         """Call the function.
 
         Args:
             texts: n of them.
+            keep: is given the answers.
 
         Returns:
             float32 (n, labels); a row of NaN, or a label that is None, is no answer.
@@ -47,6 +48,11 @@ class CallableTeacher:
         Raises:
             InputError: what it gives is neither n labels nor numbers (n, labels) from 0 up.
         """
+        answers = self._answers(texts)
+        keep(range(len(texts)), answers)
+        return answers
+
+    def _answers(self, texts: Sequence[str]) -> NDArray[np.float32]:
         given = self._function(list(texts))
         self.cost = Cost(rows=self.cost.rows + len(texts))
         if len(given) != len(texts):

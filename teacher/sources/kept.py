@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pingti.errors import InputError
 from teacher.cache import ScoreCache
 from teacher.folders import check_texts
 from teacher.protocol import AnyTeacher, Scored
@@ -50,7 +49,7 @@ class KeptAnswers:
         return self._cache.find([ScoreCache.key(text) for text in texts]) >= 0
 
     def score(self, texts: Sequence[str], *, progress: Callable[[int], None] | None = None) -> Scored:
-        """Answer n texts; each batch is on disk before the next begins.
+        """Answer n texts; answers are on disk soon after they came, and before an error is raised.
 
         Args:
             texts: n of them.
@@ -96,15 +95,14 @@ class KeptAnswers:
         ]
         if not keys:
             return
-        answers = np.asarray(self.teacher.score([texts[key] for key in keys]), np.float32)
-        if answers.shape != (len(keys), len(self.labels)):
-            raise InputError(
-                f"teacher: it gave an answer of shape {answers.shape} for {len(keys)} texts and "
-                f"{len(self.labels)} labels"
-            )
-        there = np.asarray(np.isfinite(answers).all(axis=1), np.bool_)
-        self._without.update(key for key, answered in zip(keys, there.tolist(), strict=True) if not answered)
-        answered = np.flatnonzero(there)
-        nothing = np.zeros((len(answered), 0), np.float32)
-        self._cache.add([keys[row] for row in answered.tolist()], Scored(answers[answered], nothing))
-        self.rows_scored += len(keys)
+
+        def keep(rows: Sequence[int], answers: NDArray[np.float32]) -> None:
+            answered = np.asarray(np.isfinite(answers).all(axis=1), np.bool_)
+            there = [keys[row] for row, has_one in zip(rows, answered.tolist(), strict=True) if has_one]
+            self._without.update({keys[row] for row in rows} - set(there))
+            if there:
+                nothing = np.zeros((len(there), 0), np.float32)
+                self._cache.add(there, Scored(answers[answered], nothing))
+            self.rows_scored += len(rows)
+
+        self.teacher.score([texts[key] for key in keys], keep=keep)

@@ -25,6 +25,7 @@ def test_names_are_safe_and_unique() -> None:
 def test_labels_are_chosen_by_name() -> None:
     assert choose_labels(Path("m"), ["a", "b", "c"], "c, a") == ("c", "a")
     assert choose_labels(Path("m"), ["a", "b"], "all") == ("a", "b")
+    assert choose_labels(Path("m"), ["food, drinks", "b"], "food, drinks") == ("food, drinks",)
     with pytest.raises(InputError, match="m has no label 'd'; it has a, b"):
         choose_labels(Path("m"), ["a", "b"], "a,d")
 

@@ -79,6 +79,8 @@ class Chat:
         match fault:
             case "500":
                 answer_json(request, {"error": "overloaded"}, 500)
+            case "504":
+                answer_json(request, {}, 504)
             case "429":
                 answer_json(request, {}, 429, Retry_After="0")
             case "broken":

@@ -33,6 +33,7 @@ router = APIRouter(prefix="/v1/tasks/{name}/definition", tags=["tasks"])
 
 
 _LOOK_SECONDS = 5.0
+_PATTERNS = (("corpus", "files"), ("teacher", "answers"))
 _TOML = ("application/toml", "text/toml", "text/x-toml")
 _TOML_EXAMPLE = """classes = ["no", "yes"]
 [corpus]
@@ -177,15 +178,20 @@ def _no_constant(name: str) -> Any:
 def _refusals(parsed: Definition, settings: Settings, folder: FilePath) -> Iterator[ProblemItem]:
     """What a caller over REST may not name: files outside the allowed folders, private addresses."""
     for place, path in parsed.paths.items():  # the name of a hub's model may be a folder's, too
-        refusal = _outside(path, settings, folder, pattern=isinstance(place[-1], int))
+        refusal = _outside(path, settings, folder, pattern=place[:-1] in _PATTERNS)
         if refusal:
             yield ProblemItem(pointer=f"#{json_pointer(place)}", detail=refusal)
-    if parsed.watch.callback is not None:
-        out = Outbound(private_networks=settings.private_networks, seconds=_LOOK_SECONDS)
+    endpoint = parsed.teacher.endpoint
+    url = None if endpoint is None else endpoint.url
+    addresses = {"#/watch/callback": parsed.watch.callback, "#/teacher/endpoint/url": url}
+    out = Outbound(private_networks=settings.private_networks, seconds=_LOOK_SECONDS)
+    for pointer, address in addresses.items():
+        if address is None:
+            continue
         try:
-            out.check(parsed.watch.callback)
+            out.check(address)
         except PingtiError as error:
-            yield ProblemItem(pointer="#/watch/callback", detail=str(error))
+            yield ProblemItem(pointer=pointer, detail=str(error))
 
 
 def _outside(given: str, settings: Settings, folder: FilePath, *, pattern: bool = False) -> str | None:

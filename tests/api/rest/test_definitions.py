@@ -32,6 +32,10 @@ def furnish(workspace: Workspace) -> None:
     write_model(workspace.root / "bert", {"id2label": {"0": "no", "1": "yes"}})
 
 
+def endpoint(url: str) -> dict[str, Any]:
+    return {"kind": "classifier", "url": url}
+
+
 @pytest.fixture
 def client(workspace: Workspace) -> Iterator[httpx.Client]:
     furnish(workspace)
@@ -101,6 +105,23 @@ def test_a_task_is_made_changed_and_read(client: httpx.Client, workspace: Worksp
     ]
 
 
+def test_an_address_that_holds_a_key_is_refused_and_not_shown(strict: httpx.Client) -> None:
+    for url in ("https://user:s3cret@a.example/", "https://a.example/?api_key=s3cret"):
+        answer = put(strict, "praise", {**SMALL, "teacher": {"endpoint": endpoint(url)}})
+        assert answer.status_code == 422
+        assert "s3cret" not in answer.text
+        assert "key_variable" in answer.text
+
+
+def test_an_endpoint_in_a_network_that_the_settings_name_is_taken(workspace: Workspace) -> None:
+    furnish(workspace)
+    body = {**SMALL, "teacher": {"endpoint": endpoint("http://127.0.0.1:8000/classify")}}
+    with serving(Settings(home=workspace.root, private_networks=("127.0.0.0/8",))) as client:
+        assert put(client, "praise", body).status_code == 201
+        body["teacher"] = {"endpoint": endpoint("http://10.0.0.1/classify")}
+        assert put(client, "praise", body).status_code == 422
+
+
 @pytest.mark.parametrize(
     ("changes", "pointer"),
     [
@@ -125,6 +146,12 @@ def test_a_task_is_made_changed_and_read(client: httpx.Client, workspace: Worksp
         ({"teacher": {"answers": ["../bert/*", "../*/../../../etc/*"]}}, "#/teacher/answers/1"),
         ({"gate": {"labels": "/etc/passwd"}}, "#/gate/labels"),
         ({"watch": {"callback": "http://169.254.169.254/"}}, "#/watch/callback"),
+        ({"teacher": {"answers": ["/etc/*.csv"]}}, "#/teacher/answers/0"),
+        ({"teacher": {"answers": ["../inside/a.csv", "../inside/*.csv"]}}, "#/teacher/answers/0"),
+        ({"teacher": {"answers": ["../a.csv"], "vectors": "/etc"}}, "#/teacher/vectors"),
+        ({"teacher": {"endpoint": endpoint("http://127.0.0.1:8000/v1")}}, "#/teacher/endpoint/url"),
+        ({"teacher": {"endpoint": endpoint("http://169.254.169.254/")}}, "#/teacher/endpoint/url"),
+        ({"teacher": {"endpoint": endpoint("https://[::1]/")}}, "#/teacher/endpoint/url"),
     ],
 )
 def test_what_is_refused(

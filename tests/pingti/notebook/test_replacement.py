@@ -1,8 +1,10 @@
 """From a frame and a teacher to a promoted student, as in a notebook."""
 
+import functools
 import json
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -10,10 +12,10 @@ import pyarrow.parquet as pq
 import pytest
 
 import pingti
-from pingti.errors import ConflictError, GateError, InputError, NotFoundError
+from pingti.errors import ConflictError, GateError, InputError, NotFoundError, UnavailableError
 from pingti.notebook import replacement
 from pingti.notebook.task_files import toml
-from tests.support.texts import made_texts
+from tests.support.texts import WORDS, made_texts
 
 SMALL = {
     "student": {"embedding": 16, "filters": 16, "widths": [1, 2], "epochs": 20, "wide": 0},
@@ -241,3 +243,51 @@ def test_student_of_rules_threshold_and_dependencies(workspace: pingti.Workspace
     assert spoken.predict(frame, text="post").tolist() == decided.tolist()
     with pytest.raises(InputError, match=r"a Table with the columns 'post' was given; needed is one"):
         spoken.predict(frame)
+
+
+def by_words(texts: list[str]) -> list[str]:
+    return ["yes" if any(word in text for word in WORDS["sport"]) else "no" for text in texts]
+
+
+def test_a_function_is_a_teacher(tmp_path: Path) -> None:
+    def run(data: Any, **changes: Any) -> replacement.Replacement:
+        return pingti.replace(data, teacher=by_words, progress=False, **changes)
+
+    small = {**SMALL, "student": {**SMALL["student"], "epochs": 8}}
+    result = run(posts(), text="post", classes=["no", "yes"], workspace=tmp_path, definition=small)
+    assert result.passed
+    assert result.task == "by_words"
+    assert result.entry.definition.teacher.model == "python:by_words"
+    result.promote()
+    assert pingti.load("by_words", tmp_path).predict(["goal match team coach"]).tolist() == ["yes"]
+    again = run(result.entry)
+    assert again.version == 2
+    assert again.report["teacher"]["rows_computed"] == 0
+    with pytest.raises(UnavailableError, match=r"pingti\.replace\(entry, teacher=function\)"):
+        pingti.replace(result.entry, progress=False)
+    text = result.entry.path.read_text().replace('"python:by_words"', '"../bert"')
+    other = pingti.Workspace(tmp_path).add_task("other", text)
+    with pytest.raises(InputError, match=r'"python:NAME"'):
+        run(other)
+
+
+def test_a_function_without_a_name_is_refused(tmp_path: Path) -> None:
+    for function in (lambda texts: by_words(texts), functools.partial(by_words)):
+        with pytest.raises(InputError, match="has no name, by which its answers are kept"):
+            pingti.replace(posts(), teacher=function, text="post", classes=["no", "yes"], workspace=tmp_path)
+
+
+def test_stored_answers_are_a_teacher(tmp_path: Path) -> None:
+    frame = posts()
+    answers = pa.table({"post": frame["post"], "label": by_words(frame["post"].to_pylist())})
+    pq.write_table(answers, tmp_path / "answers.parquet")
+    teacher = {"answers": [str(tmp_path / "answers.parquet")]}
+    with pytest.raises(InputError, match="classes: name them; such a teacher"):
+        pingti.replace(frame, teacher=teacher, text="post", workspace=tmp_path)
+    small = {**SMALL, "student": {**SMALL["student"], "epochs": 8}}
+    result = pingti.replace(
+        frame, teacher=teacher, text="post", classes=["no", "yes"], workspace=tmp_path, definition=small,
+        progress=False,
+    )  # fmt: skip
+    assert result.passed
+    assert result.task == "task"

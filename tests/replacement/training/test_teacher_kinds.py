@@ -108,6 +108,26 @@ def test_a_person_outranks_an_output_of_its_own(kinds: dict[str, Path], tmp_path
     np.testing.assert_allclose(answers.labels.sum(axis=1), 1.0, rtol=1e-5)
 
 
+def test_stored_scores_go_before_a_model_that_answers_each_label_by_itself(
+    kinds: dict[str, Path], tmp_path: Path
+) -> None:
+    texts = made_texts(60, seed=9)[0]
+    known = [f"{text},0.9,{0.8 - 0.6 * (row % 2)},0.9" for row, text in enumerate(texts[:30])]
+    (tmp_path / "answers.csv").write_text("\n".join(["text,d,t,p", *known]))
+    section = (
+        'label = "taste"\nanswers = ["../answers.csv"]\n[teacher.answer_columns]\n'
+        'scores = {delivery = "d", taste = "t", price = "p"}'
+    )
+    entry = task(tmp_path, kinds["multi_label"], section)
+    teacher = load_teacher(entry, read_people_labels(entry), seed=0)
+    decided = teacher.ask(texts, "asking").decided.tolist()
+    assert decided[:30] == [1, 0] * 15
+    production = pipeline_of(kinds["multi_label"])(texts[30:], top_k=None)
+    scores = [next(line["score"] for line in lines if line["label"] == "taste") for lines in production]
+    assert decided[30:] == [int(score >= 0.5) for score in scores]
+    assert teacher.rows_scored == 30
+
+
 def test_nine_outputs_become_nine_tasks_that_share_one_pass(kinds: dict[str, Path], tmp_path: Path) -> None:
     corpus_file(tmp_path)
     workspace, model = Workspace(tmp_path), kinds["nine"]

@@ -1,6 +1,14 @@
 """A chat model behind a real HTTP server, with the faults that real ones have."""
 
+import json
+import subprocess
+import sys
+import time
+import traceback
+from collections import Counter
 from collections.abc import Sequence
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,7 +19,9 @@ from pingti.errors import InputError, UnavailableError
 from teacher.endpoints import requests
 from teacher.endpoints.chat import ChatTeacher
 from teacher.endpoints.settings import Endpoint
-from tests.support.endpoints import LOOPBACK, TOKENS, chat
+from teacher.sources.kept import KeptAnswers
+from tests.support.endpoints import LOOPBACK, TOKENS, answer_json, chat, completion, topic
+from tests.support.http_servers import server
 
 LABELS = ("sport", "tech", "other")
 TEXTS = ["goal match", "chip code", "bread film", "team goal"]
@@ -34,6 +44,17 @@ def decided(probabilities: np.ndarray) -> Sequence[int]:
     return [int(row.argmax()) if np.isfinite(row).all() else -1 for row in probabilities]
 
 
+def slowly(text: str) -> str:
+    time.sleep(0.02)
+    return topic(text)
+
+
+def ask_alone(url: str, folder: Path) -> None:
+    """Ask about 60 texts, in a process that may be killed."""
+    teacher = ChatTeacher(endpoint(url, concurrency=4))
+    KeptAnswers.open(teacher, folder).score([f"goal number {number}" for number in range(60)])
+
+
 def test_probabilities_come_from_log_probabilities() -> None:
     with chat() as (url, model):
         teacher = ChatTeacher(endpoint(url, instruction="Which topic?", descriptions={"tech": "machines"}))
@@ -47,6 +68,17 @@ def test_probabilities_come_from_log_probabilities() -> None:
     assert schema["properties"]["label"]["enum"] == list(LABELS)
     assert teacher.cost.tokens == 4 * sum(TOKENS)
     assert (teacher.cost.rows, teacher.cost.malformed, teacher.cost.failed) == (4, 0, 0)
+
+
+def test_an_answer_without_log_probabilities_is_counted() -> None:
+    with chat("", "nologprobs") as (url, _):
+        teacher = ChatTeacher(endpoint(url))
+        probabilities = teacher.score(TEXTS)
+        assert teacher.cost.without_logprobs == 2
+        unasked = ChatTeacher(endpoint(url, logprobs=False))
+        unasked.score(TEXTS)
+    assert sorted(probabilities.max(axis=1).round(2).tolist()) == pytest.approx([0.9, 0.9, 1.0, 1.0])
+    assert unasked.cost.without_logprobs == 0  # nobody wanted them
 
 
 def test_without_log_probabilities_votes_are_shares() -> None:
@@ -74,14 +106,18 @@ def test_a_slow_answer_is_given_up_and_its_tokens_may_have_been_spent() -> None:
     assert teacher.cost.tokens > sum(TOKENS)
 
 
-def test_retry_after_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("asked", "waited"),
+    [("7", 7.0), ("1.5", 1.5), ("90", 90.0), ("86400", 600.0), ("-1", 0.0), ("soon", 0.0)],
+)
+def test_retry_after_is_waited_for(monkeypatch: pytest.MonkeyPatch, asked: str, waited: float) -> None:
     waits: list[float] = []
     monkeypatch.setattr(requests, "time", SimpleNamespace(sleep=waits.append))
-    answer = SimpleNamespace(status=429, headers={"retry-after": "7"}, body=b"")
+    answer = SimpleNamespace(status=429, headers={"retry-after": asked}, body=b"")
     teacher = ChatTeacher(endpoint("http://127.0.0.1:9", attempts=3))
     monkeypatch.setattr("pingti.http.outbound.Outbound.ask", lambda *_, **__: answer)
     assert decided(teacher.score(["goal"])) == [-1]
-    assert waits == [7.0, 7.0]
+    assert waits == pytest.approx([waited, waited], abs=0.01)
 
 
 @pytest.mark.parametrize("fault", ["malformed", "html"])
@@ -90,6 +126,7 @@ def test_an_answer_that_cannot_be_read_is_counted_and_left_out(fault: str) -> No
         teacher = ChatTeacher(endpoint(url))
         assert decided(teacher.score(TEXTS)) == [0, -1, 2, -1]
     assert (teacher.cost.rows, teacher.cost.malformed, teacher.cost.failed) == (4, 2, 0)
+    assert teacher.cost.first_malformed in ("I think it is", "<html>")
 
 
 @pytest.mark.parametrize("concurrency", [1, 6])
@@ -103,6 +140,34 @@ def test_no_request_goes_beyond_the_budget_of_tokens(concurrency: int) -> None:
     answered = int(np.isfinite(probabilities).all(axis=1).sum())
     assert 20 < answered < 200
     assert teacher.cost.failed == 200 - answered
+
+
+@pytest.mark.parametrize("concurrency", [1, 8])
+def test_texts_of_many_tokens_behind_texts_of_few_stay_within_the_budget(concurrency: int) -> None:
+    spent: list[int] = []
+
+    def answer(request: BaseHTTPRequestHandler) -> None:
+        document = json.loads(request.rfile.read(int(request.headers["Content-Length"])))
+        text = document["messages"][1]["content"]
+        sent = 40 + (len(text) // 4 if text.isascii() else len(text.encode()))
+        usage = {"prompt_tokens": sent, "completion_tokens": 60}
+        spent.append(sent + 60)
+        answer_json(request, {**completion(topic(text)), "usage": usage})
+
+    with server(answer) as url:
+        teacher = ChatTeacher(endpoint(url, most_tokens=6000, concurrency=concurrency))
+        teacher.score([f"goal number {number}" for number in range(30)])
+        before = sum(spent)
+        teacher.score([f"目标{number}" + "球队比赛" * 60 for number in range(40)])
+    assert before < sum(spent) <= 6000
+    assert teacher.cost.tokens == sum(spent)
+
+
+def test_what_a_gateway_gave_up_may_have_been_worked_on() -> None:
+    with chat("504", "") as (url, _):
+        teacher = ChatTeacher(endpoint(url))
+        teacher.score(TEXTS[:1])
+    assert teacher.cost.tokens > sum(TOKENS)
 
 
 def test_money_is_bounded_too() -> None:
@@ -126,6 +191,50 @@ def test_the_key_goes_along_and_stays_out_of_errors() -> None:
         ChatTeacher(endpoint(url, **settings)).score(TEXTS * 10)
     assert "s3cret" not in str(raised.value)
     assert len(model.requests) == 1  # no further request after one that is hopeless
+
+
+def test_no_error_shows_a_key_that_no_header_can_carry() -> None:
+    settings = {"key": "s3cret\n", "key_variable": "PINGTI_TEACHER_KEY", "attempts": 1}
+    with (
+        chat() as (url, _),
+        pytest.raises(UnavailableError, match="cannot be written as HTTP") as raised,
+    ):
+        ChatTeacher(endpoint(url, **settings)).score(TEXTS * 10)
+    assert "s3cret" not in "".join(traceback.format_exception(raised.value))
+
+
+def test_what_was_answered_before_an_error_is_kept_and_not_asked_about_again(tmp_path: Path) -> None:
+    texts = [f"goal number {number}" for number in range(40)]
+    with chat(*[""] * 25, "401") as (url, _):
+        source = KeptAnswers.open(ChatTeacher(endpoint(url, concurrency=3)), tmp_path)
+        with pytest.raises(UnavailableError, match="401"):
+            source.score(texts)
+    assert int(source.cached(texts).sum()) >= 23  # but for those under way
+    with chat() as (url, model):
+        again = KeptAnswers.open(ChatTeacher(endpoint(url, concurrency=3)), tmp_path)
+        kept = again.cached(texts)
+        assert decided(again.score(texts).probabilities) == [0] * 40
+    asked = {request["messages"][1]["content"] for request in model.requests}
+    assert asked == {text for text, there in zip(texts, kept.tolist(), strict=True) if not there}
+
+
+def test_a_kill_loses_only_what_was_under_way(tmp_path: Path) -> None:
+    script = (
+        "import sys; from pathlib import Path; from tests.teacher.endpoints.test_chat import ask_alone; "
+        "ask_alone(sys.argv[1], Path(sys.argv[2]))"
+    )
+    with chat("", "", "", label=slowly) as (url, model):
+        process = subprocess.Popen([sys.executable, "-c", script, url, str(tmp_path)])
+        while model.answered < 30 and process.poll() is None:
+            time.sleep(0.01)
+        process.kill()
+        process.wait()
+        before = len(model.requests)
+        ask_alone(url, tmp_path)
+    assert before >= 30
+    asked = Counter(request["messages"][1]["content"] for request in model.requests)
+    assert len(asked) == 60
+    assert sum(asked.values()) - 60 <= 8  # twice as many as there are requests at one time
 
 
 def test_a_service_that_answers_nothing_ends_the_run() -> None:

@@ -76,7 +76,33 @@ def test_what_is_malformed_gives_no_label(given: Any) -> None:
     assert probabilities_of(given, ["yes", "no"], as_json=True) is None
 
 
-@pytest.mark.parametrize("logprobs", [None, {}, {"content": None}, {"content": []}, {"content": [{}]}])
+def step(token: Any, logprob: Any = -0.1, **others: Any) -> dict[str, Any]:
+    return {"token": token, "logprob": logprob, "top_logprobs": [], **others}
+
+
+FRAME = step('{"label": "', 0.0)
+
+
+@pytest.mark.parametrize(
+    "logprobs",
+    [
+        None,
+        {},
+        {"content": None},
+        {"content": []},
+        {"content": [{}]},
+        {"content": "yes"},
+        {"content": {"token": "yes"}},
+        {"content": [FRAME]},
+        {"content": [FRAME, {"token": "yes"}]},
+        {"content": [FRAME, step("yes", None)]},
+        {"content": [FRAME, step("yes", math.nan)]},
+        {"content": [FRAME, step(None)]},
+        {"content": [FRAME, step(7)]},
+        {"content": [FRAME, step("yes", top_logprobs=[{"token": "no"}])]},
+        {"content": [FRAME, step("yes", top_logprobs=["no"])]},
+    ],
+)
 def test_missing_log_probabilities_leave_the_label(logprobs: Any) -> None:
     given = {"choices": [{"message": {"content": '{"label": "yes"}'}, "logprobs": logprobs}]}
     assert label_of(given, ["yes", "no"], as_json=True) == "yes"
