@@ -5,12 +5,14 @@
 # make bench  install, then measure the student beside other classifiers on this machine
 # make bench-queue  install, then measure jobs through the queue beside the same work in one process
 # make bench-teacher  install, then measure how well fine-tuned teachers decide, and how fast they score
+# make bench-reference  install, then hold the reference against the user's own pipeline on whole corpora
 # make bench-fidelity  install, then measure students against their teachers (hours; ARGS=--quick: minutes)
 # make chaos  install, then let 20 schedules of faults fall on a running service (some 15 minutes)
 # make bench-doors  install, then measure the REST door: classify, 200 clients, a large upload
 # make bench-serverless  install, then measure a function of AWS Lambda: cold start, warm events, cost
 # make fuzz   install, then 10,000 made-up requests against the service, with and without a key
-# make docs-reference  write docs/definition.md and docs/settings.md from the models
+# make docs   install, then build the documentation's site into site/; its pages need no network
+# make docs-reference  write the pages of the reference from the code
 # make lock   write requirements.lock afresh from what a clean install resolves to
 # make clean  remove what the targets above made
 
@@ -22,7 +24,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/pip --disable-pip-version-check install --quiet --constraint requirements.lock
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-engines check bench bench-queue bench-teacher bench-fidelity bench-doors bench-serverless chaos fuzz docs-reference lock clean
+.PHONY: help demo test test-engines check bench bench-queue bench-teacher bench-reference bench-fidelity bench-doors bench-serverless chaos fuzz docs docs-reference lock clean
 
 help:
 	@sed -n 's/^# make /make /p' Makefile
@@ -55,6 +57,11 @@ demo: $(VENV)/.demo
 test: check
 	@$(BIN)/pytest --quiet
 
+$(VENV)/.docs: $(VENV)/.demo
+	@echo "installing what builds the documentation ..."
+	@$(PIP) --editable '.[teacher,service,demo,docs]'
+	@touch $@
+
 $(VENV)/.engines: $(VENV)/.dev
 	@echo "installing the engines ..."
 	@$(PIP) --editable '.[teacher,service,demo,dev,engines,onnx]'
@@ -79,6 +86,9 @@ bench-queue: $(VENV)/.bench
 bench-teacher: $(VENV)/.bench
 	@$(BIN)/python -m benchmarks.teacher $(ARGS)
 
+bench-reference: $(VENV)/.bench
+	@$(BIN)/python -m benchmarks.reference $(ARGS)
+
 bench-fidelity: $(VENV)/.bench
 	@$(BIN)/python -m benchmarks.fidelity $(ARGS)
 
@@ -94,17 +104,20 @@ bench-serverless: $(VENV)/.demo
 fuzz: $(VENV)/.dev
 	@FUZZ_EXAMPLES=$${FUZZ_EXAMPLES:-120} $(BIN)/pytest --quiet tests/api/rest/test_fuzz.py
 
+docs: $(VENV)/.docs
+	@$(BIN)/mkdocs build --strict --quiet
+
 docs-reference: $(VENV)/.demo
 	@$(BIN)/python docs/generate.py
 
 lock:
 	rm -rf .venv-lock && $(PYTHON) -m venv .venv-lock
 	.venv-lock/bin/pip install --quiet torch==2.13.0
-	.venv-lock/bin/pip install --quiet '.[teacher,service,demo,bench,dev,engines,hub,onnx]'
+	.venv-lock/bin/pip install --quiet '.[teacher,service,demo,bench,dev,docs,engines,hub,onnx]'
 	(echo '# Written by make lock: every version that Pingti is tested with. A constraints file for pip.'; \
 	 .venv-lock/bin/pip freeze --all --exclude pip --exclude pingti | sed 's/+cpu$$//') > requirements.lock
 	rm -rf .venv-lock build *.egg-info
 
 clean:
-	rm -rf $(VENV) workspace demo-workspace build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .coverage
+	rm -rf $(VENV) workspace demo-workspace build dist site *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .coverage
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -56,7 +56,7 @@ def measure(data: DataSet, device: str) -> dict[str, Any]:
     encoder = data.encoder()
     older, measuring = data.read()
     rng = np.random.default_rng(0)
-    rows = _draw(older, data.labelled, rng, even=data.even)
+    rows = draw(older, data.labelled, rng, even=data.even)
     classes = sorted({label for _, label in rows})
     measuring = [row for row in measuring if row[1] in set(classes)]
     measuring = [measuring[row] for row in rng.permutation(len(measuring))[:_MEASURING].tolist()]
@@ -169,7 +169,7 @@ def _share(right: NDArray[np.bool_]) -> float:
 # ---- data ---------------------------------------------------------------------------------------------
 
 
-def _draw(rows: Labelled, count: int, rng: np.random.Generator, *, even: bool) -> Labelled:
+def draw(rows: Labelled, count: int, rng: np.random.Generator, *, even: bool) -> Labelled:
     """``count`` different texts, at random or, one after the other, from each class."""
     different = list(dict(rows).items())
     shuffled = [different[row] for row in rng.permutation(len(different)).tolist()]
@@ -183,7 +183,12 @@ def _draw(rows: Labelled, count: int, rng: np.random.Generator, *, even: bool) -
     return shuffled[:count]
 
 
-def _lines(*path: str) -> list[dict[str, Any]]:
+def read_lines(*path: str) -> list[dict[str, Any]]:
+    """The JSON lines of a file of ``shared/data``.
+
+    Raises:
+        LeftOut: it is not on this machine.
+    """
     file = fidelity_data.SHARED.joinpath("data", *path)
     if not file.is_file():
         raise LeftOut(f"{file}: no such file")
@@ -191,15 +196,23 @@ def _lines(*path: str) -> list[dict[str, Any]]:
         return [json.loads(line) for line in lines]
 
 
-def _bert_mini() -> Path:
+def bert_mini() -> Path:
+    """The encoder that Chinese teachers are made from.
+
+    Raises:
+        LeftOut: it is not on this machine.
+    """
     folder = fidelity_data.SHARED / "models" / "bert-mini-zh"
     if not folder.is_dir():
         raise LeftOut(f"{folder}: no such folder")
     return folder
 
 
-def _clinc() -> tuple[Labelled, Labelled]:
-    rows = [row for row in _lines("clinc150", "clinc150_full.jsonl.gz") if not row["split"].startswith("oos")]
+def clinc() -> tuple[Labelled, Labelled]:
+    """CLINC150 without the queries of no intent: training and validation parts, and the test part."""
+    rows = [
+        row for row in read_lines("clinc150", "clinc150_full.jsonl.gz") if not row["split"].startswith("oos")
+    ]
     return (
         [(row["text"], row["label"]) for row in rows if row["split"] != "test"],
         [(row["text"], row["label"]) for row in rows if row["split"] == "test"],
@@ -208,7 +221,7 @@ def _clinc() -> tuple[Labelled, Labelled]:
 
 def _weibo() -> tuple[Labelled, Labelled]:
     """Titles of 2024, and of November and December 2025."""
-    rows = [row for row in _lines("weibo_hot", "weibo_hot.jsonl.gz") if row["label"]]
+    rows = [row for row in read_lines("weibo_hot", "weibo_hot.jsonl.gz") if row["label"]]
     named = [
         (row["timestamp"], row["text"], row["label"] if row["label"] in _WEIBO else fidelity_data.OTHER)
         for row in rows
@@ -219,14 +232,15 @@ def _weibo() -> tuple[Labelled, Labelled]:
     )
 
 
-def _thucnews() -> tuple[Labelled, Labelled]:
-    parts = [_lines("thucnews", name) for name in ("train_33k.jsonl.gz", "dev.jsonl.gz")]
+def thucnews() -> tuple[Labelled, Labelled]:
+    """Headlines of THUCNews: a part of the training set, and the development set."""
+    parts = [read_lines("thucnews", name) for name in ("train_33k.jsonl.gz", "dev.jsonl.gz")]
     older, measuring = ([(row["text"], row["label"]) for row in part] for part in parts)
     return older, measuring
 
 
 def _waimai() -> tuple[Labelled, Labelled]:
-    rows = _lines("waimai_10k", "waimai_10k.jsonl.gz")
+    rows = read_lines("waimai_10k", "waimai_10k.jsonl.gz")
     different = list({row["text"]: row["label"] for row in rows}.items())
     order = np.random.default_rng(0).permutation(len(different)).tolist()
     shuffled = [different[row] for row in order]
@@ -234,9 +248,9 @@ def _waimai() -> tuple[Labelled, Labelled]:
 
 
 DATA_SETS: Final = (
-    DataSet(name="clinc150", labelled=800, encoder=fidelity_data.minilm, read=_clinc, even=True),
-    DataSet(name="clinc150", labelled=3000, encoder=fidelity_data.minilm, read=_clinc, even=True),
-    DataSet(name="weibo", labelled=3000, encoder=_bert_mini, read=_weibo),
-    DataSet(name="thucnews", labelled=3000, encoder=_bert_mini, read=_thucnews),
-    DataSet(name="waimai", labelled=1000, encoder=_bert_mini, read=_waimai),
+    DataSet(name="clinc150", labelled=800, encoder=fidelity_data.minilm, read=clinc, even=True),
+    DataSet(name="clinc150", labelled=3000, encoder=fidelity_data.minilm, read=clinc, even=True),
+    DataSet(name="weibo", labelled=3000, encoder=bert_mini, read=_weibo),
+    DataSet(name="thucnews", labelled=3000, encoder=bert_mini, read=thucnews),
+    DataSet(name="waimai", labelled=1000, encoder=bert_mini, read=_waimai),
 )

@@ -29,6 +29,7 @@ import pyarrow.parquet as pq
 from pydantic import BaseModel, ValidationError
 
 from pingti import files
+from pingti.corpus.paths import expand, names_several
 from pingti.errors import (
     ConflictError,
     Fault,
@@ -43,6 +44,7 @@ from pingti.frames.texts import is_frame, shown, text_array
 from pingti.http.bearer_key import bearer_key
 from pingti.http.proxies import transport_for
 from pingti.rest_models import (
+    MOST_INPUTS,
     ClassifyOut,
     FileOut,
     JobListOut,
@@ -101,7 +103,17 @@ def _fields(**fields: Any) -> dict[str, Any]:
 
 
 class Client:
-    """A connection to a service. Safe for threads; a ``with`` block closes it."""
+    """A connection to a service. Safe for threads; a ``with`` block closes it.
+
+    Examples:
+        >>> from pingti import Client
+        >>> with Client() as client:  # of PINGTI_URL and PINGTI_API_KEY
+        ...     [task.name for task in client.tasks()]
+        ...     answer = client.classify(["the goal match team coach"], ["sport", "topic"])
+        ['sport', 'tech', 'topic']
+        >>> {task: decision.label for task, decision in answer.results[0].items()}
+        {'sport': 'yes', 'topic': 'sport'}
+    """
 
     def __init__(self, url: str | None = None, key: str | None = None, *, timeout: float = 60.0) -> None:
         """Nothing is sent yet.
@@ -177,9 +189,12 @@ class Client:
         """Submit a job.
 
         Args:
-            inputs: one or several: files that are here, which are uploaded first; ids of uploads, paths on
-                the server, URLs of hosts that it allows; frames of pandas, polars or datasets and Arrow
-                tables, of which the columns ``text`` and ``id`` are uploaded.
+            inputs: one or several: files that are here, which are uploaded first; folders and patterns
+                (``days/*.csv``), of which the files are, in order of their names; ids of uploads; files,
+                folders and patterns on the server; URLs of hosts that it allows; frames of pandas, polars or
+                datasets and Arrow tables, of which the columns ``text`` and ``id`` are uploaded. Where a name
+                is both here and there, ``upload`` decides. A column that only the names of folders tell
+                (``day=2025-11-03``) does not travel: name the folder on the server then.
             tasks: one or several label tasks: "task", or "task@scene" (operating point); each may end in
                 "#version".
             upload: whether to send what is here.
@@ -205,6 +220,8 @@ class Client:
             UnavailableError: the service or its broker does not answer.
         """
         ready = _ready(inputs, text=text, id=id)
+        if upload:
+            ready = _here(ready)
         sent = [self._sent(given, upload) for given in ready]
         body = {
             "inputs": [new.id if new else str(given) for given, new in zip(ready, sent, strict=True)],
@@ -400,6 +417,15 @@ class Client:
         """
         return self._read(TaskOut, self._ask("GET", _task_path(name)))
 
+    def delete_task(self, name: str) -> None:
+        """Remove a task with its students, history and labels, for good; an admin's work.
+
+        Raises:
+            NotFoundError: there is none of that name.
+            ConflictError: jobs, a retraining or other tasks need it; they are named.
+        """
+        self._ask("DELETE", _task_path(name))
+
     def retrain(self, task: str) -> RunOut:
         """Ask for a retraining at once; one that waits already is answered as it is.
 
@@ -513,6 +539,30 @@ def _ready(inputs: Any, *, text: str, id: str | None) -> list[Any]:
         ]
     except TypeError as error:
         raise InputError(f"inputs: {shown(inputs)} was given; needed are paths or frames") from error
+
+
+def _here(inputs: Sequence[Any]) -> list[Any]:
+    """The inputs, and in the place of each folder and pattern that is here its files.
+
+    Raises:
+        InputError: a folder that is here has none; or they are more than a job takes: before one is sent.
+    """
+    files: list[Any] = []
+    for given in inputs:
+        named: list[Any] = [given]
+        if isinstance(given, str | Path) and "://" not in str(given) and names_several(str(given)):
+            try:
+                named = list(expand(str(given), Path()))
+            except InputError:
+                if Path(given).is_dir():
+                    raise
+                # A pattern that matches nothing here may do so there.
+        files += named
+    if len(files) > MOST_INPUTS:
+        raise InputError(
+            f"inputs: {len(files):,} were given; a job may have {MOST_INPUTS:,}: make several of it"
+        )
+    return files
 
 
 def _strings(texts: Any) -> list[str | None]:

@@ -8,6 +8,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+MOST_INPUTS = 1000
+"""Files of a job."""
 JOB_ID = "job-065a1b2c3d4e5f6a1b2c"
 FILE_ID = "file-065a1b2c3d4e5f6a1b2c3d"
 JOB_EXAMPLE: dict[str, Any] = {

@@ -39,6 +39,20 @@ NIGHTS_TASK = "pingti.schedule_retraining"
 CALLBACKS_TASK = "pingti.send_due_callbacks"
 EXPIRE_TASK = "pingti.expire"
 
+QUEUE_OF = {
+    PLAN_TASK: CLASSIFY,
+    CLASSIFY_TASK: CLASSIFY,
+    FINALIZE_TASK: CLASSIFY,
+    RETRAIN_TASK: RETRAIN,
+    DRIFT_TASK: RETRAIN,
+    CALLBACK_TASK: CONTROL,
+    REAP_TASK: CONTROL,
+    NIGHTS_TASK: CONTROL,
+    CALLBACKS_TASK: CONTROL,
+    EXPIRE_TASK: CONTROL,
+}
+"""Of each task, the queue that its messages go to."""
+
 PRIORITIES = tuple(range(10))  # 0 runs first; Celery's own default has four steps and merges 4 with 5
 DEFAULT_PRIORITY = 5
 LOWEST_PRIORITY = 9
@@ -106,7 +120,11 @@ def beat_schedule(settings: Settings) -> dict[str, dict[str, Any]]:
     """The periodic tasks. All are short, idempotent, and harmless when two beats run."""
 
     def every(seconds: float, task: str) -> dict[str, Any]:
-        options = {"queue": CONTROL, "priority": broker_priority(settings, 0), "expires": max(30.0, seconds)}
+        options = {
+            "queue": QUEUE_OF[task],
+            "priority": broker_priority(settings, 0),
+            "expires": max(30.0, seconds),
+        }
         return {"task": task, "schedule": seconds, "options": options}
 
     return {
@@ -229,7 +247,6 @@ def send(
     application: Celery,
     task: str,
     *arguments: str | int,
-    queue: str,
     level: int = DEFAULT_PRIORITY,
     id: str | None = None,
     headers: Mapping[str, Any] | None = None,
@@ -241,7 +258,6 @@ def send(
         application: Of ``make_celery``.
         task: Its name, one of the above.
         *arguments: Ids and numbers.
-        queue: One of ``QUEUES``.
         level: The priority, 0 runs first.
         id: The Celery id of the task; none: a random one.
         headers: Further headers of the message.
@@ -254,7 +270,7 @@ def send(
         task,
         args=arguments,
         task_id=id,
-        queue=queue,
+        queue=QUEUE_OF[task],
         priority=broker_priority(application.settings, level),
         headers=dict(headers or {}),
         producer=producer,

@@ -21,7 +21,12 @@ _log = logging.getLogger(__name__)
 
 def inputs_in_use(store: JobStore) -> set[str]:
     """Real paths of the inputs of all jobs that have not ended."""
-    return {path for job in _jobs(store, final=False) for path in job.inputs}
+    return {path for job in unfinished_jobs(store) for path in job.inputs}
+
+
+def unfinished_jobs(store: JobStore) -> Iterator[Job]:
+    """All jobs that have not ended."""
+    return _jobs(store, final=False)
 
 
 def expire(settings: Settings, store: JobStore) -> int:

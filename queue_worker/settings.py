@@ -156,7 +156,10 @@ class Settings(BaseSettings):
         description="Most unfinished jobs of one API key (of role read or submit; so, too, below).",
     )
     key_rows: int = Field(
-        default=1_000_000_000, ge=1, description="Most rows in the unfinished jobs of one API key."
+        default=1_000_000_000,
+        ge=1,
+        description="Most rows in the unfinished jobs of one API key. Those of Parquet are counted when a "
+        "job is submitted, others before its first shard is classified: above the limit it fails.",
     )
     key_bytes: int = Field(default=256 << 30, ge=1, description="Most bytes of one API key's uploads.")
 

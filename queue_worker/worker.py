@@ -15,12 +15,23 @@ import warnings
 from collections.abc import Sequence
 from typing import Any
 
+import redis
 from celery import signals
 from celery.beat import EmbeddedService
 from celery.exceptions import SecurityWarning
 
 from pingti.errors import PingtiError
-from queue_worker.celery_app import CLASSIFY, CONTROL, QUEUES, RETRAIN, configure_logging, make_celery
+from queue_worker.celery_app import (
+    CLASSIFY,
+    CONTROL,
+    QUEUES,
+    RETRAIN,
+    configure_logging,
+    connect,
+    make_celery,
+)
+from queue_worker.jobs.reaper import end_leases
+from queue_worker.jobs.store import JobStore
 from queue_worker.settings import Settings
 
 _log = logging.getLogger(__name__)
@@ -34,13 +45,14 @@ _POOLS: dict[str, dict[str, Any]] = {
 }
 
 
-def serve(queue: str, name: str | None = None, *, beat: bool = False) -> int:
+def serve(queue: str, name: str | None = None, *, beat: bool = False, replaces: str | None = None) -> int:
     """Work until SIGTERM or SIGINT; returns the exit code.
 
     Args:
         queue: One of ``celery_app.QUEUES``.
         name: Of the worker; none: queue, host, process.
         beat: Whether the periodic tasks are published from here, too.
+        replaces: The name of a worker whose process is known to be gone: what it held is free at once.
     """
     configure_logging()
     # Celery warns a worker that runs as root, as in containers, of pickled messages. We take none.
@@ -51,10 +63,17 @@ def serve(queue: str, name: str | None = None, *, beat: bool = False) -> int:
         options = {"concurrency": application.settings.concurrency, **_POOLS[queue]}
         if queue == RETRAIN:
             os.nice(_NICE)
-        keep = [lambda **_: None, lambda **_: _start_beat(application)]  # signals hold weak references
+        # Signals hold weak references.
+        keep = [
+            lambda **_: None,
+            lambda **_: _start_beat(application),
+            lambda **_: _take_over(application, str(replaces)),
+        ]
         signals.setup_logging.connect(keep[0])  # with a receiver of its own, Celery leaves logging alone
         if beat:
             signals.worker_ready.connect(keep[1])
+        if replaces:
+            signals.worker_ready.connect(keep[2])
         worker = application.Worker(
             hostname=name or f"{queue}@{socket.gethostname()}-{os.getpid()}",
             queues=[queue],
@@ -71,6 +90,13 @@ def serve(queue: str, name: str | None = None, *, beat: bool = False) -> int:
     return int(worker.exitcode or 0)
 
 
+def _take_over(application: Any, worker: str) -> None:
+    try:
+        end_leases(JobStore(connect(application.settings)), worker)
+    except redis.RedisError as error:  # they end by themselves, later
+        _log.warning("leases not ended worker=%s reason=%s", worker, error)
+
+
 def _start_beat(application: Any) -> None:
     scheduler = application.conf.beat_scheduler
     service = EmbeddedService(application, thread=True, scheduler_cls=scheduler)  # dies with this process
@@ -83,8 +109,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m queue_worker.worker", description="A worker process.")
     parser.add_argument("--queue", choices=QUEUES, default=CLASSIFY)
     parser.add_argument("--name", help="the worker's; default: queue, host, process")
+    parser.add_argument("--replaces", help="name of a worker whose process is gone: what it held is free")
     options = parser.parse_args(arguments)
-    return serve(options.queue, options.name)
+    return serve(options.queue, options.name, replaces=options.replaces)
 
 
 if __name__ == "__main__":

@@ -12,8 +12,8 @@ from typing import Any
 import tomlkit
 
 from pingti.errors import DefinitionError, InputError
+from pingti.model_files import file_problems, labels_of, read_config_json
 from pingti.workspace.definition import NAME
-from teacher.model_files import file_problems, labels_of, read_config_json
 
 _CLASSES = ["no", "yes"]
 _LONGEST = 63

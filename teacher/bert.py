@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pingti.errors import ArtifactError, InputError
+from pingti.model_files import independent, outputs_problem
 from teacher.folders import (
     PADDED_LEFT,
     check_max_length,
@@ -31,7 +32,6 @@ from teacher.folders import (
     resolve,
     torch,
 )
-from teacher.model_files import independent, outputs_problem
 from teacher.ngrams import NGrams
 from teacher.precision import Precision, computing, prepared, resolve_precision
 from teacher.protocol import Scored

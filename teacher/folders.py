@@ -15,7 +15,7 @@ import numpy as np
 from pingti.errors import InputError, UnavailableError
 from pingti.extras import install_hint
 from pingti.files import sha256
-from teacher.model_files import MODEL_FILES, file_problems, length_problem, tokenizer_problem
+from pingti.model_files import MODEL_FILES, file_problems, length_problem, tokenizer_problem
 
 try:
     import torch as torch  # "as": taken from here, past this guard
@@ -119,6 +119,13 @@ def load_tokenizer(folder: Path) -> Any:
         tokenizer.pad_token = tokenizer.eos_token  # as is usual for GPT-2; no text has it inside
     if tokenizer.pad_token_id is None:
         raise InputError(f"teacher {folder}: the tokenizer has no padding token, which a BERT-type model has")
+    bare = tokenizer.cls_token_id is not None and not tokenizer.num_special_tokens_to_add()
+    if bare and not (folder / "tokenizer.json").is_file():  # RemBERT's, read from its pieces
+        raise InputError(
+            f"teacher {folder}: its tokenizer, read without a tokenizer.json, puts no {tokenizer.cls_token} "
+            "before a text, as the model was trained with; save it there anew with "
+            "AutoTokenizer.from_pretrained(...).save_pretrained(...)"
+        )
     return tokenizer
 
 

@@ -25,8 +25,8 @@ FILE = "ngrams.safetensors"
 _LONGEST = 3  # characters of an n-gram
 _MOST_FEATURES = 100_000  # the most frequent; bounds the file where there are many rows
 _COST = 1.0  # of a row on the wrong side: the C of a support vector machine
-_PASSES = 60
-_TOLERANCE = 0.02  # of the largest step of a pass, after which a machine is done
+_PASSES = 1000  # at most; some 20 do
+_TOLERANCE = 0.001  # of the largest gradient of a pass, below which a machine is done
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -111,10 +111,10 @@ def fit(texts: Sequence[str], answers: NDArray[np.int64], classes: int, rng: np.
     idf = (np.log((1 + len(texts)) / (1 + frequencies)) + 1).astype(np.float32)
     starts, columns, values = _tf_idf(starts, hashes, known, idf)
     weights = np.zeros((len(known) + 1, classes), np.float32)
-    order = rng.permutation(len(texts))
     for number in range(classes):
         signs = np.where(answers == number, 1.0, -1.0)
-        weights[:, number] = _machine(starts, columns, values, signs, order, len(known))
+        seed = rng.integers(1, 2**63, dtype=np.uint64)
+        weights[:, number] = _machine(starts, columns, values, signs, seed, len(known))
     return NGrams(hashes=known, idf=idf, weights=weights)
 
 
@@ -213,8 +213,11 @@ def _tf_idf(starts: Any, hashes: Any, known: Any, idf: Any) -> Any:
 
 
 @numba.njit(cache=True)
-def _machine(starts: Any, columns: Any, values: Any, signs: Any, order: Any, features: Any) -> Any:
-    """Weights (features + 1,) of a linear support vector machine; the bias is a feature that is always 1."""
+def _machine(starts: Any, columns: Any, values: Any, signs: Any, seed: Any, features: Any) -> Any:
+    """Weights (features + 1,) of a linear support vector machine; the bias is a feature that is always 1.
+
+    Each pass has an order of its own: in one that stays, 20,000 passes do not come as far as 13 here.
+    """
     weights = np.zeros(features + 1)
     duals = np.zeros(len(signs))
     diagonal = 0.5 / _COST
@@ -222,7 +225,14 @@ def _machine(starts: Any, columns: Any, values: Any, signs: Any, order: Any, fea
     for row in range(len(signs)):
         own = values[starts[row] : starts[row + 1]]
         curvatures[row] = 1.0 + diagonal + (own * own).sum()
+    order: Any = np.arange(len(signs))
     for _ in range(_PASSES):
+        for last in range(len(order) - 1, 0, -1):  # Fisher-Yates, by Marsaglia's xorshift
+            seed ^= seed << np.uint64(13)
+            seed ^= seed >> np.uint64(7)
+            seed ^= seed << np.uint64(17)
+            other = np.int64(seed % np.uint64(last + 1))
+            order[last], order[other] = order[other], order[last]
         largest = 0.0
         for row in order:
             margin = weights[features]

@@ -30,6 +30,17 @@ class Student:
 
     Scoring releases the interpreter's lock, so threads score in parallel; an instance is never changed.
 
+    Examples:
+        >>> from pingti import Student
+        >>> student = Student.load("workspace/tasks/sport/students/1")
+        >>> student.classes
+        ('no', 'yes')
+        >>> scores = student.score(["the goal match team coach", "the bread garden", None])
+        >>> scores.shape, scores.dtype.name
+        ((3, 2), 'float32')
+        >>> (scores[:, 1] >= student.metadata["thresholds"]["default"]).tolist()
+        [True, False, False]
+
     Args:
         folded: the numbers, in the shapes that the other arguments ask for.
         vocabulary: what texts are encoded by.

@@ -166,7 +166,7 @@ def figure(value: float | None) -> str:
 
 
 def round_line(round: "Round", classes: int) -> str:
-    """A round in one line.
+    """A round in one line: what the holdout says, and the validation rows, which decide on rounds.
 
     Args:
         round: what was measured.
@@ -174,18 +174,17 @@ def round_line(round: "Round", classes: int) -> str:
     """
     from replacement.evaluation.metrics import stored
 
-    holdout = stored(round.holdout, classes)
+    names = ("precision", "recall", "F1")
+    holdout, validation = stored(round.holdout, classes), stored(round.validation, classes)
+    reached = "  ".join(f"{name} {figure(holdout[name.lower()])}" for name in names)
+    decides = ", ".join(figure(validation[name.lower()]) for name in names)
     added = ", ".join(f"{count:,} {kind}" for kind, count in round.added.items() if count)
     left_out = ""
     if round.boundary:
         left_out = f" of {round.rows + round.boundary:,}, {round.boundary:,} boundary rows left out"
-    reached = "  ".join(
-        f"{name} {figure(holdout[key])}"
-        for name, key in (("precision", "precision"), ("recall", "recall"), ("F1", "f1"))
-    )
     return (
-        f"  round {round.round}: {reached}  | teacher rows asked {round.asked:,}, "
-        f"trained on {round.rows:,}{left_out}"
+        f"  round {round.round}: {reached}  (validation rows: {decides})  | "
+        f"teacher rows asked {round.asked:,}, trained on {round.rows:,}{left_out}"
         f"{f' (new this round: {added})' if added else ''}"
     )
 

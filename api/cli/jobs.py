@@ -47,7 +47,9 @@ Metadata = Annotated[
 
 @app.command()
 def submit(
-    inputs: Annotated[list[str], typer.Argument(help="Files that the service may read.")],
+    inputs: Annotated[
+        list[str], typer.Argument(help="Files, folders or patterns that the service may read.")
+    ],
     tasks: TaskChoices,
     priority: Annotated[int | None, typer.Option(min=0, max=9, help="0 runs first.")] = None,
     text: Annotated[str, typer.Option(help="Column of the text.")] = "text",
@@ -75,8 +77,8 @@ def submit(
     screen = Screen(as_json=as_json)
     with Client(url, key) as pingti:
         # A relative path is the caller's, not the service's.
-        places = inputs if upload else _places(inputs)
-        if missing := [path for path in inputs if upload and not Path(path).is_file()]:
+        places = _files(inputs) if upload else _places(inputs)
+        if missing := [path for path in places if upload and not Path(path).is_file()]:
             raise InputError(f"{missing[0]}: there is no such file to send")
         try:
             job = pingti.submit(
@@ -220,6 +222,13 @@ def results(
     with Client(url, key) as pingti:
         size = pingti.download(job, out, form)
     _downloaded(out, size, Screen(as_json=as_json))
+
+
+def _files(inputs: Sequence[str]) -> list[str]:
+    """What is to be sent: in the place of a folder and of a pattern its files."""
+    from pingti.corpus.paths import input_files
+
+    return [file for path in inputs for file in ([path] if "://" in path else input_files([path]))]
 
 
 def _places(inputs: Sequence[str]) -> list[str]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from api.cli import exporting, jobs, keys, retraining, review, service, tasks
+from api.cli import exporting, jobs, keys, removal, retraining, review, service, tasks
 from api.cli.console import Screen, error_text, round_line
 from api.cli.tasks import (
     WORKSPACE,
@@ -29,20 +29,19 @@ from pingti.extras import install_hint
 
 if TYPE_CHECKING:
     from pingti.workspace.registry import TaskEntry
-    from replacement.results import Outcome, Round, StopReason
+    from replacement.results import Round, StopReason
 
 EXIT_CODES = {
     0: "done",
     1: "a fault of Pingti, a damaged file, or a job that failed or was cancelled",
-    2: "wrong input, definition or usage",
+    2: "wrong input, definition, usage or key",
     3: "not found",
-    4: "not possible in the present state",
-    5: "the gate is not reached",
-    6: "something needed is missing or out of reach",
+    4: "not possible in the present state, or beyond a limit",
+    5: "the gate is not reached, or the promoted version is clearly better",
+    6: "something needed is missing or out of reach, which pingti doctor names",
     130: "interrupted",
 }
 
-_FEW_ROWS = 50  # of a class in the holdout: precision and recall are then known to some 0.1 only
 
 app = typer.Typer(
     name="pingti",
@@ -52,6 +51,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+tasks.app.command()(removal.remove)
+tasks.app.command()(removal.rename)
 app.add_typer(tasks.app, name="task")
 app.add_typer(review.corpus_app, name="corpus")
 app.add_typer(review.review_app, name="review")
@@ -123,8 +124,8 @@ def replace(
         )
     screen.say(f"report: {folder / 'report.html'}")
     screen.result(outcome.report)
-    for note in filter(None, (outcome.report["gate"].get("unread"), _small_holdout(entry, outcome))):
-        screen.note(note)
+    if unread := outcome.report["gate"].get("unread"):
+        screen.note(unread)
     if not outcome.passed:
         lacks = refusal(outcome.report)
         entry.record(promotion.Event.REFUSED, outcome.version, why=lacks.headline)
@@ -149,26 +150,6 @@ def _more_of(entry: "TaskEntry", stopped: "StopReason") -> str:
     if stopped is StopReason.ROUND_LIMIT:  # the last round may have spent the rest of the budget
         return f"more rounds (gate.rounds, {definition.gate.rounds} now), {budget}"
     return budget if stopped is StopReason.BUDGET_SPENT else ""
-
-
-def _small_holdout(entry: "TaskEntry", outcome: "Outcome") -> str:
-    """A warning where the holdout has few rows of a class; none at all is the report's to tell."""
-    definition, holdout = entry.definition, outcome.best.holdout
-    gate = definition.gate
-    rows, name = holdout.positives, definition.classes[1]
-    if not definition.binary:
-        counts = {own["class"]: own["rows"] for own in outcome.report.get("by_class", ()) if own["rows"]}
-        name = min(counts, key=counts.__getitem__, default="")
-        rows = counts.get(name, 0)
-    if not 0 < rows < _FEW_ROWS:
-        return ""
-    key = "gate.holdout_days" if definition.corpus.time else "gate.holdout_fraction"
-    if holdout.rows >= gate.holdout_rows:
-        key = "gate.holdout_rows"
-    return (
-        f"the holdout has only {rows} rows of the class {name}, of {holdout.rows:,}: its figures are rough; "
-        f"a larger {key} makes them more"
-    )
 
 
 @app.command("promote")

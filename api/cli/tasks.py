@@ -144,8 +144,8 @@ def _add_all(
     workspace: "Workspace", texts: dict[str, str], source: Path, screen: Screen, *, many: bool
 ) -> None:
     """Add tasks by their names, all of them or, where one does not fit, none."""
+    from pingti.checks.task import check_task
     from pingti.workspace import definition
-    from replacement.task_checks import check_task
 
     notes: dict[str, None] = {}
     for name, text in texts.items():

@@ -11,9 +11,9 @@ from pathlib import Path
 
 from api.rest.server import listen, serve, sigterm_as_exit
 from pingti.errors import PingtiError
-from queue_worker.celery_app import RETRAIN, configure_logging
-from queue_worker.processes.launcher import Processes
-from queue_worker.processes.supervisor import Supervisor
+from queue_worker.celery_app import CLASSIFY, RETRAIN, configure_logging
+from queue_worker.processes.launcher import Processes, worker_name
+from queue_worker.processes.supervisor import Start, Supervisor
 from queue_worker.processes.workplace import refuse_other_workspace
 from queue_worker.settings import Settings
 
@@ -37,12 +37,6 @@ def run_up(*, home: Path, redis_url: str | None, host: str, port: int, workers: 
             settings = _add_valkey(supervisor, processes, settings)
         refuse_other_workspace(settings)
 
-        def worker() -> subprocess.Popen[bytes]:
-            return processes.start_worker(settings, log=logs / "worker.log", wait=False)
-
-        def retrain_worker() -> subprocess.Popen[bytes]:
-            return processes.start_worker(settings, queue=RETRAIN, log=logs / "retrain.log", wait=False)
-
         def scheduler() -> subprocess.Popen[bytes]:
             return processes.start_scheduler(settings, log=logs / "scheduler.log")
 
@@ -51,11 +45,26 @@ def run_up(*, home: Path, redis_url: str | None, host: str, port: int, workers: 
             return processes.start("API", command, settings=settings, keep=(listener.fileno(),))
 
         for _ in range(workers):
-            supervisor.add("worker", worker)
-        supervisor.add("retrain worker", retrain_worker)
+            supervisor.add("worker", _workers(processes, settings, CLASSIFY, logs / "worker.log"))
+        supervisor.add("retrain worker", _workers(processes, settings, RETRAIN, logs / "retrain.log"))
         supervisor.add("scheduler", scheduler)
         supervisor.add("API", api)
         supervisor.run()
+
+
+def _workers(processes: Processes, settings: Settings, queue: str, log: Path) -> Start:
+    """Starts a worker of a queue; each further one takes over what the one before held."""
+    before: str | None = None
+
+    def start() -> subprocess.Popen[bytes]:
+        nonlocal before
+        name, replaces = worker_name(queue), before
+        before = name
+        return processes.start_worker(
+            settings, queue=queue, name=name, replaces=replaces, log=log, wait=False
+        )
+
+    return start
 
 
 def _add_valkey(supervisor: Supervisor, processes: Processes, settings: Settings) -> Settings:

@@ -40,6 +40,16 @@ class AsyncClient:
 
     ``client`` is the connection itself. Arguments, answers and errors are those of ``pingti.Client``. A call
     that is cancelled ends here at once; what it sent may still be done there.
+
+    Examples:
+        >>> import asyncio
+        >>> from pingti import AsyncClient
+        >>> async def sports(texts):
+        ...     async with AsyncClient() as client:  # of PINGTI_URL and PINGTI_API_KEY
+        ...         answer = await client.classify(texts, "sport")
+        ...     return [decided["sport"].label for decided in answer.results]
+        >>> asyncio.run(sports(["the goal match team coach", "the bread garden"]))
+        ['yes', 'no']
     """
 
     def __init__(self, url: str | None = None, key: str | None = None, *, timeout: float = 60.0) -> None:
@@ -67,6 +77,7 @@ class AsyncClient:
     classify = _in_thread(Client.classify)
     tasks = _in_thread(Client.tasks)
     task = _in_thread(Client.task)
+    delete_task = _in_thread(Client.delete_task)
     retrain = _in_thread(Client.retrain)
     runs = _in_thread(Client.runs)
     cancel_run = _in_thread(Client.cancel_run)

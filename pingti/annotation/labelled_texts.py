@@ -6,15 +6,18 @@ They are the seed that fine-tunes a teacher or starts round 1, and true labels t
 against.
 """
 
+import itertools
 import json
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pingti.annotation.tool_formats import DECLINED
+from pingti.annotation.row_ids import texts_of_ids
+from pingti.annotation.tool_formats import declined
+from pingti.corpus.formats import LINE_BYTES, TOO_LONG
 from pingti.corpus.normalize import keys_of
-from pingti.corpus.reader import BadRow, Columns, check_input, expand_all, read_rows
+from pingti.corpus.reader import BadRow, Columns, check_input, read_rows
 from pingti.corpus.values import string
 from pingti.errors import Fault, InputError
 from pingti.workspace.definition import CorpusSection
@@ -22,6 +25,7 @@ from pingti.workspace.registry import TaskEntry
 
 _TABLES = (".parquet", ".csv", ".tsv", ".csv.gz", ".tsv.gz")
 _SHOWN = 40  # characters of a text in a note
+_MOST_LABELS = 20  # that are no classes and get a fault each
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,58 +36,6 @@ class Labelled:
     labels: list[str]
     notes: tuple[str, ...] = ()
     """What was not taken as it stands in the file, a sentence each."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class TextsOfIds:
-    """The texts that some ids stand for."""
-
-    texts: dict[str, set[str]]
-    """Of an id all the texts that have it."""
-    why_missing: str
-    """What is said of an id that stands for no text."""
-
-    def of(self, identity: str) -> str:
-        """The text of an id.
-
-        Raises:
-            ValueError: it stands for no text, or for more than one; with the reason.
-        """
-        texts = self.texts.get(identity, set())
-        if len(texts) != 1:
-            problem = "several texts of the corpus have it" if texts else self.why_missing
-            raise ValueError(f"id: {identity!r}: {problem}; give the text")
-        return next(iter(texts))
-
-
-def texts_of_ids(entry: TaskEntry, ids: set[str], *, known: Iterable[tuple[str, str]] = ()) -> TextsOfIds:
-    """Look up what some ids stand for.
-
-    Args:
-        entry: the task, in whose corpus they are looked for.
-        ids: the ids.
-        known: pairs of id and text that go before the corpus.
-    """
-    texts: dict[str, set[str]] = {}
-    for identity, text in known:
-        if identity in ids:
-            texts.setdefault(identity, set()).add(text)
-    missing = ids - set(texts)
-    why_missing = "no text of the corpus has it"
-    if missing:
-        section = entry.definition.corpus
-        paths = expand_all(section.files, entry.path.parent)
-        if section.id is None and len(paths) > 1:
-            # Every file counts its rows from 0: a number says nothing about the file.
-            why_missing = f"the corpus has no id column and {len(paths)} files, each with rows of that number"
-            paths = []
-        columns = replace(section.columns, time=None)
-        for path in paths:
-            for batch in read_rows(path, columns, lambda _: None):
-                for identity, text in zip(batch["id"].to_pylist(), batch["text"].to_pylist(), strict=True):
-                    if identity in missing:
-                        texts.setdefault(identity, set()).add(text)
-    return TextsOfIds(texts=texts, why_missing=why_missing)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,10 +102,17 @@ def _notes(
         )
 
 
-def labelled_faults(
-    path: Path, corpus: CorpusSection, classes: Sequence[str], *, all_needed: bool
-) -> list[Fault]:
-    """What is wrong with a file of labelled texts, as far as the file alone can tell; ids are not looked up.
+@dataclass(frozen=True, kw_only=True)
+class Look:
+    """What a file of labelled texts shows by itself."""
+
+    faults: tuple[Fault, ...]
+    ids: tuple[str, ...]
+    """Of the rows without a text, each once; they are still to be looked up."""
+
+
+def look_at_labelled(path: Path, corpus: CorpusSection, classes: Sequence[str], *, all_needed: bool) -> Look:
+    """Read a file of labelled texts to its end, without its corpus.
 
     Args:
         path: the file.
@@ -162,14 +121,23 @@ def labelled_faults(
         all_needed: whether each class needs a text.
 
     Returns:
-        A fault of each label that is no class, and of each class that lacks a text; or one where the file
-        cannot be read to its end.
+        A fault of each label that is no class, up to some, and of each class that lacks a text; or one where
+        the file cannot be read to its end. And the ids.
     """
-    lines_of: dict[str, list[int]] = {}
+    lines_of: dict[str, _Labelled] = {}
+    ids: dict[str, None] = {}
+    more = 0
     faults: list[Fault] = []
     try:
         for row in _rows_of(path, corpus, []):
-            lines_of.setdefault(row.label, []).append(row.line)
+            if row.text is None:
+                ids[row.id] = None
+            if row.label in lines_of:
+                lines_of[row.label].count += 1
+            elif row.label in classes or len(lines_of) < _MOST_LABELS + len(classes):
+                lines_of[row.label] = _Labelled(first=row.line)
+            else:
+                more += 1
     except InputError as error:
         detail = str(error).removeprefix(f"{path}: ")
         faults.append(Fault(detail=detail, file=str(path)))
@@ -181,10 +149,21 @@ def labelled_faults(
     for label, lines in lines_of.items():
         if label in classes:
             continue
-        others = f" (so {len(lines)} in all)" if len(lines) > 1 else ""
-        detail = f"line {lines[0]}: {_no_class(label, classes)}{others}"
-        faults.append(Fault(detail=detail, file=str(path), row=lines[0]))
-    return faults
+        others = f" (so {lines.count} in all)" if lines.count > 1 else ""
+        detail = f"line {lines.first}: {_no_class(label, classes)}{others}"
+        faults.append(Fault(detail=detail, file=str(path), row=lines.first))
+    if more:
+        detail = f"{more:,} further lines have other labels that are no classes; is 'label' the right column?"
+        faults.append(Fault(detail=detail, file=str(path)))
+    return Look(faults=tuple(faults), ids=tuple(ids))
+
+
+@dataclass(kw_only=True)
+class _Labelled:
+    """The lines of one label."""
+
+    first: int
+    count: int = 1
 
 
 def _no_class(label: str, classes: Sequence[str]) -> str:
@@ -228,17 +207,12 @@ def _has(path: Path, columns: Columns) -> bool:
 
 def _rows(path: Path, section: CorpusSection, unanswered: list[int]) -> Iterator[_Row]:
     """The rows of a JSONL file; numbers of lines without an answer go to ``unanswered``."""
-    try:
-        # Not splitlines(): a text may hold U+2028 and the like.
-        lines = path.read_text(encoding="utf-8-sig").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError.in_file(path, f"labels not readable: {error}") from error
-    for number, line in enumerate(lines, 1):
+    for number, line in enumerate(_lines(path), 1):
         if not line.strip():
             continue
         try:
             record: Any = json.loads(line)
-            if record["label"] == [] or record.get("answer") in DECLINED:
+            if record["label"] == [] or declined(record.get("answer")):
                 unanswered.append(number)
                 continue
             label = str(record["label"][0] if _is_only(record["label"]) else record["label"])
@@ -249,6 +223,21 @@ def _rows(path: Path, section: CorpusSection, unanswered: list[int]) -> Iterator
         except (ValueError, TypeError, KeyError) as error:
             raise _wrong(path, number, _in_words(error)) from error
         yield row
+
+
+def _lines(path: Path) -> Iterator[str]:
+    """The lines of a text file, one at a time: nobody knows how long it is."""
+    try:
+        with path.open(encoding="utf-8-sig") as file:
+            for number in itertools.count(1):
+                line = file.readline(LINE_BYTES)
+                if len(line) == LINE_BYTES and not line.endswith("\n"):
+                    raise InputError.in_file(path, TOO_LONG, line=number)
+                if not line:
+                    return
+                yield line
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError.in_file(path, f"labels not readable: {error}") from error
 
 
 def _in_words(error: Exception) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 
 from pingti import files
 from pingti.annotation import review_queue, tool_formats
-from pingti.annotation.labelled_texts import texts_of_ids
+from pingti.annotation.row_ids import texts_of_ids
 from pingti.annotation.tool_formats import Answer, Unusable
 from pingti.corpus.normalize import keys_of
 from pingti.errors import Fault, InputError

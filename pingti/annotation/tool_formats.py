@@ -6,7 +6,8 @@ Read are a JSON array or JSON lines of
 - Argilla's records, nested (``Dataset.records.to_json``: ``fields.text``, ``responses.label[].value``) or
   flat (``Dataset.records.to_datasets``: ``text``, ``label.responses``);
 - plain objects with ``label``, and ``text`` or ``id``; ``who`` and ``when`` may be there. Of this kind are
-  Label Studio's JSON-MIN (``annotator``, ``updated_at``), Prodigy's (``answer``) and doccano's (a list).
+  Label Studio's JSON-MIN (``annotator``, ``updated_at``), Prodigy's (``answer``, ``_timestamp``; of its
+  choices ``accept`` in the label's place) and doccano's (a list).
 
 An answer that is not given (no annotation, a skipped task, a draft, an empty label, a label that was
 rejected or ignored) is no answer. An answer to a question of another name is one only in a record that says
@@ -25,8 +26,9 @@ from pingti.corpus.values import microseconds, string
 from pingti.errors import InputError
 
 _MINIMAL = {"annotator", "annotation_id"}  # keys of Label Studio's JSON-MIN, where an answer may be missing
-DECLINED = ("reject", "ignore")
-"""Values of Prodigy's ``answer``: the label was looked at and not taken."""
+_CHOICES = "accept"  # of Prodigy's view of choices
+_DECLINED = ("reject", "ignore")
+_TIMES = ("when", "updated_at", "created_at", "_timestamp")  # of a plain record, the first that is there
 _EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 
 
@@ -48,6 +50,15 @@ class Answer:
     """The person, as the tool names them."""
     when: str | None
     """ISO 8601, UTC, with microseconds; None where the tool does not say."""
+
+
+def declined(answer: Any) -> bool:
+    """Whether Prodigy's ``answer`` says that a label was looked at and not taken.
+
+    Args:
+        answer: of a record; None where it has none.
+    """
+    return isinstance(answer, str) and answer.strip().lower() in _DECLINED
 
 
 def records(path: Path) -> Iterator[tuple[str, Any]]:
@@ -95,7 +106,7 @@ def answers(record: Any, classes: Sequence[str]) -> list[Answer]:
         given = list(_argilla(record))
     elif any(key.endswith(".responses") for key in record):
         given = list(_argilla_flat(record))
-    elif QUESTION in record:
+    elif QUESTION in record or isinstance(record.get(_CHOICES), list):
         given = list(_plain(record))
     elif _MINIMAL & record.keys():
         given = []
@@ -202,16 +213,17 @@ def _check_unanswered(record: dict[str, Any], classes: Sequence[str]) -> None:
 
 
 def _plain(record: dict[str, Any]) -> Iterator[Answer]:
-    if record[QUESTION] in (None, "", []) or record.get("answer") in DECLINED:
+    field = QUESTION if QUESTION in record else _CHOICES
+    if record[field] in (None, "", []) or declined(record.get("answer")):
         return
     text, identity = _named(record, "")
-    label, who = record[QUESTION], record.get("who", record.get("annotator"))
-    at = next((key for key in ("when", "updated_at", "created_at") if record.get(key) is not None), "when")
+    label, who = record[field], record.get("who", record.get("annotator"))
+    at = next((key for key in _TIMES if record.get(key) is not None), _TIMES[0])
     yield Answer(
-        field=QUESTION,
+        field=field,
         text=text,
         id=identity,
-        label=_choice(label.get("choices") if isinstance(label, dict) else label, QUESTION),
+        label=_choice(label.get("choices") if isinstance(label, dict) else label, field),
         who=_name(who.get("email") or who.get("id") if isinstance(who, dict) else who),
         when=_when(record.get(at), at),
     )

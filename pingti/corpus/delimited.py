@@ -15,14 +15,14 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from pingti.corpus.columns import Columns, check_columns
-from pingti.corpus.formats import LINE_BYTES, TOO_LONG, format_of, is_cut
+from pingti.corpus.formats import HEAD_BYTES, LINE_BYTES, TOO_LONG, format_of, is_cut
 from pingti.errors import InputError
 
 _LONGEST_FIELD = 1 << 26  # characters: a quote that is never closed must not hold a whole file
 _SAMPLE_BYTES = 1 << 16
 _DELIMITERS = (",", ";", "\t", "|")
 _NAMES = {"\t": "tabs"}
-_MANY_EMPTY = 1 << 20  # lines
+_MANY_EMPTY = 1 << 18  # lines
 _BACKSLASH = "\\"
 
 
@@ -77,12 +77,25 @@ class Table:
         layout = layout_of(path, sample, columns)
         behind = itertools.chain(sample[layout.before_header :], lines)
         table = cls(path, layout, _Lines(behind), columns)
-        header = next((record for record in table.records() if record is not None), [])
+        header = table._first_record()
         if isinstance(header, Faulty):
             raise InputError.in_file(path, f"its header is not readable: {header.reason}")
         check_columns(path, header, columns)
         table.header = header
         return table
+
+    def _first_record(self) -> list[str] | Faulty:
+        """The header; empty where there is no record."""
+        empty = 0
+        for record in self.records():
+            if record is not None:
+                return record
+            empty += _MANY_EMPTY
+            if empty >= HEAD_BYTES:
+                raise InputError.in_file(
+                    self._path, f"its first {empty:,} lines are empty; a header is needed"
+                )
+        return []
 
     def records(self) -> Iterator[list[str] | Faulty | None]:
         """The fields of each record; empty lines are left out, but for a None after very many of them.

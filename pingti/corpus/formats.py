@@ -19,12 +19,15 @@ from pingti.errors import InputError
 FORMATS = (".parquet", ".jsonl", ".csv", ".tsv", ".jsonl.gz", ".csv.gz", ".tsv.gz")
 LINE_BYTES = 16 << 20
 """Of a line of text; of a longer one only the beginning is read, so that none fills the memory."""
+HEAD_BYTES = 4 << 20
+"""Of a text file; its first row or header has to come before, as who submits a file waits for it."""
 TOO_LONG = f"a line is longer than {LINE_BYTES:,} bytes"
 _UNCHECKED_BYTES = 256 << 20  # unpacked; below, nobody asks how well a file is packed
 _MOST_PACKED = 200  # texts shrink to a tenth or so; gzip can shrink zeros to a thousandth
 _PEEK_BYTES = 8192
 _CHUNK_BYTES = 1 << 16
 _FEWEST_LINES = 3  # that are not UTF-8: fewer may be bad rows
+_LIKE_GB18030 = ("big5", "shift_jis", "cp949")  # whose letters are pairs of bytes, too
 _UTF_16 = 'UTF-16 text (set encoding = "utf-16" to read it)'
 TOO_PACKED = f"unpacks to more than {_MOST_PACKED} times its size, as no text does"
 _MAGIC = {
@@ -191,6 +194,9 @@ class _Recoded(io.RawIOBase):
 
 def _refuse_other_encoding(path: str, start: bytes) -> None:
     """Refuse a text file most of whose first lines are not UTF-8, with the key to set."""
+    if 3 * start.count(0) > len(start):  # every second byte of what is ASCII
+        name = "utf-16-be" if start[:1] == b"\0" else "utf-16-le"
+        raise InputError.in_file(path, f'not UTF-8; it looks like UTF-16: set encoding = "{name}"')
     lines = start.split(b"\n")
     if len(lines) > 1:  # the last may be cut in the middle of a character
         lines = lines[:-1]
@@ -199,7 +205,11 @@ def _refuse_other_encoding(path: str, start: bytes) -> None:
     if len(broken) < _FEWEST_LINES or len(broken) < len(foreign) or 2 * len(broken) < len(lines):
         return
     if all(_decoded(line, "gb18030") is not None for line in broken) and _in_pairs(b"".join(broken)):
-        raise InputError.in_file(path, 'not UTF-8; it looks like GB18030: set encoding = "gb18030"')
+        others = [
+            f'"{name}"' for name in _LIKE_GB18030 if all(_decoded(line, name) is not None for line in broken)
+        ]
+        also = f"; {' and '.join(others)} would fit, too, if it is that" if others else ""
+        raise InputError.in_file(path, f'not UTF-8; it looks like GB18030: set encoding = "gb18030"{also}')
     raise InputError.in_file(path, 'not UTF-8; set encoding, such as encoding = "cp1252", to what it is')
 
 

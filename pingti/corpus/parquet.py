@@ -2,8 +2,9 @@
 
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import Any
+from urllib.parse import unquote
 
 import numpy as np
 import pyarrow as pa
@@ -11,8 +12,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from pingti.corpus.columns import Columns
 from pingti.corpus.formats import open_binary
-from pingti.corpus.values import EARLIEST, Instant, latest, recent_ticks
+from pingti.corpus.values import EARLIEST, Instant, latest, microseconds, recent_ticks
 
 BATCH_BYTES = 32 << 20
 """About how many bytes of texts are read at once."""
@@ -60,6 +62,29 @@ def bounded_batches(
             ),
             most,
         )
+
+
+def partitions(path: str, file: pq.ParquetFile, columns: Columns) -> dict[str, pa.Scalar]:
+    """Values of id and time that the names of a table's folders tell (day=2025-11-03), and not the file.
+
+    Args:
+        path: of the file.
+        file: the same, opened.
+        columns: that are read of it.
+    """
+    own = (columns.text, *file.schema_arrow.names)
+    values: dict[str, pa.Scalar] = {}
+    for folder in path.split("/")[:-1]:
+        name, equals, value = map(unquote, folder.partition("="))
+        if not equals or name not in (columns.id, columns.time) or name in own:
+            continue
+        values[name] = pa.scalar(value)
+        if name == columns.time and name != columns.id:
+            # Once for all rows; where it is no time each of them is a bad row.
+            with suppress(ValueError):
+                instant = microseconds(name, value, columns.time_format, columns.time_unit)
+                values[name] = pa.scalar(instant, pa.timestamp("us", "UTC"))
+    return values
 
 
 def string_bytes(array: pa.Array) -> int:
@@ -264,6 +289,14 @@ def _identity(array: pa.Array) -> pa.Array:
     if pa.types.is_temporal(kind):
         return array.cast(pa.string())
     return _text(array).cast(pa.string())
+
+
+def identities(array: pa.Array) -> pa.Array | None:
+    """The ids in an array as strings, nulls left out; None where each must be read by itself."""
+    try:
+        return _identity(array.drop_null())
+    except (pa.ArrowException, _Unusual):
+        return None
 
 
 def identity_value(array: pa.Array) -> Any:

@@ -1,16 +1,10 @@
 """Files of texts: read row by row, with every unreadable row reported and none of them fatal."""
 
-import glob
 import json
 import logging
-import os
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
-from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
 
-import fsspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -20,7 +14,7 @@ from pingti.corpus import parquet
 from pingti.corpus.columns import BadRow, Columns, OnBadRow, check_columns
 from pingti.corpus.delimited import Faulty, Table
 from pingti.corpus.formats import (
-    FORMATS,
+    HEAD_BYTES,
     LINE_BYTES,
     TOO_LONG,
     TOO_PACKED,
@@ -33,6 +27,7 @@ from pingti.corpus.formats import (
     size_of,
     text_lines,
 )
+from pingti.corpus.paths import expand, expand_all
 from pingti.corpus.values import microseconds, spelled, string
 from pingti.errors import InputError
 
@@ -48,6 +43,7 @@ __all__ = [
     "schema",
 ]
 _PASSED_BYTES = 16 << 20  # of a text file, after which a batch comes even if there is no row in it
+_LINE_COST = 64  # bytes that could be read in the time that a line costs, however short it is
 _PART = 512  # rows of a Parquet file that are read one by one when one of them is bad
 
 
@@ -63,72 +59,6 @@ def schema(columns: Columns) -> pa.Schema:
     return pa.schema(fields)
 
 
-def expand(pattern: str, base: Path) -> list[str]:
-    """The files that a path, pattern or URL names, in order of their names.
-
-    A folder stands for the files of rows in it and in its folders, as Spark, Hive and others write tables;
-    one that a pattern matches does so if it is named as a table (a.parquet) or a partition (day=2025-11-03).
-    Names in it that begin with a dot or an underscore, such as _SUCCESS, are left out.
-
-    Raises:
-        InputError: there is none.
-    """
-    if "://" in pattern:
-        filesystem, path = fsspec.core.url_to_fs(pattern)
-        parts: list[str] = []
-        for name in sorted(filesystem.glob(path)):
-            if not filesystem.isdir(name):
-                parts.append(name)
-            elif name.endswith(path.rstrip("/")) or _is_table(name):
-                parts += _rows_within(name, filesystem.find(name))
-        paths = list(dict.fromkeys(map(filesystem.unstrip_protocol, parts)))
-    else:
-        # What has that very name first: it may hold characters that mean something in a pattern.
-        if (base / pattern).is_file():
-            return [str(base / pattern)]
-        if (base / pattern).is_dir():
-            paths = sorted(_files_within(base / pattern))
-        else:  # not Path.glob: the pattern may be absolute
-            matched = [base / name for name in glob.glob(pattern, root_dir=base, recursive=True)]  # noqa: PTH207
-            tables = [
-                part
-                for path in matched
-                if path.is_dir() and _is_table(path.name)
-                for part in _files_within(path)
-            ]
-            paths = sorted({*tables, *(str(path) for path in matched if path.is_file())})
-    if not paths:
-        raise InputError.in_file(pattern, f"no such file (looked from {base})")
-    return paths
-
-
-def _is_table(name: str) -> bool:
-    """Whether a folder is named as a table or as a partition of one."""
-    return name.lower().endswith(FORMATS) or "=" in name.rpartition("/")[2]
-
-
-def _files_within(folder: Path) -> list[str]:
-    return _rows_within(str(folder), (str(path) for path in folder.rglob("*") if path.is_file()))
-
-
-def _rows_within(folder: str, paths: Iterable[str]) -> list[str]:
-    """The files of rows of a folder, without those that its writer keeps for itself."""
-    return [
-        path
-        for path in paths
-        if path.lower().endswith(FORMATS)
-        and not any(part.startswith((".", "_")) for part in path.removeprefix(folder).split("/"))
-    ]
-
-
-def expand_all(patterns: Iterable[str], base: Path) -> list[str]:
-    """The files that several patterns name, as ``expand``; a file that two of them name comes once."""
-    by_real_path: dict[str, str] = {}
-    for path in (path for pattern in patterns for path in expand(pattern, base)):
-        by_real_path.setdefault(path if "://" in path else os.path.realpath(path), path)
-    return list(by_real_path.values())
-
-
 def check_input(path: str, columns: Columns) -> tuple[str, ...]:
     """Open a file, and check its format and that it has the columns.
 
@@ -140,20 +70,32 @@ def check_input(path: str, columns: Columns) -> tuple[str, ...]:
     """
     if format_of(path) == ".parquet":
         with parquet_file(path) as file:
-            check_columns(path, [*file.schema_arrow.names, *_partitions(path, file, columns)], columns)
+            check_columns(path, [*file.schema_arrow.names, *parquet.partitions(path, file, columns)], columns)
             _refuse_packed(path, file, columns)
         return ()
     with text_lines(path, columns.encoding) as lines:
         if format_of(path) == ".jsonl":
-            for line in lines:
-                fields = _json_object(line)
-                if fields is not None:
-                    check_columns(path, list(fields), columns)
-                    return ()
-                if is_cut(line):
-                    raise InputError.in_file(path, TOO_LONG)
-            raise InputError.in_file(path, "no line of it is a JSON object; one object a line is needed")
+            check_columns(path, list(_first_object(path, lines)), columns)
+            return ()
         return Table.open(path, lines, columns).layout.notices
+
+
+def _first_object(path: str, lines: Iterable[bytes]) -> dict[str, Any]:
+    """The first JSON object of a file, which has to come within some megabytes: somebody waits for it."""
+    passed = 0
+    for line in lines:
+        fields = _json_object(line) if line.strip() else None
+        if fields is not None:
+            return fields
+        if is_cut(line):
+            raise InputError.in_file(path, TOO_LONG)
+        passed += len(line)
+        if passed > HEAD_BYTES:
+            raise InputError.in_file(
+                path,
+                f"no line of its first {HEAD_BYTES:,} bytes is a JSON object; one object a line is needed",
+            )
+    raise InputError.in_file(path, "no line of it is a JSON object; one object a line is needed")
 
 
 def read_rows(
@@ -213,18 +155,19 @@ def _parquet_batches(
     path: str, columns: Columns, on_bad_row: OnBadRow, batch_rows: int, groups: range | None
 ) -> Iterator[pa.RecordBatch]:
     with parquet_file(path) as file:
-        partitions = _partitions(path, file, columns)
+        partitions = parquet.partitions(path, file, columns)
         check_columns(path, [*file.schema_arrow.names, *partitions], columns)
         names = [name for name in columns.names if name not in partitions]
         groups = range(file.metadata.num_row_groups) if groups is None else groups
         first = sum(file.metadata.row_group(group).num_rows for group in range(groups.start if groups else 0))
         batches = parquet.bounded_batches(path, file, list(dict.fromkeys(names)), batch_rows, groups)
+        last = first + sum(file.metadata.row_group(group).num_rows for group in groups)
         unpacked, most = 0, most_unpacked(size_of(path))
         while True:
             with readable_parquet(path):
                 batch = next(batches, None)
             if batch is None:
-                return
+                break
             values = [
                 pa.repeat(partitions[name], len(batch)) if name in partitions else batch.column(name)
                 for name in columns.names
@@ -234,23 +177,10 @@ def _parquet_batches(
                 raise InputError.in_file(path, f"{TOO_PACKED}; write each text out, as JSONL does")
             yield from _converted(path, columns, values, first, on_bad_row)
             first += len(batch)
-
-
-def _partitions(path: str, file: pq.ParquetFile, columns: Columns) -> dict[str, pa.Scalar]:
-    """Values of id and time that the names of a table's folders tell (day=2025-11-03), and not the file."""
-    own = (columns.text, *file.schema_arrow.names)
-    values: dict[str, pa.Scalar] = {}
-    for folder in path.split("/")[:-1]:
-        name, equals, value = map(unquote, folder.partition("="))
-        if not equals or name not in (columns.id, columns.time) or name in own:
-            continue
-        values[name] = pa.scalar(value)
-        if name == columns.time and name != columns.id:
-            # Once for all rows; where it is no time each of them is a bad row.
-            with suppress(ValueError):
-                instant = microseconds(name, value, columns.time_format, columns.time_unit)
-                values[name] = pa.scalar(instant, pa.timestamp("us", "UTC"))
-    return values
+        if first != last:
+            raise InputError.in_file(
+                path, f"not a readable Parquet file: {last:,} rows are named in it, {first:,} came"
+            )
 
 
 def _refuse_packed(path: str, file: pq.ParquetFile, columns: Columns) -> None:
@@ -316,7 +246,7 @@ def _jsonl_rows(path: str, columns: Columns, on_bad_row: OnBadRow) -> Iterator[R
     with text_lines(path, columns.encoding) as lines:
         number, passed = -1, 0
         for line in lines:
-            passed += len(line)
+            passed += _LINE_COST + len(line)
             if passed >= _PASSED_BYTES:
                 passed = 0
                 yield None

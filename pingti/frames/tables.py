@@ -25,6 +25,11 @@ _TEXT_TYPES = (
 def columns_of(frame: Any, *, text: str, others: Mapping[str, str | None] | None = None) -> pa.Table:
     """Take some columns of a frame.
 
+    Examples:
+        >>> frame = {"post": ["a", None], "number": [7, 8], "likes": [1, 2]}
+        >>> columns_of(frame, text="post", others={"id": "number"}).to_pydict()
+        {'post': ['a', None], 'number': [7, 8]}
+
     Args:
         frame: of pandas, polars or datasets, an Arrow table or batch, or a mapping of columns.
         text: the column of the texts.
@@ -55,8 +60,9 @@ def columns_of(frame: Any, *, text: str, others: Mapping[str, str | None] | None
 def rows_of(rows: Any, *, text: str = "text", id: str | None = None) -> pa.RecordBatch:
     """Rows to classify.
 
-    >>> rows_of({"post": ["a", None], "likes": [1, 2]}, text="post").to_pydict()
-    {'id': ['0', '1'], 'text': ['a', None]}
+    Examples:
+        >>> rows_of({"post": ["a", None], "likes": [1, 2]}, text="post").to_pydict()
+        {'id': ['0', '1'], 'text': ['a', None]}
 
     Args:
         rows: texts, as ``text_array`` takes them, or a frame, as ``columns_of`` does.
@@ -87,6 +93,10 @@ def rows_of(rows: Any, *, text: str = "text", id: str | None = None) -> pa.Recor
 
 def as_form(table: pa.Table, form: Form) -> Any:
     """An Arrow table as a frame.
+
+    Examples:
+        >>> as_form(pa.table({"id": ["0"], "sport": ["yes"]}), "arrow").to_pylist()
+        [{'id': '0', 'sport': 'yes'}]
 
     Args:
         table: the table.

@@ -13,10 +13,11 @@ _SHOWN = 40  # characters of a value in an error
 def text_array(texts: Any) -> pa.Array | pa.ChunkedArray:
     """Put texts into an Arrow array.
 
-    >>> text_array("one text").to_pylist()
-    ['one text']
-    >>> text_array(["a", None, float("nan")]).to_pylist()
-    ['a', None, None]
+    Examples:
+        >>> text_array("one text").to_pylist()
+        ['one text']
+        >>> text_array(["a", None, float("nan")]).to_pylist()
+        ['a', None, None]
 
     Args:
         texts: an Arrow array; a string, which is one text; a Series of pandas or polars, a column of

@@ -99,12 +99,13 @@ class Classifier:
     def classify(self, rows: Any, *, text: str = "text", id: str | None = None) -> pa.RecordBatch:
         """Decide on every row.
 
-        >>> import pingti
-        >>> classifier = pingti.Classifier.of(pingti.Workspace.open(), ["sport", "topic"])
-        >>> frame = {"number": [7, 8], "post": ["the goal match team coach", "a bread garden"]}
-        >>> decided = classifier.classify(frame, text="post", id="number")
-        >>> decided.select(["id", "sport", "topic"]).to_pylist()
-        [{'id': '7', 'sport': 'yes', 'topic': 'sport'}, {'id': '8', 'sport': 'no', 'topic': 'other'}]
+        Examples:
+            >>> import pingti
+            >>> classifier = pingti.Classifier.of(pingti.Workspace.open(), ["sport", "topic"])
+            >>> frame = {"number": [7, 8], "post": ["the goal match team coach", "a bread garden"]}
+            >>> decided = classifier.classify(frame, text="post", id="number")
+            >>> decided.select(["id", "sport", "topic"]).to_pylist()
+            [{'id': '7', 'sport': 'yes', 'topic': 'sport'}, {'id': '8', 'sport': 'no', 'topic': 'other'}]
 
         Args:
             rows: a frame of pandas, polars or datasets, an Arrow table or batch; or texts alone, as

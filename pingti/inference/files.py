@@ -1,6 +1,5 @@
 """Files in, one results file out, in this process: what ``pingti classify`` runs."""
 
-import glob
 import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -11,7 +10,8 @@ from pathlib import Path
 import pyarrow as pa
 
 from pingti import files
-from pingti.corpus.reader import Columns, check_input, expand, read_rows
+from pingti.corpus.paths import input_files
+from pingti.corpus.reader import Columns, check_input, read_rows
 from pingti.errors import ConflictError
 from pingti.inference.bad_rows import BadRowList
 from pingti.inference.classifier import Classifier, results_writer
@@ -29,22 +29,6 @@ class Counts:
     total: int
     completed: int
     failed: int
-
-
-def input_files(inputs: Sequence[str]) -> list[str]:
-    """The files that inputs name: each itself, or those of a folder or a pattern, in order.
-
-    Raises:
-        InputError: a folder or a pattern of which there is no file.
-    """
-    paths: list[str] = []
-    for name in inputs:
-        if "://" in name:
-            several = glob.has_magic(name)
-        else:
-            several = Path(name).is_dir() or (glob.has_magic(name) and not Path(name).exists())
-        paths += expand(name, Path()) if several else [name]
-    return paths
 
 
 def classify_files(

@@ -22,14 +22,15 @@ from textcnn import Student
 def load(task: str, workspace: Workspace | Path | str | None = None) -> "TaskStudent":
     """Load the promoted student of a label task.
 
-    >>> import pingti
-    >>> student = pingti.load("sport")
-    >>> student.classes
-    ('no', 'yes')
-    >>> student.predict(["the goal match team coach", "the bread garden", None]).tolist()
-    ['yes', 'no', None]
-    >>> student.predict("the goal match team coach").tolist()  # a plain string is one text
-    ['yes']
+    Examples:
+        >>> import pingti
+        >>> student = pingti.load("sport")
+        >>> student.classes
+        ('no', 'yes')
+        >>> student.predict(["the goal match team coach", "the bread garden", None]).tolist()
+        ['yes', 'no', None]
+        >>> student.predict("the goal match team coach").tolist()  # a plain string is one text
+        ['yes']
 
     Args:
         task: "task", or "task@name" for an operating point of it, with "#version" behind either for another
@@ -103,6 +104,13 @@ class TaskStudent:
 
     def predict_proba(self, texts: Any, *, text: str | None = None) -> NDArray[np.float32]:
         """The class probabilities of n texts. ``predict`` decides by the threshold, not by the highest.
+
+        Examples:
+            >>> import pingti
+            >>> frame = {"number": [7, 8], "post": ["the goal match team coach", None]}
+            >>> probabilities = pingti.load("sport").predict_proba(frame, text="post")
+            >>> (probabilities[:, 1] > 0.9).tolist(), probabilities[1].tolist()
+            ([True, False], [nan, nan])
 
         Args:
             texts: as of ``predict``.

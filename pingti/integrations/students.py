@@ -25,7 +25,18 @@ _TEXTS = (
 
 @dataclass(frozen=True, kw_only=True)
 class Students:
-    """Students of fixed versions. Small, hashable, and picklable: each process loads them once."""
+    """Students of fixed versions. Small, hashable, and picklable: each process loads them once.
+
+    Examples:
+        >>> import pyarrow as pa
+        >>> from pingti.integrations import Students
+        >>> students = Students.of("workspace", ["sport", "topic"])
+        >>> students.schema.names
+        ['sport', 'sport_score', 'topic', 'topic_score']
+        >>> decided = students.classify(pa.array(["the goal match team coach", None]))
+        >>> decided.column("topic").to_pylist()
+        ['sport', None]
+    """
 
     home: str
     """The workspace's folder, at the same path for every process."""

@@ -29,14 +29,15 @@ class PingtiClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     Texts are a list, a Series, an array. A missing one is refused, as scikit-learn's labels have no null.
 
-    >>> import pingti
-    >>> classifier = pingti.PingtiClassifier(epochs=20, vocabulary=100, wide=0, random_state=0)
-    >>> texts = ["the goal of the team", "the match", "a new chip", "the server of the browser"] * 20
-    >>> labels = ["sport", "sport", "tech", "tech"] * 20
-    >>> classifier.fit(texts, labels).predict(["the goal", "a new server"]).tolist()
-    ['sport', 'tech']
-    >>> classifier.predict_proba(["the goal"]).shape
-    (1, 2)
+    Examples:
+        >>> import pingti
+        >>> classifier = pingti.PingtiClassifier(epochs=20, vocabulary=100, wide=0, random_state=0)
+        >>> texts = ["the goal of the team", "the match", "a new chip", "the server of the browser"] * 20
+        >>> labels = ["sport", "sport", "tech", "tech"] * 20
+        >>> classifier.fit(texts, labels).predict(["the goal", "a new server"]).tolist()
+        ['sport', 'tech']
+        >>> classifier.predict_proba(["the goal"]).shape
+        (1, 2)
 
     Args:
         epochs: passes over the rows.

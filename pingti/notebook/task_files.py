@@ -13,13 +13,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pingti import files
+from pingti.checks.task import check_task
 from pingti.errors import ConflictError, InputError
 from pingti.frames.tables import columns_of
 from pingti.frames.texts import is_frame, shown
+from pingti.model_files import labels_of, read_config_json
 from pingti.workspace import definition
 from pingti.workspace.registry import TaskEntry, Workspace
-from replacement.task_checks import check_task
-from teacher.model_files import labels_of, read_config_json
 
 CORPORA = "corpora"
 """Folder of a workspace that holds the frames, each a Parquet file named by its content."""

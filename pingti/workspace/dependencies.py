@@ -1,9 +1,11 @@
-"""Tasks that are asked only where another task has decided so: what depends on what, and circles in it."""
+"""What tasks need of other tasks: their decisions, their teachers and their files; and circles in it."""
 
 import contextlib
+import re
 from collections.abc import Callable, Iterable
+from pathlib import Path
 
-from pingti.errors import ArtifactError, NotFoundError
+from pingti.errors import ArtifactError, DefinitionError, NotFoundError
 from pingti.workspace.registry import TaskEntry
 from textcnn.student import Student
 
@@ -51,3 +53,56 @@ def promoted_circle(entry: TaskEntry, depends_on: Iterable[str]) -> str:
         return ()
 
     return " -> ".join(circle(entry.name, depends_on, dependencies_of))
+
+
+def dependants(entry: TaskEntry) -> list[str]:
+    """Which other tasks could not do without this one, and why; a task's own definition is not looked at.
+
+    Args:
+        entry: the task that they may need.
+
+    Returns:
+        For each a clause such as "praise (depends_on)".
+    """
+    others = (other for other in entry.workspace.entries() if other.name != entry.name)
+    needs = {other.name: _needs(other, entry) for other in others}
+    return [f"{name} ({', '.join(why)})" for name, why in needs.items() if why]
+
+
+def files_named(definition_of: TaskEntry, owner: TaskEntry) -> list[str]:
+    """The keys by which a definition names files of a task's folder.
+
+    Args:
+        definition_of: the task that is defined so.
+        owner: whose folder it is.
+
+    Raises:
+        DefinitionError: the definition cannot be read.
+    """
+    keys = []
+    for place, path in definition_of.definition.paths.items():
+        resolved = Path(definition_of.path.parent, path).resolve()
+        if "://" not in path and resolved.is_relative_to(owner.folder.resolve()):
+            keys.append(".".join(str(part) for part in place if isinstance(part, str)))
+    return keys
+
+
+def _needs(other: TaskEntry, entry: TaskEntry) -> list[str]:
+    """What a task needs another for, as keys of its definition and in words."""
+    try:
+        definition = other.definition
+    except DefinitionError:
+        text = other.path.read_bytes().decode("utf-8", "replace") if other.path.exists() else ""
+        named = re.search(rf"(?<![a-z0-9_]){entry.name}(?![a-z0-9_])", text)
+        return ["its definition cannot be read, and holds this name"] if named else []
+    why = []
+    if any(dependency.partition("=")[0] == entry.name for dependency in definition.depends_on):
+        why.append("depends_on")
+    else:
+        with contextlib.suppress(NotFoundError, ArtifactError):
+            metadata = Student.read_metadata(other.student_folder(other.current() or 0))
+            asked = [dependency.partition("=")[0] for dependency in metadata.get("depends_on", ())]
+            why += ["its promoted version was trained to depend on it"] if entry.name in asked else []
+    if definition.teacher.model == f"task:{entry.name}":
+        why.append("teacher.model")
+    return why + files_named(other, entry)

@@ -8,6 +8,7 @@ tasks/<name>/history.jsonl         who promoted, refused or rolled back what, wh
 tasks/<name>/retrain.lock          held by the one process that makes a version
 tasks/<name>/review.jsonl          boundary rows for a person
 tasks/<name>/labels.jsonl          what people said about them
+tasks/.move.json                   a removal or renaming that was cut off; see ``moves``
 teachers/<fingerprint>/            cached scores and [CLS] vectors
 jobs/<id>/                         part files, errors.jsonl
 valkey/                            the embedded server's append-only file
@@ -28,7 +29,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from pingti import files
 from pingti.errors import ArtifactError, ConflictError, NotFoundError
-from pingti.workspace import definition
+from pingti.workspace import definition, moves
 from pingti.workspace.report_document import ReportDocument
 
 if TYPE_CHECKING:
@@ -56,12 +57,13 @@ class Workspace:
     def open(cls, root: Path | str | None = None) -> Self:
         """Open a workspace that is there.
 
-        >>> import pingti
-        >>> workspace = pingti.Workspace.open("workspace")
-        >>> workspace.task_names()
-        ['sport', 'tech', 'topic']
-        >>> workspace.task("sport").current()
-        1
+        Examples:
+            >>> import pingti
+            >>> workspace = pingti.Workspace.open("workspace")
+            >>> workspace.task_names()
+            ['sport', 'tech', 'topic']
+            >>> workspace.task("sport").current()
+            1
 
         Args:
             root: the folder; PINGTI_HOME if absent, else "workspace".
@@ -99,7 +101,12 @@ class Workspace:
 
     def task_names(self) -> list[str]:
         """The tasks that have a definition, in order of their names."""
+        moves.settle(self.tasks)
         return sorted(path.stem for path in self.tasks.glob("*.toml") if definition.NAME.fullmatch(path.stem))
+
+    def entries(self) -> "list[TaskEntry]":
+        """The same tasks; one that is removed meanwhile has no definition when it is asked for."""
+        return [TaskEntry(self, name) for name in self.task_names()]
 
     def task(self, name: str) -> "TaskEntry":
         """A task by its name.
@@ -107,6 +114,7 @@ class Workspace:
         Raises:
             NotFoundError: there is no definition of that name.
         """
+        moves.settle(self.tasks)
         # The name becomes a path: only names are looked up, never what merely ends in .toml.
         if not definition.NAME.fullmatch(name) or not (self.tasks / f"{name}.toml").is_file():
             known = ", ".join(self.task_names()) or "none yet"
@@ -120,6 +128,7 @@ class Workspace:
             DefinitionError: the name or the definition is not allowed; nothing is written then.
         """
         definition.check_name(name)
+        moves.settle(self.tasks)
         path = self.tasks / f"{name}.toml"
         definition.parse(text, path)
         files.write_bytes(path, text.encode())
@@ -235,6 +244,7 @@ class TaskEntry:
 
         Raises:
             ConflictError: another holds it, and ``busy`` is absent.
+            NotFoundError: the task was removed or renamed, perhaps while the lock was waited for.
         """
 
         def refuse() -> None:
@@ -243,7 +253,9 @@ class TaskEntry:
                 "at this moment; try again when it has ended"
             )
 
+        self.workspace.task(self.name)
         with files.locked(self.folder / "retrain.lock", busy=busy or refuse):
+            self.workspace.task(self.name)
             yield
 
     def record(self, event: str, version: int, *, who: str | None = None, why: str, **details: Any) -> None:

@@ -9,10 +9,11 @@ from typing import Any
 class ReportDocument(dict[str, Any]):
     """What report.json holds; a notebook shows the page ``page`` of it.
 
-    >>> import pingti
-    >>> report = pingti.Workspace.open().task("sport").report()
-    >>> report["gate"]["passed"], report["holdout"]["f1"]
-    (True, 1.0)
+    Examples:
+        >>> import pingti
+        >>> report = pingti.Workspace.open().task("sport").report()
+        >>> report["gate"]["passed"], report["holdout"]["f1"]
+        (True, 1.0)
     """
 
     def __init__(self, document: Mapping[str, Any], *, page: Path) -> None:

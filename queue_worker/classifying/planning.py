@@ -17,11 +17,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from pingti.corpus.formats import most_unpacked, size_of, text_lines
 from pingti.corpus.reader import OnBadRow, read_rows
 from pingti.errors import InputError
 from pingti.files import replacing
 from pingti.inference.classifier import Classifier
 from queue_worker.classifying.bad_rows import BadRows, Check, TooManyBadRowsError
+from queue_worker.classifying.row_limits import RowLimit
 from queue_worker.classifying.shards import CUT, ERRORS, job_folder
 from queue_worker.jobs.models import Job
 from queue_worker.settings import Settings
@@ -31,6 +33,7 @@ _PROBE_ROWS = 2_048
 _OVERHEAD = 1e-6  # seconds a row for reading and writing
 _FEW_ROWS = 50_000  # a shard of so few is not made smaller, that all threads have one
 _MOST_BAD = 10_000  # rows of a small job: with more it is planned as others are
+_COUNTED_LINES = 100_000  # between two moments to stop at
 _UNKNOWN = 20_000  # rows of a shard whose speed could not be measured
 
 Source = tuple[tuple[int, int, int], ...]
@@ -63,10 +66,10 @@ def input_batches(
     path = checked_input(settings, job, index)
     try:
         for batch in read_rows(path, job.columns, on_bad_row, batch_rows=BATCH_ROWS, groups=groups):
+            if isinstance(on_bad_row, BadRows):
+                on_bad_row.check()  # there may be megabytes without a row, or many rows to a shard
             if batch.num_rows:
                 yield batch
-            elif isinstance(on_bad_row, BadRows):
-                on_bad_row.check()  # megabytes without a row
     except InputError:
         checked_input(settings, job, index)  # the reason why it cannot be read
         raise
@@ -126,11 +129,56 @@ def _metadata(settings: Settings, job: Job, index: int) -> pq.FileMetaData:
         raise InputError(f"{path}: not a readable Parquet file: {' '.join(str(error).split())}") from error
 
 
+def most_rows(settings: Settings, job: Job, enough: int, check: Check) -> int:
+    """Rows, good and bad, that a job's inputs can have at most.
+
+    By their sizes, as a row takes a byte or more; by their lines where that could be more than ``enough``.
+
+    Args:
+        settings: which files may be read.
+        job: whose inputs are looked at.
+        enough: rows from which on lines are counted.
+        check: called between steps.
+
+    Raises:
+        InputError: an input is gone, has changed or cannot be read.
+    """
+    inputs = range(len(job.inputs))
+    by_size = sum(_most_by_size(settings, job, index) for index in inputs)
+    return by_size if by_size <= enough else sum(_most_by_lines(settings, job, i, check) for i in inputs)
+
+
+def _most_by_size(settings: Settings, job: Job, index: int) -> int:
+    path = checked_input(settings, job, index)
+    if _is_parquet(path):
+        return int(_metadata(settings, job, index).num_rows)
+    size = size_of(path)
+    return most_unpacked(size) if path.lower().endswith(".gz") else size
+
+
+def _most_by_lines(settings: Settings, job: Job, index: int, check: Check) -> int:
+    path = checked_input(settings, job, index)
+    if _is_parquet(path):
+        return int(_metadata(settings, job, index).num_rows)
+    lines = 0
+    with text_lines(path, job.columns.encoding) as all_lines:
+        for _ in all_lines:
+            lines += 1
+            if lines % _COUNTED_LINES == 0:
+                check()
+    checked_input(settings, job, index)
+    return lines
+
+
 # -- the plan
 
 
 def cut_inputs(
-    settings: Settings, job: Job, ready: Callable[[int, Sequence[str]], None], check: Check
+    settings: Settings,
+    job: Job,
+    ready: Callable[[int, Sequence[str]], None],
+    check: Check,
+    limit: RowLimit | None = None,
 ) -> Cut:
     """Make all shards.
 
@@ -139,9 +187,11 @@ def cut_inputs(
         job: has the sizes of its shards.
         ready: called with the number of the first new shard, and where the rows of each are.
         check: called between steps.
+        limit: how many rows there may be; any number where absent.
 
     Raises:
         InputError: an input is gone, has changed or cannot be read.
+        RowLimitError: there are more rows than there may be.
     """
     folder = job_folder(settings, job.id) / CUT
     for stale in folder.glob(".*"):  # of attempts that died
@@ -150,9 +200,13 @@ def cut_inputs(
     bad_rows = BadRows(check)
     for sources, some in _shards(settings, job, bad_rows):
         check()
+        rows += some
+        if limit is not None:
+            limit.check(rows + bad_rows.count)
         ready(shards, sources)
         shards += len(sources)
-        rows += some
+    if limit is not None:
+        limit.check(rows + bad_rows.count)
     if bad_rows.count:
         folder.mkdir(parents=True, exist_ok=True)
         bad_rows.write(folder / ERRORS, tail=True)

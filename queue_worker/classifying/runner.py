@@ -17,6 +17,7 @@ from pingti.inference.classifier import Classifier
 from pingti.inference.pins import Pin
 from pingti.workspace.registry import Workspace
 from queue_worker.classifying import isolation, planning, shards
+from queue_worker.classifying.row_limits import RowLimit, RowLimitError, row_limit
 from queue_worker.jobs.models import FINALIZE, PLAN, Claim, Done, Job
 from queue_worker.jobs.statistics import memory_bytes
 from queue_worker.jobs.store import JobStore
@@ -275,10 +276,14 @@ class Runner:
         rows = job.shard_rows or planning.shard_rows(self._settings, job, self._row_seconds(job, lease))
         size = (rows, job.shard_bytes or self._settings.shard_bytes)
         job = job.model_copy(update={"shard_rows": size[0], "shard_bytes": size[1]})
+        limit = self._limit_in_doubt(job, lease)
         whole: list[str] = []  # sources, as long as nothing is cut: told all at once, with the plan's end
 
         def ready(first: int, sources: Sequence[str]) -> None:
-            if first == len(whole) and all(sources) and first + len(sources) <= _SOURCES:
+            if limit is not None and first == 0 and self._store.fix_size(claim, *size) != size:
+                raise Stopped("the lease was lost")
+            some = first == len(whole) and all(sources) and first + len(sources) <= _SOURCES
+            if some or limit is not None:  # no shard is worked on before all rows are counted
                 whole.extend(sources)
                 return
             if first == len(whole):  # the first that is told: other attempts must make the same shards
@@ -293,7 +298,14 @@ class Runner:
                 if not self._store.shards_ready(claim, first + start, part):
                     raise Stopped("the lease was lost")
 
-        cut = planning.cut_inputs(self._settings, job, ready, lease.check_long)
+        try:
+            cut = planning.cut_inputs(self._settings, job, ready, lease.check_long, limit)
+            if limit is not None and (now := row_limit(self._store, job)) is not None:
+                now.check(cut.total)  # others of the owner's jobs may have been planned meanwhile
+        except RowLimitError:
+            lease.check()
+            shards.tidy(self._settings, job.id)
+            raise
         return self._store.planned(
             claim,
             shards=cut.shards,
@@ -302,6 +314,14 @@ class Runner:
             cut_input=shards.CUT,
             sources=whole if len(whole) == cut.shards else (),
         )
+
+    def _limit_in_doubt(self, job: Job, lease: Lease) -> RowLimit | None:
+        """The limit on a job's rows, where it could have more by what its inputs show without being read."""
+        limit = row_limit(self._store, job)
+        if limit is None:
+            return None
+        most = planning.most_rows(self._settings, job, limit.room, lease.check_long)
+        return limit if most > limit.room else None
 
     def _row_seconds(self, job: Job, lease: Lease) -> float | None:
         """What a row takes here: known from the last shard with these students, else tried."""
@@ -330,6 +350,9 @@ class Runner:
                 if read is None:
                     planned.append(lease)
                     continue
+                if (limit := row_limit(self._store, job)) is not None:
+                    batches, bad = read
+                    limit.check(sum(batch.num_rows for batch in batches) + bad.count)
                 classifier = self._classifiers.get(job.pins)
                 done.append((lease, shards.classify_whole(self._settings, job, *read, classifier)))
             except Exception as error:

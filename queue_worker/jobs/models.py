@@ -92,6 +92,9 @@ class Job(BaseModel):
     max_bad_rows: int | float | None = Field(
         default=None, description="Bad rows that are allowed, or their share; null: any but all."
     )
+    row_limit: int | None = Field(
+        default=None, description="Most rows of its owner's unfinished jobs, its own among them; null: any."
+    )
     status: JobStatus = JobStatus.QUEUED
     timestamps: dict[JobStatus, float] = Field(
         default_factory=dict, description="Unix seconds of each change, by the server's clock."
@@ -121,6 +124,7 @@ DOCUMENT = {
     "owner",
     "callback",
     "max_bad_rows",
+    "row_limit",
 }
 """Fields that never change."""
 

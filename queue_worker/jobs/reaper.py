@@ -1,14 +1,39 @@
 """Gives work that a dead worker held to others, and publishes again what has lost its message."""
 
 import logging
+from typing import cast
 
 from celery import Celery
 
 from queue_worker.celery_app import CLASSIFY, oldest_published
-from queue_worker.jobs.store import JobStore
+from queue_worker.jobs.store import JobStore, key_of
+from queue_worker.keys import PREFIX
 
 _log = logging.getLogger(__name__)
 RUN_ATTEMPTS = 3  # of a retraining whose process is killed
+
+
+def end_leases(store: JobStore, worker: str) -> int:
+    """Let the leases of a worker whose process is gone end now: the next look gives its work to others.
+
+    Args:
+        store: has the leases.
+        worker: its name. One that lives after all loses what it does, and nothing else.
+
+    Returns:
+        How many units it held.
+    """
+    client = store.client
+    names = [str(name) for name in cast("list[str]", client.hkeys(f"{PREFIX}tokens"))]
+    pipe = client.pipeline(transaction=False)
+    for name in names:
+        id, _, unit = name.rpartition("/")
+        pipe.hget(f"{key_of(id)}:held", unit)
+    held = [name for name, holder in zip(names, pipe.execute(), strict=True) if holder == worker]
+    if held:
+        client.zadd(f"{PREFIX}out", dict.fromkeys(held, 0), xx=True)
+        _log.warning("leases ended worker=%s units=%d", worker, len(held))
+    return len(held)
 
 
 def reap(application: Celery, store: JobStore) -> list[str]:

@@ -51,6 +51,11 @@ class VolatileError(UnavailableError):
     """The server keeps no append-only file, and the settings ask for one: nothing was stored."""
 
 
+def key_of(id: str) -> str:
+    """The key of a job's or a retraining's fields, before every other of its keys."""
+    return f"{PREFIX}{id if id.startswith(RUN) else f'job:{id}'}"
+
+
 class JobStore:
     """The jobs in Valkey (or Redis 7.2 and newer). Safe for threads; every method may raise redis errors."""
 
@@ -96,6 +101,7 @@ class JobStore:
         owner: str | None = None,
         callback: str | None = None,
         max_bad_rows: int | float | None = None,
+        row_limit: int | None = None,
         stamps: Iterable[FileStamp] = (),
         rows: int = 0,
     ) -> Accepted:
@@ -116,6 +122,8 @@ class JobStore:
             owner: name of the key that submits.
             callback: address that is told of the job's end.
             max_bad_rows: how many bad rows are allowed, or what share; any but all where absent.
+            row_limit: most rows of the owner's unfinished jobs, looked at once the inputs are read; any where
+                absent.
             stamps: what the files are, in the order of ``inputs``.
             rows: of all inputs; 0 where not known.
 
@@ -137,6 +145,7 @@ class JobStore:
             owner=owner,
             callback=callback,
             max_bad_rows=max_bad_rows,
+            row_limit=row_limit,
         )
         key = "" if idempotency_key is None else _mark(idempotency_key, owner)
         arguments = _create_arguments(draft, settings, key=key, fingerprint=fingerprint, rows=rows)
@@ -524,7 +533,7 @@ class JobStore:
         units = [name.rpartition("/")[::2] for name in names]
         pipe = self.client.pipeline(transaction=False)
         for id, unit in units:
-            pipe.hget(f"{PREFIX}{id if id.startswith(RUN) else f'job:{id}'}:out", unit)
+            pipe.hget(f"{key_of(id)}:out", unit)
         commands: list[tuple[str | int | float, ...]] = []
         for (id, unit), out in zip(units, pipe.execute(), strict=True):
             run = id.startswith(RUN)

@@ -17,8 +17,10 @@ from pingti.corpus.columns import Quoting, known_encoding, one_character
 from pingti.corpus.reader import Columns, check_input
 from pingti.errors import ConflictError, Fault, InputError, NotFoundError, json_pointer
 from pingti.inference.pins import Choice, Pin, pin, twice
+from pingti.rest_models import MOST_INPUTS
 from pingti.workspace.registry import Workspace
 from queue_worker.celery_app import make_celery
+from queue_worker.jobs.inputs import input_files
 from queue_worker.jobs.models import Accepted, Job
 from queue_worker.jobs.publishing import publish
 from queue_worker.jobs.store import JobStore
@@ -42,9 +44,11 @@ class JobRequest(BaseModel):
 
     inputs: tuple[str, ...] = Field(
         min_length=1,
-        max_length=1000,
+        max_length=MOST_INPUTS,
         description="Files (.parquet, .jsonl, .csv, .tsv; the last three also .gz) below the allowed "
-        "folders; a relative path counts from the workspace.",
+        "folders; a relative path counts from the workspace. A folder stands for the files in it and in its "
+        f"folders, a pattern (*, ?, [a-z], **) for what it matches: {MOST_INPUTS:,} files in all, in order "
+        "of their names.",
     )
     tasks: tuple[str, ...] = Field(
         min_length=1,
@@ -91,7 +95,7 @@ class Checked:
     """What a request comes to."""
 
     columns: Columns
-    inputs: tuple[str, ...]  # real paths
+    inputs: tuple[str, ...]  # real paths of the files
     stamps: tuple[FileStamp, ...]  # of the inputs
     rows: int  # 0 where an input does not tell without being read
     pins: tuple[Pin, ...]
@@ -105,6 +109,7 @@ def submit(
     *,
     idempotency_key: str | None = None,
     owner: str | None = None,
+    row_limit: int | None = None,
     locate: Callable[[str], str] = str,
     identify: Callable[[str], str] = str,
     admit: Callable[[Checked], None] = lambda checked: None,
@@ -119,6 +124,8 @@ def submit(
         store: where the job is kept.
         idempotency_key: a text of the caller's; with the same request it gives the same job again.
         owner: name of the key that submits.
+        row_limit: most rows of the owner's unfinished jobs; any where absent. What the inputs tell of their
+            rows now is for ``admit``; a worker counts the others.
         locate: makes a path of an input that is none.
         identify: what an input holds; where it is the same (a file sent twice), so is the request.
         admit: may refuse what was checked, by its own error.
@@ -152,6 +159,7 @@ def submit(
         owner=owner,
         callback=request.callback,
         max_bad_rows=request.max_bad_rows,
+        row_limit=row_limit,
     )
     _publish(settings, accepted)
     return accepted.job
@@ -194,31 +202,48 @@ def validate(request: JobRequest, settings: Settings, *, locate: Callable[[str],
     layout = {name: getattr(request, name) for name in _LAYOUT}
     columns = Columns(text=request.text, id=request.id, **layout)
     pins, urgent = pinned(request.tasks, settings)
-    files = [
-        _checked_input(request, index, columns, settings, locate) for index in range(len(request.inputs))
-    ]
+    files: list[_File] = []
+    for index in range(len(request.inputs)):
+        behind = len(request.inputs) - index - 1  # each of them is a file or more
+        most = MOST_INPUTS - len(files) - behind
+        files += _checked_files(request, index, columns, settings, locate, most)
     return Checked(
         columns=columns,
-        inputs=tuple(path for path, _, _ in files),
-        stamps=tuple(stamp for _, stamp, _ in files),
-        rows=sum(rows for _, _, rows in files) if all(rows for _, _, rows in files) else 0,
+        inputs=tuple(file.path for file in files),
+        stamps=tuple(file.stamp for file in files),
+        rows=sum(file.rows for file in files) if all(file.rows for file in files) else 0,
         pins=pins,
         priority=urgent if request.priority is None else request.priority,
     )
 
 
-def _checked_input(
-    request: JobRequest, index: int, columns: Columns, settings: Settings, locate: Callable[[str], str]
-) -> tuple[str, FileStamp, int]:
+class _File(NamedTuple):
+    """An input that was looked at."""
+
+    path: str  # real
+    stamp: FileStamp
+    rows: int  # 0 where it does not tell
+
+
+def _checked_files(
+    request: JobRequest,
+    index: int,
+    columns: Columns,
+    settings: Settings,
+    locate: Callable[[str], str],
+    most: int,
+) -> Iterator[_File]:
+    """The files of one input, ``most`` at most."""
     try:
         given = locate(request.inputs[index])
     except InputError as error:
         raise _at("inputs", index, str(error)) from None
     try:
-        real = str(settings.allowed_input(given))
-        # Before the look inside: a file that is exchanged after it is another one.
-        stamp = FileStamp.of(real)
-        return real, stamp, _rows_of(real, stamp, columns)
+        for real in input_files(settings, given, most=most):
+            given = real  # the one that an error is about
+            # Before the look inside: a file that is exchanged after it is another one.
+            stamp = FileStamp.of(real)
+            yield _File(real, stamp, _rows_of(real, stamp, columns))
     except InputError as error:
         raise _at("inputs", index, str(error)) from None
     except OSError as error:

@@ -52,6 +52,11 @@ class _Child:
     log: Path | None
 
 
+def worker_name(queue: str) -> str:
+    """A name for a worker of a queue, which none has had before."""
+    return f"{queue}@{socket.gethostname()}-{secrets.token_hex(4)}"
+
+
 class Processes:
     """Everything that one command started; leaving the ``with`` block ends it all."""
 
@@ -90,11 +95,24 @@ class Processes:
         return self._spawn(name, command, environment=variables, log=log, cwd=cwd, keep=keep)
 
     def start_worker(
-        self, settings: Settings, *, queue: str = CLASSIFY, log: Path | None = None, wait: bool = True
+        self,
+        settings: Settings,
+        *,
+        queue: str = CLASSIFY,
+        name: str | None = None,
+        replaces: str | None = None,
+        log: Path | None = None,
+        wait: bool = True,
     ) -> subprocess.Popen[bytes]:
-        """Start a worker for one queue; ``wait`` returns only when it consumes (UnavailableError if not)."""
-        worker = f"{queue}@{socket.gethostname()}-{secrets.token_hex(4)}"
+        """Start a worker for one queue; ``wait`` returns only when it consumes (UnavailableError if not).
+
+        Its ``name`` is that of ``worker_name`` if nothing else is said. Where it ``replaces`` one whose
+        process is gone, what that one held is free at once.
+        """
+        worker = name or worker_name(queue)
         command = [sys.executable, "-P", "-m", "queue_worker.worker", "--queue", queue, "--name", worker]
+        if replaces:
+            command += ["--replaces", replaces]
         process = self.start(f"{queue} worker", command, settings=settings, log=log)
         if wait:
             self._wait_for_worker(settings, worker, process, log)

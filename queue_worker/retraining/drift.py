@@ -135,6 +135,22 @@ def count(
     return _agreement(day, version, fields)
 
 
+def move_agreement(client: redis.Redis, task: str, to: str | None) -> None:
+    """Give the days of a renamed task to its new name.
+
+    Args:
+        client: of the store.
+        task: its name before.
+        to: its new name; the days are forgotten where absent.
+    """
+    before = f"{PREFIX}agreement:of:{task}:"
+    for key in list(client.scan_iter(f"{before}*")):
+        if to is None:
+            client.delete(key)
+        else:
+            client.rename(key, f"{PREFIX}agreement:of:{to}:{key.removeprefix(before)}")
+
+
 def fallen(today: Agreement, holdout: Sequence[int]) -> bool:
     """Whether a day is clearly below the holdout, of which ``holdout`` are the rows agreed on, and all."""
     return today.rows >= MIN_ROWS and today.high < wilson(holdout[0], holdout[1])[0]

@@ -190,6 +190,29 @@ class RunStore:
             )
         return self.get(id)
 
+    def move(self, task: str, to: str | None) -> None:
+        """Give the runs of a renamed task, all of which have ended, to its new name.
+
+        Args:
+            task: its name before.
+            to: its new name; the runs are forgotten where absent.
+        """
+        known: Any = self.client.zrange(f"{PREFIX}runs:of:{task}", 0, -1, withscores=True)
+        pipe = self.client.pipeline()
+        for id, created in known:
+            if to is not None and self.client.exists(f"{PREFIX}run:{id}"):
+                new = f"{to}/{id.partition('/')[2]}"
+                pipe.rename(f"{PREFIX}run:{id}", f"{PREFIX}run:{new}")
+                pipe.hset(f"{PREFIX}run:{new}", "task", to)
+                pipe.zadd(f"{PREFIX}runs:of:{to}", {new: created})
+            pipe.delete(f"{PREFIX}run:{id}")
+        pipe.delete(f"{PREFIX}runs:of:{task}")
+        night = self.client.hget(f"{PREFIX}nights", task)
+        if to is not None and night is not None:
+            pipe.hset(f"{PREFIX}nights", to, night)
+        pipe.hdel(f"{PREFIX}nights", task)
+        pipe.execute()
+
     # -- for the scheduler
 
     def night(self, task: str, at: time, night: date, missed: Iterable[date] = ()) -> bool:

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pingti.corpus.values import iso_date
-from pingti.workspace.definition import OperatingPointSection
+from pingti.workspace.definition import GateSection, OperatingPointSection
 from pingti.workspace.report import Interval
 from replacement.evaluation import bootstrap
 from replacement.evaluation.metrics import Classes, Measure, Scores, decide, measure, ratio
@@ -122,12 +122,15 @@ def _logistic(log_odds: NDArray[np.float64]) -> NDArray[np.float64]:
     return scores
 
 
-def choose(points: Curve, demand: OperatingPointSection) -> tuple[float | None, str]:
+def choose(
+    points: Curve, demand: OperatingPointSection, gate: GateSection | None = None
+) -> tuple[float | None, str]:
     """Choose the threshold of an operating point.
 
     Args:
         points: the curve on the validation rows.
         demand: what is asked of it: a precision, a recall, or the best F1.
+        gate: where the best F1 is asked for and falls short of it, a threshold that reaches it is preferred.
 
     Returns:
         The threshold, or None where none does what is asked; and a sentence that says what it reaches, or
@@ -148,7 +151,14 @@ def choose(points: Curve, demand: OperatingPointSection) -> tuple[float | None, 
     log_odds = _log_odds(points.thresholds)
     wanted = (log_odds[near[0]] + log_odds[near[-1]]) / 4 + log_odds[points.expected.argmax()] / 2
     best = int(near[np.abs(log_odds[near] - wanted).argmin()])
-    return float(points.thresholds[best]), f"F1 {points.f1s[best]:.3f}, the best being {highest:.3f}"
+    says = f"F1 {points.f1s[best]:.3f}, the best being {highest:.3f}"
+    if gate is not None:
+        # What both figures have above the gate, or, below 0, what the worse one lacks.
+        above = np.minimum(points.precisions - gate.precision, points.recalls - gate.recall)
+        if above[best] < 0.0 <= above.max():
+            best = int(above.argmax())
+            says = f"F1 {points.f1s[best]:.3f} within the gate, the best of all being {highest:.3f}"
+    return float(points.thresholds[best]), says
 
 
 def _best(
@@ -184,11 +194,13 @@ class Scored:
         """How many classes there are."""
         return int(self.scores.shape[1])
 
-    def threshold(self, demand: OperatingPointSection) -> tuple[float | None, str]:
+    def threshold(
+        self, demand: OperatingPointSection, gate: GateSection | None = None
+    ) -> tuple[float | None, str]:
         """As ``choose``; for more than two classes None, the likeliest is taken."""
         if self.classes != 2:
             return None, "the likeliest class"
-        return choose(self.curve, demand)
+        return choose(self.curve, demand, gate)
 
     @functools.cached_property
     def curve(self) -> Curve:
@@ -254,6 +266,8 @@ def operating_points(
     validation: Scored,
     holdout: Scored,
     rng: np.random.Generator,
+    *,
+    gate: GateSection | None = None,
 ) -> dict[str, OperatingPoint]:
     """Choose the threshold of each operating point on the validation rows, and measure it on the holdout.
 
@@ -262,6 +276,7 @@ def operating_points(
         validation: the rows that choose.
         holdout: the rows that measure.
         rng: draws the rows of the bootstrap.
+        gate: what the operating point "default" has to reach.
 
     Returns:
         The operating points, by name.
@@ -270,7 +285,8 @@ def operating_points(
     redrawn = _redraw(validation, rng) if len(validation.reference) else None
     points = {}
     for name, demand in demands.items():
-        threshold, says = validation.threshold(demand)
+        own_gate = gate if name == "default" else None
+        threshold, says = validation.threshold(demand, own_gate)
         if validation.classes == 2 and threshold is None:
             points[name] = OperatingPoint(
                 threshold=None, says=says, validation=None, holdout=None, intervals={}, days=(), worst=None
@@ -282,7 +298,7 @@ def operating_points(
             says=says,
             validation=validation.measure(threshold),
             holdout=holdout.measure(threshold),
-            intervals=redrawn.intervals(demand, threshold) if redrawn else {},
+            intervals=redrawn.intervals(demand, own_gate, threshold) if redrawn else {},
             days=days,
             worst=_worst(demand, threshold, days, [rows for _, _, rows in stretches]),
         )
@@ -304,12 +320,14 @@ class _Redrawn:
         draws = (np.repeat(numbers, counts) for counts in self.counts)
         return [self.rows.part(drawn).curve for drawn in draws if (self.rows.reference[drawn] > 0).any()]
 
-    def intervals(self, demand: OperatingPointSection, threshold: float | None) -> dict[str, Interval]:
+    def intervals(
+        self, demand: OperatingPointSection, gate: GateSection | None, threshold: float | None
+    ) -> dict[str, Interval]:
         """Of the threshold, chosen in every draw, and of the figures at the one that all rows chose."""
         rows, spans = self.rows, {}
         if threshold is not None:
             # A draw in which nothing does what is asked has no threshold to tell of.
-            thresholds = [choose(points, demand)[0] for points in self._curves]
+            thresholds = [choose(points, demand, gate)[0] for points in self._curves]
             chosen = [own for own in thresholds if own is not None]
             if chosen:
                 spans["threshold"] = bootstrap.interval(np.array(chosen))

@@ -12,7 +12,7 @@ import pyarrow.json as pa_json
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from pingti.annotation.labelled_texts import texts_of_ids
+from pingti.annotation.row_ids import texts_of_ids
 from pingti.corpus.normalize import keys_of
 from pingti.corpus.reader import expand_all
 from pingti.errors import InputError

@@ -26,6 +26,7 @@ from pingti.workspace.report import TeacherQuality
 from replacement.answers import join
 from replacement.evaluation import gate, holdout, teacher_quality
 from replacement.evaluation.baseline import Baseline
+from replacement.evaluation.holdout_size import note_of_few_rows
 from replacement.evaluation.metrics import absent, decide
 from replacement.evaluation.operating_points import operating_points
 from replacement.progress import Progress, quiet
@@ -123,6 +124,7 @@ def replace(
     )
     known = warm_start.read(entry, teacher.fingerprint)
     asked = ask_measuring_rows(setup, known)
+    setup = _warned_of_small_holdout(setup, asked)
     asked = ask_first_rows(setup, asked, known)
     asked, trained = run_rounds(setup, asked, announce)
     evaluation = evaluate(setup, asked, trained, people)
@@ -241,7 +243,11 @@ def evaluate(setup: Setup, asked: Asked, trained: Trained, people: PeopleLabels)
     student, kept = trained.students[trained.best], trained.rounds[trained.best]
     scored = scored_holdout(setup, asked, student)
     points = operating_points(
-        definition.operating_points, scored_validation(setup, asked, student), scored, setup.rng("scenes")
+        definition.operating_points,
+        scored_validation(setup, asked, student),
+        scored,
+        setup.rng("scenes"),
+        gate=definition.gate,
     )
     promoted = gate.promoted(setup.entry)
     first = scored_holdout(setup, asked, trained.students[0])
@@ -348,6 +354,17 @@ def write_version(
         best=evaluation.kept,
         report=report.stored(),
     )
+
+
+def _warned_of_small_holdout(setup: Setup, asked: Asked) -> Setup:
+    """The setup with a note where few rows measure, told before the teacher is asked about more."""
+    note = note_of_few_rows(
+        setup.definition, asked.holdout.answers.decided, drawn_from=len(setup.dataset.corpus.holdout)
+    )
+    if not note:
+        return setup
+    setup.progress(note, 1, 1)
+    return dataclasses.replace(setup, notes=(*setup.notes, note))
 
 
 def _kept_validation(setup: Setup, promoted: Student | None, count: int) -> ValidationSet | None:

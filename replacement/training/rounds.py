@@ -227,10 +227,10 @@ def measure_round(setup: Setup, asked: Asked, student: Student, number: int) -> 
         student: of this round.
         number: of the round.
     """
-    training = asked.training
-    clear = training.clear(setup.definition.teacher.margin)
+    training, definition = asked.training, setup.definition
+    clear = training.clear(definition.teacher.margin)
     validation = scored_validation(setup, asked, student)
-    threshold = validation.threshold(setup.definition.operating_points["default"])[0]
+    threshold = validation.threshold(definition.operating_points["default"], definition.gate)[0]
     return Round(
         round=number,
         rows=int(clear.sum()),

@@ -67,6 +67,26 @@ def test_the_index_lists_every_page() -> None:
     assert pages - {"index.md"} <= listed
 
 
+@pytest.mark.parametrize("name", ["quickstart.md", "tasks.md", "operating.md"])
+def test_a_page_in_chinese_has_the_code_and_the_links_of_the_english_one(name: str) -> None:
+    pages = (f"docs/{name}", f"docs/zh/{name}")
+    english, chinese = ([_without_comments(text) for _, text in _FENCE.findall(read(page))] for page in pages)
+    assert english == chinese
+    english_rows, chinese_rows = (len(re.findall(r"^\|", read(page), re.MULTILINE)) for page in pages)
+    assert english_rows == chinese_rows
+    english_parts, chinese_parts = (len(re.findall(r"^#+ ", prose(page), re.MULTILINE)) for page in pages)
+    assert english_parts == chinese_parts
+    english_targets, chinese_targets = map(_targets, pages)
+    assert english_targets == chinese_targets
+
+
+def _targets(page: str) -> set[str]:
+    """The pages that a page links, a translation standing for its original."""
+    links = {link for link in _LINK.findall(prose(page)) if "://" not in link and not link.startswith("#")}
+    paths = {((ROOT / page).parent / link.partition("#")[0]).resolve().relative_to(ROOT) for link in links}
+    return {path.as_posix().replace("docs/zh/", "docs/") for path in paths}
+
+
 @pytest.mark.parametrize("page", READMES)
 def test_a_readme_is_short_and_links_the_other(page: str) -> None:
     (other,) = set(READMES) - {page}
@@ -109,9 +129,9 @@ def test_examples_in_python_compile_and_import_public_names(page: str) -> None:
 
 
 def test_examples_are_in_the_pages_that_promise_them() -> None:
-    for page in (*READMES, "docs/python.md"):
+    for page in (*READMES, "docs/python.md", "docs/quickstart.md", "docs/zh/quickstart.md"):
         assert fences(page, "python")
-    for page in (*READMES, "docs/tasks.md"):
+    for page in (*READMES, "docs/tasks.md", "docs/quickstart.md", "docs/zh/tasks.md"):
         assert fences(page, "toml")
 
 
@@ -123,7 +143,7 @@ def test_examples_of_definitions_are_definitions(page: str) -> None:
 
 
 def test_bodies_that_curl_sends_are_json() -> None:
-    for page in (*READMES, "docs/service.md"):
+    for page in (*READMES, "docs/jobs.md"):
         (body,) = re.findall(r"-d '(.*)'", read(page))
         assert set(json.loads(body)) == {"inputs", "tasks", "text", "id"}
 
@@ -176,3 +196,19 @@ def test_names_that_are_not_there_are_recognised() -> None:
         "`pingti/errors.py`, textcnn.student, `replacement.training.loop.replace`, `api/rest/`. teacher. Then"
     )
     assert [_exists(name) for name in _named(text)] == [True] * 4
+
+
+def test_the_errors_that_operators_look_up_are_said_by_the_code() -> None:
+    """Each quoted sentence, but for its ellipses, stands in the source."""
+    text = read("docs/operating.md")
+    (table,) = re.findall(r"^\| sentence \| .*?(?=\n\n)", text, re.MULTILINE | re.DOTALL)
+    sentences = [row.split(" | ")[0] for row in table.splitlines()[2:]]
+    sources = (path.read_text(encoding="utf-8") for room in ROOMS for path in (ROOT / room).glob("**/*.py"))
+    # Strings that are written one behind the other are one.
+    code = re.sub(r'"\s+f?"', "", "\n".join(sources)).replace("{caller.role}", "read")
+    code = code.replace("{needed}", "submit").replace("{settings.host}", "0.0.0.0")
+    assert len(sentences) > 15
+    for sentence in sentences:
+        for quoted in re.findall(r"`([^`]+)`", sentence):
+            for piece in re.split(r"'?…'?", quoted):
+                assert piece.strip() in code, f"no error says {piece.strip()!r}"

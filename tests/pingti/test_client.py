@@ -57,6 +57,37 @@ def test_from_a_file_to_a_table(running: Door, tmp_path: Path, capsys: pytest.Ca
 
 
 @pytest.mark.broker
+def test_folders_and_patterns_here_are_sent_and_those_there_are_named(
+    running: Door, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = running.settings.home
+    for root, rows in ((tmp_path / "here", 1), (home / "there", 5)):
+        for name in ("b.csv", "deep/a.csv", "_own.csv", "notes.txt"):
+            (root / name).parent.mkdir(parents=True, exist_ok=True)
+            (root / name).write_bytes(texts(rows))
+    monkeypatch.chdir(tmp_path)
+    with Client(str(running.client.base_url)) as client:
+
+        def names(*given: str | Path, **options: bool) -> list[str]:
+            return [Path(path).name for path in client.submit(given, "sport", **options).inputs]
+
+        assert names("here") == ["b.csv", "a.csv"]
+        assert names(tmp_path / "here" / "*.csv", "there/deep") == ["_own.csv", "b.csv", "a.csv"]
+        assert names("there/**/?.csv") == ["b.csv", "a.csv"]  # matches nothing here
+        job = client.submit("there", "sport", upload=False)
+        assert job.inputs == (str(home / "there" / "b.csv"), str(home / "there" / "deep" / "a.csv"))
+        (tmp_path / "there").mkdir()
+        with pytest.raises(InputError, match="there: no such file"):
+            client.submit("there", "sport")
+        many = tmp_path / "many"
+        many.mkdir()
+        for number in range(1001):
+            (many / f"{number}.csv").touch()
+        with pytest.raises(InputError, match="1,001 were given; a job may have 1,000"):
+            client.submit("many", "sport")
+
+
+@pytest.mark.broker
 def test_what_went_wrong_has_a_class(idle: Door, tmp_path: Path) -> None:
     url, home = str(idle.client.base_url), idle.settings.home
     path = tmp_path / "a.csv"

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pingti.checks.task import check_task
 from pingti.errors import DefinitionError
 from pingti.workspace import promotion
 from pingti.workspace.registry import Workspace
-from replacement.task_checks import check_task
 from replacement.training.loop import replace
 from teacher.bert import Teacher
 from tests.support.paths import SHARED

@@ -110,7 +110,8 @@ def write_kinds(folder: Path, base: Path) -> dict[str, Path]:
     """Write the kinds of heads that users bring, decided at random, beside the encoder in ``base``.
 
     ``multi_label`` answers delivery, taste and price each by itself, ``one_logit`` has one output without a
-    name, ``unnamed`` two, ``many`` fifteen labels of which one holds.
+    name, ``unnamed`` two, ``many`` fifteen labels of which one holds, ``nine`` nine that it answers each by
+    itself.
     """
     import torch
     from transformers import AutoTokenizer, BertConfig, BertForSequenceClassification
@@ -130,6 +131,10 @@ def write_kinds(folder: Path, base: Path) -> dict[str, Path]:
         "one_logit": {"num_labels": 1},
         "unnamed": {"num_labels": 2},
         "many": names([f"topic {number}" for number in range(15)]),
+        "nine": {
+            **names([f"aspect {number}" for number in range(9)]),
+            "problem_type": "multi_label_classification",
+        },
     }
     tokenizer = AutoTokenizer.from_pretrained(base)
     for name, head in heads.items():

@@ -41,6 +41,17 @@ def test_one_seed_gives_one_model() -> None:
     assert np.array_equal(fit(1).hashes, fit(2).hashes)
 
 
+def test_the_order_of_learning_has_no_say() -> None:
+    """The optimum is one: machines that stopped before it differ by the order of their rows."""
+    rng = np.random.default_rng(4)
+    words = np.array(["uno", "dos", "tres", "cuatro", "cinco", "seis", "siete", "ocho"])
+    texts = [" ".join(words[rng.integers(0, 8, 6)]) for _ in range(300)]
+    answers = rng.integers(0, 2, 300)  # nothing to be learned: most rows are on the wrong side
+    one, other = (ngrams.fit(texts, answers, 2, np.random.default_rng(seed)) for seed in (1, 2))
+    np.testing.assert_allclose(one.weights, other.weights, atol=0.002)
+    assert np.abs(one.weights).max() > 0.5
+
+
 def test_no_texts_have_no_logits() -> None:
     assert fit().logits([]).shape == (0, 3)
     assert np.isfinite(fit().logits(["", " ", "\U0001f600"])).all()

@@ -20,6 +20,7 @@ from api.rest.problems import ProblemError, ProblemItem
 from api.rest.routes.tasks import NO_TASK, TaskName, task_out
 from api.rest.schemas.tasks import DefinitionOut
 from api.rest.schemas.values import whole_text
+from pingti.checks import check_task
 from pingti.corpus.reader import expand
 from pingti.errors import InputError, PingtiError, json_pointer
 from pingti.http.outbound import Outbound
@@ -102,7 +103,9 @@ async def put_definition(
     """A definition as TOML, or the same as JSON. JSON changes the file that is there: its comments stay.
 
     Its files, and the teacher's folder, must lie below the folders that the server's settings allow; what
-    lies elsewhere is for the command line on the server itself.
+    lies elsewhere is for the command line on the server itself. All that it names is looked at, as ``pingti
+    task add`` does: files and their columns, labels, the tasks that it depends on, the teacher's folder. What
+    is wrong is told at once, each with its place.
     """
     media_type = request.headers.get("content-type", "none").partition(";")[0].strip().lower()
     if media_type not in ("application/json", *_TOML):
@@ -122,6 +125,7 @@ def _put(
     refusals = list(_refusals(parsed, services.settings, services.workspace.tasks))
     if refusals:
         raise ProblemError("invalid-input", f"{refusals[0].pointer}: {refusals[0].detail}", refusals)
+    check_task(name, parsed, services.workspace, "#")
     new = name not in services.workspace.task_names()
     if text is None:
         before = "" if new else _read_text(services.workspace.task(name).path)
@@ -173,7 +177,7 @@ def _no_constant(name: str) -> Any:
 def _refusals(parsed: Definition, settings: Settings, folder: FilePath) -> Iterator[ProblemItem]:
     """What a caller over REST may not name: files outside the allowed folders, private addresses."""
     for place, path in parsed.paths.items():  # the name of a hub's model may be a folder's, too
-        refusal = _outside(path, settings, folder, pattern=place[0] == "corpus")
+        refusal = _outside(path, settings, folder, pattern=isinstance(place[-1], int))
         if refusal:
             yield ProblemItem(pointer=f"#{json_pointer(place)}", detail=refusal)
     if parsed.watch.callback is not None:

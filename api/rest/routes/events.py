@@ -176,8 +176,7 @@ class _Slow:
         now = monotonic()
         if now - self._looked >= SLOW_SECONDS:
             self._looked = now
-            workspace = self._services.workspace
-            entries = [workspace.task(name) for name in workspace.task_names()]
+            entries = self._services.workspace.entries()
             self._tasks = {entry.name: self._task(entry) for entry in entries}
             self._events["tasks"] = _event("tasks", [task for _, task in self._tasks.values()])
             if broker:

@@ -92,8 +92,8 @@ async def submit_job(
 ) -> Response:
     """Check everything (tasks, files, columns), fix the students' versions, store the job and queue it.
 
-    An input is the id of an uploaded file, a path below the server's allowed folders, or a URL of a host
-    that the server's settings allow.
+    An input is the id of an uploaded file, a path below the server's allowed folders (a file, a folder, or a
+    pattern), or a URL of a host that the server's settings allow.
     """
     threads = services.store_threads
     run = threads.run_fetching if any("://" in given for given in request.inputs) else threads.run
@@ -147,6 +147,7 @@ def _submit(services: Services, who: Caller, request: JobRequest, inputs: Inputs
             services.store,
             idempotency_key=key,
             owner=who.name,
+            row_limit=None if who.role is Role.ADMIN else services.settings.key_rows,
             locate=inputs.locate,
             identify=inputs.identify,
             admit=admit,
@@ -261,7 +262,10 @@ def _own_job(services: Services, who: Caller, job_id: str) -> Job:
 
 
 def _admit(services: Services, who: Caller, checked: Checked) -> None:
-    """The limits of a key. Submissions at the same moment may pass them by a few."""
+    """The limits of a key. Submissions at the same moment may pass them by a few.
+
+    Rows that an input does not tell without being read are counted by the worker that plans the job.
+    """
     if who.role is Role.ADMIN:
         return
     load, settings = services.store.statistics.load_of(who.name), services.settings

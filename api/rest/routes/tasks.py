@@ -8,6 +8,7 @@ from fastapi.responses import FileResponse, Response
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from api.rest import problems
+from api.rest.bounds.store_threads import in_store_threads
 from api.rest.dependencies import CurrentCaller, CurrentServices
 from api.rest.schemas.tasks import EventOut, HistoryOut, RoundOut, VersionListOut, VersionOut
 from api.rest.schemas.values import whole_text
@@ -15,6 +16,7 @@ from pingti.errors import NotFoundError, PingtiError
 from pingti.rest_models import GateOut, MetricsOut, TaskListOut, TaskOut
 from pingti.workspace import promotion
 from pingti.workspace.registry import TaskEntry
+from queue_worker import task_use
 
 router = APIRouter(prefix="/v1/tasks", tags=["tasks"])
 
@@ -33,15 +35,33 @@ _REPORT_POLICY = (
 @router.get("", summary="List tasks")
 def list_tasks(services: CurrentServices) -> TaskListOut:
     """All label tasks, by name, each with its current student's figures."""
-    return TaskListOut(
-        items=tuple(task_out(services.workspace.task(name)) for name in services.workspace.task_names())
-    )
+    return TaskListOut(items=tuple(map(task_out, services.workspace.entries())))
 
 
 @router.get("/{name}", summary="Look at a task", responses=problems.responses(**NO_TASK))
 def get_task(services: CurrentServices, name: TaskName) -> TaskOut:
     """One label task with its current student's figures."""
     return task_out(services.workspace.task(name))
+
+
+@router.delete(
+    "/{name}",
+    summary="Remove a task",
+    status_code=204,
+    responses=problems.responses(
+        **problems.BROKER,
+        **NO_TASK,
+        conflict="Task sport: jobs that have not ended need it: job-019; wait for them or cancel them.",
+    ),
+)
+@in_store_threads
+def delete_task(services: CurrentServices, name: TaskName) -> Response:
+    """A task goes with its students, history, labels and review queue: all of it, for good.
+
+    Refused where a job or retraining that has not ended needs it, or the definition of another task.
+    """
+    task_use.remove(services.workspace.task(name), services.store)
+    return Response(status_code=204)
 
 
 @router.get(

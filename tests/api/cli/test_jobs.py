@@ -61,6 +61,23 @@ def test_from_a_file_to_its_results(
     assert (empty["status"], empty["counts"]["total"], empty["progress"]) == ("completed", 0, 1.0)
     missing = pingti("jobs", "submit", tmp_path / "none.csv", "--task", "sport", "--upload")
     assert (missing.returncode, "none.csv: there is no such file" in missing.stderr) == (2, True)
+    days = tmp_path / "days"
+    days.mkdir()
+    for day in (2, 1):
+        (days / f"{day}.csv").write_bytes(texts(day))
+    for given in (days, days / "*.csv"):
+        sent = pingti("jobs", "submit", given, "--task", "sport", "--upload", "--wait", "--json")
+        job_of_days = json.loads(sent.stdout)
+        assert [Path(path).name for path in job_of_days["inputs"]] == ["1.csv", "2.csv"]
+        assert job_of_days["counts"]["completed"] == 3
+    nothing = pingti("jobs", "submit", days / "*.tsv", "--task", "sport", "--upload")
+    assert (nothing.returncode, "*.tsv: no such file" in nothing.stderr) == (2, True)
+    there = running.settings.home / "days"
+    there.mkdir()
+    (there / "a.csv").write_bytes(texts(5))
+    for given in (there, there / "*"):
+        read = pingti("jobs", "submit", given, "--task", "sport", "--wait", "--json")
+        assert json.loads(read.stdout)["inputs"] == [str(there / "a.csv")]
     night = (*asked, "--upload", "--idempotency-key", "night")
     first = json.loads(pingti(*night).stdout)
     files = running.client.get("/v1/files", params={"limit": 100}).json()["items"]

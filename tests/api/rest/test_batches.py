@@ -216,6 +216,29 @@ def test_a_key_may_have_so_many_rows_waiting(idle: Door) -> None:
         assert "60 rows" in problem(full)["detail"]
 
 
+@pytest.mark.parametrize("name", ["a.csv", "a.csv.gz", "a.jsonl"])
+def test_rows_that_no_file_tells_are_counted_by_the_worker(running: Door, name: str) -> None:
+    content = texts(60)
+    if name == "a.jsonl":
+        content = b'{"text": "the match was won"}\n' * 60
+    sent = gzip.compress(content) if name.endswith(".gz") else content
+    body = {"inputs": [running.upload(name, sent)], "tasks": ["sport"]}
+    home = running.settings.home
+    with serving(running.settings.model_copy(update={"key_rows": 59})) as client:
+        submit, admin = (bearer(add_key(home, role, role)) for role in (Role.SUBMIT, Role.ADMIN))
+        try:
+            accepted = [client.post("/v1/jobs", json=body, headers=key) for key in (submit, admin)]
+        finally:
+            for role in (Role.SUBMIT, Role.ADMIN):
+                revoke_key(home, role)
+    limited, free = (until_ended(running, answer.json()["links"]["self"]) for answer in accepted)
+    assert (limited["status"], limited["counts"]["completed"]) == ("failed", 0)
+    assert limited["error"].startswith(
+        "the key 'submit' may have 59 rows in unfinished jobs, and 0 are in others"
+    )
+    assert (free["status"], free["counts"]["completed"]) == ("completed", 60)
+
+
 def test_a_file_that_a_job_waits_for_stays(idle: Door) -> None:
     file = idle.client.post("/v1/files", files={"file": ("a.csv", b"text\nx\n")}).json()
     link = idle.submit(inputs=[file["id"]]).json()["links"]["self"]

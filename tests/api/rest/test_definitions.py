@@ -15,15 +15,26 @@ from hypothesis import strategies as st
 
 from api.keys import Role, add_key
 from api.rest.definition_toml import write_toml
+from pingti.checks import check_task
+from pingti.errors import DefinitionError
+from pingti.workspace.definition import parse
 from pingti.workspace.registry import Workspace
 from queue_worker.settings import Settings
+from tests.support.model_folders import write_model
 from tests.support.rest import bearer, problem, serving
 
 SMALL = {"classes": ["no", "yes"], "corpus": {"files": ["../corpus.jsonl"]}, "teacher": {"model": "../bert"}}
 
 
+def furnish(workspace: Workspace) -> None:
+    """What ``SMALL`` and its like name is there."""
+    (workspace.root / "corpus.jsonl").write_text('{"text": "a", "title": "b", "key": "c"}\n')
+    write_model(workspace.root / "bert", {"id2label": {"0": "no", "1": "yes"}})
+
+
 @pytest.fixture
 def client(workspace: Workspace) -> Iterator[httpx.Client]:
+    furnish(workspace)
     with serving(Settings(home=workspace.root)) as client:
         yield client
 
@@ -39,6 +50,7 @@ def shared(_workspace_template: Path, tmp_path_factory: pytest.TempPathFactory) 
     (root / "link").symlink_to(secret)
     (root / "inside").mkdir()
     (root / "inside" / "a.csv").symlink_to(secret / "a.csv")
+    furnish(Workspace(root))
     return Workspace(root)
 
 
@@ -109,6 +121,8 @@ def test_a_task_is_made_changed_and_read(client: httpx.Client, workspace: Worksp
         ({"teacher": {"model": "~/bert"}}, "#/teacher/model"),
         ({"teacher": {"model": "http://10.0.0.1/x"}}, "#/teacher/model"),
         ({"teacher": {"model": "../bert", "labels": "/etc/passwd"}}, "#/teacher/labels"),
+        ({"teacher": {"answers": ["../inside/*.csv"]}}, "#/teacher/answers/0"),
+        ({"teacher": {"answers": ["../bert/*", "../*/../../../etc/*"]}}, "#/teacher/answers/1"),
         ({"gate": {"labels": "/etc/passwd"}}, "#/gate/labels"),
         ({"watch": {"callback": "http://169.254.169.254/"}}, "#/watch/callback"),
     ],
@@ -122,9 +136,68 @@ def test_what_is_refused(
     assert "praise" not in shared.task_names()
 
 
+WRONG = """\
+classes = ["no", "perhaps"]
+depends_on = ["nowhere=yes", "sport=maybe"]
+[corpus]
+files = ["../corpus.jsonl", "../gone.csv", "../days/*.csv"]
+text = "words"
+[teacher]
+model = "../bert"
+max_length = 100
+[gate]
+labels = "../labels.csv"
+"""
+
+
+def test_all_that_the_command_line_refuses_is_refused_at_once(
+    client: httpx.Client, workspace: Workspace
+) -> None:
+    (workspace.root / "labels.csv").write_text("words,label\na,no\nb,yes\nc,yes\n")
+    write_model(workspace.root / "bert", {"id2label": {"0": "n", "1": "y"}, "max_position_embeddings": 64})
+    (workspace.root / "bert" / "model.safetensors").unlink()
+    source = workspace.root / "praise.toml"
+    with pytest.raises(DefinitionError) as caught:
+        check_task("praise", parse(WRONG, source), workspace, source)
+    expected = [{"pointer": f"#{fault.pointer}", "detail": fault.detail} for fault in caught.value.faults]
+    assert [item["pointer"] for item in expected] == [
+        "#/corpus/files/0",
+        "#/corpus/files/1",
+        "#/corpus/files/2",
+        "#/gate/labels",
+        "#/depends_on/0",
+        "#/depends_on/1",
+        "#/teacher/model",
+        "#/teacher/max_length",
+        "#/classes",
+    ]
+    as_json = json.loads(json.dumps(tomllib.loads(WRONG)))
+    for body in (WRONG, as_json):
+        for validate_only in (True, False):
+            answer = put(client, "praise", body, validate_only=validate_only)
+            assert answer.status_code == 422
+            assert problem(answer)["type"] == "/problems#invalid-definition"
+            assert problem(answer)["errors"] == expected
+            assert problem(answer)["detail"].endswith("(and 8 more)")
+    assert "praise" not in workspace.task_names()
+
+
+def test_a_change_that_breaks_a_task_leaves_it_as_it_is(client: httpx.Client, workspace: Workspace) -> None:
+    assert put(client, "praise", SMALL).status_code == 201
+    before = workspace.task("praise").path.read_bytes()
+    answer = put(client, "praise", {**SMALL, "classes": ["no", "maybe"]})
+    assert answer.status_code == 422
+    (item,) = problem(answer)["errors"]
+    assert item["pointer"] == "#/classes"
+    assert item["detail"].startswith("no, maybe are not the teacher's labels, no, yes")
+    assert workspace.task("praise").path.read_bytes() == before
+
+
 @pytest.mark.parametrize("model", ["bert-base-chinese", "google-bert/bert-base-chinese", "task:sport"])
 def test_teachers_that_are_no_paths(client: httpx.Client, model: str) -> None:
     assert put(client, "praise", {**SMALL, "teacher": {"model": model}}).status_code == 201
+    gone = put(client, "praise", {**SMALL, "teacher": {"model": f"{model}/nowhere/at/all"}})
+    assert problem(gone)["errors"][0]["pointer"] == "#/teacher/model"
 
 
 @pytest.mark.parametrize("name", ["A", "a-b", "..", "a%2f..%2fb", "1a", "x" * 64])
@@ -313,12 +386,15 @@ def test_deep_json_is_refused(strict: httpx.Client) -> None:
         assert "nested more than 32 deep" in problem(answer)["detail"]
 
 
-def test_brackets_dots_and_long_words_in_strings_and_comments_count_for_nothing(strict: httpx.Client) -> None:
+def test_brackets_dots_and_long_words_in_strings_and_comments_count_for_nothing(
+    strict: httpx.Client, shared: Workspace
+) -> None:
     long = "[" * 60 + "." * 60 + "a" * 200 + "{" * 60
+    (shared.root / "long.jsonl").write_text(json.dumps({long: "a", f"{long}\n{long}": "1"}))
     body = (
-        f'# {long}\nclasses = ["no", "{long}"]\n[corpus]\nfiles = ["../corpus.jsonl"]\n'
+        f'# {long}\nclasses = ["no", "{long}"]\n[corpus]\nfiles = ["../long.jsonl"]\n'
         f'text = \'{long}\'\nid = """\n{long}\n{long}"""\n'
-        '[rules]\ndrop = ["' + "\\\\[" * 60 + '\\""]\n[teacher]\nmodel = "../bert"\n'
+        '[rules]\ndrop = ["' + "\\\\[" * 60 + '\\""]\n[teacher]\nmodel = "of-the-hub"\n'
     )
     answer = put(strict, "strings", body, validate_only=True)
     assert answer.status_code == 204, answer.text

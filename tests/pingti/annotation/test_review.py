@@ -427,6 +427,24 @@ def test_a_label_that_was_rejected_or_ignored_is_none(entry: TaskEntry) -> None:
     assert known(entry) == {"b": "yes"}
 
 
+def test_prodigys_records_are_read_as_it_writes_them(entry: TaskEntry) -> None:
+    options = [{"id": "no", "text": "no"}, {"id": "yes", "text": "yes"}]
+    rows = [
+        {"text": "a", "options": options, "accept": ["yes"], "answer": "accept"},
+        {"text": "b", "options": options, "accept": [], "answer": "accept"},
+        {"text": "c", "options": options, "accept": ["yes"], "answer": "reject"},
+        {"text": "d", "label": "yes", "answer": "Reject"},
+        {"text": "e", "label": "yes", "answer": "a column of somebody's own"},
+        {"text": "f", "label": "no", "answer": "accept", "_timestamp": 1_700_000_000},
+        {"text": "f", "label": "yes", "answer": "accept", "_timestamp": 1_600_000_000},
+    ]
+    imported = import_labels(entry, rows, lines=True)
+    assert (imported.unanswered, imported.disagreements, imported.bad) == (3, 1, ())
+    assert known(entry) == {"a": "yes", "e": "yes", "f": "no"}
+    with pytest.raises(InputError, match="accept: 2 labels; one is needed"):
+        import_labels(entry, [{"text": "g", "accept": ["yes", "no"], "answer": "accept"}], lines=True)
+
+
 def test_an_empty_list_of_labels_is_no_answer(entry: TaskEntry) -> None:
     rows = [{"id": 1, "text": "a", "label": ["yes"]}, {"id": 2, "text": "b", "label": []}]
     imported = import_labels(entry, rows, lines=True)

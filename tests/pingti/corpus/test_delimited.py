@@ -175,6 +175,25 @@ def test_another_encoding_is_refused_with_the_key_and_read_with_it(
     assert (list(good.values()), bad) == (texts, {})
 
 
+@pytest.mark.parametrize(
+    ("encoding", "text", "says"),
+    [
+        ("big5", "中國隊贏了第一場比賽", '"big5" would fit, too'),
+        ("shift_jis", "日本の試合は楽しい", '"shift_jis" would fit, too'),
+        ("utf-16-le", "plain words", 'set encoding = "utf-16-le"'),
+        ("utf-16-be", "plain words", 'set encoding = "utf-16-be"'),
+    ],
+)
+def test_where_several_encodings_fit_all_are_named(
+    tmp_path: Path, encoding: str, text: str, says: str
+) -> None:
+    path = tmp_path / "a.csv"
+    path.write_bytes(lines([text] * 9).encode(encoding))
+    with pytest.raises(InputError, match=says):
+        check_input(str(path), COLUMNS)
+    assert read(path, Columns(id="id", encoding=encoding))[0]["1"] == text
+
+
 def test_some_bytes_that_are_not_of_the_encoding_are_a_bad_row(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_bytes(lines(["中国队", "?", "赢了"]).encode("gb18030").replace(b"?", b"\xff\xff"))

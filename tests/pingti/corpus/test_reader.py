@@ -740,3 +740,37 @@ def test_very_many_empty_lines_before_the_header_are_passed_over(tmp_path: Path)
     path = write_bytes(tmp_path / "a.csv", b"\n" * (3 << 20) + b"text\nx\n")
     rows, bad = read(path, Columns())
     assert ([row["text"] for row in rows], bad) == (["x"], [])
+
+
+@pytest.mark.parametrize(
+    ("name", "line", "says"),
+    [
+        ("a.csv", b"\n", "its first 4,194,304 lines are empty; a header is needed"),
+        ("a.jsonl", b"\n", "no line of its first 4,194,304 bytes is a JSON object"),
+        (
+            "a.jsonl",
+            b"[1, 2, 3, 4, 5, 6, 7, 8, 9]\n",
+            "no line of its first 4,194,304 bytes is a JSON object",
+        ),
+    ],
+)
+def test_who_submits_a_file_waits_for_a_few_megabytes_at_most(
+    tmp_path: Path, name: str, line: bytes, says: str
+) -> None:
+    last = b'{"text": "x"}\n' if "jsonl" in name else b"text\nx\n"
+    path = write_bytes(tmp_path / name, line * ((5 << 20) // (len(line) if "jsonl" in name else 1)) + last)
+    with pytest.raises(InputError, match=says):
+        check_input(path, Columns())
+
+
+def test_a_table_that_has_fewer_rows_than_it_says_is_not_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"text": ["a", "b", "c"]}), path)
+    real = parquet_rows.bounded_batches
+    monkeypatch.setattr(
+        parquet_rows, "bounded_batches", lambda *given: (batch.slice(1) for batch in real(*given))
+    )
+    with pytest.raises(InputError, match=r"a\.parquet: .*: 3 rows are named in it, 1 came"):
+        read(str(path), Columns())

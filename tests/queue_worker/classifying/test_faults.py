@@ -22,6 +22,7 @@ from queue_worker.classifying.runner import ClassifierCache, Runner
 from queue_worker.jobs import submission
 from queue_worker.jobs.models import PLAN, Done, Job, JobStatus
 from queue_worker.jobs.store import JobStore
+from queue_worker.processes.launcher import worker_name
 from tests.support.brokers import until
 from tests.support.messages import Messages
 from tests.support.service import Service, assert_every_row_once, keys, run_out, serving
@@ -50,6 +51,30 @@ def test_a_killed_worker_loses_nothing(service: Service, texts: list[str]) -> No
     with service.worker():
         job = service.wait(job)
     assert_every_row_once(service, job, keys("killed", 1600))
+
+
+def test_what_a_killed_worker_held_is_free_as_soon_as_another_takes_its_place(
+    service: Service, texts: list[str]
+) -> None:
+    """Where the lease is long, it would be waited for."""
+    settings = service.settings.model_copy(update={"lease_seconds": 3600.0})
+    job = service.submit(service.write("replaced.parquet", texts * 4))
+    victim = worker_name(CLASSIFY)
+    process = service.processes.start_worker(settings, name=victim)
+    service.wait(job, lambda job: job.shards_done >= 3)
+    process.send_signal(signal.SIGSTOP)  # it holds something
+    held = service.store.workers_of(job.id)
+    assert set(held.values()) == {victim}
+    service.kill(process)
+    other = service.processes.start_worker(settings)
+    begun = service.store.get(job.id).shards_done
+    until(lambda: service.store.workers_of(job.id) == held, "nothing but what the killed worker held")
+    assert service.store.get(job.id).shards_done >= begun
+    successor = service.processes.start_worker(settings, replaces=victim)
+    job = service.wait(job)
+    for process in (other, successor):
+        service.processes.stop(process)
+    assert_every_row_once(service, job, keys("replaced", 1600))
 
 
 def test_a_worker_killed_while_it_cuts_the_input(service: Service, texts: list[str]) -> None:
@@ -161,7 +186,7 @@ def test_more_bad_rows_than_are_allowed_fail_the_job(
     assert len(b"".join(shards.error_lines(service.settings, job)).splitlines()) == bad
 
 
-# -- jobs of which only bad rows come, for minutes if nobody stops them
+# -- jobs of which no good rows come, for minutes if nobody stops them
 
 
 def write_nulls(path: Path) -> None:
@@ -178,10 +203,20 @@ def write_wrong_objects(path: Path) -> None:
     path.write_bytes(b"".join([b'{"key": "a", "text": "a"}\n', b"7\n" * 6_000_000]))
 
 
+def write_blank_objects(path: Path) -> None:
+    path.write_bytes(b'{"key": "a", "text": "a"}\n' + b"\n" * 40_000_000)
+
+
+def write_blank_lines(path: Path) -> None:
+    path.write_bytes(b"key,text\na,a\n" + b"\n" * 20_000_000)
+
+
 ONLY_BAD = {
     "nulls.parquet": write_nulls,
     "short.csv": write_short_rows,
     "wrong.jsonl": write_wrong_objects,
+    "blank.jsonl": write_blank_objects,
+    "blank.csv": write_blank_lines,
 }
 
 
@@ -197,6 +232,22 @@ def test_a_job_of_bad_rows_is_cancelled_while_it_is_read(service: Service, name:
         job = service.wait(job)
     assert job.status is JobStatus.CANCELLED
     assert shards.results(service.settings, job) == []
+
+
+def test_a_job_of_blank_texts_is_cancelled_while_it_is_done(service: Service) -> None:
+    """Each of them is a good row; the parts that were finished count, and are kept."""
+    lines = (b'{"key": "%d", "text": "%s"}\n' % (row, b" " * (row % 7)) for row in range(300_000))
+    (service.settings.home / "texts.jsonl").write_bytes(b"".join(lines))
+    job = service.submit("texts.jsonl")
+    with service.worker():
+        service.wait(job, lambda job: job.shards_done >= 3)
+        service.store.cancel(job.id)
+        job = service.wait(job)
+    assert job.status is JobStatus.CANCELLED
+    assert 75 <= job.counts.completed < 300_000
+    rows = service.rows(job)
+    assert len(rows) == job.counts.completed
+    assert {row["sport"] for row in rows} == {rows[0]["sport"]}
 
 
 @pytest.mark.parametrize("name", ONLY_BAD)

@@ -166,6 +166,27 @@ def test_every_row_is_in_one_shard_and_no_shard_is_too_big(
         assert sources["row"].to_pylist() == [row for file in files for row in range(len(file))]
 
 
+@pytest.mark.parametrize("name", ["blank.jsonl", "blank.csv", "long.csv"])
+def test_an_attempt_can_be_stopped_however_few_good_rows_come(tmp_path: Path, name: str) -> None:
+    """The caller is asked every few megabytes or lines, long before the file's end."""
+    path = tmp_path / name
+    start = b'{"key": "a", "text": "a"}\n' if name == "blank.jsonl" else b"key,text\n"
+    row, rows = (b"k," + b"a" * 65_533 + b"\n", 1600) if name == "long.csv" else (b"\n", 2 << 20)
+    path.write_bytes(start + row * rows)
+    asked = 0
+
+    def check() -> None:
+        nonlocal asked
+        asked += 1
+        if asked == 4:
+            raise ConflictError("stopped")
+
+    job = make_job([str(path)], shard_rows=1_000_000, shard_bytes=1 << 30)
+    with pytest.raises(ConflictError, match="stopped"):
+        cut_all(Settings(home=tmp_path), job, check)
+    assert not list(job_folder(Settings(home=tmp_path), job.id).rglob("*.arrow"))
+
+
 def test_a_new_attempt_makes_the_same_shards(tmp_path: Path) -> None:
     given_settings = Settings(home=tmp_path)
     job = make_job([write_csv(tmp_path / "a.csv", ["x"] * 5)], shard_rows=2)

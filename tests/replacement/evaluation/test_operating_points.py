@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from pingti.workspace.definition import GateSection
 from pingti.workspace.definition import OperatingPointSection as Demand
 from replacement.evaluation import operating_points as module
 from replacement.evaluation.metrics import decide, measure
@@ -46,6 +47,28 @@ def test_a_threshold_is_chosen_on_the_validation_rows_and_measured_on_the_holdou
     assert sure.validation is not None
     assert (sure.validation.precision, sure.validation.recall) == (1.0, 0.2)
     assert (sure.days, sure.worst) == ((), None)
+
+
+def test_a_threshold_within_the_gate_is_preferred_to_the_best_f1() -> None:
+    # From above: precision 1 at recall .5, then .67 at 1.
+    scores = np.repeat(np.array([0.9, 0.7, 0.5], np.float32), 50)
+    rows = Scored(reference=np.repeat([1, 0, 1], 50), scores=two(scores))
+    best = rows.threshold(Demand())[0]
+    assert best is not None
+    assert rows.measure(best).f1 == pytest.approx(0.8)
+    gate = GateSection(precision=0.9, recall=0.5)
+    chosen, says = rows.threshold(Demand(), gate)
+    assert chosen is not None
+    assert chosen > best
+    assert rows.measure(chosen).passes(gate)
+    assert says == "F1 0.667 within the gate, the best of all being 0.800"
+    # Where the best F1 is within the gate, or nothing is, it stays.
+    for other in (GateSection(precision=0.6, recall=0.6), GateSection(precision=0.99, recall=0.99)):
+        assert rows.threshold(Demand(), other)[0] == best
+    # What asks for a precision or a recall of its own heeds that alone, and so does each named point.
+    assert rows.threshold(Demand(recall=0.9), gate) == rows.threshold(Demand(recall=0.9))
+    points = operating_points({"default": Demand(), "free": Demand()}, rows, rows, rng(), gate=gate)
+    assert (points["default"].threshold, points["free"].threshold) == (chosen, best)
 
 
 def test_a_demand_that_no_threshold_satisfies_is_refused_with_the_nearest() -> None:

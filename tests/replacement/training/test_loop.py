@@ -151,6 +151,14 @@ def test_it_stops_at_the_gate_and_keeps_what_reached_it(topic_teacher: Path, tmp
     assert entry.versions() == [1]
 
 
+def test_a_small_holdout_is_told_before_the_budget_is_spent(topic_teacher: Path, tmp_path: Path) -> None:
+    done: list[str] = []
+    outcome = replace(sport(tmp_path, topic_teacher, gate=0.01), progress=lambda what, *_: done.append(what))
+    (note,) = (what for what in done if what.startswith("the holdout has only"))
+    assert done.index(note) < done.index("teacher: rows to learn from")
+    assert note in outcome.report["notes"]
+
+
 def test_a_candidate_is_held_against_the_promoted_version(topic_teacher: Path, tmp_path: Path) -> None:
     entry = sport(tmp_path, topic_teacher, gate=0.01)
     first = replace(entry, seed=2)

@@ -1,6 +1,6 @@
 """Labels taken for classes by their names or places."""
 
-from replacement.label_names import position_note
+from pingti.checks.label_names import position_note
 
 
 def test_labels_taken_by_their_order_are_told() -> None:

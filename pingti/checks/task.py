@@ -6,20 +6,21 @@ up.
 
 import glob
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 
-from pingti.annotation.labelled_texts import labelled_faults
+from pingti.annotation.labelled_texts import look_at_labelled
+from pingti.annotation.row_ids import missing_ids
+from pingti.checks.decision_rule import rule_faults
 from pingti.corpus.reader import check_input, expand
 from pingti.errors import DefinitionError, Fault, InputError, NotFoundError, PingtiError, json_pointer
 from pingti.extras import install_hint
+from pingti.model_files import file_problems, labels_of, length_problem, read_config_json, tokenizer_problem
 from pingti.validation import sentence
 from pingti.workspace.definition import HUB_NAME, Definition
 from pingti.workspace.registry import Workspace
-from replacement.decision import rule_faults
-from teacher.model_files import file_problems, labels_of, length_problem, read_config_json, tokenizer_problem
 
 _MODEL = "/teacher/model"
 _TASK = "task:"
@@ -31,8 +32,8 @@ class _Task:
 
     name: str
     definition: Definition
-    source: Path
-    """The file that it comes from."""
+    source: Path | None
+    """The file that it comes from, if any."""
     workspace: Workspace
 
     @property
@@ -42,20 +43,22 @@ class _Task:
 
     def nowhere(self, path: str) -> str:
         """What to do about a path that leads nowhere."""
-        if _leads(self.source.parent, path):
+        if self.source is not None and _leads(self.source.parent, path):
             there = os.path.relpath(self.source.parent.resolve() / path, self.base.resolve())
             return f"{path!r} counts from {self.base}, where the definition goes; write {there!r}"
         return f"{path!r}: there is no such file (looked from {self.base}); put it there, or correct the path"
 
 
-def check_task(name: str, definition: Definition, workspace: Workspace, source: Path) -> tuple[str, ...]:
+def check_task(
+    name: str, definition: Definition, workspace: Workspace, source: Path | str
+) -> tuple[str, ...]:
     """Look at all that a definition names.
 
     Args:
         name: the task's.
         definition: is checked.
         workspace: that it is to be added to.
-        source: the file that it comes from.
+        source: the file that it comes from; or, of a definition that comes from none, what errors call it.
 
     Returns:
         What could not be looked at here, a sentence each.
@@ -63,10 +66,15 @@ def check_task(name: str, definition: Definition, workspace: Workspace, source: 
     Raises:
         DefinitionError: something would keep a run from beginning; all of it, a fault each, with its key.
     """
-    task = _Task(name=name, definition=definition, source=source, workspace=workspace)
-    faults = [*_corpus_faults(task), *_label_faults(task), *_parent_faults(task), *_teacher_faults(task)]
+    # The system follows "../../posts.csv" only from a folder that is there.
+    workspace.tasks.mkdir(parents=True, exist_ok=True)
+    file = source if isinstance(source, Path) else None
+    task = _Task(name=name, definition=definition, source=file, workspace=workspace)
+    corpus = [*_corpus_faults(task)]
+    labels = _label_faults(task, look_up=not corpus)
+    faults = [*corpus, *labels, *_parent_faults(task), *_teacher_faults(task)]
     if faults:
-        placed = [replace(fault, file=str(source)) for fault in faults]
+        placed = [replace(fault, file=None if file is None else str(file)) for fault in faults]
         raise DefinitionError(f"{source}: {sentence(faults)}", faults=placed)
     named = definition.teacher.model
     if find_spec("transformers") is None and named and not definition.teacher.model.startswith(_TASK):
@@ -104,11 +112,15 @@ def _corpus_faults(task: _Task) -> Iterator[Fault]:
                 yield Fault(detail=str(error), pointer=pointer)
 
 
-def _label_faults(task: _Task) -> Iterator[Fault]:
-    """Of the files of labels: that they are not there, cannot be read, or have labels that are no classes."""
+def _label_faults(task: _Task, *, look_up: bool) -> Iterator[Fault]:
+    """Of the files of labels: that they are not there, cannot be read, or have labels that are no classes.
+
+    With ``look_up`` also of the ids in them: that no row of the corpus has them.
+    """
     definition = task.definition
     # What another task's teacher was made of is that task's.
     seed = None if definition.teacher.model.startswith(_TASK) else definition.teacher.labels
+    named: list[tuple[str, Path, tuple[str, ...]]] = []
     for section, path in (("teacher", seed), ("gate", definition.gate.labels)):
         if path is None:
             continue
@@ -117,10 +129,31 @@ def _label_faults(task: _Task) -> Iterator[Fault]:
             yield Fault(detail=task.nowhere(path), pointer=pointer)
             continue
         tuned = section == "teacher" and definition.teacher.fine_tune
-        for fault in labelled_faults(
-            task.base / path, definition.corpus, definition.classes, all_needed=tuned
-        ):
+        look = look_at_labelled(task.base / path, definition.corpus, definition.classes, all_needed=tuned)
+        for fault in look.faults:
             yield Fault(detail=f"{task.base / path}: {fault.detail}", pointer=pointer)
+        named.append((pointer, task.base / path, look.ids))
+    if look_up:
+        yield from _id_faults(task, named)
+
+
+def _id_faults(task: _Task, named: Sequence[tuple[str, Path, tuple[str, ...]]]) -> Iterator[Fault]:
+    """Of the ids in files of labels: that no row of the corpus, which is read once for all, has them.
+
+    Args:
+        task: the task.
+        named: pointer, file, and its ids.
+    """
+    try:
+        missing = missing_ids(
+            [identity for _, _, ids in named for identity in ids], task.definition.corpus, task.base
+        )
+    except InputError as error:
+        yield Fault(detail=str(error), pointer="/corpus/files")
+        return
+    for pointer, path, ids in named:
+        if detail := missing.told(ids):
+            yield Fault(detail=f"{path}: {detail}", pointer=pointer)
 
 
 def _parent_faults(task: _Task) -> Iterator[Fault]:

@@ -1,18 +1,27 @@
 """What is looked at before a task is added: all that is wrong with what its definition names."""
 
+import gzip
 import json
+import random
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
+from pingti.annotation import labelled_texts, row_ids
+from pingti.checks import task as task_checks
+from pingti.checks.task import check_task
+from pingti.corpus.ids import read_ids
+from pingti.corpus.reader import Columns
 from pingti.errors import DefinitionError
 from pingti.workspace.definition import parse
 from pingti.workspace.registry import Workspace
-from replacement import task_checks
-from replacement.task_checks import check_task
+from tests.support.model_folders import write_model
 from tests.support.paths import ROOT
 
 GOOD = """\
@@ -22,13 +31,6 @@ files = ["corpus.csv"]
 [teacher]
 model = "../bert"
 """
-
-
-def write_model(folder: Path, config: dict[str, Any]) -> None:
-    """A folder that looks as one of ``save_pretrained``: nothing in it is loaded."""
-    folder.mkdir(exist_ok=True)
-    for name in ("config.json", "tokenizer.json", "model.safetensors"):
-        (folder / name).write_text(json.dumps(config) if name == "config.json" else "")
 
 
 @pytest.fixture
@@ -53,6 +55,14 @@ def faults_of(home: Workspace, text: str, name: str = "praise") -> dict[str, lis
             by_key.setdefault(fault.pointer or "", []).append(detail)
         return by_key
     return {}
+
+
+def test_the_first_task_finds_files_beside_a_workspace_that_is_not_there_yet(tmp_path: Path) -> None:
+    """As the README's example: the system follows ``..`` only out of a folder that exists."""
+    (tmp_path / "posts.csv").write_text("id,text\n1,a\n")
+    write_model(tmp_path / "bert", {"id2label": {"0": "no", "1": "yes"}, "max_position_embeddings": 512})
+    text = GOOD.replace("corpus.csv", "../../posts.csv").replace("../bert", "../../bert")
+    assert faults_of(Workspace(tmp_path / "workspace"), text) == {}
 
 
 def test_what_is_right_has_no_fault(home: Workspace) -> None:
@@ -129,6 +139,128 @@ def test_labels_are_read_to_their_end(home: Workspace, lines: list[str], details
     for seen, expected in zip(told["/teacher/labels"], details, strict=True):
         assert seen.startswith(f"seed.jsonl: {expected}")
         assert "Error" not in seen
+
+
+CORPUS_OF_IDS = GOOD.replace('files = ["corpus.csv"]', 'files = ["days/*.csv", "more.parquet"]\nid = "key"')
+
+
+@pytest.fixture
+def corpus_of_ids(home: Workspace) -> Workspace:
+    (home.tasks / "days").mkdir()
+    for day in range(3):
+        rows = [f"k{day}{number},text {number}" for number in range(5)]
+        (home.tasks / "days" / f"{day}.csv").write_text("\n".join(["key,text", *rows]))
+    pq.write_table(pa.table({"key": [7, 8], "text": ["a", "b"]}), home.tasks / "more.parquet")
+    return home
+
+
+@pytest.mark.parametrize("form", ["jsonl", "csv", "parquet"])
+@pytest.mark.parametrize("section", ["teacher", "gate"])
+def test_ids_of_labels_that_no_row_has_are_told(corpus_of_ids: Workspace, form: str, section: str) -> None:
+    def write(ids: list[str]) -> None:
+        table = pa.table({"key": ids, "label": ["no", "yes"] * (len(ids) // 2)})
+        path = corpus_of_ids.tasks / f"true.{form}"
+        if form == "parquet":
+            pq.write_table(table, path)
+        else:
+            lines = [json.dumps(row) for row in table.to_pylist()]
+            if form == "csv":
+                lines = ["key,label", *(f"{row['key']},{row['label']}" for row in table.to_pylist())]
+            path.write_text("\n".join(lines))
+
+    text = CORPUS_OF_IDS + ("" if section == "teacher" else "[gate]\n") + f'labels = "true.{form}"\n'
+    write(["k00", "k24", "7", "8"])
+    assert faults_of(corpus_of_ids, text) == {}
+    write(["k00", "x1", "7", "x1"])
+    assert faults_of(corpus_of_ids, text) == {
+        f"/{section}/labels": [
+            f"true.{form}: 1 of 3 ids stand for no row: 'x1'; they were looked for in column 'key' of the "
+            "corpus; correct them, or give the texts"
+        ]
+    }
+    write(["k00", "x1", "7", "x2", "k99", "9"])
+    (detail,) = faults_of(corpus_of_ids, text)[f"/{section}/labels"]
+    assert detail.startswith(f"true.{form}: 4 of 6 ids stand for no row: 'x1', 'x2', 'k99', ...; ")
+
+
+def test_ids_are_looked_up_beside_other_faults_but_in_no_corpus_that_has_some(
+    corpus_of_ids: Workspace,
+) -> None:
+    rows = ['{"key": "x", "label": "no"}', '{"text": "a", "label": "maybe"}']
+    (corpus_of_ids.tasks / "true.jsonl").write_text("\n".join(rows))
+    text = CORPUS_OF_IDS + '[gate]\nlabels = "true.jsonl"\n'
+    no_class, no_row = faults_of(corpus_of_ids, text)["/gate/labels"]
+    assert "'maybe' is no class" in no_class
+    assert "1 of 1 ids stand for no row: 'x'" in no_row
+    (corpus_of_ids.tasks / "more.parquet").unlink()
+    told = faults_of(corpus_of_ids, text)
+    assert list(told) == ["/corpus/files/1", "/gate/labels"]
+    assert len(told["/gate/labels"]) == 1
+
+
+def test_a_corpus_is_read_once_for_all_ids_and_no_further_than_to_the_last(
+    corpus_of_ids: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[str] = []
+
+    def seen(path: str, columns: Columns) -> Iterator[list[str]]:
+        read.append(Path(path).name)
+        return read_ids(path, columns)
+
+    monkeypatch.setattr(row_ids, "read_ids", seen)
+    for name, identity in (("seed.csv", "k01"), ("true.csv", "k10")):
+        (corpus_of_ids.tasks / name).write_text(f"key,label\n{identity},no\nk02,yes\n")
+    text = CORPUS_OF_IDS + 'labels = "seed.csv"\n[gate]\nlabels = "true.csv"\n'
+    assert faults_of(corpus_of_ids, text) == {}
+    assert read == ["0.csv", "1.csv"]
+    (corpus_of_ids.tasks / "true.csv").write_text("key,label\nnone,no\n")
+    assert list(faults_of(corpus_of_ids, text)) == ["/gate/labels"]
+    assert read[2:] == ["0.csv", "1.csv", "2.csv", "more.parquet"]
+    for name in ("seed.csv", "true.csv"):
+        (corpus_of_ids.tasks / name).write_text("text,label\na,no\nb,yes\n")
+    assert faults_of(corpus_of_ids, text) == {}
+    assert len(read) == 6  # texts need no look
+
+
+def test_a_corpus_without_ids_has_numbers_of_rows(home: Workspace) -> None:
+    text = GOOD + '[gate]\nlabels = "true.csv"\n'
+    (home.tasks / "true.csv").write_text("id,label\n0,no\n1,yes\n")
+    assert faults_of(home, text)["/gate/labels"] == [
+        "true.csv: 1 of 2 ids stand for no row: '1'; corpus.id names no column, so that they are numbers of "
+        "rows; correct them, or give the texts"
+    ]
+    two = text.replace('["corpus.csv"]', '["corpus.csv", "again.csv"]')
+    (home.tasks / "again.csv").write_text("text\na\n")
+    (detail,) = faults_of(home, two)["/gate/labels"]
+    assert "2 of 2 ids stand for no row: '0', '1'; the corpus has no id column and 2 files" in detail
+
+
+def test_a_corpus_that_breaks_off_while_ids_are_looked_up_is_a_fault(corpus_of_ids: Workspace) -> None:
+    path = corpus_of_ids.tasks / "days" / "1.csv.gz"
+    rows = "".join(f"k{number},{random.random()}\n" for number in range(20_000))
+    path.write_bytes(gzip.compress(f"key,text\n{rows}".encode())[:-100])
+    (corpus_of_ids.tasks / "true.csv").write_text("key,label\nnone,no\n")
+    text = CORPUS_OF_IDS.replace("*.csv", "*") + '[gate]\nlabels = "true.csv"\n'
+    (detail,) = faults_of(corpus_of_ids, text)["/corpus/files"]
+    assert "1.csv.gz: not a whole gzip file" in detail
+
+
+def test_a_column_of_anything_as_labels_has_few_faults(home: Workspace) -> None:
+    rows = "".join(f"a,{number}\n" for number in range(1000))
+    (home.tasks / "true.csv").write_text(f"text,label\n{rows}a,no\na,no\n")
+    told = faults_of(home, GOOD + '[gate]\nlabels = "true.csv"\n')["/gate/labels"]
+    assert len(told) == 23
+    assert told[-1].endswith(
+        "978 further lines have other labels that are no classes; is 'label' the right column?"
+    )
+
+
+def test_a_line_without_an_end_is_refused(home: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(labelled_texts, "LINE_BYTES", 100)
+    row = '{"text": "a", "label": "no"}\n'
+    (home.tasks / "true.jsonl").write_text(row + json.dumps({"text": "a" * 100, "label": "no"}))
+    (detail,) = faults_of(home, GOOD + '[gate]\nlabels = "true.jsonl"\n')["/gate/labels"]
+    assert detail.startswith("true.jsonl: line 2: a line is longer than")
 
 
 def test_labels_in_a_table_have_a_column_of_that_name(home: Workspace) -> None:
@@ -275,7 +407,7 @@ def test_without_the_teachers_packages_it_is_said_what_nobody_knows(
 
 def test_nothing_of_the_teacher_is_imported() -> None:
     code = (
-        "import sys, replacement.task_checks\n"
+        "import sys, pingti.checks.task\n"
         "print([name for name in ('torch', 'transformers', 'faiss', 'numba') if name in sys.modules])"
     )
     ran = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)

@@ -12,8 +12,11 @@ from typing import Any
 
 # What a model folder may hold that changes its answers. Weights are found by their suffix.
 _VOCABULARIES = (
-    "tokenizer.json", "vocab.txt", "vocab.json", "sentencepiece.bpe.model", "spiece.model", "spm.model",
+    "tokenizer.json", "vocab.txt", "vocab.json", "sentencepiece.bpe.model", "sentencepiece.model",
+    "spiece.model", "spm.model", "tokenizer.model",
 )  # fmt: skip
+_PIECES = {"sentencepiece": "sentencepiece", "protobuf": "google.protobuf"}
+"""Packages, and their modules, without which transformers reads no vocabulary of SentencePiece."""
 MODEL_FILES = (
     "config.json",
     "tokenizer_config.json",
@@ -71,9 +74,18 @@ def tokenizer_problem(folder: Path) -> str:
     # Without a vocabulary, transformers would make an empty one and every word would be unknown.
     if not there:
         return "there is no tokenizer; save it there with save_pretrained, too"
-    if all(name.endswith(".model") for name in there) and find_spec("sentencepiece") is None:
-        return f"its tokenizer, {there[0]}, needs a package that is not installed: pip install sentencepiece"
+    missing = [package for package, module in _PIECES.items() if not _is_installed(module)]
+    if missing and all(name.endswith(".model") for name in there):
+        packages = "a package that is" if len(missing) == 1 else "packages that are"
+        return f"its tokenizer, {there[0]}, needs {packages} not installed: pip install {' '.join(missing)}"
     return ""
+
+
+def _is_installed(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:  # not even the package around it
+        return False
 
 
 def read_config_json(folder: Path) -> dict[str, Any]:

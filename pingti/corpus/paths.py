@@ -1,0 +1,106 @@
+"""Which files a path, a folder, a pattern or an address names."""
+
+import glob
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import fsspec
+
+from pingti.corpus.formats import FORMATS
+from pingti.errors import InputError
+
+
+def expand(pattern: str, base: Path) -> list[str]:
+    """The files that a path, pattern or URL names, in order of their names.
+
+    A folder stands for the files of rows in it and in its folders, as Spark, Hive and others write tables;
+    one that a pattern matches does so if it is named as a table (a.parquet) or a partition (day=2025-11-03).
+    Names in it that begin with a dot or an underscore, such as _SUCCESS, are left out.
+
+    Raises:
+        InputError: there is none.
+    """
+    if "://" in pattern:
+        filesystem, path = fsspec.core.url_to_fs(pattern)
+        parts: list[str] = []
+        for name in sorted(filesystem.glob(path)):
+            if not filesystem.isdir(name):
+                parts.append(name)
+            elif name.endswith(path.rstrip("/")) or is_table(name):
+                parts += _rows_within(name, filesystem.find(name))
+        paths = list(dict.fromkeys(map(filesystem.unstrip_protocol, parts)))
+    else:
+        # What has that very name first: it may hold characters that mean something in a pattern.
+        if (base / pattern).is_file():
+            return [str(base / pattern)]
+        if (base / pattern).is_dir():
+            paths = sorted(_files_within(base / pattern))
+        else:  # not Path.glob: the pattern may be absolute
+            matched = [base / name for name in glob.glob(pattern, root_dir=base, recursive=True)]  # noqa: PTH207
+            tables = [
+                part
+                for path in matched
+                if path.is_dir() and is_table(path.name)
+                for part in _files_within(path)
+            ]
+            paths = sorted({*tables, *(str(path) for path in matched if path.is_file())})
+    if not paths:
+        raise InputError.in_file(pattern, f"no such file (looked from {base})")
+    return paths
+
+
+def is_table(name: str) -> bool:
+    """Whether a folder is named as a table or as a partition of one.
+
+    Args:
+        name: of the folder.
+    """
+    return name.lower().endswith(FORMATS) or "=" in name.rpartition("/")[2]
+
+
+def _files_within(folder: Path) -> list[str]:
+    return _rows_within(str(folder), (str(path) for path in folder.rglob("*") if path.is_file()))
+
+
+def _rows_within(folder: str, paths: Iterable[str]) -> list[str]:
+    """The files of rows of a folder, without those that its writer keeps for itself."""
+    return [path for path in paths if holds_rows(path.removeprefix(folder))]
+
+
+def holds_rows(path: str) -> bool:
+    """Whether a file of a table is one of rows, by its name, and not one that its writer keeps for itself.
+
+    Args:
+        path: of the file, below the table's folder.
+    """
+    hidden = any(part.startswith((".", "_")) for part in path.split("/"))
+    return path.lower().endswith(FORMATS) and not hidden
+
+
+def expand_all(patterns: Iterable[str], base: Path) -> list[str]:
+    """The files that several patterns name, as ``expand``; a file that two of them name comes once."""
+    by_real_path: dict[str, str] = {}
+    for path in (path for pattern in patterns for path in expand(pattern, base)):
+        by_real_path.setdefault(path if "://" in path else os.path.realpath(path), path)
+    return list(by_real_path.values())
+
+
+def input_files(inputs: Sequence[str]) -> list[str]:
+    """The files that inputs name: each itself, or those of a folder or a pattern, in order.
+
+    Raises:
+        InputError: a folder or a pattern of which there is no file.
+    """
+    return [path for name in inputs for path in (expand(name, Path()) if names_several(name) else [name])]
+
+
+def names_several(name: str) -> bool:
+    """Whether an input is a folder or a pattern, and no file's own name.
+
+    Args:
+        name: a path or address.
+    """
+    if "://" in name:
+        return glob.has_magic(name)
+    return Path(name).is_dir() or (glob.has_magic(name) and not Path(name).exists())
