@@ -2,7 +2,8 @@
 
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -195,20 +196,19 @@ def errors(
     """Download the rows that could not be classified."""
     from pingti.client import Client
 
-    with Client(url, key) as pingti, TemporaryDirectory() as folder:
-        target = Path(folder) / "errors.jsonl" if out is None else out
-        size = pingti.download_errors(job, target)
-        if out is None:
-            with target.open(encoding="utf-8", newline="\n") as file:
-                shutil.copyfileobj(file, sys.stdout)
-            return
-    _downloaded(out, size, Screen(as_json=as_json))
+    with Client(url, key) as pingti:
+        _download(out, partial(pingti.download_errors, job), Screen(as_json=as_json))
 
 
 @app.command()
 def results(
     job: JobId,
-    out: Annotated[Path, typer.Option("--out", "-o", help="File to write: .parquet, .jsonl or .csv.")],
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", "-o", help="File to write: .parquet, .jsonl or .csv; JSON lines to stdout where absent."
+        ),
+    ] = None,
     url: Url = LOCAL,
     key: Key = None,
     as_json: Json = False,
@@ -216,12 +216,11 @@ def results(
     """Download a job's results."""
     from pingti.client import Client
 
-    form = _FORMS.get(out.suffix)
+    form = "jsonl" if out is None else _FORMS.get(out.suffix)
     if form is None:
         raise InputError(f"{out}: the name must end in .parquet, .jsonl or .csv")
     with Client(url, key) as pingti:
-        size = pingti.download(job, out, form)
-    _downloaded(out, size, Screen(as_json=as_json))
+        _download(out, partial(pingti.download, job, form=form), Screen(as_json=as_json))
 
 
 def _files(inputs: Sequence[str]) -> list[str]:
@@ -245,9 +244,19 @@ def _pair(note: str) -> tuple[str, str]:
     return name, value
 
 
-def _downloaded(out: Path, size: int, screen: Screen) -> None:
-    screen.say(f"{out}: {size:,} bytes")
-    screen.result({"out": str(out), "bytes": size})
+def _download(out: Path | None, download: Callable[[Path], int], screen: Screen) -> None:
+    """Download into a file, or to standard output once it is whole."""
+    if out is not None:
+        size = download(out)
+        screen.say(f"{out}: {size:,} bytes")
+        screen.result({"out": str(out), "bytes": size})
+        return
+    with TemporaryDirectory() as folder:
+        target = Path(folder) / "download"
+        download(target)
+        with target.open("rb") as file:
+            shutil.copyfileobj(file, sys.stdout.buffer)  # bytes: a terminal's encoding may lack letters
+            sys.stdout.buffer.flush()
 
 
 def follow(pingti: "Client", job_id: str, screen: Screen) -> "JobOut":

@@ -1,4 +1,4 @@
-"""The settings of the service and of an endpoint, from the classes that read them."""
+"""The settings of the service, from the class that reads them."""
 
 from pydantic_settings import BaseSettings
 
@@ -9,7 +9,7 @@ from reference_pages.fields import cell, code, default_of, field_docstrings, typ
 _HEAD = """\
 # Settings of the service
 
-<!-- Written by docs/generate.py from queue_worker/settings.py and api/sagemaker/settings.py; \
+<!-- Written by docs/generate.py from queue_worker/settings.py, api/sagemaker/settings.py; \
 do not edit by hand. -->
 
 Environment variables, the same for every process of a service: `pingti up` hands its own to all the parts
@@ -34,12 +34,12 @@ Beside these:
 | `PINGTI_PUBLISH` | `docker-compose.yml` | Address and port of the API outside the container. |
 """
 
-_ENDPOINT = """\
+_ENDPOINT_HEAD = """\
 
 ## Settings of an endpoint
 
 Of `python -P -m api.sagemaker` alone, which needs none of those above (see
-[Without a service](serverless.md#sagemaker)):
+[serverless.md](serverless.md#sagemaker)):
 
 | variable | type | default | meaning |
 |---|---|---|---|
@@ -51,11 +51,11 @@ _MADE_AT_START = {"concurrency": "the machine's cores"}
 
 def page() -> str:
     """The text of settings.md."""
-    return _HEAD + _rows(Settings) + _TAIL + _ENDPOINT + _rows(EndpointSettings)
+    return _HEAD + _variables(Settings) + _TAIL + _ENDPOINT_HEAD + _variables(EndpointSettings)
 
 
-def _rows(settings: type[BaseSettings]) -> str:
-    """A row for each variable."""
+def _variables(settings: type[BaseSettings]) -> str:
+    """A row for each variable of a class of settings."""
     texts = field_docstrings(settings)
     prefix = settings.model_config["env_prefix"]
     rows = []

@@ -9,7 +9,7 @@ against.
 import itertools
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from pingti.annotation.tool_formats import declined
 from pingti.corpus.formats import LINE_BYTES, TOO_LONG
 from pingti.corpus.normalize import keys_of
 from pingti.corpus.reader import BadRow, Columns, check_input, read_rows
-from pingti.corpus.values import string
+from pingti.corpus.values import spelled, string
 from pingti.errors import Fault, InputError
 from pingti.workspace.definition import CorpusSection
 from pingti.workspace.registry import TaskEntry
@@ -97,7 +97,7 @@ def _notes(
         )
     if unanswered:
         yield (
-            f"{path.name}: {len(unanswered)} lines hold no answer (an empty list, rejected, ignored) and "
+            f"{path.name}: {len(unanswered)} lines hold no answer (no label, rejected, ignored) and "
             f"were left out; the first is line {unanswered[0]}"
         )
 
@@ -171,7 +171,7 @@ def _no_class(label: str, classes: Sequence[str]) -> str:
 
 
 def _rows_of(path: Path, corpus: CorpusSection, unanswered: list[int]) -> Iterator[_Row]:
-    if path.name.endswith(_TABLES):
+    if path.name.lower().endswith(_TABLES):
         return _table_rows(path, corpus)
     return _rows(path, corpus, unanswered)
 
@@ -181,6 +181,8 @@ def _table_rows(path: Path, section: CorpusSection) -> Iterator[_Row]:
     # The reader gives two columns of strings: the label and what it is of.
     wanted = [Columns(text=name, id="label") for name in dict.fromkeys((section.text, "text"))]
     wanted += [Columns(text="label", id=name) for name in dict.fromkeys((section.id or "id", "id"))]
+    if section.encoding is not None:  # the corpus's, where the file is not UTF-8
+        wanted += [replace(columns, encoding=section.encoding) for columns in wanted]
     columns = next((columns for columns in wanted if _has(path, columns)), wanted[0])
     check_input(str(path), columns)
 
@@ -212,15 +214,16 @@ def _rows(path: Path, section: CorpusSection, unanswered: list[int]) -> Iterator
             continue
         try:
             record: Any = json.loads(line)
-            if record["label"] == [] or declined(record.get("answer")):
+            if record["label"] in (None, "", []) or declined(record.get("answer")):
                 unanswered.append(number)
                 continue
             label = str(record["label"][0] if _is_only(record["label"]) else record["label"])
             column = next((name for name in (section.text, "text") if name in record), None)
             text = None if column is None else string(column, record[column])
-            named = section.id if section.id in record else "id"
-            row = _Row(line=number, text=text, id="" if text is not None else str(record[named]), label=label)
-        except (ValueError, TypeError, KeyError) as error:
+            named = section.id if section.id is not None and section.id in record else "id"
+            identity = "" if text is not None else string(named, spelled(named, record[named]))
+            row = _Row(line=number, text=text, id=identity, label=label)
+        except (ValueError, TypeError, KeyError, RecursionError) as error:
             raise _wrong(path, number, _in_words(error)) from error
         yield row
 
@@ -236,8 +239,11 @@ def _lines(path: Path) -> Iterator[str]:
                 if not line:
                     return
                 yield line
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
         raise InputError.in_file(path, f"labels not readable: {error}") from error
+    except UnicodeDecodeError as error:
+        detail = f"labels not readable: not UTF-8 (byte {error.start}); needed is JSONL, CSV, TSV or Parquet"
+        raise InputError.in_file(path, detail) from error
 
 
 def _in_words(error: Exception) -> str:
@@ -245,6 +251,8 @@ def _in_words(error: Exception) -> str:
     match error:
         case json.JSONDecodeError():
             return f"the line is not JSON: {error}"
+        case RecursionError():
+            return "the line is nested too deeply"
         case KeyError():
             return f"field {error.args[0]!r} is missing"
         case TypeError():

@@ -22,9 +22,10 @@ from pathlib import Path
 from typing import Any
 
 from pingti.annotation.review_queue import QUESTION
-from pingti.corpus.values import microseconds, string
+from pingti.corpus.values import microseconds, spelled, string
 from pingti.errors import InputError
 
+_TABLES = (".csv", ".tsv", ".parquet", ".xlsx")
 _MINIMAL = {"annotator", "annotation_id"}  # keys of Label Studio's JSON-MIN, where an answer may be missing
 _CHOICES = "accept"  # of Prodigy's view of choices
 _DECLINED = ("reject", "ignore")
@@ -65,8 +66,10 @@ def records(path: Path) -> Iterator[tuple[str, Any]]:
     """The records of a JSON array or of JSON lines, each with its place in the file.
 
     Raises:
-        InputError: the file cannot be read, or is empty.
+        InputError: the file cannot be read, is empty, or a table by its name.
     """
+    if path.name.lower().endswith(_TABLES):
+        raise InputError.in_file(path, "labels are imported from JSON or JSON lines, not from a table")
     try:
         content = path.read_bytes().decode("utf-8-sig")
     except OSError as error:
@@ -79,7 +82,8 @@ def records(path: Path) -> Iterator[tuple[str, Any]]:
         whole = json.loads(content)
     except (ValueError, RecursionError) as error:
         if content.lstrip().startswith("["):
-            raise InputError.in_file(path, f"not readable as JSON: {error}") from error
+            why = "nested too deeply" if isinstance(error, RecursionError) else error
+            raise InputError.in_file(path, f"not readable as JSON: {why}") from error
     else:
         for number, record in enumerate(whole if isinstance(whole, list) else [whole], 1):
             yield f"record {number}", record
@@ -230,7 +234,7 @@ def _plain(record: dict[str, Any]) -> Iterator[Answer]:
 
 
 def _named(record: dict[str, Any], at: str) -> tuple[str | None, str | None]:
-    text, identity = record.get("text"), _name(record.get("id"))
+    text, identity = record.get("text"), _id(record.get("id"), f"{at}id")
     if text is None and identity is None:
         raise Unusable(f"{at}text: missing, and {at}id too; one of them is needed")
     return None if text is None else _text(text, f"{at}text"), identity
@@ -273,6 +277,14 @@ def _choice(value: Any, field: str) -> str:
 def _text(value: Any, field: str) -> str:
     try:
         return string(field, value)
+    except ValueError as error:
+        raise Unusable(str(error)) from error
+
+
+def _id(value: Any, field: str) -> str | None:
+    """An id, as the corpus spells it."""
+    try:
+        return _name(spelled(field, value))
     except ValueError as error:
         raise Unusable(str(error)) from error
 

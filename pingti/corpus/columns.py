@@ -1,5 +1,7 @@
 """What is read of a file: which columns, how they are written, and what a row or a bad row is."""
 
+import codecs
+import datetime
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -8,6 +10,10 @@ from pingti.errors import InputError
 
 Quoting = Literal["auto", "quoted", "none"]
 TimeUnit = Literal["s", "ms", "us", "ns"]
+_NO_CHARSETS = ("idna", "punycode", "unicode-escape", "raw-unicode-escape", "undefined")
+"""Codecs of Python that write text as text, but in which nobody writes files."""
+_MOST_NAMES = 20
+_MOST_LETTERS = 60  # of a column's name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,9 +62,34 @@ def known_encoding(value: str) -> str:
         ValueError: it is none.
     """
     try:
-        value.encode(value)
-    except (LookupError, ValueError) as error:
-        raise ValueError(f'{value!r} is no encoding of texts; one is "gb18030"') from error
+        value.encode(value)  # of a codec that is none of texts it raises, too
+        charset = codecs.lookup(value).name.replace("_", "-") not in _NO_CHARSETS
+    except (LookupError, ValueError):
+        charset = False
+    if not charset:
+        raise ValueError(f'{value!r} is no encoding of texts; one is "gb18030"')
+    return value
+
+
+def dated_form(value: str) -> str:
+    """The value, if ``strptime`` reads a date with its year by it.
+
+    Raises:
+        ValueError: it does not, or it has the name of a zone, which ``strptime`` reads and leaves out.
+    """
+    example = datetime.datetime(2025, 1, 15, 10, 30, tzinfo=datetime.UTC)
+    problem = ""
+    try:
+        read = datetime.datetime.strptime(example.strftime(value), value)
+    except ValueError as error:
+        problem = f": {error}"
+    else:
+        if read.year != example.year:
+            problem = ": it has no year"
+        elif "%Z" in value.replace("%%", ""):
+            problem = ": %Z is not known to mean one zone; %z reads +0800, and UTC may stand there as it is"
+    if problem:
+        raise ValueError(f'{value!r} is no form of times{problem}; one is "%d.%m.%Y %H:%M"')
     return value
 
 
@@ -84,6 +115,13 @@ def check_columns(path: str, names: Sequence[str], columns: Columns) -> None:
     """
     for name in columns.names:
         if name not in names:
-            raise InputError.in_file(path, f"no column {name!r}; there are {', '.join(map(repr, names))}")
+            raise InputError.in_file(path, f"no column {name!r}; there are {_listed(names)}")
         if names.count(name) > 1:
             raise InputError.in_file(path, f"{names.count(name)} columns are named {name!r}; one is needed")
+
+
+def _listed(names: Sequence[str]) -> str:
+    """Names of columns for a sentence, which a person can read however many there are."""
+    shown = [name if len(name) <= _MOST_LETTERS else f"{name[:_MOST_LETTERS]}..." for name in names]
+    more = [f"{len(names) - _MOST_NAMES:,} more"] if len(names) > _MOST_NAMES else []
+    return ", ".join([*map(repr, shown[:_MOST_NAMES]), *more]) or "none"

@@ -113,8 +113,8 @@ class Table:
                 fields = next(reader)
             except StopIteration:
                 return
-            except csv.Error as error:
-                yield self._rescued(error)
+            except csv.Error:
+                yield self._rescued()
                 continue
             if len(lines.taken) > 1 and not self.layout.trusted and self._look_like_rows(lines.taken):
                 yield self._unclosed(f"runs over {len(lines.taken)} lines that look like rows")
@@ -126,7 +126,20 @@ class Table:
                 if empty % _MANY_EMPTY == 0:
                     yield None
 
-    def _rescued(self, error: csv.Error) -> list[str] | Faulty:
+    def misfit(self, fields: Sequence[str]) -> str | None:
+        """Why the fields of a record are not those of the header, if there are not as many."""
+        if len(fields) == len(self.header):
+            return None
+        reason = f"{len(fields)} fields; the header has {len(self.header)}"
+        if (
+            not self.layout.quoted
+            and self._columns.quoting == "auto"
+            and any('"' in field for field in fields)
+        ):
+            return f'{reason}; set quoting = "quoted" if its fields stand in quotes'
+        return reason
+
+    def _rescued(self) -> list[str] | Faulty:
         """What can be made of the first line of a record that is not written as it should be."""
         first = self._lines.taken[0]
         if len(self._lines.taken) > 1:
@@ -134,8 +147,8 @@ class Table:
         alone = _Lines(iter([first]))
         try:
             fields: list[str] = next(_reader(alone, self.layout, strict=False))
-        except csv.Error:
-            return Faulty(reason=f"not readable as CSV: {error}")
+        except csv.Error as error_alone:
+            return Faulty(reason=_in_words(error_alone, first))
         if alone.ended:
             return self._unclosed("is never closed")
         if self.layout.escape is None and f'{_BACKSLASH}"' in first:
@@ -195,6 +208,9 @@ def layout_of(path: str, sample: Sequence[str], columns: Columns) -> Layout:
         path: of the file.
         sample: its first lines.
         columns: those that are read; what they say of the layout holds.
+
+    Raises:
+        InputError: one character would both separate and escape.
     """
     notices = []
     sep_line = re.fullmatch(r"sep=(.)\r?\n?", sample[0]) if sample else None
@@ -202,6 +218,8 @@ def layout_of(path: str, sample: Sequence[str], columns: Columns) -> Layout:
     header = sample[before_header] if len(sample) > before_header else ""
     usual = "\t" if format_of(path) == ".tsv" else ","
     delimiter = columns.delimiter or (sep_line[1] if sep_line else _delimiter(header, usual, columns))
+    if delimiter == columns.escape:
+        raise InputError.in_file(path, f"{delimiter!r} separates its fields and cannot be escape, too")
     if delimiter != usual and columns.delimiter is None:
         notices.append(f"its fields are separated by {_NAMES.get(delimiter, repr(delimiter))}")
     quoted = columns.quoting == "quoted"
@@ -268,6 +286,13 @@ def _reader(lines: _Lines, layout: Layout, *, strict: bool) -> Any:
         doublequote=layout.escape is None,
         strict=strict,
     )
+
+
+def _in_words(error: csv.Error, line: str) -> str:
+    """Why a line cannot be read, without advice that is meant for programmers."""
+    if "\r" in line.rstrip("\r\n"):
+        return "a carriage return stands within the line, outside of quotes; lines end in LF or CRLF"
+    return f"not readable as CSV: {error}"
 
 
 def _shape(field: str) -> str:

@@ -29,6 +29,9 @@ _CHUNK_BYTES = 1 << 16
 _FEWEST_LINES = 3  # that are not UTF-8: fewer may be bad rows
 _LIKE_GB18030 = ("big5", "shift_jis", "cp949")  # whose letters are pairs of bytes, too
 _UTF_16 = 'UTF-16 text (set encoding = "utf-16" to read it)'
+_UTF_32 = 'UTF-32 text (set encoding = "utf-32" to read it)'
+_WIDE = {(1, 0): "utf-16-le", (0, 1): "utf-16-be", (1, 0, 0, 0): "utf-32-le", (0, 0, 0, 1): "utf-32-be"}
+"""Encodings of several bytes a character, by which of these are not zero in a letter of ASCII."""
 TOO_PACKED = f"unpacks to more than {_MOST_PACKED} times its size, as no text does"
 _MAGIC = {
     b"PAR1": "a Parquet file",
@@ -39,6 +42,8 @@ _MAGIC = {
     b"\x28\xb5\x2f\xfd": "a Zstandard file",
     b"ARROW1": "an Arrow file",
     b"SQLite f": "an SQLite database",
+    b"\xff\xfe\x00\x00": _UTF_32,  # before the mark of UTF-16, with which it begins
+    b"\x00\x00\xfe\xff": _UTF_32,
     b"\xff\xfe": _UTF_16,
     b"\xfe\xff": _UTF_16,
 }
@@ -140,6 +145,7 @@ def text_lines(path: str, encoding: str | None = None) -> Iterator[Iterator[byte
                 raise InputError.in_file(path, "the file is empty")
             refuse_other_format(path, start[:8])
             _refuse_other_encoding(path, start)
+            _refuse_other_lines(path, start)
             yield _bounded(buffered.readline)
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:
             raise InputError.in_file(path, f"not a whole gzip file: {error}") from error
@@ -194,9 +200,8 @@ class _Recoded(io.RawIOBase):
 
 def _refuse_other_encoding(path: str, start: bytes) -> None:
     """Refuse a text file most of whose first lines are not UTF-8, with the key to set."""
-    if 3 * start.count(0) > len(start):  # every second byte of what is ASCII
-        name = "utf-16-be" if start[:1] == b"\0" else "utf-16-le"
-        raise InputError.in_file(path, f'not UTF-8; it looks like UTF-16: set encoding = "{name}"')
+    if wide := _wide(start):
+        raise InputError.in_file(path, f'not UTF-8; it looks like {wide}: set encoding = "{wide}"')
     lines = start.split(b"\n")
     if len(lines) > 1:  # the last may be cut in the middle of a character
         lines = lines[:-1]
@@ -211,6 +216,22 @@ def _refuse_other_encoding(path: str, start: bytes) -> None:
         also = f"; {' and '.join(others)} would fit, too, if it is that" if others else ""
         raise InputError.in_file(path, f'not UTF-8; it looks like GB18030: set encoding = "gb18030"{also}')
     raise InputError.in_file(path, 'not UTF-8; set encoding, such as encoding = "cp1252", to what it is')
+
+
+def _wide(start: bytes) -> str | None:
+    """The encoding of several bytes a character, without a mark, of which the first two characters are."""
+    for form, name in _WIDE.items():
+        if tuple(map(bool, start[: 2 * len(form)])) == 2 * form:
+            return name
+    return None
+
+
+def _refuse_other_lines(path: str, start: bytes) -> None:
+    """Refuse a text file whose lines end as those of old Macintosh programs do: it would be a single one."""
+    if b"\r" in start.rstrip() and b"\n" not in start:
+        raise InputError.in_file(
+            path, "its lines end in CR alone, as old Macintosh programs write; write them with LF or CRLF"
+        )
 
 
 def _in_pairs(data: bytes) -> bool:

@@ -78,5 +78,5 @@ def _texts_of(name: str, array: pa.Array) -> list[str]:
     texts = []
     for number in range(len(array)):
         with suppress(ValueError):  # null, or not UTF-8: a bad row
-            texts.append(string(name, spelled(parquet.identity_value(array.slice(number, 1)))))
+            texts.append(string(name, spelled(name, parquet.identity_value(array.slice(number, 1)))))
     return texts

@@ -90,8 +90,10 @@ def input_files(inputs: Sequence[str]) -> list[str]:
     """The files that inputs name: each itself, or those of a folder or a pattern, in order.
 
     Raises:
-        InputError: a folder or a pattern of which there is no file.
+        InputError: a folder or a pattern of which there is no file, or an empty name.
     """
+    if "" in inputs:  # as a variable that is not set gives; it would be the folder where one stands
+        raise InputError("an input's name is empty; needed is a file, a folder or a pattern")
     return [path for name in inputs for path in (expand(name, Path()) if names_several(name) else [name])]
 
 

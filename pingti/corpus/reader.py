@@ -28,7 +28,7 @@ from pingti.corpus.formats import (
     text_lines,
 )
 from pingti.corpus.paths import expand, expand_all
-from pingti.corpus.values import microseconds, spelled, string
+from pingti.corpus.values import microseconds, spelled, spelled_literal, string
 from pingti.errors import InputError
 
 _log = logging.getLogger(__name__)
@@ -258,6 +258,8 @@ def _jsonl_rows(path: str, columns: Columns, on_bad_row: OnBadRow) -> Iterator[R
                 on_bad_row(BadRow(file=path, row=number, id=None, reason=_json_problem(line)))
                 continue
             identity = fields.get(columns.id) if columns.id else None
+            if isinstance(identity, float) and columns.id:
+                identity = _exactly(line, columns.id)
             time = fields.get(columns.time) if columns.time else None
             row = _row(path, number, columns, identity, fields.get(columns.text), time, on_bad_row)
             if row is not None:
@@ -272,6 +274,12 @@ def _json_object(line: bytes) -> dict[str, Any] | None:
     except (ValueError, RecursionError):  # UnicodeDecodeError is a ValueError
         return None
     return value if isinstance(value, dict) else None
+
+
+def _exactly(line: bytes, name: str) -> Any:
+    """The field of a line that is a number, of which a float would not keep every digit."""
+    value = json.loads(line, parse_float=str)[name]
+    return spelled_literal(value) if isinstance(value, str) else value
 
 
 def _json_problem(line: bytes) -> str:
@@ -305,8 +313,7 @@ def _csv_rows(path: str, columns: Columns, on_bad_row: OnBadRow) -> Iterator[Row
             if isinstance(fields, Faulty):
                 on_bad_row(BadRow(file=path, row=number, id=None, reason=fields.reason))
                 continue
-            if len(fields) != len(header):
-                reason = f"{len(fields)} fields; the header has {len(header)}"
+            if reason := table.misfit(fields):
                 on_bad_row(BadRow(file=path, row=number, id=None, reason=reason))
                 continue
             identity = fields[id_at] if id_at is not None else None
@@ -324,7 +331,7 @@ def _row(
     try:
         if columns.id is not None:
             name = None
-            name = string(columns.id, spelled(identity))
+            name = string(columns.id, spelled(columns.id, identity))
         checked = string(columns.text, text)
         if 4 * len(checked) > LINE_BYTES and len(checked.encode()) > LINE_BYTES:
             raise ValueError(f"field {columns.text!r} is longer than {LINE_BYTES:,} bytes")

@@ -2,6 +2,7 @@
 
 import datetime
 import decimal
+import math
 import re
 import time
 from dataclasses import dataclass
@@ -64,18 +65,32 @@ def string(field: str, value: Any) -> str:
     return value
 
 
-def spelled(identity: Any) -> Any:
+def spelled(field: str, identity: Any) -> Any:
     """An id that is a number as a string, exactly: 12 for 12.0, digits for a decimal. Others as they are.
 
     Not a number (NaN) becomes None, which is what pandas means by it.
+
+    Raises:
+        ValueError: it is infinite, as is what a float cannot hold: so would be many ids.
     """
     if isinstance(identity, float):
         if identity != identity:
             return None
+        if math.isinf(identity):
+            raise ValueError(f"field {field!r} is an infinite number; a string or a finite number is needed")
         return str(int(identity)) if identity.is_integer() else repr(identity)
     if isinstance(identity, decimal.Decimal):
         return format(identity, "f") if identity.is_finite() else str(identity)
     return str(identity) if isinstance(identity, int) else identity
+
+
+def spelled_literal(literal: str) -> str | float:
+    """A number as JSON writes it, with all its digits: 12 for 12.0; a float where it has an exponent."""
+    if "e" in literal.lower():
+        return float(literal)
+    whole, _, fraction = literal.partition(".")
+    fraction = fraction.rstrip("0")
+    return f"{whole}.{fraction}" if fraction else whole
 
 
 def latest() -> int:
@@ -112,8 +127,10 @@ def microseconds(field: str, value: Any, form: str | None = None, unit: TimeUnit
         why = f", {error}" if isinstance(error, _AmbiguousTimeError) else ""
     shown = repr(value)
     shown = shown if len(shown) <= _SHOWN else f"{shown[:_SHOWN]}..."
-    needed = f"as time_format = {form!r} says" if form and not why else "or set time_format or time_unit"
-    raise ValueError(f"field {field!r} is {shown}{why}; {_NEEDED}, {needed}")
+    needed = f"{_NEEDED}, or set time_format or time_unit"
+    if form and not why:
+        needed = f"needed is a timestamp, or text as time_format = {form!r} says"
+    raise ValueError(f"field {field!r} is {shown}{why}; {needed}")
 
 
 class _AmbiguousTimeError(ValueError):

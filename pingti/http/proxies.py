@@ -1,10 +1,14 @@
 """Which proxy of the environment a request goes through; none that goes to this machine."""
 
 import ipaddress
+import socket
 import urllib.request
 from urllib.parse import urlsplit
 
 import httpx
+
+_NAMES = ("localhost", "localhost.localdomain", "localhost4", "localhost6", "ip6-localhost", "ip6-loopback")
+"""As /etc/hosts calls this machine."""
 
 
 def transport_for(url: str) -> httpx.HTTPTransport:
@@ -29,12 +33,15 @@ def transport_for(url: str) -> httpx.HTTPTransport:
 def is_this_machine(host: str) -> bool:
     """Whether a host's name or address is always that of the machine that asks."""
     name = host.strip("[]").rstrip(".").lower()
-    if name == "localhost" or name.endswith(".localhost"):
+    if name in _NAMES or name.endswith(".localhost"):
         return True
     try:
         address = ipaddress.ip_address(name.partition("%")[0])
     except ValueError:
-        return False
+        try:
+            address = ipaddress.IPv4Address(socket.inet_aton(name))  # as in 127.1 and 0x7f000001
+        except (OSError, ValueError):
+            return False
     if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
         address = address.ipv4_mapped
     return address.is_loopback or address.is_unspecified

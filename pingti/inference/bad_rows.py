@@ -1,6 +1,7 @@
 """Rows that could not be read: listed compactly, up to a bound, and all counted; how many are too many."""
 
 import json
+from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -70,9 +71,9 @@ def parse_max_bad(text: str) -> int | float:
     try:
         if text.isascii() and text.isdigit():
             return int(text)
-        share = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+        share = Fraction(repr(float(text.removesuffix("%")))) / (100 if text.endswith("%") else 1)
         if 0 <= share <= 1:
-            return share
+            return float(share)
     except ValueError:
         pass
     raise InputError(f'max-bad {text!r}: needed is a count, such as 100, or a share, such as "5%" or 0.05')
@@ -93,7 +94,7 @@ def check_bad(total: int, failed: int, max_bad: MaxBad = None) -> None:
         if failed and failed == total:
             raise InputError(f"all {total:,} rows are bad; nothing was classified")
     elif isinstance(max_bad, float):
-        if failed > max_bad * total:
+        if failed > Fraction(repr(max_bad)) * total:  # 29 of 100 are 0.29, which no float is
             raise InputError(f"{failed:,} of {total:,} rows are bad; {max_bad:.2%} of them are allowed")
     elif failed > max_bad:
         raise InputError(f"{failed:,} of {total:,} rows are bad; {max_bad:,} are allowed")

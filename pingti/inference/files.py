@@ -57,8 +57,10 @@ def classify_files(
 
     Raises:
         InputError: an input that cannot be read; all are checked before the first row is classified.
-        ConflictError: ``out`` holds results already.
+        ConflictError: ``out`` holds results already, or is a file.
     """
+    if out.exists() and not out.is_dir():
+        raise ConflictError(f"{out}: is no folder; the results need one")
     if (out / RESULTS).exists():
         raise ConflictError(f"{out / RESULTS}: is there already; name another folder or remove it")
     inputs = input_files(inputs)

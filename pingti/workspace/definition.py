@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from pingti.corpus.columns import Columns, Quoting, TimeUnit, known_encoding, one_character
+from pingti.corpus.columns import Columns, Quoting, TimeUnit, dated_form, known_encoding, one_character
 from pingti.errors import DefinitionError, Fault, InputError
 from pingti.validation import errors_at, faults_of, sentence
 from textcnn.architecture import Architecture
@@ -79,7 +79,7 @@ class CorpusSection(_Section):
     """Column of the row's id; the row's number where absent."""
     time: str | None = None
     """Column of the row's time (timestamp, date, Unix time); file order stands for it if absent."""
-    time_format: str | None = None
+    time_format: Annotated[str, AfterValidator(dated_form)] | None = None
     """How a time that is text is written, where it is not read without: "%d.%m.%Y %H:%M" (strptime's)."""
     time_unit: TimeUnit | None = None
     """Unit of a time that is a number since 1970; by its size if absent."""

@@ -97,7 +97,10 @@ class Statistics:
     def workers(self, *, seconds: float = 15.0) -> dict[str, float]:
         """Workers heard of in the last ``seconds``, with the time of the last sign (Unix seconds)."""
         now, _ = self.client.time()
-        heard = self.client.zrangebyscore(f"{PREFIX}workers", (now - seconds) * 1000, "+inf", withscores=True)
+        # What is to come was told before the server's clock was set back.
+        heard = self.client.zrangebyscore(
+            f"{PREFIX}workers", (now - seconds) * 1000, (now + seconds) * 1000, withscores=True
+        )
         return {name: at / 1000 for name, at in cast("list[tuple[str, float]]", heard)}
 
     def worker_loads(self, *, seconds: float = 15.0) -> tuple[WorkerLoad, ...]:

@@ -114,7 +114,7 @@ end
 local function take(id, unit, token, worker, lease_ms)
   local name, out = id .. '/' .. unit, call('HGET', key(id, 'out'), unit)
   if not out or call('HEXISTS', P .. 'tokens', name) == 1 then return nil end
-  local waited = now() - string.match(out, '%d+$')
+  local waited = math.max(0, now() - string.match(out, '%d+$'))
   call('ZADD', P .. 'out', now() + lease_ms, name); call('HSET', P .. 'tokens', name, token)
   call('HSET', key(id, 'held'), unit, worker); call('HDEL', key(id), 'reason'); line(id, -1, true)
   if get(id, 'status') == 'queued' then move(id, 'running') end

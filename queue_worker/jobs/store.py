@@ -15,6 +15,7 @@ import redis
 from pingti.corpus.reader import Columns
 from pingti.errors import ConflictError, InputError, NotFoundError, UnavailableError
 from pingti.inference.pins import Pin
+from queue_worker.jobs.clock import follow_clock
 from queue_worker.jobs.commands import Commands, Publish, read_answer
 from queue_worker.jobs.models import (
     DOCUMENT,
@@ -525,8 +526,7 @@ class JobStore:
         Returns:
             The units whose lease had expired, as ``<job>/<unit>``.
         """
-        seconds, microseconds = self.client.time()
-        now = seconds * 1000 + microseconds // 1000
+        now = follow_clock(self.client)
         names = cast(
             "list[str]", self.client.zrangebyscore(f"{PREFIX}out", "-inf", now, start=0, num=_REAPED)
         )

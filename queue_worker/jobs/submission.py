@@ -11,7 +11,7 @@ from typing import Annotated, NamedTuple
 import pyarrow.parquet as pq
 import redis
 from kombu.exceptions import OperationalError
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
 from pingti.corpus.columns import Quoting, known_encoding, one_character
 from pingti.corpus.reader import Columns, check_input
@@ -35,6 +35,17 @@ _MOST_KNOWN = 256  # requests whose pins are kept
 
 _Key = Annotated[str, StringConstraints(min_length=1, max_length=64)]
 _Value = Annotated[str, StringConstraints(max_length=512)]
+
+
+def _count_or_share(value: object) -> object:
+    """The value, if bad rows can be allowed by it; else what of two types it is not would be said twice."""
+    if isinstance(value, float):
+        allowed = 0 <= value <= 1
+    else:
+        allowed = value is None or (isinstance(value, int) and not isinstance(value, bool) and value >= 0)
+    if not allowed:
+        raise ValueError("needed is a count of rows, such as 100, or a share of them, such as 0.05")
+    return value
 
 
 class JobRequest(BaseModel):
@@ -81,9 +92,10 @@ class JobRequest(BaseModel):
     callback: str | None = Field(
         default=None, min_length=1, max_length=2048, description="Address that is told of the job's end."
     )
-    max_bad_rows: (
-        Annotated[int, Field(ge=0, strict=True)] | Annotated[float, Field(ge=0, le=1, strict=True)] | None
-    ) = Field(
+    max_bad_rows: Annotated[
+        Annotated[int, Field(ge=0, strict=True)] | Annotated[float, Field(ge=0, le=1, strict=True)] | None,
+        BeforeValidator(_count_or_share),
+    ] = Field(
         default=None,
         description="Bad rows that are allowed (100), or their share of all rows (0.05); with more the job "
         "fails. Absent: any but all of them.",

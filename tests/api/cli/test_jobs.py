@@ -43,6 +43,8 @@ def test_from_a_file_to_its_results(
         ran = pingti("jobs", "results", job["id"], "--out", out, "--json")
         assert json.loads(ran.stdout) == {"out": str(out), "bytes": out.stat().st_size}
         assert lines is None or len(out.read_text().splitlines()) == lines
+    printed = pingti("jobs", "results", job["id"])
+    assert (printed.returncode, printed.stdout) == (0, (tmp_path / "out.jsonl").read_text())
     assert pingti("jobs", "results", job["id"], "--out", tmp_path / "out.xls").returncode == 2
     assert pingti("jobs", "errors", job["id"], "--out", tmp_path / "bad.jsonl").returncode == 0
     assert [json.loads(line)["row"] for line in (tmp_path / "bad.jsonl").read_text().splitlines()] == [120]
@@ -52,6 +54,8 @@ def test_from_a_file_to_its_results(
     lost = json.loads(strict.stdout)
     assert (lost["status"], lost["max_bad_rows"], lost["counts"]["completed"]) == ("failed", 0.001, 120)
     assert running.client.get(lost["links"]["results"]).status_code == 409
+    unread = pingti("jobs", "results", lost["id"])
+    assert (unread.returncode, unread.stdout, "is failed" in unread.stderr) == (4, "", True)
     assert len(running.client.get(lost["links"]["errors"]).text.splitlines()) == 1
     assert json.loads(pingti(*asked, "--upload", "--wait", "--max-bad", 1).stdout)["status"] == "completed"
     ran = pingti("jobs", "errors", job["id"])

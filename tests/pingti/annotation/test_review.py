@@ -511,3 +511,78 @@ def test_a_labelled_table_that_cannot_be_used_is_refused(entry: TaskEntry, form:
     write(text=["a"], answer=["yes"])
     with pytest.raises(InputError, match="label"):
         read_labelled(path, entry)
+
+
+def test_ids_of_labels_are_spelled_as_those_of_the_corpus(tmp_path: Path) -> None:
+    (tmp_path / "c.jsonl").write_text('{"id": 12.0, "text": "one"}\n{"id": 13, "text": "two"}\n')
+    text = (
+        'classes = ["no", "yes"]\n[corpus]\nfiles = ["../c.jsonl"]\nid = "id"\n[teacher]\nmodel = "nowhere"\n'
+    )
+    entry = Workspace(tmp_path).add_task("praise", text)
+    rows = [{"id": 12.0, "label": "yes"}, {"id": "13", "label": "no"}]  # as pandas writes ids with a gap
+    assert import_labels(entry, rows).added == 2
+    path = tmp_path / "true.jsonl"
+    path.write_text("\n".join(map(json.dumps, rows)))
+    labelled = read_labelled(path, entry)
+    assert (
+        dict(zip(labelled.texts, labelled.labels, strict=True)) == known(entry) == {"one": "yes", "two": "no"}
+    )
+    for wrong, why in ((None, "'id' is missing or null"), (float("inf"), "'id' is an infinite number")):
+        path.write_text(json.dumps({"id": wrong, "label": "yes"}))
+        with pytest.raises(InputError, match=f"line 1: .*{why}"):
+            read_labelled(path, entry)
+
+
+def test_labelled_tables_may_have_the_corpus_s_encoding(tmp_path: Path) -> None:
+    (tmp_path / "c.csv").write_bytes("text\n中国队赢了\n".encode("gb18030"))
+    text = (
+        'classes = ["no", "yes"]\n[corpus]\nfiles = ["../c.csv"]\nencoding = "gb18030"\n'
+        '[teacher]\nmodel = "nowhere"\n'
+    )
+    entry = Workspace(tmp_path).add_task("praise", text)
+    path = tmp_path / "TRUE.CSV"
+    texts = [f"中国队赢了{number}" for number in range(4)]
+    table = "text,label\n" + "".join(f"{text},yes\n" for text in texts)
+    for encoding in ("gb18030", "utf-8"):
+        path.write_bytes(table.encode(encoding))
+        assert read_labelled(path, entry).texts == texts
+
+
+def test_labels_without_an_answer_are_told_and_left_out(entry: TaskEntry) -> None:
+    path = entry.workspace.root / "seed.jsonl"
+    rows = [{"text": "a", "label": "yes"}, *({"text": "b", "label": label} for label in (None, "", []))]
+    path.write_text("\n".join(map(json.dumps, rows)))
+    labelled = read_labelled(path, entry)
+    assert labelled.texts == ["a"]
+    (note,) = labelled.notes
+    assert note.startswith("seed.jsonl: 3 lines hold no answer (no label, rejected, ignored)")
+    assert note.endswith("the first is line 2")
+
+
+@pytest.mark.parametrize(
+    ("data", "why"),
+    [
+        (b"\x1f\x8b\x08", r"not UTF-8 \(byte 1\); needed is JSONL, CSV, TSV or Parquet"),
+        (b'{"text": "a", "label": ' + b"[" * 100_000, "nested too deeply"),
+    ],
+)
+def test_labelled_lines_that_cannot_be_read_are_told_in_words(
+    entry: TaskEntry, data: bytes, why: str
+) -> None:
+    path = entry.workspace.root / "seed.jsonl"
+    path.write_bytes(data)
+    with pytest.raises(InputError, match=why):
+        read_labelled(path, entry)
+
+
+@pytest.mark.parametrize("name", ["labels.csv", "labels.TSV", "labels.parquet"])
+def test_a_table_is_not_imported_as_a_tool_s_answers(tmp_path: Path, entry: TaskEntry, name: str) -> None:
+    (tmp_path / name).write_text("text,label\na,yes\n")
+    with pytest.raises(InputError, match="imported from JSON or JSON lines, not from a table"):
+        labels.add(entry, tmp_path / name)
+
+
+def test_an_import_that_is_nested_too_deeply_is_told_in_words(tmp_path: Path, entry: TaskEntry) -> None:
+    (tmp_path / "a.json").write_text("[" * 100_000)
+    with pytest.raises(InputError, match="not readable as JSON: nested too deeply"):
+        labels.add(entry, tmp_path / "a.json")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pingti.corpus.columns import Quoting
+from pingti.corpus.columns import Quoting, known_encoding
 from pingti.corpus.reader import BadRow, Columns, check_input, read_rows
 from pingti.errors import InputError
 
@@ -56,6 +56,16 @@ def test_tsv_is_quoted_where_its_header_is_or_a_caller_says_so(tmp_path: Path) -
     path.write_text('id\ttext\n1\t"two ""lines"""\n')
     assert read(path) == ({"1": '"two ""lines"""'}, {})
     assert read(path, Columns(id="id", quoting="quoted")) == ({"1": 'two "lines"'}, {})
+
+
+@pytest.mark.parametrize("name", ["a.tsv", "a.csv"])
+def test_a_text_that_runs_over_lines_of_unquoted_tsv_is_told_with_the_key(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name  # as Excel writes "Unicode text"; its header is not quoted
+    path.write_text('text\tid\n"two\nlines"\t1\n')
+    texts, bad = read(path)
+    assert (texts, list(bad)) == ({"1": 'lines"'}, [0])
+    assert bad[0] == '1 fields; the header has 2; set quoting = "quoted" if its fields stand in quotes'
+    assert read(path, Columns(id="id", quoting="quoted")) == ({"1": "two\nlines"}, {})
 
 
 @pytest.mark.parametrize(
@@ -202,3 +212,71 @@ def test_some_bytes_that_are_not_of_the_encoding_are_a_bad_row(tmp_path: Path) -
     path.write_bytes("id,text\n1,a".encode("utf-16")[:-1])
     with pytest.raises(InputError, match="not of the encoding utf-16: truncated data"):
         read(path, Columns(id="id", encoding="utf-16"))
+
+
+@pytest.mark.parametrize(
+    ("encoding", "proposed"),
+    [
+        ("utf-16-le", "utf-16-le"),
+        ("utf-16-be", "utf-16-be"),
+        ("utf-32-le", "utf-32-le"),
+        ("utf-32-be", "utf-32-be"),
+        ("utf-16", "utf-16"),
+        ("utf-32", "utf-32"),
+    ],
+)
+def test_characters_of_several_bytes_are_recognised_with_and_without_a_mark(
+    tmp_path: Path, encoding: str, proposed: str
+) -> None:
+    for suffix, text in ((".csv", lines(["中国队"])), (".jsonl", '{"text": "中国队", "id": "1"}\n')):
+        path = tmp_path / f"a{suffix}"
+        path.write_bytes(text.encode(encoding))
+        with pytest.raises(InputError, match=f'set encoding = "{proposed}"'):
+            check_input(str(path), COLUMNS)
+        assert read(path, Columns(id="id", encoding=proposed)) == ({"1": "中国队"}, {})
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        ("a.csv", b"id,text\r1,a\r2,b\r"),
+        ("a.tsv", b"id\ttext\r1\ta"),
+        ("a.jsonl", b'{"text": "a"}\r{"text": "b"}'),
+    ],
+)
+def test_lines_that_end_in_cr_alone_are_told_in_words(tmp_path: Path, name: str, data: bytes) -> None:
+    (tmp_path / name).write_bytes(data)
+    with pytest.raises(InputError, match="its lines end in CR alone"):
+        check_input(str(tmp_path / name), COLUMNS)
+
+
+def test_mixed_ends_of_lines_are_read_and_a_lone_cr_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_bytes(b'id,text\r\n1,a\n2,"b\rc"\r\n3,d\r4,e\n5,f\r\n')
+    texts, bad = read(path)
+    assert texts == {"1": "a", "2": "b\rc", "5": "f"}
+    assert bad == {2: "a carriage return stands within the line, outside of quotes; lines end in LF or CRLF"}
+
+
+def test_one_character_does_not_separate_and_escape(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text(lines(["a"]))
+    with pytest.raises(InputError, match="',' separates its fields and cannot be escape, too"):
+        read(path, Columns(id="id", escape=","))
+
+
+@pytest.mark.parametrize(
+    "name", ["idna", "punycode", "unicode_escape", "Raw-Unicode-Escape", "rot13", "base64", ""]
+)
+def test_a_codec_that_is_no_encoding_of_files_is_refused(name: str) -> None:
+    with pytest.raises(ValueError, match="no encoding of texts"):
+        known_encoding(name)
+
+
+@pytest.mark.parametrize(
+    "name", ["gb18030", "GBK", "utf-16", "utf_7", "cp037", "latin-1", "shift_jis", "iso2022_jp"]
+)
+def test_encodings_of_files_are_taken_and_read(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "a.csv"
+    path.write_bytes(lines(["plain"]).encode(name))
+    assert read(path, Columns(id="id", encoding=known_encoding(name))) == ({"1": "plain"}, {})

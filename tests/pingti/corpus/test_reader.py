@@ -152,6 +152,38 @@ def test_an_id_that_is_not_a_number_is_none(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("number", "name"),
+    [
+        ("12.0", "12"),
+        ("9007199254740993.0", "9007199254740993"),
+        ("12345678901234567.25", "12345678901234567.25"),
+        ("0.1000000000000000000001", "0.1000000000000000000001"),
+        ("1e22", "10000000000000000000000"),
+        ("9007199254740993", "9007199254740993"),
+    ],
+)
+def test_a_number_of_json_is_an_id_with_all_its_digits(tmp_path: Path, number: str, name: str) -> None:
+    path = write_bytes(tmp_path / "a.jsonl", f'{{"said": "a", "key": {number}}}'.encode())
+    rows, bad = read(path, Columns(text="said", id="key"))
+    assert ([row["id"] for row in rows], bad) == ([name], [])
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.parquet"])
+def test_an_infinite_id_is_a_bad_row(tmp_path: Path, name: str) -> None:
+    if name == "a.parquet":
+        ids = pa.array([float("inf"), float("-inf"), 5.0])
+        pq.write_table(pa.table({"key": ids, "said": ["a", "b", "c"]}), tmp_path / name)
+    else:
+        lines = [f'{{"said": "a", "key": {number}}}\n' for number in ("1e400", "-Infinity", "5")]
+        write_bytes(tmp_path / name, "".join(lines).encode())
+    rows, bad = read(str(tmp_path / name), Columns(text="said", id="key"))
+    assert [row["id"] for row in rows] == ["5"]
+    assert [row.reason for row in bad] == [
+        "field 'key' is an infinite number; a string or a finite number is needed"
+    ] * 2
+
+
 def parquet(texts: pa.Array) -> bytes:
     sink = io.BytesIO()
     keys = [f"k{i}" for i in range(len(texts))]
@@ -197,7 +229,7 @@ NOT_UTF8 = pa.Array.from_buffers(
             [0, 2],
             (1, "k1", "'said' is not UTF-8"),
         ),
-        ("cr.csv", b"said,key\na,k0\nb\rb,k1\nc,k2\n", [0, 2], (1, None, "not readable as CSV: new-line")),
+        ("cr.csv", b"said,key\na,k0\nb\rb,k1\nc,k2\n", [0, 2], (1, None, "a carriage return stands within")),
         ("few.tsv", b"said\tkey\na\tk0\nb\nc\tk2\n", [0, 2], (1, None, "1 fields; the header has 2")),
         ("many.csv.gz", b"said,key\na,k0\nb,k1,c\n", [0], (1, None, "3 fields; the header has 2")),
         (
@@ -774,3 +806,20 @@ def test_a_table_that_has_fewer_rows_than_it_says_is_not_whole(
     )
     with pytest.raises(InputError, match=r"a\.parquet: .*: 3 rows are named in it, 1 came"):
         read(str(path), Columns())
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.parquet", "a.jsonl"])
+def test_of_very_many_columns_some_are_named(tmp_path: Path, name: str) -> None:
+    columns = {"x" * 5_000: ["a"], **{f"c{number}": ["a"] for number in range(2_000)}}
+    path = write(tmp_path / name, columns)
+    with pytest.raises(
+        InputError, match=r"no column 'text'; there are 'x+\.\.\.', 'c0', .*, 1,981 more$"
+    ) as error:
+        check_input(path, Columns())
+    assert len(str(error.value)) < len(path) + 400
+
+
+@pytest.mark.parametrize("data", [b"\n\n", b"\xef\xbb\xbf", b"\xef\xbb\xbf\r\n"])
+def test_a_file_without_a_header_has_no_columns(tmp_path: Path, data: bytes) -> None:
+    with pytest.raises(InputError, match="no column 'text'; there are none"):
+        check_input(write_bytes(tmp_path / "a.csv", data), Columns())

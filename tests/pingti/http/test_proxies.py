@@ -115,12 +115,19 @@ def test_a_service_that_is_away_is_said_so_whatever_the_proxy(monkeypatch: pytes
 
 
 @pytest.mark.parametrize(
-    "host", ["localhost", "LOCALHOST.", "a.localhost", "127.0.0.1", "::1", "[::1]", "0.0.0.0"]
+    "host",
+    [
+        *("localhost", "LOCALHOST.", "a.localhost", "localhost.localdomain", "ip6-localhost"),
+        *("127.0.0.1", "::1", "[::1]", "0.0.0.0", "127.1", "2130706433", "0x7f.1", "0177.0.0.1", "0"),
+    ],
 )
 def test_names_of_this_machine(host: str) -> None:
     assert is_this_machine(host)
 
 
-@pytest.mark.parametrize("host", ["", "localhost.example", "128.0.0.1", "fd00::1", "127.0.0.1.example"])
+@pytest.mark.parametrize(
+    "host",
+    ["", "localhost.example", "128.0.0.1", "fd00::1", "127.0.0.1.example", "128.1", "a b", "谁", "1.2.3.4.5"],
+)
 def test_names_of_others(host: str) -> None:
     assert not is_this_machine(host)

@@ -80,6 +80,15 @@ def test_results_that_are_there_are_never_written_over(classifier: Classifier, t
     assert (out / "results.parquet").stat() == before
 
 
+def test_results_need_a_folder_and_an_input_a_name(classifier: Classifier, tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_bytes(lines([("1", "goal")]))
+    with pytest.raises(ConflictError, match=r"a\.jsonl: is no folder; the results need one"):
+        classify_files([str(tmp_path / "a.jsonl")], COLUMNS, classifier, tmp_path / "a.jsonl")
+    with pytest.raises(InputError, match="an input's name is empty"):
+        classify_files([""], COLUMNS, classifier, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize(
     ("name", "data", "message"),
     [
@@ -164,6 +173,9 @@ def test_bad_rows_are_listed_up_to_a_bound_and_all_counted(
         (10, 1, 0, "1 of 10 rows are bad; 0 are allowed"),
         (1000, 50, 0.05, None),
         (1000, 51, 0.05, "51 of 1,000 rows are bad; 5.00% of them are allowed"),
+        (100, 29, 0.29, None),
+        (1000, 7, parse_max_bad("0.7%"), None),
+        (1000, 8, parse_max_bad("0.7%"), "8 of 1,000 rows are bad; 0.70% of them are allowed"),
         (1000, 51, 50, "51 of 1,000 rows are bad; 50 are allowed"),
     ],
 )

@@ -1,5 +1,6 @@
 import dataclasses
 import datetime
+import re
 from pathlib import Path
 
 import pytest
@@ -257,6 +258,29 @@ def test_a_definition_says_how_its_corpus_is_written() -> None:
     corpus = parse(WHOLE.replace("[corpus]\n", f"[corpus]\n{keys}")).corpus
     assert dataclasses.asdict(corpus.columns) == {"text": "text", "id": "id", "time": "created_at", **said}
     assert parse(SHORTEST).corpus.columns == Columns()
+
+
+@pytest.mark.parametrize(
+    ("form", "why"),
+    [
+        ("%Q", "'%Q' is no form of times"),
+        ("", "it has no year"),
+        ("%d.%m. %H:%M", "it has no year"),  # each row would be of 1900
+        ("%Y-%m-%d %H:%M %Z", "%Z is not known to mean one zone"),  # read, and taken as UTC
+        ("%Y-%m-%d %", "is no form of times"),
+    ],
+)
+def test_a_form_of_times_names_a_year_and_no_zone_by_its_name(form: str, why: str) -> None:
+    with pytest.raises(DefinitionError, match=re.escape(why)) as caught:
+        parse(f"{SHORTEST}corpus.time_format = '{form}'\n")
+    assert caught.value.faults[0].pointer == "/corpus/time_format"
+
+
+@pytest.mark.parametrize(
+    "form", ["%d.%m.%y", "%Y%j", "%G-W%V-%u", "%d %b %Y %H:%M %z", "%Y-%m-%d UTC", "%Y 100%%Z"]
+)
+def test_forms_of_times_with_a_year_are_taken(form: str) -> None:
+    assert parse(f"{SHORTEST}corpus.time_format = '{form}'\n").corpus.columns.time_format == form
 
 
 @pytest.mark.parametrize(

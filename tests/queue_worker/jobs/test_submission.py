@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from pingti.corpus.columns import Columns
 from pingti.errors import InputError, UnavailableError
+from pingti.validation import faults_of
 from pingti.workspace import promotion
 from pingti.workspace.registry import Workspace
 from queue_worker.celery_app import connect, make_celery
@@ -224,5 +225,8 @@ def test_without_a_server_one_sentence_says_so(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("wrong", [-1, 1.5, -0.1, True, "5%", float("nan")])
 def test_what_is_neither_a_count_nor_a_share_of_bad_rows_is_refused(wrong: object) -> None:
-    with pytest.raises(ValueError, match="max_bad_rows"):
+    with pytest.raises(ValidationError) as error:
         JobRequest.model_validate({"inputs": ["a.csv"], "tasks": ["sport"], "max_bad_rows": wrong})
+    (fault,) = faults_of(error.value.errors(include_url=False))
+    assert fault.pointer == "/max_bad_rows"
+    assert fault.detail == "needed is a count of rows, such as 100, or a share of them, such as 0.05"

@@ -1,11 +1,13 @@
 """Agreement of student and teacher on jobs' rows: counted once, an alarm when it falls, and what follows."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
@@ -28,6 +30,7 @@ from queue_worker.retraining.drift_monitor import DriftMonitor
 from queue_worker.retraining.runs import runs
 from replacement.measure_drift import load_drift_meter
 from replacement.training.loop import replace
+from tests.support.brokers import until
 from tests.support.service import Service, serving
 from tests.support.teachers import sport, topic_teacher
 
@@ -229,6 +232,32 @@ def test_a_teacher_that_is_not_there_is_no_alarm(service: Service, texts: list[s
     assert monitor.measure() == 1  # the definition's teacher is "nowhere"
     assert agreement(service.client, "sport") == []
     assert alarms(service.client) == []
+
+
+@pytest.mark.broker
+def test_a_stop_ends_a_teacher_that_is_being_asked(
+    service: Service, texts: list[str], tmp_path: Path
+) -> None:
+    define(service, "sample = 20")
+    begun, stop = tmp_path / "begun", threading.Event()
+    code = f"import os, time; open({str(begun)!r}, 'w').write(str(os.getpid())); time.sleep(600)"
+    monitor = DriftMonitor(
+        service.settings,
+        service.client,
+        stop=stop,
+        command=lambda task, version: [sys.executable, "-c", code],
+        pause=0.0,
+    )
+    monitor.measure()
+    job = finished(service, "slow.parquet", texts[:30])
+    with ThreadPoolExecutor(1) as pool:
+        measuring = pool.submit(monitor.measure)
+        until(lambda: begun.exists() and begun.read_text(), "the teacher is asked")
+        stop.set()
+        assert measuring.result(timeout=60) == 0
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(begun.read_text()), 0)
+    assert service.client.smembers("pingti:watch:open") == {job.id}  # asked again by the next look
 
 
 @pytest.fixture
