@@ -30,14 +30,14 @@ EXAMPLES = {
 def run(name: str, *arguments: object) -> subprocess.CompletedProcess[str]:
     paths = os.pathsep.join([str(ROOT), *filter(None, sys.path)])
     environment = {**os.environ, "PYTHONPATH": paths, "PYSPARK_PYTHON": sys.executable}
-    command = [sys.executable, str(ROOT / "examples" / f"{name}.py"), *map(str, arguments)]
+    command = [sys.executable, str(ROOT / "examples" / "engines" / f"{name}.py"), *map(str, arguments)]
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
 
 
 def test_all_examples_are_run() -> None:
-    scripts = {path.stem for path in (ROOT / "examples").glob("*.py")}
+    scripts = {path.stem for path in (ROOT / "examples" / "engines").glob("*.py")}
     assert scripts == {*EXAMPLES, "arguments"}
-    readme = (ROOT / "examples" / "README.md").read_text(encoding="utf-8")
+    readme = (ROOT / "examples" / "engines" / "README.md").read_text(encoding="utf-8")
     assert all(f"`{name}.py`" in readme for name in EXAMPLES)
 
 
