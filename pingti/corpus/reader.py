@@ -71,17 +71,13 @@ def expand(pattern: str, base: Path) -> list[str]:
     Names in it that begin with a dot or an underscore, such as _SUCCESS, are left out.
 
     Raises:
-        InputError: there is none.
+        InputError: there is none, or an address cannot be read.
     """
     if "://" in pattern:
-        filesystem, path = fsspec.core.url_to_fs(pattern)
-        parts: list[str] = []
-        for name in sorted(filesystem.glob(path)):
-            if not filesystem.isdir(name):
-                parts.append(name)
-            elif name.endswith(path.rstrip("/")) or _is_table(name):
-                parts += _rows_within(name, filesystem.find(name))
-        paths = list(dict.fromkeys(map(filesystem.unstrip_protocol, parts)))
+        try:
+            paths = _files_at(pattern)
+        except (OSError, ValueError, ImportError) as error:  # unknown scheme, missing driver, nobody there
+            raise InputError.in_file(pattern, f"not readable: {first_line(error)}") from error
     else:
         # What has that very name first: it may hold characters that mean something in a pattern.
         if (base / pattern).is_file():
@@ -100,6 +96,18 @@ def expand(pattern: str, base: Path) -> list[str]:
     if not paths:
         raise InputError.in_file(pattern, f"no such file (looked from {base})")
     return paths
+
+
+def _files_at(address: str) -> list[str]:
+    """As ``expand``, of what fsspec knows."""
+    filesystem, path = fsspec.core.url_to_fs(address)
+    parts: list[str] = []
+    for name in sorted(filesystem.glob(path)):
+        if not filesystem.isdir(name):
+            parts.append(name)
+        elif name.endswith(path.rstrip("/")) or _is_table(name):
+            parts += _rows_within(name, filesystem.find(name))
+    return list(dict.fromkeys(map(filesystem.unstrip_protocol, parts)))
 
 
 def _is_table(name: str) -> bool:
