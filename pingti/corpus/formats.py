@@ -5,9 +5,11 @@ import functools
 import gzip
 import io
 import re
+import stat
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import IO, Any
 
 import fsspec
@@ -72,6 +74,8 @@ def open_binary(path: str) -> Iterator[IO[bytes]]:
         InputError: it is missing, a folder, or cannot be opened.
     """
     try:
+        if "://" not in path and not _may_be_read_twice(path):
+            raise InputError.in_file(path, "is a pipe or a device; a file is needed")
         opener = fsspec.open(path, "rb").open if "://" in path else functools.partial(open, path, "rb")
         file: Any = opener()
     except FileNotFoundError:
@@ -82,6 +86,12 @@ def open_binary(path: str) -> Iterator[IO[bytes]]:
         raise InputError.in_file(path, f"not readable: {error}") from error
     with file:
         yield file
+
+
+def _may_be_read_twice(path: str) -> bool:
+    """Whether it is a file, or a folder: a pipe would be waited for, and be without its beginning."""
+    mode = Path(path).stat().st_mode
+    return stat.S_ISREG(mode) or stat.S_ISDIR(mode)
 
 
 def size_of(path: str) -> int:

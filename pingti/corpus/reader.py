@@ -84,8 +84,8 @@ def expand(pattern: str, base: Path) -> list[str]:
             return [str(base / pattern)]
         if (base / pattern).is_dir():
             paths = sorted(_files_within(base / pattern))
-        else:  # not Path.glob: the pattern may be absolute
-            matched = [base / name for name in glob.glob(pattern, root_dir=base, recursive=True)]  # noqa: PTH207
+        else:
+            matched = list(_matching(pattern, base))
             tables = [
                 part
                 for path in matched
@@ -96,6 +96,20 @@ def expand(pattern: str, base: Path) -> list[str]:
     if not paths:
         raise InputError.in_file(pattern, f"no such file (looked from {base})")
     return paths
+
+
+def _matching(pattern: str, base: Path) -> Iterator[Path]:
+    """Files and folders that a pattern names; ``**`` follows no links, which may lead in a circle."""
+    parts = pattern.split("/")
+    if "**" not in parts:  # not Path.glob: the pattern may be absolute
+        yield from (base / name for name in glob.glob(pattern, root_dir=base))  # noqa: PTH207
+        return
+    at = parts.index("**")
+    start = "/".join(parts[:at]) or ("/" if at else "")
+    for root in _matching(start, base) if start else [base]:
+        for folder, names, _ in os.walk(root):
+            names[:] = [name for name in names if not name.startswith(".")]
+            yield from _matching("/".join(parts[at + 1 :]) or "*", Path(folder))
 
 
 def _files_at(address: str) -> list[str]:
