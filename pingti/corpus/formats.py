@@ -29,6 +29,7 @@ _CHUNK_BYTES = 1 << 16
 _FEWEST_LINES = 3  # that are not UTF-8: fewer may be bad rows
 _UTF_16 = 'UTF-16 text (set encoding = "utf-16" to read it)'
 _UTF_32 = 'UTF-32 text (set encoding = "utf-32" to read it)'
+_WIDE_MARKS = (b"\xff\xfe", b"\xfe\xff", b"\x00\x00\xfe\xff")
 _WIDE = {(1, 0): "utf-16-le", (0, 1): "utf-16-be", (1, 0, 0, 0): "utf-32-le", (0, 0, 0, 1): "utf-32-be"}
 """Encodings of several bytes a character, by which of these are not zero in a letter of ASCII."""
 TOO_PACKED = f"unpacks to more than {_MOST_PACKED} times its size, as no text does"
@@ -207,7 +208,7 @@ class _Recoded(io.RawIOBase):
 
 def _refuse_other_encoding(path: str, start: bytes) -> None:
     """Refuse a text file most of whose first lines are not UTF-8, with the key to set."""
-    if wide := _wide(start):
+    if wide := _wide(start):  # with a mark it was refused already
         raise InputError.in_file(path, f'not UTF-8; it looks like {wide}: set encoding = "{wide}"')
     lines = start.split(b"\n")
     if len(lines) > 1:  # the last may be cut in the middle of a character
@@ -219,6 +220,11 @@ def _refuse_other_encoding(path: str, start: bytes) -> None:
     if all(_decoded(line, "gb18030") is not None for line in broken) and _in_pairs(b"".join(broken)):
         raise InputError.in_file(path, 'not UTF-8; it looks like GB18030: set encoding = "gb18030"')
     raise InputError.in_file(path, 'not UTF-8; set encoding, such as encoding = "cp1252", to what it is')
+
+
+def is_wide(start: bytes) -> bool:
+    """Whether a file that begins so is text of several bytes a character, UTF-16 or UTF-32."""
+    return start.startswith(_WIDE_MARKS) or _wide(start) is not None
 
 
 def _wide(start: bytes) -> str | None:
