@@ -18,6 +18,7 @@ from pingti.errors import Fault, json_pointer
 _MOST_SHOWN = 200  # characters of a value
 _LIST_TYPES = ("tuple_type", "list_type", "set_type", "frozen_set_type", "iterable_type")
 _OBJECT_TYPES = ("model_type", "model_attributes_type", "dict_type", "mapping_type", "dataclass_type")
+_KEY = "[key]"  # at the end of a location, where a key of an object is wrong
 _FAULTS = "faults"  # in the context of an error of ``errors_at``
 
 
@@ -36,9 +37,13 @@ def faults_of(
     Returns:
         A fault each, ``pointer`` set: "" for the whole document.
     """
+    listed = list(errors)
+    within = {tuple(error["loc"][:end]) for error in listed for end in range(len(error["loc"]))}
     return [
-        Fault(detail=detail, pointer=json_pointer((*error["loc"], *place)))
-        for error in errors
+        Fault(detail=detail, pointer=json_pointer((*_place(error["loc"]), *place)))
+        for error in listed
+        # A list is too short for pydantic, too, where the items that it has are wrong.
+        if not (error["type"] == "too_short" and tuple(error["loc"]) in within)
         for detail, place in _details(error, model, show_values=show_values)
     ]
 
@@ -67,6 +72,11 @@ def errors_at(faults: Sequence[tuple[str, tuple[str | int, ...]]]) -> PydanticCu
     return PydanticCustomError("value_at", "{detail}", {"detail": faults[0][0], _FAULTS: faults})
 
 
+def _place(location: Sequence[str | int]) -> Sequence[str | int]:
+    """Where in the document an error is; of a key itself pydantic says so by a part more."""
+    return location[:-1] if location and location[-1] == _KEY else location
+
+
 def _details(
     error: Mapping[str, Any], model: type[BaseModel] | None, *, show_values: bool
 ) -> Sequence[tuple[str, tuple[str | int, ...]]]:
@@ -89,6 +99,8 @@ def _detail(error: Mapping[str, Any], model: type[BaseModel] | None, *, show_val
             return str(error["msg"]).removeprefix("Value error, ")
     needed = _needed(error["type"], error.get("ctx", {}), "an object" if model is None else "a table")
     needed = needed or str(error["msg"])
+    if error["loc"] and error["loc"][-1] == _KEY:
+        needed = f"the key itself: {needed}"
     if show_values:
         return f"{_shown(error['input'])} is not allowed: {needed[0].lower()}{needed[1:]}"
     return needed

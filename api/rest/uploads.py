@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 from python_multipart.multipart import MultipartParser, parse_options_header
 
 from api.rest.problems import ProblemError, ProblemItem
-from pingti.corpus.formats import refuse_other_format
+from pingti.corpus.formats import is_wide, refuse_other_format
 from pingti.errors import InputError, NotFoundError
 from pingti.files import replacing, write_json
 
@@ -313,6 +313,8 @@ def sniff(path: Path, name: str) -> None:
             head = zlib.decompressobj(zlib.MAX_WBITS | 16).decompress(head, _HEAD_BYTES)
         except zlib.error as error:
             raise InputError(f"{name}: not a gzip file: {error}") from error
+    if is_wide(head):  # a job's encoding may read it
+        return
     refuse_other_format(name, head)
     if b"\0" in head:
         raise InputError(f"{name}: holds NUL characters; needed is text in UTF-8")

@@ -5,9 +5,11 @@ import functools
 import gzip
 import io
 import re
+import stat
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import IO, Any
 
 import fsspec
@@ -30,6 +32,7 @@ _FEWEST_LINES = 3  # that are not UTF-8: fewer may be bad rows
 _LIKE_GB18030 = ("big5", "shift_jis", "cp949")  # whose letters are pairs of bytes, too
 _UTF_16 = 'UTF-16 text (set encoding = "utf-16" to read it)'
 _UTF_32 = 'UTF-32 text (set encoding = "utf-32" to read it)'
+_WIDE_MARKS = (b"\xff\xfe", b"\xfe\xff", b"\x00\x00\xfe\xff")
 _WIDE = {(1, 0): "utf-16-le", (0, 1): "utf-16-be", (1, 0, 0, 0): "utf-32-le", (0, 0, 0, 1): "utf-32-be"}
 """Encodings of several bytes a character, by which of these are not zero in a letter of ASCII."""
 TOO_PACKED = f"unpacks to more than {_MOST_PACKED} times its size, as no text does"
@@ -75,6 +78,8 @@ def open_binary(path: str) -> Iterator[IO[bytes]]:
         InputError: it is missing, a folder, or cannot be opened.
     """
     try:
+        if "://" not in path and not _may_be_read_twice(path):
+            raise InputError.in_file(path, "is a pipe or a device; a file is needed")
         opener = fsspec.open(path, "rb").open if "://" in path else functools.partial(open, path, "rb")
         file: Any = opener()
     except FileNotFoundError:
@@ -85,6 +90,12 @@ def open_binary(path: str) -> Iterator[IO[bytes]]:
         raise InputError.in_file(path, f"not readable: {error}") from error
     with file:
         yield file
+
+
+def _may_be_read_twice(path: str) -> bool:
+    """Whether it is a file, or a folder: a pipe would be waited for, and be without its beginning."""
+    mode = Path(path).stat().st_mode
+    return stat.S_ISREG(mode) or stat.S_ISDIR(mode)
 
 
 def size_of(path: str) -> int:
@@ -200,7 +211,7 @@ class _Recoded(io.RawIOBase):
 
 def _refuse_other_encoding(path: str, start: bytes) -> None:
     """Refuse a text file most of whose first lines are not UTF-8, with the key to set."""
-    if wide := _wide(start):
+    if wide := _wide(start):  # with a mark it was refused already
         raise InputError.in_file(path, f'not UTF-8; it looks like {wide}: set encoding = "{wide}"')
     lines = start.split(b"\n")
     if len(lines) > 1:  # the last may be cut in the middle of a character
@@ -216,6 +227,11 @@ def _refuse_other_encoding(path: str, start: bytes) -> None:
         also = f"; {' and '.join(others)} would fit, too, if it is that" if others else ""
         raise InputError.in_file(path, f'not UTF-8; it looks like GB18030: set encoding = "gb18030"{also}')
     raise InputError.in_file(path, 'not UTF-8; set encoding, such as encoding = "cp1252", to what it is')
+
+
+def is_wide(start: bytes) -> bool:
+    """Whether a file that begins so is text of several bytes a character, UTF-16 or UTF-32."""
+    return start.startswith(_WIDE_MARKS) or _wide(start) is not None
 
 
 def _wide(start: bytes) -> str | None:

@@ -2,12 +2,12 @@
 
 import glob
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import fsspec
 
-from pingti.corpus.formats import FORMATS
+from pingti.corpus.formats import FORMATS, first_line
 from pingti.errors import InputError
 
 
@@ -19,25 +19,21 @@ def expand(pattern: str, base: Path) -> list[str]:
     Names in it that begin with a dot or an underscore, such as _SUCCESS, are left out.
 
     Raises:
-        InputError: there is none.
+        InputError: there is none, or an address cannot be read.
     """
     if "://" in pattern:
-        filesystem, path = fsspec.core.url_to_fs(pattern)
-        parts: list[str] = []
-        for name in sorted(filesystem.glob(path)):
-            if not filesystem.isdir(name):
-                parts.append(name)
-            elif name.endswith(path.rstrip("/")) or is_table(name):
-                parts += _rows_within(name, filesystem.find(name))
-        paths = list(dict.fromkeys(map(filesystem.unstrip_protocol, parts)))
+        try:
+            paths = _files_at(pattern)
+        except (OSError, ValueError, ImportError) as error:  # unknown scheme, missing driver, nobody there
+            raise InputError.in_file(pattern, f"not readable: {first_line(error)}") from error
     else:
         # What has that very name first: it may hold characters that mean something in a pattern.
         if (base / pattern).is_file():
             return [str(base / pattern)]
         if (base / pattern).is_dir():
             paths = sorted(_files_within(base / pattern))
-        else:  # not Path.glob: the pattern may be absolute
-            matched = [base / name for name in glob.glob(pattern, root_dir=base, recursive=True)]  # noqa: PTH207
+        else:
+            matched = list(_matching(pattern, base))
             tables = [
                 part
                 for path in matched
@@ -48,6 +44,32 @@ def expand(pattern: str, base: Path) -> list[str]:
     if not paths:
         raise InputError.in_file(pattern, f"no such file (looked from {base})")
     return paths
+
+
+def _matching(pattern: str, base: Path) -> Iterator[Path]:
+    """Files and folders that a pattern names; ``**`` follows no links, which may lead in a circle."""
+    parts = pattern.split("/")
+    if "**" not in parts:  # not Path.glob: the pattern may be absolute
+        yield from (base / name for name in glob.glob(pattern, root_dir=base))  # noqa: PTH207
+        return
+    at = parts.index("**")
+    start = "/".join(parts[:at]) or ("/" if at else "")
+    for root in _matching(start, base) if start else [base]:
+        for folder, names, _ in os.walk(root):
+            names[:] = [name for name in names if not name.startswith(".")]
+            yield from _matching("/".join(parts[at + 1 :]) or "*", Path(folder))
+
+
+def _files_at(address: str) -> list[str]:
+    """As ``expand``, of what fsspec knows."""
+    filesystem, path = fsspec.core.url_to_fs(address)
+    parts: list[str] = []
+    for name in sorted(filesystem.glob(path)):
+        if not filesystem.isdir(name):
+            parts.append(name)
+        elif name.endswith(path.rstrip("/")) or is_table(name):
+            parts += _rows_within(name, filesystem.find(name))
+    return list(dict.fromkeys(map(filesystem.unstrip_protocol, parts)))
 
 
 def is_table(name: str) -> bool:

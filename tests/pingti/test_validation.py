@@ -23,6 +23,7 @@ class Whole(BaseModel):
     parts: dict[str, Part] = Field(default={}, max_length=2)
     listed: tuple[Annotated[Part, Field()], ...] = ()
     one: Part | None = None
+    named: dict[Annotated[str, Field(min_length=1)], int] = {}
     kind: Literal["big", "small"] = "big"
 
     @model_validator(mode="after")
@@ -57,6 +58,8 @@ def only(value: Any, model: type[BaseModel] | None = None, *, show_values: bool 
         ({"one": {"size": 10}}, "/one/size", "Input should be less than or equal to 9"),
         ({"name": 5}, "/name", "Input should be a valid string"),
         ({"nmae": 5}, "/nmae", "there is no such field"),
+        ({"words": [5]}, "/words/0", "Input should be a valid string"),  # and not: at least 1
+        ({"named": {"": 1}}, "/named/", "the key itself: String should have at least 1 character"),
         ({"name": "bad"}, "", "a bad name"),
         ({"name": "wrong"}, "/parts/a~1b", "'{wrong}' is no name"),
     ],
@@ -68,7 +71,7 @@ def test_a_fault_of_a_body_has_its_place_and_no_word_of_python(value: Any, point
 @pytest.mark.parametrize(
     ("value", "detail"),
     [
-        ({"nmae": 5}, "unknown key; allowed are kind, listed, name, one, parts, words"),
+        ({"nmae": 5}, "unknown key; allowed are kind, listed, name, named, one, parts, words"),
         ({"parts": {"a": {"sise": 1}}}, "unknown key; allowed are at, size"),
         ({"listed": [{}, {"sise": 1}]}, "unknown key; allowed are at, size"),
         ({"one": {"sise": 1}}, "unknown key; allowed are at, size"),

@@ -56,6 +56,8 @@ _BY_TYPE: tuple[tuple[type[Exception], str], ...] = (  # redis-py takes the firs
     (redis.exceptions.NoPermissionError, "NOPERM"),
     (redis.exceptions.AuthenticationError, "WRONGPASS"),
 )
+_UNREAD = "There was an error parsing the body"
+"""What FastAPI says of a body that raises anything else than a fault of JSON's grammar."""
 
 
 def install(app: FastAPI) -> None:
@@ -123,6 +125,10 @@ def _is_json(request: Request) -> bool:
 def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     detail = str(error.detail)
+    if error.status_code == 400 and detail == _UNREAD:
+        detail = (
+            "The body is no JSON: it is not UTF-8, nested too deeply, or holds a number of too many digits."
+        )
     if error.status_code == 404 and detail == HTTPStatus.NOT_FOUND.phrase:
         detail = f"There is nothing at {request.url.path}."
     headers = dict(error.headers or {})

@@ -144,4 +144,5 @@ def test_a_running_job_shows_who_has_its_shards(
     assert idle.client.get(f"/v1/jobs/{job}").json()["workers"] == {"plan": "classify@there-7"}
     shown = pingti("jobs", "show", job).stdout
     assert "plan: classify@there-7" in shown
+    assert "rows: not counted yet; done 0, failed 0" in shown
     assert idle.client.get("/v1/jobs").json()["items"][0]["workers"] == {}

@@ -425,3 +425,20 @@ def test_results_of_a_job_whose_files_are_gone_are_no_empty_answer(running: Door
             assert "another workspace" in problem(answer)["detail"]
     assert running.client.head(job["links"]["results"]).status_code == 500
     assert running.client.get(job["links"]["errors"]).status_code == 500
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-32", "gb18030"])
+@pytest.mark.parametrize("suffix", [".csv", ".csv.gz"])
+def test_an_upload_of_another_encoding_is_read_by_a_job_that_says_so(
+    running: Door, encoding: str, suffix: str
+) -> None:
+    data = "text,key\n比赛赢了,一\n比赛输了,二\n第三场,三\n".encode(encoding)
+    path = running.upload(f"a{suffix}", gzip.compress(data) if suffix.endswith(".gz") else data)
+    body = {"inputs": [path], "tasks": ["sport"], "id": "key"}
+    refused = running.client.post("/v1/jobs", json=body)
+    assert (refused.status_code, f'encoding = "{encoding}"' in problem(refused)["detail"]) == (422, True)
+    accepted = running.client.post("/v1/jobs", json={**body, "encoding": encoding}).json()
+    job = until_ended(running, accepted["links"]["self"])
+    assert (job["status"], job["counts"]["completed"]) == ("completed", 3)
+    rows = running.client.get(job["links"]["results"], params={"format": "jsonl"}).text.splitlines()
+    assert [json.loads(row)["id"] for row in rows] == ["一", "二", "三"]

@@ -125,9 +125,12 @@ def test_a_body_that_is_not_json(client: httpx.Client) -> None:
 
 def test_nested_and_broken_unicode_bodies_are_the_callers_fault(client: httpx.Client) -> None:
     json_type = {"Content-Type": "application/json"}
-    nested = client.post("/v1/jobs", content=b"[" * 100_000, headers=json_type)
-    assert 400 <= nested.status_code < 500
-    problem(nested)
+    for body in (b"[" * 100_000, b'{"inputs": ["\xff"]}', b'{"priority": ' + b"9" * 5_000 + b"}"):
+        unread = client.post("/v1/jobs", content=body, headers=json_type)
+        assert 400 <= unread.status_code < 500
+        assert (
+            "not UTF-8, nested too deeply, or holds a number of too many digits" in problem(unread)["detail"]
+        )
     surrogate = client.post("/v1/jobs", content=b'{"\\ud800": 1}', headers=json_type)
     assert surrogate.status_code == 422
     problem(surrogate)

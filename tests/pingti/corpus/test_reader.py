@@ -1,6 +1,7 @@
 import gzip
 import io
 import json
+import os
 import re
 import uuid
 from datetime import UTC, datetime, timedelta
@@ -460,6 +461,11 @@ def test_a_file_that_is_not_there_a_folder_and_half_a_gzip(tmp_path: Path) -> No
     (tmp_path / "b.csv").mkdir()
     with pytest.raises(InputError, match=r"b\.csv: is a folder"):
         check_input(str(tmp_path / "b.csv"), Columns())
+    os.mkfifo(tmp_path / "pipe.csv")  # nobody writes into it: whoever opened it would wait
+    with pytest.raises(InputError, match=r"pipe\.csv: is a pipe or a device; a file is needed"):
+        check_input(str(tmp_path / "pipe.csv"), Columns())
+    with pytest.raises(InputError, match=r"not readable: .*too long"):
+        check_input("x" * 5_000 + ".csv", Columns())
     (tmp_path / "c.csv.gz").write_bytes(b"text\nplain\n")
     with pytest.raises(InputError, match=r"c\.csv.gz: not a whole gzip file"):
         check_input(str(tmp_path / "c.csv.gz"), Columns())
@@ -621,6 +627,17 @@ def test_a_pattern_names_files_in_order(tree: Path, pattern: str, names: list[st
     )
 
 
+def test_links_that_lead_in_a_circle_are_not_followed(tree: Path) -> None:
+    for number in range(9):  # each doubles the ways around
+        (tree / "deep" / f"up{number}").symlink_to("..")
+    for pattern in ("**/*.csv", "deep/**/*.csv", "**", "**/er/**", "**/deep/**/c.csv"):
+        names = [path.removeprefix(f"{tree}/") for path in expand(pattern, tree)]
+        assert "deep/er/c.csv" in names
+        assert not any("up" in name for name in names)
+    assert expand(f"{tree}/**/c.csv", Path("/")) == [str(tree / "deep/er/c.csv")]
+    assert expand("deep/up0/**/c.csv", tree) == [str(tree / "deep/up0/deep/er/c.csv")]  # it is named
+
+
 @pytest.fixture
 def tables(tmp_path: Path) -> Path:
     """Tables as engines write them: two parts, partitions, and what their writer keeps for itself."""
@@ -743,6 +760,10 @@ def test_a_url_is_read_and_a_pattern_without_files_is_refused(tree: Path) -> Non
             expand(pattern, tree)
     with pytest.raises(InputError, match="not readable"):
         check_input("nosuch://a.csv", Columns())
+    # The drivers of some addresses are packages of their own, and nobody need be at the others.
+    for pattern in ("nosuch://a/*.csv", "http://127.0.0.1:1/*.csv", "s3://bucket/*.csv", "hdfs://h/a.csv"):
+        with pytest.raises(InputError, match=re.escape(f"{pattern}: not readable: ")):
+            expand(pattern, tree)
 
 
 def test_a_json_line_that_is_too_long_is_a_bad_row_and_the_next_is_read(tmp_path: Path) -> None:
