@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -53,7 +53,7 @@ class CallableTeacher:
         return answers
 
     def _answers(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        given = self._function(list(texts))
+        given = self._listed(self._function(list(texts)))
         self.cost = Cost(rows=self.cost.rows + len(texts))
         if len(given) != len(texts):
             raise self._wrong(f"it gave {len(given)} answers for {len(texts)} texts")
@@ -72,6 +72,15 @@ class CallableTeacher:
             row = int(np.flatnonzero(bad)[0])
             raise self._wrong(f"for {texts[row][:40]!r} it gave {scores[row].tolist()}")
         return (scores / np.where(answered, sums, 1.0)[:, None]).astype(np.float32)
+
+    def _listed(self, given: Any) -> list[Any]:
+        """What the function gave, an answer a text; a frame would be a list of its columns."""
+        if isinstance(given, str | bytes | Mapping) or hasattr(given, "columns"):
+            raise self._wrong(f"it gave one {type(given).__name__}")
+        try:
+            return list(given)
+        except TypeError:
+            raise self._wrong(f"it gave one {type(given).__name__}") from None
 
     def _of_labels(self, given: Sequence[str | None]) -> NDArray[np.float32]:
         probabilities = np.full((len(given), len(self.labels)), np.nan, np.float32)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -70,12 +71,27 @@ def test_all_progress_is_told(tmp_path: Path) -> None:
         ([[np.inf, 1.0]], "it gave"),
         (["maybe"], "label 'maybe'"),
         (["yes", "no"], "2 answers for 1 texts"),
+        (None, "it gave one NoneType"),
+        ("y", "it gave one str"),
+        ({"text": "yes"}, "it gave one dict"),
+        (SimpleNamespace(columns=["yes"]), "it gave one SimpleNamespace"),
+        ([{"label": "yes", "score": 0.9}], "neither labels nor numbers"),
     ],
 )
 def test_what_a_function_gives_is_checked(given: Sequence[Any], problem: str) -> None:
     teacher = CallableTeacher(lambda _: given, LABELS, "f")
     with pytest.raises(InputError, match=problem):
         teacher.score(["text"])
+
+
+def test_answers_may_be_arrays_or_come_one_by_one() -> None:
+    for given in (
+        np.array(["yes", "no"]),
+        np.array(["yes", "no"], object),
+        (label for label in ("yes", "no")),
+    ):
+        scores = CallableTeacher(lambda _, given=given: given, LABELS, "f").score(["a", "b"])
+        assert scores.tolist() == [[0.0, 1.0], [1.0, 0.0]]
 
 
 def test_numbers_are_divided_by_their_sum() -> None:
