@@ -9,9 +9,9 @@ import gc
 import json
 import logging
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from functools import lru_cache
-from typing import Any, cast
+from typing import Any
 
 import redis
 from celery import Celery
@@ -277,14 +277,6 @@ def send(
         headers=dict(headers or {}),
         producer=producer,
     )
-
-
-def messages_waiting(client: redis.Redis, queue: str = CLASSIFY) -> int:
-    """Messages of a queue in Valkey that no worker has taken."""
-    pipe = client.pipeline(transaction=False)
-    for name in lists_of(queue):
-        pipe.llen(name)
-    return sum(cast("Iterable[int]", pipe.execute()))
 
 
 def shorten_pauses() -> None:

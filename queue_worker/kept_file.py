@@ -5,6 +5,7 @@ import secrets
 from collections.abc import Callable
 from pathlib import Path
 
+from pingti.errors import UnavailableError
 from pingti.files import locked, sync
 
 
@@ -19,8 +20,15 @@ def kept_text(path: Path, make: Callable[[], str], *, mode: int = 0o600) -> str:
         mode: of a new one, less the umask.
 
     Raises:
-        OSError: it cannot be read or written.
+        UnavailableError: it cannot be read or written.
     """
+    try:
+        return _kept(path, make, mode)
+    except OSError as error:
+        raise UnavailableError(f"{path} cannot be read or written: {error.strerror or error}") from error
+
+
+def _kept(path: Path, make: Callable[[], str], mode: int) -> str:
     known = _text(path)
     while not known:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -68,7 +68,7 @@ def resources(application: Celery) -> Resources:
         return _make_resources(application.settings)
 
 
-lifecycle.report_load(lambda application: resources(application).runner.load())
+lifecycle.report_rate(lambda application: resources(application).runner.rows_per_second())
 
 
 @shared_task(name=PLAN_TASK, bind=True, throws=(AttemptError,))

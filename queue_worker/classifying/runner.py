@@ -19,7 +19,6 @@ from pingti.workspace.registry import Workspace
 from queue_worker.classifying import isolation, planning, shards
 from queue_worker.classifying.row_limits import RowLimit, RowLimitError, row_limit
 from queue_worker.jobs.models import FINALIZE, PLAN, Claim, Done, Job
-from queue_worker.jobs.statistics import memory_bytes
 from queue_worker.jobs.store import JobStore
 from queue_worker.settings import Settings
 
@@ -149,7 +148,6 @@ class Runner:
         """Set it, and a plan is handed back; a shard at hand is finished."""
         self._heartbeat = Heartbeat(settings, store, self.stopping)
         self._lock = threading.Lock()
-        self._busy = 0
         self._paces: dict[tuple[Pin, ...], float] = {}  # seconds a row takes, of the last shard
         self._done: deque[tuple[float, int]] = deque()  # when, rows
 
@@ -171,36 +169,20 @@ class Runner:
         claims = self._store.claim(job, unit, worker=worker, lease_seconds=seconds, most=_SMALL_JOBS)
         if not claims:
             return False
-        with self._working(), self._heartbeat.holding(claims) as leases:
+        with self._heartbeat.holding(claims) as leases:
             for lease in self._run_whole(leases) if unit == PLAN else leases:
                 self._run_unit(lease)
         if leases[0].failure is not None:
             raise AttemptError(leases[0].failure)
         return True
 
-    def load(self) -> dict[str, float]:
-        """What ``Statistics.present`` is told."""
+    def rows_per_second(self) -> float:
+        """Rows that were classified here, over about the last minute."""
         now = time.monotonic()
         with self._lock:
             while self._done and self._done[0][0] < now - _LOAD_SECONDS:
                 self._done.popleft()
-            rows, busy = sum(rows for _, rows in self._done), self._busy
-        return {
-            "threads": self._settings.concurrency,
-            "busy": busy,
-            "rows_per_second": round(rows / _LOAD_SECONDS, 1),
-            "memory_bytes": memory_bytes(),
-        }
-
-    @contextmanager
-    def _working(self) -> Iterator[None]:
-        with self._lock:
-            self._busy += 1
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._busy -= 1
+            return round(sum(rows for _, rows in self._done) / _LOAD_SECONDS, 1)
 
     def _count(self, done: Done) -> None:
         with self._lock:

@@ -11,7 +11,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any
@@ -30,10 +30,10 @@ from queue_worker.processes.workplace import refuse_other_workspace
 
 _log = logging.getLogger(__name__)
 _PRESENCE_SECONDS = 3.0
-Load = Callable[[Celery], Mapping[str, float]]
+Rate = Callable[[Celery], float]
 
 _stops: list[Callable[[], None]] = []
-_loads: list[Load] = []
+_rates: list[Rate] = []
 _queues: list[str] = []
 
 
@@ -42,9 +42,9 @@ def on_stop(call: Callable[[], None]) -> None:
     _stops.append(call)
 
 
-def report_load(load: Load) -> None:
-    """Name the function that says what a classifying worker has to do."""
-    _loads.append(load)
+def report_rate(rate: Rate) -> None:
+    """Name the function that says how many rows a second a classifying worker does."""
+    _rates.append(rate)
 
 
 def name_of(hostname: str) -> str:
@@ -96,10 +96,14 @@ def _tell(consumer: Any) -> None:
     store = JobStore(connect(application.settings))
     while True:
         try:
-            load: dict[str, float] = {"busy": len(state.active_requests), "memory_bytes": memory_bytes()}
+            load: dict[str, float] = {
+                "threads": consumer.controller.concurrency,
+                "busy": len(state.active_requests),
+                "memory_bytes": memory_bytes(),
+            }
             if CLASSIFY in _queues:
-                load |= _loads[0](application)
-            store.statistics.present(name, load | {"threads": consumer.controller.concurrency})
+                load["rows_per_second"] = _rates[0](application)
+            store.statistics.present(name, load)
         except redis.RedisError as error:
             _log.warning("presence not told reason=%s", error)
         time.sleep(_PRESENCE_SECONDS)

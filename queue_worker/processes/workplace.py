@@ -11,7 +11,7 @@ from typing import cast
 
 import redis
 
-from pingti.errors import ConflictError, UnavailableError
+from pingti.errors import ConflictError
 from queue_worker.kept_file import kept_text
 from queue_worker.keys import PREFIX
 from queue_worker.processes.server_check import impatient_client
@@ -29,11 +29,7 @@ def workspace_id(home: Path) -> str:
     Raises:
         UnavailableError: its file cannot be read or written.
     """
-    try:
-        return kept_text(home / ID_FILE, lambda: f"{secrets.token_hex(16)}\n", mode=0o644)
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise UnavailableError(f"{home / ID_FILE} cannot be read or written: {reason}") from error
+    return kept_text(home / ID_FILE, lambda: f"{secrets.token_hex(16)}\n", mode=0o644)
 
 
 def kept_workspace(client: redis.Redis) -> str | None:

@@ -10,10 +10,10 @@ from pydantic import ValidationError
 
 from benchmarks.chaos.rabbitmq import free_port
 from queue_worker.addresses import Watched, kombu_url, open_client, watched
-from queue_worker.celery_app import CLASSIFY, connect, make_celery, messages_waiting, send
+from queue_worker.celery_app import CLASSIFY, connect, make_celery, send
 from queue_worker.processes.launcher import Processes
 from queue_worker.settings import Settings
-from tests.support.brokers import require_broker, until
+from tests.support.brokers import messages_waiting, require_broker, until
 from tests.support.tls import self_made_certificate, tls_before
 
 

@@ -15,14 +15,13 @@ from queue_worker.celery_app import (
     CONTROL,
     lists_of,
     make_celery,
-    messages_waiting,
     oldest_published,
     uses_amqp,
 )
 from queue_worker.jobs.models import JobStatus
 from queue_worker.processes.rejected import rejected
 from queue_worker.retraining.runs import RunState, cancel_retrain, find_run, request_retrain
-from tests.support.brokers import until
+from tests.support.brokers import messages_waiting, until
 from tests.support.rabbitmq import rabbitmq, require_rabbitmq
 from tests.support.retraining import child_of_the_first_run, slow_worker, until_gone
 from tests.support.service import Service, assert_every_row_once, keys, serving

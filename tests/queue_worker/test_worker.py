@@ -14,11 +14,11 @@ import pytest
 
 from pingti.workspace import promotion
 from pingti.workspace.registry import Workspace
-from queue_worker.celery_app import make_celery, messages_waiting
+from queue_worker.celery_app import make_celery
 from queue_worker.classifying import shards
 from queue_worker.jobs.models import PLAN, JobStatus, Message
 from queue_worker.jobs.publishing import publish
-from tests.support.brokers import until
+from tests.support.brokers import messages_waiting, until
 from tests.support.service import Service, assert_every_row_once, keys, serving
 
 pytestmark = pytest.mark.broker

@@ -6,8 +6,19 @@ import time
 from collections.abc import Callable
 
 import pytest
+import redis
+
+from queue_worker.celery_app import CLASSIFY, lists_of
 
 WAIT_S = 60.0
+
+
+def messages_waiting(client: redis.Redis, queue: str = CLASSIFY) -> int:
+    """Messages of a queue in Valkey that no worker has taken."""
+    pipe = client.pipeline(transaction=False)
+    for name in lists_of(queue):
+        pipe.llen(name)
+    return sum(pipe.execute())
 
 
 def require_broker() -> None:

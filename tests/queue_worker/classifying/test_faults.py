@@ -16,14 +16,14 @@ from kombu.exceptions import OperationalError
 
 from pingti.errors import InputError
 from pingti.workspace.registry import Workspace
-from queue_worker.celery_app import CLASSIFY, lists_of, messages_waiting
+from queue_worker.celery_app import CLASSIFY, lists_of
 from queue_worker.classifying import isolation, planning, shards
 from queue_worker.classifying.runner import ClassifierCache, Runner
 from queue_worker.jobs import submission
 from queue_worker.jobs.models import PLAN, Done, Job, JobStatus
 from queue_worker.jobs.store import JobStore
 from queue_worker.processes.launcher import worker_name
-from tests.support.brokers import until
+from tests.support.brokers import messages_waiting, until
 from tests.support.messages import Messages
 from tests.support.service import Service, assert_every_row_once, keys, run_out, serving
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import redis
 
-from queue_worker.celery_app import CLASSIFY, connect, messages_waiting
+from queue_worker.celery_app import CLASSIFY, connect
 from queue_worker.jobs.migration import migrate
 from queue_worker.jobs.models import FINALIZE, PLAN, Done
 from queue_worker.jobs.statistics import OwnerLoad
@@ -19,7 +19,7 @@ from queue_worker.jobs.store import JobStore
 from queue_worker.processes.launcher import Processes
 from queue_worker.retraining.runs import RunState, RunStore, runs
 from queue_worker.settings import Settings
-from tests.support.brokers import require_broker
+from tests.support.brokers import messages_waiting, require_broker
 from tests.support.messages import Messages
 
 pytestmark = pytest.mark.broker
