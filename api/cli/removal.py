@@ -39,14 +39,14 @@ def remove(
 
         with Client(url, key) as service:
             versions = len(service.task(task).versions)
-            _confirm(f"{task}: {versions} versions, its history and labels go for good", yes)
+            _confirm(f"{task} with its versions ({versions}), history and labels goes for good", yes)
             service.delete_task(task)
     else:
         from pingti.workspace import removal
         from pingti.workspace.registry import Workspace
 
         entry = Workspace(home).task(task)
-        _confirm(f"{task}: {_what_goes(entry)} go for good", yes)
+        _confirm(f"{task} with {_what_goes(entry)} goes for good", yes)
         with _store(home) as store:
             if store is None:
                 removal.remove(entry, check=_nobody)
@@ -115,7 +115,10 @@ def _what_goes(entry: "TaskEntry") -> str:
     from pingti.annotation import labels
 
     labelled = sum(1 for _ in files.read_lines(entry.folder / labels.FILE))
-    return f"{len(entry.versions())} versions, {len(entry.history())} lines of history and {labelled} labels"
+    return (
+        f"all that it has (versions: {len(entry.versions())}, lines of history: {len(entry.history())}, "
+        f"labels by people: {labelled})"
+    )
 
 
 def _confirm(what: str, yes: bool) -> None:

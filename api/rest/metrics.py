@@ -139,8 +139,7 @@ def _tasks(services: Services) -> Iterator[Metric]:
             ("accuracy", "agreement", "Share of equal decisions"),
         )
     }
-    for name in services.workspace.task_names():
-        entry = services.workspace.task(name)
+    for entry in services.workspace.entries():
         try:
             current = entry.current()
             holdout = entry.report(current)["holdout"] if current is not None else {}
@@ -148,9 +147,9 @@ def _tasks(services: Services) -> Iterator[Metric]:
         except (PingtiError, KeyError, TypeError, ValueError):
             continue
         if current is not None:
-            version.add_metric([name], current)
+            version.add_metric([entry.name], current)
         for figure, value in values.items():
-            figures[figure].add_metric([name], value)
+            figures[figure].add_metric([entry.name], value)
     yield version
     yield from figures.values()
 

@@ -52,8 +52,8 @@ def _families() -> list[Metric]:
         depths=lambda: [_DEPTH], worker_loads=lambda **_: [_WORKER], totals=lambda: _TOTALS
     )
     figures = dict.fromkeys(("precision", "recall", "f1", "accuracy"), 0.9)
-    entry = SimpleNamespace(current=lambda: 1, report=lambda _: {"holdout": figures})
-    workspace = SimpleNamespace(task_names=lambda: ["sport"], task=lambda _: entry)
+    entry = SimpleNamespace(name="sport", current=lambda: 1, report=lambda _: {"holdout": figures})
+    workspace = SimpleNamespace(task_names=lambda: ["sport"], entries=lambda: [entry])
     services: Any = SimpleNamespace(
         workspace=workspace, looking=SimpleNamespace(client=client, statistics=statistics)
     )

@@ -1,8 +1,7 @@
 """Files of texts: read row by row, with every unreadable row reported and none of them fatal."""
 
-import json
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -10,17 +9,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pingti.corpus import parquet
+from pingti.corpus import json_lines, parquet
 from pingti.corpus.columns import BadRow, Columns, OnBadRow, check_columns
 from pingti.corpus.delimited import Faulty, Table
 from pingti.corpus.formats import (
-    HEAD_BYTES,
     LINE_BYTES,
-    TOO_LONG,
     TOO_PACKED,
-    first_line,
     format_of,
-    is_cut,
     most_unpacked,
     parquet_file,
     readable_parquet,
@@ -28,7 +23,7 @@ from pingti.corpus.formats import (
     text_lines,
 )
 from pingti.corpus.paths import expand, expand_all
-from pingti.corpus.values import microseconds, spelled, spelled_literal, string
+from pingti.corpus.values import microseconds, spelled, string
 from pingti.errors import InputError
 
 _log = logging.getLogger(__name__)
@@ -75,27 +70,9 @@ def check_input(path: str, columns: Columns) -> tuple[str, ...]:
         return ()
     with text_lines(path, columns.encoding) as lines:
         if format_of(path) == ".jsonl":
-            check_columns(path, list(_first_object(path, lines)), columns)
+            check_columns(path, list(json_lines.first_object(path, lines)), columns)
             return ()
         return Table.open(path, lines, columns).layout.notices
-
-
-def _first_object(path: str, lines: Iterable[bytes]) -> dict[str, Any]:
-    """The first JSON object of a file, which has to come within some megabytes: somebody waits for it."""
-    passed = 0
-    for line in lines:
-        fields = _json_object(line) if line.strip() else None
-        if fields is not None:
-            return fields
-        if is_cut(line):
-            raise InputError.in_file(path, TOO_LONG)
-        passed += len(line)
-        if passed > HEAD_BYTES:
-            raise InputError.in_file(
-                path,
-                f"no line of its first {HEAD_BYTES:,} bytes is a JSON object; one object a line is needed",
-            )
-    raise InputError.in_file(path, "no line of it is a JSON object; one object a line is needed")
 
 
 def read_rows(
@@ -253,45 +230,17 @@ def _jsonl_rows(path: str, columns: Columns, on_bad_row: OnBadRow) -> Iterator[R
             if not line.strip():
                 continue
             number += 1
-            fields = _json_object(line)
+            fields = json_lines.json_object(line)
             if fields is None:
-                on_bad_row(BadRow(file=path, row=number, id=None, reason=_json_problem(line)))
+                on_bad_row(BadRow(file=path, row=number, id=None, reason=json_lines.json_problem(line)))
                 continue
             identity = fields.get(columns.id) if columns.id else None
             if isinstance(identity, float) and columns.id:
-                identity = _exactly(line, columns.id)
+                identity = json_lines.exactly(line, columns.id)
             time = fields.get(columns.time) if columns.time else None
             row = _row(path, number, columns, identity, fields.get(columns.text), time, on_bad_row)
             if row is not None:
                 yield row
-
-
-def _json_object(line: bytes) -> dict[str, Any] | None:
-    if is_cut(line):
-        return None
-    try:
-        value = json.loads(line)
-    except (ValueError, RecursionError):  # UnicodeDecodeError is a ValueError
-        return None
-    return value if isinstance(value, dict) else None
-
-
-def _exactly(line: bytes, name: str) -> Any:
-    """The field of a line that is a number, of which a float would not keep every digit."""
-    value = json.loads(line, parse_float=str)[name]
-    return spelled_literal(value) if isinstance(value, str) else value
-
-
-def _json_problem(line: bytes) -> str:
-    if is_cut(line):
-        return TOO_LONG
-    try:
-        json.loads(line)
-    except UnicodeDecodeError:
-        return "the line is not UTF-8"
-    except (ValueError, RecursionError) as error:
-        return f"the line is not JSON: {first_line(error)}"
-    return "the line is not a JSON object"
 
 
 def _csv_rows(path: str, columns: Columns, on_bad_row: OnBadRow) -> Iterator[Row | None]:

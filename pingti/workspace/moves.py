@@ -6,17 +6,17 @@ next who looks at the tasks, who finishes it before anything else is seen.
 """
 
 import json
+import secrets
 import shutil
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from pingti import files
 from pingti.errors import ArtifactError, ConflictError
 
 _WRITTEN, _LOCK = ".move.json", ".move.lock"
-_ASIDE = ".removed"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +26,8 @@ class Move:
     task: str
     to: str | None = None
     """Its new name; it is removed where absent."""
+    aside: str = field(default_factory=lambda: f".{secrets.token_hex(6)}.removed")
+    """Name of the folder while it is being removed."""
 
 
 def do(tasks: Path, move: Move, *, before: Callable[[], None] = lambda: None) -> None:
@@ -76,13 +78,12 @@ def _finish(tasks: Path) -> None:
         return
     definition, folder = tasks / f"{move.task}.toml", tasks / move.task
     if move.to is None:
-        aside = tasks / f".{move.task}{_ASIDE}"
         with suppress(FileNotFoundError):
-            folder.rename(aside)
+            folder.rename(tasks / move.aside)
         definition.unlink(missing_ok=True)
         files.sync(tasks)
-        with suppress(FileNotFoundError):
-            shutil.rmtree(aside)
+        # What cannot be removed now is no task's any more.
+        shutil.rmtree(tasks / move.aside, ignore_errors=True)
     else:
         for old, new in ((folder, tasks / move.to), (definition, tasks / f"{move.to}.toml")):
             if not new.exists():

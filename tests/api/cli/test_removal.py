@@ -17,7 +17,10 @@ def _no_server_named(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_nothing_is_removed_where_nobody_can_be_asked(pingti: Run, workspace: Workspace) -> None:
     ran = pingti("task", "remove", "sport", "--home", workspace.root)
     assert ran.returncode == 2
-    assert "sport: 1 versions, 1 lines of history and 0 labels go for good" in ran.stderr
+    assert (
+        "sport with all that it has (versions: 1, lines of history: 1, labels by people: 0) goes"
+        in ran.stderr
+    )
     assert "--yes" in ran.stderr
     assert "sport" in workspace.task_names()
 

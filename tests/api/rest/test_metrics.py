@@ -62,7 +62,7 @@ def test_every_line_is_as_dashboards_and_alarms_out_there_know_it(monkeypatch: p
 
     monkeypatch.setattr(metrics, "agreement", agreement)
     names = ["gone", "sport", "tech", "topic"]
-    workspace = SimpleNamespace(task_names=lambda: names, task=MadeUpTask)
+    workspace = SimpleNamespace(task_names=lambda: names, entries=lambda: map(MadeUpTask, names))
     services: Any = SimpleNamespace(looking=MadeUpStore(), workspace=workspace)
     now = metrics.text(services).decode()
     before = Path(__file__).with_name("metrics.txt").read_text()
