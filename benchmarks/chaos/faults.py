@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import redis
 from kombu import Connection
+from kombu.exceptions import OperationalError
 
 from benchmarks.chaos.jobs import Expected, Wrong
 from benchmarks.chaos.service import LEASE_SECONDS, Service, marked
@@ -21,8 +22,8 @@ from benchmarks.chaos.service import LEASE_SECONDS, Service, marked
 _PAUSE_SECONDS = 60.0
 _RUN_SECONDS = 15.0  # that a cancelled retraining's process has to be gone
 
-Later = list[tuple[float, Callable[[], None]]]
-"""What a fault has to do afterwards, with the seconds after which it is due."""
+Later = list[tuple[float, Callable[[], Any]]]
+"""What a fault has to do afterwards, with the seconds after which it is due; that may have more to do, too."""
 
 
 class Faults:
@@ -126,7 +127,8 @@ class Faults:
         """What is no task of ours, into the queues."""
         environment = self.service.worker_environment()
         if environment is not None:
-            with suppress(redis.RedisError, OSError):  # killed a moment ago: nobody can push
+            # Killed or paused a moment ago: nobody can push.
+            with suppress(redis.RedisError, OperationalError, OSError):
                 if self.service.rabbitmq is not None:
                     _publish_nonsense(self.service.rabbitmq.url)
                 else:
@@ -135,18 +137,26 @@ class Faults:
 
     def revoke_retraining(self) -> Later:
         """Start one, and cancel it when it runs."""
-        answer = self.service.ask("POST", "/v1/tasks/sport/retrain")
+        answer = self.service.ask_once("POST", "/v1/tasks/sport/retrain")
+        if answer is None:  # a fault that waited would keep others from ending: the disk stays full
+            return [(1.0, self.revoke_retraining)]
         if answer.status_code != 202:
             raise Wrong(f"no retraining was started: {answer.status_code} {answer.text}")
 
-        def cancel() -> None:  # every one: a request that was repeated may have made another
-            for run in self.service.ask("GET", "/v1/tasks/sport/runs").json()["items"]:
+        def cancel() -> Later:  # every one: a request that was repeated may have made another
+            runs = self.service.ask_once("GET", "/v1/tasks/sport/runs")
+            if runs is None:
+                return [(1.0, cancel)]
+            for run in runs.json()["items"]:
                 if run["state"] in ("queued", "running"):
                     number = run["id"].rpartition("/")[2]
-                    outcome = self.service.ask("POST", f"/v1/tasks/sport/runs/{number}/cancel")
+                    outcome = self.service.ask_once("POST", f"/v1/tasks/sport/runs/{number}/cancel")
+                    if outcome is None:
+                        return [(1.0, cancel)]
                     if outcome.status_code not in (200, 409):  # 409: this answers a repeated request
                         raise Wrong(f"{number} was not cancelled: {outcome.status_code} {outcome.text}")
                     self.cancelled.append(number)
+            return []
 
         return [(self.rng.uniform(0.5, 6.0), cancel)]
 

@@ -190,6 +190,14 @@ class Service:
                 raise Wrong(f"{method} {path} got no answer in {_READY_SECONDS:g} s: {outcome}")
             time.sleep(0.2)
 
+    def ask_once(self, method: str, path: str) -> httpx.Response | None:
+        """Ask, and wait for nobody: None where nobody answers, or the server says that it cannot now."""
+        try:
+            answer = self.client.request(method, path)
+        except httpx.TransportError:
+            return None
+        return None if answer.status_code >= 500 else answer
+
     def submit(self, job: Expected) -> None:
         body = {"inputs": [str(job.path)], "tasks": ["sport"], "id": "key", "priority": job.priority}
         answer = self.ask("POST", "/v1/jobs", json=body, headers={"Idempotency-Key": job.path.name})

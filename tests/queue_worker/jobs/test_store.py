@@ -453,7 +453,7 @@ def test_depths_and_places(store: Watched) -> None:
 
 def test_jobs_are_listed_by_what_they_are(store: Watched) -> None:
     first = create(store, 1, owner="a")
-    time.sleep(0.002)
+    time.sleep(0.02)
     others = [create(store, 4) for _ in range(250)]
     second = create(store, 1, pins=(Pin(task="tech", scene="default", version=1, threshold=0.5),))
 
@@ -475,8 +475,8 @@ def test_jobs_are_listed_by_what_they_are(store: Watched) -> None:
     assert listed(status=JobStatus.RUNNING) == [started] == [first.id]
     assert len(listed(100, status=JobStatus.QUEUED)) == 251
     then = others[0].timestamps[JobStatus.QUEUED]
-    assert listed(submitted_before=then - 0.001) == [first.id]
-    assert listed(submitted_after=then - 0.001, priority=1) == [second.id]
+    assert listed(submitted_before=then - 0.01) == [first.id]
+    assert listed(submitted_after=then - 0.01, priority=1) == [second.id]
     assert listed(submitted_after=then + 60) == []
 
 
