@@ -23,7 +23,7 @@ _PAUSE_SECONDS = 60.0
 _RUN_SECONDS = 15.0  # that a cancelled retraining's process has to be gone
 
 Later = list[tuple[float, Callable[[], Any]]]
-"""What a fault has to do afterwards, with the seconds after which it is due; that may have more to do, too."""
+"""What a fault has to do afterwards, with the seconds after which it is due; it may have more to do then."""
 
 
 class Faults:
