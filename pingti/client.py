@@ -63,6 +63,7 @@ ENDED = ("completed", "failed", "cancelled")
 _FIRST_LOOK_SECONDS, _LONGEST_LOOK_SECONDS = 0.1, 2.0
 _AWAY_SECONDS = 60.0  # that a service may be away while somebody waits for a job
 _TRIES = 3
+_SHOWN = 20  # characters on both sides of one that cannot be sent
 _Body = TypeVar("_Body", bound=BaseModel)
 
 
@@ -453,7 +454,7 @@ class Client:
             ConflictError: it has ended.
         """
         task, _, name = id.partition("/")
-        path = f"{_task_path(task)}/runs/{quote(name, safe='')}/cancel"
+        path = f"{_task_path(task)}/runs/{quote(name, safe='', errors='replace')}/cancel"
         return self._read(RunOut, self._ask("POST", path))
 
     # --
@@ -465,6 +466,8 @@ class Client:
             raise UnavailableError(
                 f"{self.url}: no answer ({error}); pingti up starts the service, PINGTI_URL names another"
             ) from error
+        except UnicodeEncodeError as error:  # a file's name that is not UTF-8, a key of other letters
+            raise _unsendable(error) from error
         if not answer.is_success:
             raise _error(answer)
         return answer
@@ -490,6 +493,13 @@ _ERRORS: Mapping[int, type[PingtiError]] = {
     503: UnavailableError,
     507: UnavailableError,
 }
+
+
+def _unsendable(error: UnicodeEncodeError) -> InputError:
+    """The error of a value that a request cannot hold."""
+    value = error.object[max(0, error.start - _SHOWN) : error.end + _SHOWN]
+    needed = "letters of ASCII" if error.encoding == "ascii" else "text that UTF-8 can spell"
+    return InputError(f"{value!r} cannot be sent: needed is {needed}")
 
 
 def _error(answer: httpx.Response) -> PingtiError:
@@ -523,11 +533,11 @@ def _fault(item: Mapping[str, Any]) -> Fault:
 
 def _path(job: str) -> str:
     # Whatever was given stays one piece of the path.
-    return f"/v1/jobs/{quote(job, safe='')}"
+    return f"/v1/jobs/{quote(job, safe='', errors='replace')}"
 
 
 def _task_path(task: str) -> str:
-    return f"/v1/tasks/{quote(task, safe='')}"
+    return f"/v1/tasks/{quote(task, safe='', errors='replace')}"
 
 
 def _ready(inputs: Any, *, text: str, id: str | None) -> list[Any]:

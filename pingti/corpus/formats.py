@@ -27,6 +27,7 @@ TOO_LONG = f"a line is longer than {LINE_BYTES:,} bytes"
 _UNCHECKED_BYTES = 256 << 20  # unpacked; below, nobody asks how well a file is packed
 _MOST_PACKED = 200  # texts shrink to a tenth or so; gzip can shrink zeros to a thousandth
 _PEEK_BYTES = 8192
+_MAGIC_BYTES = 32
 _CHUNK_BYTES = 1 << 16
 _FEWEST_LINES = 3  # that are not UTF-8: fewer may be bad rows
 _LIKE_GB18030 = ("big5", "shift_jis", "cp949")  # whose letters are pairs of bytes, too
@@ -43,6 +44,10 @@ _MAGIC = {
     b"\x89PNG": "a PNG image",
     b"%PDF": "a PDF document",
     b"\x28\xb5\x2f\xfd": "a Zstandard file",
+    **{b"BZh%d1AY&SY" % level: "a bzip2 file" for level in range(1, 10)},
+    b"\xfd7zXZ": "an xz file",
+    b"\xd0\xcf\x11\xe0": "an old Excel workbook",
+    b"version https://git-lfs": "a pointer of Git LFS, which stands for the file",
     b"ARROW1": "an Arrow file",
     b"SQLite f": "an SQLite database",
     b"\xff\xfe\x00\x00": _UTF_32,  # before the mark of UTF-16, with which it begins
@@ -116,8 +121,11 @@ def parquet_file(path: str) -> Iterator[pq.ParquetFile]:
         InputError: it cannot be opened, is empty or damaged.
     """
     with open_binary(path) as file:
-        if not file.read(1):
+        start = file.read(_MAGIC_BYTES)
+        if not start:
             raise InputError.in_file(path, "the file is empty")
+        if not start.startswith(b"PAR"):
+            refuse_other_format(path, start)
         file.seek(0)
         with readable_parquet(path):
             parquet = pq.ParquetFile(file)
@@ -154,7 +162,7 @@ def text_lines(path: str, encoding: str | None = None) -> Iterator[Iterator[byte
             start = buffered.peek(_PEEK_BYTES)
             if not start:
                 raise InputError.in_file(path, "the file is empty")
-            refuse_other_format(path, start[:8])
+            refuse_other_format(path, start[:_MAGIC_BYTES])
             _refuse_other_encoding(path, start)
             _refuse_other_lines(path, start)
             yield _bounded(buffered.readline)
@@ -276,7 +284,7 @@ def is_cut(line: bytes) -> bool:
 
 
 def refuse_other_format(path: str, start: bytes) -> None:
-    """Refuse a text file that begins as one of another format than its name says.
+    """Refuse a file that begins as one of another format than its name says.
 
     Raises:
         InputError: with the format that it looks like.

@@ -60,6 +60,10 @@ def json_problem(line: bytes) -> str:
         json.loads(line)
     except UnicodeDecodeError:
         return "the line is not UTF-8"
-    except (ValueError, RecursionError) as error:
+    except json.JSONDecodeError as error:
         return f"the line is not JSON: {first_line(error)}"
+    except RecursionError:
+        return "the line is JSON that is nested too deeply"
+    except ValueError:
+        return "the line is JSON with a number of too many digits"
     return "the line is not a JSON object"

@@ -56,9 +56,16 @@ def classify_files(
         notice: called with what is otherwise in an input than its name says, such as another delimiter.
 
     Raises:
-        InputError: an input that cannot be read; all are checked before the first row is classified.
+        InputError: an input that cannot be read; all are checked before the first row is classified. Or
+            ``out`` has a name that Arrow cannot write to.
         ConflictError: ``out`` holds results already, or is a file.
     """
+    try:
+        str(out).encode()
+    except UnicodeEncodeError:
+        raise InputError(
+            f"{str(out)!r}: its name is not UTF-8; that of a folder of results must be"
+        ) from None
     if out.exists() and not out.is_dir():
         raise ConflictError(f"{out}: is no folder; the results need one")
     if (out / RESULTS).exists():

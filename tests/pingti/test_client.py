@@ -140,6 +140,33 @@ def test_a_key_that_cannot_be_sent_is_refused_and_not_shown(
         assert client._http.headers.raw[-1] == (b"Authorization", "Bearer schl\u00fcssel".encode())
 
 
+def test_what_a_request_cannot_hold_is_told_in_a_sentence(tmp_path: Path) -> None:
+    file = tmp_path / "a\udcff.csv"  # as Linux gives a name that is not UTF-8
+    file.write_text("text\na\n")
+
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        handler.send_response(404)
+        handler.send_header("Content-Length", "0")
+        handler.end_headers()
+
+    with server(answer) as url, Client(url) as client:
+        for ask in (
+            lambda: client.upload(file),
+            lambda: client.submit(str(file), ["sport"]),
+            lambda: client.submit("a.csv", ["\ud800"]),
+            lambda: client.submit("a.csv", ["sport"], metadata={"a": "\udcff"}),
+            lambda: list(client.jobs(task="\udcff")),
+            lambda: client.classify(["a"], ["\udcff"]),
+        ):
+            with pytest.raises(InputError, match="cannot be sent: needed is text that UTF-8 can spell"):
+                ask()
+        with pytest.raises(InputError, match="'谁' cannot be sent: needed is letters of ASCII"):
+            client.submit("a.csv", ["sport"], idempotency_key="谁")
+        for place in (client.job, client.task, client.cancel):
+            with pytest.raises(NotFoundError):
+                place("\udcff\ud800")
+
+
 def test_a_redirect_is_no_success(tmp_path: Path) -> None:
     def answer(handler: BaseHTTPRequestHandler) -> None:
         handler.send_response(307)

@@ -1,6 +1,8 @@
+import bz2
 import gzip
 import io
 import json
+import lzma
 import os
 import re
 import uuid
@@ -220,7 +222,13 @@ NOT_UTF8 = pa.Array.from_buffers(
         ),
         ("line.jsonl", b'{"key": "x", "said": "a"}\n{"key": "y"', [0], (1, None, "the line is not JSON")),
         ("list.jsonl", b'[]\n{"key": "x", "said": "a"}', [1], (0, None, "not a JSON object")),
-        ("deep.jsonl", b'{"key": "x", "said": "a"}\n' + b"[" * 100_000, [0], (1, None, "not JSON")),
+        ("deep.jsonl", b'{"key": "x", "said": "a"}\n' + b"[" * 100_000, [0], (1, None, "nested too deeply")),
+        (
+            "digits.jsonl",
+            b'{"key": "x", "said": "a"}\n{"key": ' + b"9" * 5_000 + b"}",
+            [0],
+            (1, None, "a number of too many digits"),
+        ),
         ("number.jsonl", b'{"key": "x", "said": 5}', [], (0, "x", "of type int; a string is needed")),
         ("half.jsonl", b'{"key": "x", "said": "\\ud83d"}', [], (0, "x", "'said' is not UTF-8")),
         ("utf8.jsonl.gz", b'{"key": "\xff", "said": "a"}\n' * 2, None, (0, None, "the line is not UTF-8")),
@@ -441,6 +449,13 @@ def test_digits_may_be_a_date(tmp_path: Path, suffix: str) -> None:
         ("a.tsv", b"PK\x03\x04rest", "looks like a zip archive or an Excel workbook"),
         ("a.csv", gzip.compress(b"text\na\n"), "looks like a gzip file"),
         ("a.csv", "text\nhello\n".encode("utf-16"), "looks like UTF-16 text"),
+        ("a.jsonl", bz2.compress(b'{"text": "a"}'), "looks like a bzip2 file"),
+        ("a.csv", lzma.compress(b"text\na\n"), "looks like an xz file"),
+        ("a.csv", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1rest", "looks like an old Excel workbook"),
+        ("a.csv", b"version https://git-lfs.github.com/spec/v1\noid x\n", "a pointer of Git LFS"),
+        ("a.parquet", b"version https://git-lfs.github.com/spec/v1\noid x\n", "a pointer of Git LFS"),
+        ("a.parquet", gzip.compress(b"text\na\n"), "looks like a gzip file, not like .parquet"),
+        ("a.csv", b"BZhang\n1\n", "no column 'text'; there are 'BZhang'"),
         ("a.xlsx", b"PK", "the name ends in none of the formats that are read: .parquet .jsonl"),
         ("a.parquet.gz", b"PK", "the name ends in none of the formats"),
     ],

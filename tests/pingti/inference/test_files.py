@@ -86,7 +86,9 @@ def test_results_need_a_folder_and_an_input_a_name(classifier: Classifier, tmp_p
         classify_files([str(tmp_path / "a.jsonl")], COLUMNS, classifier, tmp_path / "a.jsonl")
     with pytest.raises(InputError, match="an input's name is empty"):
         classify_files([""], COLUMNS, classifier, tmp_path / "out")
-    assert not (tmp_path / "out").exists()
+    with pytest.raises(InputError, match="its name is not UTF-8"):
+        classify_files([str(tmp_path / "a.jsonl")], COLUMNS, classifier, tmp_path / "\udcff")
+    assert not [path for path in tmp_path.iterdir() if path.name not in ("a.jsonl", "workspace")]
 
 
 @pytest.mark.parametrize(
