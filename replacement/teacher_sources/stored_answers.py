@@ -12,7 +12,7 @@ from pingti.corpus.reader import expand_all
 from pingti.errors import InputError
 from pingti.workspace.definition import Definition, TeacherSection
 from pingti.workspace.registry import TaskEntry
-from replacement.teacher_sources.answer_files import AnswerRows, open_answers, read_file
+from replacement.teacher_sources.answer_files import AnswerRows, Counted, open_answers, read_file
 from teacher.sources.stored import StoredAnswers
 
 _SHOWN = 40  # characters of a text in a note
@@ -131,19 +131,19 @@ def _texts(entry: TaskEntry, rows: AnswerRows) -> tuple[list[str | None], list[s
         return rows.texts, []
     by_id = texts_of_ids(entry, wanted)
     texts: list[str | None] = []
-    lost: list[str] = []
+    lost = Counted()
     for text, identity in zip(rows.texts, rows.ids, strict=True):
         if identity is not None:
             try:
                 text = by_id.of(identity)
             except ValueError as error:
-                lost.append(str(error))
+                lost.add(str(error))
         texts.append(text)
-    if not lost:
+    if not lost.count:
         return texts, []
     return texts, [
-        f"teacher.answers: {len(lost):,} rows have an id that stands for no text, or for several, and were "
-        f"left out; the first: {lost[0]}"
+        f"teacher.answers: {lost.count:,} rows have an id that stands for no text, or for several, and were "
+        f"left out; the first: {lost.first}"
     ]
 
 
