@@ -74,8 +74,8 @@ class AnswerRows:
         if self.sums_off.count:
             notes.append(
                 f"teacher.answers: the scores of {self.sums_off.count:,} rows do not add up to 1 and were "
-                f"divided by their sum; the first is {self.sums_off.first} (of a model that answers each label "
-                "by itself, teacher.label says which one the task asks for)"
+                f"divided by their sum; the first is {self.sums_off.first} (of a model that answers each "
+                "label by itself, teacher.label says which one the task asks for)"
             )
         return notes
 
