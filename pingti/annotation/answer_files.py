@@ -1,10 +1,9 @@
 """The files of ``teacher.answers``, row by row: what was answered, to which text or id, and when."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
-
-import numpy as np
 
 from pingti.corpus.columns import BadRow, Columns
 from pingti.corpus.fields import field_names, read_fields
@@ -28,6 +27,19 @@ class AnswerFile:
     """How the file is written."""
 
 
+@dataclass
+class Counted:
+    """Rows of one kind: how many, and the first in words."""
+
+    count: int = 0
+    first: str = ""
+
+    def add(self, row: str) -> None:
+        """Count a row."""
+        self.count += 1
+        self.first = self.first or row
+
+
 @dataclass(kw_only=True)
 class AnswerRows:
     """Rows of all files, one behind the other, those alone that have an answer."""
@@ -44,27 +56,26 @@ class AnswerRows:
     """File and row, the first being 1."""
     empty: int = 0
     """Rows without an answer, or without text and id."""
-    bad: list[BadRow] = field(default_factory=list)
+    bad: Counted = field(default_factory=Counted)
     """Rows that could not be read."""
-    sums_off: list[str] = field(default_factory=list)
-    """Rows whose scores do not add up to 1, in words."""
+    sums_off: Counted = field(default_factory=Counted)
+    """Rows whose scores do not add up to 1."""
 
     def notes(self) -> list[str]:
         """What was left out or changed, a sentence each."""
         notes = []
-        if self.bad:
-            first = self.bad[0]
+        if self.bad.count:
             notes.append(
-                f"teacher.answers: {len(self.bad):,} rows could not be read and were left out; the first is "
-                f"{first.file}: row {first.row + 1}: {first.reason}"
+                f"teacher.answers: {self.bad.count:,} rows could not be read and were left out; the first is "
+                f"{self.bad.first}"
             )
         if self.empty:
             notes.append(f"teacher.answers: {self.empty:,} rows hold no answer and were left out")
-        if self.sums_off:
+        if self.sums_off.count:
             notes.append(
-                f"teacher.answers: the scores of {len(self.sums_off):,} rows do not add up to 1 and were "
-                f"divided by their sum; the first is {self.sums_off[0]} (of a model that answers each label "
-                "by itself, teacher.label says which one the task asks for)"
+                f"teacher.answers: the scores of {self.sums_off.count:,} rows do not add up to 1 and were "
+                f"divided by their sum; the first is {self.sums_off.first} (of a model that answers each "
+                "label by itself, teacher.label says which one the task asks for)"
             )
         return notes
 
@@ -121,7 +132,11 @@ def read_file(
     """
     answers = [*columns.scores.values()] or [columns.label]
     names = [name for name in (file.text, file.id, columns.time, *answers) if name is not None]
-    for number, fields in read_fields(file.path, names, file.layout, rows.bad.append):
+
+    def on_bad_row(row: BadRow) -> None:
+        rows.bad.add(f"{row.file}: row {row.row + 1}: {row.reason}")
+
+    for number, fields in read_fields(file.path, names, file.layout, on_bad_row):
         where = (file.path, number + 1)
         try:
             text, identity = _text_and_id(file, fields)
@@ -185,18 +200,18 @@ def _scores(
     """Probabilities of the labels; None where a row has none at all."""
     given = [fields.get(name) for name in columns.scores.values()]
     try:
-        values = np.array([np.nan if value in (None, "", b"") else float(value) for value in given])
+        values = [math.nan if value in (None, "", b"") else float(value) for value in given]
     except (TypeError, ValueError):
         raise ValueError(f"its scores are {given}; needed are numbers") from None
-    if np.isnan(values).all():
+    if all(map(math.isnan, values)):
         return None
-    shown = f"its scores are {values.tolist()}"
     if independent:
-        if not ((values >= 0) & (values <= 1)).all():
-            raise ValueError(f"{shown}; needed is a probability from 0 to 1 for each label")
-        return list(map(float, values))
-    if not np.isfinite(values).all() or (values < 0).any() or values.sum() <= 0:
-        raise ValueError(f"{shown}; needed are numbers from 0 up, not all 0")
-    if abs(values.sum() - 1) > _SUM_OFF:
-        rows.sums_off.append(f"{where[0]}: row {where[1]}: {values.tolist()}")
-    return list(map(float, values / values.sum()))
+        if not all(0 <= value <= 1 for value in values):
+            raise ValueError(f"its scores are {values}; needed is a probability from 0 to 1 for each label")
+        return values
+    total = sum(values)
+    if not math.isfinite(total) or min(values) < 0 or total <= 0:
+        raise ValueError(f"its scores are {values}; needed are numbers from 0 up, not all 0")
+    if abs(total - 1) > _SUM_OFF:
+        rows.sums_off.add(f"{where[0]}: row {where[1]}: {values}")
+    return [value / total for value in values]

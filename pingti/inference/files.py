@@ -12,7 +12,7 @@ import pyarrow as pa
 from pingti import files
 from pingti.corpus.paths import input_files
 from pingti.corpus.reader import Columns, check_input, read_rows
-from pingti.errors import ConflictError
+from pingti.errors import ConflictError, InputError
 from pingti.inference.bad_rows import BadRowList
 from pingti.inference.classifier import Classifier, results_writer
 

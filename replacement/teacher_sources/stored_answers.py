@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pingti.annotation.answer_files import AnswerRows, open_answers, read_file
+from pingti.annotation.answer_files import AnswerRows, Counted, open_answers, read_file
 from pingti.annotation.row_ids import texts_of_ids
 from pingti.checks.teacher_labels import answered_alone, in_order
 from pingti.corpus.normalize import keys_of
@@ -107,19 +107,19 @@ def _texts(entry: TaskEntry, rows: AnswerRows) -> tuple[list[str | None], list[s
         return rows.texts, []
     by_id = texts_of_ids(entry, wanted)
     texts: list[str | None] = []
-    lost: list[str] = []
+    lost = Counted()
     for text, identity in zip(rows.texts, rows.ids, strict=True):
         if identity is not None:
             try:
                 text = by_id.of(identity)
             except ValueError as error:
-                lost.append(str(error))
+                lost.add(str(error))
         texts.append(text)
-    if not lost:
+    if not lost.count:
         return texts, []
     return texts, [
-        f"teacher.answers: {len(lost):,} rows have an id that stands for no text, or for several, and were "
-        f"left out; the first: {lost[0]}"
+        f"teacher.answers: {lost.count:,} rows have an id that stands for no text, or for several, and were "
+        f"left out; the first: {lost.first}"
     ]
 
 
