@@ -138,7 +138,7 @@ def _configuration(settings: Settings, seconds: float | None) -> dict[str, Any]:
             "interval_max": 1,
         },
         # Threads: the kernel releases the interpreter's lock, and there is one copy of the students.
-        "worker_pool": "queue_worker.processes.consumer:Threads",
+        "worker_pool": "queue_worker.threads:Threads",
         "worker_concurrency": settings.concurrency,
         "worker_consumer": "queue_worker.processes.consumer:Consumer",
         "worker_prefetch_multiplier": 1,
