@@ -38,6 +38,9 @@ REAP_TASK = "pingti.reap"
 NIGHTS_TASK = "pingti.schedule_retraining"
 CALLBACKS_TASK = "pingti.send_due_callbacks"
 EXPIRE_TASK = "pingti.expire"
+_OF_RETRAIN = (RETRAIN_TASK, DRIFT_TASK)
+_OF_CONTROL = (CALLBACK_TASK, REAP_TASK, NIGHTS_TASK, CALLBACKS_TASK, EXPIRE_TASK)
+_ROUTES = {task: {"queue": RETRAIN if task in _OF_RETRAIN else CONTROL} for task in _OF_RETRAIN + _OF_CONTROL}
 
 PRIORITIES = tuple(range(10))  # 0 runs first; Celery's own default has four steps and merges 4 with 5
 DEFAULT_PRIORITY = 5
@@ -106,7 +109,7 @@ def beat_schedule(settings: Settings) -> dict[str, dict[str, Any]]:
     """The periodic tasks. All are short, idempotent, and harmless when two beats run."""
 
     def every(seconds: float, task: str) -> dict[str, Any]:
-        options = {"queue": CONTROL, "priority": broker_priority(settings, 0), "expires": max(30.0, seconds)}
+        options = {"priority": broker_priority(settings, 0), "expires": max(30.0, seconds)}
         return {"task": task, "schedule": seconds, "options": options}
 
     return {
@@ -123,6 +126,7 @@ def _configuration(settings: Settings, seconds: float | None) -> dict[str, Any]:
         "imports": ["queue_worker.tasks"],
         "task_queues": [make_queue(name, routing_key=name) for name in (CLASSIFY, CONTROL)],
         "task_default_queue": CLASSIFY,
+        "task_routes": _ROUTES,
         "task_default_priority": broker_priority(settings, DEFAULT_PRIORITY),
         "task_create_missing_queues": True,  # retrain: never taken by a worker that is not asked to
         "task_ignore_result": True,
@@ -231,7 +235,6 @@ def send(
     application: Celery,
     task: str,
     *arguments: str | int,
-    queue: str,
     level: int = DEFAULT_PRIORITY,
     id: str | None = None,
     headers: Mapping[str, Any] | None = None,
@@ -243,7 +246,6 @@ def send(
         application: Of ``make_celery``.
         task: Its name, one of the above.
         *arguments: Ids and numbers.
-        queue: One of ``QUEUES``.
         level: The priority, 0 runs first.
         id: The Celery id of the task; none: a random one.
         headers: Further headers of the message.
@@ -256,7 +258,6 @@ def send(
         task,
         args=arguments,
         task_id=id,
-        queue=queue,
         priority=broker_priority(application.settings, level),
         headers=dict(headers or {}),
         producer=producer,

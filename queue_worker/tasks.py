@@ -15,7 +15,6 @@ from queue_worker.celery_app import (
     CALLBACK_TASK,
     CALLBACKS_TASK,
     CLASSIFY_TASK,
-    CONTROL,
     DRIFT_TASK,
     EXPIRE_TASK,
     FINALIZE_TASK,
@@ -23,7 +22,6 @@ from queue_worker.celery_app import (
     NIGHTS_TASK,
     PLAN_TASK,
     REAP_TASK,
-    RETRAIN,
     RETRAIN_TASK,
     connect,
     send,
@@ -129,14 +127,14 @@ def schedule_retraining(self: Any) -> None:
     Nights(room.settings, room.store.client, publish=publisher(room.settings)).tick()
     job = DriftMonitor(room.settings, room.store.client).due()
     if job is not None:
-        send(self.app, DRIFT_TASK, job, queue=RETRAIN, level=LOWEST_PRIORITY)
+        send(self.app, DRIFT_TASK, job, level=LOWEST_PRIORITY)
 
 
 @shared_task(name=CALLBACKS_TASK, bind=True)
 def send_due_callbacks(self: Any) -> None:
     """Publish an attempt at each callback that is due."""
     for job in resources(self.app).callbacks.take_due():
-        send(self.app, CALLBACK_TASK, job, queue=CONTROL, id=None)
+        send(self.app, CALLBACK_TASK, job)
 
 
 @shared_task(name=EXPIRE_TASK, bind=True)

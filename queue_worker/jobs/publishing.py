@@ -1,16 +1,14 @@
-"""The Celery messages of units: which task takes a unit, on which queue, under which id."""
+"""The Celery messages of units: which task takes a unit, under which id."""
 
 from collections.abc import Sequence
 
 from celery import Celery
 
 from queue_worker.celery_app import (
-    CLASSIFY,
     CLASSIFY_TASK,
     FINALIZE_TASK,
     PLAN_TASK,
     PUBLISHED,
-    RETRAIN,
     RETRAIN_TASK,
     make_celery,
     send,
@@ -37,7 +35,6 @@ def publish(application: Celery, messages: Sequence[Message]) -> None:
                 application,
                 task,
                 *arguments,
-                queue=RETRAIN if task == RETRAIN_TASK else CLASSIFY,
                 level=message.level,
                 id=message.task_id,
                 headers={PUBLISHED: message.published},

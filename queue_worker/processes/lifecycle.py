@@ -86,6 +86,7 @@ def _check(instance: Any = None, **_: Any) -> None:
 def _fit(sender: Any = None, **_: Any) -> None:
     """Have the pool that the queues need, whatever the command: Celery's takes ``-P prefork`` for our own."""
     queues = set(sender.app.amqp.queues.consume_from)
+    sender.app.amqp.queues.select(queues)  # not also those that it publishes to, once it has to connect again
     if RETRAIN in queues:  # what a task loads goes with its process
         sender.pool_cls, sender.concurrency, sender.max_tasks_per_child = "prefork", 1, 1
     elif queues == {CONTROL}:

@@ -81,7 +81,7 @@ def assert_messages_go_through(settings: Settings) -> None:
     """Two are sent, counted, and one is taken."""
     application = make_celery(settings)
     for shard in range(2):
-        send(application, "pingti.classify", "job-none", shard, queue=CLASSIFY)
+        send(application, "pingti.classify", "job-none", shard)
     with connect(settings) as client:
         assert messages_waiting(client) == 2
         with application.connection_for_read() as connection:

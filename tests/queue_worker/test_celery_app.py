@@ -150,6 +150,20 @@ def test_flower_shows_every_shard(service: Service, texts: list[str]) -> None:
     service.processes.stop(flower)
 
 
+@pytest.mark.parametrize(
+    ("task", "queue"),
+    [
+        *((task, "classify") for task in ("pingti.plan", "pingti.classify", "pingti.finalize")),
+        *((task, "retrain") for task in ("pingti.retrain", "pingti.measure_drift")),
+        *((task, "control") for task in ("pingti.callback", "pingti.reap", "pingti.expire")),
+    ],
+)
+def test_a_task_has_its_queue_whoever_sends_it(task: str, queue: str) -> None:
+    """``celery call`` and Flower, too."""
+    routed = make_celery(Settings(redis_url="redis://there")).amqp.router.route({}, task)
+    assert routed["queue"].name == queue
+
+
 def test_the_most_urgent_is_the_highest_where_rabbitmq_counts() -> None:
     rabbit = Settings(redis_url="redis://there", broker_url="amqp://there")
     assert [broker_priority(rabbit, level) for level in (0, 5, 9)] == [10, 5, 1]

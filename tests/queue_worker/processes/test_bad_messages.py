@@ -228,7 +228,7 @@ def test_a_task_with_wrong_arguments_is_put_aside(service: Service, texts: list[
     before = service.store.statistics.totals().rejected
     with service.worker() as worker:
         for arguments in ((), ("job-none",), ("job-none", 0, 1, 2), ("job-none", "nonsense")):
-            send(application, "pingti.classify", *arguments, queue=CLASSIFY)
+            send(application, "pingti.classify", *arguments)
         job = service.wait(service.submit(service.write("alone.parquet", texts[:30])))
         assert_every_row_once(service, job, keys("alone", 30))
         until(lambda: messages_waiting(service.client) == 0, "all are taken")
@@ -240,7 +240,7 @@ def test_a_connection_that_was_taken_apart_gives_nothing_back(service: Service) 
     url = str(service.settings.redis_url).rpartition("/")[0] + "/1"  # where no worker takes the message
     settings = service.settings.model_copy(update={"redis_url": url})
     app = make_celery(settings)
-    send(app, "pingti.classify", "job-none", 0, queue=CLASSIFY)
+    send(app, "pingti.classify", "job-none", 0)
     with app.connection_for_read() as connection:
         channel = connection.channel()
         message = channel.basic_get(CLASSIFY)
