@@ -120,11 +120,7 @@ def beat_schedule(settings: Settings) -> dict[str, dict[str, Any]]:
     """The periodic tasks. All are short, idempotent, and harmless when two beats run."""
 
     def every(seconds: float, task: str) -> dict[str, Any]:
-        options = {
-            "queue": QUEUE_OF[task],
-            "priority": broker_priority(settings, 0),
-            "expires": max(30.0, seconds),
-        }
+        options = {"priority": broker_priority(settings, 0), "expires": max(30.0, seconds)}
         return {"task": task, "schedule": seconds, "options": options}
 
     return {
@@ -141,6 +137,7 @@ def _configuration(settings: Settings, seconds: float | None) -> dict[str, Any]:
         "imports": ["queue_worker.tasks"],
         "task_queues": [make_queue(name, routing_key=name) for name in (CLASSIFY, CONTROL)],
         "task_default_queue": CLASSIFY,
+        "task_routes": {task: {"queue": queue} for task, queue in QUEUE_OF.items()},
         "task_default_priority": broker_priority(settings, DEFAULT_PRIORITY),
         "task_create_missing_queues": True,  # retrain: never taken by a worker that is not asked to
         "task_ignore_result": True,
@@ -156,7 +153,7 @@ def _configuration(settings: Settings, seconds: float | None) -> dict[str, Any]:
             "interval_max": 1,
         },
         # Threads: the kernel releases the interpreter's lock, and there is one copy of the students.
-        "worker_pool": "queue_worker.processes.consumer:Threads",
+        "worker_pool": "queue_worker.threads:Threads",
         "worker_concurrency": settings.concurrency,
         "worker_consumer": "queue_worker.processes.consumer:Consumer",
         "worker_prefetch_multiplier": 1,
@@ -272,7 +269,6 @@ def send(
         task,
         args=arguments,
         task_id=id,
-        queue=QUEUE_OF[task],
         priority=broker_priority(application.settings, level),
         headers=dict(headers or {}),
         producer=producer,

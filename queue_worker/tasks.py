@@ -134,7 +134,7 @@ def schedule_retraining(self: Any) -> None:
 def send_due_callbacks(self: Any) -> None:
     """Publish an attempt at each callback that is due."""
     for job in resources(self.app).callbacks.take_due():
-        send(self.app, CALLBACK_TASK, job, id=None)
+        send(self.app, CALLBACK_TASK, job)
 
 
 @shared_task(name=EXPIRE_TASK, bind=True)

@@ -1,9 +1,9 @@
 """A worker process: ``python -m queue_worker.worker --queue classify`` (or ``retrain``).
 
-It is Celery's worker with the pool that fits the queue: threads of one process for ``classify``, since the
-kernel releases the interpreter's lock and the students are loaded once; a process for each task of
-``retrain``, which may be absent. SIGTERM lets running shards finish; a retraining is handed back. Settings
-come from ``PINGTI_*`` variables, logs go to standard error, one line an event.
+It is Celery's worker: threads of one process for ``classify``, since the kernel releases the interpreter's
+lock and the students are loaded once; a process for each task of ``retrain``, which may be absent. SIGTERM
+lets running shards finish; a retraining is handed back. Settings come from ``PINGTI_*`` variables, logs go to
+standard error, one line an event.
 """
 
 import argparse
@@ -23,7 +23,6 @@ from celery.exceptions import SecurityWarning
 from pingti.errors import PingtiError
 from queue_worker.celery_app import (
     CLASSIFY,
-    CONTROL,
     QUEUES,
     RETRAIN,
     configure_logging,
@@ -36,13 +35,6 @@ from queue_worker.settings import Settings
 
 _log = logging.getLogger(__name__)
 _NICE = 10  # of what learns: what classifies goes first
-_CONTROL_THREADS = 8
-
-_POOLS: dict[str, dict[str, Any]] = {
-    CLASSIFY: {},  # threads, as ``celery_app`` says
-    RETRAIN: {"pool_cls": "prefork", "concurrency": 1, "max_tasks_per_child": 1},
-    CONTROL: {"concurrency": _CONTROL_THREADS},
-}
 
 
 def serve(queue: str, name: str | None = None, *, beat: bool = False, replaces: str | None = None) -> int:
@@ -60,7 +52,6 @@ def serve(queue: str, name: str | None = None, *, beat: bool = False, replaces: 
     try:
         application = make_celery(Settings.of_environment())
         application.set_current()
-        options = {"concurrency": application.settings.concurrency, **_POOLS[queue]}
         if queue == RETRAIN:
             os.nice(_NICE)
         # Signals hold weak references.
@@ -80,9 +71,8 @@ def serve(queue: str, name: str | None = None, *, beat: bool = False, replaces: 
             without_gossip=True,
             without_mingle=True,
             quiet=True,
-            **options,
         )
-        _log.info("worker starts name=%s threads=%d", worker.hostname, options["concurrency"])
+        _log.info("worker starts name=%s threads=%d", worker.hostname, worker.concurrency)
         worker.start()
     except PingtiError as error:
         sys.stderr.write(f"{error}\n")

@@ -1,4 +1,4 @@
-"""The Celery messages of units: which task takes a unit, on which queue, under which id."""
+"""The Celery messages of units: which task takes a unit, under which id."""
 
 from collections.abc import Sequence
 

@@ -1,9 +1,7 @@
-"""The consumer of Celery's worker, and its threads, with four differences.
+"""The consumer of Celery's worker, with three differences.
 
 Celery lets every error of a strategy but three out of the consumer, which ends the worker; the message goes
 back to the queue, and ends the next one. Here it is put aside. So are messages of unknown tasks.
-An error outside of a task's own code leaves a thread's message unacknowledged for ever, and the worker with
-a place less. Here it is a failure.
 And a worker ends on a server that keeps the jobs of another workspace, whenever that shows.
 Events of tasks are sent ten times a second: one by one they take a third of what small jobs cost.
 """
@@ -14,8 +12,6 @@ from functools import lru_cache
 from typing import Any
 
 import redis
-from billiard.einfo import ExceptionInfo
-from celery.concurrency.thread import TaskPool
 from celery.worker.consumer import Consumer as CeleryConsumer
 from vine import promise
 
@@ -98,25 +94,6 @@ class Consumer(CeleryConsumer):  # type: ignore[misc]  # celery has no types
         queue = (message.delivery_info or {}).get("routing_key") or "unknown"
         put_aside(_client(self.app.settings), str(queue), message.body, reason)
         message.reject_log_error(_Quiet(), self.connection_errors)
-
-
-class Threads(TaskPool):  # type: ignore[misc]  # celery has no types
-    """Celery's pool of threads, in which every task ends: what is raised outside of it is its failure."""
-
-    def on_apply(self, target: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
-        """Have a thread do a task."""
-
-        def end(*of_task: Any, **named: Any) -> Any:
-            try:
-                return target(*of_task, **named)
-            except Exception as error:
-                _log.exception("failed outside of a task")
-                try:  # Celery would raise a MemoryError again
-                    raise RuntimeError(f"{type(error).__name__}: {error}") from None
-                except RuntimeError:
-                    return 1, ExceptionInfo(), 0.0
-
-        return super().on_apply(end, *arguments, **options)
 
 
 @lru_cache(maxsize=1)

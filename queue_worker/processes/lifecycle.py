@@ -22,7 +22,7 @@ from celery import Celery, signals
 from celery.worker import state
 
 from pingti.errors import PingtiError
-from queue_worker.celery_app import CLASSIFY, QUEUES, RETRAIN, connect, shorten_pauses
+from queue_worker.celery_app import CLASSIFY, CONTROL, QUEUES, RETRAIN, connect, shorten_pauses
 from queue_worker.jobs.statistics import memory_bytes
 from queue_worker.jobs.store import JobStore
 from queue_worker.processes.server_check import refuse_unfit_server
@@ -30,6 +30,7 @@ from queue_worker.processes.workplace import refuse_other_workspace
 
 _log = logging.getLogger(__name__)
 _PRESENCE_SECONDS = 3.0
+_CONTROL_THREADS = 8  # of which callbacks take six
 Rate = Callable[[Celery], float]
 
 _stops: list[Callable[[], None]] = []
@@ -79,6 +80,17 @@ def _check(instance: Any = None, **_: Any) -> None:
     except PingtiError as error:
         sys.stderr.write(f"{error}\n")
         sys.exit(error.exit_code)
+
+
+@signals.worker_init.connect
+def _fit(sender: Any = None, **_: Any) -> None:
+    """Have the pool that the queues need, whatever the command: Celery's takes ``-P prefork`` for our own."""
+    queues = set(sender.app.amqp.queues.consume_from)
+    sender.app.amqp.queues.select(queues)  # not also those that it publishes to, once it has to connect again
+    if RETRAIN in queues:  # what a task loads goes with its process
+        sender.pool_cls, sender.concurrency, sender.max_tasks_per_child = "prefork", 1, 1
+    elif queues == {CONTROL}:
+        sender.concurrency = _CONTROL_THREADS
 
 
 @signals.worker_ready.connect

@@ -86,6 +86,24 @@ def test_celerys_own_worker_and_its_inspection(service: Service, texts: list[str
 
 
 @pytest.mark.broker
+@pytest.mark.parametrize(
+    ("queue", "pool", "size"),
+    [("retrain", "prefork", 1), ("control", "Threads", 8), ("classify", "Threads", 3)],
+)
+def test_celerys_own_worker_has_the_pool_of_its_queue(
+    service: Service, queue: str, pool: str, size: int
+) -> None:
+    """``-P prefork`` is what Celery's command line has for "as configured"."""
+    worker = start(service, "worker", "-Q", queue, "-n", f"{queue}@own", "-P", "prefork", "-c", "3")
+    until(lambda: any(name == f"{queue}@own" for name in service.store.statistics.workers()), "it is ready")
+    stats = json.loads(ask(service, "inspect", "stats", "--json", "-d", f"{queue}@own", nodes=1))
+    assert pool in stats[f"{queue}@own"]["pool"]["implementation"]
+    assert stats[f"{queue}@own"]["pool"]["max-concurrency"] == size
+    service.processes.stop(worker)
+    assert worker.returncode == 0
+
+
+@pytest.mark.broker
 def test_flower_shows_every_shard(service: Service, texts: list[str]) -> None:
     if find_spec("flower") is None:
         pytest.skip("needs the package flower")
@@ -130,6 +148,20 @@ def test_flower_shows_every_shard(service: Service, texts: list[str]) -> None:
     assert job.id in shard["args"]
     assert shard["runtime"] > 0
     service.processes.stop(flower)
+
+
+@pytest.mark.parametrize(
+    ("task", "queue"),
+    [
+        *((task, "classify") for task in ("pingti.plan", "pingti.classify", "pingti.finalize")),
+        *((task, "retrain") for task in ("pingti.retrain", "pingti.measure_drift")),
+        *((task, "control") for task in ("pingti.callback", "pingti.reap", "pingti.expire")),
+    ],
+)
+def test_a_task_has_its_queue_whoever_sends_it(task: str, queue: str) -> None:
+    """``celery call`` and Flower, too."""
+    routed = make_celery(Settings(redis_url="redis://there")).amqp.router.route({}, task)
+    assert routed["queue"].name == queue
 
 
 def test_the_most_urgent_is_the_highest_where_rabbitmq_counts() -> None:

@@ -23,9 +23,9 @@ from queue_worker.celery_app import (
     send,
 )
 from queue_worker.processes.channel import Transport
-from queue_worker.processes.consumer import Threads
 from queue_worker.processes.rejected import rejected
 from queue_worker.settings import Settings
+from queue_worker.threads import Threads
 from tests.support.brokers import messages_waiting, until
 from tests.support.paths import SHARED
 from tests.support.service import Service, assert_every_row_once, keys, serving
