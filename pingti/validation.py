@@ -37,15 +37,18 @@ def faults_of(
     Returns:
         A fault each, ``pointer`` set: "" for the whole document.
     """
-    listed = list(errors)
-    within = {tuple(error["loc"][:end]) for error in listed for end in range(len(error["loc"]))}
     return [
         Fault(detail=detail, pointer=json_pointer((*_place(error["loc"]), *place)))
-        for error in listed
-        # A list is too short for pydantic, too, where the items that it has are wrong.
-        if not (error["type"] == "too_short" and tuple(error["loc"]) in within)
+        for error in causes(errors)
         for detail, place in _details(error, model, show_values=show_values)
     ]
+
+
+def causes(errors: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The errors without what follows from others: a list of a wrong item is too short for pydantic."""
+    listed = list(errors)
+    within = {tuple(error["loc"][:end]) for error in listed for end in range(len(error["loc"]))}
+    return [error for error in listed if error["type"] != "too_short" or tuple(error["loc"]) not in within]
 
 
 def sentence(faults: Sequence[Fault], name: Callable[[str], str] | None = None) -> str:

@@ -13,7 +13,7 @@ import typer
 
 from api.cli.console import Screen
 from api.cli.tasks import Delimiter, Encoding, Escape, Json, Quoting, TaskChoices, delimiter_of
-from pingti.errors import InputError
+from pingti.errors import InputError, UnavailableError
 
 if TYPE_CHECKING:
     from pingti.client import Client
@@ -216,7 +216,7 @@ def results(
     """Download a job's results."""
     from pingti.client import Client
 
-    form = "jsonl" if out is None else _FORMS.get(out.suffix)
+    form = "jsonl" if out is None else _FORMS.get(out.suffix.lower())
     if form is None:
         raise InputError(f"{out}: the name must end in .parquet, .jsonl or .csv")
     with Client(url, key) as pingti:
@@ -251,6 +251,8 @@ def _download(out: Path | None, download: Callable[[Path], int], screen: Screen)
         screen.say(f"{out}: {size:,} bytes")
         screen.result({"out": str(out), "bytes": size})
         return
+    if sys.stdout is None:  # as of a process that was started without one
+        raise UnavailableError("standard output is closed; --out names a file instead")
     with TemporaryDirectory() as folder:
         target = Path(folder) / "download"
         download(target)

@@ -21,29 +21,27 @@ def expand(pattern: str, base: Path) -> list[str]:
     Raises:
         InputError: there is none, or an address cannot be read.
     """
-    if "://" in pattern:
-        try:
-            paths = _files_at(pattern)
-        except (OSError, ValueError, ImportError) as error:  # unknown scheme, missing driver, nobody there
-            raise InputError.in_file(pattern, f"not readable: {first_line(error)}") from error
-    else:
-        # What has that very name first: it may hold characters that mean something in a pattern.
-        if (base / pattern).is_file():
-            return [str(base / pattern)]
-        if (base / pattern).is_dir():
-            paths = sorted(_files_within(base / pattern))
-        else:
-            matched = list(_matching(pattern, base))
-            tables = [
-                part
-                for path in matched
-                if path.is_dir() and is_table(path.name)
-                for part in _files_within(path)
-            ]
-            paths = sorted({*tables, *(str(path) for path in matched if path.is_file())})
+    try:
+        paths = _files_at(pattern) if "://" in pattern else _files_here(pattern, base)
+    except (OSError, ValueError, ImportError) as error:  # unknown scheme, missing driver, a folder of others
+        reason = (error.strerror if isinstance(error, OSError) else None) or first_line(error)
+        raise InputError.in_file(pattern, f"not readable: {reason}") from error
     if not paths:
         raise InputError.in_file(pattern, f"no such file (looked from {base})")
     return paths
+
+
+def _files_here(pattern: str, base: Path) -> list[str]:
+    """As ``expand``, of this machine."""
+    # What has that very name first: it may hold characters that mean something in a pattern.
+    if (base / pattern).is_file():
+        return [str(base / pattern)]
+    if (base / pattern).is_dir():
+        return sorted(_files_within(base / pattern))
+    matched = list(_matching(pattern, base))
+    tables = [path for path in matched if path.is_dir() and is_table(path.name)]
+    parts = [part for table in tables for part in _files_within(table)]
+    return sorted({*parts, *(str(path) for path in matched if path.is_file())})
 
 
 def _matching(pattern: str, base: Path) -> Iterator[Path]:
@@ -54,6 +52,8 @@ def _matching(pattern: str, base: Path) -> Iterator[Path]:
         return
     at = parts.index("**")
     start = "/".join(parts[:at]) or ("/" if at else "")
+    while parts[at + 1 : at + 2] == ["**"]:  # says no more, and would double the ways each time
+        del parts[at + 1]
     for root in _matching(start, base) if start else [base]:
         for folder, names, _ in os.walk(root):
             names[:] = [name for name in names if not name.startswith(".")]

@@ -21,7 +21,7 @@ from api.rest.problems.documents import ProblemError, ProblemItem, problem_respo
 from api.rest.problems.kinds import KIND_OF_STATUS
 from pingti.errors import Fault, PingtiError
 from pingti.files import disk_is_full
-from pingti.validation import faults_of, sentence
+from pingti.validation import causes, faults_of, sentence
 
 AWAY = "The broker (Valkey or Redis) does not answer"
 _NOT_KNOWN = "whether this was carried out is not known: look before you send it again."
@@ -92,7 +92,7 @@ def _problem_error(_: Request, error: Exception) -> Response:
 
 def _validation_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    errors = error.errors()
+    errors = causes(error.errors())
     whole_body = any(entry["loc"] == ("body",) and entry["type"] != "json_invalid" for entry in errors)
     if whole_body and not _is_json(request):
         given = request.headers.get("content-type", "none")

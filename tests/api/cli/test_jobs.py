@@ -1,6 +1,7 @@
 """``pingti jobs`` against a real service."""
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,8 @@ def test_from_a_file_to_its_results(
         assert lines is None or len(out.read_text().splitlines()) == lines
     printed = pingti("jobs", "results", job["id"])
     assert (printed.returncode, printed.stdout) == (0, (tmp_path / "out.jsonl").read_text())
+    assert pingti("jobs", "results", job["id"], "--out", tmp_path / "OUT.CSV").returncode == 0
+    assert (tmp_path / "OUT.CSV").read_bytes() == (tmp_path / "out.csv").read_bytes()
     assert pingti("jobs", "results", job["id"], "--out", tmp_path / "out.xls").returncode == 2
     assert pingti("jobs", "errors", job["id"], "--out", tmp_path / "bad.jsonl").returncode == 0
     assert [json.loads(line)["row"] for line in (tmp_path / "bad.jsonl").read_text().splitlines()] == [120]
@@ -54,6 +57,10 @@ def test_from_a_file_to_its_results(
     lost = json.loads(strict.stdout)
     assert (lost["status"], lost["max_bad_rows"], lost["counts"]["completed"]) == ("failed", 0.001, 120)
     assert running.client.get(lost["links"]["results"]).status_code == 409
+    with monkeypatch.context() as closed:
+        closed.setattr(sys, "stdout", None)
+        nowhere = pingti("jobs", "results", job["id"])
+    assert (nowhere.returncode, "standard output is closed" in nowhere.stderr) == (6, True)
     unread = pingti("jobs", "results", lost["id"])
     assert (unread.returncode, unread.stdout, "is failed" in unread.stderr) == (4, "", True)
     assert len(running.client.get(lost["links"]["errors"]).text.splitlines()) == 1

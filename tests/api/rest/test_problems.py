@@ -123,6 +123,16 @@ def test_a_body_that_is_not_json(client: httpx.Client) -> None:
     assert "text/plain" in problem(answer)["detail"]
 
 
+def test_a_wrong_item_of_a_list_is_told_once(client: httpx.Client) -> None:
+    for body, pointer in (
+        ({"inputs": [5], "tasks": ["sport"]}, "#/inputs/0"),
+        ({"inputs": ["a.csv"], "tasks": [None]}, "#/tasks/0"),
+    ):
+        document = problem(client.post("/v1/jobs", json=body))
+        assert [item["pointer"] for item in document["errors"]] == [pointer]
+        assert "more)" not in document["detail"]
+
+
 def test_nested_and_broken_unicode_bodies_are_the_callers_fault(client: httpx.Client) -> None:
     json_type = {"Content-Type": "application/json"}
     for body in (b"[" * 100_000, b'{"inputs": ["\xff"]}', b'{"priority": ' + b"9" * 5_000 + b"}"):

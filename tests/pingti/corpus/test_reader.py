@@ -1,4 +1,5 @@
 import bz2
+import errno
 import gzip
 import io
 import json
@@ -645,7 +646,7 @@ def test_a_pattern_names_files_in_order(tree: Path, pattern: str, names: list[st
 def test_links_that_lead_in_a_circle_are_not_followed(tree: Path) -> None:
     for number in range(9):  # each doubles the ways around
         (tree / "deep" / f"up{number}").symlink_to("..")
-    for pattern in ("**/*.csv", "deep/**/*.csv", "**", "**/er/**", "**/deep/**/c.csv"):
+    for pattern in ("**/*.csv", "deep/**/*.csv", "**", "**/er/**", "**/deep/**/c.csv", "**/" * 40 + "*.csv"):
         names = [path.removeprefix(f"{tree}/") for path in expand(pattern, tree)]
         assert "deep/er/c.csv" in names
         assert not any("up" in name for name in names)
@@ -779,6 +780,17 @@ def test_a_url_is_read_and_a_pattern_without_files_is_refused(tree: Path) -> Non
     for pattern in ("nosuch://a/*.csv", "http://127.0.0.1:1/*.csv", "s3://bucket/*.csv", "hdfs://h/a.csv"):
         with pytest.raises(InputError, match=re.escape(f"{pattern}: not readable: ")):
             expand(pattern, tree)
+    with pytest.raises(InputError, match="not readable: File name too long"):
+        expand("x" * 5_000, tree)
+
+
+def test_a_folder_of_somebody_else_is_told(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def denied(path: Path) -> bool:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+
+    monkeypatch.setattr(Path, "is_file", denied)  # whoever runs the tests may read all
+    with pytest.raises(InputError, match=r"deep: not readable: Permission denied$"):
+        expand("deep", tree)
 
 
 def test_a_json_line_that_is_too_long_is_a_bad_row_and_the_next_is_read(tmp_path: Path) -> None:
