@@ -21,7 +21,7 @@ from pingti.workspace.registry import Workspace
 from replacement.decision import rule_faults
 from replacement.teacher_sources.answer_files import open_answers
 from replacement.teacher_sources.sources import PYTHON, labels_asked
-from replacement.teacher_sources.stored_answers import answered_alone, scored_labels
+from replacement.teacher_sources.stored_answers import answered_alone
 from teacher.model_files import file_problems, labels_of, length_problem, read_config_json, tokenizer_problem
 
 _MODEL = "/teacher/model"
@@ -224,7 +224,7 @@ def _answer_faults(task: _Task) -> Iterator[Fault]:
     if section.endpoint is not None or section.model.startswith(PYTHON):
         labels = labels_asked(task.definition)
     elif not section.model:
-        labels, independent = scored_labels(task.definition), answered_alone(section)
+        labels, independent = tuple(section.answer_columns.scores), answered_alone(section)
     if labels:
         yield from rule_faults(labels, independent, task.definition.classes, section)
 

@@ -10,7 +10,7 @@ from pingti.annotation.labelled_texts import texts_of_ids
 from pingti.corpus.normalize import keys_of
 from pingti.corpus.reader import expand_all
 from pingti.errors import InputError
-from pingti.workspace.definition import Definition, TeacherSection
+from pingti.workspace.definition import TeacherSection
 from pingti.workspace.registry import TaskEntry
 from replacement.teacher_sources.answer_files import AnswerRows, Counted, open_answers, read_file
 from teacher.sources.stored import StoredAnswers
@@ -37,20 +37,6 @@ def answered_alone(section: TeacherSection) -> bool:
             ``teacher.label`` asks for one of several.
     """
     return section.label is not None or len(section.answer_columns.scores) == 1
-
-
-def scored_labels(definition: Definition) -> tuple[str, ...]:
-    """The labels of stored answers that are all there is, where the definition has a column for each score.
-
-    Args:
-        definition: of the task that has the teacher.
-
-    Returns:
-        Empty where answers are labels: the files alone know which.
-    """
-    section = definition.teacher
-    scores = tuple(section.answer_columns.scores)
-    return scores if answered_alone(section) else _in_order(scores, definition.classes) if scores else ()
 
 
 def read_answers(entry: TaskEntry, labels: Sequence[str] | None, *, independent: bool = False) -> ReadAnswers:
