@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pingti.corpus.columns import BadRow, Columns
-from pingti.corpus.fields import field_names, read_fields
+from pingti.corpus.fields import look_at, read_fields
 from pingti.corpus.values import microseconds, spelled, string
 from pingti.errors import InputError
 from pingti.workspace.definition import AnswerColumnsSection, CorpusSection
@@ -25,6 +25,8 @@ class AnswerFile:
     """That of the id, likewise."""
     layout: Columns
     """How the file is written."""
+    notices: tuple[str, ...]
+    """What is otherwise than its name says, a sentence each."""
 
 
 @dataclass
@@ -56,6 +58,8 @@ class AnswerRows:
     """File and row, the first being 1."""
     empty: int = 0
     """Rows without an answer, or without text and id."""
+    guessed: Counted = field(default_factory=Counted)
+    """Files that are written otherwise than their names say."""
     bad: Counted = field(default_factory=Counted)
     """Rows that could not be read."""
     sums_off: Counted = field(default_factory=Counted)
@@ -64,6 +68,11 @@ class AnswerRows:
     def notes(self) -> list[str]:
         """What was left out or changed, a sentence each."""
         notes = []
+        if self.guessed.count:
+            notes.append(
+                f"teacher.answers: {self.guessed.count:,} files are written otherwise than their names say; "
+                f"the first is {self.guessed.first} (teacher.answer_columns says it otherwise)"
+            )
         if self.bad.count:
             notes.append(
                 f"teacher.answers: {self.bad.count:,} rows could not be read and were left out; the first is "
@@ -100,7 +109,8 @@ def open_answers(path: str, columns: AnswerColumnsSection, corpus: CorpusSection
         escape=columns.escape,
         encoding=columns.encoding,
     )
-    names = field_names(path, layout)
+    look = look_at(path, layout)
+    names = look.names
     there = f"there are {', '.join(map(repr, names))}"
     text = _present(names, columns.text, (corpus.text, "text"))
     identity = _present(names, columns.id, (corpus.id, "id"))
@@ -113,7 +123,7 @@ def open_answers(path: str, columns: AnswerColumnsSection, corpus: CorpusSection
             )
     # Beside which column a quote that is never closed is seen, the answer's or the text's.
     layout = replace(layout, text=text or needed[0], id=identity)
-    return AnswerFile(path=path, text=text, id=identity, layout=layout)
+    return AnswerFile(path=path, text=text, id=identity, layout=layout, notices=look.notices)
 
 
 def read_file(
@@ -130,6 +140,8 @@ def read_file(
     Raises:
         InputError: a row of it cannot be used.
     """
+    if file.notices:
+        rows.guessed.add(f"{file.path}: {', '.join(file.notices)}")
     answers = [*columns.scores.values()] or [columns.label]
     names = [name for name in (file.text, file.id, columns.time, *answers) if name is not None]
 

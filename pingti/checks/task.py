@@ -15,7 +15,7 @@ from pingti.annotation.answer_files import open_answers
 from pingti.annotation.labelled_texts import look_at_labelled
 from pingti.annotation.row_ids import missing_ids
 from pingti.checks.decision_rule import rule_faults
-from pingti.checks.teacher_labels import PYTHON, answered_alone, labels_asked, scored_labels
+from pingti.checks.teacher_labels import PYTHON, answered_alone, labels_asked
 from pingti.corpus.reader import check_input, expand
 from pingti.errors import DefinitionError, Fault, InputError, NotFoundError, PingtiError, json_pointer
 from pingti.extras import install_hint
@@ -256,7 +256,7 @@ def _answer_faults(task: _Task) -> Iterator[Fault]:
     if section.endpoint is not None or section.model.startswith(PYTHON):
         labels = labels_asked(task.definition)
     elif not section.model:
-        labels, independent = scored_labels(task.definition), answered_alone(section)
+        labels, independent = tuple(section.answer_columns.scores), answered_alone(section)
     if labels:
         yield from rule_faults(labels, independent, task.definition.classes, section)
 

@@ -30,20 +30,6 @@ def answered_alone(section: TeacherSection) -> bool:
     return section.label is not None or len(section.answer_columns.scores) == 1
 
 
-def scored_labels(definition: Definition) -> tuple[str, ...]:
-    """The labels of stored answers that are all there is, where the definition has a column for each score.
-
-    Args:
-        definition: of the task that has the teacher.
-
-    Returns:
-        Empty where answers are labels: the files alone know which.
-    """
-    section = definition.teacher
-    scores = tuple(section.answer_columns.scores)
-    return scores if answered_alone(section) else in_order(scores, definition.classes) if scores else ()
-
-
 def in_order(given: tuple[str, ...], classes: Sequence[str]) -> tuple[str, ...]:
     """The labels; those that are the classes, or some of them, in the order of the classes.
 

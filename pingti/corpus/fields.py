@@ -6,6 +6,7 @@ What ``reader`` is for texts, this is for files of anything else beside a text, 
 import itertools
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote
 
@@ -21,8 +22,18 @@ _BATCH_ROWS = 16_384
 _NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
 
 
-def field_names(path: str, columns: Columns) -> tuple[str, ...]:
-    """The names of a file's fields; of JSONL those of the first thousand lines.
+@dataclass(frozen=True, kw_only=True)
+class Look:
+    """What the beginning of a file shows."""
+
+    names: tuple[str, ...]
+    """Of its fields; of JSONL those of the first thousand lines."""
+    notices: tuple[str, ...] = ()
+    """What is otherwise than the file's name says, a sentence each."""
+
+
+def look_at(path: str, columns: Columns) -> Look:
+    """Look at the beginning of a file.
 
     Args:
         path: of the file.
@@ -34,12 +45,14 @@ def field_names(path: str, columns: Columns) -> tuple[str, ...]:
     partitions = tuple(_partitions(path))
     if format_of(path) == ".parquet":
         with parquet_file(path) as file:
-            return (*file.schema_arrow.names, *partitions)
+            return Look(names=(*file.schema_arrow.names, *partitions))
     with text_lines(path, columns.encoding) as lines:
         if format_of(path) != ".jsonl":
-            return (*Table.open(path, lines, columns).header, *partitions)
+            table = Table.open(path, lines, columns)
+            return Look(names=(*table.header, *partitions), notices=table.layout.notices)
         objects = (_object(line) for line in itertools.islice(lines, _LOOKED_AT))
-        return (*dict.fromkeys(name for record in objects for name in record or ()), *partitions)
+        names = dict.fromkeys(name for record in objects for name in record or ())
+        return Look(names=(*names, *partitions))
 
 
 def read_fields(
@@ -52,11 +65,11 @@ def read_fields(
     Args:
         path: of the file.
         names: of the fields.
-        columns: as of ``field_names``; its ``id`` is one that a Parquet file may have as UUID and the like.
+        columns: as of ``look_at``; its ``id`` is one that a Parquet file may have as UUID and the like.
         on_bad_row: is told of each row that cannot be read.
 
     Raises:
-        InputError: as of ``field_names``; or the file is damaged.
+        InputError: as of ``look_at``; or the file is damaged.
     """
     constant = {name: value for name, value in _partitions(path).items() if name in names}
     read = {".parquet": _of_parquet, ".jsonl": _of_jsonl}.get(format_of(path), _of_delimited)

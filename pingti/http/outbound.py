@@ -46,6 +46,10 @@ class Answer:
     """Where the caller wants it."""
 
 
+class TooLargeError(InputError):
+    """An answer is larger than its reader takes."""
+
+
 class Outbound:
     """The one way out. Safe for threads."""
 
@@ -90,7 +94,8 @@ class Outbound:
         """Send ``body``, and read what comes back.
 
         Raises:
-            InputError: as of ``check``, and where the answer is larger than ``limit`` bytes.
+            InputError: as of ``check``.
+            TooLargeError: the answer is larger than ``limit`` bytes.
             UnavailableError: as of ``post``.
         """
         with self._exchange("POST", url, headers, body) as response:
@@ -98,7 +103,7 @@ class Outbound:
             for chunk in response.iter_stream():
                 read += chunk
                 if len(read) > limit:
-                    raise InputError(f"{url}: an answer larger than the limit of {limit:,} bytes")
+                    raise TooLargeError(f"{url}: an answer larger than the limit of {limit:,} bytes")
             return dataclasses.replace(_answer(response), body=bytes(read))
 
     def fetch(self, url: str, target: Path, *, limit: int) -> int:

@@ -11,7 +11,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 from pingti.errors import InputError, UnavailableError
-from pingti.http.outbound import Answer, Outbound
+from pingti.http.outbound import Answer, Outbound, TooLargeError
 from teacher.endpoints.budget import Budget
 from teacher.endpoints.settings import Endpoint
 
@@ -64,6 +64,10 @@ class Requests:
             pause, asked = self._endpoint.pause * 2**attempt * random.uniform(0.75, 1.25), 0.0
             try:
                 answer = self._outbound.ask(self._endpoint.url, body, self._headers(), limit=_ANSWER_BYTES)
+            except TooLargeError as error:
+                sent, answered = None, None
+                self._reached()
+                return str(error)  # no JSON, either
             except UnavailableError as error:
                 # It may have been worked on: what was set aside counts.
                 reason, sent, answered = str(error), None, None

@@ -94,6 +94,8 @@ class Chat:
                 answer_json(request, completion(label, logprobs=False))
             case "401":
                 answer_json(request, {}, 401)
+            case "huge":
+                answer_json(request, "x" * (9 << 20))
             case "html":
                 answer_json(request, "<html>")
             case _:

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pingti.corpus.columns import BadRow, Columns
-from pingti.corpus.fields import field_names, read_fields
+from pingti.corpus.fields import look_at, read_fields
 from pingti.corpus.values import Instant
 from pingti.errors import InputError
 
@@ -55,7 +55,8 @@ def test_an_encoding_and_a_delimiter(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_bytes("text;label\n你好世界;yes\n中国人民;no\n天气很好;no\n".encode("gb18030"))
     with pytest.raises(InputError, match='set encoding = "gb18030"'):
-        field_names(str(path), Columns())
+        look_at(str(path), Columns())
+    assert look_at(str(path), Columns(encoding="gb18030")).notices == ("its fields are separated by ';'",)
     rows, _ = read(path, "text", encoding="gb18030")
     assert rows[0] == (0, {"text": "你好世界"})
 
@@ -74,7 +75,7 @@ def test_types_of_parquet(tmp_path: Path) -> None:
         }
     )
     pq.write_table(table, path)
-    assert field_names(str(path), Columns()) == ("id", "text", "label", "score", "time", "day")
+    assert look_at(str(path), Columns()).names == ("id", "text", "label", "score", "time", "day")
     (row,), _ = read(path, "id", "text", "label", "score", "time", "day", "none", id="id")
     seconds = int(moment.replace(tzinfo=datetime.UTC).timestamp())
     assert row[1] == {
@@ -90,6 +91,6 @@ def test_types_of_parquet(tmp_path: Path) -> None:
 def test_fields_that_some_lines_leave_out_are_named(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     path.write_text('{"text": "a"}\n{"text": "b", "label": "no"}\n')
-    assert field_names(str(path), Columns()) == ("text", "label")
+    assert look_at(str(path), Columns()).names == ("text", "label")
     with pytest.raises(InputError, match="none of the formats"):
-        field_names(str(tmp_path / "a.xlsx"), Columns())
+        look_at(str(tmp_path / "a.xlsx"), Columns())

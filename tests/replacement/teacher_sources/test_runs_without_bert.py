@@ -73,8 +73,9 @@ def notes_of(outcome: Any) -> str:
     return " ".join(outcome.report["notes"])
 
 
+@pytest.mark.parametrize("concurrency", [1, 8])
 def test_an_endpoint_that_fails_half_of_the_time_teaches_a_student_within_its_budget(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, concurrency: int
 ) -> None:
     monkeypatch.setattr(requests, "time", SimpleNamespace(sleep=lambda _: None))
     monkeypatch.setenv("PINGTI_PRIVATE_NETWORKS", "127.0.0.0/8")
@@ -90,6 +91,7 @@ kind = "chat"
 url = "{url}"
 model = "tiny"
 key_variable = "PINGTI_TEACHER_KEY_TINY"
+concurrency = {concurrency}
 descriptions = {{sport = "games", tech = "machines", other = "all else"}}
 most_tokens = {budget}
 """
@@ -97,8 +99,11 @@ most_tokens = {budget}
         outcome = replace(entry)
         asked = model.answered
         again = replace(entry, seed=0)
-    assert outcome.passed
-    promotion.promote(entry, outcome.version, why="passed")
+    if concurrency == 1:  # else it is chance which texts meet a fault, and so which rows are learned from
+        assert outcome.passed
+        promotion.promote(entry, outcome.version, why="passed")
+        # What was answered once is asked about no more.
+        assert again.report["teacher"]["rows_computed"] < outcome.report["teacher"]["rows_computed"] / 2
     assert asked * sum(TOKENS) <= budget
     cost = outcome.report["teacher"]["cost"]
     assert 0 < cost["tokens"] <= budget
@@ -107,8 +112,7 @@ most_tokens = {budget}
     assert "speed was not measured" in notes_of(outcome)
     assert "speed" not in outcome.report
     assert outcome.report["teacher"]["model"] == "endpoint:tiny"
-    # What was answered once is asked about no more; nothing that is written holds the key.
-    assert again.report["teacher"]["rows_computed"] < outcome.report["teacher"]["rows_computed"] / 2
+    # Nothing that is written holds the key.
     written = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert not any(b"s3cret" in path.read_bytes() for path in written)
 

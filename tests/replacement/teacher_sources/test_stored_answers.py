@@ -74,7 +74,9 @@ def test_ids_of_every_type_lead_to_their_texts(tmp_path: Path, ids: pa.Array) ->
 def test_a_text_that_looks_like_a_number_or_nothing_is_a_text(tmp_path: Path, separator: str) -> None:
     lines = ["text,label", "1.0,no", "NA,yes", "2025-01-01,no"]
     content = "\n".join(lines).replace(",", separator) + "\n"
-    assert set(decided(read(tmp_path, content))) == {"1.0", "na", "2025-01-01"}
+    answers = read(tmp_path, content)
+    assert set(decided(answers)) == {"1.0", "na", "2025-01-01"}
+    assert ["separated by" in note for note in answers.notes] == [True] * (separator != ",")
 
 
 def test_labels_that_look_like_nothing_or_like_truth_values_are_labels(tmp_path: Path) -> None:
@@ -197,6 +199,8 @@ def test_the_newest_answer_counts_whatever_its_file_writes_times_as(tmp_path: Pa
             "no label 'x'; the teacher has a, b",
         ),
         ("text,p\na,0.5\n", scores(yes="p"), ""),
+        ("text,p,q\na,0.5,0.5\n", scores(yes="p", no="q"), ""),
+        ("text,p,q\na,0.5,0.5\n", scores(yes="p", maybe="q"), "are not the teacher's labels, yes, maybe"),
         ("text,p,q\na,0.5,0.5\n", f'label = "a"\n{scores(a="p", b="q")}', ""),
     ],
 )

@@ -120,13 +120,15 @@ def test_retry_after_is_waited_for(monkeypatch: pytest.MonkeyPatch, asked: str, 
     assert waits == pytest.approx([waited, waited], abs=0.01)
 
 
-@pytest.mark.parametrize("fault", ["malformed", "html"])
+@pytest.mark.parametrize("fault", ["malformed", "html", "huge"])
 def test_an_answer_that_cannot_be_read_is_counted_and_left_out(fault: str) -> None:
     with chat("", fault) as (url, _):
         teacher = ChatTeacher(endpoint(url))
         assert decided(teacher.score(TEXTS)) == [0, -1, 2, -1]
     assert (teacher.cost.rows, teacher.cost.malformed, teacher.cost.failed) == (4, 2, 0)
-    assert teacher.cost.first_malformed in ("I think it is", "<html>")
+    assert {"malformed": "I think it is", "html": "<html>", "huge": "larger than the limit"}[
+        fault
+    ] in teacher.cost.first_malformed
 
 
 @pytest.mark.parametrize("concurrency", [1, 6])
