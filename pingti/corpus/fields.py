@@ -4,7 +4,6 @@ What ``reader`` is for texts, this is for files of anything else beside a text, 
 """
 
 import itertools
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,10 +11,10 @@ from urllib.parse import unquote
 
 import pyarrow as pa
 
-from pingti.corpus import parquet
+from pingti.corpus import json_lines, parquet
 from pingti.corpus.columns import BadRow, Columns, OnBadRow
 from pingti.corpus.delimited import Faulty, Table
-from pingti.corpus.formats import TOO_LONG, format_of, is_cut, parquet_file, readable_parquet, text_lines
+from pingti.corpus.formats import format_of, parquet_file, readable_parquet, text_lines
 
 _LOOKED_AT = 1000  # lines of JSONL, whose objects may leave out what they have not
 _BATCH_ROWS = 16_384
@@ -50,7 +49,7 @@ def look_at(path: str, columns: Columns) -> Look:
         if format_of(path) != ".jsonl":
             table = Table.open(path, lines, columns)
             return Look(names=(*table.header, *partitions), notices=table.layout.notices)
-        objects = (_object(line) for line in itertools.islice(lines, _LOOKED_AT))
+        objects = (json_lines.json_object(line) for line in itertools.islice(lines, _LOOKED_AT))
         names = dict.fromkeys(name for record in objects for name in record or ())
         return Look(names=(*names, *partitions))
 
@@ -98,10 +97,9 @@ def _of_delimited(path: str, names: Sequence[str], columns: Columns, on_bad_row:
 def _of_jsonl(path: str, names: Sequence[str], columns: Columns, on_bad_row: OnBadRow) -> _Rows:
     with text_lines(path, columns.encoding) as lines:
         for number, line in enumerate(line for line in lines if line.strip()):
-            record = _object(line)
+            record = json_lines.json_object(line)
             if record is None:
-                reason = TOO_LONG if is_cut(line) else "the line is not a JSON object"
-                on_bad_row(BadRow(file=path, row=number, id=None, reason=reason))
+                on_bad_row(BadRow(file=path, row=number, id=None, reason=json_lines.json_problem(line)))
             else:
                 yield number, {name: record[name] for name in names if name in record}
 
@@ -137,13 +135,3 @@ def _partitions(path: str) -> dict[str, str | None]:
     parts = (folder.partition("=") for folder in path.split("/")[:-1])
     named = {unquote(name): unquote(value) for name, equals, value in parts if equals}
     return {name: None if value == _NO_VALUE else value for name, value in named.items()}
-
-
-def _object(line: bytes) -> dict[str, Any] | None:
-    if is_cut(line):
-        return None
-    try:
-        value = json.loads(line)
-    except (ValueError, RecursionError):
-        return None
-    return value if isinstance(value, dict) else None
