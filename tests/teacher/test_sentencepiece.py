@@ -11,8 +11,8 @@ import pytest
 import torch
 import transformers
 
+from pingti import model_files
 from pingti.errors import InputError
-from teacher import model_files
 from teacher.bert import Teacher, describe
 from tests.support.texts import WORDS
 
