@@ -31,17 +31,17 @@ def model_card(
         metadata: the student's.
         report: what report.json of its version holds; None where there is none.
     """
-    told = report or {}
+    document = report or {}
     title = str(metadata.get("task") or name)
     parts = [
         _head(),
         f"# {title}\n\nA TextCNN student of Pingti: it decides as its teacher, a larger classifier, does. "
         f"Classes: {listed(classes)}.",
         _use(name, classes, metadata),
-        _figures(told),
-        _gate(told.get("gate") or {}),
-        _teacher(told.get("teacher") or {}),
-        _data(told),
+        _figures(document),
+        _gate(document.get("gate") or {}),
+        _teacher(document.get("teacher") or {}),
+        _data(document),
     ]
     if report is None:
         parts.append("There was no report of this student when the card was written.")
