@@ -15,7 +15,7 @@ from pingti.workspace.registry import Workspace
 from replacement.training.loop import replace
 from teacher.bert import Teacher
 from tests.support.paths import SHARED
-from tests.support.teachers import DEFINITION
+from tests.support.teachers import DEFINITION, notes_beside_size
 
 MAKE = SHARED / "cases" / "teachers" / "make.py"
 WITH_LABEL = {"multi_label": 'label = "taste"'}
@@ -59,4 +59,4 @@ def test_a_shared_teacher_becomes_a_promoted_student(models: Path, kind: str, tm
     outcome = replace(entry)
     promotion.promote(entry, outcome.version, who="tests", why="made for the tests")
     assert entry.current() == outcome.version
-    assert bool(outcome.report["notes"]) == (kind in UNEVEN)
+    assert bool(notes_beside_size(outcome.report)) == (kind in UNEVEN)

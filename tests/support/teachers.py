@@ -148,3 +148,8 @@ def write_kinds(folder: Path, base: Path) -> dict[str, Path]:
         model.save_pretrained(folder / name)
         tokenizer.save_pretrained(folder / name)
     return {name: folder / name for name in heads}
+
+
+def notes_beside_size(report: dict[str, Any]) -> list[str]:
+    """A report's notes without the one on a small holdout: those of tests are small."""
+    return [note for note in report["notes"] if not note.startswith("the holdout has only ")]

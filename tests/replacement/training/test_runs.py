@@ -28,7 +28,7 @@ from replacement.training.loop import replace
 from replacement.training.people_labels import read_people_labels
 from replacement.training.teacher_labels import TeacherLabels, load_teacher, load_teacher_of_version
 from teacher.bert import Teacher
-from tests.support.teachers import folder_bytes, sport, topic_teacher, write_bert
+from tests.support.teachers import folder_bytes, notes_beside_size, sport, topic_teacher, write_bert
 from tests.support.texts import WORDS, made_texts
 
 __all__ = ["topic_teacher"]
@@ -412,7 +412,7 @@ def test_a_report_tells_what_was_taken_by_order_and_what_people_labelled(
     labels.add(entry, tmp_path / "labelled.jsonl")
     told: list[str] = []
     outcome = replace(entry, progress=lambda what, done, total: told.append(what))
-    (note,) = outcome.report["notes"]
+    (note,) = notes_beside_size(outcome.report)
     assert "LABEL_0 = sport, LABEL_1 = tech, LABEL_2 = other" in note
     assert note in told
     assert outcome.report["corpus"]["labelled_by_people"] == 4
@@ -447,7 +447,7 @@ def test_true_labels_outside_the_corpus_are_a_test_set_of_their_own(
     assert apart["teacher"]["accuracy"] > 0.8
     assert apart["student"]["intervals"].keys() == {"precision", "recall", "f1"}
     assert outcome.report["truth"] is None
-    (note,) = outcome.report["notes"]
+    (note,) = notes_beside_size(outcome.report)
     assert note.startswith(
         f"gate.labels: of {len(outside) + len(pool)} true labels 0 measure on the holdout "
         f"and {len(outside)} on texts outside the corpus;"
@@ -466,7 +466,7 @@ def test_true_labels_apart_are_limited_by_the_budget_and_that_is_told(
     outside = [text for text in dict.fromkeys(made_texts(90, seed=77)[0]) if text not in corpus]
     outcome = replace(with_true_labels(tmp_path, topic_teacher, outside, budget=300))
     assert outcome.report["truth_apart"]["student"]["rows"] == 50  # a sixth of 300
-    assert f"{len(outside) - 50} are not used" in outcome.report["notes"][0]
+    assert f"{len(outside) - 50} are not used" in notes_beside_size(outcome.report)[0]
     assert outcome.report["teacher"]["rows_computed"] <= outcome.rounds[-1].asked <= 300
 
 
@@ -475,7 +475,7 @@ def test_true_labels_of_the_holdout_alone_need_no_note(topic_teacher: Path, tmp_
     (tmp_path / "true.jsonl").write_text("")
     outcome = replace(entry)
     assert (outcome.report["truth"], outcome.report["truth_apart"]) == (None, None)
-    assert outcome.report["notes"] == []
+    assert notes_beside_size(outcome.report) == []
 
 
 def warm_start_key(text: str) -> str:
@@ -489,7 +489,7 @@ def test_what_the_student_reads_and_the_teacher_did_not_is_told(
     entry = sport(tmp_path, topic_teacher, gate=0.01, rounds=1)
     text = entry.path.read_text().replace("[teacher]", f"[teacher]\nmax_length = {max_length}", 1)
     entry = entry.workspace.add_task("sport", text)
-    notes = replace(entry).report["notes"]
+    notes = notes_beside_size(replace(entry).report)
     assert [
         f"only in part, up to teacher.max_length = {max_length}, and the student does" in note
         for note in notes
