@@ -54,17 +54,19 @@ def serve(queue: str, name: str | None = None, *, beat: bool = False, replaces: 
         application.set_current()
         if queue == RETRAIN:
             os.nice(_NICE)
-        # Signals hold weak references.
-        keep = [
-            lambda **_: None,
-            lambda **_: _start_beat(application),
-            lambda **_: _take_over(application, str(replaces)),
-        ]
-        signals.setup_logging.connect(keep[0])  # with a receiver of its own, Celery leaves logging alone
-        if beat:
-            signals.worker_ready.connect(keep[1])
-        if replaces:
-            signals.worker_ready.connect(keep[2])
+
+        # Signals hold weak references: both functions last as long as this one.
+        def leave_logging(**_: Any) -> None:
+            """With a receiver of its own, Celery leaves logging alone."""
+
+        def begin(**_: Any) -> None:
+            if beat:
+                _start_beat(application)
+            if replaces:
+                _take_over(application, replaces)
+
+        signals.setup_logging.connect(leave_logging)
+        signals.worker_ready.connect(begin)
         worker = application.Worker(
             hostname=name or f"{queue}@{socket.gethostname()}-{os.getpid()}",
             queues=[queue],

@@ -37,9 +37,29 @@ def listen(settings: Settings) -> socket.socket:
             f"The server would listen on {settings.host} without an API key; make one by pingti keys add, "
             "set PINGTI_API_KEY, or listen on 127.0.0.1."
         )
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    return bind(
+        settings.host,
+        settings.port,
+        refusal="The server cannot listen on",
+        hint="if that is not Pingti already, name another port by --port or PINGTI_PORT",
+    )
+
+
+def bind(host: str, port: int, *, refusal: str, hint: str) -> socket.socket:
+    """Bind an address (port 0: a free one).
+
+    Args:
+        host: a name or an address.
+        port: of it.
+        refusal: how the error begins, before the address.
+        hint: what to do then.
+
+    Raises:
+        UnavailableError: it cannot be bound.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        listener = socket.create_server((settings.host, settings.port), family=family, backlog=2048)
+        listener = socket.create_server((host, port), family=family, backlog=2048)
         # Connections take it over. Without it an answer in two pieces waits 40 ms for the client's receipt;
         # asyncio sets it for sockets of its own making alone.
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -48,10 +68,7 @@ def listen(settings: Settings) -> socket.socket:
         # The system's own words: Python's add which address it was at, which is said here anyway.
         number = error.errno or 0  # below 0 where a name is not resolved
         reason = os.strerror(number) if number > 0 else error.strerror or str(error)
-        raise UnavailableError(
-            f"The server cannot listen on {settings.host}, port {settings.port}: {reason}; if that is not "
-            "Pingti already, name another port by --port or PINGTI_PORT."
-        ) from error
+        raise UnavailableError(f"{refusal} {host}, port {port}: {reason}; {hint}.") from error
 
 
 def url(listener: socket.socket) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 from api.rest.problems import ProblemError
 from pingti.errors import InputError
-from pingti.exporting.runtime.events import MOST_CHARACTERS
+from pingti.exporting.runtime.events import check_characters
 
 JSON, JSON_LINES, CSV = "application/json", "application/jsonlines", "text/csv"
 FORMS = (JSON, JSON_LINES, CSV)
@@ -96,14 +96,7 @@ def read_texts(body: bytes, form: str) -> list[str]:
         if not isinstance(value, str):
             kind = "null" if value is None else f"of type {type(value).__name__}"
             raise InputError(f"row {number}: the text is {kind}; needed is a string")
-        if len(value) > MOST_CHARACTERS:
-            raise InputError(f"row {number}: {len(value):,} characters; allowed are {MOST_CHARACTERS:,}")
-        try:
-            value.encode()
-        except UnicodeEncodeError:
-            raise InputError(
-                f"row {number}: holds half of a surrogate pair (\\ud800 to \\udfff); it is no text"
-            ) from None
+        check_characters(value, f"row {number}")
     return texts
 
 

@@ -101,8 +101,8 @@ def _answers(responses: Mapping[str, Any]) -> str:
             bodies = ", ".join(dict.fromkeys(filter(None, map(_answer_body, content.items()))))
             meaning = cell(_prose(response)).replace(_SAYS_NOTHING, "")
             good.append(f"| {status} | {meaning} | {bodies} |\n")
-    told = f"\nProblems: {', '.join(problems)}.\n" if problems else ""
-    return "\n| status | answer | body |\n|--:|---|---|\n" + "".join(good) + told
+    listed = f"\nProblems: {', '.join(problems)}.\n" if problems else ""
+    return "\n| status | answer | body |\n|--:|---|---|\n" + "".join(good) + listed
 
 
 def _answer_body(entry: tuple[str, Mapping[str, Any]]) -> str:

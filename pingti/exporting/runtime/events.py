@@ -103,6 +103,19 @@ def _body(event: dict[str, Any]) -> Any:
 def _check(text: Any, place: str) -> None:
     if not isinstance(text, str):
         raise InputError(f"{place}: {_kind(text)}; needed is a string")
+    check_characters(text, place)
+
+
+def check_characters(text: str, place: str) -> None:
+    """Check that a text is no longer than allowed, and that its characters are whole.
+
+    Args:
+        text: is checked.
+        place: of it, for the error.
+
+    Raises:
+        InputError: it is not so.
+    """
     if len(text) > MOST_CHARACTERS:
         raise InputError(f"{place}: {len(text):,} characters; allowed are {MOST_CHARACTERS:,}")
     try:
