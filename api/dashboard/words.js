@@ -49,7 +49,7 @@ export const WORDS = {
     byDashboard: "by hand, in the dashboard", reviewRows: "Review rows",
     time: "Time", event: "Event", who: "Who", why: "Why", promoted: "promoted", refused: "refused", "rolled back": "rolled back",
 
-    asTable: "As a table", plotted: "{name}: {from} at {first}, {to} at {last}.",
+    share1: "share (0 to 1)", asTable: "As a table", plotted: "{name}: {from} at {first}, {to} at {last}.",
     byVersion: "F1, precision and recall by version", thresholds: "Thresholds by day", agreement: "Agreement with the teacher in use, by day",
     agreed: "Agreed", day: "Day", byRound: "By round of the training", round: "Round", byDay: "By day of the held-out rows",
     calibration: "Calibration: the score, and how often the teacher confirms it", confirmed: "Confirmed", score: "Score",
@@ -120,7 +120,7 @@ export const WORDS = {
     byDashboard: "在控制台手动操作", reviewRows: "待审行",
     time: "时间", event: "事件", who: "谁", why: "原因", promoted: "发布", refused: "拒绝", "rolled back": "回退",
 
-    asTable: "以表格查看", plotted: "{name}：{first} 处为 {from}，{last} 处为 {to}。",
+    share1: "比例（0 到 1）", asTable: "以表格查看", plotted: "{name}：{first} 处为 {from}，{last} 处为 {to}。",
     byVersion: "各版本的 F1、精确率与召回率", thresholds: "每日阈值", agreement: "每日使用中与教师的一致率",
     agreed: "一致", day: "日期", byRound: "训练各轮", round: "轮", byDay: "留出行按日",
     calibration: "校准：分数与教师认可的比例", confirmed: "认可", score: "分数",
