@@ -27,8 +27,8 @@ export function button(text, act, properties = {}) {
 }
 
 // A table: head holds texts, or [text, "n"] for a column of figures; a row holds texts or elements, its first
-// cell names it. Where the page is narrow and the table is not, each row is drawn as a card (``cards``).
-export function table(caption, head, rows) {
+// cell names it. Where the page is narrow, each row of a table of ``many`` columns or long texts is drawn as a card.
+export function table(caption, head, rows, many = head.length > 4) {
   const kinds = head.map((cell) => (Array.isArray(cell) ? cell[1] : ""));
   const names = head.map((cell) => (Array.isArray(cell) ? cell[0] : cell));
   const heads = names.map((name, i) => make(name ? "th" : "td", { className: kinds[i], ...(name ? { scope: "col" } : {}) }, name));
@@ -36,7 +36,7 @@ export function table(caption, head, rows) {
     make(i ? "td" : "th", { className: kinds[i], ...(i ? {} : { scope: "row" }) }, cell))));
   const grid = make("table", {}, make("caption.hidden", {}, caption), make("thead", {}, make("tr", {}, ...heads)),
     make("tbody", {}, ...body));
-  const wide = head.length > 4 || rows.some((cells) => cells.some((cell) => cell?.classList?.contains("text")));
+  const wide = many || rows.some((cells) => cells.some((cell) => cell?.classList?.contains("text")));
   return make("div.scroll", { tabIndex: 0, role: "region", ariaLabel: caption }, wide ? cards(grid) : grid);
 }
 

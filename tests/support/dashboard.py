@@ -10,6 +10,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from pingti.corpus.reader import Columns
 from pingti.files import write_bytes
 from pingti.inference.pins import Choice, pin
@@ -29,10 +31,34 @@ CHROMIUM = os.environ.get("PINGTI_CHROMIUM") or next(
 )
 """The browser's program; None where there is none."""
 
+needs_browser = [
+    pytest.mark.broker,
+    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: apt-get install chromium"),
+]
+"""Marks of a module that looks at pages."""
+
+FLAGS = (
+    "--headless --no-sandbox --disable-gpu --no-first-run --disable-background-networking "
+    "--disable-component-update --disable-sync"
+)
+
 SIZES = {"desk": (1280, 900), "phone": (390, 844)}
 """Viewports by name: width and height in CSS pixels."""
 
-VIEWS = ("jobs", "tasks", "tasks/sport", "tasks/mood", "review/sport", "review/tech", "nights", "compare")
+VIEWS = (
+    *("jobs", "tasks", "tasks/sport", "tasks/mood", "tasks/bare", "tasks/broken"),
+    *("review/sport", "review/mood", "review/tech", "nights", "compare", "compare/sport:1/sport:2"),
+)
+"""Addresses of every kind of page."""
+
+_ARRIVED = {
+    "tasks/sport": "figure svg circle",
+    "tasks/mood": "figure svg circle",
+    "review/sport": "#desk",
+    "review/mood": "#desk",
+    "compare": "#compared table",
+    "compare/sport:1/sport:2": "#compared table",
+}
 
 MOODS = (
     *("angry", "anxious", "bored", "cheerful", "curious", "disappointed", "grateful", "hopeful", "neutral"),
@@ -50,6 +76,38 @@ class Place:
     workspace: Workspace
 
 
+@dataclass(kw_only=True)
+class Looker:
+    """Opens pages, each with a profile of its own, and keeps what they complain about."""
+
+    browser: Any
+    url: str
+    faults: list[str]
+
+    def open(self, path: str = "jobs", **context: Any) -> Any:
+        """A page whose data have arrived."""
+        choices = {"viewport": {"width": 1180, "height": 900}, "locale": "en-GB", **context}
+        page = self.browser.new_context(**choices).new_page()
+        page.set_default_timeout(20_000)
+        page.on("console", self._hear)
+        page.on("pageerror", lambda error: self.faults.append(str(error)))
+        page.goto(f"{self.url}/#/{path}")
+        page.wait_for_selector(".view:not([hidden])")
+        return page
+
+    def _hear(self, message: Any) -> None:
+        if message.type in ("error", "warning"):
+            self.faults.append(message.text)
+
+
+def show(page: Any, url: str, view: str) -> None:
+    """Go to a view and wait until what it shows has arrived."""
+    page.goto(f"{url}/#/{view}")
+    page.wait_for_selector(f"#view-{view.partition('/')[0]}:not([hidden])")
+    if view in _ARRIVED:
+        page.wait_for_selector(_ARRIVED[view])
+
+
 @contextmanager
 def served(template: Path, root: Path) -> Iterator[Place]:
     """A copy of the template with every kind of thing that a page shows, served with one worker."""
@@ -65,7 +123,7 @@ def served(template: Path, root: Path) -> Iterator[Place]:
         with serving(settings) as client:
             for body in (
                 {"inputs": ["texts.csv"], "tasks": ["sport"]},
-                {"inputs": ["some.csv"], "tasks": ["sport", "tech@strict"], "metadata": {"team": "search"}},
+                {"inputs": ["some.csv"], "tasks": ["sport", "tech"], "metadata": {"team": "search"}},
             ):
                 client.post("/v1/jobs", json=body).raise_for_status()
             yield Place(url=str(client.base_url).rstrip("/"), settings=settings, workspace=workspace)
@@ -266,7 +324,7 @@ def happen(workspace: Workspace, settings: Settings) -> None:
     """Jobs in every state, retrainings in every state, days of agreement and an alarm of drift."""
     with connect(settings) as client:
         store = JobStore(client)  # publishes nothing: what it holds stays as it is
-        pins = pin(workspace, [Choice.parse("sport"), Choice.parse("tech@strict"), Choice.parse("topic")])
+        pins = pin(workspace, [Choice.parse("sport"), Choice.parse("sport@strict"), Choice.parse("topic")])
         common = {"columns": Columns(), "pins": pins, "settings": settings, "owner": "nightly-batch"}
         names = [
             f"/srv/texts/2026-11-{day:02}/comments_of_all_channels_part_{day:04}.parquet" for day in (1, 2, 3)

@@ -360,8 +360,8 @@ def test_the_columns_of_a_file_are_told_by_its_header(
         pq.write_table(pa.table({"n": [1], "words": ["x"]}), sink)
         content = sink.getvalue()
     stored_file = upload(client, name, content).json()
-    for given in (stored_file["id"], stored_file["path"]):
-        answer = client.post("/v1/files/columns", json={"input": given})
+    for reference in (stored_file["id"], stored_file["path"]):
+        answer = client.post("/v1/files/columns", json={"input": reference})
         assert answer.json() == {"input": stored_file["path"], "columns": columns}
 
 
