@@ -350,7 +350,7 @@ def ask_next_rows(
         acquisition.Candidates(
             probabilities=scores,
             features=features,
-            network=None if max(student.subclasses) > 1 else student.network_logits(features),
+            network=student.network_logits(features) if student.readout.plain else None,
             threshold=result.threshold,
         ),
         _known(setup, student, asked.training.rows, asked.training.answers, result.threshold),
