@@ -9,14 +9,15 @@ from numpy.typing import NDArray
 
 import sampling
 from pingti.errors import InputError, UnavailableError
-from pingti.workspace.definition import Definition, GateSection
+from pingti.workspace.definition import Definition, GateSection, TeacherSection
 from pingti.workspace.registry import TaskEntry
 from replacement.answers import Answers, join
+from replacement.budget import rows_of_round
 from replacement.evaluation import disagreement
 from replacement.evaluation.metrics import decide
 from replacement.evaluation.operating_points import Scored
 from replacement.progress import Progress, advancing
-from replacement.results import IDLE_ROUNDS, Coverage, Round, StopReason, Yield
+from replacement.results import IDLE_GROWTH, IDLE_ROUNDS, Coverage, Round, StopReason, Yield
 from replacement.training import acquisition
 from replacement.training.dataset import Dataset
 from replacement.training.subclasses import Subclasses
@@ -107,6 +108,18 @@ class TrainingSet:
         """
         return self.answers.margin >= margin
 
+    def learned(self, teacher: TeacherSection) -> NDArray[np.bool_]:
+        """Which rows students are trained on: all, or no boundary rows.
+
+        Args:
+            teacher: says so.
+
+        Returns:
+            bool (k,).
+        """
+        clear = self.clear(teacher.margin)
+        return np.ones_like(clear) if teacher.boundary == "learn" else clear
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Asked:
@@ -177,7 +190,7 @@ def ask_to_learn(
 
 
 def train_student(setup: Setup, training: TrainingSet, subclasses: Subclasses, number: int) -> Student:
-    """Train a student on the rows known so far, without the boundary rows.
+    """Train a student on the rows known so far.
 
     Args:
         setup: has texts, shape and seed.
@@ -186,34 +199,34 @@ def train_student(setup: Setup, training: TrainingSet, subclasses: Subclasses, n
         number: of the round.
 
     Raises:
-        InputError: there are boundary rows alone.
+        InputError: there are boundary rows alone, and they are left out.
         UnavailableError: there are no rows.
     """
     from textcnn.train import Recipe, class_weights, train  # torch only where something is trained
 
     definition, dataset = setup.definition, setup.dataset
-    clear = training.clear(definition.teacher.margin)
-    rows = training.rows[clear]
-    if len(clear) == 0:
+    learned = training.learned(definition.teacher)
+    rows = training.rows[learned]
+    if len(learned) == 0:
         raise UnavailableError(
             f"{setup.entry.path}: the teacher gave no answer for any row to learn from"
             + "".join(f"; {note}" for note in setup.teacher.cost_notes)
         )
     if len(rows) == 0:
         raise InputError(
-            f"{setup.entry.path}: teacher.margin: on all {len(clear)} rows the teacher's margin is below "
-            f"{definition.teacher.margin}; nothing is left to learn from"
+            f"{setup.entry.path}: teacher.margin: on all {len(learned)} rows the teacher's margin is below "
+            f'{definition.teacher.margin}, and teacher.boundary = "leave"; nothing is left to learn from'
         )
     recipe, weights = Recipe(epochs=definition.student.epochs), None
     if not definition.binary:
         # Of two classes the threshold does what weights would: F1 was level. On weibo's nine, from 12,000
         # random rows, they made macro F1 .71 to .74 and accuracy .795 to .801; the wide part's margins
         # are smaller then, and with 1.5 logits for each the scores are calibrated as well as before.
-        weights = class_weights(training.answers.decided[clear], len(definition.classes))
+        weights = class_weights(training.answers.decided[learned], len(definition.classes))
         recipe = Recipe(epochs=recipe.epochs, wide_strength=1.5)
     network = train(
         dataset.encoded.take(rows),
-        subclasses.targets(training.answers.labels[clear]),
+        subclasses.targets(training.answers.labels[learned]),
         weights=weights,
         size=dataset.vocabulary.size,
         architecture=definition.student.architecture(),
@@ -236,17 +249,17 @@ def measure_round(setup: Setup, asked: Asked, student: Student, number: int) -> 
         number: of the round.
     """
     training, definition = asked.training, setup.definition
-    clear = training.clear(definition.teacher.margin)
+    learned = training.learned(definition.teacher)
     validation = scored_validation(setup, asked, student)
     threshold = validation.threshold(definition.operating_points["default"], definition.gate)[0]
     return Round(
         round=number,
-        rows=int(clear.sum()),
+        rows=int(learned.sum()),
         asked=asked.count,
         added=training.added,
         yields=training.yields,
-        boundary=int((~clear).sum()),
-        hard_negatives=int(training.hard_negatives[clear].sum()),
+        boundary=int((~learned).sum()),
+        hard_negatives=int(training.hard_negatives[learned].sum()),
         threshold=threshold,
         validation=validation.measure(threshold),
         holdout=scored_holdout(setup, asked, student).measure(threshold),
@@ -290,10 +303,20 @@ def stop_reason(gate: GateSection, rounds: Sequence[Round], *, usable: bool) -> 
         return StopReason.GATE_REACHED
     if len(rounds) >= gate.rounds:
         return StopReason.ROUND_LIMIT
+    return StopReason.NO_PROGRESS if _brought_nothing(rounds) else None
+
+
+def _brought_nothing(rounds: Sequence[Round]) -> bool:
+    """Whether the last rounds were no better than those before, though their rows could have made them so."""
+    if len(rounds) <= IDLE_ROUNDS:
+        return False
+    learned = [result.rows + result.boundary for result in rounds]
+    # Of a few more rows than before, nothing can be said but that they are few.
+    before = learned[-IDLE_ROUNDS - 1]
+    if learned[-1] - before < IDLE_GROWTH * before:
+        return False
     reached = [result.validation.f1 for result in rounds]
-    if len(reached) > IDLE_ROUNDS and max(reached[-IDLE_ROUNDS:]) <= max(reached[:-IDLE_ROUNDS]):
-        return StopReason.NO_PROGRESS
-    return None
+    return max(reached[-IDLE_ROUNDS:]) <= max(reached[:-IDLE_ROUNDS])
 
 
 def out_of_rows(setup: Setup, asked: Asked, number: int) -> StopReason | None:
@@ -373,8 +396,9 @@ def ask_next_rows(
 
 
 def _round_budget(setup: Setup, asked: Asked, number: int, unasked: NDArray[np.int64]) -> int:
-    """Rows that the round after ``number`` may ask about: an even share of what the budget has left."""
-    return min(asked.left(setup) // (setup.definition.gate.rounds - number), len(unasked))
+    """Rows that the round after ``number`` may ask about."""
+    rounds = setup.definition.gate.rounds - number
+    return min(rows_of_round(asked.left(setup), rounds, len(asked.training.rows)), len(unasked))
 
 
 def _known(
