@@ -385,6 +385,8 @@ class Definition(_Section):
     """0 runs first, 9 last."""
     depends_on: tuple[Dependency, ...] = ()
     """The question is asked only of texts for which all of these hold."""
+    family: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")] | None = None
+    """Tasks of one family over one corpus get students that read one network: `pingti replace --family`."""
     corpus: CorpusSection
     rules: RulesSection = RulesSection()
     teacher: TeacherSection

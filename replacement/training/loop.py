@@ -11,6 +11,7 @@ against it. ``replacement.budget`` says how many there are of each.
 import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -308,7 +309,13 @@ def evaluate(setup: Setup, asked: Asked, trained: Trained, people: PeopleLabels)
 
 
 def write_version(
-    setup: Setup, asked: Asked, trained: Trained, evaluation: Evaluation, *, run: str | None
+    setup: Setup,
+    asked: Asked,
+    trained: Trained,
+    evaluation: Evaluation,
+    *,
+    run: str | None,
+    beside: Path | None = None,
 ) -> Outcome:
     """Write the student that is kept, its report, its rows, and the boundary rows for a person.
 
@@ -318,6 +325,7 @@ def write_version(
         trained: has the student.
         evaluation: of it.
         run: the name of the run, if it has one.
+        beside: the folder of a student that reads the same network; their tensors are one file then.
     """
     entry, definition, teacher = setup.entry, setup.definition, setup.teacher
     student, version = trained.students[trained.best], entry.next_version()
@@ -354,7 +362,10 @@ def write_version(
             asked.training.hard_negatives,
             _drawn(setup, asked.validation),
         )
-        student.save(folder)
+        if beside is None:
+            student.save(folder)
+        else:
+            student.save_beside(folder, beside)
     return Outcome(
         task=entry.name,
         version=version,

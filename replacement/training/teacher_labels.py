@@ -280,8 +280,9 @@ def within_class(labels: NDArray[np.float32], class_of: Sequence[int], decided: 
         float32 (labels,) of sum 1, none outside that class.
     """
     known = np.nan_to_num(labels) + np.float32(1e-6)
-    own: NDArray[np.float32] = np.where(np.equal(class_of, decided), known, np.float32(0.0))
-    return own / own.sum()
+    own = np.where(np.equal(class_of, decided), known, np.float32(0.0))
+    shares: NDArray[np.float32] = own / own.sum()
+    return shares
 
 
 def load_teacher(
@@ -330,6 +331,28 @@ def load_teacher(
         cpu_precision=section.precision,
         progress=progress,
         sentence_model=_sentence_model(owner, device),
+    )
+
+
+def read_by_another_task(teacher: TeacherLabels, entry: TaskEntry, people: PeopleLabels) -> TeacherLabels:
+    """A teacher that is loaded already, as another task reads it.
+
+    Args:
+        teacher: loaded for a task that names the same model.
+        entry: the other task.
+        people: labels that outrank the teacher there.
+
+    Raises:
+        DefinitionError: labels or classes that do not fit each other.
+    """
+    reading, classes = entry.definition.teacher, entry.definition.classes
+    asked = (teacher.labels, teacher.opened.independent, classes, reading)
+    return dataclasses.replace(
+        teacher,
+        classes=classes,
+        rule=make_rule(*asked, entry.path),
+        guesses=guesses(*asked),
+        reviewed=people.reviewed.class_of,
     )
 
 
