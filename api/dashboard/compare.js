@@ -6,6 +6,7 @@ import { current, day, figure, number, say } from "./language.js";
 import { when } from "./nights.js";
 
 const MOST = 5;
+const RETRY_MS = 5000;
 
 let asked = []; // [{task, version}], as the address says
 let known = new Map(); // "task:version": its report and what the list of versions says; null where there is none
@@ -46,6 +47,10 @@ async function fetchItem(app, item) {
     map.set(keyOf(item), { ...list.items.find((entry) => entry.version === item.version), report });
   } catch (error) {
     app.fault(error);
+    setTimeout(() => { // asked for again, as the server may answer by then
+      map.delete(keyOf(item));
+      app.draw();
+    }, RETRY_MS);
   }
   app.draw();
 }

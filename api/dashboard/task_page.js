@@ -36,7 +36,7 @@ export function taskPage(app, task, facts, report, { alarm, agreed, again }) {
       make("h3", {}, say("pageOf", { task: task.name, n: report.version })),
       verdict(versions.find((entry) => entry.version === report.version)),
       ...reportOf(report), files(app, task, report.version)) : null,
-    definition ? make("section", { ariaLabel: say("definition") }, make("details.definition", {}, make("summary", {}, say("definition")),
+    definition ? make("section", {}, make("details.definition", {}, make("summary", {}, say("definition")),
       make("pre", { tabIndex: 0, ariaLabel: say("definition"), role: "region" }, make("code", {}, definition)))) : null,
     runs.length ? section("runs", runsTable(runs, false, app.may("admin") ? (run) => cancelButton(act, run) : null)) : null,
     history.length ? section("history", table(say("history"), [say("time"), say("event"), say("student"), say("who"), say("why")],
@@ -49,7 +49,8 @@ function verdict(version) {
   return sentence ? make("p.verdict", {}, sentence) : null;
 }
 
-const section = (word, ...content) => make("section", { ariaLabel: say(word) }, make("h3", {}, say(word)), ...content);
+// Without a name of its own: the table in it has the same.
+const section = (word, ...content) => make("section", {}, make("h3", {}, say(word)), ...content);
 
 function summary(task) {
   const pairs = [

@@ -35,7 +35,7 @@ export function draw(app) {
   if (chosen === null) return drawList(tasks, alarms);
   const task = tasks.find((entry) => entry.name === chosen);
   const seen = JSON.stringify([task?.versions, task?.current]);
-  if (task && facts && facts.seen !== seen) fetchFacts(app); // a version came, or another was promoted
+  if (task && facts?.seen !== seen) fetchFacts(app); // it is looked at first, a version came, or one was promoted
   const agreed = app.state.agreement?.[chosen] ?? [];
   const wanted = JSON.stringify([current(), task, version, facts?.at, report?.version, agreed, alarms.get(chosen), app.state.role]);
   if (wanted !== drawnTask) {
@@ -53,15 +53,16 @@ const nothing = (seen) => ({ seen, versions: [], before: null, history: [], runs
 
 async function fetchFacts(app) {
   const name = chosen;
+  const task = app.state.tasks?.find((entry) => entry.name === name);
+  if (!task) return; // not known yet, or there is none
   const path = `/v1/tasks/${encodeURIComponent(name)}`;
-  const seen = JSON.stringify((({ versions, current: now }) => [versions, now])(app.state.tasks?.find((entry) => entry.name === name) ?? {}));
+  const seen = JSON.stringify([task.versions, task.current]);
   facts ??= nothing(seen);
   facts.seen = seen;
   try {
     const [versions, history, runs] = await Promise.all(["versions", "history", "runs"].map((part) => get(`${path}/${part}`)));
     // A definition that cannot be read is the task's fault, which is shown already.
-    const readable = app.state.tasks?.find((entry) => entry.name === name)?.classes.length;
-    const definition = readable ? (await get(`${path}/definition`)).toml : null;
+    const definition = task.classes.length ? (await get(`${path}/definition`)).toml : null;
     if (name !== chosen) return;
     facts = {
       seen, at: performance.now(), before: versions.before, history: history.items, runs: runs.items, definition,
