@@ -29,7 +29,7 @@ export function taskPage(app, task, facts, report, { alarm, agreed, again }) {
     title(task.name, alarm),
     task.fault ? make("p.fault", {}, task.fault) : null,
     summary(task),
-    actions(app, act, task, before),
+    actions(app, act, task, versions, before),
     make("div.plots", {}, ...plots(task, versions, agreed)),
     section("versions", versionTable(app, act, task, versions)),
     report ? make("section", { ariaLabel: say("pageOf", { task: task.name, n: report.version }) },
@@ -67,18 +67,19 @@ function summary(task) {
   return make("dl.facts-list", {}, ...pairs.map(([name, value]) => make("div", {}, make("dt", {}, name), make("dd", {}, value))));
 }
 
-function actions(app, act, task, before) {
+function actions(app, act, task, versions, before) {
   const links = [make("a", { href: `#/review/${task.name}` }, say("reviewRows"))];
   if (task.versions.length > 1) links.push(make("a", { href: compareLink(task.versions.slice(-2).map((version) => ({ task: task.name, version }))) }, say("compareVersions")));
   if (!app.may("admin")) return make("p.line", {}, ...links);
   const path = `/v1/tasks/${encodeURIComponent(task.name)}`;
   const first = task.versions.length === 0;
+  const promoted = versions.find((entry) => entry.promoted)?.version; // as fetched together with ``before``
   const start = first ? say("startNow") : say("retrainNow");
   const question = first ? say("sureStart", { task: task.name })
     : say("sureRetrain", { task: task.name, now: task.current === null ? say("none") : say("v", { n: task.current }) });
   const buttons = [button(start, () => act(question, start, () => post(`${path}/retrain`), "retrainSent"), { "data-hold": "retrain", className: first ? "primary" : "" })];
   if (before !== null) {
-    buttons.push(button(say("rollback"), () => act(say("sureBack", { task: task.name, from: task.current, n: before }), say("rollback"),
+    buttons.push(button(say("rollback"), () => act(say("sureBack", { task: task.name, from: promoted, n: before }), say("rollback"),
       () => post(`${path}/rollback`, { version: before, why: say("byDashboard") }), "done"), { "data-hold": "rollback" }));
   }
   return make("div.line", {}, ...buttons, ...links);
