@@ -1,13 +1,15 @@
-"""Make the documentation's pictures of the dashboard: ``python docs/screenshots.py``, or ``make screenshots``.
+"""Make the documentation's pictures of the dashboard: ``make screenshots``.
 
-The demo's workspace is served as it is, its corpus is classified many times over, so that the rates are those of
-this machine at work, and the pages are looked at in a headless Chromium. ``--home`` names a workspace of
+The demo's workspace is served as it is, and its corpus is classified many times over, so that the rates are
+those of this machine at work; the pages are looked at in a headless Chromium. ``--home`` names a workspace of
 ``pingti demo`` that is there already; else the small demo is run first (some minutes).
 """
 
 import argparse
+import contextlib
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -66,24 +68,22 @@ def _take(home: Path, out: Path) -> None:
             _wait(client, first, "completed")
             large = _submit(client, "large.parquet", tasks)
             _submit(client, CORPUS, tasks[:1])
-            _wait(client, large, "running")
+            _wait(client, large, "running", rows=ROWS // 4)  # by then its rate is that of the whole
             _look(address, tasks[0], out)
 
 
 def _serve(processes: Processes, settings: Settings) -> str:
     """Start the server on a free port and return its address once it answers."""
-    port = httpx.URL(str(settings.redis_url)).port or 6379
-    port += 1 if port < 65535 else -1
-    served = settings.model_copy(update={"port": port})
-    processes.start("server", [sys.executable, "-P", "-m", "pingti", "serve"], settings=served)
-    address = f"http://127.0.0.1:{port}"
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        served = settings.model_copy(update={"port": probe.getsockname()[1]})
+    processes.start("API", [sys.executable, "-P", "-m", "api.rest.server"], settings=served)
+    address = f"http://127.0.0.1:{served.port}"
     deadline = time.monotonic() + WAIT_S
     while time.monotonic() < deadline:
-        try:
-            if httpx.get(f"{address}/readyz", timeout=5).is_success:
+        with contextlib.suppress(httpx.TransportError):
+            if httpx.get(f"{address}/readyz", timeout=5, trust_env=False).is_success:
                 return address
-        except httpx.TransportError:
-            pass
         time.sleep(0.2)
     sys.exit("the server did not come up")
 
@@ -99,12 +99,12 @@ def _submit(client: httpx.Client, file: str, tasks: list[str]) -> str:
     return str(answer.raise_for_status().json()["id"])
 
 
-def _wait(client: httpx.Client, job: str, status: str) -> None:
-    """Until the job has the status, and of a running one the first rows are done."""
+def _wait(client: httpx.Client, job: str, status: str, *, rows: int = 1) -> None:
+    """Until the job has the status, and so many rows are done."""
     deadline = time.monotonic() + WAIT_S
     while time.monotonic() < deadline:
         document = client.get(f"/v1/jobs/{job}").json()
-        if document["status"] == status and document["counts"]["completed"]:
+        if document["status"] == status and document["counts"]["completed"] >= rows:
             return
         if document["status"] in ("completed", "failed"):
             sys.exit(f"{job} is {document['status']} and not {status}: {document['error']}")
@@ -117,7 +117,7 @@ def _look(address: str, task: str, out: Path) -> None:
     with sync_playwright() as started:
         browser = started.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         for name, (page_address, width, locale) in PICTURES.items():
-            height = 844 if width < 600 else 800
+            height = 844
             context = browser.new_context(viewport={"width": width, "height": height}, locale=locale)
             page = context.new_page()
             page.goto(f"{address}/{page_address.format(task=task)}")
