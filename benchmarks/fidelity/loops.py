@@ -1,0 +1,212 @@
+"""The product's loop as the bench runs it: a workspace and a definition of its own, with one thing changed.
+
+All methods of one task, share and seed have the same validation rows, which choose the threshold, and the
+same holdout.
+"""
+
+import contextlib
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from benchmarks.fidelity import data
+from benchmarks.fidelity.changes import changes, exchanged
+from benchmarks.fidelity.data import Part, Task
+from pingti.workspace.registry import Workspace
+from replacement.training import loop, teacher_labels, validation_set
+from textcnn import Student
+
+_LEARN, _VALIDATE = "teacher: rows to learn from", "teacher: validation"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Effort:
+    """How much a run may take."""
+
+    share: float = 0.25
+    """Of the pool: rows that the teacher may be asked about, all that the loop asks for included."""
+    rounds: int = 5
+    epochs: int | None = None
+    """The student's; the product's own number where None."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Chosen:
+    """What a run of pingti asked the teacher, without the rows of its gate."""
+
+    learn: list[str]
+    learn_answers: NDArray[np.float32]
+    validation: list[str]
+    validation_answers: NDArray[np.float32]
+    validation_weights: NDArray[np.float64]
+    asked: int
+    """Teacher rows in all, those of the gate included."""
+
+    def save(self, path: Path) -> None:
+        answers = np.concatenate([self.learn_answers, self.validation_answers])
+        table = pa.table(
+            {
+                "text": pa.array([*self.learn, *self.validation], pa.large_string()),
+                "learn": np.arange(len(answers)) < len(self.learn),
+                "probabilities": pa.array(list(answers), pa.list_(pa.float32())),
+                "weight": np.concatenate([np.ones(len(self.learn)), self.validation_weights]),
+            }
+        )
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pq.write_table(table.replace_schema_metadata({"asked": str(self.asked)}), path)
+
+    @classmethod
+    def load(cls, path: Path) -> "Chosen":
+        table = pq.read_table(path)
+        learn = np.asarray(table["learn"])
+        texts = np.array(table["text"].to_pylist(), dtype=object)
+        answers = np.array(table["probabilities"].to_pylist(), np.float32)
+        return cls(
+            learn=texts[learn].tolist(),
+            learn_answers=answers[learn],
+            validation=texts[~learn].tolist(),
+            validation_answers=answers[~learn],
+            validation_weights=np.asarray(table["weight"])[~learn],
+            asked=int(table.schema.metadata[b"asked"]),
+        )
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Classifier:
+    """A classifier that is ready to be measured."""
+
+    scores: NDArray[np.float32]
+    """(holdout, classes)"""
+    threshold: float | None
+    asked: int
+    rounds: list[dict[str, Any]]
+
+
+def replaced(
+    method: str, part: Part, task: Task, seed: int, workspace: Path, effort: Effort, chosen: Chosen | None
+) -> tuple[Classifier, Chosen]:
+    budget = int(len(part.pool) * effort.share)
+    gate_rows = max(10, min(2000, budget // 10))
+    number = effort.rounds
+    settings: dict[str, Any] = {"budget": budget, "margin": None, "subclasses": None}
+    if method in ("random", "full_pool"):
+        number = 2  # the seed, then all the rest at once
+    if method == "full_pool":
+        settings["budget"] = len(part.pool) + len(part.seed_of(effort.share)) + gate_rows
+    if method == "no_boundary_drop":
+        settings["margin"] = 0.0
+    if method == "no_subclasses":
+        settings["subclasses"] = 0
+    home = Workspace(workspace)
+    name = f"{part.name}_{task.slug}_{method}_{seed}"
+    shutil.rmtree(home.tasks / name, ignore_errors=True)
+    text = _definition(part, task, f"{name}.jsonl", gate_rows, number, effort.epochs, **settings)
+    entry = home.add_task(name, text)
+    yes = part.names(task)
+    with (home.tasks / f"{name}.jsonl").open("w", encoding="utf-8") as file:
+        for seed_text, label in part.seed_of(effort.share):
+            if task.labels:
+                label = yes[label in task.labels]
+            file.write(json.dumps({"text": seed_text, "label": label}, ensure_ascii=False) + "\n")
+
+    asked: dict[str, list[tuple[list[str], NDArray[np.float32]]]] = {}
+
+    def record(original: Callable[..., Any], self: Any, texts: list[str], what: str, **more: Any) -> Any:
+        answers = original(self, texts, what, **more)
+        asked.setdefault(what, []).append((list(texts), answers.probabilities))
+        return answers
+
+    weights = np.zeros(0)
+
+    def weigh(original: Callable[..., Any], self: validation_set.ValidationSet, scores: Any) -> Any:
+        nonlocal weights
+        weights = self.weights
+        return original(self, scores)
+
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(exchanged(validation_set.ValidationSet, "scored", weigh))
+        stack.enter_context(exchanged(teacher_labels.TeacherLabels, "ask", record))
+        if chosen is not None:
+            # A budget of another size would take another number of validation rows.
+            count = len(chosen.validation)
+            stack.enter_context(mock.patch.object(loop, "VALIDATION_ROWS", count))
+        for change in changes(method):
+            stack.enter_context(change)
+        outcome = loop.replace(entry, seed=seed)
+    for what in (_LEARN, _VALIDATE):
+        if what not in asked:
+            raise RuntimeError(f"the loop asked for nothing as {what!r}, but as {sorted(asked)}")
+    own = Chosen(
+        learn=[text for texts, _ in asked[_LEARN] for text in texts],
+        learn_answers=np.concatenate([answers for _, answers in asked[_LEARN]]),
+        validation=[text for texts, _ in asked[_VALIDATE] for text in texts],
+        validation_answers=np.concatenate([answers for _, answers in asked[_VALIDATE]]),
+        validation_weights=weights,
+        asked=outcome.report["teacher"]["rows_asked"],
+    )
+    # The others are drawn by a student's scores, and a method's student is its own.
+    even = len(asked[_VALIDATE][0][0])
+    if chosen is not None and own.validation[:even] != chosen.validation[:even]:
+        raise RuntimeError(f"{name}: its validation rows are not pingti's; run pingti again first")
+    folder = entry.student_folder(outcome.version)
+    student = Student.load(folder)
+    scores = student.score(pa.array(part.holdout, pa.large_string()))
+    threshold = student.metadata["thresholds"]["default"] if task.labels else None
+    del student
+    (folder / "student.safetensors").unlink()  # the reports stay, to be looked at
+    keys = ("round", "rows", "asked", "added", "boundary", "competing")
+    turns = [
+        {**{key: turn[key] for key in keys}, "f1": turn["holdout"]["f1"]} for turn in outcome.report["rounds"]
+    ]
+    return Classifier(scores=scores, threshold=threshold, asked=own.asked, rounds=turns), own
+
+
+def _definition(
+    part: Part,
+    task: Task,
+    labels: str,
+    gate_rows: int,
+    number: int,
+    epochs: int | None,
+    *,
+    budget: int,
+    margin: float | None,
+    subclasses: int | None,
+) -> str:
+    def quoted(value: Any) -> str:
+        return json.dumps(value, ensure_ascii=False)
+
+    lines = [
+        f"classes = {quoted(part.names(task))}",
+        "[corpus]",
+        f"files = [{quoted(str(part.corpus.absolute()))}]",
+        "[teacher]",
+        f"model = {quoted(str(part.model))}",
+        f"labels = {quoted(labels)}",
+        "fine_tune = false",  # the teacher is there already: the labelled rows are the first round's
+        f"max_length = {data.MAX_LENGTH}",
+        f"budget = {budget}",
+    ]
+    if margin is not None:
+        lines.append(f"margin = {margin}")
+    if task.labels:
+        named = "".join(f'{quoted(label)} = "yes", ' for label in sorted(task.labels))
+        lines.append(f'map = {{ {named}"*" = "no" }}')
+    lines.append("[student]")
+    if epochs is not None:
+        lines.append(f"epochs = {epochs}")
+    if subclasses is not None:
+        lines.append(f"subclasses = {subclasses}")
+    # The gate is out of reach, so that every round is run.
+    lines += ["[gate]", "precision = 1.0", "recall = 1.0", f"rounds = {number}"]
+    lines += [f"holdout_rows = {gate_rows}", f"holdout_fraction = {part.holdout_fraction!r}"]
+    return "\n".join(lines) + "\n"
