@@ -168,11 +168,10 @@ def prepare(
     from teacher.bert import describe
     from teacher.cache import CachedTeacher
 
-    tasks, read = _PARTS[name]
     say(f"{name}: reading")
     rng = np.random.default_rng([0, *name.encode()])
     most = min(value for value in (sizes.pool, pool, 1 << 60) if value is not None)
-    rows = read(sizes, most, rng)
+    rows = _READERS[name](sizes, most, rng)
     seed = _draw(rows.labelled, sizes.seed, rng)
     # In an order of its own: what else is drawn from ``rng`` stays as it was.
     order = np.random.default_rng([1, *name.encode()]).permutation(len(seed))
@@ -203,7 +202,7 @@ def prepare(
         chinese=name == "weibo",
         model=model,
         classes=teacher.labels,
-        tasks=tasks,
+        tasks=TASKS[name],
         corpus=corpus,
         holdout_fraction=fraction,
         seed=seed,
@@ -365,13 +364,15 @@ _CLINC150: Final = (
 _ARXIV: Final = tuple(
     Task(name=archive, slug=archive.replace("-", "_"), labels=frozenset({archive})) for archive in ARCHIVES
 )
-_PARTS: Final[dict[str, tuple[tuple[Task, ...], Callable[[Sizes, int, np.random.Generator], Rows]]]] = {
-    "weibo": (_WEIBO, _weibo),
-    "clinc150": (_CLINC150, _clinc150),
-    "arxiv": (_ARXIV, _arxiv),
+TASKS: Final = {"weibo": _WEIBO, "clinc150": _CLINC150, "arxiv": _ARXIV}
+"""The tasks of each data set."""
+_READERS: Final[dict[str, Callable[[Sizes, int, np.random.Generator], Rows]]] = {
+    "weibo": _weibo,
+    "clinc150": _clinc150,
+    "arxiv": _arxiv,
 }
-NAMES: Final = tuple(_PARTS)
+NAMES: Final = tuple(TASKS)
 ALL_LABELS: Final = frozenset(
-    (name, task.name) for name, (tasks, _) in _PARTS.items() for task in tasks if not task.labels
+    (name, task.name) for name, tasks in TASKS.items() for task in tasks if not task.labels
 )
 """Tasks whose classes are all labels of their teacher: measured by macro F1."""

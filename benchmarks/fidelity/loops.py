@@ -1,5 +1,7 @@
 """The product's loop as the bench runs it: a workspace and a definition of its own, with one thing changed.
 
+What is changed is changed from here, by exchanging a function of the product while a run lasts; a change that
+turns out to be without effect is an error.
 All methods of one task, share and seed have the same validation rows, which choose the threshold, and the
 same holdout.
 """
@@ -7,7 +9,7 @@ same holdout.
 import contextlib
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,11 +20,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+import sampling
 from benchmarks.fidelity import data
-from benchmarks.fidelity.changes import changes, exchanged
 from benchmarks.fidelity.data import Part, Task
 from pingti.workspace.registry import Workspace
-from replacement.training import loop, teacher_labels, validation_set
+from replacement.evaluation import disagreement
+from replacement.training import acquisition, loop, teacher_labels, validation_set
 from textcnn import Student
 
 _LEARN, _VALIDATE = "teacher: rows to learn from", "teacher: validation"
@@ -133,13 +136,13 @@ def replaced(
         return original(self, scores)
 
     with contextlib.ExitStack() as stack:
-        stack.enter_context(exchanged(validation_set.ValidationSet, "scored", weigh))
-        stack.enter_context(exchanged(teacher_labels.TeacherLabels, "ask", record))
+        stack.enter_context(_exchanged(validation_set.ValidationSet, "scored", weigh))
+        stack.enter_context(_exchanged(teacher_labels.TeacherLabels, "ask", record))
         if chosen is not None:
             # A budget of another size would take another number of validation rows.
             count = len(chosen.validation)
             stack.enter_context(mock.patch.object(loop, "VALIDATION_ROWS", count))
-        for change in changes(method):
+        for change in _changes(method):
             stack.enter_context(change)
         outcome = loop.replace(entry, seed=seed)
     for what in (_LEARN, _VALIDATE):
@@ -210,3 +213,62 @@ def _definition(
     lines += ["[gate]", "precision = 1.0", "recall = 1.0", f"rounds = {number}"]
     lines += [f"holdout_rows = {gate_rows}", f"holdout_fraction = {part.holdout_fraction!r}"]
     return "\n".join(lines) + "\n"
+
+
+def _changes(method: str) -> list[contextlib.AbstractContextManager[None]]:
+    """What is exchanged in the product for a method."""
+
+    def at_random(_: Any, candidates: Any, *__: Any, budget: int, rng: Any, **___: Any) -> Any:
+        return {"random": sampling.random_rows(len(candidates), budget=budget, rng=rng)}, []
+
+    def least_confident(_: Any, candidates: Any, *__: Any, budget: int, rng: Any, **___: Any) -> Any:
+        picked = sampling.breaking_ties(candidates.probabilities, budget=budget, rng=rng)
+        return {"uncertain": picked}, []
+
+    def none_hard(_: Any, answers: NDArray[np.float32], *__: Any, **___: Any) -> Any:
+        return np.zeros(len(answers), np.bool_)
+
+    def hard_negatives_alone(original: Callable[..., Any], *positional: Any, **named: Any) -> Any:
+        parts = dict(original(*positional, **named))
+        parts["competing"] += parts["diverse"]
+        parts["diverse"] = 0.0
+        return parts
+
+    def decisions(original: Callable[..., Any], encoded: Any, targets: Any, **named: Any) -> Any:
+        hard = np.eye(targets.shape[1], dtype=np.float32)[targets.argmax(axis=1)]
+        return original(encoded, hard, **named)
+
+    if method in ("random", "full_pool"):
+        return [
+            _exchanged(acquisition, "choose", at_random),
+            _exchanged(disagreement, "hard_negatives", none_hard),
+        ]
+    if method == "breaking_ties":
+        return [
+            _exchanged(acquisition, "choose", least_confident),
+            _exchanged(disagreement, "hard_negatives", none_hard),
+        ]
+    if method == "no_diversity":
+        return [_exchanged(acquisition, "shares", hard_negatives_alone)]
+    if method == "hard_labels":
+        from textcnn import train
+
+        return [_exchanged(train, "train", decisions)]
+    return []
+
+
+@contextlib.contextmanager
+def _exchanged(owner: Any, name: str, by: Callable[..., Any]) -> Iterator[None]:
+    """While it lasts ``owner.name`` is ``by``, which gets the original before its own arguments."""
+    original = getattr(owner, name)
+    calls = 0
+
+    def instead(*positional: Any, **named: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        return by(original, *positional, **named)
+
+    with mock.patch.object(owner, name, instead):
+        yield
+    if calls == 0:
+        raise RuntimeError(f"{owner.__name__}.{name} was not called: the bench's change had no effect")

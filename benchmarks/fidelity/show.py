@@ -20,9 +20,12 @@ def show(console: Console, document: Row) -> None:
         parts = ((claims.binary(mine), "binary tasks"), (claims.all_labels(mine), "all classes, macro F1"))
         for some, what in parts:
             if any(row["share"] in (QUARTER, 1.0) for row in some):
-                console.print(_at_a_quarter(f"{data}, {what}", some, accuracy))
+                tasks = ", ".join(sorted({row["task"] for row in some}))
+                console.print(f"\n{data}, {what}: {tasks}; seeds: {len({row['seed'] for row in some})}")
+                console.print(_at_a_quarter(some, accuracy))
             if any(row["share"] < QUARTER for row in some):
-                console.print(_curve(f"{data}, {what}: median F1 by the share of the pool", some))
+                console.print(f"\n{data}, {what}: medians by the share of the pool")
+                console.print(_curve(some))
         for (_, task), where, met in claims.against_ties(claims.binary(mine)):
             console.print(f"{'yes' if met else 'no ':4} {data} {task}: {where}")
     for name, why in document["left_out"].items():
@@ -32,12 +35,8 @@ def show(console: Console, document: Row) -> None:
         console.print(f"{'yes' if met else 'no ':4} {claim}: {numbers}", markup=False)
 
 
-def _at_a_quarter(title: str, rows: list[Row], accuracy: dict[Any, Row]) -> Table:
-    tasks, seeds = {row["task"] for row in rows}, {row["seed"] for row in rows}
-    table = Table(
-        box=None, pad_edge=False, title=f"{title}: {', '.join(sorted(tasks))}; seeds: {len(seeds)}",
-        title_justify="left",
-    )  # fmt: skip
+def _at_a_quarter(rows: list[Row], accuracy: dict[Any, Row]) -> Table:
+    table = Table(box=None, pad_edge=False)
     table.add_column("", no_wrap=True)
     headings = ("tasks", "F1 teacher", "95 %", "behind pingti", "95 %", "ahead", "F1 true", "acc. true")
     for heading in (*headings, "teacher rows"):
@@ -74,8 +73,8 @@ def _interval(cells: Cells) -> str:
     return "[{:.4f}, {:.4f}]".format(*interval(cells)).replace("[", r"\[")
 
 
-def _curve(title: str, rows: list[Row]) -> Table:
-    table = Table(box=None, pad_edge=False, title=title, title_justify="left")
+def _curve(rows: list[Row]) -> Table:
+    table = Table(box=None, pad_edge=False)
     shares = curve.shares(rows)
     table.add_column("", no_wrap=True)
     for share in shares:

@@ -1,0 +1,57 @@
+"""Tables of ``speed.json``: how fast students are."""
+
+from typing import Any, Final
+
+from benchmarks.tables.markdown import rate, table, times
+
+_ROWS: Final = {
+    "default": "**student as `pingti replace` makes it** (two classes)",
+    "default_9_labels": "the same for a teacher of 9 labels, told apart within the classes",
+    "default_32_labels": "the same for 32 labels",
+    "folded": "the network alone, 128 filters of widths 2, 3, 4",
+    "parquet_to_parquet": "Parquet file to Parquet file, the network alone",
+    "two_processes": "two processes, a core each, the network alone",
+    "fasttext": "fastText, characters and pairs",
+    "linear_ngram": "scikit-learn, hashed 1- to 3-grams and SGD",
+    "model2vec": "model2vec, 256 dimensions",
+    "onnxruntime_fp32": "the network alone in ONNX Runtime, float32, ids ready",
+    "torch_eager": "the network alone in torch, ids ready",
+    "minilm_onnxruntime_int8": "MiniLM in ONNX Runtime, int8",
+    "minilm_torch": "MiniLM in torch",
+    "bert_base": "BERT-base in torch",
+}
+_TASKS: Final = {
+    "tasks_50_separate": "50 students, one after the other",
+    "tasks_50_one_pass": "50 students of one vocabulary in one pass (`textcnn.score_many`)",
+    "tasks_50_shared_trunk": "50 heads on a shared trunk (`Student.family`)",
+}
+Document = dict[str, Any]
+
+
+def rates(document: Document) -> dict[str, float]:
+    """Texts (or label scores) per second by contender."""
+    return {row["name"]: row["texts_per_second"] for row in document["rows"]}
+
+
+def one_core(document: Document) -> str:
+    """Students beside other classifiers."""
+    measured, lines = rates(document), []
+    base = measured["onnxruntime_fp32"]
+    for name, what in _ROWS.items():
+        if name in measured:
+            cells = [
+                rate(measured[name]),
+                "1" if name == "onnxruntime_fp32" else times(measured[name] / base),
+            ]
+            lines.append([what, *(f"**{cell}**" if name == "default" else cell for cell in cells)])
+    return table(["", "texts/s", "to ONNX Runtime"], lines)
+
+
+def many_tasks(document: Document) -> str | None:
+    """Fifty tasks in one process."""
+    measured = rates(document)
+    if not _TASKS.keys() <= measured.keys():
+        return None
+    base = measured["tasks_50_separate"]
+    lines = [[what, rate(measured[name] / 50), times(measured[name] / base)] for name, what in _TASKS.items()]
+    return table(["50 label tasks, one core", "texts/s", "times"], lines)
