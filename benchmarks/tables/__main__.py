@@ -34,6 +34,7 @@ TABLES: Final = {
     "fidelity-all-labels": Table(files=("fidelity",), make=fidelity.all_labels),
     "speed": Table(files=("speed",), make=speed.one_core),
     "speed-tasks": Table(files=("speed",), make=speed.many_tasks),
+    "speed-families": Table(files=("speed",), make=speed.families),
     "teachers": Table(files=("teacher",), make=teachers.quality),
     "teacher-speed": Table(files=("teacher",), make=teachers.speed),
     "reference": Table(files=("reference",), make=teachers.reference),

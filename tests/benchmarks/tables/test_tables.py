@@ -135,6 +135,25 @@ def test_fifty_tasks_are_rates_of_texts() -> None:
     fifty = {"tasks_50_separate": 20e6, "tasks_50_one_pass": 25.4e6, "tasks_50_shared_trunk": 520e6}
     text = speed.many_tasks(speeds(**fifty)) or ""
     assert "(`textcnn.score_many`) | 508,000 | 1.3 |" in text
+    assert "| 50 students, one after the other | 400,000 | 1 |" in text
+
+
+def test_a_family_is_held_against_students_of_their_own() -> None:
+    assert speed.families(speeds()) is None
+    families = {
+        "job": {
+            "cores": 2,
+            "rows_per_second": {"own": [9e3, 1e4, 1.1e4], "family": [1.2e5]},
+            "times_own": 12.0,
+        },
+        "training": {"rows": 8000, "seconds": {"own": [5.04], "family": [6.0]}, "times_one": 1.19},
+        "wanted": {"rows_per_second": 100_000, "times_own": 10, "training_times_one": 4},
+    }
+    assert (speed.families({"families": families}) or "").split("\n")[2:] == [
+        "| a job of 50 tasks, 2 cores | 10,000 rows/s | 120,000 rows/s | 100,000 rows/s |",
+        "| the same, times | 1 | 12 | 10 |",
+        "| training on 8,000 rows, times that of one task | 1 (5.0 s) | 1.2 | at most 4 |",
+    ]
 
 
 def test_the_readmes_hold_f1_and_rates_in_their_languages() -> None:
