@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 import sampling
 from benchmarks.fidelity import data
 from benchmarks.fidelity.data import Part, Task
-from pingti.workspace.registry import Workspace
+from pingti.workspace.registry import TaskEntry, Workspace
 from replacement.evaluation import disagreement
 from replacement.training import acquisition, loop, teacher_labels, validation_set
 from textcnn import Student
@@ -97,29 +97,21 @@ class Classifier:
 def replaced(
     method: str, part: Part, task: Task, seed: int, workspace: Path, effort: Effort, chosen: Chosen | None
 ) -> tuple[Classifier, Chosen]:
-    budget = int(len(part.pool) * effort.share)
-    gate_rows = max(10, min(2000, budget // 10))
+    budget, gate_rows = rows_of(part, effort.share)
     number = effort.rounds
-    settings: dict[str, Any] = {"budget": budget, "margin": None, "subclasses": None}
+    settings: dict[str, Any] = {"budget": budget, "boundary": None, "subclasses": None}
     if method in ("random", "full_pool"):
         number = 2  # the seed, then all the rest at once
     if method == "full_pool":
         settings["budget"] = len(part.pool) + len(part.seed_of(effort.share)) + gate_rows
-    if method == "no_boundary_drop":
-        settings["margin"] = 0.0
+    if method == "no_boundary_rows":
+        settings["boundary"] = "leave"
     if method == "no_subclasses":
         settings["subclasses"] = 0
     home = Workspace(workspace)
-    name = f"{part.name}_{task.slug}_{method}_{seed}"
-    shutil.rmtree(home.tasks / name, ignore_errors=True)
-    text = _definition(part, task, f"{name}.jsonl", gate_rows, number, effort.epochs, **settings)
-    entry = home.add_task(name, text)
-    yes = part.names(task)
-    with (home.tasks / f"{name}.jsonl").open("w", encoding="utf-8") as file:
-        for seed_text, label in part.seed_of(effort.share):
-            if task.labels:
-                label = yes[label in task.labels]
-            file.write(json.dumps({"text": seed_text, "label": label}, ensure_ascii=False) + "\n")
+    name = f"{part.name}_{task.slug}_{method}_{seed}_{round(1000 * effort.share)}"
+    text = definition(part, task, f"{name}.jsonl", gate_rows, number, effort.epochs, **settings)
+    entry = added(home, name, text, part, task, effort.share)
 
     asked: dict[str, list[tuple[list[str], NDArray[np.float32]]]] = {}
 
@@ -166,14 +158,36 @@ def replaced(
     threshold = student.metadata["thresholds"]["default"] if task.labels else None
     del student
     (folder / "student.safetensors").unlink()  # the reports stay, to be looked at
-    keys = ("round", "rows", "asked", "added", "boundary", "competing")
-    turns = [
-        {**{key: turn[key] for key in keys}, "f1": turn["holdout"]["f1"]} for turn in outcome.report["rounds"]
-    ]
+    turns = rounds_of(outcome.report)
     return Classifier(scores=scores, threshold=threshold, asked=own.asked, rounds=turns), own
 
 
-def _definition(
+def rounds_of(report: dict[str, Any]) -> list[dict[str, Any]]:
+    """What a report tells of the rounds, in short."""
+    keys = ("round", "rows", "asked", "added", "boundary", "competing")
+    return [{**{key: turn[key] for key in keys}, "f1": turn["holdout"]["f1"]} for turn in report["rounds"]]
+
+
+def rows_of(part: Part, share: float) -> tuple[int, int]:
+    """Rows that a teacher may be asked about, and those of them that are the gate's."""
+    budget = int(len(part.pool) * share)
+    return budget, max(10, min(2000, budget // 10))
+
+
+def added(home: Workspace, name: str, text: str, part: Part, task: Task, share: float) -> TaskEntry:
+    """A task of the workspace, made afresh, with its labelled texts."""
+    shutil.rmtree(home.tasks / name, ignore_errors=True)
+    entry = home.add_task(name, text)
+    yes = part.names(task)
+    with (home.tasks / f"{name}.jsonl").open("w", encoding="utf-8") as file:
+        for seed_text, label in part.seed_of(share):
+            if task.labels:
+                label = yes[label in task.labels]
+            file.write(json.dumps({"text": seed_text, "label": label}, ensure_ascii=False) + "\n")
+    return entry
+
+
+def definition(
     part: Part,
     task: Task,
     labels: str,
@@ -182,14 +196,18 @@ def _definition(
     epochs: int | None,
     *,
     budget: int,
-    margin: float | None,
-    subclasses: int | None,
+    boundary: str | None = None,
+    subclasses: int | None = None,
+    family: str | None = None,
 ) -> str:
+    """The TOML of a task; what is None is the product's own."""
+
     def quoted(value: Any) -> str:
         return json.dumps(value, ensure_ascii=False)
 
     lines = [
         f"classes = {quoted(part.names(task))}",
+        *([f"family = {quoted(family)}"] if family else []),
         "[corpus]",
         f"files = [{quoted(str(part.corpus.absolute()))}]",
         "[teacher]",
@@ -199,8 +217,8 @@ def _definition(
         f"max_length = {data.MAX_LENGTH}",
         f"budget = {budget}",
     ]
-    if margin is not None:
-        lines.append(f"margin = {margin}")
+    if boundary is not None:
+        lines.append(f"boundary = {quoted(boundary)}")
     if task.labels:
         named = "".join(f'{quoted(label)} = "yes", ' for label in sorted(task.labels))
         lines.append(f'map = {{ {named}"*" = "no" }}')

@@ -18,7 +18,7 @@ WHAT: Final = {
     "breaking_ties": "as many teacher rows, least confidence alone",
     "full_pool": "the teacher scores the whole pool",
     "hard_labels": "pingti with the teacher's decisions for targets",
-    "no_boundary_drop": "pingti with margin 0",
+    "no_boundary_rows": "pingti that learns nothing from boundary rows",
     "no_diversity": "pingti with hard negatives alone",
     "no_subclasses": "pingti that learns the task's classes alone",
     "plain_textcnn": "no wide part, random start, on pingti's rows",
@@ -29,7 +29,7 @@ WHAT: Final = {
 METHODS: Final = tuple(WHAT)
 PEERS: Final = ("fasttext", "model2vec", "linear_ngram")
 ABLATIONS: Final = (
-    "plain_textcnn", "hard_labels", "no_subclasses", "no_diversity", "no_boundary_drop",
+    "plain_textcnn", "hard_labels", "no_subclasses", "no_diversity", "no_boundary_rows",
 )  # fmt: skip
 CURVE: Final = ("pingti", "family", "random", "breaking_ties", "full_pool")
 """What ``--curve`` measures; the full pool once, the others at every share."""

@@ -21,7 +21,7 @@ _WITHOUT: Final = {
     "hard_labels": "the teacher's soft scores, its decisions instead",
     "no_subclasses": "the teacher's own labels, learned within the classes",
     "no_diversity": "rows chosen after errors and for diversity",
-    "no_boundary_drop": "leaving out boundary rows",
+    "no_boundary_rows": "boundary rows",
 }
 Document = dict[str, Any]
 

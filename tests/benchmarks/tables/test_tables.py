@@ -78,7 +78,7 @@ def test_what_a_part_is_worth_is_counted_where_both_were_measured() -> None:
         "| the teacher's soft scores, its decisions instead | .017 | 32 of 32 |",
         "| the teacher's own labels, learned within the classes | .011 | 32 of 32 |",
         "| rows chosen after errors and for diversity | .001 | 32 of 32 |",
-        "| leaving out boundary rows | -.001 | 0 of 32 |",
+        "| boundary rows | -.001 | 0 of 32 |",
     ]
     del lost["no_diversity"]
     assert fidelity.parts(whole(pingti=0.877, **lost)) is None
