@@ -299,6 +299,8 @@ class StudentSection(_Section):
     """Tokens known by name."""
     epochs: int = Field(default=8, ge=1, le=100)
     """Passes over the training rows of a round."""
+    trunk: Literal["family", "own"] = "family"
+    """Where a task of the family has a promoted student: a head on its trunk, or a network of one's own."""
     read: Literal["teacher", "all"] = "teacher"
     """How far the student reads a text: about as far as the teacher (`teacher.max_length`), or all of it."""
 

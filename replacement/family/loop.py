@@ -6,11 +6,12 @@ task's gate, rules, operating points and versions are stays the task's own.
 """
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from statistics import mean
 from typing import TYPE_CHECKING
 
 from pingti.errors import UnavailableError
+from pingti.workspace.families import family_of
 from pingti.workspace.registry import TaskEntry
 from replacement.evaluation.holdout_size import note_of_few_rows
 from replacement.family import choosing, measuring, network
@@ -63,7 +64,8 @@ def replace_family(
     members = prepare_members(entries, seed=seed, progress=progress, device=device, function=function)
     setups = [member.setup for member in members]
     groups = groups_of(setups)
-    family = Family(members=members, groups=groups, readouts=readouts_of(setups, groups))
+    name = next(filter(None, map(family_of, entries)), entries[0].name)
+    family = Family(name=name, members=members, groups=groups, readouts=readouts_of(setups, groups))
     state = measuring.ask_measuring_rows(family)
     family = _warned_of_small_holdouts(family, state)
     state = measuring.ask_first_rows(family, state)
@@ -195,13 +197,3 @@ def _warned_of_small_holdouts(family: Family, state: State) -> Family:
             setup = dataclasses.replace(setup, notes=(*setup.notes, note))
         members.append(dataclasses.replace(member, setup=setup))
     return dataclasses.replace(family, members=members)
-
-
-def summary(results: Mapping[str, Round]) -> tuple[float, str, float]:
-    """What is told of a round: the mean F1 on the validation rows, the worst task, and its F1.
-
-    Args:
-        results: by task.
-    """
-    worst = min(results, key=lambda name: results[name].validation.f1)
-    return mean(r.validation.f1 for r in results.values()), worst, results[worst].validation.f1

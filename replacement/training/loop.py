@@ -64,6 +64,7 @@ from replacement.training.validation_set import (
     ask_drawn_evenly,
     ask_kept,
 )
+from replacement.trunk import find_trunk
 from textcnn import Student
 
 if TYPE_CHECKING:  # torch only where a teacher is asked
@@ -110,9 +111,14 @@ def replace(
     dataset = prepare_dataset(entry, people)
     teacher = load_teacher(entry, people, seed=seed, progress=progress, device=device, function=function)
     dataset, unanswered = within_answers(dataset, teacher)
-    if entry.definition.student.read == "teacher":
+    trunk = find_trunk(entry, teacher.fingerprint, teacher.rule)
+    if trunk is not None:
+        dataset = dataset.encoded_by(trunk.student.vocabulary)
+    elif entry.definition.student.read == "teacher":
         dataset = dataset.read_as_far(teacher)
-    notes = [note for note in (*teacher.guesses, *people.notes, *teacher.opened.notes, *unanswered) if note]
+    of_trunk = [trunk.note] if trunk is not None else []
+    every = (*teacher.guesses, *people.notes, *teacher.opened.notes, *unanswered, *of_trunk)
+    notes = [note for note in every if note]
     for note in notes:
         progress(note, 1, 1)
     setup = Setup(
@@ -122,6 +128,7 @@ def replace(
         dataset=dataset,
         teacher=teacher,
         embedding=teacher.token_vectors(dataset.vocabulary.tokens, entry.definition.student.embedding),
+        trunk=trunk,
         notes=tuple(notes),
     )
     known = warm_start.read(entry, teacher.fingerprint)

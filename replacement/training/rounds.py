@@ -24,6 +24,7 @@ from replacement.training.dataset import Dataset
 from replacement.training.subclasses import Subclasses
 from replacement.training.teacher_labels import TeacherLabels
 from replacement.training.validation_set import ValidationSet
+from replacement.trunk import KEY, Trunk, student_on
 from textcnn import Student
 from textcnn.readout import Readout
 
@@ -48,6 +49,8 @@ class Setup:
     teacher: TeacherLabels
     embedding: NDArray[np.float32] | None
     """(tokens, width): where students' embeddings start; at random if None."""
+    trunk: Trunk | None = None
+    """What a student's head is trained on, inside a family; None: it has a network of its own."""
     notes: tuple[str, ...] = ()
     """What the report tells of labels and teacher, a sentence each."""
 
@@ -225,13 +228,16 @@ def train_student(setup: Setup, training: TrainingSet, subclasses: Subclasses, n
             f"{setup.entry.path}: teacher.margin: on all {len(learned)} rows the teacher's margin is below "
             f'{definition.teacher.margin}, and teacher.boundary = "leave"; nothing is left to learn from'
         )
+    targets = subclasses.targets(training.answers.labels[learned])
+    if setup.trunk is not None:
+        return _student_on_trunk(setup, setup.trunk, rows, targets, subclasses, number)
     # Of two classes the threshold does what weights would: F1 was level.
     weights = None
     if not definition.binary:
         weights = class_weights(training.answers.decided[learned], len(definition.classes))
     network = train(
         dataset.encoded.take(rows),
-        subclasses.targets(training.answers.labels[learned]),
+        targets,
         weights=weights,
         size=dataset.vocabulary.size,
         architecture=definition.student.architecture(),
@@ -247,6 +253,36 @@ def train_student(setup: Setup, training: TrainingSet, subclasses: Subclasses, n
     readout = Readout.of_subclasses(subclasses.counts)
     tasks = {setup.entry.name: (definition.classes, readout)}
     return Student.reading(network, dataset.vocabulary, tasks)[setup.entry.name]
+
+
+def _student_on_trunk(
+    setup: Setup,
+    trunk: Trunk,
+    rows: NDArray[np.int64],
+    targets: NDArray[np.float32],
+    subclasses: Subclasses,
+    number: int,
+) -> Student:
+    """A student of a family: first read off its network as it is, where that has learned from the teacher."""
+    definition = setup.definition
+    if number == 1 and trunk.readout is not None:
+        student = trunk.student.read_as(definition.classes, trunk.readout)
+        student.metadata[KEY] = trunk.student.metadata[KEY]
+        return student
+    recipe = _recipe(definition, subclasses)
+    student = student_on(
+        trunk,
+        definition.classes,
+        setup.dataset.encoded.take(rows),
+        targets,
+        Readout.of_subclasses(subclasses.counts),
+        rng=setup.rng(f"round {number}"),
+        epochs=recipe.epochs,
+        strength=recipe.wide_strength,
+    )
+    # Its own columns: who takes the trunk from it finds none of its teacher's in them.
+    student.metadata[KEY] = {"name": trunk.family, "columns": []}
+    return student
 
 
 def _recipe(definition: Definition, subclasses: Subclasses) -> "Recipe":
