@@ -9,9 +9,9 @@ import pyarrow as pa
 from benchmarks.fidelity import loops, methods
 from benchmarks.fidelity.data import Part
 from benchmarks.fidelity.loops import Classifier, Effort
+from pingti.workspace.families import members_of
 from pingti.workspace.registry import Workspace
 from replacement.family.loop import replace_family
-from replacement.family.members import members_of
 from textcnn import Student, score_many
 
 Row = dict[str, Any]

@@ -256,6 +256,8 @@ def _changes(method: str) -> list[contextlib.AbstractContextManager[None]]:
         hard = np.eye(targets.shape[1], dtype=np.float32)[targets.argmax(axis=1)]
         return original(encoded, hard, **named)
 
+    if method == "own":
+        return [_exchanged(loop, "train_student", _as_before_families)]
     if method in ("random", "full_pool"):
         return [
             _exchanged(acquisition, "choose", at_random),
@@ -273,6 +275,30 @@ def _changes(method: str) -> list[contextlib.AbstractContextManager[None]]:
 
         return [_exchanged(train, "train", decisions)]
     return []
+
+
+def _as_before_families(
+    original: Callable[..., Any], setup: Any, training: Any, parts: Any, number: int
+) -> Any:
+    """A student whose wide part knows the task's classes alone, and its head the teacher's labels."""
+    from textcnn import train
+
+    def trained(
+        of_labels: Callable[..., Any], encoded: Any, targets: Any, *, recipe: Any, **named: Any
+    ) -> Any:
+        recipe = train.Recipe(epochs=recipe.epochs)
+        return of_labels(encoded, targets, subclasses=parts.counts, recipe=recipe, **named)
+
+    def folded(_: Any, network: Any, vocabulary: Any, tasks: dict[str, Any]) -> dict[str, Student]:
+        return {
+            name: Student.from_network(network, vocabulary, classes, subclasses=parts.counts)
+            for name, (classes, _) in tasks.items()
+        }
+
+    if not parts.divided:
+        return original(setup, training, parts, number)
+    with _exchanged(train, "train", trained), _exchanged(Student, "reading", folded):
+        return original(setup, training, parts, number)
 
 
 @contextlib.contextmanager
