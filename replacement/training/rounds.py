@@ -17,6 +17,7 @@ from replacement.evaluation import disagreement
 from replacement.evaluation.metrics import decide
 from replacement.evaluation.operating_points import Scored
 from replacement.progress import Progress, advancing
+from replacement.recency import weighed_by_time
 from replacement.results import IDLE_GROWTH, IDLE_ROUNDS, Coverage, Round, StopReason, Yield
 from replacement.training import acquisition
 from replacement.training.dataset import Dataset
@@ -267,7 +268,7 @@ def measure_round(setup: Setup, asked: Asked, student: Student, number: int) -> 
 
 
 def scored_validation(setup: Setup, asked: Asked, student: Student) -> Scored:
-    """The validation rows beside what a student says of them.
+    """The validation rows beside what a student says of them, newer ones counting more.
 
     Args:
         setup: has the texts.
@@ -275,7 +276,7 @@ def scored_validation(setup: Setup, asked: Asked, student: Student) -> Scored:
         student: scores them.
     """
     scores = student.score_encoded(setup.dataset.encoded.take(asked.validation.rows))
-    return asked.validation.scored(scores)
+    return weighed_by_time(asked.validation.scored(scores), setup.definition.gate)
 
 
 def scored_holdout(setup: Setup, asked: Asked, student: Student) -> Scored:
@@ -335,21 +336,23 @@ def out_of_rows(setup: Setup, asked: Asked, number: int) -> StopReason | None:
     return StopReason.BUDGET_SPENT if len(unasked) else StopReason.POOL_USED_UP
 
 
-def best_round(rounds: Sequence[Round], stopped: StopReason) -> int:
+def best_round(rounds: Sequence[Round], stopped: StopReason, gate: GateSection) -> int:
     """The place in ``rounds`` of the one whose student is kept.
 
     Args:
         rounds: all of a setup.
         stopped: why it ended.
+        gate: the task's.
 
     Returns:
         The last where it reached the gate. Else, of rounds that the validation rows hardly tell apart, the
-        latest: it has learned from the most rows.
+        latest that reaches the gate on these, or the latest of all: it has learned from the most rows.
     """
     if stopped == StopReason.GATE_REACHED:
         return len(rounds) - 1
     reached = [result.validation.f1 for result in rounds]
-    return max(index for index, f1 in enumerate(reached) if f1 >= max(reached) - _ALIKE)
+    alike = [index for index, f1 in enumerate(reached) if f1 >= max(reached) - _ALIKE]
+    return max(alike, key=lambda index: (rounds[index].validation.passes(gate), index))
 
 
 def ask_next_rows(
