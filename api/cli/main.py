@@ -93,7 +93,7 @@ def replace(
     """
     from pingti.workspace import promotion
     from pingti.workspace.registry import Workspace
-    from pingti.workspace.report import Report, how_sure, refusal
+    from pingti.workspace.report import Report, how_sure, refusal, ways_on
     from replacement.training.loop import replace
 
     entry = Workspace(home).task(task)
@@ -129,13 +129,13 @@ def replace(
     if not outcome.passed:
         lacks = refusal(outcome.report)
         entry.record(promotion.Event.REFUSED, outcome.version, why=lacks.headline)
-        advice = outcome.report["gate"].get("advice")
-        most = f"what helps most is {advice[0]}; other" if advice else "the"
+        most = ways_on(Report.read(outcome.report, str(folder)))[:1]
+        other = f"{most[0]}; other" if most else "the"
         raise GateError(
-            f"task {task!r}: refused: {lacks.headline}; {most} ways on are "
+            f"task {task!r}: refused: {lacks.headline}; {other} ways on are "
             f"{_more_of(entry, outcome.stopped)}more texts, a lower gate, or pingti promote {task} "
             f"{outcome.version} --force",
-            faults=[Fault(detail=point) for point in lacks.points],
+            faults=[Fault(detail=point) for point in lacks.points if point not in most],
         )
     screen.note(how_sure(Report.read(outcome.report, str(folder))))
     if promote:

@@ -513,8 +513,22 @@ def refusal(report: Report | Mapping[str, Any]) -> Refusal:
         )
     sure = (how_sure(report),) if how_sure(report) else ()
     return Refusal(
-        headline=" and ".join(lacking), points=(*points, *sure, *gate.advice[1:], *where_it_fails(report))
+        headline=" and ".join(lacking),
+        points=(*points, *ways_on(report), *sure, *where_it_fails(report)),
     )
+
+
+def ways_on(report: Report) -> tuple[str, ...]:
+    """What would help a student that was refused, in words, what helps most first.
+
+    Args:
+        report: the version's.
+
+    Returns:
+        A part of a sentence each; none where the run's own evidence tells of nothing.
+    """
+    words = ["what helps most is", *["what helps, too, is"] * len(report.gate.advice)]
+    return tuple(f"{word} {way}" for word, way in zip(words, report.gate.advice, strict=False))
 
 
 def how_sure(report: Report) -> str:

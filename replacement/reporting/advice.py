@@ -24,6 +24,8 @@ _TELLS = 0.1
 """Share of what is lacking: what would close less is not named."""
 _DOUBLINGS = 3
 """A budget of more than eight times as much is no advice."""
+_UNKNOWN = 0.5
+"""Taken for what a way on closes of which the run shows nothing."""
 _SURE = 0.95
 _MANY_ROWS = 400  # of a class: recall near .9 is then known to .03
 
@@ -94,8 +96,10 @@ def _threshold(evidence: Evidence) -> tuple[float, str]:
 def _budget(evidence: Evidence) -> tuple[float, str]:
     """What a doubling of the rows brought, and the budget that would bring what is lacking."""
     learned = np.array([result.rows for result in evidence.rounds], np.float64)
-    if evidence.unasked == 0 or len(learned) < 2 or learned[-1] == learned[0]:
+    if evidence.unasked == 0:
         return _more_texts(evidence)
+    if learned[-1] == learned[0]:
+        return _further_rounds(evidence)
     f1s = np.array([result.validation.f1 for result in evidence.rounds])
     brought = float(np.polyfit(np.log2(learned), f1s, 1)[0])
     doublings = evidence.lacking / brought if brought > 0.0 else math.inf
@@ -111,10 +115,21 @@ def _budget(evidence: Evidence) -> tuple[float, str]:
     )
 
 
+def _further_rounds(evidence: Evidence) -> tuple[float, str]:
+    """One round alone shows nothing of what further rows bring."""
+    definition = evidence.definition
+    if evidence.stopped is StopReason.BUDGET_SPENT:
+        key, now = f"teacher.budget = {2 * definition.teacher.budget}", definition.teacher.budget
+    else:
+        key, now = f"gate.rounds = {max(5, 2 * definition.gate.rounds)}", definition.gate.rounds
+    return _UNKNOWN, (
+        f"further rounds, which choose their rows by this one's errors: {_again(evidence, key)} ({now:,} now)"
+    )
+
+
 def _more_texts(evidence: Evidence) -> tuple[float, str]:
-    if evidence.unasked or evidence.stopped is not StopReason.POOL_USED_UP:
-        return 0.0, ""
-    return 0.5, f"more texts, for all were asked about: {_again(evidence, 'more of corpus.files')}"
+    """The pool is used up."""
+    return _UNKNOWN, f"more texts, for all were asked about: {_again(evidence, 'more of corpus.files')}"
 
 
 def _errors(evidence: Evidence) -> NDArray[np.int64]:

@@ -306,7 +306,8 @@ def test_what_helps_most_is_told_with_its_command(
     monkeypatch.setattr("replacement.training.loop.replace", lambda *_, **__: ended)
     ran = pingti("replace", "sport", "--home", workspace.root)
     assert "what helps most is more days: pingti replace sport; other ways on are more rounds" in ran.stderr
-    assert "- people's labels" in ran.stderr
+    assert "- what helps, too, is people's labels" in ran.stderr
+    assert ran.stderr.count("more days: pingti replace sport") == 1
 
 
 def test_a_missing_package_names_what_can_be_installed(

@@ -78,6 +78,16 @@ def test_a_pool_that_is_used_up_needs_more_texts() -> None:
     assert says.startswith("more texts, for all were asked about: more of corpus.files in tasks/sport.toml")
 
 
+@pytest.mark.parametrize(
+    ("stopped", "key"),
+    [(StopReason.ROUND_LIMIT, "gate.rounds = 10 in"), (StopReason.BUDGET_SPENT, "teacher.budget = 12000 in")],
+)
+def test_one_round_alone_asks_for_further_ones(stopped: StopReason, key: str) -> None:
+    (says,) = advise(evidence(rounds=[turn(1, 1000, 0.85)], stopped=stopped))
+    assert says.startswith("further rounds, which choose their rows by this one's errors: ")
+    assert key in says
+
+
 def test_another_threshold_is_named_where_the_holdout_has_one() -> None:
     rng = np.random.default_rng(0)
     reference = (rng.random(2000) < 0.3).astype(np.int64)
