@@ -299,6 +299,8 @@ class StudentSection(_Section):
     """Tokens known by name."""
     epochs: int = Field(default=8, ge=1, le=100)
     """Passes over the training rows of a round."""
+    trunk: Literal["family", "own"] = "family"
+    """Where a task of the family has a promoted student: a head on its trunk, or a network of one's own."""
     read: Literal["teacher", "all"] = "teacher"
     """How far the student reads a text: about as far as the teacher (`teacher.max_length`), or all of it."""
 
@@ -388,6 +390,8 @@ class Definition(_Section):
     """0 runs first, 9 last."""
     depends_on: tuple[Dependency, ...] = ()
     """The question is asked only of texts for which all of these hold."""
+    family: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")] | None = None
+    """Tasks of one family over one corpus get students that read one network: `pingti replace --family`."""
     corpus: CorpusSection
     rules: RulesSection = RulesSection()
     teacher: TeacherSection

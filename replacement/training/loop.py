@@ -11,6 +11,7 @@ against it. ``replacement.budget`` says how many there are of each.
 import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -65,6 +66,7 @@ from replacement.training.validation_set import (
     ask_drawn_evenly,
     ask_kept,
 )
+from replacement.trunk import find_trunk
 from textcnn import Student
 
 if TYPE_CHECKING:  # torch only where a teacher is asked
@@ -111,9 +113,14 @@ def replace(
     dataset = prepare_dataset(entry, people)
     teacher = load_teacher(entry, people, seed=seed, progress=progress, device=device, function=function)
     dataset, unanswered = within_answers(dataset, teacher)
-    if entry.definition.student.read == "teacher":
+    trunk = find_trunk(entry, teacher.fingerprint, teacher.rule)
+    if trunk is not None:
+        dataset = dataset.encoded_by(trunk.student.vocabulary)
+    elif entry.definition.student.read == "teacher":
         dataset = dataset.read_as_far(teacher)
-    notes = [note for note in (*teacher.guesses, *people.notes, *teacher.opened.notes, *unanswered) if note]
+    of_trunk = [trunk.note] if trunk is not None else []
+    every = (*teacher.guesses, *people.notes, *teacher.opened.notes, *unanswered, *of_trunk)
+    notes = [note for note in every if note]
     for note in notes:
         progress(note, 1, 1)
     setup = Setup(
@@ -123,6 +130,7 @@ def replace(
         dataset=dataset,
         teacher=teacher,
         embedding=teacher.token_vectors(dataset.vocabulary.tokens, entry.definition.student.embedding),
+        trunk=trunk,
         notes=tuple(notes),
     )
     known = warm_start.read(entry, teacher.fingerprint)
@@ -344,7 +352,13 @@ def _notes_of_recency(
 
 
 def write_version(
-    setup: Setup, asked: Asked, trained: Trained, evaluation: Evaluation, *, run: str | None
+    setup: Setup,
+    asked: Asked,
+    trained: Trained,
+    evaluation: Evaluation,
+    *,
+    run: str | None,
+    beside: Path | None = None,
 ) -> Outcome:
     """Write the student that is kept, its report, its rows, and the boundary rows for a person.
 
@@ -354,6 +368,7 @@ def write_version(
         trained: has the student.
         evaluation: of it.
         run: the name of the run, if it has one.
+        beside: the folder of a student that reads the same network; their tensors are one file then.
     """
     entry, definition, teacher = setup.entry, setup.definition, setup.teacher
     student, version = trained.students[trained.best], entry.next_version()
@@ -390,7 +405,10 @@ def write_version(
             asked.training.hard_negatives,
             _drawn(setup, asked.validation),
         )
-        student.save(folder)
+        if beside is None:
+            student.save(folder)
+        else:
+            student.save_beside(folder, beside)
     return Outcome(
         task=entry.name,
         version=version,
