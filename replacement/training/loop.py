@@ -49,10 +49,12 @@ from replacement.training.rounds import (
     ask_next_rows,
     ask_to_learn,
     best_round,
+    finish_task,
     measure_round,
     out_of_rows,
     scored_holdout,
     scored_validation,
+    speak_against,
     stop_reason,
     train_student,
 )
@@ -138,6 +140,7 @@ def replace(
     setup = _warned_of_small_holdout(setup, asked)
     asked = ask_first_rows(setup, asked, known)
     asked, trained = run_rounds(setup, asked, announce)
+    trained = finish_student(setup, asked, trained, announce)
     evaluation = evaluate(setup, asked, trained, people)
     return write_version(setup, asked, trained, evaluation, run=run)
 
@@ -247,6 +250,38 @@ def run_rounds(setup: Setup, asked: Asked, announce: Callable[[Round], None]) ->
             )
         asked, coverage = ask_next_rows(setup, asked, student, result)
         rounds[-1] = dataclasses.replace(result, coverage=coverage)
+
+
+def finish_student(
+    setup: Setup, asked: Asked, trained: Trained, announce: Callable[[Round], None]
+) -> Trained:
+    """Train once more on the whole pool, where the definition asks for it.
+
+    Args:
+        setup: has texts and shape.
+        asked: all rows asked about.
+        trained: what the rounds made.
+        announce: told the finished student's result, as that of a further round.
+
+    Returns:
+        The same with the finished student behind those of the rounds; it is the one that is kept where the
+        validation rows do not speak against it.
+    """
+    definition = setup.definition
+    if definition.student.finish_rows == 0 or setup.trunk is not None:
+        return trained
+    student = finish_task(setup, asked, trained.students[trained.best], trained.subclasses)
+    measured = measure_round(setup, asked, student, len(trained.rounds) + 1)
+    result = dataclasses.replace(measured, added={}, yields={})
+    announce(result)
+    before = trained.rounds[trained.best]
+    kept = not speak_against(before, result, definition.gate, binary=definition.binary)
+    return dataclasses.replace(
+        trained,
+        rounds=[*trained.rounds, result],
+        students=[*trained.students, student],
+        best=len(trained.rounds) if kept else trained.best,
+    )
 
 
 def evaluate(setup: Setup, asked: Asked, trained: Trained, people: PeopleLabels) -> Evaluation:
