@@ -1,6 +1,7 @@
 """Files of texts: read row by row, with every unreadable row reported and none of them fatal."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -23,7 +24,8 @@ from pingti.corpus.formats import (
     size_of,
     text_lines,
 )
-from pingti.corpus.paths import expand, expand_all
+from pingti.corpus.kept import Along, carried_types
+from pingti.corpus.paths import expand, expand_all, folder_values
 from pingti.errors import InputError
 
 __all__ = [
@@ -94,7 +96,10 @@ def _parquet_batches(
     with parquet_file(path) as file:
         partitions = parquet.partitions(path, file, columns)
         check_columns(path, [*file.schema_arrow.names, *partitions], columns)
+        carried = carried_types(columns)
+        in_folders = folder_values(path)
         names = [name for name in columns.names if name not in partitions]
+        names += [name for name in carried.names if name in file.schema_arrow.names]
         groups = range(file.metadata.num_row_groups) if groups is None else groups
         first = sum(file.metadata.row_group(group).num_rows for group in range(groups.start if groups else 0))
         batches = parquet.bounded_batches(path, file, list(dict.fromkeys(names)), batch_rows, groups)
@@ -109,10 +114,20 @@ def _parquet_batches(
                 pa.repeat(partitions[name], len(batch)) if name in partitions else batch.column(name)
                 for name in columns.names
             ]
-            unpacked += sum(parquet.string_bytes(batch.column(name)) for name in names)
+            unpacked += sum(parquet.string_bytes(column) for column in batch.columns)
             if unpacked > most:
                 raise InputError.in_file(path, f"{TOO_PACKED}; write each text out, as JSONL does")
-            yield from _converted(path, columns, values, first, on_bad_row)
+            along = {
+                field.name: batch.column(field.name)
+                if field.name in names
+                else pa.array([in_folders[field.name]] * len(batch), field.type)
+                for field in carried
+            }
+            try:
+                taken_along = Along(along, carried)
+            except InputError as error:
+                raise InputError.in_file(path, str(error)) from error
+            yield from _converted(path, columns, values, taken_along, first, on_bad_row)
             first += len(batch)
         if first != last:
             raise InputError.in_file(
@@ -133,22 +148,31 @@ def _refuse_packed(path: str, file: pq.ParquetFile, columns: Columns) -> None:
 
 
 def _converted(
-    path: str, columns: Columns, values: list[pa.Array], first: int, on_bad_row: OnBadRow
+    path: str,
+    columns: Columns,
+    values: list[pa.Array],
+    along: Along,
+    first: int,
+    on_bad_row: OnBadRow,
 ) -> Iterator[pa.RecordBatch]:
     """The good rows of one batch of a Parquet file, whose first row is the file's row ``first``."""
+    bare = replace(columns, carried=None)
 
     def read(index: int) -> Row | None:
         text = parquet.python_value(values[0][index])
         identity = parquet.identity_value(values[1].slice(index, 1)) if columns.id is not None else None
         time = parquet.python_value(values[-1][index]) if columns.time is not None else None
-        return row_of(path, first + index, columns, identity, text, time, on_bad_row)
+        return row_of(
+            path, first + index, bare, identity, text, time, on_bad_row, along.broken.get(index, {})
+        )
 
     null = np.zeros(len(values[0]), np.bool_)
+    null[list(along.broken)] = True
     for column in values:
         null |= column.is_null().to_numpy(zero_copy_only=False)
     for index in np.flatnonzero(null).tolist():
         read(index)
-    wanted = schema(columns)
+    wanted = schema(bare)
     how = {
         "identified": columns.id is not None,
         "plain_times": columns.time_format is None and columns.time_unit is None,
@@ -157,7 +181,7 @@ def _converted(
     whole = _short(parquet.convert(values, rows, first, wanted, **how))
     if whole is not None:
         if len(whole):
-            yield whole
+            yield along.with_rows(whole, first)
         return
     # One of them at least is bad, or of a type that needs a look: those are looked for in parts.
     for start in range(0, len(rows), _PART):
@@ -165,9 +189,9 @@ def _converted(
         converted = _short(parquet.convert(values, part, first, wanted, **how))
         if converted is None:
             good = [row for row in map(read, part.tolist()) if row is not None]
-            converted = batch_of(good, columns) if good else None
+            converted = batch_of(good, bare) if good else None
         if converted is not None:
-            yield converted
+            yield along.with_rows(converted, first)
 
 
 def _short(batch: pa.RecordBatch | None) -> pa.RecordBatch | None:

@@ -10,10 +10,12 @@ import pyarrow as pa
 import pyarrow.csv
 
 from pingti.corpus.blocks import lines as blocks
-from pingti.corpus.blocks.rows import Row, row_of, schema
+from pingti.corpus.blocks.rows import Row, row_of, with_kept
 from pingti.corpus.columns import BadRow, Columns, OnBadRow
 from pingti.corpus.delimited import Faulty, Layout, Table
 from pingti.corpus.formats import TextLines
+from pingti.corpus.kept import carried_types
+from pingti.corpus.paths import folder_values
 
 _log = logging.getLogger(__name__)
 _QUOTE, _LINE_FEED, _RETURN = b'"\n\r'
@@ -42,7 +44,12 @@ class _Reader:
         self._columns, self._on_bad_row = columns, on_bad_row
         self._records = table.records()
         self._number = 0  # of the next row
-        self._places = {name: table.header.index(name) for name in columns.names}
+        kept = carried_types(columns).names
+        in_folders = folder_values(path)
+        self._kept = {name: in_folders[name] for name in kept if name not in table.header}
+        names = dict.fromkeys((*columns.names, *kept))
+        self._places = {name: table.header.index(name) for name in names if name not in self._kept}
+        self._carried = kept
 
     def by_row(self, block: bytes) -> Iterator[Row | None]:
         """As ``blocks.lines.ByRow``; to the end of the record that the block may end in."""
@@ -65,7 +72,10 @@ class _Reader:
             identity = fields[places[columns.id]] if columns.id is not None else None
             time = fields[places[columns.time]] if columns.time is not None else None
             text = fields[places[columns.text]]
-            row = row_of(self._path, number, columns, identity, text, time, self._on_bad_row)
+            kept = {
+                name: fields[places[name]] if name in places else self._kept[name] for name in self._carried
+            }
+            row = row_of(self._path, number, columns, identity, text, time, self._on_bad_row, kept)
             if row is not None:
                 yield row
 
@@ -94,9 +104,11 @@ class _Reader:
         row_numbers = pa.array(numbers)
         ids = row_numbers if self._columns.id is None else fields[self._columns.id].combine_chunks()
         texts = fields[self._columns.text].combine_chunks()
-        return pa.record_batch(
-            [row_numbers, ids.cast(pa.string()), texts.cast(pa.large_string())], schema=schema(self._columns)
-        )
+        kept = [
+            fields[name].combine_chunks() if name in self._places else pa.array([self._kept[name]] * len(ids))
+            for name in self._carried
+        ]
+        return with_kept(row_numbers, ids, texts, kept, self._columns)
 
     def _read(self, block: bytes, misfits: list[Any] | None) -> pa.Table | None:
         """The columns that are needed; None where Arrow refuses.

@@ -1,7 +1,9 @@
 """JSON lines, block by block."""
 
+import json
 import re
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -9,9 +11,11 @@ import pyarrow.json
 
 from pingti.corpus import json_lines
 from pingti.corpus.blocks import lines as blocks
-from pingti.corpus.blocks.rows import Row, row_of, schema
+from pingti.corpus.blocks.rows import Row, row_of, with_kept
 from pingti.corpus.columns import BadRow, Columns, OnBadRow
 from pingti.corpus.formats import TextLines
+from pingti.corpus.kept import carried_types
+from pingti.corpus.paths import folder_values
 
 _SHORT_LINE = 600  # bytes; in a shorter one nothing is nested too deeply, nor has a number too many digits
 _LONG_NUMBER = re.compile(rb"[0-9]{%d}" % _SHORT_LINE)
@@ -36,6 +40,8 @@ class _Reader:
         self._path, self._lines, self._columns, self._on_bad_row = path, lines, columns, on_bad_row
         self._number = 0  # of the next row
         self._kinds: dict[str, pa.DataType] | None = None  # of the fields, as the last block had them
+        self._kept = carried_types(columns).names
+        self._in_folders = folder_values(path)
 
     def by_row(self, block: bytes) -> Iterator[Row | None]:
         """As ``blocks.lines.ByRow``."""
@@ -56,9 +62,14 @@ class _Reader:
                 identity = json_lines.exactly(line, columns.id)
             time = fields.get(columns.time) if columns.time else None
             text = fields.get(columns.text)
-            row = row_of(self._path, number, columns, identity, text, time, self._on_bad_row)
+            kept = {name: self._spelled(fields, name) for name in self._kept}
+            row = row_of(self._path, number, columns, identity, text, time, self._on_bad_row, kept)
             if row is not None:
                 yield row
+
+    def _spelled(self, fields: dict[str, Any], name: str) -> str | None:
+        value = fields[name] if name in fields else self._in_folders.get(name)
+        return value if value is None or isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
     def by_arrow(self, block: bytes) -> pa.RecordBatch | None:
         """As ``blocks.lines.ByArrow``."""
@@ -77,7 +88,9 @@ class _Reader:
         if self._kinds is not None and (table := self._read(block, self._kinds)) is not None:
             return table
         first = json_lines.json_object(block[: block.find(b"\n") + 1] or block)
-        values = {name: (first or {}).get(name) for name in self._columns.names}
+        values = {name: (first or {}).get(name) for name in (*self._columns.names, *self._kept)}
+        if self._kept and any(name in self._in_folders for name in self._kept):
+            return None  # a row may have it, or have it not
         if any(value is not None and type(value) not in _KINDS for value in values.values()):
             return None
         kinds = {name: _KINDS.get(type(value), pa.string()) for name, value in values.items()}
@@ -114,9 +127,10 @@ class _Reader:
                 good.append(row is not None)
             chosen = pa.array(good)
             numbers, ids, texts = numbers[np.array(good)], ids.filter(chosen), texts.filter(chosen)
-        return pa.record_batch(
-            [pa.array(numbers), ids.cast(pa.string()), texts.cast(pa.large_string())], schema=schema(columns)
-        )
+        kept = [table[name].combine_chunks() for name in self._kept]
+        if absent:
+            kept = [column.filter(chosen) for column in kept]
+        return with_kept(pa.array(numbers), ids, texts, kept, columns)
 
 
 def one_object_a_line(block: bytes) -> bool:
