@@ -3,6 +3,7 @@
 import functools
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -13,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pingti.corpus.blocks import lines as blocks
+from pingti.corpus.kept import Carrying
 from pingti.corpus.reader import BadRow, Columns, read_rows
 from pingti.errors import InputError
 
@@ -64,6 +66,13 @@ by_arrow_blocks = [0, 0]
 """Blocks that Arrow did not read, and those that it did."""
 
 
+def keeping(columns: Columns, *names: str) -> Columns:
+    """The columns, with others of text files that go along."""
+    carrying = Carrying(replace(columns, keep=names))
+    carrying.add("a.csv", dict.fromkeys(names, pa.string()))
+    return carrying.columns()
+
+
 PIECES = [
     b'"', b'""', b",", b"\n", b"\r\n", b"\r", b"a", b"1", "é".encode(), b"\xff", b"\0", b"\\", b'\\"',
     b"\xef\xbb\xbf", b";", b"\t", b" ", b"NULL", b"\n\n",
@@ -104,7 +113,8 @@ def test_csv(
     data = header + body
     if suffix == ".tsv":
         data = data.replace(b",", b"\t")
-    both(tmp_path / f"a{suffix}", data, Columns(id="id" if identified else None, **form), sizes)
+    columns = Columns(id="id" if identified else None, **form)
+    both(tmp_path / f"a{suffix}", data, keeping(columns, "z") if b"z" in header else columns, sizes)
 
 
 VALUES = st.recursive(
@@ -142,7 +152,10 @@ any_object = st.builds(
     spaced=st.booleans(),
 )
 plain_object = st.builds(
-    lambda text, number: spelled({"text": text, "id": number}), st.text(max_size=5), st.integers(0, 9)
+    lambda text, number, kept: spelled({"text": text, "id": number, **kept}),
+    st.text(max_size=5),
+    st.integers(0, 9),
+    st.sampled_from([{}, {"z": 7}, {"z": "b"}]),
 )
 ODD_LINES = [
     b"", b" ", b"{", b"}", b"[1]", b"\xff", b"\0", b"{}", b"{} {}",
@@ -178,13 +191,21 @@ def broken(draw: st.DrawFn) -> bytes:
     end=st.sampled_from([b"\n", b"\r\n"]),
     ended=st.booleans(),
     identified=st.booleans(),
+    kept=st.booleans(),
     sizes=BLOCKS,
 )
 def test_json_lines(
-    tmp_path: Path, lines: list[bytes], end: bytes, ended: bool, identified: bool, sizes: tuple[int, int]
+    tmp_path: Path,
+    lines: list[bytes],
+    end: bytes,
+    ended: bool,
+    identified: bool,
+    kept: bool,
+    sizes: tuple[int, int],
 ) -> None:
     data = end.join(lines) + (end if ended else b"")
-    both(tmp_path / "a.jsonl", data, Columns(id="id" if identified else None), sizes)
+    columns = Columns(id="id" if identified else None)
+    both(tmp_path / "a.jsonl", data, keeping(columns, "z") if kept else columns, sizes)
 
 
 @pytest.mark.parametrize("line", ODD_LINES)
