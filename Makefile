@@ -8,6 +8,8 @@
 # make bench-reference  install, then hold the reference against the user's own pipeline on whole corpora
 # make bench-fidelity  install, then measure students against their teachers (hours; ARGS=--quick: minutes)
 # make chaos  install, then let 20 schedules of faults fall on a running service (some 15 minutes)
+# make compose-smoke  install, then bring docker-compose.yml up, break it in the middle of a job, count every row
+# make test-deploy  install a Helm engine and Kubernetes' schemas (0.4 GB), then check what is in deploy/
 # make bench-doors  install, then measure the REST door: classify, 200 clients, a large upload
 # make bench-serverless  install, then measure a function of AWS Lambda: cold start, warm events, cost
 # make fuzz   install, then 10,000 made-up requests against the service, with and without a key
@@ -24,7 +26,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/pip --disable-pip-version-check install --quiet --constraint requirements.lock
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-engines check bench bench-queue bench-teacher bench-reference bench-fidelity bench-doors bench-serverless chaos fuzz docs docs-reference lock clean
+.PHONY: help demo test test-engines test-deploy compose-smoke check bench bench-queue bench-teacher bench-reference bench-fidelity bench-doors bench-serverless chaos fuzz docs docs-reference lock clean
 
 help:
 	@sed -n 's/^# make /make /p' Makefile
@@ -70,6 +72,17 @@ $(VENV)/.engines: $(VENV)/.dev
 test-engines: $(VENV)/.engines
 	@$(BIN)/pytest --quiet tests/pingti/integrations
 
+$(VENV)/.deploy: $(VENV)/.dev
+	@echo "installing what checks the chart ..."
+	@$(PIP) --editable '.[teacher,service,demo,dev,deploy]'
+	@touch $@
+
+test-deploy: $(VENV)/.deploy
+	@$(BIN)/pytest --quiet tests/deploy
+
+compose-smoke: $(VENV)/.demo
+	@$(BIN)/python deploy/compose-smoke $(ARGS)
+
 check: $(VENV)/.dev
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
@@ -113,7 +126,7 @@ docs-reference: $(VENV)/.demo
 lock:
 	rm -rf .venv-lock && $(PYTHON) -m venv .venv-lock
 	.venv-lock/bin/pip install --quiet torch==2.13.0
-	.venv-lock/bin/pip install --quiet '.[teacher,service,demo,bench,dev,docs,engines,hub,onnx]'
+	.venv-lock/bin/pip install --quiet '.[teacher,service,demo,bench,deploy,dev,docs,engines,hub,onnx]'
 	(echo '# Written by make lock: every version that Pingti is tested with. A constraints file for pip.'; \
 	 .venv-lock/bin/pip freeze --all --exclude pip --exclude pingti | sed 's/+cpu$$//') > requirements.lock
 	rm -rf .venv-lock build *.egg-info
