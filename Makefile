@@ -9,7 +9,7 @@
 # make bench-fidelity  install, then measure students against their teachers (hours; ARGS=--quick: minutes)
 # make chaos  install, then let 20 schedules of faults fall on a running service (some 15 minutes)
 # make compose-smoke  install, then bring docker-compose.yml up, break it in the middle of a job, count every row
-# make test-deploy  install a Helm engine and Kubernetes' schemas (0.4 GB), then check what is in deploy/
+# make test-deploy  install a Helm engine, Kubernetes' schemas (0.4 GB) and OpenTelemetry, then run their tests
 # make bench-doors  install, then measure the REST door: classify, 200 clients, a large upload
 # make bench-serverless  install, then measure a function of AWS Lambda: cold start, warm events, cost
 # make fuzz   install, then 10,000 made-up requests against the service, with and without a key
@@ -74,11 +74,11 @@ test-engines: $(VENV)/.engines
 
 $(VENV)/.deploy: $(VENV)/.dev
 	@echo "installing what checks the chart ..."
-	@$(PIP) --editable '.[teacher,service,demo,dev,deploy]'
+	@$(PIP) --editable '.[teacher,service,demo,dev,deploy,otel]'
 	@touch $@
 
 test-deploy: $(VENV)/.deploy
-	@$(BIN)/pytest --quiet tests/deploy
+	@$(BIN)/pytest --quiet tests/deploy tests/queue_worker/telemetry
 
 compose-smoke: $(VENV)/.demo
 	@$(BIN)/python deploy/compose-smoke $(ARGS)
@@ -126,7 +126,7 @@ docs-reference: $(VENV)/.demo
 lock:
 	rm -rf .venv-lock && $(PYTHON) -m venv .venv-lock
 	.venv-lock/bin/pip install --quiet torch==2.13.0
-	.venv-lock/bin/pip install --quiet '.[teacher,service,demo,bench,deploy,dev,docs,engines,hub,onnx]'
+	.venv-lock/bin/pip install --quiet '.[teacher,service,demo,bench,deploy,dev,docs,engines,hub,onnx,otel]'
 	(echo '# Written by make lock: every version that Pingti is tested with. A constraints file for pip.'; \
 	 .venv-lock/bin/pip freeze --all --exclude pip --exclude pingti | sed 's/+cpu$$//') > requirements.lock
 	rm -rf .venv-lock build *.egg-info
