@@ -11,6 +11,7 @@
 # make compose-smoke  install, then bring docker-compose.yml up, break it in the middle of a job, count every row
 # make test-deploy  install a Helm engine, Kubernetes' schemas (0.4 GB) and OpenTelemetry, then run their tests
 # make bench-doors  install, then measure the REST door: classify, 200 clients, a large upload
+# make bench-scale  install, then measure what a shard costs and simulate the queue on up to 1,000 cores
 # make bench-serverless  install, then measure a function of AWS Lambda: cold start, warm events, cost
 # make fuzz   install, then 10,000 made-up requests against the service, with and without a key
 # make docs   install, then build the documentation's site into site/; its pages need no network
@@ -26,7 +27,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/pip --disable-pip-version-check install --quiet --constraint requirements.lock
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-engines test-deploy compose-smoke check bench bench-queue bench-teacher bench-reference bench-fidelity bench-doors bench-serverless chaos fuzz docs docs-reference lock clean
+.PHONY: help demo test test-engines test-deploy compose-smoke check bench bench-queue bench-teacher bench-reference bench-fidelity bench-doors bench-scale bench-serverless chaos fuzz docs docs-reference lock clean
 
 help:
 	@sed -n 's/^# make /make /p' Makefile
@@ -110,6 +111,9 @@ chaos: $(VENV)/.demo
 
 bench-doors: $(VENV)/.demo
 	@$(BIN)/python -m benchmarks.doors $(ARGS)
+
+bench-scale: $(VENV)/.bench
+	@$(BIN)/python -m benchmarks.scale $(ARGS)
 
 bench-serverless: $(VENV)/.demo
 	@$(BIN)/python -m benchmarks.serverless $(ARGS)
