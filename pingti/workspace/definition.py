@@ -61,6 +61,7 @@ def _local(value: datetime.time) -> datetime.time:
 Pattern = Annotated[str, AfterValidator(_pattern)]
 Dependency = Annotated[str, AfterValidator(_dependency)]
 Share = Annotated[float, Field(gt=0.0, le=1.0)]
+Weekday = Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
 Decide = Literal["label", "sum"]
 """What speaks for a class where several labels stand for it: the likeliest of them, or their sum."""
 
@@ -370,6 +371,9 @@ class RetrainSection(_Section):
 
     at: Annotated[datetime.time, AfterValidator(_local)]
     """Local time of the scheduler."""
+    joint: Weekday | None = None
+    """The day of the week on which this task's night is that of its whole family, trunk included. One task of
+    a family has it."""
 
 
 class DriftSection(_Section):
