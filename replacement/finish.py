@@ -5,6 +5,10 @@ that the teacher was asked about, several times each, and all others as an earli
 teaches it the words that no row asked about has. What the earlier student says is softened (Hinton et al.
 2015, section 2), since it is no teacher. Rows of the holdout and validation rows are no part of it.
 
+Measured on weibo (30,000 titles, a quarter of them asked about, half the passes of a round) it lost F1 on the
+holdout on two tasks of three, society .847 to .825, games .856 to .838, sports .904 to .906, and took four
+times as long as the last round. So it is off unless a definition asks for it.
+
 Arrays in, so that a task and a family finish alike.
 """
 
