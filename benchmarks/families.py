@@ -14,7 +14,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
-from textcnn.readout import Readout
 
 from benchmarks.harness import Contender
 from benchmarks.students import CLASSES, Trained, one_pass, wide_student
@@ -28,6 +27,7 @@ from pingti.workspace import promotion
 from pingti.workspace.registry import Workspace
 from textcnn import Student
 from textcnn.network import TextCNN
+from textcnn.readout import Readout
 from textcnn.train import Recipe, train
 
 TASKS: Final = 50
