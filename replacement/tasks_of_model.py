@@ -1,7 +1,7 @@
 """Definitions of label tasks made from a model: one for each of its labels, over one corpus.
 
-A teacher's answers are kept by the model, not by the task, so tasks made so share one pass of answers; and they
-are a family, whose students read one network.
+A teacher's answers are kept by the model, not by the task, so tasks made so share one pass of answers. They
+are a family, too: their students read one network.
 """
 
 import re
@@ -91,7 +91,7 @@ def names_of(labels: Sequence[str], chosen: Sequence[str], prefix: str) -> dict[
 
 
 def family_name(folder: Path) -> str:
-    """What the tasks of a model are called together, where their definitions do not say it: the folder's name.
+    """What the tasks of a model are called together, where their definitions do not say it.
 
     Args:
         folder: the model's.
