@@ -185,6 +185,54 @@ class Student:
             for name, (classes, readout) in tasks.items()
         }
 
+    def with_head(
+        self,
+        weight: NDArray[np.float32],
+        bias: NDArray[np.float32],
+        wide: NDArray[np.float32],
+        classes: Iterable[str],
+        readout: Readout,
+    ) -> Self:
+        """A student of the same trunk and vocabulary that decides otherwise.
+
+        Args:
+            weight: float32 (columns, widths x filters), as of ``textcnn.train.train_head``.
+            bias: float32 (columns,).
+            wide: float32 (buckets, columns), as many buckets as this one's.
+            classes: names.
+            readout: of one group, the columns.
+
+        Raises:
+            InputError: shapes that do not fit each other.
+        """
+        own: dict[str, Any] = fold_head(weight, bias, wide, self.architecture.filters)
+        folded = dataclasses.replace(self.folded, **own)
+        return type(self)(
+            folded, self.vocabulary, classes, self.architecture, None, self.trunk, readout=readout
+        )
+
+    def read_as(self, classes: Iterable[str], readout: Readout) -> Self:
+        """A student that reads other classes off the same network.
+
+        Args:
+            classes: names.
+            readout: where they stand in the columns.
+
+        Raises:
+            InputError: a readout of other columns.
+        """
+        return type(self)(
+            self.folded,
+            self.vocabulary,
+            classes,
+            self.architecture,
+            None,
+            self.trunk,
+            None,
+            readout,
+            self.network,
+        )
+
     @classmethod
     def family(
         cls,

@@ -24,6 +24,62 @@ _SENTENCES = (
         r"F1 is ([\d.]+) below that of the promoted version (\d+) \(95 % interval (-?[\d.]+) to (-?[\d.]+)\)",
         r"F1 比已发布的第 \2 版低 \1（95% 区间 \3 至 \4）",
     ),
+    # How sure that is, and what would help.
+    (
+        r"of holdouts drawn again ([\d.]+%) give the same verdict \(95 % intervals: precision ([\d.]+) to ([\d.]+), "
+        r"recall ([\d.]+) to ([\d.]+)\)",
+        r"重新抽取的留出集有 \1 得出同样的结论（95% 区间：精确率 \2 至 \3，召回率 \4 至 \5）",
+    ),
+    (r"^what helps most is ", "最有帮助的是"),
+    (r"^what helps, too, is ", "也有帮助的是"),
+    (
+        r"(teacher\.budget|gate\.rounds) = (\d+) in (tasks/\S+), then (pingti replace \S+)",
+        r"在 \3 中写 \1 = \2，然后 \4",
+    ),
+    (
+        r"(\[scenes\.NAME\] recall = [\d.]+) in (tasks/\S+), then (pingti replace [^\s,]+)",
+        r"在 \2 中写 \1，然后 \3",
+    ),
+    (
+        r"more of corpus\.files in (tasks/\S+), then (pingti replace \S+)",
+        r"在 \1 的 corpus.files 中加入更多文件，然后 \2",
+    ),
+    (
+        r"classes and teacher\.map in (tasks/\S+), then (pingti replace [^\s)]+)",
+        r"在 \1 中改 classes 与 teacher.map，然后 \2",
+    ),
+    (
+        r"another threshold: on the holdout ([\d.]+) reaches precision ([\d.]+) and recall ([\d.]+), where the "
+        r"validation rows, ([\d,]+) of them positive, chose ([\d.]+); an operating point of its own has it "
+        r"\((.+), and jobs ask for (\S+)\)",
+        r"换一个阈值：在留出行上 \1 可达精确率 \2、召回率 \3，而验证行（其中 \4 条正例）选出的是 \5；可为它单设工作点（\6，批次中写 \7）",
+    ),
+    (
+        r"a larger budget: each doubling of the rows learned from brought (-?[\d.]+) F1 on the validation rows, and "
+        r"([\d.]+) is lacking; (.+) \(([\d,]+) now\)",
+        r"更大的询问额度：学习行数每翻一倍，验证行上的 F1 提高 \1，还差 \2；\3（现为 \4）",
+    ),
+    (
+        r"further rounds, which choose their rows by this one's errors: (.+) \(([\d,]+) now\)",
+        r"更多轮次，按这一轮的错误选行：\1（现为 \2）",
+    ),
+    (r"more texts, for all were asked about: ", "更多文本，因为现有的都已询问过："),
+    (
+        r"other classes: ([\d.]+%) of the errors on the holdout lie between (.+) and (.+); one class of both \((.+)\) "
+        r"would end them",
+        r"调整类别：留出行上的错误有 \1 发生在 \2 与 \3 之间；合并这两类（\4）即可消除",
+    ),
+    (
+        r"people's labels: of ([\d,]+) errors on the holdout ([\d,]+) are texts on which the teacher itself is unsure "
+        r"\(its margin is below ([\d.]+)\); (pingti review export \S+) gives such texts to people, and classes worded "
+        r"otherwise may tell them apart",
+        r"人工标注：留出行上的 \1 个错误中有 \2 个是教师自己拿不准的文本（差距低于 \3）；\4 把这类文本交给人标注，换一种类别说法也可能有助于区分",
+    ),
+    (
+        r"more held-out rows: (\d+) of the class (.+?) leave the verdict to chance \(([\d.]+%) of holdouts drawn again "
+        r"pass\); (.+); then (pingti replace \S+)",
+        r"更多留出行：类别 \2 只有 \1 行，结论靠运气（重新抽取的留出集有 \3 通过）；\4；然后 \5",
+    ),
     # Where it fails.
     (r"most often it mistakes ", "最常见的混淆："),
     (r'([^,：]+?) for ([^,]+?) \((\d+) of (\d+), like "(.*?)"\)', r"把 \1 判为 \2（\4 条中 \3 条，如“\5”）"),

@@ -6,13 +6,15 @@ task's gate, rules, operating points and versions are stays the task's own.
 """
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from statistics import mean
 from typing import TYPE_CHECKING
 
 from pingti.errors import UnavailableError
+from pingti.workspace.families import family_of
 from pingti.workspace.registry import TaskEntry
 from replacement.evaluation.holdout_size import note_of_few_rows
+from replacement.evaluation.speed import Speed
 from replacement.family import choosing, measuring, network
 from replacement.family.columns import groups_of, readouts_of, subclasses_of
 from replacement.family.prepare import prepare_members
@@ -63,7 +65,8 @@ def replace_family(
     members = prepare_members(entries, seed=seed, progress=progress, device=device, function=function)
     setups = [member.setup for member in members]
     groups = groups_of(setups)
-    family = Family(members=members, groups=groups, readouts=readouts_of(setups, groups))
+    name = next(filter(None, map(family_of, entries)), entries[0].name)
+    family = Family(name=name, members=members, groups=groups, readouts=readouts_of(setups, groups))
     state = measuring.ask_measuring_rows(family)
     family = _warned_of_small_holdouts(family, state)
     state = measuring.ask_first_rows(family, state)
@@ -95,16 +98,16 @@ def run_rounds(
     students: list[list[Student]] = []
     while True:
         number = len(rounds) + 1
-        made = network.train_students(family, state, number)
+        read_off = network.train_students(family, state, number)
         if state.validation.planned:
-            state = measuring.draw_by_score(family, state, made)
+            state = measuring.draw_by_score(family, state, read_off)
         asked = state.views(setups)
         results = [
             measure_round(setup, own, student, number)
-            for setup, own, student in zip(setups, asked, made, strict=True)
+            for setup, own, student in zip(setups, asked, read_off, strict=True)
         ]
         rounds.append(results)
-        students.append(made)
+        students.append(read_off)
         announce({setup.entry.name: result for setup, result in zip(setups, results, strict=True)})
         stopped = _stop_reason(family, state, rounds)
         if stopped is not None:
@@ -119,7 +122,7 @@ def run_rounds(
                 )
                 for place, readout in enumerate(family.readouts)
             ]
-        state = choosing.ask_next_rows(family, state, asked, made, results)
+        state = choosing.ask_next_rows(family, state, asked, read_off, results)
 
 
 def write_versions(
@@ -136,9 +139,13 @@ def write_versions(
     outcomes: dict[str, Outcome] = {}
     first: TaskEntry | None = None
     asked = state.views(family.setups)
+    speeds: dict[str, Speed | None] = {}
     for place, member in enumerate(family.members):
-        entry = member.setup.entry
-        evaluation = evaluate(member.setup, asked[place], trained[place], member.people)
+        entry, teacher = member.setup.entry, member.setup.teacher.fingerprint
+        evaluation = evaluate(
+            member.setup, asked[place], trained[place], member.people, speed=speeds.get(teacher)
+        )
+        speeds[teacher] = evaluation.speed  # one network, one teacher: measured once
         beside = None if first is None else first.student_folder(outcomes[first.name].version)
         outcomes[entry.name] = write_version(
             member.setup, asked[place], trained[place], evaluation, run=run, beside=beside
@@ -195,13 +202,3 @@ def _warned_of_small_holdouts(family: Family, state: State) -> Family:
             setup = dataclasses.replace(setup, notes=(*setup.notes, note))
         members.append(dataclasses.replace(member, setup=setup))
     return dataclasses.replace(family, members=members)
-
-
-def summary(results: Mapping[str, Round]) -> tuple[float, str, float]:
-    """What is told of a round: the mean F1 on the validation rows, the worst task, and its F1.
-
-    Args:
-        results: by task.
-    """
-    worst = min(results, key=lambda name: results[name].validation.f1)
-    return mean(r.validation.f1 for r in results.values()), worst, results[worst].validation.f1

@@ -11,6 +11,7 @@ from replacement.family.rows import TeacherRows
 from replacement.family.state import Family, State
 from replacement.progress import advancing
 from replacement.training.rounds import LABELS_WIDE_STRENGTH
+from replacement.trunk import KEY, described
 from textcnn import Student
 
 FILTERS = 2
@@ -51,6 +52,9 @@ def train_students(family: Family, state: State, number: int) -> list[Student]:
             for setup, readout in zip(family.setups, family.readouts, strict=True)
         },
     )
+    columns = [described(group.teacher, group.output, group.labels) for group in family.groups]
+    for student in students.values():
+        student.metadata[KEY] = {"name": family.name, "columns": columns}
     return [students[setup.entry.name] for setup in family.setups]
 
 

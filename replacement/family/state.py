@@ -18,6 +18,7 @@ from textcnn.readout import Readout
 class Family:
     """What stays as it is from the first round to the last."""
 
+    name: str
     members: Sequence[Member]
     groups: Sequence[Group]
     readouts: Sequence[Readout]

@@ -12,7 +12,7 @@ import jinja2
 
 from pingti import files
 from pingti.workspace.chinese import translated
-from pingti.workspace.report import ClassCurve, Report, refusal, without_rows
+from pingti.workspace.report import ClassCurve, Report, how_sure, refusal, without_rows
 from pingti.workspace.verdict import LANGUAGES, page_name, verdict
 from replacement.evaluation.bootstrap import FIGURES
 from replacement.reporting import charts, words
@@ -68,6 +68,7 @@ def render(report: Report | Mapping[str, Any], language: str = "en") -> str:
         told=translated if language == "zh" else str,
         refusal=refusal(report),
         without_rows=without_rows(report),
+        sure=how_sure(report),
         curves=_lowest(report),
         charts=charts,
         figures=FIGURES,

@@ -86,7 +86,14 @@ class Dataset:
         reach = find_reach(self.vocabulary, self.texts, self.encoded, teacher)
         if reach is None:
             return self
-        vocabulary = self.vocabulary.reaching(reach)
+        return self.encoded_by(self.vocabulary.reaching(reach))
+
+    def encoded_by(self, vocabulary: Vocabulary) -> "Dataset":
+        """The same texts as ids of another vocabulary.
+
+        Args:
+            vocabulary: the other one.
+        """
         return dataclasses.replace(self, vocabulary=vocabulary, encoded=vocabulary.encode(self.texts))
 
     def texts_of(self, rows: NDArray[np.int64]) -> list[str]:
