@@ -35,7 +35,8 @@ ROWS: Final = (
     "default", "default_9_labels", "default_32_labels", "folded", "folded_wide", "torch_eager",
     "onnxruntime_fp32", "onnxruntime_int8", "fasttext",
     "linear_ngram", "model2vec", "minilm_torch", "minilm_onnxruntime_int8", "bert_base",
-    "parquet_to_parquet", "two_processes", "tasks_50_separate", "tasks_50_one_pass",
+    "parquet_to_parquet", "csv_to_parquet", "jsonl_to_parquet", "ray", "spark", "duckdb", "polars",
+    "two_processes", "tasks_50_separate", "tasks_50_one_pass",
     "tasks_50_shared_trunk",
 )  # fmt: skip
 _BASE: Final = "onnxruntime_fp32"
@@ -43,7 +44,10 @@ _RATIOS: Final = (
     ("folded", "onnxruntime_fp32"), ("folded", "fasttext"), ("folded", "model2vec"), ("folded", "bert_base"),
     ("folded_wide", "folded"), ("default", "folded"), ("default_9_labels", "default"),
     ("default_32_labels", "default"), ("default", "fasttext"), ("default", "bert_base"),
-    ("parquet_to_parquet", "folded"), ("two_processes", "one_process"),
+    ("parquet_to_parquet", "folded"), ("csv_to_parquet", "parquet_to_parquet"),
+    ("jsonl_to_parquet", "parquet_to_parquet"), ("ray", "parquet_to_parquet"),
+    ("spark", "parquet_to_parquet"),
+    ("duckdb", "parquet_to_parquet"), ("polars", "parquet_to_parquet"), ("two_processes", "one_process"),
     ("tasks_50_one_pass", "tasks_50_separate"), ("tasks_50_shared_trunk", "tasks_50_separate"),
     ("tasks_50_shared_trunk", "tasks_50_one_pass"),
 )  # fmt: skip
@@ -183,7 +187,7 @@ def _contenders(
     trained: Any, settings: Settings, folder: Path, left_out: dict[str, str]
 ) -> Iterator[Contender]:
     """All that can be made here; the others go to ``left_out`` with why."""
-    from benchmarks import students
+    from benchmarks import engines, students
 
     texts = trained.texts
 
@@ -201,8 +205,11 @@ def _contenders(
     yield from students.default(trained, settings.wide, rows=settings.rows, epochs=settings.epochs)
     with part("tasks_50_separate", "tasks_50_one_pass", "tasks_50_shared_trunk"):
         yield from students.many_tasks(trained, (10, 50))
-    with part("parquet_to_parquet"):
-        yield students.parquet_to_parquet(trained, folder, copies=20)
+    workspace = students.make_workspace(trained, folder)
+    yield from students.files_to_parquet(trained, workspace, folder, copies=20)
+    for name, make in engines.contenders(trained, workspace, folder, copies=20):
+        with part(name):
+            yield make()
     with part("torch_eager", "onnxruntime_fp32", "onnxruntime_int8"):
         from benchmarks import peers
 
