@@ -103,7 +103,7 @@ def replace(
     """
     from pingti.workspace import promotion
     from pingti.workspace.registry import Workspace
-    from pingti.workspace.report import refusal
+    from pingti.workspace.report import Report, how_sure, refusal, ways_on
     from replacement.training.loop import replace
 
     screen = Screen(as_json=as_json)
@@ -117,7 +117,7 @@ def replace(
     entry = Workspace(home).task(task)
 
     def announce(round: "Round") -> None:
-        screen.note(round_line(round, len(entry.definition.classes)))
+        screen.note(round_line(round, len(entry.definition.classes), entry.definition.gate))
 
     try:
         with entry.making(), screen.progress():
@@ -146,11 +146,15 @@ def replace(
     if not outcome.passed:
         lacks = refusal(outcome.report)
         entry.record(promotion.Event.REFUSED, outcome.version, why=lacks.headline)
+        most = ways_on(Report.read(outcome.report, str(folder)))[:1]
+        other = f"{most[0]}; other" if most else "the"
         raise GateError(
-            f"task {task!r}: refused: {lacks.headline}; the ways on are {_more_of(entry, outcome.stopped)}"
-            f"more texts, a lower gate, or pingti promote {task} {outcome.version} --force",
-            faults=[Fault(detail=point) for point in lacks.points],
+            f"task {task!r}: refused: {lacks.headline}; {other} ways on are "
+            f"{_more_of(entry, outcome.stopped)}more texts, a lower gate, or pingti promote {task} "
+            f"{outcome.version} --force",
+            faults=[Fault(detail=point) for point in lacks.points if point not in most],
         )
+    screen.note(how_sure(Report.read(outcome.report, str(folder))))
     if promote:
         promotion.promote(entry, outcome.version, why="passed its gate")
         screen.say(f"version {outcome.version} is promoted")

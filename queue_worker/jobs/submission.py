@@ -27,6 +27,7 @@ from queue_worker.jobs.models import Accepted, Job
 from queue_worker.jobs.publishing import publish
 from queue_worker.jobs.store import JobStore
 from queue_worker.settings import FileStamp, Settings
+from queue_worker.telemetry import traces
 
 _log = logging.getLogger(__name__)
 _LAYOUT = ("delimiter", "quoting", "escape", "encoding")  # fields of a request that Columns has, too
@@ -180,6 +181,7 @@ def submit(
         callback=request.callback,
         max_bad_rows=request.max_bad_rows,
         row_limit=row_limit,
+        trace=traces.current(),
     )
     _publish(settings, accepted)
     return accepted.job
