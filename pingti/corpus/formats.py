@@ -315,7 +315,11 @@ class TextLines:
     def give_back(self, lines: bytes) -> None:
         """Give these lines, which were given last, once more."""
         self.position -= len(lines)
-        self._returned = io.BytesIO(lines + self._returned.read())
+        place = self._returned.tell()
+        if len(lines) <= place < self._returned.getbuffer().nbytes:  # they came from there
+            self._returned.seek(place - len(lines))
+        else:
+            self._returned = io.BytesIO(lines + self._returned.read())
 
 
 def is_cut(line: bytes) -> bool:
