@@ -27,8 +27,8 @@ from queue_worker.jobs.submission import JobRequest, submit
 from queue_worker.processes.launcher import Processes
 from queue_worker.settings import Settings
 
-ROWS: Final = 100_000
-SMALL, LARGE = 250, 25_000
+ROWS: Final = 50_000
+SMALL, LARGE = 250, 12_500
 _TASKS: Final = 10
 _TICKS: Final = os.sysconf("SC_CLK_TCK")
 _SYNCS: Final = 200
@@ -68,7 +68,7 @@ def measure(say: Callable[[str], None], *, turns: int = 2) -> Costs:
         found: dict[int, list[tuple[float, float, float]]] = {SMALL: [], LARGE: []}
         with connect(settings) as client:
             for size in (SMALL, LARGE):
-                own = settings.model_copy(update={"shard_rows": size})
+                own = settings.model_copy(update={"shard_rows": size, "shard_seconds": 600.0})
                 worker = processes.start_worker(own, log=home / "worker.log")
                 idle = _idle(client, worker.pid)
                 for turn in range(turns + 1):
