@@ -6,7 +6,8 @@
 # make bench-queue  install, then measure jobs through the queue beside the same work in one process
 # make bench-teacher  install, then measure how well fine-tuned teachers decide, and how fast they score
 # make bench-reference  install, then hold the reference against the user's own pipeline on whole corpora
-# make bench-fidelity  install, then measure students against their teachers (hours; ARGS=--quick: minutes)
+# make bench-fidelity  install, then measure students against their teachers (hours; ARGS=--quick: minutes; ARGS=--curve: smaller parts of the pool)
+# make bench-tables  install, then write the tables of the documentation from the figures of the last whole runs
 # make chaos  install, then let 20 schedules of faults fall on a running service (some 15 minutes)
 # make compose-smoke  install, then bring docker-compose.yml up, break it in the middle of a job, count every row
 # make test-deploy  install a Helm engine, Kubernetes' schemas (0.4 GB) and OpenTelemetry, then run their tests
@@ -27,7 +28,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/pip --disable-pip-version-check install --quiet --constraint requirements.lock
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-engines test-deploy compose-smoke check bench bench-queue bench-teacher bench-reference bench-fidelity bench-doors bench-scale bench-serverless chaos fuzz docs docs-reference lock clean
+.PHONY: help demo test test-engines check bench bench-queue bench-teacher bench-reference bench-fidelity bench-doors bench-serverless bench-tables chaos fuzz docs docs-reference lock clean test-deploy compose-smoke bench-scale
 
 help:
 	@sed -n 's/^# make /make /p' Makefile
@@ -105,6 +106,9 @@ bench-reference: $(VENV)/.bench
 
 bench-fidelity: $(VENV)/.bench
 	@$(BIN)/python -m benchmarks.fidelity $(ARGS)
+
+bench-tables: $(VENV)/.demo
+	@$(BIN)/python -m benchmarks.tables
 
 chaos: $(VENV)/.demo
 	@$(BIN)/python -m benchmarks.chaos $(ARGS)
