@@ -31,6 +31,7 @@ from replacement.evaluation.baseline import Baseline
 from replacement.evaluation.holdout_size import note_of_few_rows
 from replacement.evaluation.metrics import absent, decide
 from replacement.evaluation.operating_points import OperatingPoint, Scored, operating_points
+from replacement.evaluation.speed import Speed
 from replacement.progress import Progress, quiet
 from replacement.reading import note_of_reading
 from replacement.recency import notes_of_recency
@@ -284,7 +285,9 @@ def finish_student(
     )
 
 
-def evaluate(setup: Setup, asked: Asked, trained: Trained, people: PeopleLabels) -> Evaluation:
+def evaluate(
+    setup: Setup, asked: Asked, trained: Trained, people: PeopleLabels, *, speed: Speed | None = None
+) -> Evaluation:
     """Measure the student that is kept, and hold it against the gate and the promoted version.
 
     Args:
@@ -292,6 +295,7 @@ def evaluate(setup: Setup, asked: Asked, trained: Trained, people: PeopleLabels)
         asked: all rows asked about.
         trained: has the student.
         people: true labels, and those to learn a baseline from.
+        speed: of student and teacher, where it is known; else it is measured.
     """
     definition, corpus, true = setup.definition, setup.dataset.corpus, people.true
     student, kept = trained.students[trained.best], trained.rounds[trained.best]
@@ -338,7 +342,7 @@ def evaluate(setup: Setup, asked: Asked, trained: Trained, people: PeopleLabels)
         kept=kept,
         verdict=verdict,
         operating_points=points,
-        speed=setup.teacher.speed(student, setup.dataset.texts.take(pa.array(asked.holdout.rows))),
+        speed=speed or setup.teacher.speed(student, setup.dataset.texts.take(pa.array(asked.holdout.rows))),
         holdout={**described, "truth_apart": truth_apart},
         teacher_quality=qualities[0] if qualities else None,
         learned=holdout.of_learned(_learned(setup, asked, trained), definition.classes),
