@@ -10,6 +10,7 @@ import typer
 
 from api.cli import exporting, jobs, keys, removal, retraining, review, service, tasks
 from api.cli.console import Screen, error_text, round_line
+from api.cli.init import init
 from api.cli.tasks import (
     WORKSPACE,
     Delimiter,
@@ -51,6 +52,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+app.command()(init)
 tasks.app.command()(removal.remove)
 tasks.app.command()(removal.rename)
 app.add_typer(tasks.app, name="task")

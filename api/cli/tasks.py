@@ -93,7 +93,7 @@ def add(
     if from_model is None:
         if file is None or corpus:
             raise InputError("FILE, a definition, is missing; --corpus and --labels go with --from-model")
-        _add_all(workspace, {name or file.stem: _read(file)}, file, screen, many=False)
+        add_tasks(workspace, {name or file.stem: _read(file)}, file, screen, many=False)
         return
     if name is not None or (file is None) == (not corpus):
         raise InputError(
@@ -101,7 +101,7 @@ def add(
             "names come from the labels, --prefix stands before them"
         )
     texts = _texts_of_model(workspace, from_model, labels, prefix, file, _corpus_alone(corpus, text))
-    _add_all(workspace, texts, file or from_model, screen, many=True)
+    add_tasks(workspace, texts, file or from_model, screen, many=True)
 
 
 def _read(file: Path) -> str:
@@ -140,10 +140,21 @@ def _texts_of_model(
     return {names[label]: text for label, text in texts.items()}
 
 
-def _add_all(
+def add_tasks(
     workspace: "Workspace", texts: dict[str, str], source: Path, screen: Screen, *, many: bool
 ) -> None:
-    """Add tasks by their names, all of them or, where one does not fit, none."""
+    """Add tasks by their names, all of them or, where one does not fit, none.
+
+    Args:
+        workspace: where to.
+        texts: by the name of each task its definition, in TOML.
+        source: where they come from, for errors.
+        screen: tells what is next.
+        many: whether ``--json`` prints a list.
+
+    Raises:
+        DefinitionError: all that keeps a task from being added.
+    """
     from pingti.checks.task import check_task
     from pingti.workspace import definition
 

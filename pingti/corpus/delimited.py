@@ -71,6 +71,13 @@ class Table:
         Raises:
             InputError: a column is missing, the header is not readable, or a line is too long.
         """
+        table = cls.unchecked(path, raw, columns)
+        check_columns(path, table.header, columns)
+        return table
+
+    @classmethod
+    def unchecked(cls, path: str, raw: Iterator[bytes], columns: Columns) -> Self:
+        """As ``open``, whichever columns the header has."""
         csv.field_size_limit(_LONGEST_FIELD)
         lines = _decoded(path, raw)
         sample = _sample(lines)
@@ -80,7 +87,6 @@ class Table:
         header = table._first_record()
         if isinstance(header, Faulty):
             raise InputError.in_file(path, f"its header is not readable: {header.reason}")
-        check_columns(path, header, columns)
         table.header = header
         return table
 

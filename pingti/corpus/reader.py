@@ -32,6 +32,7 @@ __all__ = [
     "Columns",
     "OnBadRow",
     "check_input",
+    "column_names",
     "expand",
     "expand_all",
     "read_rows",
@@ -73,6 +74,25 @@ def check_input(path: str, columns: Columns) -> tuple[str, ...]:
             check_columns(path, list(json_lines.first_object(path, lines)), columns)
             return ()
         return Table.open(path, lines, columns).layout.notices
+
+
+def column_names(path: str, columns: Columns) -> list[str]:
+    """Names of the columns that a file has: of the header, the first JSON object, the Parquet schema.
+
+    Args:
+        path: of the file.
+        columns: how it is written; which of its columns are read does not matter.
+
+    Raises:
+        InputError: the file is missing, empty, or of another format.
+    """
+    if format_of(path) == ".parquet":
+        with parquet_file(path) as file:
+            return list(file.schema_arrow.names)
+    with text_lines(path, columns.encoding) as lines:
+        if format_of(path) == ".jsonl":
+            return list(json_lines.first_object(path, lines))
+        return list(Table.unchecked(path, lines, columns).header)
 
 
 def read_rows(

@@ -210,9 +210,7 @@ def _name_of_function(function: Function) -> str:
 def _name_of(model: Any) -> str:
     """A task's name after its teacher's."""
     named = "" if model is None or str(model).startswith("task:") else str(model).removeprefix(PYTHON)
-    last = Path(named).name
-    name = re.sub("[^a-z0-9]+", "_", last.lower()).strip("_").lstrip("0123456789_")[:63].rstrip("_")
-    return name if definition.NAME.fullmatch(name) and name != "id" else "task"
+    return definition.name_after(Path(named).name) or "task"
 
 
 def _classes_of(question: Question, section: Mapping[str, Any]) -> list[str]:
