@@ -61,7 +61,7 @@ class Table:
 
     @classmethod
     def open(cls, path: str, raw: Iterator[bytes], columns: Columns) -> Self:
-        """Look at the first lines and read the header.
+        """Look at the first lines, read the header, and check that it has the columns.
 
         Args:
             path: of the file.
@@ -71,13 +71,22 @@ class Table:
         Raises:
             InputError: a column is missing, the header is not readable, or a line is too long.
         """
-        table = cls.unchecked(path, raw, columns)
+        table = cls.with_header(path, raw, columns)
         check_columns(path, table.header, columns)
         return table
 
     @classmethod
-    def unchecked(cls, path: str, raw: Iterator[bytes], columns: Columns) -> Self:
-        """As ``open``, whichever columns the header has."""
+    def with_header(cls, path: str, raw: Iterator[bytes], columns: Columns) -> Self:
+        """As ``open``, whatever columns the header has.
+
+        Args:
+            path: of the file.
+            raw: its lines, as ``formats.text_lines`` gives them.
+            columns: how the file is laid out.
+
+        Raises:
+            InputError: the header is not readable, or a line is too long.
+        """
         csv.field_size_limit(_LONGEST_FIELD)
         lines = _decoded(path, raw)
         sample = _sample(lines)

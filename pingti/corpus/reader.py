@@ -32,7 +32,6 @@ __all__ = [
     "Columns",
     "OnBadRow",
     "check_input",
-    "column_names",
     "expand",
     "expand_all",
     "read_rows",
@@ -77,14 +76,14 @@ def check_input(path: str, columns: Columns) -> tuple[str, ...]:
 
 
 def column_names(path: str, columns: Columns) -> list[str]:
-    """Names of the columns that a file has: of the header, the first JSON object, the Parquet schema.
+    """The columns that a file has, in its order, by its header; of JSONL, the first object's fields.
 
     Args:
         path: of the file.
-        columns: how it is written; which of its columns are read does not matter.
+        columns: how a text file is laid out; the names in it are not looked for.
 
     Raises:
-        InputError: the file is missing, empty, or of another format.
+        InputError: the file is missing, empty or of another format, or its header is not readable.
     """
     if format_of(path) == ".parquet":
         with parquet_file(path) as file:
@@ -92,7 +91,7 @@ def column_names(path: str, columns: Columns) -> list[str]:
     with text_lines(path, columns.encoding) as lines:
         if format_of(path) == ".jsonl":
             return list(json_lines.first_object(path, lines))
-        return list(Table.unchecked(path, lines, columns).header)
+        return Table.with_header(path, lines, columns).header
 
 
 def read_rows(
