@@ -364,7 +364,7 @@ def _missing(error: ModuleNotFoundError) -> str:
 
 
 def _fail(message: str, code: int) -> None:
-    sys.stderr.write(f"pingti: {message}\n")
+    Screen().note(f"pingti: {message}")
     raise SystemExit(code)
 
 

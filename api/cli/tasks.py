@@ -155,13 +155,13 @@ def add_tasks(
     Raises:
         DefinitionError: all that keeps a task from being added.
     """
-    from pingti.checks.task import check_task
+    from pingti.checks.text import check_text
     from pingti.workspace import definition
 
     notes: dict[str, None] = {}
     for name, text in texts.items():
         definition.check_name(name)
-        notes |= dict.fromkeys(check_task(name, definition.parse(text, source), workspace, source))
+        notes |= dict.fromkeys(check_text(name, text, workspace, source)[1])
     for note in notes:
         screen.note(note)
     entries = [workspace.add_task(name, text) for name, text in texts.items()]

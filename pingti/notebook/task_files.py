@@ -13,8 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pingti import files
-from pingti.checks.task import check_task
 from pingti.checks.teacher_labels import PYTHON
+from pingti.checks.text import check_text
 from pingti.errors import ConflictError, InputError
 from pingti.frames.tables import columns_of
 from pingti.frames.texts import is_frame, shown
@@ -90,7 +90,7 @@ def write_task(question: Question, workspace: Workspace) -> tuple[TaskEntry, lis
         document["teacher"]["labels"] = _labels_file(question, workspace, name)
     workspace.tasks.mkdir(parents=True, exist_ok=True)  # relative paths count from it
     text = _MARK + toml(_merged(document, question.definition or {}))
-    notes = [*check_task(name, definition.parse(text, path), workspace, path)]
+    notes = [*check_text(name, text, workspace, path)[1]]
     if not path.is_file() or path.read_text(encoding="utf-8") != text:
         workspace.add_task(name, text)
         notes.insert(0, f"task {name!r} of the workspace {workspace.root}: {path} is its definition")
