@@ -208,7 +208,8 @@ class TaskCalls(Asking):
             NotFoundError: there is no such task.
         """
         records = label_records(labels, self.task(task).classes, text=text, id=id, label=label)
-        added, unchanged, bad = 0, 0, []
+        added, unchanged = 0, 0
+        bad: list[str] = []
         for part in in_requests(records):
             answer = self._ask("POST", f"{task_path(task)}/labels", json={"labels": part})
             done = self._read(LabelledOut, answer)
