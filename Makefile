@@ -13,6 +13,7 @@
 # make fuzz   install, then 10,000 made-up requests against the service, with and without a key
 # make docs   install, then build the documentation's site into site/; its pages need no network
 # make docs-reference  write the pages of the reference from the code
+# make picture  draw F1 against speed from the README's table
 # make lock   write requirements.lock afresh from what a clean install resolves to
 # make clean  remove what the targets above made
 
@@ -24,7 +25,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/pip --disable-pip-version-check install --quiet --constraint requirements.lock
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-engines check bench bench-queue bench-teacher bench-reference bench-fidelity bench-doors bench-serverless chaos fuzz docs docs-reference lock clean
+.PHONY: help demo test test-engines check bench bench-queue bench-teacher bench-reference bench-fidelity bench-doors bench-serverless chaos fuzz docs docs-reference picture lock clean
 
 help:
 	@sed -n 's/^# make /make /p' Makefile
@@ -109,6 +110,9 @@ docs: $(VENV)/.docs
 
 docs-reference: $(VENV)/.demo
 	@$(BIN)/python docs/generate.py
+
+picture:
+	@$(PYTHON) -m benchmarks.picture
 
 lock:
 	rm -rf .venv-lock && $(PYTHON) -m venv .venv-lock
