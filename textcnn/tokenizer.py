@@ -46,7 +46,7 @@ _FNV_PRIME: Final = np.uint64(0x100000001B3)
 _log = logging.getLogger(__name__)
 
 
-class _Announcement(event.Listener):  # type: ignore[misc]
+class _Announcement(event.Listener):
     """Says, once, that kernels are compiled: whoever waits sees nothing else for that time."""
 
     told = False
