@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from api.cli import exporting, jobs, keys, removal, retraining, review, service, tasks
+from api.cli import exporting, families, jobs, keys, removal, retraining, review, service, tasks
 from api.cli.console import Screen, error_text, round_line
 from api.cli.init import init
 from api.cli.tasks import (
@@ -82,7 +82,11 @@ def _root(
 
 @app.command()
 def replace(
-    task: TaskName,
+    task: Annotated[str | None, typer.Argument(help="The task's name.")] = None,
+    family: Annotated[
+        str | None,
+        typer.Option(help="All tasks of a family at once, read off one network: its name, or a task's."),
+    ] = None,
     promote: Annotated[bool, typer.Option("--promote", help="Promote the student if it passes.")] = False,
     seed: Annotated[int, typer.Option(help="Every random choice comes from it.", min=0)] = 0,
     device: Annotated[str | None, typer.Option(help="The teacher's torch device.")] = None,
@@ -98,8 +102,15 @@ def replace(
     from pingti.workspace.report import refusal
     from replacement.training.loop import replace
 
-    entry = Workspace(home).task(task)
     screen = Screen(as_json=as_json)
+    if (task is None) == (family is None):
+        raise InputError("pingti replace: needed is either a task's name or --family NAME")
+    if task is None:
+        families.replace_family(
+            str(family), promote=promote, seed=seed, device=device, home=home, screen=screen
+        )
+        return
+    entry = Workspace(home).task(task)
 
     def announce(round: "Round") -> None:
         screen.note(round_line(round, len(entry.definition.classes)))

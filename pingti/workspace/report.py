@@ -133,7 +133,7 @@ class Round(Stored):
     yields: Annotated[dict[str, Yield], _key("brought")] = {}
     """What those turned out to be, by the same reason."""
     boundary: int = 0
-    """Rows left out so far because the teacher itself is unsure."""
+    """Rows left out so far because the teacher itself is unsure; 0 where they are learned from."""
     hard_negatives: Annotated[int, _key("competing")] = 0
     """Hard negatives among the rows trained on."""
     threshold: float | None = None

@@ -18,8 +18,10 @@ from pingti.errors import ArtifactError
 class Layout:
     """Names and version of an artifact's files."""
 
-    format: int = 3
+    format: int = 4
     """Raised when an older program can no longer read the files."""
+    format_without_readout: int = 3
+    """Of a student without a readout: it can be read by what knows of none."""
     json: str = "student.json"
     tensors: str = "student.safetensors"
 
