@@ -6,6 +6,8 @@ from pathlib import Path
 
 import tomlkit
 
+from pingti.checks.label_names import YES_CLASSES, asking_for
+
 
 @dataclass(frozen=True, kw_only=True)
 class Model:
@@ -36,7 +38,7 @@ class Draft:
     @property
     def classes(self) -> tuple[str, ...]:
         """The task's; the model's labels where none stands for a yes."""
-        return ("no", "yes") if self.yes else self.model.labels
+        return YES_CLASSES if self.yes else self.model.labels
 
 
 def toml_of(draft: Draft, tasks: Path) -> str:
@@ -62,12 +64,7 @@ def toml_of(draft: Draft, tasks: Path) -> str:
     if draft.encoding is not None:
         lines.append(f"encoding = {_text(draft.encoding)}")
     lines += ["", "[teacher]", f"model = {_text(_path(str(draft.model.folder), tasks))}"]
-    if draft.yes and draft.model.independent:
-        lines.append(f"label = {_text(draft.yes[0])}  # the one of its labels that the task asks for")
-    elif draft.yes:
-        pairs = [*((label, "yes") for label in draft.yes), ("*", "no")]
-        table = ", ".join(f"{_text(label)} = {_text(name)}" for label, name in pairs)
-        lines.append(f"map = {{ {table} }}  # which of its labels stands for which class")
+    lines += _asked_for(draft)
     lines += [
         "max_length = 64  # word pieces of a text that it reads: set what you run it with today",
         "",
@@ -78,6 +75,17 @@ def toml_of(draft: Draft, tasks: Path) -> str:
     if draft.time is None:
         lines.append("holdout_fraction = 0.1  # the last tenth of the rows is held out: there is no time")
     return "".join(f"{line}\n" for line in lines)
+
+
+def _asked_for(draft: Draft) -> list[str]:
+    """The line that says which of the model's labels are a yes; none where all are classes."""
+    if not draft.yes:
+        return []
+    keys = asking_for(draft.model.labels, draft.model.independent, draft.yes)
+    if "label" in keys:
+        return [f"label = {_text(keys['label'])}  # the one of its labels that the task asks for"]
+    pairs = ", ".join(f"{_text(label)} = {_text(name)}" for label, name in keys["map"].items())
+    return [f"map = {{ {pairs} }}  # which of its labels stands for which class"]
 
 
 def _path(named: str, tasks: Path) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 from api.cli.init.columns import likely_id, likely_text, likely_time
 from api.cli.init.draft import Draft, Model
 from api.cli.init.questions import NONE, Questions
+from pingti.checks.label_names import asking_for
 from pingti.corpus.columns import Columns, known_encoding
 from pingti.corpus.reader import column_names, expand
 from pingti.errors import ConflictError, InputError
@@ -174,16 +175,8 @@ def _yes(model: Model, given: Given, questions: Questions) -> tuple[str, ...]:
     def read(written: str) -> tuple[str, ...]:
         named = (written,) if written in model.labels else tuple(part.strip() for part in written.split(","))
         labels = tuple(dict.fromkeys(filter(None, named)))
-        strange = [label for label in labels if label not in model.labels]
-        if strange:
-            raise InputError(f"no label {strange[0]!r}; the model has {', '.join(model.labels)}")
-        if model.independent and len(labels) != 1:
-            raise InputError(
-                f"name one: the model answers each of {', '.join(model.labels)} by itself (pingti task add "
-                "--from-model makes a task of each)"
-            )
-        if set(labels) == set(model.labels) and not model.independent:
-            raise InputError("these are all of its labels, so that none is left for a no")
+        if labels or model.independent:
+            asking_for(model.labels, model.independent, labels)
         return labels
 
     question = f"Which of its labels is a yes? ({', '.join(model.labels)}; "

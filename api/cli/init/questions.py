@@ -51,7 +51,10 @@ class Questions:
             except PingtiError as error:
                 raise InputError(f"{option}: {error}") from error
         while True:
-            written = typer.prompt(question, default=likely, err=True, show_default=bool(likely))
+            try:
+                written = typer.prompt(question, default=likely, err=True, show_default=bool(likely))
+            except typer.Abort:  # Ctrl-C or Ctrl-D
+                raise KeyboardInterrupt from None
             try:
                 return read(written.strip())
             except PingtiError as error:

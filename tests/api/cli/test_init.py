@@ -123,7 +123,7 @@ def test_what_lies_elsewhere_has_its_whole_path(
         ("--text", "body", "--text: no column 'body'; there are 'number', 'seen', 'post'"),
         ("--time", "when", "--time: no column 'when'"),
         ("--yes", "music", "--yes: no label 'music'; the model has sport, tech, other"),
-        ("--yes", "sport,tech,other", "none is left for a no"),
+        ("--yes", "sport,tech,other", "all of sport, tech, other is a yes"),
         ("--precision", "1.5", "--precision: '1.5': needed is a number above 0, at most 1"),
         ("--encoding", "klingon", "--encoding: 'klingon' is no encoding"),
     ],
@@ -169,6 +169,11 @@ def test_on_a_terminal_what_is_missing_is_asked_for(here: Path) -> None:
     definition = Workspace(here / "workspace").task("sport").definition
     assert (definition.corpus.text, definition.corpus.time, definition.corpus.id) == ("post", None, "number")
     assert (definition.gate.precision, definition.gate.recall) == (0.9, 0.8)
+
+
+def test_a_question_may_be_left(here: Path) -> None:
+    shown, code = _converse([sys.executable, "-P", "-m", "pingti", "init"], ["\x04"])
+    assert (code, "Traceback" in shown, list(here.glob("*.toml"))) == (130, False, []), shown
 
 
 def _converse(command: list[str], answers: list[str]) -> tuple[str, int]:
