@@ -176,6 +176,7 @@ class Client(TaskCalls):
         escape: str | None = None,
         encoding: str | None = None,
         max_bad_rows: int | float | None = None,
+        keep: Sequence[str] = (),
     ) -> JobOut:
         """Submit a job.
 
@@ -201,6 +202,8 @@ class Client(TaskCalls):
             encoding: of text files; UTF-8 where absent.
             max_bad_rows: bad rows that are allowed (100), or their share (0.05): with more the job fails; any
                 but all where absent.
+            keep: further columns that go along into the results, in their types; of a partitioned table also
+                those of its folders' names.
 
         Returns:
             The job as it was accepted.
@@ -210,7 +213,7 @@ class Client(TaskCalls):
             LimitError: a limit of the key is reached.
             UnavailableError: the service or its broker does not answer.
         """
-        ready = listed_inputs(inputs, text=text, id=id)
+        ready = listed_inputs(inputs, text=text, id=id, keep=keep)
         if upload:
             ready = files_here(ready)
         sent = [self._sent(one, upload) for one in ready]
@@ -220,7 +223,7 @@ class Client(TaskCalls):
             "metadata": dict(metadata or {}),
             **given(text=text, id=id, priority=priority, callback=callback, max_bad_rows=max_bad_rows),
             **given(delimiter=delimiter, escape=escape, encoding=encoding),
-            **given(quoting=None if quoting == "auto" else quoting),
+            **given(quoting=None if quoting == "auto" else quoting, keep=list(keep) or None),
         }
         job = self._submitted(body, idempotency_key)
         self._delete_unused(job, filter(None, sent))

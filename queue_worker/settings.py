@@ -5,7 +5,7 @@ import ipaddress
 import os
 import stat
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -99,6 +99,12 @@ class Settings(BaseSettings):
         default=None,
         description="Bearer key; without any, only this machine is answered. Take 16 bytes or more: while "
         "wrong keys from an address are slowed down, a shorter right one from there has to wait, too.",
+    )
+
+    log_format: Literal["text", "json"] = Field(
+        default="text",
+        description="Of the processes' logs. JSON: one object a line, with job, shard and trace, and without "
+        "words that may quote a text.",
     )
 
     shard_seconds: float = Field(

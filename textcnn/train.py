@@ -168,7 +168,8 @@ class _Head(torch.nn.Module):
     def __init__(self, features: int, columns: int, rng: np.random.Generator) -> None:
         super().__init__()
         self.dropout = Dropout(rng)
-        self.linear = torch.nn.utils.skip_init(torch.nn.Linear, features, columns)
+        linear: torch.nn.Linear = torch.nn.utils.skip_init(torch.nn.Linear, features, columns)  # type: ignore[no-untyped-call]
+        self.linear = linear
         start = rng.normal(0.0, np.sqrt(1.0 / features), (columns, features)).astype(np.float32)
         with torch.no_grad():
             self.linear.weight.copy_(torch.from_numpy(start))

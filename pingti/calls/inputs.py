@@ -11,12 +11,13 @@ from pingti.frames.texts import is_frame, shown, text_array
 from pingti.rest_models import MOST_INPUTS
 
 
-def listed_inputs(inputs: Any, *, text: str, id: str | None) -> list[Any]:
+def listed_inputs(inputs: Any, *, text: str, id: str | None, keep: Sequence[str]) -> list[Any]:
     """Each input, of a frame what is sent: all of them are looked at before anything is sent."""
     several = [inputs] if isinstance(inputs, str | Path) or is_frame(inputs) else inputs
+    others = {"id": id, **{f"keep[{index}]": name for index, name in enumerate(keep)}}
     try:
         return [
-            columns_of(given, text=text, others={"id": id}) if is_frame(given) else given for given in several
+            columns_of(given, text=text, others=others) if is_frame(given) else given for given in several
         ]
     except TypeError as error:
         raise InputError(f"inputs: {shown(inputs)} was given; needed are paths or frames") from error

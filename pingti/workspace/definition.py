@@ -344,6 +344,9 @@ class GateSection(_Section):
     holdout_rows: int = Field(default=5000, ge=10)
     """At most so many rows of the holdout, drawn at random, are scored by the teacher; fewer where the fifth
     of `teacher.budget` that measures has no room for them."""
+    half_life_days: float = Field(default=240.0, ge=0.0)
+    """A validation row of so many days before the newest counts half as much in choosing thresholds, one of
+    twice as many a quarter; 0: all days alike. Where the corpus has no times, all do."""
     labels: str | None = None
     """File as teacher.labels: true labels. Held-out texts that have one measure student and teacher; so do
     texts outside the corpus, as a test set of their own."""

@@ -9,7 +9,7 @@ against it. ``replacement.budget`` says how many there are of each.
 """
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,10 +30,12 @@ from replacement.evaluation import gate, holdout, teacher_quality
 from replacement.evaluation.baseline import Baseline
 from replacement.evaluation.holdout_size import note_of_few_rows
 from replacement.evaluation.metrics import absent, decide
-from replacement.evaluation.operating_points import operating_points
+from replacement.evaluation.operating_points import OperatingPoint, Scored, operating_points
 from replacement.progress import Progress, quiet
 from replacement.reading import note_of_reading
+from replacement.recency import notes_of_recency
 from replacement.reporting import html
+from replacement.reporting.advice import Evidence, advise
 from replacement.reporting.document import Evaluation, build_report
 from replacement.results import Outcome, Round, StopReason
 from replacement.training import warm_start
@@ -239,7 +241,7 @@ def run_rounds(setup: Setup, asked: Asked, announce: Callable[[Round], None]) ->
         usable = result.threshold is not None or not binary
         stopped = stop_reason(gate_section, rounds, usable=usable) or out_of_rows(setup, asked, len(rounds))
         if stopped is not None:
-            best = best_round(rounds, stopped)
+            best = best_round(rounds, stopped, gate_section)
             return asked, Trained(
                 rounds=rounds, students=students, subclasses=subclasses, stopped=stopped, best=best
             )
@@ -293,6 +295,7 @@ def evaluate(setup: Setup, asked: Asked, trained: Trained, people: PeopleLabels)
         absent=[definition.classes[c] for c in absent(held.answers.decided, len(definition.classes))],
     )
     verdict["unread"] = gate.unread(setup.entry) if promoted is None else ""
+    verdict |= _sureness_and_advice(setup, asked, trained, scored)
     described = holdout.describe(held, definition.classes, setup.rng("evidence"))
     truth_apart = _against_true_labels_apart(setup, asked, trained, true, baseline)
     qualities = _qualities(setup, asked, baseline, described["truth"] or truth_apart)
@@ -310,9 +313,42 @@ def evaluate(setup: Setup, asked: Asked, trained: Trained, people: PeopleLabels)
             *_notes_of_true_labels(true, held.texts, len(asked.apart)),
             *teacher_quality.notes_of_baseline([described["truth"], truth_apart]),
             *note_of_reading(setup.teacher, held.texts, cut_alike=definition.student.read == "teacher"),
+            *_notes_of_recency(setup, asked, student, scored, points),
             *_notes_of_answers(setup),
         ),
     )
+
+
+def _sureness_and_advice(setup: Setup, asked: Asked, trained: Trained, scored: Scored) -> dict[str, Any]:
+    """How sure the verdict on the holdout is, and what would help where it is a refusal."""
+    kept, definition = trained.rounds[trained.best], setup.definition
+    decided = decide(scored.scores, kept.threshold)
+    sure = gate.sureness(
+        definition.gate, scored.reference, decided, len(definition.classes), setup.rng("sureness")
+    )
+    evidence = Evidence(
+        task=setup.entry.name,
+        definition=definition,
+        rounds=trained.rounds,
+        kept=kept,
+        stopped=trained.stopped,
+        holdout=scored,
+        margin=asked.holdout.answers.margin,
+        held_out=len(setup.dataset.corpus.holdout),
+        unasked=len(asked.unasked(setup)),
+        sure=sure,
+    )
+    return {"sure": sure, "advice": advise(evidence)}
+
+
+def _notes_of_recency(
+    setup: Setup, asked: Asked, student: Student, scored: Scored, points: Mapping[str, OperatingPoint]
+) -> tuple[str, ...]:
+    """What weighing validation rows by time did to the operating points of a student."""
+    scores = student.score_encoded(setup.dataset.encoded.take(asked.validation.rows))
+    alike = asked.validation.scored(scores)
+    definition = setup.definition
+    return notes_of_recency(alike, scored, points, definition.operating_points, definition.gate)
 
 
 def write_version(

@@ -18,6 +18,7 @@ from replacement.evaluation import disagreement
 from replacement.evaluation.metrics import decide
 from replacement.evaluation.operating_points import Scored
 from replacement.progress import Progress, advancing
+from replacement.recency import weighed_by_time
 from replacement.results import IDLE_GROWTH, IDLE_ROUNDS, Coverage, Round, StopReason, Yield
 from replacement.training import acquisition
 from replacement.training.dataset import Dataset
@@ -327,7 +328,7 @@ def measure_round(setup: Setup, asked: Asked, student: Student, number: int) -> 
 
 
 def scored_validation(setup: Setup, asked: Asked, student: Student) -> Scored:
-    """The validation rows beside what a student says of them.
+    """The validation rows beside what a student says of them, newer ones counting more.
 
     Args:
         setup: has the texts.
@@ -335,7 +336,7 @@ def scored_validation(setup: Setup, asked: Asked, student: Student) -> Scored:
         student: scores them.
     """
     scores = student.score_encoded(setup.dataset.encoded.take(asked.validation.rows))
-    return asked.validation.scored(scores)
+    return weighed_by_time(asked.validation.scored(scores), setup.definition.gate)
 
 
 def scored_holdout(setup: Setup, asked: Asked, student: Student) -> Scored:
@@ -400,30 +401,34 @@ def out_of_rows(setup: Setup, asked: Asked, number: int) -> StopReason | None:
     return StopReason.BUDGET_SPENT if len(unasked) else StopReason.POOL_USED_UP
 
 
-def best_round(rounds: Sequence[Round], stopped: StopReason) -> int:
+def best_round(rounds: Sequence[Round], stopped: StopReason, gate: GateSection) -> int:
     """The place in ``rounds`` of the one whose student is kept.
 
     Args:
         rounds: all of a setup.
         stopped: why it ended.
+        gate: the task's.
 
     Returns:
         The last where it reached the gate. Else, of rounds that the validation rows hardly tell apart, the
-        latest: it has learned from the most rows.
+        latest that reaches the gate on these, or the latest of all: it has learned from the most rows.
     """
-    return best_of([result.validation.f1 for result in rounds], stopped)
+    within = [result.validation.passes(gate) for result in rounds]
+    return best_of([result.validation.f1 for result in rounds], stopped, within)
 
 
-def best_of(reached: Sequence[float], stopped: StopReason) -> int:
+def best_of(reached: Sequence[float], stopped: StopReason, within: Sequence[bool] | None = None) -> int:
     """As ``best_round``, by what the rounds reached.
 
     Args:
         reached: F1 of each round on the validation rows; of a family the mean over its tasks.
         stopped: why the rounds ended.
+        within: whether each reaches the gate on these; not asked where absent.
     """
     if stopped == StopReason.GATE_REACHED:
         return len(reached) - 1
-    return max(index for index, f1 in enumerate(reached) if f1 >= max(reached) - _ALIKE)
+    alike = [index for index, f1 in enumerate(reached) if f1 >= max(reached) - _ALIKE]
+    return max(alike, key=lambda index: (within is not None and within[index], index))
 
 
 def ask_next_rows(

@@ -156,3 +156,19 @@ def test_sums_of_many_rows_are_those_of_numpy() -> None:
     wanted = np.stack([scores[:, 4], scores[:, [3, 5, 6]].sum(axis=1)], axis=1)
     np.testing.assert_allclose(sums, wanted, rtol=1e-6)
     assert same.base is scores
+
+
+def test_a_damaged_file_is_refused_though_it_is_in_use_under_another_name(
+    tmp_path: Path, family: dict[str, Student]
+) -> None:
+    family["sport"].save(tmp_path / "sport")
+    family["theme"].save_beside(tmp_path / "theme", tmp_path / "sport")
+    loaded = Student.load(tmp_path / "sport")
+    again = Student.load(tmp_path / "theme")
+    assert again.folded.table.ctypes.data == loaded.folded.table.ctypes.data  # one copy
+    tensors = tmp_path / "theme" / LAYOUT.tensors
+    data = tensors.read_bytes()
+    tensors.unlink()
+    tensors.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+    with pytest.raises(ArtifactError, match="checksum does not fit"):
+        Student.load(tmp_path / "theme")

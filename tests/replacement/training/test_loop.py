@@ -77,6 +77,25 @@ def test_the_teacher_is_never_asked_about_more_rows_than_the_budget(
         assert outcome.report["stopped"] == "the pool is used up"
 
 
+@pytest.mark.parametrize(("rounds", "labelled", "chosen"), [(3, 100, 100), (1, 150, 0)])
+def test_labelled_rows_leave_the_rounds_half_of_what_measuring_left(
+    topic_teacher: Path, tmp_path: Path, rounds: int, labelled: int, chosen: int
+) -> None:
+    entry = sport(tmp_path, topic_teacher, budget=300, rounds=rounds)
+    texts, topics = made_texts(150, seed=5)
+    rows = [
+        {"text": f"{text} {number}", "label": "yes" if topic == "sport" else "no"}
+        for number, (text, topic) in enumerate(zip(texts, topics, strict=True))
+    ]
+    (tmp_path / "seed.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    keys = '[teacher]\nlabels = "../seed.jsonl"\nfine_tune = false'
+    entry.path.write_text(entry.path.read_text().replace("[teacher]", keys, 1))
+    outcome = replace(Workspace(tmp_path).task("sport"))
+    assert outcome.rounds[0].added == {"labelled": labelled}
+    assert sum(sum(result.added.values()) for result in outcome.rounds[1:]) == chosen
+    assert outcome.rounds[-1].asked == 100 + labelled + chosen  # 100 measure
+
+
 def test_the_holdout_is_never_learned_from_nor_validated_on(
     topic_teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

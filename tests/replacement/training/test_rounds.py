@@ -83,5 +83,11 @@ def test_rounds_of_a_few_rows_more_are_not_judged() -> None:
 
 def test_the_latest_of_rounds_that_are_alike_is_kept() -> None:
     f1s = (0.5, 0.8, 0.79, 0.77)
-    assert best_round(rounds(*f1s), StopReason.BUDGET_SPENT) == 2
-    assert best_round(rounds(*f1s), StopReason.GATE_REACHED) == 3
+    assert best_round(rounds(*f1s), StopReason.BUDGET_SPENT, GATE) == 2
+    assert best_round(rounds(*f1s), StopReason.GATE_REACHED, GATE) == 3
+
+
+def test_of_rounds_that_are_alike_one_that_reaches_the_gate_on_the_validation_rows_is_preferred() -> None:
+    f1s = (0.5, 0.91, 0.905, 0.895)
+    assert best_round(rounds(*f1s), StopReason.BUDGET_SPENT, GATE) == 2
+    assert best_round(rounds(0.95, 0.91), StopReason.BUDGET_SPENT, GATE) == 0  # not alike

@@ -136,12 +136,14 @@ def test_a_refusal_is_told_alike_by_exit_code_report_and_history(topic_teacher: 
     lacks = refusal(report)
     assert (lacks.text, len(lacks.headline) < 100) == (says, True)
     told = ran.stderr[ran.stderr.index("pingti: task") :].splitlines()
+    most = next(point for point in lacks.points if point.startswith("what helps most is "))
     assert told[0] == (
-        f"pingti: task 'sport': refused: {lacks.headline}; the ways on are more rounds (gate.rounds, 1 now), "
-        f"a larger teacher.budget ({entry.definition.teacher.budget:,} now), more texts, a lower gate, "
-        "or pingti promote sport 1 --force"
+        f"pingti: task 'sport': refused: {lacks.headline}; {most}; other ways on are "
+        f"more rounds (gate.rounds, 1 now), a larger teacher.budget "
+        f"({entry.definition.teacher.budget:,} now), more texts, a lower gate, or pingti promote sport 1 "
+        "--force"
     )
-    points = [f"- {point}" for point in lacks.points]
+    points = [f"- {point}" for point in lacks.points if point != most]
     assert " ".join(" ".join(told[1:]).split()) == " ".join(" ".join(points).split())
     assert (report["gate"]["passed"], entry.current()) == (False, None)
     assert [(line["event"], line["version"], line["why"]) for line in entry.history()] == [
