@@ -110,6 +110,7 @@ bench-fidelity: $(VENV)/.bench
 
 bench-tables: $(VENV)/.demo
 	@$(BIN)/python -m benchmarks.tables
+	@$(BIN)/python -m benchmarks.picture
 
 chaos: $(VENV)/.demo
 	@$(BIN)/python -m benchmarks.chaos $(ARGS)
