@@ -78,6 +78,16 @@ def check_name(task: str) -> None:
         raise DefinitionError("task 'id': the results have a column of that name; take another")
 
 
+def name_after(thing: str) -> str:
+    """A task's name after a label or a folder; empty where that holds no letter of a to z.
+
+    Args:
+        thing: the label's or folder's name.
+    """
+    name = re.sub("[^a-z0-9]+", "_", thing.lower()).strip("_").lstrip("0123456789_")[:63].rstrip("_")
+    return name if NAME.fullmatch(name) and name != "id" else ""
+
+
 class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -300,6 +310,10 @@ class StudentSection(_Section):
     """Tokens known by name."""
     epochs: int = Field(default=8, ge=1, le=100)
     """Passes over the training rows of a round."""
+    finish_rows: int = Field(default=0, ge=0)
+    """After the rounds one more training, on the rows asked about and so many others of the pool at most, of
+    which the student's own answers are learned; 0: none. It asks the teacher nothing and takes as long as a
+    round of all these rows; what it made is kept where the validation rows do not speak against it."""
     trunk: Literal["family", "own"] = "family"
     """Where a task of the family has a promoted student: a head on its trunk, or a network of one's own."""
     read: Literal["teacher", "all"] = "teacher"

@@ -14,6 +14,7 @@ from pingti.errors import UnavailableError
 from pingti.workspace.families import family_of
 from pingti.workspace.registry import TaskEntry
 from replacement.evaluation.holdout_size import note_of_few_rows
+from replacement.evaluation.speed import Speed
 from replacement.family import choosing, measuring, network
 from replacement.family.columns import groups_of, readouts_of, subclasses_of
 from replacement.family.prepare import prepare_members
@@ -97,16 +98,16 @@ def run_rounds(
     students: list[list[Student]] = []
     while True:
         number = len(rounds) + 1
-        made = network.train_students(family, state, number)
+        read_off = network.train_students(family, state, number)
         if state.validation.planned:
-            state = measuring.draw_by_score(family, state, made)
+            state = measuring.draw_by_score(family, state, read_off)
         asked = state.views(setups)
         results = [
             measure_round(setup, own, student, number)
-            for setup, own, student in zip(setups, asked, made, strict=True)
+            for setup, own, student in zip(setups, asked, read_off, strict=True)
         ]
         rounds.append(results)
-        students.append(made)
+        students.append(read_off)
         announce({setup.entry.name: result for setup, result in zip(setups, results, strict=True)})
         stopped = _stop_reason(family, state, rounds)
         if stopped is not None:
@@ -121,7 +122,7 @@ def run_rounds(
                 )
                 for place, readout in enumerate(family.readouts)
             ]
-        state = choosing.ask_next_rows(family, state, asked, made, results)
+        state = choosing.ask_next_rows(family, state, asked, read_off, results)
 
 
 def write_versions(
@@ -138,9 +139,13 @@ def write_versions(
     outcomes: dict[str, Outcome] = {}
     first: TaskEntry | None = None
     asked = state.views(family.setups)
+    speeds: dict[str, Speed | None] = {}
     for place, member in enumerate(family.members):
-        entry = member.setup.entry
-        evaluation = evaluate(member.setup, asked[place], trained[place], member.people)
+        entry, teacher = member.setup.entry, member.setup.teacher.fingerprint
+        evaluation = evaluate(
+            member.setup, asked[place], trained[place], member.people, speed=speeds.get(teacher)
+        )
+        speeds[teacher] = evaluation.speed  # one network, one teacher: measured once
         beside = None if first is None else first.student_folder(outcomes[first.name].version)
         outcomes[entry.name] = write_version(
             member.setup, asked[place], trained[place], evaluation, run=run, beside=beside
