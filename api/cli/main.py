@@ -199,9 +199,13 @@ def _promoted(entry: "TaskEntry", version: int, screen: Screen) -> None:
 
 @app.command()
 def classify(
-    inputs: Annotated[list[str], typer.Argument(help="Parquet, JSONL, CSV or TSV files.")],
+    inputs: Annotated[
+        list[str], typer.Argument(help="Parquet, JSONL, CSV or TSV files, or addresses of them.")
+    ],
     tasks: TaskChoices,
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the results.")],
+    out: Annotated[
+        str, typer.Option("--out", "-o", help="Folder of the results, here or in a store (s3://...).")
+    ],
     text: Annotated[str, typer.Option(help="Column of the text.")] = "text",
     id_column: Annotated[str | None, typer.Option("--id", help="Column of the id.")] = None,
     max_bad: Annotated[
@@ -223,7 +227,10 @@ def classify(
     from pingti.inference.bad_rows import check_bad, parse_max_bad
     from pingti.inference.classifier import Classifier
     from pingti.inference.files import ERRORS, RESULTS, classify_files
+    from pingti.inference.stored_results import classify_to_store
+    from pingti.remote import is_address, joined
     from pingti.workspace.registry import Workspace
+    from pingti.workspace.storage import tables
 
     screen = Screen(as_json=as_json)
     allowed = None if max_bad is None else parse_max_bad(max_bad)
@@ -240,19 +247,25 @@ def classify(
     except ValueError as error:
         raise InputError(str(error)) from error
     classifier = Classifier.of(Workspace(home), tasks)
+
+    def progress(rows: int) -> None:
+        screen.advance("rows", rows, None)
+
     with screen.progress():
-        counts = classify_files(
-            inputs,
-            columns,
-            classifier,
-            out,
-            progress=lambda rows: screen.advance("rows", rows, None),
-            notice=screen.note,
-        )
-    screen.say(f"{counts.completed:,} rows classified: {out / RESULTS}")
+        if is_address(out):
+            counts = classify_to_store(
+                inputs, columns, classifier, out, progress=progress, notice=screen.note
+            )
+            results, errors = out, joined(out, tables.ERRORS)
+        else:
+            counts = classify_files(
+                inputs, columns, classifier, Path(out), progress=progress, notice=screen.note
+            )
+            results, errors = str(Path(out) / RESULTS), str(Path(out) / ERRORS)
+    screen.say(f"{counts.completed:,} rows classified: {results}")
     if counts.failed:
-        screen.say(f"{counts.failed:,} bad rows: {out / ERRORS}")
-    screen.result({**asdict(counts), "results": str(out / RESULTS), "errors": str(out / ERRORS)})
+        screen.say(f"{counts.failed:,} bad rows: {errors}")
+    screen.result({**asdict(counts), "results": results, "errors": errors})
     check_bad(counts.total, counts.failed, allowed)
 
 

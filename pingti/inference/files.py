@@ -70,25 +70,36 @@ def classify_files(
         raise ConflictError(f"{out}: is no folder; the results need one")
     if (out / RESULTS).exists():
         raise ConflictError(f"{out / RESULTS}: is there already; name another folder or remove it")
-    inputs = input_files(inputs)
-    for path in inputs:
-        for sentence in check_input(path, columns):
-            notice(f"{path}: {sentence}")
+    paths = checked_inputs(inputs, columns, notice)
     completed = 0
     with (
         files.replacing(out / RESULTS) as results,
         files.replacing(out / ERRORS) as errors,
         BadRowList(errors) as bad_rows,
+        results_writer(results, classifier.schema) as writer,
     ):
-        batches = (
-            batch for path in inputs for batch in read_rows(path, columns, bad_rows.add, batch_rows=_ROWS)
-        )
-        with results_writer(results, classifier.schema) as writer:
-            for result in _in_threads(classifier, batches, threads or os.cpu_count() or 1):
-                writer.write_batch(result)
-                completed += result.num_rows
-                progress(completed)
+        for result in classified(paths, columns, classifier, bad_rows, threads):
+            writer.write_batch(result)
+            completed += result.num_rows
+            progress(completed)
     return Counts(total=completed + bad_rows.count, completed=completed, failed=bad_rows.count)
+
+
+def checked_inputs(inputs: Sequence[str], columns: Columns, notice: Callable[[str], None]) -> list[str]:
+    """The files that inputs name, each looked at; see ``classify_files``."""
+    paths = input_files(inputs)
+    for path in paths:
+        for sentence in check_input(path, columns):
+            notice(f"{path}: {sentence}")
+    return paths
+
+
+def classified(
+    paths: Sequence[str], columns: Columns, classifier: Classifier, bad_rows: BadRowList, threads: int | None
+) -> Iterator[pa.RecordBatch]:
+    """Results of the rows of files, in their order; see ``classify_files``."""
+    batches = (batch for path in paths for batch in read_rows(path, columns, bad_rows.add, batch_rows=_ROWS))
+    yield from _in_threads(classifier, batches, threads or os.cpu_count() or 1)
 
 
 def _in_threads(
