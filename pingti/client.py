@@ -186,6 +186,7 @@ class Client:
         escape: str | None = None,
         encoding: str | None = None,
         max_bad_rows: int | float | None = None,
+        output: str | None = None,
     ) -> JobOut:
         """Submit a job.
 
@@ -211,6 +212,8 @@ class Client:
             encoding: of text files; UTF-8 where absent.
             max_bad_rows: bad rows that are allowed (100), or their share (0.05): with more the job fails; any
                 but all where absent.
+            output: address of an object store's folder that gets the results, below one that the server
+                allows (``s3://bucket/results/today``).
 
         Returns:
             The job as it was accepted.
@@ -229,6 +232,7 @@ class Client:
             "tasks": [tasks] if isinstance(tasks, str) else list(tasks),
             "metadata": dict(metadata or {}),
             **_fields(text=text, id=id, priority=priority, callback=callback, max_bad_rows=max_bad_rows),
+            **_fields(output=output),
             **_fields(delimiter=delimiter, escape=escape, encoding=encoding),
             **_fields(quoting=None if quoting == "auto" else quoting),
         }

@@ -76,7 +76,7 @@ class Service:
 
 
 @contextmanager
-def serving(template: Path, home: Path) -> Iterator[Service]:
+def serving(template: Path, home: Path, **changes: Any) -> Iterator[Service]:
     require_broker()
     shutil.copytree(template, home)
     given = Settings(
@@ -87,7 +87,7 @@ def serving(template: Path, home: Path) -> Iterator[Service]:
         heartbeat_seconds=0.3,
         reap_seconds=0.2,
         max_attempts=20,  # of which tests that kill need a few; a busy machine may need some more
-    )
+    ).model_copy(update=changes)
     with Processes() as processes:
         settings = processes.start_valkey(given)
         processes.start_scheduler(settings, log=home / "logs" / "scheduler.log")
