@@ -8,6 +8,7 @@
 # make bench-reference  install, then hold the reference against the user's own pipeline on whole corpora
 # make bench-fidelity  install, then measure students against their teachers (hours; ARGS=--quick: minutes)
 # make chaos  install, then let 20 schedules of faults fall on a running service (some 15 minutes)
+# make bench-store  install, then measure a job from a bucket to a bucket by two workers, one of them killed
 # make bench-doors  install, then measure the REST door: classify, 200 clients, a large upload
 # make bench-serverless  install, then measure a function of AWS Lambda: cold start, warm events, cost
 # make fuzz   install, then 10,000 made-up requests against the service, with and without a key
@@ -24,7 +25,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/pip --disable-pip-version-check install --quiet --constraint requirements.lock
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-engines check bench bench-queue bench-teacher bench-reference bench-fidelity bench-doors bench-serverless chaos fuzz docs docs-reference lock clean
+.PHONY: help demo test test-engines check bench bench-queue bench-teacher bench-reference bench-fidelity bench-doors bench-store bench-serverless chaos fuzz docs docs-reference lock clean
 
 help:
 	@sed -n 's/^# make /make /p' Makefile
@@ -95,6 +96,9 @@ bench-fidelity: $(VENV)/.bench
 chaos: $(VENV)/.demo
 	@$(BIN)/python -m benchmarks.chaos $(ARGS)
 
+bench-store: $(VENV)/.dev
+	@$(BIN)/python -m benchmarks.store $(ARGS)
+
 bench-doors: $(VENV)/.demo
 	@$(BIN)/python -m benchmarks.doors $(ARGS)
 
@@ -113,7 +117,7 @@ docs-reference: $(VENV)/.demo
 lock:
 	rm -rf .venv-lock && $(PYTHON) -m venv .venv-lock
 	.venv-lock/bin/pip install --quiet torch==2.13.0
-	.venv-lock/bin/pip install --quiet '.[teacher,service,demo,bench,dev,docs,engines,hub,onnx]'
+	.venv-lock/bin/pip install --quiet '.[teacher,service,demo,bench,dev,docs,engines,hub,onnx,s3,gcs,azure]'
 	(echo '# Written by make lock: every version that Pingti is tested with. A constraints file for pip.'; \
 	 .venv-lock/bin/pip freeze --all --exclude pip --exclude pingti | sed 's/+cpu$$//') > requirements.lock
 	rm -rf .venv-lock build *.egg-info

@@ -109,7 +109,7 @@ def run(load: Load, folder: Path, say: Callable[[str], None]) -> dict[str, Any]:
     rng = np.random.default_rng(0)
     titles = [texts.timed[row] for row in rng.integers(0, len(texts.timed), load.rows).tolist()]
     home = folder / "workspace"
-    workspace = _workspace(home, texts.timed)
+    workspace = make_workspace(home, texts.timed)
     table = pa.table({"id": [f"t{number}" for number in range(load.rows)], "text": titles})
     pq.write_table(table, home / "groups.parquet", row_group_size=load.group)
     pq.write_table(table, home / "one.parquet", row_group_size=load.rows)
@@ -157,7 +157,7 @@ def run(load: Load, folder: Path, say: Callable[[str], None]) -> dict[str, Any]:
     }
 
 
-def _workspace(home: Path, texts: list[str]) -> Workspace:
+def make_workspace(home: Path, texts: list[str]) -> Workspace:
     """Ten tasks with students of their own; how they decide does not matter here."""
     from textcnn.network import TextCNN
 

@@ -53,7 +53,9 @@ def expire(settings: Settings, store: JobStore) -> int:
     old = list(_old(settings.home / "uploads", limit))
     in_use = _folders_of(settings, inputs_in_use(store)) if old else set()
     gone += remove_uploads(
-        settings, store, [folder for folder in old if folder.name.endswith(_ASIDE) or _named(folder) not in in_use]
+        settings,
+        store,
+        [folder for folder in old if folder.name.endswith(_ASIDE) or _named(folder) not in in_use],
     )
     if gone:
         _log.info("expired count=%d", gone)

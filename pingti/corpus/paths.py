@@ -95,6 +95,7 @@ def objects_at(address: str) -> list[Entry]:
     if not glob.has_magic(address):
         return []
     entries, folders = remote.entries_matching(address)
+    entries = [entry for entry in entries if not entry.address.rpartition("/")[2].startswith(".")]
     for folder in filter(is_table, folders):
         entries += _rows_of(folder, remote.entries_below(folder))
     return list({entry.address: entry for entry in sorted(entries, key=lambda entry: entry.address)}.values())

@@ -158,7 +158,7 @@ class Done:
     part: str = ""  # JSON of where a shard's results are in the store; "" where they are in the workspace
 
     def arguments(self, waited: float) -> list[str | int]:
-        """What the command ``finish`` takes of it: rows, bad rows, counts and part as JSON, the refusal or "".
+        """What the command ``finish`` takes of it: rows, bad rows, JSON of counts, refusal or "", part.
 
         Args:
             waited: as of ``Claim``.

@@ -7,6 +7,7 @@ which shows them. A version never changes.
 import json
 from collections.abc import Iterable
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -19,7 +20,7 @@ CHECKSUMS = "checksums.json"
 _known: set[str] = set()  # addresses of versions that are in their store
 
 
-class Version(Protocol):
+class Versioned(Protocol):
     """A task's version, such as a job's pin."""
 
     @property
@@ -31,7 +32,15 @@ class Version(Protocol):
         """The number of its student."""
 
 
-def publish(workspace: Workspace, versions: Iterable[Version], store: Storage) -> None:
+@dataclass(frozen=True, kw_only=True)
+class Version:
+    """A task's version."""
+
+    task: str
+    version: int
+
+
+def publish(workspace: Workspace, versions: Iterable[Versioned], store: Storage) -> None:
     """Put versions into a store that are not there yet.
 
     Raises:
@@ -50,7 +59,7 @@ def publish(workspace: Workspace, versions: Iterable[Version], store: Storage) -
         _known.add(store.at(folder))
 
 
-def fetch(workspace: Workspace, versions: Iterable[Version], store: Storage) -> None:
+def fetch(workspace: Workspace, versions: Iterable[Versioned], store: Storage) -> None:
     """Have versions in a workspace, from a store where they are not there yet.
 
     Raises:
