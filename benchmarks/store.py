@@ -1,10 +1,10 @@
 """``make bench-store``: a job from a bucket to a bucket by two workers that share no folder, one killed.
 
 Real parts: moto's S3 server, a Valkey, a scheduler, and two workers, each in a network namespace and with a
-folder of its own (``--plain``: in processes alone, for who may make no namespaces). Beside it the same rows
-by two workers from and to one local folder, nobody killed. The worker is killed at a third of the rows and not
-replaced. Every row must come out once and in order. Writes ``benchmarks/results/store.json``: rates by the
-clock, and rows per second of the workers' processor time, which the S3 server beside them takes nothing of.
+folder of its own (``--plain``: in processes alone, for who may make no namespaces). Beside it the same
+rows by two workers from and to one local folder, nobody killed. The worker is killed at a third of the rows
+and not replaced. Every row must come out once and in order. Writes ``benchmarks/results/store.json``: rates
+by the clock, and rows per second of the workers' processor time, of which the S3 server takes nothing.
 """
 
 import argparse

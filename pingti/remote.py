@@ -12,6 +12,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -34,6 +35,7 @@ _SECRET = re.compile(
     re.IGNORECASE,
 )
 _BLOCK_BYTES = 4 << 20  # read ahead: s3fs takes 50 MiB else, for a footer of a few kilobytes
+_WHOLE_BYTES = 8 << 20  # of an object that goes through the memory
 _CONNECT_SECONDS, _READ_SECONDS = 5, 20
 _ATTEMPTS, _READS = 4, 3
 _THROTTLED = re.compile(
@@ -216,6 +218,20 @@ def read_bytes(address: str) -> bytes:
     filesystem, path = open_filesystem(address)
     with speaking(address):
         return bytes(filesystem.cat_file(path))
+
+
+def copy_to(address: str, path: Path, size: int) -> None:
+    """Write an object of about ``size`` bytes to a local file; large ones go through in pieces.
+
+    Raises:
+        PingtiError: as of ``open_filesystem`` and ``speaking``.
+    """
+    if size <= _WHOLE_BYTES:
+        path.write_bytes(read_bytes(address))
+        return
+    filesystem, remote_path = open_filesystem(address)
+    with speaking(address):
+        filesystem.get_file(remote_path, str(path))
 
 
 def open_binary(address: str) -> io.RawIOBase:

@@ -9,6 +9,7 @@ import itertools
 import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -132,7 +133,7 @@ def _is_parquet(path: str) -> bool:
 def _metadata(settings: Settings, job: Job, index: int) -> pq.FileMetaData:
     path = checked_input(settings, job, index)
     try:
-        with open_binary(path) as file:
+        with open_binary(path) if is_object(path) else nullcontext(path) as file:
             return pq.read_metadata(file)
     except (pa.ArrowException, OSError) as error:
         checked_input(settings, job, index)

@@ -27,7 +27,7 @@ from queue_worker.settings import Settings
 
 def results(settings: Settings, job: Job) -> list[Path]:
     """Part files of a job that has ended, in the order of its rows; errors as of ``shards.results``."""
-    storage = settings.storage
+    storage = _storage_of(settings, job)
     if storage is None:
         return shards.results(settings, job)
     if not job.status.final:
@@ -59,7 +59,7 @@ def error_lines(settings: Settings, job: Job) -> Iterator[bytes]:
     Raises:
         ArtifactError: a job that is completed had some, and they are gone; before the first piece.
     """
-    storage = settings.storage
+    storage = _storage_of(settings, job)
     if storage is None:
         return shards.error_lines(settings, job)
     whole = storage.get(key_of(job.id, ERRORS))
@@ -68,6 +68,12 @@ def error_lines(settings: Settings, job: Job) -> Iterator[bytes]:
     if job.status is JobStatus.COMPLETED and job.counts.failed:
         raise shards.damaged(job, f"its {ERRORS} is gone, with {job.counts.failed:,} rows")
     return _lines_so_far(storage, job)
+
+
+def _storage_of(settings: Settings, job: Job) -> Storage | None:
+    """The store, where it has the job's results: not those of a job of before there was one."""
+    here = (shards.job_folder(settings, job.id) / MANIFEST).exists()
+    return None if here else settings.storage
 
 
 def _lines_so_far(storage: Storage, job: Job) -> Iterator[bytes]:

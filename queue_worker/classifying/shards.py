@@ -91,7 +91,7 @@ def listed_parts(job: Job, read: Callable[[], bytes]) -> list[dict[str, Any]]:
     """
     try:
         manifest = json.loads(read())
-        parts = [
+        parts: list[dict[str, Any]] = [
             {"name": str(part["name"]), "rows": int(part["rows"]), "sha256": str(part["sha256"])}
             for part in manifest["parts"]
         ]

@@ -10,7 +10,7 @@ import pytest
 
 from benchmarks.object_store import Server, variables
 from pingti import remote
-from pingti.workspace.storage import Storage
+from pingti.workspace.storage import Storage, students
 
 BUCKET = "pingti-tests"
 
@@ -48,6 +48,7 @@ def serving() -> Iterator[Server]:
         yield server
     finally:
         remote.forget_connections()
+        students.forget()
         server.faults.clear()
         server.requests.clear()
         s3_backends.reset()

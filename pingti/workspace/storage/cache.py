@@ -7,6 +7,7 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 from pingti import files, remote
@@ -44,13 +45,12 @@ class Cache:
         *folders, name = entry.address.partition("://")[2].split("/")
         values = [folder for folder in folders if "=" in folder]
 
-        def bytes_of_entry() -> bytes:
-            data = remote.read_bytes(entry.address)
-            if not _is_entry(entry, data):
+        def write(path: Path) -> None:
+            remote.copy_to(entry.address, path, entry.size)
+            if not _is_entry(entry, path):
                 raise changed(entry.address)
-            return data
 
-        return self._kept(self.folder.joinpath("inputs", key[:40], *values, name), bytes_of_entry)
+        return self._kept(self.folder.joinpath("inputs", key[:40], *values, name), write)
 
     def object(self, store: Storage, key: str, sha256: str) -> Path:
         """A copy of an object of a known checksum.
@@ -66,24 +66,25 @@ class Cache:
             UnavailableError: the store cannot be reached.
         """
 
-        def checked() -> bytes:
+        def write(path: Path) -> None:
             data = store.read(key)
             if hashlib.sha256(data).hexdigest() != sha256:
                 raise ArtifactError.in_file(
                     store.at(key), "damaged: its bytes are not those that were written"
                 )
-            return data
+            path.write_bytes(data)
 
-        return self._kept(self.folder / "objects" / sha256[:40] / key.rpartition("/")[2], checked)
+        return self._kept(self.folder / "objects" / sha256[:40] / key.rpartition("/")[2], write)
 
-    def _kept(self, path: Path, read: Callable[[], bytes]) -> Path:
+    def _kept(self, path: Path, write: Callable[[Path], None]) -> Path:
         with contextlib.suppress(FileNotFoundError):
             os.utime(path)
             return path
-        data = read()
-        files.write_bytes(path, data, sync=False)
+        with files.replacing(path, sync=False) as temporary:
+            write(temporary)
+            size = temporary.stat().st_size
         with self._lock:
-            self._written += len(data)
+            self._written += size
             look = self._written >= _LOOK_BYTES
             if look:
                 self._written = 0
@@ -115,10 +116,15 @@ def changed(address: str) -> InputError:
     return InputError(f"{address}: was changed or replaced after the job was accepted; submit it again")
 
 
-def _is_entry(entry: Entry, data: bytes) -> bool:
-    """Whether bytes are those of an entry: by its tag where that is their MD5, else by another look."""
-    if len(data) != entry.size:
+def _is_entry(entry: Entry, path: Path) -> bool:
+    """Whether a file holds what an entry does: by its tag where that is its MD5, else by another look."""
+    if path.stat().st_size != entry.size:
         return False
-    if len(entry.tag) == _MD5_LETTERS and hashlib.md5(data, usedforsecurity=False).hexdigest() == entry.tag:
-        return True
+    if len(entry.tag) == _MD5_LETTERS:
+        with path.open("rb") as file:
+            if (
+                hashlib.file_digest(file, partial(hashlib.md5, usedforsecurity=False)).hexdigest()
+                == entry.tag
+            ):
+                return True
     return remote.look(entry.address) == entry

@@ -5,6 +5,7 @@ which shows them. A version never changes.
 """
 
 import json
+import time
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -17,7 +18,9 @@ from pingti.workspace.registry import Workspace
 from pingti.workspace.storage.objects import Storage
 
 CHECKSUMS = "checksums.json"
-_known: set[str] = set()  # addresses of versions that are in their store
+_STUDENT = ("student.json", "student.safetensors")
+_KNOWN_SECONDS = 60.0
+_known: dict[tuple[str, int], float] = {}  # address and time of a student: until when nobody looks again
 
 
 class Versioned(Protocol):
@@ -45,18 +48,31 @@ def publish(workspace: Workspace, versions: Iterable[Versioned], store: Storage)
 
     Raises:
         NotFoundError: no such task or version in the workspace.
+        ConflictError: the store has another student by that name.
         PingtiError: as of ``Storage``.
     """
     for version in versions:
-        entry, folder = workspace.task(version.task), _key(version.task, version.version)
-        if store.at(folder) in _known:
+        entry, key = workspace.task(version.task), _key(version.task, version.version)
+        folder = entry.student_folder(version.version)
+        known = (store.at(key), (folder / _STUDENT[0]).stat().st_mtime_ns)
+        if time.monotonic() < _known.get(known, 0.0):
             continue
-        if not store.exists(f"{folder}/{CHECKSUMS}"):
+        checksums = _checksums(store, key)
+        if checksums is None:
             store.put_file(f"tasks/{version.task}.toml", entry.path)
-            paths = sorted(path for path in entry.student_folder(version.version).iterdir() if path.is_file())
-            checksums = {path.name: store.put_file(f"{folder}/{path.name}", path) for path in paths}
-            store.put_bytes(f"{folder}/{CHECKSUMS}", json.dumps(checksums, indent=2).encode())
-        _known.add(store.at(folder))
+            paths = sorted(path for path in folder.iterdir() if path.is_file())
+            written = {path.name: store.put_file(f"{key}/{path.name}", path) for path in paths}
+            store.put_bytes(f"{key}/{CHECKSUMS}", json.dumps(written, indent=2).encode())
+        elif not _fits(folder, checksums):  # a task that was removed, and made again by the same name
+            raise ConflictError(
+                f"{store.at(key)}: the store has another student of that name and version; remove it there"
+            )
+        _known[known] = time.monotonic() + _KNOWN_SECONDS
+
+
+def forget() -> None:
+    """Look into the store again at the next ``publish``."""
+    _known.clear()
 
 
 def fetch(workspace: Workspace, versions: Iterable[Versioned], store: Storage) -> None:
@@ -73,22 +89,39 @@ def fetch(workspace: Workspace, versions: Iterable[Versioned], store: Storage) -
         definition = workspace.tasks / f"{name}.toml"
         if not definition.exists():
             files.write_bytes(definition, store.read(f"tasks/{name}.toml"))
-        if not (folder / "student.json").exists():
+        checksums = _checksums(store, key)
+        if checksums is None:
+            raise NotFoundError(f"{store.at(key)}: no such student in the store")
+        if not folder.exists():
             # Another thread may be first: it has fetched the same.
             with suppress(ConflictError), files.new_folder(folder) as unfinished:
-                _fetch_files(store, key, unfinished)
+                _fetch_files(store, key, checksums, unfinished)
+        if not _fits(folder, checksums):
+            raise ArtifactError.in_file(
+                folder, f"is not the student that the store has as {store.at(key)}; remove the folder"
+            )
 
 
-def _fetch_files(store: Storage, key: str, folder: Path) -> None:
+def _checksums(store: Storage, key: str) -> dict[str, str] | None:
+    """SHA-256 of each file of a student in the store; None where it is not there, or not whole yet."""
     listed = store.get(f"{key}/{CHECKSUMS}")
     if listed is None:
-        raise NotFoundError(f"{store.at(key)}: no such student in the store")
+        return None
     try:
         checksums = {str(name): str(checksum) for name, checksum in json.loads(listed).items()}
         if any(Path(name).name != name for name in checksums):
             raise ValueError("a name leads out of the folder")
     except (ValueError, AttributeError) as error:
         raise ArtifactError.in_file(store.at(f"{key}/{CHECKSUMS}"), f"damaged: {error}") from error
+    return checksums
+
+
+def _fits(folder: Path, checksums: dict[str, str]) -> bool:
+    """Whether a student is the one of the checksums; its report may have come later."""
+    return all(files.sha256(folder / name) == checksums.get(name) for name in _STUDENT)
+
+
+def _fetch_files(store: Storage, key: str, checksums: dict[str, str], folder: Path) -> None:
     for name, checksum in checksums.items():
         (folder / name).write_bytes(store.read(f"{key}/{name}"))
         if files.sha256(folder / name) != checksum:

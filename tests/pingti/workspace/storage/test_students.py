@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pingti.errors import ArtifactError, NotFoundError
+from pingti.errors import ArtifactError, ConflictError, NotFoundError
 from pingti.inference.classifier import Classifier
 from pingti.inference.pins import Choice, pin
 from pingti.workspace import promotion
@@ -51,6 +51,25 @@ def test_what_is_not_whole_is_not_there(workspace: Workspace, store: Storage, tm
         students.fetch(elsewhere, [_SPORT], store)
     store.put_bytes(f"{_FOLDER}/checksums.json", json.dumps({"../../x": "0"}).encode())
     with pytest.raises(ArtifactError, match="a name leads out of the folder"):
+        students.fetch(elsewhere, [_SPORT], store)
+
+
+def test_another_student_of_the_same_name_is_no_silent_exchange(
+    workspace: Workspace, store: Storage, tmp_path: Path
+) -> None:
+    students.publish(workspace, [_SPORT], store)
+    elsewhere = Workspace(tmp_path / "elsewhere")
+    students.fetch(elsewhere, [_SPORT], store)
+    folder, other = (workspace.task(name).student_folder(1) for name in ("sport", "tech"))
+    shutil.rmtree(folder)
+    shutil.copytree(other, folder)
+    (folder / "student.json").touch()
+    with pytest.raises(ConflictError, match="the store has another student of that name and version"):
+        students.publish(workspace, [_SPORT], store)
+    store.delete_below("tasks/sport")
+    students.forget()
+    students.publish(workspace, [_SPORT], store)
+    with pytest.raises(ArtifactError, match="is not the student that the store has"):
         students.fetch(elsewhere, [_SPORT], store)
 
 
