@@ -38,6 +38,7 @@ from queue_worker.jobs.models import Job, JobStatus
 from queue_worker.jobs.store import JobStore
 from queue_worker.jobs.submission import JobRequest, submit
 from queue_worker.processes.launcher import Processes
+from queue_worker.processes.workplace import refuse_other_workspace
 from queue_worker.settings import Settings
 
 RESULTS: Final = Path(__file__).parent / "results" / "store.json"
@@ -226,6 +227,7 @@ def _running(
     turn: Turn, settings: Settings, workers: list[tuple[Settings, int | None]]
 ) -> Iterator[JobStore]:
     """A scheduler, and workers with their settings, each in the namespace of its number, if any."""
+    refuse_other_workspace(settings)
     with ExitStack() as stack:
         processes = stack.enter_context(Processes())
         processes.start_scheduler(settings, log=settings.home / "scheduler.log")

@@ -38,14 +38,21 @@ def kept_workspace(client: redis.Redis) -> str | None:
     return cast("str | None", client.get(_KEY))
 
 
-def _adopt(home: Path, storage: Storage) -> None:
+def _adopt(home: Path, storage: Storage, *, begins: bool) -> None:
     """Let workspaces of one object store have one id: that of the first of them.
 
+    An empty folder is a worker's: unless it ``begins``, it waits for the one with the tasks to be the first.
+
     Raises:
-        ConflictError: the workspace had another one before.
+        ConflictError: the workspace had another one before, or nobody was the first yet.
     """
     own = (home / ID_FILE).read_text(encoding="utf-8").strip() if (home / ID_FILE).exists() else None
     if storage.get(ID_FILE) is None:
+        if own is None and not begins and not (home / "tasks").exists():
+            raise ConflictError(
+                f"the store {storage.address} is no workspace's yet, and {home} is empty: start the API, "
+                "which makes it one, before this worker"
+            )
         storage.create(ID_FILE, f"{own or secrets.token_hex(16)}\n".encode())
     shared = storage.read(ID_FILE).decode().strip()
     if own is None:
@@ -57,13 +64,16 @@ def _adopt(home: Path, storage: Storage) -> None:
         )
 
 
-def require_workspace(client: redis.Redis, home: Path, storage: Storage | None = None) -> None:
+def require_workspace(
+    client: redis.Redis, home: Path, storage: Storage | None = None, *, begins: bool = False
+) -> None:
     """See that the store is that of the workspace; one that has none yet becomes it.
 
     Args:
         client: of the store; decodes responses.
         home: the workspace.
-        storage: the object store that workspaces share, if they do; all of it have one id.
+        storage: the object store that workspaces share, if they do; all of them have one id.
+        begins: whether an empty folder may become the workspace of a store that is nobody's yet.
 
     Raises:
         ConflictError: the store is that of another workspace.
@@ -71,7 +81,7 @@ def require_workspace(client: redis.Redis, home: Path, storage: Storage | None =
         RedisError: the server does not answer, or does not do what it is asked.
     """
     if storage is not None:
-        _adopt(home, storage)
+        _adopt(home, storage, begins=begins)
     stored = kept_workspace(client)
     if stored is None:  # the file first: who finds an id in the store finds it in the folder, too
         client.set(_KEY, workspace_id(home), nx=True)
@@ -103,7 +113,7 @@ def refuse_other_workspace(settings: Settings, stop: threading.Event | None = No
     with impatient_client(settings) as client:
         while True:
             try:
-                return require_workspace(client, settings.home, settings.storage)
+                return require_workspace(client, settings.home, settings.storage, begins=True)
             except redis.RedisError as error:
                 reason = " ".join(str(error).split())
                 _log.warning("whose jobs the Valkey or Redis keeps is not known yet: %s", reason)

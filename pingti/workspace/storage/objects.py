@@ -56,8 +56,8 @@ class Storage:
         return cls(address) if address else None
 
     def at(self, key: str) -> str:
-        """The address of a key."""
-        return remote.joined(self.address, key)
+        """The address of a key; "" is that of the folder."""
+        return remote.joined(self.address, key) if key else self.address
 
     # -- reading
 

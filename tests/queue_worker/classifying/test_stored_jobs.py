@@ -252,6 +252,10 @@ def test_a_local_job_has_an_output_in_a_store(
 
 def test_folders_of_one_store_are_one_workspace(service: Service, tmp_path: Path) -> None:
     storage = service.settings.storage
+    assert storage is not None
+    storage.delete("workspace.id")
+    with pytest.raises(ConflictError, match=r"is no workspace's yet, and .* is empty: start the API"):
+        require_workspace(service.client, tmp_path / "worker", storage)
     require_workspace(service.client, service.settings.home, storage)
     require_workspace(service.client, tmp_path / "worker", storage)
     ids = {(home / "workspace.id").read_text() for home in (service.settings.home, tmp_path / "worker")}
