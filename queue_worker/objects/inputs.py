@@ -37,7 +37,8 @@ def allowed_objects(settings: Settings, given: str, *, most: int) -> list[Entry]
     remote.check_address(given)
     uploads = () if settings.store is None else (remote.joined(settings.store, "uploads"),)
     prefixes = (*settings.input_urls, *uploads)
-    _refuse_outside(given, prefixes, settings.input_urls, "a job's inputs are files", "PINGTI_INPUT_URLS")
+    if given.rstrip("/") not in settings.input_urls:  # all of what is allowed
+        _refuse_outside(given, prefixes, settings.input_urls, "a job's inputs are files", "PINGTI_INPUT_URLS")
     entries = objects_at(given)
     if not entries:
         raise InputError(f"{given!r} names no object of rows ({' '.join(FORMATS)})")

@@ -37,6 +37,7 @@ def store(tmp_path: Path) -> Storage:
     ("given", "names"),
     [
         (f"{_PREFIX}/b.csv", ["open/b.csv"]),
+        (_PREFIX, ["open/b.csv", "open/t/day=1/a.csv"]),
         (f"{_PREFIX}/t", ["open/t/day=1/a.csv"]),
         (f"{_PREFIX}/t/", ["open/t/day=1/a.csv"]),
         (f"{_PREFIX}/t/day=*", ["open/t/day=1/a.csv"]),
@@ -61,7 +62,7 @@ def test_an_object_a_folder_and_a_pattern(
         f"{_PREFIX}/../secret/a.csv",
         f"{_PREFIX}/./b.csv",
         f"{_PREFIX}//b.csv",
-        _PREFIX,
+        "memory://texts",
         "s3://texts/open/b.csv",
         "file:///etc/passwd",
     ],
