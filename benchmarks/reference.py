@@ -25,7 +25,7 @@ from rich.table import Table
 from sklearn.metrics import f1_score
 
 import pingti
-from benchmarks import fidelity_data
+from benchmarks.fidelity import data as fidelity_data
 from benchmarks.harness import LeftOut
 from benchmarks.teacher_quality import Labelled, bert_mini, clinc, draw, read_lines, thucnews
 from replacement.training.people_labels import read_people_labels

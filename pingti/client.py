@@ -186,6 +186,7 @@ class Client:
         escape: str | None = None,
         encoding: str | None = None,
         max_bad_rows: int | float | None = None,
+        keep: Sequence[str] = (),
         output: str | None = None,
     ) -> JobOut:
         """Submit a job.
@@ -212,6 +213,8 @@ class Client:
             encoding: of text files; UTF-8 where absent.
             max_bad_rows: bad rows that are allowed (100), or their share (0.05): with more the job fails; any
                 but all where absent.
+            keep: further columns that go along into the results, in their types; of a partitioned table also
+                those of its folders' names.
             output: address of an object store's folder that gets the results, below one that the server
                 allows (``s3://bucket/results/today``).
 
@@ -223,7 +226,7 @@ class Client:
             LimitError: a limit of the key is reached.
             UnavailableError: the service or its broker does not answer.
         """
-        ready = _ready(inputs, text=text, id=id)
+        ready = _ready(inputs, text=text, id=id, keep=keep)
         if upload:
             ready = _here(ready)
         sent = [self._sent(given, upload) for given in ready]
@@ -234,7 +237,7 @@ class Client:
             **_fields(text=text, id=id, priority=priority, callback=callback, max_bad_rows=max_bad_rows),
             **_fields(output=output),
             **_fields(delimiter=delimiter, escape=escape, encoding=encoding),
-            **_fields(quoting=None if quoting == "auto" else quoting),
+            **_fields(quoting=None if quoting == "auto" else quoting, keep=list(keep) or None),
         }
         job = self._submitted(body, idempotency_key)
         self._delete_unused(job, filter(None, sent))
@@ -544,12 +547,13 @@ def _task_path(task: str) -> str:
     return f"/v1/tasks/{quote(task, safe='', errors='replace')}"
 
 
-def _ready(inputs: Any, *, text: str, id: str | None) -> list[Any]:
+def _ready(inputs: Any, *, text: str, id: str | None, keep: Sequence[str]) -> list[Any]:
     """Each input, of a frame what is sent: all of them are looked at before anything is sent."""
     several = [inputs] if isinstance(inputs, str | Path) or is_frame(inputs) else inputs
+    others = {"id": id, **{f"keep[{index}]": name for index, name in enumerate(keep)}}
     try:
         return [
-            columns_of(given, text=text, others={"id": id}) if is_frame(given) else given for given in several
+            columns_of(given, text=text, others=others) if is_frame(given) else given for given in several
         ]
     except TypeError as error:
         raise InputError(f"inputs: {shown(inputs)} was given; needed are paths or frames") from error

@@ -54,6 +54,15 @@ def write_json(path: Path, value: Any, *, sync: bool = True) -> None:
     write_bytes(path, (text + "\n").encode(), sync=sync)
 
 
+def link_or_copy(source: Path, path: Path) -> None:
+    """Give a file a second name, and where the disk cannot have that, a copy; see ``replacing``."""
+    with replacing(path) as temporary:
+        try:
+            os.link(source, temporary)
+        except OSError:
+            shutil.copyfile(source, temporary)
+
+
 @contextmanager
 def new_folder(path: Path) -> Iterator[Path]:
     """Give a temporary folder beside ``path`` to write to; on a clean exit it becomes ``path``, synced.

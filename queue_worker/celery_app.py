@@ -7,7 +7,6 @@ only: everything else is read from the store, so that one that is lost or delive
 
 import gc
 import json
-import logging
 import sys
 from collections.abc import Mapping
 from functools import lru_cache
@@ -284,11 +283,3 @@ def shorten_pauses() -> None:
     sys.setswitchinterval(_SWITCH_SECONDS)
     gc.collect()
     gc.freeze()
-
-
-def configure_logging() -> None:
-    """For the room's processes: one line an event, to standard error."""
-    logging.basicConfig(
-        stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s"
-    )
-    logging.getLogger("celery").setLevel(logging.WARNING)  # our own lines tell what became of a task

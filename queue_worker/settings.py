@@ -6,7 +6,7 @@ import os
 import stat
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -144,6 +144,12 @@ class Settings(BaseSettings):
         default=None,
         description="Bearer key; without any, only this machine is answered. Take 16 bytes or more: while "
         "wrong keys from an address are slowed down, a shorter right one from there has to wait, too.",
+    )
+
+    log_format: Literal["text", "json"] = Field(
+        default="text",
+        description="Of the processes' logs. JSON: one object a line, with job, shard and trace, and without "
+        "words that may quote a text.",
     )
 
     shard_seconds: float = Field(

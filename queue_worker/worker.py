@@ -25,13 +25,13 @@ from queue_worker.celery_app import (
     CLASSIFY,
     QUEUES,
     RETRAIN,
-    configure_logging,
     connect,
     make_celery,
 )
 from queue_worker.jobs.reaper import end_leases
 from queue_worker.jobs.store import JobStore
 from queue_worker.settings import Settings
+from queue_worker.telemetry import logs, traces
 
 _log = logging.getLogger(__name__)
 _NICE = 10  # of what learns: what classifies goes first
@@ -46,11 +46,13 @@ def serve(queue: str, name: str | None = None, *, beat: bool = False, replaces: 
         beat: Whether the periodic tasks are published from here, too.
         replaces: The name of a worker whose process is known to be gone: what it held is free at once.
     """
-    configure_logging()
     # Celery warns a worker that runs as root, as in containers, of pickled messages. We take none.
     warnings.filterwarnings("ignore", category=SecurityWarning)
     try:
-        application = make_celery(Settings.of_environment())
+        settings = Settings.of_environment()
+        logs.configure(settings.log_format)
+        traces.start(f"pingti-{queue}")
+        application = make_celery(settings)
         application.set_current()
         if queue == RETRAIN:
             os.nice(_NICE)

@@ -8,7 +8,9 @@ from pingti.workspace.definition import GateSection
 from replacement.evaluation.metrics import Measure
 
 IDLE_ROUNDS = 3
-"""Rounds without a higher F1 on the validation rows, after which the loop ends."""
+"""Rounds without a higher F1 on the validation rows, after which the loop ends ..."""
+IDLE_GROWTH = 0.1
+"""... where they learned from so many more rows together, as a share: fewer could have brought nothing."""
 
 
 class StopReason(StrEnum):
@@ -77,7 +79,7 @@ class Round:
     yields: dict[str, Yield]
     """What those turned out to be, by the same reason, where the round before chose them."""
     boundary: int
-    """Rows left out so far because the teacher itself is unsure."""
+    """Rows left out so far because the teacher itself is unsure; none where they are learned from."""
     hard_negatives: int
     """Hard negatives among the rows trained on."""
     threshold: float | None

@@ -1,7 +1,8 @@
 """Scores of several students in one pass over the texts.
 
 What students share is done once: texts are encoded once for those of one vocabulary, and looked up once for
-those of one trunk, whose heads then follow each other.
+those of one trunk, whose heads then follow each other. Students of one network have one head, of which each
+reads its classes off.
 """
 
 from collections.abc import Iterable, Sequence
@@ -15,8 +16,9 @@ from numpy.typing import NDArray
 from pingti.frames.texts import text_array
 from textcnn.architecture import Architecture
 from textcnn.encoding import Encoded, Vocabulary
-from textcnn.fold import Folded, first_columns, spread
+from textcnn.fold import Folded, rows, spread
 from textcnn.kernel import order_texts, score_ids, score_texts
+from textcnn.readout import Readout, read_off
 
 _PROBE: Final = 1024  # texts that are looked at for equal ones
 _FEWER: Final = 0.94  # share of different texts below which each is scored once
@@ -45,8 +47,16 @@ class FoldedStudent(Protocol):
         """Its shape."""
 
     @property
-    def subclasses(self) -> tuple[int, ...]:
-        """Columns of each class."""
+    def subclasses(self) -> tuple[int, ...] | None:
+        """Columns of each class, where the wide part has one for a class; None where it has them all."""
+
+    @property
+    def readout(self) -> Readout:
+        """Which columns make its classes."""
+
+    @property
+    def network(self) -> str:
+        """Equal for students that read one network."""
 
     @property
     def trunk(self) -> str:
@@ -169,26 +179,24 @@ class MultiScorer:
 
 
 class _Trunk:
-    """Students of one trunk, their heads one behind the other."""
+    """Students of one trunk: the heads of their networks one behind the other."""
 
     def __init__(self, students: Sequence[FoldedStudent], numbers: Sequence[int]) -> None:
-        self.numbers = numbers
         self.vocabulary = students[0].vocabulary
-        ends = np.cumsum([0, *(sum(student.subclasses) for student in students)])
-        self.columns = int(ends[-1])
-        self._ends = ends.tolist()
-        self._subclasses = [student.subclasses for student in students]
-        folded = students[0].folded
-        columns = np.cumsum([0, *(student.folded.wide.shape[1] for student in students)])
-        takes = [
-            column if column < 0 else first + column
-            for first, student in zip(columns.tolist(), students, strict=False)
-            for column in spread(student.subclasses)
-        ]
-        divided = max(max(student.subclasses) for student in students) > 1
+        self._readers: dict[str, list[int]] = {}
+        """For each network the places in ``students`` of those that read it."""
+        for place, student in enumerate(students):
+            self._readers.setdefault(student.network, []).append(place)
+        self._numbers = numbers
+        self._readouts = [student.readout for student in students]
+        networks = [students[places[0]] for places in self._readers.values()]
+        groups = [count for student in networks for count in student.readout.groups]
+        self._ends: list[int] = np.cumsum([0, *(sum(s.readout.groups) for s in networks)]).tolist()
+        self.columns = self._ends[-1]
+        folded = networks[0].folded
 
         def joined(name: str, axis: int) -> NDArray[Any]:
-            parts = [getattr(student.folded, name) for student in students]
+            parts = [getattr(student.folded, name) for student in networks]
             return np.concatenate(parts, axis=axis) if len(parts) > 1 else parts[0]
 
         self.arguments: tuple[Any, ...] = (
@@ -198,9 +206,9 @@ class _Trunk:
             folded.bias,
             joined("head", 0),
             joined("head_bias", 0),
-            ends.astype(np.int64),
+            np.cumsum([0, *groups]).astype(np.int64),
             joined("wide", 1),
-            np.array(takes if divided else [], np.int64),
+            np.array(_wide_columns(networks), np.int64),
         )
         """What the kernels need to score."""
 
@@ -210,17 +218,25 @@ class _Trunk:
         """Put each student's columns into its place in ``scores_of``."""
         if not valid.all():
             scores[~valid] = np.nan
-        for index, number in enumerate(self.numbers):
-            parts = scores[:, self._ends[index] : self._ends[index + 1]]
-            scores_of[number] = _summed(parts, self._subclasses[index])
+        for first, end, places in zip(self._ends, self._ends[1:], self._readers.values(), strict=False):
+            parts = read_off(scores[:, first:end], [self._readouts[place] for place in places])
+            for place, part in zip(places, parts, strict=True):
+                scores_of[self._numbers[place]] = part
 
 
-def _summed(parts: NDArray[np.float32], subclasses: Sequence[int]) -> NDArray[np.float32]:
-    """Probabilities of subclasses (n, columns) as those of classes (n, classes)."""
-    if parts.shape[1] == len(subclasses):
-        return parts
-    sums: NDArray[np.float32] = np.add.reduceat(parts, first_columns(subclasses), axis=1)
-    return np.minimum(sums, 1.0, out=sums)  # rounding may lift a sum above it
+def _wide_columns(networks: Sequence[FoldedStudent]) -> list[int]:
+    """Which column of the networks' wide parts each row of their heads adds; empty where that is its own."""
+    takes: list[int] = []
+    first, own = 0, True
+    for student in networks:
+        if student.subclasses is None:
+            of_rows = list(range(sum(map(rows, student.readout.groups))))
+        else:
+            of_rows = spread(student.subclasses)
+            own = own and max(student.subclasses) == 1
+        takes += [column if column < 0 else first + column for column in of_rows]
+        first += student.folded.wide.shape[1]
+    return [] if own else takes
 
 
 def score_many(

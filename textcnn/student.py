@@ -15,11 +15,12 @@ from pingti import files
 from pingti.errors import ArtifactError, InputError
 from textcnn.architecture import Architecture
 from textcnn.encoding import Encoded, Vocabulary
-from textcnn.fold import Folded, first_columns, fold, fold_head, padded, rows
+from textcnn.fold import Folded, fold, fold_head, padded, rows
 from textcnn.hub import repository
 from textcnn.hub.card import model_card
 from textcnn.multi_scorer import MultiScorer
 from textcnn.plain.artifact import LAYOUT, TENSORS, checksum, map_tensors, read_document, write_tensors
+from textcnn.readout import Readout
 
 if TYPE_CHECKING:
     from textcnn.network import TextCNN
@@ -49,6 +50,9 @@ class Student:
         metadata: what else is to be known of the student, in values that JSON has.
         trunk: fingerprint of what it shares with others; computed where absent.
         subclasses: the number of columns of each class; 1 where absent.
+        readout: which columns make the classes, of a student whose wide part has a column for each of them;
+            instead of ``subclasses``.
+        network: fingerprint of all numbers, equal for students that read one network; its own where absent.
 
     Raises:
         InputError: shapes that do not fit each other.
@@ -63,30 +67,43 @@ class Student:
         metadata: Mapping[str, Any] | None = None,
         trunk: str | None = None,
         subclasses: Sequence[int] | None = None,
+        readout: Readout | None = None,
+        network: str | None = None,
     ) -> None:
         self.folded = folded
         self.vocabulary = vocabulary
         self.classes = tuple(classes)
-        self.subclasses = tuple(subclasses or (1 for _ in self.classes))
-        """Into how many parts the network divides each class; a class's probability is the sum of theirs."""
-        if len(self.subclasses) != len(self.classes) or min(self.subclasses) < 1:
+        self.subclasses = None if readout is not None else tuple(subclasses or (1 for _ in self.classes))
+        """Into how many columns the network divides each class, where its wide part has one for a class."""
+        if self.subclasses is not None and (
+            len(self.subclasses) != len(self.classes) or min(self.subclasses) < 1
+        ):
             raise InputError(
                 f"student: subclasses are {list(self.subclasses)}; needed is a number for each of "
                 f"{len(self.classes)} classes, at least 1"
+            )
+        self.readout = readout or Readout.of_subclasses(self.subclasses or ())
+        """Which of the network's columns make the classes; a class's probability is the sum of theirs."""
+        if self.readout.classes != len(self.classes):
+            raise InputError(
+                f"student: {self.readout.classes} classes are read off the network, but there are "
+                f"{len(self.classes)} names"
             )
         self.architecture = architecture
         self.metadata = dict(metadata or {})
         self.trunk = trunk or folded.trunk()
         """Equal for students that differ in their heads alone."""
+        self.network = network or f"in memory {id(folded)}"
+        """Equal for students that read one network."""
         width = padded(architecture.filters)
-        seen, count = len(architecture.widths) * width, rows(sum(self.subclasses))
+        seen, count = len(architecture.widths) * width, sum(map(rows, self.readout.groups))
         shapes = {
             "table": (vocabulary.size * architecture.positions * width,),
             "step": (seen,),
             "bias": (seen,),
             "head": (count, seen),
             "head_bias": (count,),
-            "wide": (architecture.wide, rows(len(self.classes))),
+            "wide": (architecture.wide, count if self.subclasses is None else rows(len(self.classes))),
         }
         for name, shape in shapes.items():
             if getattr(folded, name).shape != shape:
@@ -121,6 +138,100 @@ class Student:
             network, vocabulary, [names], [metadata or {}], [subclasses or [1] * len(names)]
         )
         return student
+
+    @classmethod
+    def reading(
+        cls,
+        network: "TextCNN",
+        vocabulary: Vocabulary,
+        tasks: Mapping[str, tuple[Sequence[str], Readout]],
+    ) -> dict[str, Self]:
+        """Fold a network that was trained on teachers' labels: a student for each task that is read off it.
+
+        Args:
+            network: trained on the columns that the readouts tell of, undivided.
+            vocabulary: what its texts were encoded by.
+            tasks: of each its classes, and where they stand in the columns.
+
+        Returns:
+            The students by task. They have their numbers in common.
+
+        Raises:
+            InputError: another number of columns than the network has, or no task.
+        """
+        arrays = {name: tensor.detach().numpy() for name, tensor in network.named_parameters()}
+        groups = next((readout.groups for _, readout in tasks.values()), ())
+        if sum(groups) != len(arrays["head.bias"]) or arrays["wide"].shape[1] != sum(groups):
+            raise InputError(
+                f"student: groups of {list(groups)} columns for a network of {len(arrays['head.bias'])}"
+            )
+        parts, first = [], 0
+        for count in groups:
+            own = slice(first, first + count)
+            head = (arrays["head.weight"][own], arrays["head.bias"][own], arrays["wide"][:, own])
+            parts.append(fold_head(*head, network.architecture.filters))
+            first += count
+        of_head: dict[str, Any] = {
+            "head": np.concatenate([part["head"] for part in parts]),
+            "head_bias": np.concatenate([part["head_bias"] for part in parts]),
+            "wide": np.concatenate([part["wide"] for part in parts], axis=1),
+        }
+        trunk = (arrays["embedding"], arrays["filters"], arrays["bias"])
+        nothing = (arrays["head.weight"][:2], arrays["head.bias"][:2], arrays["wide"][:, :2])
+        folded = dataclasses.replace(fold(*trunk, *nothing, network.architecture), **of_head)
+        fingerprint = folded.trunk()
+        return {
+            name: cls(folded, vocabulary, classes, network.architecture, None, fingerprint, readout=readout)
+            for name, (classes, readout) in tasks.items()
+        }
+
+    def with_head(
+        self,
+        weight: NDArray[np.float32],
+        bias: NDArray[np.float32],
+        wide: NDArray[np.float32],
+        classes: Iterable[str],
+        readout: Readout,
+    ) -> Self:
+        """A student of the same trunk and vocabulary that decides otherwise.
+
+        Args:
+            weight: float32 (columns, widths x filters), as of ``textcnn.train.train_head``.
+            bias: float32 (columns,).
+            wide: float32 (buckets, columns), as many buckets as this one's.
+            classes: names.
+            readout: of one group, the columns.
+
+        Raises:
+            InputError: shapes that do not fit each other.
+        """
+        own: dict[str, Any] = fold_head(weight, bias, wide, self.architecture.filters)
+        folded = dataclasses.replace(self.folded, **own)
+        return type(self)(
+            folded, self.vocabulary, classes, self.architecture, None, self.trunk, readout=readout
+        )
+
+    def read_as(self, classes: Iterable[str], readout: Readout) -> Self:
+        """A student that reads other classes off the same network.
+
+        Args:
+            classes: names.
+            readout: where they stand in the columns.
+
+        Raises:
+            InputError: a readout of other columns.
+        """
+        return type(self)(
+            self.folded,
+            self.vocabulary,
+            classes,
+            self.architecture,
+            None,
+            self.trunk,
+            None,
+            readout,
+            self.network,
+        )
 
     @classmethod
     def family(
@@ -219,12 +330,14 @@ class Student:
         Returns:
             Logits, float32 (n, classes), up to a constant of the row.
         """
-        logits = features @ self._unpadded(self.folded.head).T + self.folded.head_bias
-        if logits.shape[1] == 1:  # two classes: the second's logit less the first's
-            return np.hstack([np.zeros_like(logits), logits])
-        of_classes: NDArray[np.float32] = np.logaddexp.reduceat(
-            logits, first_columns(self.subclasses), axis=1
-        )
+        first = sum(map(rows, self.readout.groups[: self.readout.group]))
+        own = slice(first, first + rows(len(self.readout.class_of)))
+        logits = features @ self._unpadded(self.folded.head[own]).T + self.folded.head_bias[own]
+        if logits.shape[1] == 1:  # two columns: the second's logit less the first's
+            logits = np.hstack([np.zeros_like(logits), logits])
+        of_classes = np.full((len(logits), len(self.classes)), -np.inf, np.float32)
+        for column, number in enumerate(self.readout.class_of):
+            np.logaddexp(of_classes[:, number], logits[:, column], out=of_classes[:, number])
         return of_classes
 
     def _unpadded(self, seen: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -240,11 +353,43 @@ class Student:
         folder = Path(folder)
         with files.replacing(folder / LAYOUT.tensors) as temporary, temporary.open("wb") as file:
             write_tensors(file, {name: getattr(self.folded, name) for name in TENSORS})
-        checksums = {LAYOUT.tensors: files.sha256(folder / LAYOUT.tensors)}
+        self._save_document(folder, files.sha256(folder / LAYOUT.tensors))
+
+    def save_beside(self, folder: Path | str, other: Path | str) -> None:
+        """Write the artifact of a student that reads the network of one that was saved already.
+
+        Their tensors are one file with two names, where the disk can have that; so they are one in memory.
+
+        Args:
+            folder: as of ``save``.
+            other: the folder of the other one.
+
+        Raises:
+            ArtifactError: the other's files are missing or damaged.
+            InputError: the other reads another network.
+        """
+        folder, other = Path(folder), Path(other)
+        document = read_document(other / LAYOUT.json)
+        if document["trunk"] != self.trunk or document.get("readout", {}).get("groups") != list(
+            self.readout.groups
+        ):
+            raise InputError(f"{other}: the student there reads another network than {folder.name}'s")
+        files.link_or_copy(other / LAYOUT.tensors, folder / LAYOUT.tensors)
+        self._save_document(folder, document["sha256"][LAYOUT.tensors])
+
+    def _save_document(self, folder: Path, tensors: str) -> None:
+        """Write the JSON; ``tensors`` is the checksum of the file beside it."""
+        checksums = {LAYOUT.tensors: tensors}
+        read = (
+            {"subclasses": list(self.subclasses)}
+            if self.subclasses is not None
+            else {"readout": asdict(self.readout)}
+        )
         document = {
-            "format": LAYOUT.format,
+            # What has no readout, an older Pingti can read.
+            "format": LAYOUT.format if self.subclasses is None else LAYOUT.format_without_readout,
             "classes": list(self.classes),
-            "subclasses": list(self.subclasses),
+            **read,
             "architecture": asdict(self.architecture),
             "vocabulary": self.vocabulary.as_document(),
             "metadata": self.metadata,
@@ -279,6 +424,8 @@ class Student:
                 document["metadata"],
                 document["trunk"],
                 document.get("subclasses"),  # format 1 had none
+                _readout_of(document),
+                document["sha256"][LAYOUT.tensors],
             )
         except (KeyError, TypeError, InputError) as error:
             raise ArtifactError(f"{folder}: not a usable student: {error}") from error
@@ -363,3 +510,11 @@ class Student:
     def read_classes(folder: Path | str) -> tuple[str, ...]:
         """Read the classes of a student, without loading it; errors as of ``load``."""
         return tuple(read_document(Path(folder) / LAYOUT.json)["classes"])
+
+
+def _readout_of(document: Mapping[str, Any]) -> Readout | None:
+    """The readout of an artifact's JSON; None where it has subclasses, or formats before them."""
+    read = document.get("readout")
+    if read is None:
+        return None
+    return Readout(groups=tuple(read["groups"]), group=read["group"], class_of=tuple(read["class_of"]))

@@ -19,7 +19,7 @@ from pingti.errors import InputError
 from textcnn.architecture import Architecture
 from textcnn.encoding import Encoded
 from textcnn.fold import first_columns
-from textcnn.network import TextCNN
+from textcnn.network import Dropout, TextCNN
 from textcnn.wide import fit_wide
 
 _HEAVIEST = 10.0  # most that a row of a rare class counts
@@ -96,10 +96,88 @@ def train(
         network = TextCNN(size, sum(tasks), architecture, rng, parts)
         if embedding is not None:
             network.start_embedding(embedding)
-        _fit(encoded, targets, _columns_of(tasks, parts), network, rng, weights, recipe, progress)
+
+        def logits_of(rows: NDArray[np.int64]) -> torch.Tensor:
+            batch = encoded.take(rows)
+            return network.deep(batch.ids, batch.offsets)
+
+        _fit(logits_of, targets, _columns_of(tasks, parts), network, rng, weights, recipe, progress)
     if architecture.wide:
         _add_wide(encoded, targets, tasks, network, rng, weights, recipe)
     return network
+
+
+def train_head(
+    encoded: Encoded,
+    features: NDArray[np.float32],
+    targets: NDArray[np.float32],
+    *,
+    wide: int,
+    rng: np.random.Generator,
+    weights: NDArray[np.float32] | None = None,
+    recipe: Recipe | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+    """Train a head and a wide part on a trunk that stays as it is: seconds where a network takes minutes.
+
+    Args:
+        encoded: ids of n texts.
+        features: float32 (n, k), what the trunk makes of them: ``Student.features``.
+        targets: float (n, columns), each row the teacher's probabilities.
+        wide: buckets of the wide part; 0: none.
+        rng: every random choice comes from it.
+        weights: float (n,), how much a row counts; 1 for all where absent.
+        recipe: as of ``train``.
+        progress: as of ``train``.
+
+    Returns:
+        The head's weights, float32 (columns, k), its bias, float32 (columns,), and the wide part's rows of
+        logits, float32 (buckets, columns).
+
+    Raises:
+        InputError: no rows, or arrays that do not fit each other.
+    """
+    recipe = recipe or Recipe()
+    _check_rows(encoded, targets, weights)
+    if weights is None:
+        weights = np.ones(len(encoded), np.float32)
+    columns = targets.shape[1]
+    with _one_thread():
+        head = _Head(features.shape[1], columns, rng)
+        inputs = torch.from_numpy(np.ascontiguousarray(features, np.float32))
+        _fit(lambda rows: head(inputs[rows]), targets, [columns], head, rng, weights, recipe, progress)
+    weight, bias = head.linear.weight.detach().numpy(), head.linear.bias.detach().numpy().copy()
+    table = np.zeros((wide, columns), np.float32)
+    if wide:
+        table, added = fit_wide(
+            encoded,
+            targets,
+            [columns],
+            buckets=wide,
+            strength=recipe.wide_strength,
+            weights=weights,
+            rng=rng,
+        )
+        bias += added
+    return weight, bias, table
+
+
+class _Head(torch.nn.Module):
+    """What stands behind the trunk."""
+
+    def __init__(self, features: int, columns: int, rng: np.random.Generator) -> None:
+        super().__init__()
+        self.dropout = Dropout(rng)
+        linear: torch.nn.Linear = torch.nn.utils.skip_init(torch.nn.Linear, features, columns)  # type: ignore[no-untyped-call]
+        self.linear = linear
+        start = rng.normal(0.0, np.sqrt(1.0 / features), (columns, features)).astype(np.float32)
+        with torch.no_grad():
+            self.linear.weight.copy_(torch.from_numpy(start))
+            self.linear.bias.zero_()
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        logits: torch.Tensor = self.linear(self.dropout(features))
+        return logits
 
 
 def class_weights(decided: NDArray[np.int64], classes: int) -> NDArray[np.float32]:
@@ -163,16 +241,17 @@ def _one_thread() -> Iterator[None]:
 
 
 def _fit(
-    encoded: Encoded,
+    logits_of: Callable[[NDArray[np.int64]], torch.Tensor],
     targets: NDArray[np.float32],
     columns: Sequence[int],
-    network: TextCNN,
+    network: torch.nn.Module,
     rng: np.random.Generator,
     weights: NDArray[np.float32],
     recipe: Recipe,
     progress: Callable[[int], None] | None,
 ) -> None:
-    n = len(encoded)
+    """Train ``network``, by which ``logits_of`` makes the logits of some rows."""
+    n = len(targets)
     network.train()
     parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
     optimizer = torch.optim.Adam(parameters, lr=recipe.learning_rate, fused=True)
@@ -188,9 +267,7 @@ def _fit(
             rows = order[start : start + recipe.batch_size]
             for group in optimizer.param_groups:
                 group["lr"] = recipe.learning_rate * _schedule(step / steps)
-            batch = encoded.take(rows)
-            logits = network.deep(batch.ids, batch.offsets)
-            groups = logits.split(list(columns), dim=1)  # type: ignore[no-untyped-call]
+            groups = logits_of(rows).split(list(columns), dim=1)  # type: ignore[no-untyped-call]
             parts = [torch.log_softmax(part, dim=1) for part in groups]
             losses = -(target_tensor[rows] * torch.cat(parts, dim=1)).sum(dim=1)
             loss = (losses * weight_tensor[rows]).mean()

@@ -16,6 +16,7 @@ from rich.text import Text
 from pingti.errors import GateError, PingtiError
 
 if TYPE_CHECKING:
+    from pingti.workspace.definition import GateSection
     from replacement.results import Round
 
 _PLAIN_SECONDS = 10.0  # between two lines of progress where there is no terminal
@@ -165,12 +166,15 @@ def figure(value: float | None) -> str:
     return "–" if value is None else f"{value:.3f}"
 
 
-def round_line(round: "Round", classes: int) -> str:
-    """A round in one line: what the holdout says, and the validation rows, which decide on rounds.
+def round_line(round: "Round", classes: int, gate: "GateSection") -> str:
+    """A round in one line: what the holdout says and the validation rows, and which are short of the gate.
+
+    Both decide: the rounds end when both reach the gate, and the validation rows choose among rounds.
 
     Args:
         round: what was measured.
         classes: how many the task has.
+        gate: the task's.
     """
     from replacement.evaluation.metrics import stored
 
@@ -182,8 +186,11 @@ def round_line(round: "Round", classes: int) -> str:
     left_out = ""
     if round.boundary:
         left_out = f" of {round.rows + round.boundary:,}, {round.boundary:,} boundary rows left out"
+    parts = {"holdout": round.holdout, "validation rows": round.validation}
+    short = [name for name, measured in parts.items() if not measured.passes(gate)]
+    verdict = f"gate: {' and '.join(short)} short" if short else "gate reached on both"
     return (
-        f"  round {round.round}: {reached}  (validation rows: {decides})  | "
+        f"  round {round.round}: {reached}  (validation rows: {decides})  {verdict}  | "
         f"teacher rows asked {round.asked:,}, trained on {round.rows:,}{left_out}"
         f"{f' (new this round: {added})' if added else ''}"
     )

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from api.cli.console import Screen
-from api.cli.tasks import Delimiter, Encoding, Escape, Json, Quoting, TaskChoices, delimiter_of
+from api.cli.tasks import Delimiter, Encoding, Escape, Json, Keep, Quoting, TaskChoices, delimiter_of, keep_of
 from pingti.errors import InputError, UnavailableError
 
 if TYPE_CHECKING:
@@ -69,6 +69,7 @@ def submit(
     ] = None,
     idempotency_key: IdempotencyKey = None,
     max_bad: MaxBad = None,
+    keep: Keep = None,
     wait: Annotated[bool, typer.Option("--wait", help="Come back when the job has ended.")] = False,
     url: Url = LOCAL,
     key: Key = None,
@@ -101,6 +102,7 @@ def submit(
                 escape=escape,
                 encoding=encoding,
                 max_bad_rows=None if max_bad is None else parse_max_bad(max_bad),
+                keep=keep_of(keep),
             )
         except InputError as error:
             if upload or not any((fault.pointer or "").startswith("/inputs/") for fault in error.faults):

@@ -4,11 +4,11 @@ import sys
 from dataclasses import asdict
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from api.cli import exporting, jobs, keys, removal, retraining, review, service, tasks
+from api.cli import exporting, families, jobs, keys, removal, retraining, review, service, tasks
 from api.cli.console import Screen, error_text, round_line
 from api.cli.tasks import (
     WORKSPACE,
@@ -17,10 +17,12 @@ from api.cli.tasks import (
     Escape,
     Home,
     Json,
+    Keep,
     Quoting,
     TaskChoices,
     TaskName,
     delimiter_of,
+    keep_of,
     show_teacher_quality,
 )
 from pingti import __version__
@@ -28,6 +30,10 @@ from pingti.errors import ConflictError, Fault, GateError, InputError, PingtiErr
 from pingti.extras import install_hint
 
 if TYPE_CHECKING:
+    from pingti.corpus.columns import Columns
+    from pingti.inference.classifier import Classifier
+    from pingti.inference.files import Counts
+    from pingti.inference.streams import StreamFormat
     from pingti.workspace.registry import TaskEntry
     from replacement.results import Round, StopReason
 
@@ -80,7 +86,11 @@ def _root(
 
 @app.command()
 def replace(
-    task: TaskName,
+    task: Annotated[str | None, typer.Argument(help="The task's name.")] = None,
+    family: Annotated[
+        str | None,
+        typer.Option(help="All tasks of a family at once, read off one network: its name, or a task's."),
+    ] = None,
     promote: Annotated[bool, typer.Option("--promote", help="Promote the student if it passes.")] = False,
     seed: Annotated[int, typer.Option(help="Every random choice comes from it.", min=0)] = 0,
     device: Annotated[str | None, typer.Option(help="The teacher's torch device.")] = None,
@@ -93,14 +103,21 @@ def replace(
     """
     from pingti.workspace import promotion
     from pingti.workspace.registry import Workspace
-    from pingti.workspace.report import refusal
+    from pingti.workspace.report import Report, how_sure, refusal, ways_on
     from replacement.training.loop import replace
 
-    entry = Workspace(home).task(task)
     screen = Screen(as_json=as_json)
+    if (task is None) == (family is None):
+        raise InputError("pingti replace: needed is either a task's name or --family NAME")
+    if task is None:
+        families.replace_family(
+            str(family), promote=promote, seed=seed, device=device, home=home, screen=screen
+        )
+        return
+    entry = Workspace(home).task(task)
 
     def announce(round: "Round") -> None:
-        screen.note(round_line(round, len(entry.definition.classes)))
+        screen.note(round_line(round, len(entry.definition.classes), entry.definition.gate))
 
     try:
         with entry.making(), screen.progress():
@@ -129,11 +146,15 @@ def replace(
     if not outcome.passed:
         lacks = refusal(outcome.report)
         entry.record(promotion.Event.REFUSED, outcome.version, why=lacks.headline)
+        most = ways_on(Report.read(outcome.report, str(folder)))[:1]
+        other = f"{most[0]}; other" if most else "the"
         raise GateError(
-            f"task {task!r}: refused: {lacks.headline}; the ways on are {_more_of(entry, outcome.stopped)}"
-            f"more texts, a lower gate, or pingti promote {task} {outcome.version} --force",
-            faults=[Fault(detail=point) for point in lacks.points],
+            f"task {task!r}: refused: {lacks.headline}; {other} ways on are "
+            f"{_more_of(entry, outcome.stopped)}more texts, a lower gate, or pingti promote {task} "
+            f"{outcome.version} --force",
+            faults=[Fault(detail=point) for point in lacks.points if point not in most],
         )
+    screen.note(how_sure(Report.read(outcome.report, str(folder))))
     if promote:
         promotion.promote(entry, outcome.version, why="passed its gate")
         screen.say(f"version {outcome.version} is promoted")
@@ -200,14 +221,19 @@ def _promoted(entry: "TaskEntry", version: int, screen: Screen) -> None:
 @app.command()
 def classify(
     inputs: Annotated[
-        list[str], typer.Argument(help="Parquet, JSONL, CSV or TSV files, or addresses of them.")
+        list[str],
+        typer.Argument(help="Parquet, JSONL, CSV or TSV files, or addresses; - is standard input."),
     ],
     tasks: TaskChoices,
     out: Annotated[
-        str, typer.Option("--out", "-o", help="Folder of the results, here or in a store (s3://...).")
+        str,
+        typer.Option(
+            "--out", "-o", help="Folder of the results, here or in a store (s3://...); - is standard output."
+        ),
     ],
     text: Annotated[str, typer.Option(help="Column of the text.")] = "text",
     id_column: Annotated[str | None, typer.Option("--id", help="Column of the id.")] = None,
+    keep: Keep = None,
     max_bad: Annotated[
         str | None,
         typer.Option(help='More bad rows than this count ("100") or share ("5%") are an error; else all.'),
@@ -216,6 +242,10 @@ def classify(
     quoting: Quoting = "auto",
     escape: Escape = None,
     encoding: Encoding = None,
+    form: Annotated[
+        Literal["jsonl", "csv", "tsv", "parquet"],
+        typer.Option("--format", help="Of standard input and standard output."),
+    ] = "jsonl",
     home: Home = WORKSPACE,
     as_json: Json = False,
 ) -> None:
@@ -226,19 +256,19 @@ def classify(
     from pingti.corpus.columns import Columns, known_encoding, one_character
     from pingti.inference.bad_rows import check_bad, parse_max_bad
     from pingti.inference.classifier import Classifier
-    from pingti.inference.files import ERRORS, RESULTS, classify_files
-    from pingti.inference.stored_results import classify_to_store
-    from pingti.remote import is_address, joined
+    from pingti.inference.streams import STREAM, with_standard_input
     from pingti.workspace.registry import Workspace
-    from pingti.workspace.storage import tables
 
     screen = Screen(as_json=as_json)
+    if out == STREAM and as_json:
+        raise InputError("--json and --out - both want standard output; leave one of them out")
     allowed = None if max_bad is None else parse_max_bad(max_bad)
     between = delimiter_of(delimiter)
     try:
         columns = Columns(
             text=text,
             id=id_column,
+            keep=keep_of(keep),
             delimiter=one_character(between) if between else None,
             quoting=quoting,
             escape=one_character(escape) if escape else None,
@@ -247,26 +277,51 @@ def classify(
     except ValueError as error:
         raise InputError(str(error)) from error
     classifier = Classifier.of(Workspace(home), tasks)
+    with with_standard_input(inputs, sys.stdin.buffer, form) as files:
+        counts = _classified(files, columns, classifier, out, form, screen)
+    check_bad(counts.total, counts.failed, allowed)
+
+
+def _classified(
+    inputs: list[str],
+    columns: "Columns",
+    classifier: "Classifier",
+    out: str,
+    form: "StreamFormat",
+    screen: Screen,
+) -> "Counts":
+    """Classify to where ``out`` says, and say so."""
+    from pingti.inference.files import ERRORS, RESULTS, classify_files
+    from pingti.inference.stored_results import classify_to_store
+    from pingti.inference.streams import STREAM, classify_to_stream
+    from pingti.remote import is_address, joined
+    from pingti.workspace.storage import tables
+
+    if out == STREAM:
+        counts = classify_to_stream(inputs, columns, classifier, sys.stdout.buffer, form, notice=screen.note)
+        if counts.failed:
+            screen.note(f"{counts.failed:,} of {counts.total:,} rows are bad")
+        return counts
 
     def progress(rows: int) -> None:
         screen.advance("rows", rows, None)
 
     with screen.progress():
         if is_address(out):
+            results, errors = out, joined(out, tables.ERRORS)
             counts = classify_to_store(
                 inputs, columns, classifier, out, progress=progress, notice=screen.note
             )
-            results, errors = out, joined(out, tables.ERRORS)
         else:
+            results, errors = str(Path(out) / RESULTS), str(Path(out) / ERRORS)
             counts = classify_files(
                 inputs, columns, classifier, Path(out), progress=progress, notice=screen.note
             )
-            results, errors = str(Path(out) / RESULTS), str(Path(out) / ERRORS)
     screen.say(f"{counts.completed:,} rows classified: {results}")
     if counts.failed:
         screen.say(f"{counts.failed:,} bad rows: {errors}")
     screen.result({**asdict(counts), "results": results, "errors": errors})
-    check_bad(counts.total, counts.failed, allowed)
+    return counts
 
 
 @app.command()

@@ -48,12 +48,21 @@ Escape = Annotated[
     str | None, typer.Option(help="CSV, TSV: what stands before a quote in quotes, as a backslash.")
 ]
 Encoding = Annotated[str | None, typer.Option(help="Of text files; UTF-8 where absent.")]
+Keep = Annotated[
+    list[str] | None,
+    typer.Option(help="Columns that go along into the results: --keep region,day.", metavar="COLUMN,..."),
+]
 Version = Annotated[int | None, typer.Argument(help="The promoted one where absent, else the newest.", min=1)]
 
 
 def delimiter_of(option: str | None) -> str | None:
     r"""The delimiter that an option names; ``\t`` is a tab, which is hard to type in a shell."""
     return "\t" if option == r"\t" else option
+
+
+def keep_of(option: list[str] | None) -> tuple[str, ...]:
+    """The columns that an option names, which may be there several times."""
+    return tuple(name.strip() for names in option or () for name in names.split(","))
 
 
 app = typer.Typer(help="Label tasks of the workspace.", no_args_is_help=True)

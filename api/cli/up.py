@@ -11,11 +11,12 @@ from pathlib import Path
 
 from api.rest.server import listen, serve, sigterm_as_exit
 from pingti.errors import PingtiError
-from queue_worker.celery_app import CLASSIFY, RETRAIN, configure_logging
+from queue_worker.celery_app import CLASSIFY, RETRAIN
 from queue_worker.processes.launcher import Processes, worker_name
 from queue_worker.processes.supervisor import Start, Supervisor
 from queue_worker.processes.workplace import refuse_other_workspace
 from queue_worker.settings import Settings
+from queue_worker.telemetry.logs import configure
 
 
 def run_up(*, home: Path, redis_url: str | None, host: str, port: int, workers: int) -> None:
@@ -27,8 +28,8 @@ def run_up(*, home: Path, redis_url: str | None, host: str, port: int, workers: 
         ConflictError: the server that is named keeps the jobs of another workspace.
         UnavailableError: the port is taken, or a part does not start the first time.
     """
-    configure_logging()
     settings = Settings(home=home, redis_url=redis_url, host=host, port=port)
+    configure(settings.log_format)
     logs = settings.home / "logs"
     # The port first: where it is taken, nothing else need start.
     with listen(settings) as listener, Processes() as processes, sigterm_as_exit():

@@ -19,10 +19,12 @@ from prometheus_client.registry import Collector
 from api.rest.dependencies import SILENT_SECONDS, Services
 from pingti import __version__
 from pingti.errors import PingtiError, UnavailableError
+from queue_worker.jobs.models import JobStatus
 from queue_worker.jobs.statistics import Totals
 from queue_worker.jobs.store import JobStore
 from queue_worker.retraining.drift import agreement
 
+_ENDS = [status.value for status in JobStatus if status.final]
 MEDIA_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 
 
@@ -41,10 +43,14 @@ class ServiceCollector(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """All figures. Without a broker: those of the workspace, and that it is away."""
+        services = self._services
         yield _gauge("pingti_info", "Version.", ["version"], [([__version__], 1)])
-        yield from _tasks(self._services)
+        yield from _tasks(services)
         try:
-            broker_metrics = [*_store(self._services.looking), _agreement(self._services)]
+            broker_metrics = [
+                *_store(services.looking, services.workspace.task_names()),
+                _agreement(services),
+            ]
         except (redis.RedisError, UnavailableError):
             broker_metrics = []
         yield GaugeMetricFamily(
@@ -53,7 +59,7 @@ class ServiceCollector(Collector):
         yield from broker_metrics
 
 
-def _store(store: JobStore) -> Iterator[Metric]:
+def _store(store: JobStore, task_names: Iterable[str]) -> Iterator[Metric]:
     depths = store.statistics.depths()
     workers = store.statistics.worker_loads(seconds=SILENT_SECONDS)
     totals = store.statistics.totals()
@@ -77,7 +83,7 @@ def _store(store: JobStore) -> Iterator[Metric]:
         "Age of what waits longest, by priority; 0 where nothing waits.",
         [d.oldest_seconds if d.units else 0.0 for d in depths],
     )
-    yield from _counters(totals)
+    yield from _counters(totals, task_names)
     yield GaugeMetricFamily("pingti_workers", "Workers heard of lately.", value=len(workers))
     yield worker("threads", "Threads of a worker.", [w.threads for w in workers])
     yield worker("busy_threads", "Threads that work on a shard.", [w.busy for w in workers])
@@ -87,7 +93,10 @@ def _store(store: JobStore) -> Iterator[Metric]:
     yield worker("memory_bytes", "Resident memory of a worker.", [w.memory_bytes for w in workers])
 
 
-def _counters(totals: Totals) -> Iterator[Metric]:
+def _counters(totals: Totals, task_names: Iterable[str]) -> Iterator[Metric]:
+    # A counter that first appears with its first event never rises by it: what can be counted is told as 0.
+    ended = dict.fromkeys(_ENDS, 0) | dict(totals.jobs_ended)
+    alarms = dict.fromkeys(task_names, 0) | dict(totals.alarms)
     yield CounterMetricFamily("pingti_rows", "Rows classified.", value=totals.rows)
     yield CounterMetricFamily("pingti_failed_rows", "Rows that could not be read.", value=totals.failed_rows)
     yield CounterMetricFamily(
@@ -110,9 +119,9 @@ def _counters(totals: Totals) -> Iterator[Metric]:
         "pingti_rejected_messages", "Messages that no worker could take, put aside.", value=totals.rejected
     )
     yield CounterMetricFamily("pingti_jobs_accepted", "Jobs accepted.", value=totals.jobs_accepted)
-    yield _counter_by("status", "pingti_jobs_ended", "Jobs that ended, by status.", totals.jobs_ended)
+    yield _counter_by("status", "pingti_jobs_ended", "Jobs that ended, by status.", ended)
     yield _counter_by(
-        "task", "pingti_agreement_alarms", "Alarms: a student that drifts from its teacher.", totals.alarms
+        "task", "pingti_agreement_alarms", "Alarms: a student that drifts from its teacher.", alarms
     )
 
 

@@ -11,6 +11,7 @@ from types import FrameType
 from typing import cast
 
 import uvicorn
+import uvicorn.config
 from fastapi import FastAPI
 
 from api.keys import KeyRing
@@ -23,6 +24,7 @@ from queue_worker.celery_app import shorten_pauses
 from queue_worker.processes.server_check import refuse_unfit_server
 from queue_worker.processes.workplace import refuse_other_workspace
 from queue_worker.settings import Settings
+from queue_worker.telemetry import logs, traces
 
 
 def listen(settings: Settings) -> socket.socket:
@@ -93,7 +95,10 @@ def serve(settings: Settings, listener: socket.socket | None = None, *, log_leve
     refuse_unfit_server(settings)
     refuse_other_workspace(settings)
     listener = listener or listen(settings)
-    config = configured(create_app(settings), log_level=log_level)
+    app = create_app(settings)
+    if traces.start("pingti-api"):
+        traces.trace_requests(app)
+    config = configured(app, log_level=log_level, json_logs=settings.log_format == "json")
     host, port = listener.getsockname()[:2]
     locked = KeyRing(settings.home, api_key(settings)).keys()
     key = "with an API key" if locked else "without an API key, this machine only"
@@ -103,10 +108,19 @@ def serve(settings: Settings, listener: socket.socket | None = None, *, log_leve
         Server(config).run(sockets=[listener])
 
 
-def configured(app: FastAPI, *, log_level: str = "warning") -> uvicorn.Config:
-    """How ``app`` is served: with limits of time and number for its connections."""
+def configured(app: FastAPI, *, log_level: str = "warning", json_logs: bool = False) -> uvicorn.Config:
+    """How ``app`` is served: with limits of time and number for its connections.
+
+    Args:
+        app: what answers.
+        log_level: of uvicorn's log.
+        json_logs: whether all of this process's logs are JSON.
+    """
+    if json_logs:
+        logs.configure("json")
     return uvicorn.Config(
         app,
+        log_config=None if json_logs else uvicorn.config.LOGGING_CONFIG,
         http=bounded(most_connections(raise_descriptor_limit())),
         ws="none",
         log_level=log_level,

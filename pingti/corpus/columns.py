@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from pingti.corpus.paths import folder_values
 from pingti.errors import InputError
 
 Quoting = Literal["auto", "quoted", "none"]
@@ -37,6 +38,10 @@ class Columns:
     """Of times that are text, as ``strptime`` takes it."""
     time_unit: TimeUnit | None = None
     """Of times that are numbers since 1970."""
+    keep: tuple[str, ...] = ()
+    """Columns that go along into the results of a classification."""
+    carried: str | None = None
+    """The types of what goes along, as ``kept.Carrying`` puts them; nothing does where absent."""
 
     @property
     def names(self) -> list[str]:
@@ -113,7 +118,9 @@ def check_columns(path: str, names: Sequence[str], columns: Columns) -> None:
     Raises:
         InputError: with the columns that it has.
     """
-    for name in columns.names:
+    for name in dict.fromkeys((*columns.names, *columns.keep)):
+        if name in columns.keep and name not in names and name in folder_values(path):
+            continue
         if name not in names:
             raise InputError.in_file(path, f"no column {name!r}; there are {_listed(names)}")
         if names.count(name) > 1:

@@ -7,15 +7,13 @@ where a field is closed some lines later, but each of these lines looks like a r
 
 import codecs
 import csv
-import itertools
 import re
-from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
 from pingti.corpus.columns import Columns, check_columns
-from pingti.corpus.formats import HEAD_BYTES, LINE_BYTES, TOO_LONG, format_of, is_cut
+from pingti.corpus.formats import HEAD_BYTES, LINE_BYTES, TOO_LONG, TextLines, format_of, is_cut
 from pingti.errors import InputError
 
 _LONGEST_FIELD = 1 << 26  # characters: a quote that is never closed must not hold a whole file
@@ -60,23 +58,25 @@ class Table:
         self._first_line = 1 + layout.before_header  # of the next record, in the file
 
     @classmethod
-    def open(cls, path: str, raw: Iterator[bytes], columns: Columns) -> Self:
+    def open(cls, path: str, raw: TextLines, columns: Columns) -> Self:
         """Look at the first lines and read the header.
 
         Args:
             path: of the file.
-            raw: its lines, as ``formats.text_lines`` gives them.
+            raw: its lines; behind the header, once the table is open.
             columns: what is read of it.
 
         Raises:
             InputError: a column is missing, the header is not readable, or a line is too long.
         """
         csv.field_size_limit(_LONGEST_FIELD)
-        lines = _decoded(path, raw)
-        sample = _sample(lines)
-        layout = layout_of(path, sample, columns)
-        behind = itertools.chain(sample[layout.before_header :], lines)
-        table = cls(path, layout, _Lines(behind), columns)
+        first_lines = _sample(raw)
+        first_lines[:1] = [line.removeprefix(codecs.BOM_UTF8) for line in first_lines[:1]]
+        raw.give_back(b"".join(first_lines))
+        layout = layout_of(path, [_decoded(path, line) for line in first_lines], columns)
+        for _ in range(layout.before_header):
+            next(raw)
+        table = cls(path, layout, _Lines(path, raw), columns)
         header = table._first_record()
         if isinstance(header, Faulty):
             raise InputError.in_file(path, f"its header is not readable: {header.reason}")
@@ -126,16 +126,21 @@ class Table:
                 if empty % _MANY_EMPTY == 0:
                     yield None
 
-    def misfit(self, fields: Sequence[str]) -> str | None:
-        """Why the fields of a record are not those of the header, if there are not as many."""
-        if len(fields) == len(self.header):
+    def pass_over(self, lines: int) -> None:
+        """Count lines that somebody else has read, for the numbers of those behind them."""
+        self._first_line += lines
+
+    def misfit(self, fields: int, has_quotes: bool) -> str | None:
+        """Why the fields of a record are not those of the header, if there are not as many.
+
+        Args:
+            fields: how many there are.
+            has_quotes: whether a quote stands in one of them.
+        """
+        if fields == len(self.header):
             return None
-        reason = f"{len(fields)} fields; the header has {len(self.header)}"
-        if (
-            not self.layout.quoted
-            and self._columns.quoting == "auto"
-            and any('"' in field for field in fields)
-        ):
+        reason = f"{fields} fields; the header has {len(self.header)}"
+        if has_quotes and not self.layout.quoted and self._columns.quoting == "auto":
             return f'{reason}; set quoting = "quoted" if its fields stand in quotes'
         return reason
 
@@ -144,12 +149,18 @@ class Table:
         first = self._lines.taken[0]
         if len(self._lines.taken) > 1:
             return self._unclosed("is never closed as it should be")
-        alone = _Lines(iter([first]))
+        ended = False
+
+        def alone() -> Iterator[str]:
+            nonlocal ended
+            yield first
+            ended = True  # asked for more
+
         try:
-            fields: list[str] = next(_reader(alone, self.layout, strict=False))
+            fields: list[str] = next(_reader(alone(), self.layout, strict=False))
         except csv.Error as error_alone:
             return Faulty(reason=_in_words(error_alone, first))
-        if alone.ended:
+        if ended:
             return self._unclosed("is never closed")
         if self.layout.escape is None and f'{_BACKSLASH}"' in first:
             return Faulty(
@@ -176,28 +187,22 @@ class Table:
 
 
 class _Lines:
-    """Lines for a csv.reader; those of the present record can be given back, all but its first."""
+    """Lines for a csv.reader, as strings; those of a record can be given back, all but its first."""
 
-    def __init__(self, lines: Iterator[str]) -> None:
-        self._lines = lines
-        self._again: deque[str] = deque()
+    def __init__(self, path: str, raw: TextLines) -> None:
+        self._path, self._raw = path, raw
         self.taken: list[str] = []
-        self.ended = False
-        """Whether a line was asked for behind the last."""
 
     def __iter__(self) -> Self:
         return self
 
     def __next__(self) -> str:
-        line = self._again.popleft() if self._again else next(self._lines, None)
-        if line is None:
-            self.ended = True
-            raise StopIteration
+        line = _decoded(self._path, next(self._raw))
         self.taken.append(line)
         return line
 
     def give_back(self) -> None:
-        self._again.extendleft(reversed(self.taken[1:]))
+        self._raw.give_back("".join(self.taken[1:]).encode("utf-8", "surrogateescape"))
         del self.taken[1:]
 
 
@@ -277,7 +282,7 @@ def _is_record(line: str, **form: Any) -> bool:
     return True
 
 
-def _reader(lines: _Lines, layout: Layout, *, strict: bool) -> Any:
+def _reader(lines: Iterator[str], layout: Layout, *, strict: bool) -> Any:
     return csv.reader(
         lines,
         delimiter=layout.delimiter,
@@ -300,18 +305,15 @@ def _shape(field: str) -> str:
     return re.sub(r"[^\W\d_]+", "a", re.sub(r"\d+", "9", field))
 
 
-def _decoded(path: str, raw: Iterator[bytes]) -> Iterator[str]:
-    """Lines as strings, without a byte order mark; bytes that are not UTF-8 stay recognisable."""
-    first = True
-    for line in raw:
-        if is_cut(line):  # of what follows nobody can say where a row starts
-            raise InputError.in_file(path, TOO_LONG)
-        yield (line.removeprefix(codecs.BOM_UTF8) if first else line).decode("utf-8", "surrogateescape")
-        first = False
+def _decoded(path: str, line: bytes) -> str:
+    """The line as a string; bytes that are not UTF-8 stay recognisable."""
+    if is_cut(line):  # of what follows nobody can say where a row starts
+        raise InputError.in_file(path, TOO_LONG)
+    return line.decode("utf-8", "surrogateescape")
 
 
-def _sample(lines: Iterator[str]) -> list[str]:
-    sample: list[str] = []
+def _sample(lines: Iterator[bytes]) -> list[bytes]:
+    sample: list[bytes] = []
     size = 0
     for line in lines:
         sample.append(line)

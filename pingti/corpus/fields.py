@@ -7,7 +7,6 @@ import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import unquote
 
 import pyarrow as pa
 
@@ -15,10 +14,10 @@ from pingti.corpus import json_lines, parquet
 from pingti.corpus.columns import BadRow, Columns, OnBadRow
 from pingti.corpus.delimited import Faulty, Table
 from pingti.corpus.formats import format_of, parquet_file, readable_parquet, text_lines
+from pingti.corpus.paths import folder_values
 
 _LOOKED_AT = 1000  # lines of JSONL, whose objects may leave out what they have not
 _BATCH_ROWS = 16_384
-_NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +40,7 @@ def look_at(path: str, columns: Columns) -> Look:
     Raises:
         InputError: the file cannot be opened, or is of no format that is read.
     """
-    partitions = tuple(_partitions(path))
+    partitions = tuple(folder_values(path))
     if format_of(path) == ".parquet":
         with parquet_file(path) as file:
             return Look(names=(*file.schema_arrow.names, *partitions))
@@ -70,7 +69,7 @@ def read_fields(
     Raises:
         InputError: as of ``look_at``; or the file is damaged.
     """
-    constant = {name: value for name, value in _partitions(path).items() if name in names}
+    constant = {name: value for name, value in folder_values(path).items() if name in names}
     read = {".parquet": _of_parquet, ".jsonl": _of_jsonl}.get(format_of(path), _of_delimited)
     for number, fields in read(path, names, columns, on_bad_row):
         yield number, {**constant, **fields}
@@ -128,10 +127,3 @@ def _values(column: pa.Array, is_id: bool) -> list[Any]:
     if is_id:
         return [parquet.identity_value(column.slice(row, 1)) for row in range(len(column))]
     return [parquet.python_value(value) for value in column]
-
-
-def _partitions(path: str) -> dict[str, str | None]:
-    """What the names of a table's folders say (day=2025-11-03)."""
-    parts = (folder.partition("=") for folder in path.split("/")[:-1])
-    named = {unquote(name): unquote(value) for name, equals, value in parts if equals}
-    return {name: None if value == _NO_VALUE else value for name, value in named.items()}

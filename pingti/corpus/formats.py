@@ -7,10 +7,10 @@ import io
 import re
 import stat
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, Any, Self, cast
 
 import fsspec
 import pyarrow as pa
@@ -152,8 +152,8 @@ def readable_parquet(path: str) -> Iterator[None]:
 
 
 @contextmanager
-def text_lines(path: str, encoding: str | None = None) -> Iterator[Iterator[bytes]]:
-    """The lines of a text file, unpacked, as bytes of UTF-8; see ``is_cut``.
+def text_lines(path: str, encoding: str | None = None) -> Iterator["TextLines"]:
+    """The lines of a text file, unpacked, as bytes of UTF-8.
 
     Args:
         path: of the file.
@@ -175,7 +175,7 @@ def text_lines(path: str, encoding: str | None = None) -> Iterator[Iterator[byte
             refuse_other_format(path, start[:_MAGIC_BYTES])
             _refuse_other_encoding(path, start)
             _refuse_other_lines(path, start)
-            yield _bounded(buffered.readline)
+            yield TextLines(buffered)
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:
             raise InputError.in_file(path, f"not a whole gzip file: {error}") from error
 
@@ -281,11 +281,51 @@ def _decoded(line: bytes, encoding: str) -> str | None:
         return None
 
 
-def _bounded(readline: Callable[[int], bytes]) -> Iterator[bytes]:
-    while line := readline(LINE_BYTES):
-        yield line
-        while is_cut(line):  # the rest of it
-            line = readline(LINE_BYTES)
+class TextLines:
+    """The lines of a text file: one by one (see ``is_cut``), or many of them as one block of bytes."""
+
+    def __init__(self, file: Any) -> None:
+        self._file = file
+        self._returned = io.BytesIO()
+        self.position = 0
+        """Bytes that were passed so far."""
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> bytes:
+        line = self._readline()
+        if not line:
+            raise StopIteration
+        self.position += len(line)
+        rest = line
+        while is_cut(rest):
+            rest = self._readline()
+            self.position += len(rest)
+        return line
+
+    def _readline(self) -> bytes:
+        line = self._returned.readline(LINE_BYTES)
+        if line.endswith(b"\n") or len(line) == LINE_BYTES:
+            return line
+        more: bytes = self._file.readline(LINE_BYTES - len(line))
+        return line + more
+
+    def block(self, size: int) -> bytes:
+        """The next lines, of about ``size`` bytes together; empty at the end of the file.
+
+        The last of them is unfinished where it is longer than ``LINE_BYTES``.
+        """
+        block: bytes = self._returned.read(size) or self._file.read(size)
+        if not block.endswith(b"\n"):
+            block += self._readline()
+        self.position += len(block)
+        return block
+
+    def give_back(self, lines: bytes) -> None:
+        """Give these lines, which were given last, once more."""
+        self.position -= len(lines)
+        self._returned = io.BytesIO(lines + self._returned.read())
 
 
 def is_cut(line: bytes) -> bool:

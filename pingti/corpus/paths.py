@@ -4,6 +4,7 @@ import glob
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from urllib.parse import unquote
 
 import fsspec
 
@@ -11,6 +12,19 @@ from pingti import remote
 from pingti.corpus.formats import FORMATS, first_line
 from pingti.errors import InputError
 from pingti.remote import Entry
+
+_NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
+
+
+def folder_values(path: str) -> dict[str, str | None]:
+    """What the names of a table's folders say of all rows of a file (day=2025-11-03), as Hive writes them.
+
+    Args:
+        path: of the file.
+    """
+    parts = (folder.partition("=") for folder in path.split("/")[:-1])
+    named = {unquote(name): unquote(value) for name, equals, value in parts if equals}
+    return {name: None if value == _NO_VALUE else value for name, value in named.items()}
 
 
 def expand(pattern: str, base: Path) -> list[str]:

@@ -10,11 +10,13 @@ from pathlib import Path
 import pyarrow as pa
 
 from pingti import files
+from pingti.corpus.kept import Carrying, types_in
 from pingti.corpus.paths import input_files
-from pingti.corpus.reader import Columns, check_input, read_rows
+from pingti.corpus.reader import Columns, OnBadRow, check_input, read_rows
 from pingti.errors import ConflictError, InputError
 from pingti.inference.bad_rows import BadRowList
 from pingti.inference.classifier import Classifier, results_writer
+from pingti.inference.results import check_keep, results_schema, with_carried
 
 RESULTS = "results.parquet"
 ERRORS = "_errors.jsonl"
@@ -70,49 +72,84 @@ def classify_files(
         raise ConflictError(f"{out}: is no folder; the results need one")
     if (out / RESULTS).exists():
         raise ConflictError(f"{out / RESULTS}: is there already; name another folder or remove it")
-    paths = checked_inputs(inputs, columns, notice)
+    paths, columns = checked_inputs(inputs, columns, classifier, notice)
+    schema = results_schema(classifier.schema, columns)
     completed = 0
     with (
         files.replacing(out / RESULTS) as results,
         files.replacing(out / ERRORS) as errors,
         BadRowList(errors) as bad_rows,
-        results_writer(results, classifier.schema) as writer,
+        results_writer(results, schema) as writer,
     ):
-        for result in classified(paths, columns, classifier, bad_rows, threads):
+        for result in classified(paths, columns, classifier, bad_rows.add, threads):
             writer.write_batch(result)
             completed += result.num_rows
             progress(completed)
     return Counts(total=completed + bad_rows.count, completed=completed, failed=bad_rows.count)
 
 
-def checked_inputs(inputs: Sequence[str], columns: Columns, notice: Callable[[str], None]) -> list[str]:
-    """The files that inputs name, each looked at; see ``classify_files``."""
+def checked_inputs(
+    inputs: Sequence[str], columns: Columns, classifier: Classifier, notice: Callable[[str], None]
+) -> tuple[list[str], Columns]:
+    """The files that inputs name, each looked at, and the columns with the types that go along.
+
+    Args:
+        inputs: as of ``classify_files``.
+        columns: as of ``classify_files``.
+        classifier: whose columns the results have, too.
+        notice: as of ``classify_files``.
+
+    Raises:
+        InputError: an input that cannot be read, or a column that cannot go along.
+    """
+    check_keep(columns.keep, classifier.pins)
     paths = input_files(inputs)
+    carrying = Carrying(columns)
     for path in paths:
         for sentence in check_input(path, columns):
             notice(f"{path}: {sentence}")
-    return paths
+        carrying.add(path, types_in(path, columns))
+    return paths, carrying.columns()
 
 
 def classified(
-    paths: Sequence[str], columns: Columns, classifier: Classifier, bad_rows: BadRowList, threads: int | None
+    paths: Sequence[str],
+    columns: Columns,
+    classifier: Classifier,
+    on_bad_row: OnBadRow,
+    threads: int | None = None,
 ) -> Iterator[pa.RecordBatch]:
-    """Results of the rows of files, in their order; see ``classify_files``."""
-    batches = (batch for path in paths for batch in read_rows(path, columns, bad_rows.add, batch_rows=_ROWS))
-    yield from _in_threads(classifier, batches, threads or os.cpu_count() or 1)
+    """Results of the rows of files, in their order; of ``results_schema``.
+
+    Args:
+        paths: of the files.
+        columns: as ``checked_inputs`` gives them.
+        classifier: the students.
+        on_bad_row: is told of rows that cannot be read.
+        threads: as of ``classify_files``.
+
+    Raises:
+        InputError: as of ``read_rows``.
+    """
+    batches = (batch for path in paths for batch in read_rows(path, columns, on_bad_row, batch_rows=_ROWS))
+
+    def classify(batch: pa.RecordBatch) -> pa.RecordBatch:
+        return with_carried(classifier.classify(batch), batch, columns)
+
+    yield from _in_threads(classify, batches, threads or os.cpu_count() or 1)
 
 
 def _in_threads(
-    classifier: Classifier, batches: Iterator[pa.RecordBatch], threads: int
+    classify: Callable[[pa.RecordBatch], pa.RecordBatch], batches: Iterator[pa.RecordBatch], threads: int
 ) -> Iterator[pa.RecordBatch]:
     """Results in the order of the batches. Scoring releases the interpreter's lock; reading holds it."""
     if threads == 1:  # in turns then: two threads of one core would take each other's caches away
-        yield from map(classifier.classify, batches)
+        yield from map(classify, batches)
         return
     waiting: deque[Future[pa.RecordBatch]] = deque()
     with ThreadPoolExecutor(threads) as pool:
         for batch in batches:
-            waiting.append(pool.submit(classifier.classify, batch))
+            waiting.append(pool.submit(classify, batch))
             if len(waiting) > 2 * threads:
                 yield waiting.popleft().result()
         while waiting:

@@ -14,6 +14,7 @@ from pingti.corpus.reader import Columns
 from pingti.inference.bad_rows import BadRowList
 from pingti.inference.classifier import Classifier, results_writer
 from pingti.inference.files import Counts, checked_inputs, classified
+from pingti.inference.results import results_schema
 from pingti.workspace.storage import Storage, tables
 
 _PART_BYTES = 64 << 20  # of a part on the disk, about
@@ -42,14 +43,15 @@ def classify_to_store(
     """
     table = Storage(address)
     tables.refuse_taken(table)
-    paths = checked_inputs(inputs, columns, notice)
+    paths, columns = checked_inputs(inputs, columns, classifier, notice)
+    schema = results_schema(classifier.schema, columns)
     tables.start(table, f"pingti classify {secrets.token_hex(8)}")
     try:
         with TemporaryDirectory() as name:
             folder = Path(name)
             with BadRowList(folder / tables.ERRORS) as bad_rows:
-                results = classified(paths, columns, classifier, bad_rows, threads)
-                parts, completed = _write_parts(table, folder, classifier.schema, results, progress)
+                results = classified(paths, columns, classifier, bad_rows.add, threads)
+                parts, completed = _write_parts(table, folder, schema, results, progress)
             if bad_rows.count:
                 table.put_file(tables.ERRORS, folder / tables.ERRORS)
         counts = Counts(total=completed + bad_rows.count, completed=completed, failed=bad_rows.count)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from pingti import files
 from textcnn.encoding import Encoded
-from textcnn.fold import padded, spread
+from textcnn.fold import padded, rows, spread
 from textcnn.kernel import ngram_buckets
 from textcnn.student import Student
 
@@ -85,15 +85,22 @@ class _Graph:
         features = self._add("Concat", *self._maxima(), axis=1)
         features = self._add("Mul", features, self._number(folded.step))
         features = self._add("Relu", self._add("Add", features, self._number(folded.bias)))
-        logits = self._add("MatMul", features, self._number(folded.head.T))
-        logits = self._add("Add", logits, self._number(folded.head_bias))
+        own = self._rows()
+        logits = self._add("MatMul", features, self._number(folded.head[own].T))
+        logits = self._add("Add", logits, self._number(folded.head_bias[own]))
         if self._student.architecture.wide:
             logits = self._add("Add", logits, self._wide())
-        if len(folded.head) == 1:  # the second class's logit less the first's
+        if own.stop - own.start == 1:  # the second class's logit less the first's
             logits = self._add("Concat", self._add("Sub", logits, logits), logits, axis=1)
         parts = self._add("Softmax", logits, axis=1)
-        sums = np.repeat(np.eye(classes, dtype=np.float32), self._student.subclasses, axis=0)
+        sums = np.eye(classes, dtype=np.float32)[list(self._student.readout.class_of)]
         self._add("MatMul", parts, self._number(sums), to="probabilities")
+
+    def _rows(self) -> slice:
+        """The rows of the head that the student reads."""
+        readout = self._student.readout
+        first = sum(map(rows, readout.groups[: readout.group]))
+        return slice(first, first + rows(len(readout.class_of)))
 
     def _maxima(self) -> list[str]:
         """For each width the largest window sum of every filter, (n, padded filters)."""
@@ -102,13 +109,14 @@ class _Graph:
         maxima = []
         for width in student.architecture.widths:
             size = student.vocabulary.size * width * filters
-            rows = student.folded.table[first : first + size].reshape(-1, width, filters).astype(np.float32)
+            table = student.folded.table[first : first + size].reshape(-1, width, filters)
+            table = table.astype(np.float32)
             first += size
             ids = self._add("Pad", "ids", self._number(np.array([0, 0, 0, width - 1])))
             sums = ""
             for position in range(width):
                 part = self._add(
-                    "Gather", self._number(rows[:, position]), self._columns(ids, position, width)
+                    "Gather", self._number(table[:, position]), self._columns(ids, position, width)
                 )
                 sums = self._add("Add", sums, part) if sums else part
             # A text's first window counts even where the text is shorter; a later one where it is full.
@@ -124,7 +132,8 @@ class _Graph:
     def _wide(self) -> str:
         """What the hashed n-grams add to each row of logits, (n, rows)."""
         wide = self._student.folded.wide
-        takes = spread(self._student.subclasses)
+        subclasses, own = self._student.subclasses, self._rows()
+        takes = list(range(own.start, own.stop)) if subclasses is None else spread(subclasses)
         columns = np.stack([wide[:, take] if take >= 0 else np.zeros(len(wide)) for take in takes], axis=1)
         padding = np.zeros((1, columns.shape[1]))  # the bucket -1 is the last row
         table = self._number(np.concatenate([columns, padding]).astype(np.float32))

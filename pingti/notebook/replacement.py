@@ -179,7 +179,7 @@ def _run(
 
     def announce(round: Round) -> None:
         if screen is not None:
-            screen.note(round_line(round, len(entry.definition.classes)))
+            screen.note(round_line(round, len(entry.definition.classes), entry.definition.gate))
 
     shown: AbstractContextManager[None] = nullcontext() if screen is None else screen.progress()
     advance = quiet if screen is None else screen.advance

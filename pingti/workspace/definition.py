@@ -250,7 +250,9 @@ class TeacherSection(_Section):
     precision: Literal["float32", "bfloat16", "int8"] | None = None
     """What the model computes with; bfloat16 on a GPU and float32 on a CPU if absent, int8 for CPUs alone."""
     budget: int = Field(default=50_000, ge=100)
-    """Rows that the model may be asked about in one run, those of the holdout included."""
+    """Rows that the model may be asked about in one run. Measuring (holdout, validation rows, texts apart)
+    takes a fifth of them at most, rows that people labelled half of the rest at most; the rounds have what is
+    left."""
     epochs: int | None = Field(default=None, ge=1, le=100)
     """Fine-tuning: passes over the labelled rows at most; if absent 6, or as many as make 400 steps."""
     learning_rate: float | None = Field(default=None, gt=0.0, lt=1.0)
@@ -259,6 +261,8 @@ class TeacherSection(_Section):
     """Fine-tuning: so many of the lowest layers stay as they are; quicker, and steadier on few labels."""
     margin: float = Field(default=0.1, ge=0.0, lt=0.5)
     """A row whose two likeliest classes are closer than this is a boundary row: it goes to a person."""
+    boundary: Literal["learn", "leave"] = "learn"
+    """Whether students learn what the teacher says of boundary rows, too, or are trained without them."""
 
     @property
     def tuned(self) -> bool:
@@ -295,6 +299,8 @@ class StudentSection(_Section):
     """Tokens known by name."""
     epochs: int = Field(default=8, ge=1, le=100)
     """Passes over the training rows of a round."""
+    trunk: Literal["family", "own"] = "family"
+    """Where a task of the family has a promoted student: a head on its trunk, or a network of one's own."""
     read: Literal["teacher", "all"] = "teacher"
     """How far the student reads a text: about as far as the teacher (`teacher.max_length`), or all of it."""
 
@@ -326,8 +332,11 @@ class GateSection(_Section):
     holdout_fraction: float = Field(default=0.1, gt=0.0, lt=0.9)
     """The last part of the rows, held out; where it has none."""
     holdout_rows: int = Field(default=5000, ge=10)
-    """At most so many rows of the holdout, drawn at random, are scored by the teacher, and never more than a
-    third of `teacher.budget`."""
+    """At most so many rows of the holdout, drawn at random, are scored by the teacher; fewer where the fifth
+    of `teacher.budget` that measures has no room for them."""
+    half_life_days: float = Field(default=240.0, ge=0.0)
+    """A validation row of so many days before the newest counts half as much in choosing thresholds, one of
+    twice as many a quarter; 0: all days alike. Where the corpus has no times, all do."""
     labels: str | None = None
     """File as teacher.labels: true labels. Held-out texts that have one measure student and teacher; so do
     texts outside the corpus, as a test set of their own."""
@@ -381,6 +390,8 @@ class Definition(_Section):
     """0 runs first, 9 last."""
     depends_on: tuple[Dependency, ...] = ()
     """The question is asked only of texts for which all of these hold."""
+    family: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")] | None = None
+    """Tasks of one family over one corpus get students that read one network: `pingti replace --family`."""
     corpus: CorpusSection
     rules: RulesSection = RulesSection()
     teacher: TeacherSection

@@ -98,6 +98,10 @@ class Gate(Stored):
     """Classes that the holdout never had: nothing is known of them."""
     absent_allowed: bool = False
     """Whether the definition lets a version pass all the same."""
+    sure: float | None = None
+    """Share of holdouts, drawn again from the same rows, on which precision and recall give this verdict."""
+    advice: tuple[str, ...] = ()
+    """What would help, by the run's own evidence, what helps most first; empty where it passed."""
 
 
 class Yield(Stored):
@@ -133,7 +137,7 @@ class Round(Stored):
     yields: Annotated[dict[str, Yield], _key("brought")] = {}
     """What those turned out to be, by the same reason."""
     boundary: int = 0
-    """Rows left out so far because the teacher itself is unsure."""
+    """Rows left out so far because the teacher itself is unsure; 0 where they are learned from."""
     hard_negatives: Annotated[int, _key("competing")] = 0
     """Hard negatives among the rows trained on."""
     threshold: float | None = None
@@ -507,7 +511,39 @@ def refusal(report: Report | Mapping[str, Any]) -> Refusal:
             f"F1 is {-incumbent.f1_difference:.3f} below that of the promoted version "
             f"{incumbent.version} (95 % interval {-high:.3f} to {-low:.3f})"
         )
-    return Refusal(headline=" and ".join(lacking), points=(*points, *where_it_fails(report)))
+    sure = (how_sure(report),) if how_sure(report) else ()
+    return Refusal(
+        headline=" and ".join(lacking),
+        points=(*points, *ways_on(report), *sure, *where_it_fails(report)),
+    )
+
+
+def ways_on(report: Report) -> tuple[str, ...]:
+    """What would help a student that was refused, in words, what helps most first.
+
+    Args:
+        report: the version's.
+
+    Returns:
+        A part of a sentence each; none where the run's own evidence tells of nothing.
+    """
+    words = ["what helps most is", *["what helps, too, is"] * len(report.gate.advice)]
+    return tuple(f"{word} {way}" for word, way in zip(words, report.gate.advice, strict=False))
+
+
+def how_sure(report: Report) -> str:
+    """How far chance has a part in the verdict, in words; empty where the report does not tell.
+
+    Args:
+        report: the version's.
+    """
+    intervals, sure = report.holdout_intervals, report.gate.sure
+    if sure is None or not {"precision", "recall"} <= intervals.keys():
+        return ""
+    spans = ", ".join(
+        "{} {:.3f} to {:.3f}".format(name, *intervals[name]) for name in ("precision", "recall")
+    )
+    return f"of holdouts drawn again {sure:.0%} give the same verdict (95 % intervals: {spans})"
 
 
 def shortfall(report: Report | Mapping[str, Any]) -> str:

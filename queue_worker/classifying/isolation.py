@@ -12,16 +12,18 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pyarrow as pa
 from pydantic import TypeAdapter
 
-from pingti.corpus.reader import BadRow
+from pingti.corpus.reader import BadRow, Columns
 from pingti.errors import InputError, PingtiError
 from pingti.inference.classifier import Classifier
 from pingti.inference.pins import Pin
+from pingti.inference.results import with_carried
 from pingti.workspace.registry import Workspace
 from queue_worker.classifying.bad_rows import BadRows, Check
 from queue_worker.classifying.planning import BATCH_ROWS, shard_batches
@@ -39,6 +41,7 @@ _LOOK_SECONDS = 0.2
 _ROWS = "rows.arrow"
 
 _PINS = TypeAdapter(tuple[Pin, ...])
+_COLUMNS = TypeAdapter(Columns)
 
 
 def classify_isolated(
@@ -127,7 +130,9 @@ class _Child:
     ) -> None:
         self._work, self._command, self._check = work, command, check
         pins = _PINS.dump_python(job.pins, mode="json")
-        self._task = json.dumps({"home": str(settings.home), "work": str(work), "pins": pins})
+        columns = asdict(job.columns)
+        task = {"home": str(settings.home), "work": str(work), "pins": pins, "columns": columns}
+        self._task = json.dumps(task)
         self._process: subprocess.Popen[bytes] | None = None
         self._starts = 0
 
@@ -220,6 +225,7 @@ def main() -> int:
         task = json.loads(sys.stdin.readline())
         work = Path(task["work"])
         classifier = Classifier.load(Workspace(task["home"]), _PINS.validate_python(task["pins"]))
+        columns = _COLUMNS.validate_python(task["columns"])
         rows = _rows(work)
     except Exception as error:
         answer(fatal=f"the classifier cannot be made ready: {_sentence(error)}")
@@ -229,7 +235,7 @@ def main() -> int:
         start, stop, name = line.split()
         some = rows.slice(int(start), int(stop) - int(start)).to_batches()
         try:
-            classified = [classifier.classify(batch) for batch in some]
+            classified = [with_carried(classifier.classify(batch), batch, columns) for batch in some]
             if sum(batch.num_rows for batch in classified) != int(stop) - int(start):
                 raise PingtiError("the classifier gave another number of rows")
         except Exception as error:

@@ -315,7 +315,7 @@ def _sizes(job: Job) -> tuple[int, int]:
 
 
 def _tables(settings: Settings, job: Job, indices: Iterable[int], on_bad_row: OnBadRow) -> Iterator[pa.Table]:
-    """Tables of at most the shards' rows and bytes: file (index of the input), row, id and text."""
+    """Tables of at most the shards' rows and bytes: file (index of the input), then as ``read_rows``."""
     most_rows, most_bytes = _sizes(job)
     pending: list[pa.RecordBatch] = []
     rows = size = 0
@@ -344,9 +344,7 @@ def _tables(settings: Settings, job: Job, indices: Iterable[int], on_bad_row: On
 
 def _sourced(batch: pa.RecordBatch, index: int) -> pa.RecordBatch:
     file = pa.array(np.full(batch.num_rows, index, dtype=np.int32))
-    return pa.RecordBatch.from_arrays(
-        [file, batch["row"], batch["id"], batch["text"]], names=["file", "row", "id", "text"]
-    )
+    return pa.RecordBatch.from_arrays([file, *batch.columns], names=["file", *batch.schema.names])
 
 
 # -- one shard's rows
@@ -355,7 +353,7 @@ def _sourced(batch: pa.RecordBatch, index: int) -> pa.RecordBatch:
 def shard_batches(
     settings: Settings, job: Job, shard: int, source: str | None, on_bad_row: OnBadRow, check: Check
 ) -> Iterator[pa.RecordBatch]:
-    """The rows of a shard (file, row, id, text), wherever they are. InputError as in ``cut_inputs``."""
+    """The rows of a shard, as ``_tables`` has them, wherever they are. InputError as in ``cut_inputs``."""
     if source is not None:
         ranges = json.loads(source)
         fetch(

@@ -26,6 +26,8 @@ from queue_worker.jobs.models import FINALIZE, PLAN, Claim, Done, Job
 from queue_worker.jobs.store import JobStore
 from queue_worker.objects.inputs import fetch
 from queue_worker.settings import Settings
+from queue_worker.telemetry import logs, traces
+from queue_worker.telemetry.logs import Quoting
 
 _log = logging.getLogger(__name__)
 _LOAD_SECONDS = 60.0  # over which the rate is told
@@ -182,7 +184,8 @@ class Runner:
             return False
         with self._heartbeat.holding(claims) as leases:
             for lease in self._run_whole(leases) if unit == PLAN else leases:
-                self._run_unit(lease)
+                with _told_of(lease.claim):
+                    self._run_unit(lease)
         if leases[0].failure is not None:
             raise AttemptError(leases[0].failure)
         return True
@@ -239,7 +242,15 @@ class Runner:
         else:
             lease.failure = _sentence(error)
             reason = f"unit {claim.unit}: {lease.failure}"
-            _log.error("unit failed job=%s attempt=%d reason=%s", claim.job, claim.attempt, reason)
+            words, kind = Quoting(reason), type(error).__name__
+            _log.error(
+                "unit failed job=%s attempt=%d reason=%s",
+                claim.job,
+                claim.attempt,
+                words,
+                extra={"error": kind},
+            )
+            traces.fail(error)
         if isinstance(error, redis.RedisError):
             return  # the store is not to be had: the lease runs out and the reaper publishes the unit again
         if isinstance(error, OSError | MemoryError | UnavailableError):  # the system's fault, which may pass
@@ -354,29 +365,40 @@ class Runner:
         done: list[tuple[Lease, Done]] = []
         planned: list[Lease] = []
         for lease in leases:
-            claim, job = lease.claim, lease.claim.snapshot
+            claim = lease.claim
             # After a first failure the longer way: it finds bad rows, and waits for a disk that is full.
             # So where others have to see what was written: by the parts of shards.
+            job = claim.snapshot
             elsewhere = job.output is not None or self._settings.storage is not None
             small = bool(job.stamps) and job.bytes <= self._settings.small_bytes
             if claim.attempt > 1 or not small or elsewhere:
                 planned.append(lease)
                 continue
             try:
-                read = planning.read_whole(self._settings, job, lease.check_long)
-                if read is None:
-                    planned.append(lease)
-                    continue
-                if (limit := row_limit(self._store, job)) is not None:
-                    batches, bad = read
-                    limit.check(sum(batch.num_rows for batch in batches) + bad.count)
-                classifier = self._classifiers.get(job.pins)
-                done.append((lease, shards.classify_whole(self._settings, job, *read, classifier)))
+                with _told_of(claim):
+                    finished = self._classify_whole(lease)
             except Exception as error:
                 self._failed(lease, error)
+                continue
+            if finished is None:
+                planned.append(lease)
+            else:
+                done.append((lease, finished))
         if done:
             self._finish_whole(done)
         return planned
+
+    def _classify_whole(self, lease: Lease) -> Done | None:
+        """All of a small job; None where it must be planned as others are."""
+        job = lease.claim.snapshot
+        read = planning.read_whole(self._settings, job, lease.check_long)
+        if read is None:
+            return None
+        if (limit := row_limit(self._store, job)) is not None:
+            batches, bad = read
+            limit.check(sum(batch.num_rows for batch in batches) + bad.count)
+        classifier = self._classifiers.get(job.pins)
+        return shards.classify_whole(self._settings, job, *read, classifier)
 
     def _finish_whole(self, done: list[tuple[Lease, Done]]) -> None:
         try:
@@ -391,6 +413,15 @@ class Runner:
             self._count(finished)
             state = "ended" if ended else "lost"
             _log.info("job %s job=%s rows=%d", state, lease.claim.job, finished.rows)
+
+
+@contextmanager
+def _told_of(claim: Claim) -> Iterator[None]:
+    """What logs and traces say of the work on a unit."""
+    unit = claim.unit if claim.unit in (PLAN, FINALIZE) else "shard"
+    known: dict[str, str | int] = {"job": claim.job, "unit": claim.unit, "attempt": claim.attempt}
+    with logs.about(**known), traces.span(f"pingti {unit}", claim.snapshot.trace, **known):
+        yield
 
 
 def _sentence(error: Exception) -> str:

@@ -28,6 +28,7 @@ from pingti.errors import ArtifactError, ConflictError, InputError, PingtiError
 from pingti.files import replacing, sha256, write_json
 from pingti.inference.bad_rows import check_bad
 from pingti.inference.classifier import Classifier, results_writer
+from pingti.inference.results import results_schema, with_carried
 from pingti.workspace.registry import Workspace
 from queue_worker.classifying import bad_rows
 from queue_worker.classifying.bad_rows import BadRows, Check, Listing, read_piece
@@ -172,17 +173,17 @@ def classify_shard(
 
     def scored() -> Iterator[pa.RecordBatch]:
         for batch in rows(bad):
-            yield _classified(classifier, batch)
+            yield _classified(classifier, batch, job)
             check()
 
     return write_part(folder or job_folder(settings, job.id), job, shard, classifier.schema, scored(), bad)
 
 
-def _classified(classifier: Classifier, batch: pa.RecordBatch) -> pa.RecordBatch:
+def _classified(classifier: Classifier, batch: pa.RecordBatch, job: Job) -> pa.RecordBatch:
     classified = classifier.classify(batch)
     if classified.num_rows != batch.num_rows:
         raise PingtiError(f"the classifier gave {classified.num_rows} rows for {batch.num_rows}")
-    return classified
+    return with_carried(classified, batch, job.columns)
 
 
 def write_part(
@@ -195,8 +196,12 @@ def write_part(
     *,
     sync: bool = True,
 ) -> Done:
-    """Write a shard's part, and its bad rows, which are all known when ``scored`` ends."""
+    """Write a shard's part, and its bad rows, which are all known when ``scored`` ends.
+
+    ``schema`` is the classifier's; ``scored`` has what goes along, too.
+    """
     start = time.perf_counter()
+    schema = results_schema(schema, job.columns)
     schema = schema.with_metadata({**(schema.metadata or {}), b"job": job.id.encode()})
     columns = {pin.task: pin.name for pin in job.pins if not pin.hidden}  # of several one counts its rows
     asked = dict.fromkeys(columns, 0)
@@ -351,7 +356,7 @@ def classify_whole(
 ) -> Done:
     """Write all files of a small job, its manifest too, as of a job that has ended; unsynced."""
     folder = job_folder(settings, job.id)
-    scored = (_classified(classifier, batch) for batch in batches)
+    scored = (_classified(classifier, batch, job) for batch in batches)
     done = write_part(folder, job, 0, classifier.schema, scored, bad, sync=False)
     if bad.count:
         (folder / "00000.jsonl").unlink()

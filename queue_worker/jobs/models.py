@@ -98,6 +98,7 @@ class Job(BaseModel):
     row_limit: int | None = Field(
         default=None, description="Most rows of its owner's unfinished jobs, its own among them; null: any."
     )
+    trace: str | None = Field(default=None, description="W3C's traceparent of where it was submitted.")
     status: JobStatus = JobStatus.QUEUED
     timestamps: dict[JobStatus, float] = Field(
         default_factory=dict, description="Unix seconds of each change, by the server's clock."
@@ -129,6 +130,7 @@ DOCUMENT = {
     "callback",
     "max_bad_rows",
     "row_limit",
+    "trace",
 }
 """Fields that never change."""
 

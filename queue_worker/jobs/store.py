@@ -106,6 +106,7 @@ class JobStore:
         row_limit: int | None = None,
         stamps: Iterable[FileStamp] = (),
         rows: int = 0,
+        trace: str | None = None,
     ) -> Accepted:
         """Store a new job, or find the one that the key had made before.
 
@@ -129,6 +130,7 @@ class JobStore:
                 absent.
             stamps: what the files are, in the order of ``inputs``.
             rows: of all inputs; 0 where not known.
+            trace: of ``telemetry.traces.current``, where it was submitted.
 
         Raises:
             VolatileError: the server keeps no append-only file (``durable=False`` in the settings accepts
@@ -150,6 +152,7 @@ class JobStore:
             output=output,
             max_bad_rows=max_bad_rows,
             row_limit=row_limit,
+            trace=trace,
         )
         key = "" if idempotency_key is None else _mark(idempotency_key, owner)
         arguments = _create_arguments(draft, settings, key=key, fingerprint=fingerprint, rows=rows)

@@ -2,22 +2,25 @@
 
 import hashlib
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import redis
 from kombu.exceptions import OperationalError
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
 from pingti.corpus.columns import Quoting, known_encoding, one_character
-from pingti.corpus.formats import open_binary
+from pingti.corpus.formats import format_of, open_binary
+from pingti.corpus.kept import Carrying, Types, types_in
 from pingti.corpus.reader import Columns, check_input
 from pingti.errors import ConflictError, Fault, InputError, NotFoundError, json_pointer
 from pingti.inference.pins import Choice, Pin, pin, twice
+from pingti.inference.results import check_keep
 from pingti.rest_models import MOST_INPUTS
 from pingti.workspace.registry import Workspace
 from pingti.workspace.storage import Storage, students, tables
@@ -35,6 +38,7 @@ from queue_worker.objects.inputs import (
     named,
 )
 from queue_worker.settings import FileStamp, Settings
+from queue_worker.telemetry import traces
 
 _log = logging.getLogger(__name__)
 _LAYOUT = ("delimiter", "quoting", "escape", "encoding")  # fields of a request that Columns has, too
@@ -88,6 +92,12 @@ class JobRequest(BaseModel):
     metadata: dict[_Key, _Value] = Field(default_factory=dict, max_length=16, description="Your own notes.")
     text: str = Field(default="text", min_length=1, description="Column of the texts.")
     id: str | None = Field(default=None, description="Column of the ids; absent: the row's number.")
+    keep: tuple[Annotated[str, StringConstraints(min_length=1)], ...] = Field(
+        default=(),
+        max_length=100,
+        description="Further columns that go along into the results, in their types: text, numbers, "
+        "booleans, dates, times. Of a partitioned table also those of its folders' names.",
+    )
     delimiter: Annotated[str, AfterValidator(one_character)] | None = Field(
         default=None, description="CSV, TSV: what separates fields; absent: by the file's name and header."
     )
@@ -193,6 +203,7 @@ def submit(
         callback=request.callback,
         max_bad_rows=request.max_bad_rows,
         row_limit=row_limit,
+        trace=traces.current(),
     )
     _publish(settings, accepted)
     return accepted.job
@@ -216,7 +227,7 @@ def _fingerprint(request: JobRequest, identify: Callable[[str], str]) -> str:
 
 def _digest(request: JobRequest) -> str:
     # What is not said is left out: a request of before these fields is the same request.
-    later = (*_LAYOUT, "max_bad_rows", "output")
+    later = (*_LAYOUT, "max_bad_rows", "keep", "output")
     unsaid = {name for name in later if getattr(request, name) == JobRequest.model_fields[name].default}
     return hashlib.sha256(request.model_dump_json(exclude=unsaid).encode()).hexdigest()
 
@@ -233,8 +244,12 @@ def validate(request: JobRequest, settings: Settings, *, locate: Callable[[str],
         InputError: something cannot be used; the fault's pointer says where in the request.
     """
     layout = {name: getattr(request, name) for name in _LAYOUT}
-    columns = Columns(text=request.text, id=request.id, **layout)
+    columns = Columns(text=request.text, id=request.id, keep=request.keep, **layout)
     pins, urgent = pinned(request.tasks, settings)
+    try:
+        check_keep(request.keep, pins)
+    except InputError as error:
+        raise _at("keep", None, str(error)) from None
     files: list[_File] = []
     for index in range(len(request.inputs)):
         behind = len(request.inputs) - index - 1  # each of them is a file or more
@@ -242,7 +257,7 @@ def validate(request: JobRequest, settings: Settings, *, locate: Callable[[str],
         files += _checked_files(request, index, columns, settings, locate, most)
     return Checked(
         output=_checked_output(request, settings),
-        columns=columns,
+        columns=_with_types(columns, files),
         inputs=tuple(file.path for file in files),
         stamps=tuple(file.stamp for file in files),
         rows=sum(file.rows for file in files) if all(file.rows for file in files) else 0,
@@ -257,6 +272,17 @@ class _File(NamedTuple):
     path: str  # real
     stamp: FileStamp
     rows: int  # 0 where it does not tell
+    types: Types  # of what goes along of it
+
+
+def _with_types(columns: Columns, files: Iterable[_File]) -> Columns:
+    carrying = Carrying(columns)
+    for file in files:
+        try:
+            carrying.add(file.path, file.types)
+        except InputError as error:
+            raise _at("keep", None, str(error)) from None
+    return carrying.columns()
 
 
 def _checked_files(
@@ -280,7 +306,7 @@ def _checked_files(
             given = real  # the one that an error is about
             # Before the look inside: a file that is exchanged after it is another one.
             stamp = FileStamp.of(real)
-            yield _File(real, stamp, _rows_of(real, stamp, columns))
+            yield _File(real, stamp, *_look_into(real, stamp, columns))
     except InputError as error:
         raise _at("inputs", index, str(error)) from None
     except OSError as error:
@@ -292,12 +318,16 @@ def _checked_files(
 def _checked_objects(given: str, columns: Columns, settings: Settings, most: int) -> Iterator[_File]:
     """The objects of one input; the first ones are looked into, the others by the job's plan."""
     for number, entry in enumerate(allowed_objects(settings, given, most=most)):
-        stamp, rows = FileStamp.of_object(entry), 0
+        stamp = FileStamp.of_object(entry)
+        rows, types = 0, dict[str, pa.DataType]()
         if number < _LOOKED_INTO:
             place = local_input(settings, entry.address, stamp)
             with named(entry.address, place):
-                rows = _rows_of(place, stamp, columns)
-        yield _File(entry.address, stamp, rows)
+                rows, known = _look_into(place, stamp, columns)
+                types = dict(known)
+        elif format_of(entry.address) != ".parquet":  # of text, by the name alone
+            types = dict(types_in(entry.address, columns))
+        yield _File(entry.address, stamp, rows, types)
 
 
 def _checked_output(request: JobRequest, settings: Settings) -> str | None:
@@ -312,13 +342,14 @@ def _checked_output(request: JobRequest, settings: Settings) -> str | None:
 
 
 @lru_cache(maxsize=4096)
-def _rows_of(path: str, stamp: FileStamp, columns: Columns) -> int:
-    """Check a file, once for the same one; its rows if it tells them, else 0."""
+def _look_into(path: str, stamp: FileStamp, columns: Columns) -> tuple[int, Types]:
+    """Check a file, once for the same one; its rows if it tells them, else 0, and what goes along of it."""
     check_input(path, columns)
-    if not path.lower().endswith(".parquet"):
-        return 0
-    with open_binary(path) as file:
-        return int(pq.read_metadata(file).num_rows)
+    rows = 0
+    if path.lower().endswith(".parquet"):
+        with open_binary(path) as file:
+            rows = int(pq.read_metadata(file).num_rows)
+    return rows, types_in(path, columns)
 
 
 class Pinned(NamedTuple):

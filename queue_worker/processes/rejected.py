@@ -12,6 +12,7 @@ from typing import Any, cast
 import redis
 
 from queue_worker.keys import PREFIX
+from queue_worker.telemetry.logs import Quoting
 
 _KEY, _TOTALS = f"{PREFIX}rejected", f"{PREFIX}totals"
 _KEPT = 1000
@@ -30,7 +31,7 @@ def put_aside(client: redis.Redis, queue: str, raw: Any, reason: str) -> None:
     """
     data = raw if isinstance(raw, bytes) else str(raw).encode("utf-8", "backslashreplace")
     short = " ".join(reason.split())[:300]
-    _log.error("message put aside queue=%s bytes=%d reason=%s", queue, len(data), short)
+    _log.error("message put aside queue=%s bytes=%d reason=%s", queue, len(data), Quoting(short))
     entry = {
         "time": time.time(),
         "queue": queue,

@@ -27,6 +27,7 @@ from queue_worker.jobs.reaper import RUN_ATTEMPTS
 from queue_worker.processes.launcher import guarded
 from queue_worker.retraining.runs import Progress, Run, RunClaim, RunState, RunStore
 from queue_worker.settings import Settings
+from queue_worker.telemetry.logs import Quoting
 
 _log = logging.getLogger(__name__)
 _LOOK_SECONDS = 1.0
@@ -70,7 +71,8 @@ class RetrainWorker:
         except PingtiError as error:  # the task is gone
             self._finish(claim, RunState.FAILED, None, str(error))
         run = self._patiently(lambda: self._store.get(id))
-        _log.info("retraining %s run=%s version=%s reason=%s", run.state, run.id, run.version, run.reason)
+        reason = Quoting(run.reason)
+        _log.info("retraining %s run=%s version=%s reason=%s", run.state, run.id, run.version, reason)
         return run
 
     def _work(self, claim: RunClaim) -> None:

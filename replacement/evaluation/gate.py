@@ -104,6 +104,28 @@ def _read_promoted(entry: TaskEntry) -> tuple[Student | None, str]:
         )
 
 
+def sureness(
+    gate: GateSection, reference: Classes, decided: Classes, classes: int, rng: np.random.Generator
+) -> float:
+    """How sure it is that a student reaches its gate, or that it does not.
+
+    Args:
+        gate: what is asked of it.
+        reference: (n,), the teacher's classes on the held-out rows.
+        decided: (n,), the student's.
+        classes: how many classes there are.
+        rng: draws the rows of the bootstrap.
+
+    Returns:
+        The share of holdouts, drawn again from these rows, on which precision and recall give the same
+        verdict.
+    """
+    (drawn,) = bootstrap.resampled(reference, [decided], classes, rng)
+    reached = (drawn[:, 0] >= gate.precision) & (drawn[:, 1] >= gate.recall)
+    passes = measure(reference, decided, classes).passes(gate)
+    return round(float((reached == passes).mean()), 3)
+
+
 def verdict(
     gate: GateSection,
     holdout: Measure,

@@ -40,7 +40,7 @@ class Learned:
     scores: NDArray[np.float32]
     """(m, classes): the student's."""
     trained: NDArray[np.bool_]
-    """(m,): those that the student was trained on; not boundary rows, nor those of rounds after its own."""
+    """(m,): those that the student was trained on; not those of rounds after its own."""
     texts: Callable[[NDArray[np.int64]], list[str]]
     """Texts of rows."""
 

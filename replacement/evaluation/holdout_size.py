@@ -22,32 +22,51 @@ def note_of_few_rows(definition: Definition, decided: NDArray[np.int64], *, draw
     Returns:
         A sentence; empty where each class has enough rows, or the rarest has none, of which the gate tells.
     """
-    gate, classes = definition.gate, definition.classes
-    counts = np.bincount(decided, minlength=len(classes))
-    # Of two classes the figures are those of the second.
-    rarest = 1 if definition.binary else int(np.where(counts > 0, counts, counts.max() + 1).argmin())
-    rows = int(counts[rarest])
+    rarest, rows = rarest_class(definition, decided)
     if not 0 < rows < _ENOUGH:
         return ""
-    recall = gate.recall
+    recall = definition.gate.recall
     width = 1.96 * math.sqrt(recall * (1 - recall) / rows)
-    times = _ENOUGH / rows
-    if drawn_from > len(decided):
-        more = (
+    return (
+        f"the holdout has only {rows} rows of the class {rarest}, of {len(decided):,}: a recall of "
+        f"{recall:.2f} is known to some {width:.2f} either way, so that chance has a part in the verdict; "
+        f"{what_holds_more(definition, rows, measured=len(decided), drawn_from=drawn_from)}"
+    )
+
+
+def rarest_class(definition: Definition, decided: NDArray[np.int64]) -> tuple[str, int]:
+    """The class of which the fewest rows measure, of those that have any, and how many these are.
+
+    Args:
+        definition: has the classes; of two, the figures are those of the second.
+        decided: as of ``note_of_few_rows``.
+    """
+    counts = np.bincount(decided, minlength=len(definition.classes))
+    rarest = 1 if definition.binary else int(np.where(counts > 0, counts, counts.max() + 1).argmin())
+    return definition.classes[rarest], int(counts[rarest])
+
+
+def what_holds_more(
+    definition: Definition, rows: int, *, measured: int, drawn_from: int, wanted: int = _ENOUGH
+) -> str:
+    """What makes a holdout hold more rows of a class, in words.
+
+    Args:
+        definition: has the gate.
+        rows: of the class that measure now.
+        measured: rows that measure now.
+        drawn_from: rows that are held out, of which those were drawn.
+        wanted: rows of the class.
+    """
+    gate, times = definition.gate, wanted / rows
+    if drawn_from > measured:
+        return (
             f"more of the {drawn_from:,} held-out rows measure with a larger gate.holdout_rows "
             f"({gate.holdout_rows:,} now) and teacher.budget ({definition.teacher.budget:,} now)"
         )
-    elif definition.corpus.time is not None:
-        more = f"gate.holdout_days = {math.ceil(gate.holdout_days * times)} would hold some {_ENOUGH} of them"
-    else:
-        share = gate.holdout_fraction * times
-        more = (
-            f"gate.holdout_fraction = {share:.2f} would hold some {_ENOUGH} of them"
-            if share <= 0.5
-            else f"only more texts can give {_ENOUGH} of them"
-        )
-    return (
-        f"the holdout has only {rows} rows of the class {classes[rarest]}, of {len(decided):,}: a recall of "
-        f"{recall:.2f} is known to some {width:.2f} either way, so that chance has a part in the verdict; "
-        f"{more}"
-    )
+    if definition.corpus.time is not None:
+        return f"gate.holdout_days = {math.ceil(gate.holdout_days * times)} would hold some {wanted} of them"
+    share = gate.holdout_fraction * times
+    if share <= 0.5:
+        return f"gate.holdout_fraction = {share:.2f} would hold some {wanted} of them"
+    return f"only more texts can give {wanted} of them"

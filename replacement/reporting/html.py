@@ -8,7 +8,7 @@ from typing import Any
 import jinja2
 
 from pingti import files
-from pingti.workspace.report import ClassCurve, Report, refusal, without_rows
+from pingti.workspace.report import ClassCurve, Report, how_sure, refusal, without_rows
 from replacement.evaluation.bootstrap import FIGURES
 from replacement.reporting import charts
 
@@ -57,6 +57,7 @@ def render(report: Report | Mapping[str, Any]) -> str:
         report=report,
         refusal=refusal(report),
         without_rows=without_rows(report),
+        sure=how_sure(report),
         curves=_lowest(report),
         charts=charts,
         figures=FIGURES,

@@ -1,7 +1,7 @@
 """The texts of a run: the corpus, cleaned and split into pool and holdout by time, and labelled texts."""
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from pingti.corpus.normalize import keys_of, normalised
 from pingti.corpus.reader import BadRow, expand_all, read_rows, schema
 from pingti.corpus.rules import matches
 from pingti.errors import InputError
-from pingti.workspace.definition import CorpusSection, Definition, RulesSection
+from pingti.workspace.definition import CorpusSection, Definition, RulesSection, StudentSection
 from pingti.workspace.registry import TaskEntry
 from replacement.reading import find_reach
 from replacement.teacher_sources.stored_answers import unmatched_note
@@ -86,7 +86,14 @@ class Dataset:
         reach = find_reach(self.vocabulary, self.texts, self.encoded, teacher)
         if reach is None:
             return self
-        vocabulary = self.vocabulary.reaching(reach)
+        return self.encoded_by(self.vocabulary.reaching(reach))
+
+    def encoded_by(self, vocabulary: Vocabulary) -> "Dataset":
+        """The same texts as ids of another vocabulary.
+
+        Args:
+            vocabulary: the other one.
+        """
         return dataclasses.replace(self, vocabulary=vocabulary, encoded=vocabulary.encode(self.texts))
 
     def texts_of(self, rows: NDArray[np.int64]) -> list[str]:
@@ -110,17 +117,34 @@ def prepare_dataset(entry: TaskEntry, people: PeopleLabels) -> Dataset:
         InputError: a file that cannot be read, or a corpus too small to be split.
         DefinitionError: dependencies that can never hold.
     """
-    seed_texts = people.seed_texts
-    corpus = load_corpus(entry.definition, entry.path.parent, apart=seed_texts)
+    corpus = load_corpus(entry.definition, entry.path.parent, apart=people.seed_texts)
     corpus = where_parents_hold(entry, corpus)
-    reviewed = _asked(entry, _outside(corpus, people.reviewed.texts, seed_texts))
-    seed = _asked(entry, seed_texts)
+
+    def asked(texts: list[str]) -> list[str]:
+        candidates = pa.array(texts, pa.large_string())
+        values: list[str] = candidates.filter(pa.array(is_asked(entry, candidates))).to_pylist()
+        return values
+
+    return assemble(corpus, entry.definition.student, people, asked)
+
+
+def assemble(
+    corpus: Corpus, student: StudentSection, people: PeopleLabels, asked: Callable[[list[str]], list[str]]
+) -> Dataset:
+    """Encode the texts of a corpus and those that people labelled.
+
+    Args:
+        corpus: read and split.
+        student: has the vocabulary's size.
+        people: labels that people gave.
+        asked: gives those of some texts that are asked about, in order.
+    """
+    seed_texts = people.seed_texts
+    reviewed = asked(_outside(corpus, people.reviewed.texts, seed_texts))
+    seed = asked(seed_texts)
     texts = pa.concat_arrays([corpus.texts, pa.array([*reviewed, *seed], pa.large_string())])
-    vocabulary = Vocabulary.build(
-        corpus.texts.take(pa.array(corpus.pool)), size=entry.definition.student.vocabulary
-    )
-    learned = [*seed_texts, *people.reviewed.texts]
-    apart = _asked(entry, _outside(corpus, people.true_texts, learned))
+    vocabulary = Vocabulary.build(corpus.texts.take(pa.array(corpus.pool)), size=student.vocabulary)
+    apart = asked(_outside(corpus, people.true_texts, [*seed_texts, *people.reviewed.texts]))
     behind = np.arange(len(corpus.texts), len(texts))
     return Dataset(
         corpus=corpus,
@@ -131,6 +155,27 @@ def prepare_dataset(entry: TaskEntry, people: PeopleLabels) -> Dataset:
         encoded=vocabulary.encode(texts),
         apart=tuple(apart),
     )
+
+
+def is_asked(entry: TaskEntry, texts: pa.Array) -> NDArray[np.bool_]:
+    """About which texts a task is asked: no rule decides them, and its parents hold.
+
+    Args:
+        entry: the task.
+        texts: (n,) large_string.
+
+    Returns:
+        bool (n,).
+
+    Raises:
+        DefinitionError: dependencies that can never hold.
+    """
+    rules = entry.definition.rules
+    asked = ~matches(texts, rules.drop + rules.negative)
+    # The parents' students are asked about no more texts than need be.
+    places = np.flatnonzero(asked)
+    asked[places] = parents_hold(entry, texts.take(pa.array(places)))
+    return asked
 
 
 def load_corpus(definition: Definition, folder: Path, *, apart: list[str] | None = None) -> Corpus:
@@ -250,15 +295,6 @@ def _outside(corpus: Corpus, texts: Iterable[str], known: list[str]) -> list[str
     keys = {*normalised(corpus.texts).to_pylist(), *keys_of(known)}
     outside: list[str] = candidates.filter(pa.array(~_is_in(normalised(candidates), keys))).to_pylist()
     return outside
-
-
-def _asked(entry: TaskEntry, texts: list[str]) -> list[str]:
-    """Those of ``texts`` that the task is asked about, in order: no rule decides them, its parents hold."""
-    rules = entry.definition.rules
-    candidates = pa.array(texts, pa.large_string())
-    candidates = candidates.filter(pa.array(~matches(candidates, rules.drop + rules.negative)))
-    asked: list[str] = candidates.filter(pa.array(parents_hold(entry, candidates))).to_pylist()
-    return asked
 
 
 def _read(section: CorpusSection, folder: Path) -> tuple[pa.Table, int, BadRow | None]:

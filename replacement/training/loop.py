@@ -3,14 +3,15 @@
 A round trains a student on the rows that the teacher was asked about, lets it scan the whole pool, looks
 at its errors, and chooses from them which rows the teacher is asked about next.
 
-Three kinds of rows are kept apart. Those asked about are trained on, but for boundary rows. Validation rows,
-drawn from the pool, choose the threshold and the best round. The holdout, newer than both, only measures; the
-gate is held against it.
+Three kinds of rows are kept apart. Those asked about are trained on. Validation rows, drawn from the pool,
+choose the threshold and the best round. The holdout, newer than both, only measures; the gate is held
+against it. ``replacement.budget`` says how many there are of each.
 """
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,14 +25,17 @@ from pingti.errors import UnavailableError
 from pingti.workspace.registry import TaskEntry
 from pingti.workspace.report import TeacherQuality
 from replacement.answers import join
+from replacement.budget import most_labelled, share_measuring
 from replacement.evaluation import gate, holdout, teacher_quality
 from replacement.evaluation.baseline import Baseline
 from replacement.evaluation.holdout_size import note_of_few_rows
 from replacement.evaluation.metrics import absent, decide
-from replacement.evaluation.operating_points import operating_points
+from replacement.evaluation.operating_points import OperatingPoint, Scored, operating_points
 from replacement.progress import Progress, quiet
 from replacement.reading import note_of_reading
+from replacement.recency import notes_of_recency
 from replacement.reporting import html
+from replacement.reporting.advice import Evidence, advise
 from replacement.reporting.document import Evaluation, build_report
 from replacement.results import Outcome, Round, StopReason
 from replacement.training import warm_start
@@ -62,6 +66,7 @@ from replacement.training.validation_set import (
     ask_drawn_evenly,
     ask_kept,
 )
+from replacement.trunk import find_trunk
 from textcnn import Student
 
 if TYPE_CHECKING:  # torch only where a teacher is asked
@@ -108,9 +113,14 @@ def replace(
     dataset = prepare_dataset(entry, people)
     teacher = load_teacher(entry, people, seed=seed, progress=progress, device=device, function=function)
     dataset, unanswered = within_answers(dataset, teacher)
-    if entry.definition.student.read == "teacher":
+    trunk = find_trunk(entry, teacher.fingerprint, teacher.rule)
+    if trunk is not None:
+        dataset = dataset.encoded_by(trunk.student.vocabulary)
+    elif entry.definition.student.read == "teacher":
         dataset = dataset.read_as_far(teacher)
-    notes = [note for note in (*teacher.guesses, *people.notes, *teacher.opened.notes, *unanswered) if note]
+    of_trunk = [trunk.note] if trunk is not None else []
+    every = (*teacher.guesses, *people.notes, *teacher.opened.notes, *unanswered, *of_trunk)
+    notes = [note for note in every if note]
     for note in notes:
         progress(note, 1, 1)
     setup = Setup(
@@ -120,6 +130,7 @@ def replace(
         dataset=dataset,
         teacher=teacher,
         embedding=teacher.token_vectors(dataset.vocabulary.tokens, entry.definition.student.embedding),
+        trunk=trunk,
         notes=tuple(notes),
     )
     known = warm_start.read(entry, teacher.fingerprint)
@@ -153,10 +164,14 @@ def ask_measuring_rows(setup: Setup, known: dict[str, bool]) -> Asked:
         known: rows of the promoted version, which will be learned from.
     """
     definition, corpus = setup.definition, setup.dataset.corpus
-    budget = definition.teacher.budget
+    measuring = share_measuring(
+        definition.teacher.budget,
+        holdout=min(definition.gate.holdout_rows, len(corpus.holdout)),
+        validation=min(VALIDATION_ROWS, len(corpus.pool) // 4),
+        apart=min(definition.gate.holdout_rows, len(setup.dataset.apart)),
+    )
     # The draws depend on the corpus alone, so tasks over one corpus share the teacher's answers.
-    held = setup.draw(corpus.holdout, min(definition.gate.holdout_rows, budget // 3), "holdout")
-    count = min(VALIDATION_ROWS, budget // 6, len(corpus.pool) // 4)
+    held, count = setup.draw(corpus.holdout, measuring.holdout, "holdout"), measuring.validation
     promoted = gate.promoted(setup.entry) if definition.binary else None
     validation = _kept_validation(setup, promoted, count)
     if validation is None:
@@ -170,7 +185,9 @@ def ask_measuring_rows(setup: Setup, known: dict[str, bool]) -> Asked:
             f"validation rows, so that nothing can be measured; {'; '.join(setup.teacher.cost_notes)}"
         )
     holdout_set = HoldoutSet(rows=held[answered], answers=answers.take(answered), asked=len(held))
-    return Asked(validation=validation, holdout=holdout_set, training=nothing, apart=_apart(setup))
+    return Asked(
+        validation=validation, holdout=holdout_set, training=nothing, apart=_apart(setup, measuring.apart)
+    )
 
 
 def ask_first_rows(setup: Setup, asked: Asked, known: dict[str, bool]) -> Asked:
@@ -182,8 +199,9 @@ def ask_first_rows(setup: Setup, asked: Asked, known: dict[str, bool]) -> Asked:
         known: rows of the promoted version.
     """
     asked, known_count = _ask_known(setup, asked, known)
-    asked, reviewed_count = _ask_reviewed(setup, asked)
-    kind, rows = _further_rows(setup, asked, known=known_count > 0)
+    labelled = most_labelled(asked.left(setup), setup.definition.gate.rounds)
+    asked, reviewed_count = _ask_reviewed(setup, asked, most=min(labelled, asked.left(setup) // 2))
+    kind, rows = _further_rows(setup, asked, known=known_count > 0, labelled=labelled - reviewed_count)
     before = len(asked.training.rows)
     asked = ask_to_learn(setup, asked, rows, np.zeros(len(rows), np.bool_))
     answered = len(asked.training.rows) - before
@@ -204,7 +222,7 @@ def run_rounds(setup: Setup, asked: Asked, announce: Callable[[Round], None]) ->
         All rows asked about, and what the rounds made.
 
     Raises:
-        InputError: there are boundary rows alone.
+        InputError: there are boundary rows alone, and they are left out.
         UnavailableError: the teacher gave no answer for any row to learn from.
     """
     gate_section, binary = setup.definition.gate, setup.definition.binary
@@ -223,7 +241,7 @@ def run_rounds(setup: Setup, asked: Asked, announce: Callable[[Round], None]) ->
         usable = result.threshold is not None or not binary
         stopped = stop_reason(gate_section, rounds, usable=usable) or out_of_rows(setup, asked, len(rounds))
         if stopped is not None:
-            best = best_round(rounds, stopped)
+            best = best_round(rounds, stopped, gate_section)
             return asked, Trained(
                 rounds=rounds, students=students, subclasses=subclasses, stopped=stopped, best=best
             )
@@ -277,6 +295,7 @@ def evaluate(setup: Setup, asked: Asked, trained: Trained, people: PeopleLabels)
         absent=[definition.classes[c] for c in absent(held.answers.decided, len(definition.classes))],
     )
     verdict["unread"] = gate.unread(setup.entry) if promoted is None else ""
+    verdict |= _sureness_and_advice(setup, asked, trained, scored)
     described = holdout.describe(held, definition.classes, setup.rng("evidence"))
     truth_apart = _against_true_labels_apart(setup, asked, trained, true, baseline)
     qualities = _qualities(setup, asked, baseline, described["truth"] or truth_apart)
@@ -294,13 +313,52 @@ def evaluate(setup: Setup, asked: Asked, trained: Trained, people: PeopleLabels)
             *_notes_of_true_labels(true, held.texts, len(asked.apart)),
             *teacher_quality.notes_of_baseline([described["truth"], truth_apart]),
             *note_of_reading(setup.teacher, held.texts, cut_alike=definition.student.read == "teacher"),
+            *_notes_of_recency(setup, asked, student, scored, points),
             *_notes_of_answers(setup),
         ),
     )
 
 
+def _sureness_and_advice(setup: Setup, asked: Asked, trained: Trained, scored: Scored) -> dict[str, Any]:
+    """How sure the verdict on the holdout is, and what would help where it is a refusal."""
+    kept, definition = trained.rounds[trained.best], setup.definition
+    decided = decide(scored.scores, kept.threshold)
+    sure = gate.sureness(
+        definition.gate, scored.reference, decided, len(definition.classes), setup.rng("sureness")
+    )
+    evidence = Evidence(
+        task=setup.entry.name,
+        definition=definition,
+        rounds=trained.rounds,
+        kept=kept,
+        stopped=trained.stopped,
+        holdout=scored,
+        margin=asked.holdout.answers.margin,
+        held_out=len(setup.dataset.corpus.holdout),
+        unasked=len(asked.unasked(setup)),
+        sure=sure,
+    )
+    return {"sure": sure, "advice": advise(evidence)}
+
+
+def _notes_of_recency(
+    setup: Setup, asked: Asked, student: Student, scored: Scored, points: Mapping[str, OperatingPoint]
+) -> tuple[str, ...]:
+    """What weighing validation rows by time did to the operating points of a student."""
+    scores = student.score_encoded(setup.dataset.encoded.take(asked.validation.rows))
+    alike = asked.validation.scored(scores)
+    definition = setup.definition
+    return notes_of_recency(alike, scored, points, definition.operating_points, definition.gate)
+
+
 def write_version(
-    setup: Setup, asked: Asked, trained: Trained, evaluation: Evaluation, *, run: str | None
+    setup: Setup,
+    asked: Asked,
+    trained: Trained,
+    evaluation: Evaluation,
+    *,
+    run: str | None,
+    beside: Path | None = None,
 ) -> Outcome:
     """Write the student that is kept, its report, its rows, and the boundary rows for a person.
 
@@ -310,6 +368,7 @@ def write_version(
         trained: has the student.
         evaluation: of it.
         run: the name of the run, if it has one.
+        beside: the folder of a student that reads the same network; their tensors are one file then.
     """
     entry, definition, teacher = setup.entry, setup.definition, setup.teacher
     student, version = trained.students[trained.best], entry.next_version()
@@ -346,7 +405,10 @@ def write_version(
             asked.training.hard_negatives,
             _drawn(setup, asked.validation),
         )
-        student.save(folder)
+        if beside is None:
+            student.save(folder)
+        else:
+            student.save_beside(folder, beside)
     return Outcome(
         task=entry.name,
         version=version,
@@ -410,10 +472,9 @@ def _drawn(setup: Setup, validation: ValidationSet) -> warm_start.DrawnValidatio
     )
 
 
-def _apart(setup: Setup) -> tuple[str, ...]:
-    """Texts outside the corpus that measure, at most as many as the holdout or a sixth of the budget."""
-    definition, texts = setup.definition, setup.dataset.apart
-    most = min(definition.gate.holdout_rows, definition.teacher.budget // 6)
+def _apart(setup: Setup, most: int) -> tuple[str, ...]:
+    """Texts outside the corpus that measure, ``most`` at most."""
+    texts = setup.dataset.apart
     return tuple(texts[row] for row in setup.draw(np.arange(len(texts)), most, "true labels apart").tolist())
 
 
@@ -496,7 +557,7 @@ def _notes_of_true_labels(true: dict[str, int], held: list[str], apart: int) -> 
     return (
         f"gate.labels: of {len(true)} true labels {in_holdout} measure on the holdout and {apart} on texts "
         f"outside the corpus; {unused} are not used: their texts may be learned from, a rule decides them, "
-        "or they are more than gate.holdout_rows or a sixth of the budget",
+        "or they are more than gate.holdout_rows or than the fifth of the budget that measures has room for",
     )
 
 
@@ -540,30 +601,31 @@ def _ask_known(setup: Setup, asked: Asked, known: dict[str, bool]) -> tuple[Aske
     return asked, len(rows)
 
 
-def _ask_reviewed(setup: Setup, asked: Asked) -> tuple[Asked, int]:
-    """Learn from the rows that people labelled, up to half of what the budget has left; how many they are.
+def _ask_reviewed(setup: Setup, asked: Asked, *, most: int) -> tuple[Asked, int]:
+    """Learn from the rows that people labelled since, ``most`` at most; how many they are.
 
     Those among the validation rows and in the holdout only measure.
     """
     dataset = setup.dataset
     rows = np.setdiff1d(np.concatenate([asked.unasked(setup), dataset.reviewed]), asked.training.rows)
     rows = rows[setup.teacher.is_reviewed(dataset.texts.take(pa.array(rows)))]
-    rows = setup.draw(rows, min(len(rows), asked.left(setup) // 2), "reviewed")
+    rows = setup.draw(rows, min(len(rows), most), "reviewed")
     if len(rows):
         asked = ask_to_learn(setup, asked, rows, np.zeros(len(rows), np.bool_))
     return asked, len(rows)
 
 
-def _further_rows(setup: Setup, asked: Asked, *, known: bool) -> tuple[str, NDArray[np.int64]]:
+def _further_rows(setup: Setup, asked: Asked, *, known: bool, labelled: int) -> tuple[str, NDArray[np.int64]]:
     """Further rows of round 1, and of what kind they are.
 
-    The seed, as far as it is not known; without it rows drawn evenly, where rows are ``known`` newer ones.
+    Of the seed ``labelled`` rows at most, as far as it is not known; without it rows drawn evenly, where rows
+    are ``known`` newer ones.
     """
     dataset, left = setup.dataset, asked.left(setup)
     learned = asked.training.rows
     seed = np.setdiff1d(dataset.seed, learned)
-    if len(seed) > left:
-        seed = setup.draw(seed, left, "labelled")
+    if len(seed) > labelled:
+        seed = setup.draw(seed, labelled, "labelled")
     if len(seed):
         return "labelled", seed
     rows = asked.unasked(setup)
@@ -598,7 +660,7 @@ def _learned(setup: Setup, asked: Asked, trained: Trained) -> holdout.Learned:
         days=dataset.corpus.days,
         targets=training.answers.probabilities,
         scores=student.score_encoded(dataset.encoded.take(training.rows)),
-        trained=training.clear(setup.definition.teacher.margin) & known_then,
+        trained=training.learned(setup.definition.teacher) & known_then,
         texts=dataset.texts_of,
     )
 

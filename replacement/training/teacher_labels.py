@@ -1,6 +1,7 @@
 """The labels that a task goes by: a person's where there is one, else its teacher's decision."""
 
-from collections.abc import Mapping
+import dataclasses
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -26,7 +27,7 @@ from textcnn import Student
 
 if TYPE_CHECKING:  # torch only where a teacher is asked
     from teacher.bert import Description
-    from teacher.protocol import AnswerSource
+    from teacher.protocol import AnswerSource, Scored
     from teacher.sources.callables import Function
     from teacher.sources.sentence_vectors import SentenceModel
 
@@ -144,23 +145,44 @@ class TeacherLabels:
             texts: n texts.
             what: what they are asked for, for ``progress``.
         """
+        return self.read(texts, self.score(texts, what))
+
+    def score(self, texts: list[str], what: str) -> "Scored":
+        """What the teacher says of some texts, as yet no decision: what tasks of one teacher have in common.
+
+        Args:
+            texts: n texts.
+            what: as of ``ask``.
+        """
         scored = self.cache.score(texts, progress=advancing(self.progress, what, len(texts)))
-        vectors = scored.vectors
-        if self.sentence_model is not None and not vectors.shape[1]:
-            vectors = self.sentence_model.embed(texts)
+        if self.sentence_model is not None and not scored.vectors.shape[1]:
+            return dataclasses.replace(scored, vectors=self.sentence_model.embed(texts))
+        return scored
+
+    def read(self, texts: list[str], scored: "Scored") -> Answers:
+        """Read what ``score`` gave as the labels of this task.
+
+        Args:
+            texts: the same n texts.
+            scored: of this teacher.
+        """
         labels, probabilities = self.rule.read(scored.probabilities.astype(np.float32))
         # A person outranks the teacher. The teacher is asked all the same: its vectors are needed.
+        for row, decided in self.labelled_by_people(texts).items():
+            # Which label of the class it is, the teacher still knows best.
+            labels[row] = within_class(labels[row], self.rule.class_of, decided)
+            probabilities[row] = 0.0
+            probabilities[row, decided] = 1.0
+        return Answers(probabilities=probabilities, labels=labels, vectors=scored.vectors)
+
+    def labelled_by_people(self, texts: list[str]) -> dict[int, int]:
+        """The places of those texts that people labelled, with the number of the class.
+
+        Args:
+            texts: n texts.
+        """
         keys = keys_of(texts) if self.reviewed else []
-        for row, key in enumerate(keys):
-            decided = self.reviewed.get(key)
-            if decided is not None:
-                # Which label of the class it is, the teacher still knows best.
-                known = np.nan_to_num(labels[row]) + np.float32(1e-6)
-                own = np.where(np.equal(self.rule.class_of, decided), known, 0.0)
-                labels[row] = own / own.sum()
-                probabilities[row] = 0.0
-                probabilities[row, decided] = 1.0
-        return Answers(probabilities=probabilities, labels=labels, vectors=vectors)
+        return {row: self.reviewed[key] for row, key in enumerate(keys) if key in self.reviewed}
 
     @property
     def max_length(self) -> int | None:
@@ -246,6 +268,23 @@ class TeacherLabels:
         return np.concatenate([_reduced(inputs, width - half), _reduced(outputs, half)], axis=1)
 
 
+def within_class(labels: NDArray[np.float32], class_of: Sequence[int], decided: int) -> NDArray[np.float32]:
+    """The probabilities of a teacher's labels, once it is known which class holds.
+
+    Args:
+        labels: float32 (labels,), what the teacher says.
+        class_of: the class number of each label.
+        decided: the number of the class that holds.
+
+    Returns:
+        float32 (labels,) of sum 1, none outside that class.
+    """
+    known = np.nan_to_num(labels) + np.float32(1e-6)
+    own = np.where(np.equal(class_of, decided), known, np.float32(0.0))
+    shares: NDArray[np.float32] = own / own.sum()
+    return shares
+
+
 def load_teacher(
     entry: TaskEntry,
     people: PeopleLabels,
@@ -292,6 +331,28 @@ def load_teacher(
         cpu_precision=section.precision,
         progress=progress,
         sentence_model=_sentence_model(owner, device),
+    )
+
+
+def read_by_another_task(teacher: TeacherLabels, entry: TaskEntry, people: PeopleLabels) -> TeacherLabels:
+    """A teacher that is loaded already, as another task reads it.
+
+    Args:
+        teacher: loaded for a task that names the same model.
+        entry: the other task.
+        people: labels that outrank the teacher there.
+
+    Raises:
+        DefinitionError: labels or classes that do not fit each other.
+    """
+    reading, classes = entry.definition.teacher, entry.definition.classes
+    asked = (teacher.labels, teacher.opened.independent, classes, reading)
+    return dataclasses.replace(
+        teacher,
+        classes=classes,
+        rule=make_rule(*asked, entry.path),
+        guesses=guesses(*asked),
+        reviewed=people.reviewed.class_of,
     )
 
 

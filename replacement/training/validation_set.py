@@ -246,15 +246,54 @@ def draw_by_score(
     Returns:
         The rows drawn, ascending; and weights (m + rows drawn,) of ``even`` and of them, of mean 1.
     """
-    n, m = len(scores), len(even)
+    return draw_by_pull(pull_of(scores, even, positive), even, usable, budget=budget, rng=rng)
+
+
+def pull_of(
+    scores: NDArray[np.floating], even: NDArray[np.int64], positive: NDArray[np.bool_]
+) -> NDArray[np.float64]:
+    """How much each row moves the estimated F1 of a task of two classes.
+
+    Args:
+        scores: as of ``draw_by_score``, like ``even`` and ``positive``.
+        even: (m,).
+        positive: (m,).
+
+    Returns:
+        float64 (n,), above 0.
+    """
+    points = curve(positive, scores[even])
+    threshold, _ = choose(points, OperatingPointSection())
+    f1 = min(max(float(points.f1s.max(initial=0.0)), _LEAST_SURE), _SUREST)
+    return _pull(scores, threshold or 0.5, f1)
+
+
+def draw_by_pull(
+    pull: NDArray[np.float64],
+    even: NDArray[np.int64],
+    usable: NDArray[np.bool_],
+    *,
+    budget: int,
+    rng: np.random.Generator,
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Draw further validation rows in proportion to how much they tell.
+
+    Args:
+        pull: (n,), above 0, for every row of the pool.
+        even: as of ``draw_by_score``, like ``usable``, ``budget`` and ``rng``.
+        usable: (n,).
+        budget: rows to draw.
+        rng: draws the rows.
+
+    Returns:
+        As of ``draw_by_score``.
+    """
+    n, m = len(pull), len(even)
     fresh = usable.copy()
     fresh[even] = False
     candidates = np.flatnonzero(fresh)
     budget = min(budget, len(candidates))
-    points = curve(positive, scores[even])
-    threshold, _ = choose(points, OperatingPointSection())
-    f1 = min(max(float(points.f1s.max(initial=0.0)), _LEAST_SURE), _SUREST)
-    chances = _chances(_pull(scores, threshold or 0.5, f1), candidates, budget)
+    chances = _chances(pull, candidates, budget)
     chances[~usable] = 0.0
     # Systematic draw in random order: row i with chance i, and exactly as many as the chances add up to.
     shuffled = rng.permutation(candidates)

@@ -4,6 +4,7 @@ import importlib.util
 import inspect
 import os
 import re
+import runpy
 import shlex
 import socket
 import subprocess
@@ -16,7 +17,7 @@ from typing import Any
 import pytest
 from packaging.requirements import Requirement
 
-from queue_worker.celery_app import CLASSIFY, CONTROL, QUEUES, connect, lists_of
+from queue_worker.celery_app import CLASSIFY, CONTROL, QUEUES, REDIS_TRANSPORT, connect, lists_of
 from queue_worker.processes import launcher
 from queue_worker.processes.health import alive
 from queue_worker.processes.launcher import Processes
@@ -248,3 +249,14 @@ def test_flower_comes_only_when_asked_for_and_on_this_machine_only() -> None:
     extras = {name: service for name, service in COMPOSE["services"].items() if "profiles" in service}
     assert {name: service["profiles"] for name, service in extras.items()} == {"flower": ["flower"]}
     assert extras["flower"]["ports"] == ["${PINGTI_FLOWER:-127.0.0.1:5555}:5555"]
+
+
+def test_flower_reads_and_writes_the_broker_as_the_workers_do() -> None:
+    (mounted,) = COMPOSE["services"]["flower"]["volumes"]
+    file, target, mode = mounted.split(":")
+    assert (target, mode) == (
+        "/data/celeryconfig.py",
+        "ro",
+    )  # where the image starts Celery, which looks there
+    configuration = runpy.run_path(str(ROOT / file))["broker_transport_options"]
+    assert configuration == {name: REDIS_TRANSPORT[name] for name in ("sep", "priority_steps")}

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import weakref
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,8 +19,10 @@ from pingti.errors import ArtifactError
 class Layout:
     """Names and version of an artifact's files."""
 
-    format: int = 3
+    format: int = 4
     """Raised when an older program can no longer read the files."""
+    format_without_readout: int = 3
+    """Of a student without a readout: it can be read by what knows of none."""
     json: str = "student.json"
     tensors: str = "student.safetensors"
 
@@ -86,6 +89,26 @@ def write_tensors(file: IO[bytes], tensors: Mapping[str, NDArray[Any]]) -> None:
         file.write(np.ascontiguousarray(values).data)
 
 
+_MAPPED: "weakref.WeakValueDictionary[tuple[int | str, ...], np.memmap[Any, Any]]" = (
+    weakref.WeakValueDictionary()
+)
+"""Files in use, by what they are on the disk: students of one network have one file with several names."""
+
+
+def _mapped(path: Path, expected: str | None) -> "np.memmap[Any, Any]":
+    """The file's bytes, once for all its names while one of them is used; its checksum is looked at once."""
+    status = path.stat()
+    key = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, str(expected))
+    mapped = _MAPPED.get(key)
+    if mapped is None:
+        if files.sha256(path) != expected:
+            raise ArtifactError(f"{path}: its checksum does not fit; it was damaged or exchanged")
+        # The file is what save() wrote, so its header can be trusted from here on.
+        mapped = np.memmap(path, np.uint8, "r")
+        _MAPPED[key] = mapped
+    return mapped
+
+
 def map_tensors(path: Path, expected: str | None) -> dict[str, NDArray[Any]]:
     """Map the arrays of a safetensors file.
 
@@ -100,10 +123,7 @@ def map_tensors(path: Path, expected: str | None) -> dict[str, NDArray[Any]]:
         ArtifactError: it is missing or damaged.
     """
     try:
-        if files.sha256(path) != expected:
-            raise ArtifactError(f"{path}: its checksum does not fit; it was damaged or exchanged")
-        # The file is what save() wrote, so its header can be trusted from here on.
-        mapped = np.memmap(path, np.uint8, "r")
+        mapped = _mapped(path, expected)
     except OSError as error:
         raise ArtifactError(f"{path}: not readable: {error.strerror}") from error
     length = int(mapped[:8].view("<u8")[0])

@@ -33,10 +33,10 @@ class PlainStudent:
         self.classes: tuple[str, ...] = tuple(document["classes"])
         self.metadata: dict[str, Any] = document["metadata"]
         self.vocabulary = PlainVocabulary(document["vocabulary"])
-        self._subclasses = np.array(document.get("subclasses") or [1] * len(self.classes))
-        self._firsts = np.cumsum(self._subclasses) - self._subclasses
         self._step, self._bias = tensors["step"], tensors["bias"]
-        self._head, self._head_bias, self._wide = tensors["head"], tensors["head_bias"], tensors["wide"]
+        self._wide = tensors["wide"]
+        rows, self._class_of, self._takes = _reading(document, len(self.classes))
+        self._head, self._head_bias = tensors["head"][rows], tensors["head_bias"][rows]
         widths: list[int] = document["architecture"]["widths"]
         filters = len(self._step) // len(widths)
         self._tables: list[NDArray[np.int16]] = []
@@ -84,15 +84,16 @@ class PlainStudent:
         features = np.maximum(np.concatenate(sums) * self._step + self._bias, np.float32(0.0))
         logits = self._head @ features + self._head_bias
         if len(self._wide):
-            logits = logits + self._wide_logits(ids, len(logits))
-        if len(logits) == 1:  # two classes: the second's logit less the first's
+            logits = logits + self._wide_logits(ids)
+        if len(logits) == 1:  # two columns: the second's logit less the first's
             logits = np.array([0.0, logits[0]], np.float32)
         exponentials = np.exp(logits - logits.max())
-        of_classes = np.add.reduceat(exponentials, self._firsts)
+        of_classes = np.zeros(len(self.classes), np.float32)
+        np.add.at(of_classes, self._class_of, exponentials)
         probabilities: NDArray[np.float32] = np.minimum(of_classes / exponentials.sum(), np.float32(1.0))
         return probabilities
 
-    def _wide_logits(self, ids: NDArray[np.int64], rows: int) -> NDArray[np.float32]:
+    def _wide_logits(self, ids: NDArray[np.int64]) -> NDArray[np.float32]:
         """What the hashed tokens and pairs of neighbours add to each row of the head."""
         tokens = ids.astype(np.uint64)
         with np.errstate(over="ignore"):
@@ -101,9 +102,30 @@ class PlainStudent:
         buckets = np.concatenate([singles, pairs]) >> _HALF & np.uint64(len(self._wide) - 1)
         count = np.float32(max(1, len(buckets)))
         sums = self._wide[buckets.astype(np.int64)].sum(axis=0, dtype=np.float32) / np.sqrt(count)
-        if len(self.classes) == 2 and rows > 1:  # one column, which counts for the second class alone
-            sums = np.array([0.0, sums[0]], np.float32)
-        return np.repeat(sums, self._subclasses) if rows > 1 else sums
+        added: NDArray[np.float32] = np.append(sums, np.float32(0.0))[self._takes]  # -1: nothing
+        return added
+
+
+def _reading(document: Mapping[str, Any], classes: int) -> tuple[slice, list[int], list[int]]:
+    """Which rows of the head a student reads, and what each of its columns and rows belongs to.
+
+    Returns:
+        The rows; the class of each column that they stand for; and of each row the column of the wide part
+        that it adds, -1: none.
+    """
+    read = document.get("readout")
+    if read is None:
+        counts: list[int] = document.get("subclasses") or [1] * classes
+        class_of = [number for number, count in enumerate(counts) for _ in range(count)]
+        if len(class_of) == 2:
+            return slice(0, 1), class_of, [0]
+        if classes == 2:  # one column, which counts for the second class alone
+            return slice(0, len(class_of)), class_of, [number - 1 for number in class_of]
+        return slice(0, len(class_of)), class_of, class_of
+    # Two columns have one row, the second's logit less the first's.
+    ends = np.cumsum([0, *(1 if count == 2 else count for count in read["groups"])]).tolist()
+    rows = slice(ends[read["group"]], ends[read["group"] + 1])
+    return rows, read["class_of"], list(range(rows.start, rows.stop))
 
 
 def _largest_window_sums(table: NDArray[np.int16], ids: NDArray[np.int64]) -> NDArray[np.int16]:

@@ -106,7 +106,7 @@ def _replace(workspace: Workspace, name: str, screen: Screen) -> dict[str, Any]:
             screen.advance(event["what"], event["done"], event["total"])
 
     def announce(round: Round) -> None:
-        screen.say(f" {round_line(round, len(entry.definition.classes))}")
+        screen.say(f" {round_line(round, len(entry.definition.classes), entry.definition.gate)}")
 
     with screen.progress():
         ended = retrain(entry, "demo", who="demo", tell=tell, announce=announce)

@@ -19,6 +19,7 @@ from api.rest.routes.jobs import NO_JOB, JobId, find_job
 from pingti.errors import ConflictError
 from pingti.files import replacing
 from pingti.inference.pins import columns_of
+from pingti.inference.results import results_schema
 from queue_worker.classifying.results import error_lines, results
 from queue_worker.classifying.shards import ERRORS, job_folder
 from queue_worker.jobs.models import Job, JobStatus
@@ -35,9 +36,9 @@ _writing_lock = threading.Lock()
 _RESULTS = {
     **DOWNLOAD,
     200: {
-        "description": "id, then for every task its class and its score. Parquet carries job, versions, "
-        "operating points and thresholds in its schema metadata. JSONL and CSV are packed by gzip where "
-        "asked.",
+        "description": "id, then for every task its class and its score, then what was kept. Parquet carries "
+        "job, versions, operating points and thresholds in its schema metadata. JSONL and CSV are packed by "
+        "gzip where asked.",
         "content": {media_type: {} for media_type in MEDIA_TYPES.values()},
     },
     206: {
@@ -189,4 +190,4 @@ def _schema(job: Job) -> pa.Schema:
     for pin in (pin for pin in job.pins if not pin.hidden):
         decision, score = columns_of(pin.name)
         fields += [pa.field(decision, pa.string()), pa.field(score, pa.float32())]
-    return pa.schema(fields)
+    return results_schema(pa.schema(fields), job.columns)

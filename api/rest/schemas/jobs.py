@@ -27,6 +27,7 @@ SUBMIT_EXAMPLES: dict[str, Any] = {
             "metadata": {"team": "search"},
             "text": "title",
             "id": "key",
+            "keep": ["region", "day"],
             "callback": "https://batch.example/pingti",
         }
     },

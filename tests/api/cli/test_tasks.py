@@ -15,6 +15,7 @@ from api.cli.main import EXIT_CODES
 from api.keys import KeyRing
 from pingti import errors
 from pingti.workspace import promotion
+from pingti.workspace.definition import GateSection
 from pingti.workspace.registry import Workspace
 from replacement.evaluation.metrics import Measure
 from replacement.results import Outcome, Round, StopReason
@@ -276,9 +277,37 @@ def test_the_line_of_a_round_adds_up(boundary: int, added: dict[str, int], says:
     line = round_line(
         dataclasses.replace(best, rows=995, asked=3000, boundary=boundary, added=added),
         2,
+        GateSection(),
     )
     assert "precision 0.900  recall 0.500  F1 0.643  (validation rows: 0.800, 0.500, 0.615)" in line
     assert line.endswith(f"teacher rows asked 3,000, {says}")
+
+
+@pytest.mark.parametrize(
+    ("gate", "says"),
+    [
+        (GateSection(precision=0.85, recall=0.6), "gate: holdout and validation rows short"),
+        (GateSection(precision=0.85, recall=0.5), "gate: validation rows short"),
+        (GateSection(precision=0.8, recall=0.5), "gate reached on both"),
+    ],
+)
+def test_the_line_of_a_round_says_who_is_short_of_the_gate(gate: GateSection, says: str) -> None:
+    measured = Measure(precision=0.9, recall=0.5, f1=0.643, accuracy=0.9, rows=100, positives=10)
+    decides = dataclasses.replace(measured, precision=0.8)
+    line = round_line(dataclasses.replace(_refused(measured).best, validation=decides), 2, gate)
+    assert f")  {says}  | " in line
+
+
+def test_what_helps_most_is_told_with_its_command(
+    pingti: Run, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended = _refused(Measure(precision=0.95, recall=0.5, f1=0.655, accuracy=0.9, rows=20, positives=10))
+    ended.report["gate"]["advice"] = ["more days: pingti replace sport", "people's labels"]
+    monkeypatch.setattr("replacement.training.loop.replace", lambda *_, **__: ended)
+    ran = pingti("replace", "sport", "--home", workspace.root)
+    assert "what helps most is more days: pingti replace sport; other ways on are more rounds" in ran.stderr
+    assert "- what helps, too, is people's labels" in ran.stderr
+    assert ran.stderr.count("more days: pingti replace sport") == 1
 
 
 def test_a_missing_package_names_what_can_be_installed(

@@ -3,6 +3,9 @@
 import io
 import json
 import math
+import uuid
+from datetime import UTC, date, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -101,3 +104,37 @@ def test_memory_is_that_of_a_batch(tmp_path: Path, form: ResultFormat) -> None:
     for chunk in stream(paths, SCHEMA, form):
         most = max(most, pa.total_allocated_bytes() - before, len(chunk))
     assert most < whole / 3
+
+
+KEPT = pa.table(
+    {
+        "id": pa.array([2**60, None]),
+        "size": pa.array([Decimal("1.50"), None]),
+        "on": pa.array([True, None]),
+        "day": pa.array([date(2025, 1, 2), None]),
+        "at": pa.array([datetime(2025, 1, 2, 3, 4, tzinfo=UTC), None], pa.timestamp("ms", "UTC")),
+        "key": pa.array([uuid.UUID(int=7).bytes, None], pa.uuid()),
+        "nothing": pa.nulls(2),
+    }
+)
+
+
+def test_kept_columns_of_any_type_as_text(tmp_path: Path) -> None:
+    path = tmp_path / "0.parquet"
+    pq.write_table(KEPT, path)
+    key = "00000000-0000-0000-0000-000000000007"
+    lines = b"".join(stream([path], KEPT.schema, ResultFormat.JSONL)).splitlines()
+    row, empty = map(json.loads, lines)
+    assert row == {
+        "id": 2**60,
+        "size": "1.50",
+        "on": True,
+        "day": "2025-01-02",
+        "at": "2025-01-02 03:04:00.000Z",
+        "key": key,
+        "nothing": None,
+    }
+    assert empty == dict.fromkeys(KEPT.column_names)
+    text = b"".join(stream([path], KEPT.schema, ResultFormat.CSV)).decode()
+    assert text.splitlines()[1] == f'{2**60},"1.50",true,2025-01-02,2025-01-02 03:04:00.000Z,"{key}",'
+    assert text.splitlines()[2] == "," * 6

@@ -7,7 +7,7 @@ import pytest
 from pingti.workspace.definition import GateSection
 from pingti.workspace.report import shortfall
 from replacement.evaluation.bootstrap import intervals
-from replacement.evaluation.gate import compare, verdict
+from replacement.evaluation.gate import compare, sureness, verdict
 from replacement.evaluation.metrics import absent, measure, stored
 from replacement.results import Round, StopReason
 from replacement.training.rounds import stop_reason
@@ -90,6 +90,28 @@ def test_the_verdict_needs_the_gate_and_no_clear_loss_to_the_incumbent() -> None
     assert not short["passed"]
     lacks = shortfall({"gate": short, "holdout": asdict(held)})
     assert lacks == f"precision {held.precision:.3f} is below 0.999"
+
+
+def test_a_verdict_near_the_gate_is_told_to_be_chance() -> None:
+    reference, decided = decisions(400, 2, 0.8, 1)
+    reached = measure(reference, decided, 2)
+    rng = np.random.default_rng(0)
+
+    def sure(precision: float, recall: float) -> float:
+        return sureness(GateSection(precision=precision, recall=recall), reference, decided, 2, rng)
+
+    at_the_figures = sure(reached.precision, 0.01)
+    assert 0.4 < at_the_figures < 0.65
+    assert sure(reached.precision - 0.02, 0.01) > at_the_figures  # passes by something
+    assert sure(reached.precision - 0.2, reached.recall - 0.2) == 1.0
+    assert sure(min(1.0, reached.precision + 0.1), 0.01) > 0.99  # refused for sure
+    report = {
+        "gate": {"precision": 0.9, "recall": 0.9, "passed": False, "sure": 0.61},
+        "holdout": asdict(reached),
+        "holdout_intervals": {"precision": (0.8, 0.9), "recall": (0.7, 0.8), "f1": (0.7, 0.8)},
+    }
+    says = "of holdouts drawn again 61% give the same verdict (95 % intervals: precision 0.800 to 0.900, "
+    assert says in shortfall(report)
 
 
 def test_without_its_default_operating_point_no_version_passes_and_no_round_is_the_last() -> None:

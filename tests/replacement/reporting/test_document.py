@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from api.cli.console import round_line
-from pingti.workspace.definition import parse
+from pingti.workspace.definition import GateSection, parse
 from pingti.workspace.report import Report
 from replacement.evaluation.metrics import Measure
 from replacement.evaluation.operating_points import OperatingPoint
@@ -123,7 +123,7 @@ def test_figures_that_no_row_could_tell_are_null_everywhere(
     assert Report.load(tmp_path / "report.json").holdout.f1 == document["holdout"]["f1"]
     page = (tmp_path / "report.html").read_text()
     assert ("<td>–</td>" in page) == bool(unknown)
-    line = round_line(turn, 2)
+    line = round_line(turn, 2, GateSection())
     assert ("F1 –" in line) == ("f1" in unknown)
 
 

@@ -103,6 +103,19 @@ def test_both_forms_are_written_and_say_the_same(tmp_path: Path) -> None:
     assert "12 boundary rows" in page.text
 
 
+def test_how_sure_a_verdict_is_and_what_would_help_stand_on_the_page() -> None:
+    shown = document()
+    shown["gate"] |= {"sure": 0.61, "advice": ["a larger budget", "more days"]}
+    shown["holdout_intervals"] = {"precision": [0.8, 0.9], "recall": [0.7, 0.8], "f1": [0.7, 0.8]}
+    page = Page(html.render(shown))
+    assert "of holdouts drawn again 61% give the same verdict" in page.text
+    assert page.text.index("what helps most is a larger budget") < page.text.index("what helps, too, is more")
+    shown["gate"] |= {"passed": True, "advice": []}
+    page = Page(html.render(shown))
+    assert "of holdouts drawn again 61% give the same verdict" in page.text
+    assert "what helps" not in page.text
+
+
 def test_the_teacher_s_own_quality_stands_beside_what_is_trivial() -> None:
     quality = {"rows": 300, "teacher": 0.8, "ngram": 0.7, "frozen": 0.75, "measured_on": "rows kept aside"}
     shown = document()

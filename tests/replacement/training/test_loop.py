@@ -77,6 +77,25 @@ def test_the_teacher_is_never_asked_about_more_rows_than_the_budget(
         assert outcome.report["stopped"] == "the pool is used up"
 
 
+@pytest.mark.parametrize(("rounds", "labelled", "chosen"), [(3, 100, 100), (1, 150, 0)])
+def test_labelled_rows_leave_the_rounds_half_of_what_measuring_left(
+    topic_teacher: Path, tmp_path: Path, rounds: int, labelled: int, chosen: int
+) -> None:
+    entry = sport(tmp_path, topic_teacher, budget=300, rounds=rounds)
+    texts, topics = made_texts(150, seed=5)
+    rows = [
+        {"text": f"{text} {number}", "label": "yes" if topic == "sport" else "no"}
+        for number, (text, topic) in enumerate(zip(texts, topics, strict=True))
+    ]
+    (tmp_path / "seed.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    keys = '[teacher]\nlabels = "../seed.jsonl"\nfine_tune = false'
+    entry.path.write_text(entry.path.read_text().replace("[teacher]", keys, 1))
+    outcome = replace(Workspace(tmp_path).task("sport"))
+    assert outcome.rounds[0].added == {"labelled": labelled}
+    assert sum(sum(result.added.values()) for result in outcome.rounds[1:]) == chosen
+    assert outcome.rounds[-1].asked == 100 + labelled + chosen  # 100 measure
+
+
 def test_the_holdout_is_never_learned_from_nor_validated_on(
     topic_teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -92,8 +111,8 @@ def test_the_holdout_is_never_learned_from_nor_validated_on(
     holdout, validation, learned = (
         asked[f"teacher: {what}"] for what in ("holdout", "validation", "rows to learn from")
     )
-    assert (len(holdout), len(validation)) == (60, 50)
-    assert len(learned) == len(set(learned)) == outcome.rounds[-1].asked - 110
+    assert (len(holdout), len(validation)) == (60, 40)
+    assert len(learned) == len(set(learned)) == outcome.rounds[-1].asked - 100
     assert not set(holdout) & set(learned)
     assert not set(holdout) & set(validation)
     assert not set(validation) & set(learned)
@@ -102,8 +121,31 @@ def test_the_holdout_is_never_learned_from_nor_validated_on(
     assert not newest & (set(learned) | set(validation))
 
 
-def test_boundary_rows_are_left_out_and_written_for_a_person(tmp_path: Path) -> None:
+def unsure(root: Path, *, learning_rate: float = 1e-3, rows: int = 45, **changes: Any) -> TaskEntry:
+    """The sport task of a teacher that is unsure of many texts, which students are trained without."""
+    entry = sport(root, make_teacher(root, learning_rate=learning_rate, rows=rows), **changes)
+    entry.path.write_text(entry.path.read_text().replace("[teacher]", '[teacher]\nboundary = "leave"', 1))
+    return Workspace(root).task("sport")
+
+
+def test_boundary_rows_are_written_for_a_person_and_learned_from(tmp_path: Path) -> None:
     entry = sport(tmp_path, make_teacher(tmp_path, learning_rate=1e-3, rows=45), margin=0.4)
+    with mock.patch("textcnn.train.train", wraps=train.train) as called:
+        outcome = replace(entry)
+    last = outcome.rounds[-1]
+    lines = [json.loads(line) for line in (entry.folder / "review.jsonl").read_text().splitlines()]
+    assert 0 < len(lines) == outcome.report["boundary_rows"]
+    assert (last.boundary, last.rows) == (0, sum(sum(result.added.values()) for result in outcome.rounds))
+    rows = [len(call.args[0]) for call in called.call_args_list]
+    assert last.rows in rows
+    # They are learned as the teacher sees them, unsure.
+    targets = called.call_args_list[len(outcome.rounds) - 1].args[1]
+    yes = targets[:, 2]
+    assert (np.abs(2 * yes - 1) < 0.4).sum() == len(lines)
+
+
+def test_boundary_rows_may_be_left_out(tmp_path: Path) -> None:
+    entry = unsure(tmp_path, margin=0.4)
     outcome = replace(entry)
     last = outcome.rounds[-1]
     lines = [json.loads(line) for line in (entry.folder / "review.jsonl").read_text().splitlines()]
@@ -122,7 +164,7 @@ def test_boundary_rows_are_left_out_and_written_for_a_person(tmp_path: Path) -> 
 
 
 def test_a_margin_that_leaves_nothing_is_said(tmp_path: Path) -> None:
-    entry = sport(tmp_path, make_teacher(tmp_path, learning_rate=1e-8, rows=21), margin=0.49)
+    entry = unsure(tmp_path, learning_rate=1e-8, rows=21, margin=0.49, rounds=20)
     with pytest.raises(InputError, match=r"sport\.toml: teacher\.margin: .* nothing is left to learn from"):
         replace(entry)
 

@@ -10,8 +10,11 @@ from replacement.training.rounds import best_round, stop_reason
 GATE = GateSection(precision=0.9, recall=0.9, rounds=6)
 
 
-def rounds(*f1s: float, holdout: float = 0.5) -> list[Round]:
-    """Rounds whose students have these figures on the validation rows."""
+def rounds(*f1s: float, holdout: float = 0.5, first: int = 100, more: int = 20) -> list[Round]:
+    """Rounds whose students have these figures on the validation rows.
+
+    Round 1 learned from ``first`` rows, each other from ``more`` rows more.
+    """
 
     def figures(value: float) -> Measure:
         return Measure(precision=value, recall=value, f1=value, accuracy=value, rows=20, positives=10)
@@ -19,8 +22,8 @@ def rounds(*f1s: float, holdout: float = 0.5) -> list[Round]:
     return [
         Round(
             round=number,
-            rows=10,
-            asked=20,
+            rows=first + more * (number - 1),
+            asked=2 * first,
             added={},
             yields={},
             boundary=0,
@@ -70,7 +73,21 @@ def test_three_rounds_without_a_better_one_end_the_loop() -> None:
     assert stop_reason(GATE, rounds(0.1, 0.2, 0.3, 0.4, 0.5, 0.6), usable=True) == StopReason.ROUND_LIMIT
 
 
+def test_rounds_of_a_few_rows_more_are_not_judged() -> None:
+    """225 rows in four rounds, after 3,000: nobody can say that they brought nothing."""
+    f1s = (0.8, 0.7, 0.7, 0.7)
+    assert stop_reason(GATE, rounds(*f1s, first=3000, more=56), usable=True) is None
+    assert stop_reason(GATE, rounds(*f1s, first=3000, more=99), usable=True) is None
+    assert stop_reason(GATE, rounds(*f1s, first=3000, more=100), usable=True) == StopReason.NO_PROGRESS
+
+
 def test_the_latest_of_rounds_that_are_alike_is_kept() -> None:
     f1s = (0.5, 0.8, 0.79, 0.77)
-    assert best_round(rounds(*f1s), StopReason.BUDGET_SPENT) == 2
-    assert best_round(rounds(*f1s), StopReason.GATE_REACHED) == 3
+    assert best_round(rounds(*f1s), StopReason.BUDGET_SPENT, GATE) == 2
+    assert best_round(rounds(*f1s), StopReason.GATE_REACHED, GATE) == 3
+
+
+def test_of_rounds_that_are_alike_one_that_reaches_the_gate_on_the_validation_rows_is_preferred() -> None:
+    f1s = (0.5, 0.91, 0.905, 0.895)
+    assert best_round(rounds(*f1s), StopReason.BUDGET_SPENT, GATE) == 2
+    assert best_round(rounds(0.95, 0.91), StopReason.BUDGET_SPENT, GATE) == 0  # not alike

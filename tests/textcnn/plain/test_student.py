@@ -85,7 +85,7 @@ def test_scores_are_the_compiled_students(
     texts = [*TEXTS, *more]
     wanted = student.score(texts)
     assert np.isnan(wanted[4]).all()
-    np.testing.assert_allclose(plain.score(texts), wanted, atol=3e-6)
+    np.testing.assert_allclose(plain.score(texts), wanted, atol=5e-6)  # as exact as the compiled exponential
     assert np.ptp(wanted[np.isfinite(wanted[:, 0]), 0]) > 0  # texts score differently, or nothing is shown
 
 

@@ -4,7 +4,6 @@ import csv
 import gzip
 import json
 import shutil
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,7 @@ from numpy.typing import NDArray
 
 from benchmarks.harness import LeftOut
 
-SHARED: Final = Path(__file__).resolve().parents[2] / "shared"
+SHARED: Final = Path(__file__).resolve().parents[3] / "shared"
 OTHER: Final = "other"
 MAX_LENGTH: Final = 64
 """Word pieces that a teacher reads."""
@@ -36,8 +35,24 @@ INTENTS: Final = {
     "small_talk": "greeting goodbye tell_joke where_are_you_from how_old_are_you what_is_your_name "
     "who_made_you thank_you what_can_i_ask_you what_are_your_hobbies do_you_have_pets are_you_a_bot "
     "meaning_of_life who_do_you_work_for fun_fact",
+    "home": "shopping_list shopping_list_update next_song play_music update_playlist todo_list "
+    "todo_list_update calendar calendar_update what_song order order_status reminder reminder_update "
+    "smart_home",
+    "auto_and_commute": "traffic directions gas gas_type distance current_location mpg oil_change_when "
+    "oil_change_how jump_start uber schedule_maintenance last_maintenance tire_pressure tire_change",
+    "utility": "weather alarm date find_phone share_location timer make_call calculator definition spelling "
+    "flip_coin roll_dice text measurement_conversion time",
+    "work": "direct_deposit pto_request taxes payday w2 pto_balance pto_request_status next_holiday "
+    "insurance insurance_change schedule_meeting pto_used meeting_schedule rollover_401k income",
+    "meta": "change_ai_name change_user_name cancel user_name reset_settings whisper_mode repeat no yes "
+    "maybe change_language change_accent change_volume change_speed sync_device",
 }
-"""Of five of CLINC150's domains, as a line each: five of the ten of Larson et al. (2019), table 1."""
+"""CLINC150's ten domains (Larson et al. 2019, table 1): 15 intents each."""
+ARCHIVES: Final = (
+    "cs", "math", "quant-ph", "astro-ph", "cond-mat", "hep-ph", "hep-th", "math-ph", "nlin", "physics",
+    "q-bio", "q-fin", "stat", OTHER,
+)  # fmt: skip
+"""Labels of arXiv's teacher: archives of at least 1 % of the titles; all smaller ones are one label."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +75,6 @@ SIZES: Final = {
     "clinc150": Sizes(teacher=3000, seed=800, pool=None, holdout=4500, epochs=12),
     "arxiv": Sizes(teacher=6000, seed=3000, pool=60_000, holdout=6000),
 }
-_LEAST_ARCHIVE: Final = 0.01  # share of the titles: smaller archives are one label
 QUICK: Final = Sizes(teacher=240, seed=240, pool=2400, holdout=400)
 
 
@@ -102,7 +116,7 @@ class Part:
     """Parquet file: the pool's rows, then the holdout's."""
     holdout_fraction: float
     seed: list[tuple[str, str]]
-    """Labelled texts that a method starts with."""
+    """Labelled texts that a method starts with, in random order."""
     pool: pa.Array
     """Texts that may be learned from, each once: what the product makes of the corpus."""
     holdout: list[str]
@@ -110,6 +124,13 @@ class Part:
     """(holdout, labels): the teacher's probabilities."""
     true_labels: list[str | None]
     """True labels of the holdout."""
+
+    def seed_of(self, share: float) -> list[tuple[str, str]]:
+        """As large a part of the labelled texts as ``share`` is of a quarter of the pool; at most all.
+
+        They count among the rows that the teacher is asked about, and must not be all of them.
+        """
+        return self.seed[: round(len(self.seed) * min(1.0, share / 0.25))]
 
     def names(self, task: Task) -> tuple[str, ...]:
         """The classes of a task."""
@@ -147,12 +168,14 @@ def prepare(
     from teacher.bert import describe
     from teacher.cache import CachedTeacher
 
-    tasks, read = _PARTS[name]
     say(f"{name}: reading")
     rng = np.random.default_rng([0, *name.encode()])
     most = min(value for value in (sizes.pool, pool, 1 << 60) if value is not None)
-    rows = read(sizes, most, rng)
+    rows = _READERS[name](sizes, most, rng)
     seed = _draw(rows.labelled, sizes.seed, rng)
+    # In an order of its own: what else is drawn from ``rng`` stays as it was.
+    order = np.random.default_rng([1, *name.encode()]).permutation(len(seed))
+    seed = [seed[row] for row in order.tolist()]
     corpus = workspace / "data" / f"{name}.parquet"
     corpus.parent.mkdir(parents=True, exist_ok=True)
     pq.write_table(pa.table({"text": pa.array([*rows.pool, *rows.holdout], pa.large_string())}), corpus)
@@ -179,7 +202,7 @@ def prepare(
         chinese=name == "weibo",
         model=model,
         classes=teacher.labels,
-        tasks=tasks,
+        tasks=TASKS[name],
         corpus=corpus,
         holdout_fraction=fraction,
         seed=seed,
@@ -196,9 +219,9 @@ def minilm() -> Path:
     Raises:
         LeftOut: its package is not installed.
     """
-    from benchmarks.classifiers import _minilm_folder
+    from benchmarks.classifiers import minilm_folder
 
-    return _minilm_folder()
+    return minilm_folder()
 
 
 def _fine_tuned(
@@ -297,11 +320,7 @@ def _arxiv(sizes: Sizes, pool: int, rng: np.random.Generator) -> Rows:
     with gzip.open(_file("arxiv_titles", "arxiv_titles.tsv.gz"), "rt", encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
     true_labels = {row["text"]: row["label"].split(".")[0] for row in rows}
-    sizes_of = Counter(true_labels.values())
-    true_labels = {
-        text: archive if sizes_of[archive] >= _LEAST_ARCHIVE * len(true_labels) else OTHER
-        for text, archive in true_labels.items()
-    }
+    true_labels = {text: archive if archive in ARCHIVES else OTHER for text, archive in true_labels.items()}
     years = {row["text"]: row["timestamp"][:4] for row in rows}
     older = [text for text, year in years.items() if year <= "2016"]
     labelled, older = _labelled(older, true_labels, sizes.teacher, rng)
@@ -338,19 +357,22 @@ _WEIBO: Final = (
     Task(name="游戏", slug="games", labels=frozenset({"游戏"})),
     Task(name="nine", slug="nine"),
 )
-_ARXIV: Final = (
-    Task(name="cs", slug="cs", labels=frozenset({"cs"})),
-    Task(name="math", slug="math", labels=frozenset({"math"})),
-    Task(name="quant-ph", slug="quant_ph", labels=frozenset({"quant-ph"})),
+_CLINC150: Final = (
+    *(Task(name=name, slug=name, labels=frozenset(intents.split())) for name, intents in INTENTS.items()),
+    Task(name="150 intents", slug="intents"),
 )
-_PARTS: Final[dict[str, tuple[tuple[Task, ...], Callable[[Sizes, int, np.random.Generator], Rows]]]] = {
-    "weibo": (_WEIBO, _weibo),
-    "clinc150": (
-        tuple(
-            Task(name=name, slug=name, labels=frozenset(intents.split())) for name, intents in INTENTS.items()
-        ),
-        _clinc150,
-    ),
-    "arxiv": (_ARXIV, _arxiv),
+_ARXIV: Final = tuple(
+    Task(name=archive, slug=archive.replace("-", "_"), labels=frozenset({archive})) for archive in ARCHIVES
+)
+TASKS: Final = {"weibo": _WEIBO, "clinc150": _CLINC150, "arxiv": _ARXIV}
+"""The tasks of each data set."""
+_READERS: Final[dict[str, Callable[[Sizes, int, np.random.Generator], Rows]]] = {
+    "weibo": _weibo,
+    "clinc150": _clinc150,
+    "arxiv": _arxiv,
 }
-NAMES: Final = tuple(_PARTS)
+NAMES: Final = tuple(TASKS)
+ALL_LABELS: Final = frozenset(
+    (name, task.name) for name, tasks in TASKS.items() for task in tasks if not task.labels
+)
+"""Tasks whose classes are all labels of their teacher: measured by macro F1."""

@@ -9,9 +9,17 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+import pyarrow as pa
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+
+from benchmarks.fidelity import data
+from benchmarks.fidelity.data import Part, Task
+from benchmarks.fidelity.loops import Chosen, Classifier, Effort
+from pingti.workspace.definition import OperatingPointSection as Demand
+from replacement.evaluation.operating_points import choose, curve
+from textcnn import Architecture, Student, Vocabulary
 
 Scorer = Callable[[list[str]], NDArray[np.float32]]
 _DIMENSIONS: Final = 256
@@ -196,3 +204,52 @@ def _static_vectors(encoder: Path, tokenizer: Any) -> NDArray[np.float32]:
     weights = _SIF / (_SIF + shares / shares.sum())
     result: NDArray[np.float32] = (reduced * weights[:, None]).astype(np.float32)
     return result
+
+
+def trained(
+    method: str, part: Part, task: Task, seed: int, workspace: Path, effort: Effort, chosen: Chosen
+) -> Classifier:
+    classes = len(part.names(task))
+    labels: NDArray[np.int64] = chosen.learn_answers.argmax(axis=1)
+    rng = np.random.default_rng([seed, *method.encode()])
+    if method == "plain_textcnn":
+        score = _plain_textcnn(part, task, effort, chosen, rng)
+    elif method == "linear_ngram":
+        score = linear_ngram(chosen.learn, labels, classes, chinese=part.chinese)
+    elif method == "fasttext":
+        # Processes may run side by side: a folder for each.
+        folder = workspace / "fasttext" / f"{part.name}-{task.slug}-{seed}"
+        score = fasttext(chosen.learn, labels, classes, chinese=part.chinese, folder=folder)
+    else:
+        encoder = part.model if part.chinese else data.minilm()
+        kept = workspace / "model2vec" / f"{part.name if part.chinese else 'minilm'}.npy"
+        score = model2vec(chosen.learn, labels, classes, encoder=encoder, kept=kept, rng=rng)
+    threshold = None
+    if task.labels:
+        positive = chosen.validation_answers.argmax(axis=1) > 0
+        threshold, _ = choose(
+            curve(positive, score(chosen.validation)[:, 1], chosen.validation_weights),
+            Demand(),
+        )
+    return Classifier(scores=score(part.holdout), threshold=threshold, asked=chosen.asked, rounds=[])
+
+
+def _plain_textcnn(
+    part: Part, task: Task, effort: Effort, chosen: Chosen, rng: np.random.Generator
+) -> Scorer:
+    """Kim's network on the teacher's scores, its vectors random at the start."""
+    from pingti.workspace.definition import StudentSection
+    from textcnn.train import Recipe, train
+
+    section = StudentSection()
+    vocabulary = Vocabulary.build(part.pool, size=section.vocabulary)
+    network = train(
+        vocabulary.encode(pa.array(chosen.learn, pa.large_string())),
+        chosen.learn_answers,
+        size=vocabulary.size,
+        architecture=Architecture(embedding=section.embedding, filters=section.filters, widths=(2, 3, 4)),
+        rng=rng,
+        recipe=Recipe(epochs=effort.epochs or section.epochs),
+    )
+    student = Student.from_network(network, vocabulary, part.names(task))
+    return lambda texts: student.score(pa.array(texts, pa.large_string()))

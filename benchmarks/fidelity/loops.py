@@ -1,18 +1,18 @@
-"""The methods of ``make bench-fidelity``: the loop as it is, with one thing changed, and other classifiers.
+"""The product's loop as the bench runs it: a workspace and a definition of its own, with one thing changed.
 
-What is changed is changed from here, by exchanging a function of the product while a run lasts; a change
-that turns out to be without effect is an error. All methods of one task and seed have the same validation
-rows, which choose the threshold, and the same holdout.
+What is changed is changed from here, by exchanging a function of the product while a run lasts; a change that
+turns out to be without effect is an error.
+All methods of one task, share and seed have the same validation rows, which choose the threshold, and the
+same holdout.
 """
 
 import contextlib
 import json
 import shutil
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 from unittest import mock
 
 import numpy as np
@@ -21,37 +21,13 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 import sampling
-from benchmarks import fidelity_data, fidelity_peers
-from benchmarks.fidelity_data import Part, Task
-from pingti.workspace.definition import OperatingPointSection as Demand
-from pingti.workspace.registry import Workspace
+from benchmarks.fidelity import data
+from benchmarks.fidelity.data import Part, Task
+from pingti.workspace.registry import TaskEntry, Workspace
 from replacement.evaluation import disagreement
-from replacement.evaluation.metrics import decide, measure
-from replacement.evaluation.operating_points import choose, curve
 from replacement.training import acquisition, loop, teacher_labels, validation_set
-from textcnn import Architecture, Student, Vocabulary
+from textcnn import Student
 
-METHODS: Final = (
-    "pingti", "random", "breaking_ties", "full_pool", "hard_labels", "no_boundary_drop", "no_diversity",
-    "no_subclasses", "plain_textcnn", "fasttext", "model2vec", "linear_ngram",
-)  # fmt: skip
-LOOPS: Final = METHODS[:8]
-"""Those that run the product's loop."""
-PEERS: Final = METHODS[9:]
-WHAT: Final = {
-    "pingti": "the loop",
-    "random": "as many teacher rows, at random",
-    "breaking_ties": "as many teacher rows, least confidence alone",
-    "full_pool": "the teacher scores the whole pool",
-    "hard_labels": "pingti with the teacher's decisions for targets",
-    "no_boundary_drop": "pingti with margin 0",
-    "no_diversity": "pingti with hard negatives alone",
-    "no_subclasses": "pingti that learns the task's classes alone",
-    "plain_textcnn": "no wide part, random start, on pingti's rows",
-    "fasttext": "on pingti's rows",
-    "model2vec": "distilled and fine-tuned, on pingti's rows",
-    "linear_ngram": "tf-idf of hashed n-grams and LinearSVC, on pingti's rows",
-}
 _LEARN, _VALIDATE = "teacher: rows to learn from", "teacher: validation"
 
 
@@ -108,7 +84,7 @@ class Chosen:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class _Classifier:
+class Classifier:
     """A classifier that is ready to be measured."""
 
     scores: NDArray[np.float32]
@@ -118,83 +94,24 @@ class _Classifier:
     rounds: list[dict[str, Any]]
 
 
-def run(
-    method: str, part: Part, task: Task, seed: int, workspace: Path, effort: Effort
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Make a classifier and measure it: a row of the results, and what else there is to say about it."""
-    started = time.monotonic()
-    kept = workspace / "chosen" / f"2-{part.name}-{task.slug}-{seed}-{len(part.pool)}.parquet"
-    chosen = None
-    if method != "pingti":
-        if not kept.is_file():
-            _loop("pingti", part, task, seed, workspace, effort, None)[1].save(kept)
-        chosen = Chosen.load(kept)
-    if method in LOOPS:
-        classifier, asked = _loop(method, part, task, seed, workspace, effort, chosen)
-        if method == "pingti":
-            asked.save(kept)
-    else:
-        assert chosen is not None
-        classifier = _other(method, part, task, seed, workspace, effort, chosen)
-    classes = len(part.names(task))
-    decided = decide(classifier.scores, classifier.threshold)
-    reference = part.reference(task)
-    against_teacher = measure(reference, decided, classes)
-    rows, true = part.known(task)
-    against_true = measure(true, decided[rows], classes)
-    teacher = measure(true, reference[rows], classes)
-    key = {"data": part.name, "task": task.name, "method": method, "seed": seed}
-    return {
-        **key,
-        "teacher_rows": classifier.asked,
-        "pool_rows": len(part.pool),
-        "f1_teacher": round(against_teacher.f1, 5),
-        "f1_truth": round(against_true.f1, 5),
-        "teacher_f1_truth": round(teacher.f1, 5),
-    }, {
-        **key,
-        "accuracy_teacher": round(against_teacher.accuracy, 5),
-        "accuracy_truth": round(against_true.accuracy, 5),
-        "teacher_accuracy_truth": round(teacher.accuracy, 5),
-        "precision_teacher": round(against_teacher.precision, 5),
-        "recall_teacher": round(against_teacher.recall, 5),
-        "holdout_rows": against_teacher.rows,
-        "holdout_positives": against_teacher.positives,
-        "holdout_rows_with_truth": len(rows),
-        "seconds": round(time.monotonic() - started, 1),
-        "rounds": classifier.rounds,
-    }
-
-
-# ---- the product's loop -------------------------------------------------------------------------------
-
-
-def _loop(
+def replaced(
     method: str, part: Part, task: Task, seed: int, workspace: Path, effort: Effort, chosen: Chosen | None
-) -> tuple[_Classifier, Chosen]:
-    budget = int(len(part.pool) * effort.share)
-    gate_rows = max(10, min(2000, budget // 10))
+) -> tuple[Classifier, Chosen]:
+    budget, gate_rows = rows_of(part, effort.share)
     number = effort.rounds
-    settings: dict[str, Any] = {"budget": budget, "margin": None, "subclasses": None}
+    settings: dict[str, Any] = {"budget": budget, "boundary": None, "subclasses": None}
     if method in ("random", "full_pool"):
         number = 2  # the seed, then all the rest at once
     if method == "full_pool":
-        settings["budget"] = len(part.pool) + len(part.seed) + gate_rows
-    if method == "no_boundary_drop":
-        settings["margin"] = 0.0
+        settings["budget"] = len(part.pool) + len(part.seed_of(effort.share)) + gate_rows
+    if method == "no_boundary_rows":
+        settings["boundary"] = "leave"
     if method == "no_subclasses":
         settings["subclasses"] = 0
     home = Workspace(workspace)
-    name = f"{part.name}_{task.slug}_{method}_{seed}"
-    shutil.rmtree(home.tasks / name, ignore_errors=True)
-    text = _definition(part, task, f"{name}.jsonl", gate_rows, number, effort.epochs, **settings)
-    entry = home.add_task(name, text)
-    yes = part.names(task)
-    with (home.tasks / f"{name}.jsonl").open("w", encoding="utf-8") as file:
-        for seed_text, label in part.seed:
-            if task.labels:
-                label = yes[label in task.labels]
-            file.write(json.dumps({"text": seed_text, "label": label}, ensure_ascii=False) + "\n")
+    name = f"{part.name}_{task.slug}_{method}_{seed}_{round(1000 * effort.share)}"
+    text = definition(part, task, f"{name}.jsonl", gate_rows, number, effort.epochs, **settings)
+    entry = added(home, name, text, part, task, effort.share)
 
     asked: dict[str, list[tuple[list[str], NDArray[np.float32]]]] = {}
 
@@ -241,14 +158,36 @@ def _loop(
     threshold = student.metadata["thresholds"]["default"] if task.labels else None
     del student
     (folder / "student.safetensors").unlink()  # the reports stay, to be looked at
+    turns = rounds_of(outcome.report)
+    return Classifier(scores=scores, threshold=threshold, asked=own.asked, rounds=turns), own
+
+
+def rounds_of(report: dict[str, Any]) -> list[dict[str, Any]]:
+    """What a report tells of the rounds, in short."""
     keys = ("round", "rows", "asked", "added", "boundary", "competing")
-    turns = [
-        {**{key: turn[key] for key in keys}, "f1": turn["holdout"]["f1"]} for turn in outcome.report["rounds"]
-    ]
-    return _Classifier(scores=scores, threshold=threshold, asked=own.asked, rounds=turns), own
+    return [{**{key: turn[key] for key in keys}, "f1": turn["holdout"]["f1"]} for turn in report["rounds"]]
 
 
-def _definition(
+def rows_of(part: Part, share: float) -> tuple[int, int]:
+    """Rows that a teacher may be asked about, and those of them that are the gate's."""
+    budget = int(len(part.pool) * share)
+    return budget, max(10, min(2000, budget // 10))
+
+
+def added(home: Workspace, name: str, text: str, part: Part, task: Task, share: float) -> TaskEntry:
+    """A task of the workspace, made afresh, with its labelled texts."""
+    shutil.rmtree(home.tasks / name, ignore_errors=True)
+    entry = home.add_task(name, text)
+    yes = part.names(task)
+    with (home.tasks / f"{name}.jsonl").open("w", encoding="utf-8") as file:
+        for seed_text, label in part.seed_of(share):
+            if task.labels:
+                label = yes[label in task.labels]
+            file.write(json.dumps({"text": seed_text, "label": label}, ensure_ascii=False) + "\n")
+    return entry
+
+
+def definition(
     part: Part,
     task: Task,
     labels: str,
@@ -257,25 +196,29 @@ def _definition(
     epochs: int | None,
     *,
     budget: int,
-    margin: float | None,
-    subclasses: int | None,
+    boundary: str | None = None,
+    subclasses: int | None = None,
+    family: str | None = None,
 ) -> str:
+    """The TOML of a task; what is None is the product's own."""
+
     def quoted(value: Any) -> str:
         return json.dumps(value, ensure_ascii=False)
 
     lines = [
         f"classes = {quoted(part.names(task))}",
+        *([f"family = {quoted(family)}"] if family else []),
         "[corpus]",
         f"files = [{quoted(str(part.corpus.absolute()))}]",
         "[teacher]",
         f"model = {quoted(str(part.model))}",
         f"labels = {quoted(labels)}",
         "fine_tune = false",  # the teacher is there already: the labelled rows are the first round's
-        f"max_length = {fidelity_data.MAX_LENGTH}",
+        f"max_length = {data.MAX_LENGTH}",
         f"budget = {budget}",
     ]
-    if margin is not None:
-        lines.append(f"margin = {margin}")
+    if boundary is not None:
+        lines.append(f"boundary = {quoted(boundary)}")
     if task.labels:
         named = "".join(f'{quoted(label)} = "yes", ' for label in sorted(task.labels))
         lines.append(f'map = {{ {named}"*" = "no" }}')
@@ -313,6 +256,8 @@ def _changes(method: str) -> list[contextlib.AbstractContextManager[None]]:
         hard = np.eye(targets.shape[1], dtype=np.float32)[targets.argmax(axis=1)]
         return original(encoded, hard, **named)
 
+    if method == "own":
+        return [_exchanged(loop, "train_student", _as_before_families)]
     if method in ("random", "full_pool"):
         return [
             _exchanged(acquisition, "choose", at_random),
@@ -332,6 +277,30 @@ def _changes(method: str) -> list[contextlib.AbstractContextManager[None]]:
     return []
 
 
+def _as_before_families(
+    original: Callable[..., Any], setup: Any, training: Any, parts: Any, number: int
+) -> Any:
+    """A student whose wide part knows the task's classes alone, and its head the teacher's labels."""
+    from textcnn import train
+
+    def trained(
+        of_labels: Callable[..., Any], encoded: Any, targets: Any, *, recipe: Any, **named: Any
+    ) -> Any:
+        recipe = train.Recipe(epochs=recipe.epochs)
+        return of_labels(encoded, targets, subclasses=parts.counts, recipe=recipe, **named)
+
+    def folded(_: Any, network: Any, vocabulary: Any, tasks: dict[str, Any]) -> dict[str, Student]:
+        return {
+            name: Student.from_network(network, vocabulary, classes, subclasses=parts.counts)
+            for name, (classes, _) in tasks.items()
+        }
+
+    if not parts.divided:
+        return original(setup, training, parts, number)
+    with _exchanged(train, "train", trained), _exchanged(Student, "reading", folded):
+        return original(setup, training, parts, number)
+
+
 @contextlib.contextmanager
 def _exchanged(owner: Any, name: str, by: Callable[..., Any]) -> Iterator[None]:
     """While it lasts ``owner.name`` is ``by``, which gets the original before its own arguments."""
@@ -347,55 +316,3 @@ def _exchanged(owner: Any, name: str, by: Callable[..., Any]) -> Iterator[None]:
         yield
     if calls == 0:
         raise RuntimeError(f"{owner.__name__}.{name} was not called: the bench's change had no effect")
-
-
-# ---- classifiers trained on the rows that pingti chose ------------------------------------------------
-
-
-def _other(
-    method: str, part: Part, task: Task, seed: int, workspace: Path, effort: Effort, chosen: Chosen
-) -> _Classifier:
-    classes = len(part.names(task))
-    labels: NDArray[np.int64] = chosen.learn_answers.argmax(axis=1)
-    rng = np.random.default_rng([seed, *method.encode()])
-    if method == "plain_textcnn":
-        score = _plain_textcnn(part, task, effort, chosen, rng)
-    elif method == "linear_ngram":
-        score = fidelity_peers.linear_ngram(chosen.learn, labels, classes, chinese=part.chinese)
-    elif method == "fasttext":
-        # Processes may run side by side: a folder for each.
-        folder = workspace / "fasttext" / f"{part.name}-{task.slug}-{seed}"
-        score = fidelity_peers.fasttext(chosen.learn, labels, classes, chinese=part.chinese, folder=folder)
-    else:
-        encoder = part.model if part.chinese else fidelity_data.minilm()
-        kept = workspace / "model2vec" / f"{part.name if part.chinese else 'minilm'}.npy"
-        score = fidelity_peers.model2vec(chosen.learn, labels, classes, encoder=encoder, kept=kept, rng=rng)
-    threshold = None
-    if task.labels:
-        positive = chosen.validation_answers.argmax(axis=1) > 0
-        threshold, _ = choose(
-            curve(positive, score(chosen.validation)[:, 1], chosen.validation_weights),
-            Demand(),
-        )
-    return _Classifier(scores=score(part.holdout), threshold=threshold, asked=chosen.asked, rounds=[])
-
-
-def _plain_textcnn(
-    part: Part, task: Task, effort: Effort, chosen: Chosen, rng: np.random.Generator
-) -> fidelity_peers.Scorer:
-    """Kim's network on the teacher's scores, its vectors random at the start."""
-    from pingti.workspace.definition import StudentSection
-    from textcnn.train import Recipe, train
-
-    section = StudentSection()
-    vocabulary = Vocabulary.build(part.pool, size=section.vocabulary)
-    network = train(
-        vocabulary.encode(pa.array(chosen.learn, pa.large_string())),
-        chosen.learn_answers,
-        size=vocabulary.size,
-        architecture=Architecture(embedding=section.embedding, filters=section.filters, widths=(2, 3, 4)),
-        rng=rng,
-        recipe=Recipe(epochs=effort.epochs or section.epochs),
-    )
-    student = Student.from_network(network, vocabulary, part.names(task))
-    return lambda texts: student.score(pa.array(texts, pa.large_string()))

@@ -1,0 +1,129 @@
+"""``pingti replace --family``: students for all tasks of a family, read off one network."""
+
+from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from api.cli.console import Screen
+from pingti.errors import Fault, GateError
+
+if TYPE_CHECKING:
+    from pingti.workspace.registry import TaskEntry
+    from replacement.results import Outcome, Round
+
+
+def replace_family(
+    name: str, *, promote: bool, seed: int, device: str | None, home: Path, screen: Screen
+) -> None:
+    """Make students for the tasks of a family, and say of each whether it may replace its teacher.
+
+    Args:
+        name: of the family, or the task whose teacher the others use.
+        promote: those that pass are promoted.
+        seed: every random choice comes from it.
+        device: the teachers' torch device.
+        home: the workspace.
+        screen: what is said, is said there.
+
+    Raises:
+        NotFoundError: no such family.
+        GateError: a task fell short of its gate; the others are written, and promoted if that was asked for.
+    """
+    from pingti.workspace import promotion
+    from pingti.workspace.families import members_of
+    from pingti.workspace.registry import Workspace
+    from replacement.family.loop import replace_family as run
+
+    entries = members_of(Workspace(home), name)
+
+    def announce(rounds: "Mapping[str, Round]") -> None:
+        screen.note(family_line(rounds))
+
+    try:
+        with ExitStack() as locks, screen.progress():
+            for entry in entries:
+                locks.enter_context(entry.making())
+            outcomes = run(entries, seed=seed, device=device, progress=screen.advance, announce=announce)
+    except KeyboardInterrupt:
+        screen.note(f"interrupted; pingti replace --family {name} goes on from what the teachers answered")
+        raise
+    first = next(iter(outcomes.values()))
+    screen.say(f"family {name}: {len(outcomes)} tasks read one network; {first.report['stopped']}")
+    _show(entries, outcomes, screen)
+    screen.result({task: outcome.report for task, outcome in outcomes.items()})
+    passed = [entry for entry in entries if outcomes[entry.name].passed]
+    for entry in passed if promote else []:
+        promotion.promote(entry, outcomes[entry.name].version, why="passed its gate")
+    if passed:
+        names = ", ".join(entry.name for entry in passed)
+        screen.say(
+            f"promoted: {names}" if promote else f"the gate is reached; next is pingti promote: {names}"
+        )
+    _refuse(name, [entry for entry in entries if entry not in passed], outcomes)
+
+
+def family_line(rounds: "Mapping[str, Round]") -> str:
+    """A family's round in one line.
+
+    Args:
+        rounds: what it brought, by task.
+    """
+    from statistics import mean
+
+    worst = sorted(rounds, key=lambda task: rounds[task].validation.f1)[:3]
+    result = rounds[worst[0]]
+    named = ", ".join(f"{task} {rounds[task].validation.f1:.3f}" for task in worst)
+    validation, holdout = (
+        mean(getattr(own, part).f1 for own in rounds.values()) for part in ("validation", "holdout")
+    )
+    return (
+        f"  round {result.round}: mean F1 {holdout:.3f} on the holdout, {validation:.3f} on the validation "
+        f"rows (worst there: {named})  | teacher rows asked {result.asked:,}, trained on {result.rows:,}"
+    )
+
+
+def _show(entries: "list[TaskEntry]", outcomes: "Mapping[str, Outcome]", screen: Screen) -> None:
+    """A line for each task."""
+    from replacement.evaluation.metrics import stored
+
+    rows = []
+    for entry in entries:
+        outcome = outcomes[entry.name]
+        figures = stored(outcome.best.holdout, len(entry.definition.classes))
+        rows.append(
+            [
+                entry.name,
+                str(outcome.version),
+                *(
+                    "-" if figures[key] is None else f"{figures[key]:.3f}"
+                    for key in ("precision", "recall", "f1")
+                ),
+                "reached" if outcome.passed else "not reached",
+            ]
+        )
+    screen.table(["task", "version", "precision", "recall", "F1", "gate"], rows)
+    notes: dict[str, list[str]] = {}
+    for task, outcome in outcomes.items():
+        for note in outcome.report.get("notes", []):
+            notes.setdefault(note, []).append(task)
+    for note, tasks in notes.items():
+        screen.note(f"{'all tasks' if len(tasks) == len(outcomes) else ', '.join(tasks)}: {note}")
+
+
+def _refuse(name: str, refused: "list[TaskEntry]", outcomes: "Mapping[str, Outcome]") -> None:
+    """Record and tell which tasks fell short."""
+    from pingti.workspace import promotion
+    from pingti.workspace.report import refusal
+
+    faults = []
+    for entry in refused:
+        lacks = refusal(outcomes[entry.name].report)
+        entry.record(promotion.Event.REFUSED, outcomes[entry.name].version, why=lacks.headline)
+        faults.append(Fault(detail=f"{entry.name}: {lacks.headline}"))
+    if faults:
+        raise GateError(
+            f"family {name!r}: {len(refused)} of {len(outcomes)} tasks refused; the ways on are a larger "
+            "teacher.budget, more texts, a lower gate for them, or pingti promote TASK VERSION --force",
+            faults=faults,
+        )

@@ -1,0 +1,1 @@
+"""``make bench-tables``: the tables of the documentation, written from ``benchmarks/results/``."""

@@ -1,0 +1,79 @@
+"""Which tasks are a family, and whether one network can serve them."""
+
+from collections.abc import Sequence
+
+from pingti.errors import DefinitionError, NotFoundError
+from pingti.workspace.registry import TaskEntry, Workspace
+
+_ALIKE = ("corpus", "student")
+"""Sections that members have in common: one network reads one vocabulary, made from one corpus."""
+_SPLIT = ("holdout_days", "holdout_fraction", "holdout_rows")
+"""Keys of the gate that members have in common: one split, one holdout."""
+
+
+def members_of(workspace: Workspace, name: str) -> list[TaskEntry]:
+    """The tasks of a family.
+
+    Args:
+        workspace: has the tasks.
+        name: what their definitions call the family, or the task whose teacher others use ("task:NAME").
+
+    Returns:
+        Two or more, by name.
+
+    Raises:
+        NotFoundError: there are fewer.
+        DefinitionError: a definition that cannot be read, or members that one network cannot serve.
+    """
+    entries = workspace.entries()
+    named = [entry for entry in entries if entry.definition.family == name]
+    members = named or [
+        entry for entry in entries if entry.name == name or entry.definition.teacher.model == f"task:{name}"
+    ]
+    if len(members) < 2:
+        families = sorted({entry.definition.family for entry in entries if entry.definition.family})
+        raise NotFoundError(
+            f"family {name!r}: tasks in it: {len(members)}; needed are two or more with "
+            f'family = "{name}" in their definitions, or with teacher.model = "task:{name}"; '
+            f"families there are: {', '.join(families) or 'none'}"
+        )
+    members.sort(key=lambda entry: entry.name)
+    _check_alike(name, members)
+    return members
+
+
+def family_of(entry: TaskEntry) -> str | None:
+    """The name of a task's family: its definition's, or else the task whose teacher it uses.
+
+    Args:
+        entry: the task.
+    """
+    model = entry.definition.teacher.model
+    return entry.definition.family or (model.removeprefix("task:") if model.startswith("task:") else None)
+
+
+def _check_alike(name: str, members: Sequence[TaskEntry]) -> None:
+    """Raise DefinitionError where members differ in what one network has in common."""
+    first = members[0]
+    for entry in members[1:]:
+        for section in _ALIKE:
+            ours, theirs = (getattr(task.definition, section).model_dump() for task in (first, entry))
+            _refuse_unlike(name, section, (first, ours), (entry, theirs), tuple(ours))
+        gates = [task.definition.gate.model_dump() for task in (first, entry)]
+        _refuse_unlike(name, "gate", (first, gates[0]), (entry, gates[1]), _SPLIT)
+
+
+def _refuse_unlike(
+    name: str,
+    section: str,
+    one: tuple[TaskEntry, dict[str, object]],
+    other: tuple[TaskEntry, dict[str, object]],
+    keys: Sequence[str],
+) -> None:
+    for key in keys:
+        ours, theirs = one[1][key], other[1][key]
+        if ours != theirs:
+            raise DefinitionError(
+                f"{other[0].path}: {section}.{key}: {theirs!r}, but {ours!r} in {one[0].path.name}; tasks of "
+                f"the family {name!r} need the same: one network reads one corpus"
+            )

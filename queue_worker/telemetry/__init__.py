@@ -1,0 +1,1 @@
+"""What the service's processes tell of their work: lines of a log, and traces."""

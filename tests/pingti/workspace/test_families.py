@@ -1,0 +1,49 @@
+from pathlib import Path
+
+import pytest
+
+from pingti.errors import DefinitionError, NotFoundError
+from pingti.workspace.families import family_of, members_of
+from pingti.workspace.registry import Workspace
+from tests.support.families import add_task, topics
+
+
+def test_a_family_is_who_names_it(tmp_path: Path) -> None:
+    topics(tmp_path, Path("model"))
+    add_task(tmp_path, "angry", Path("model"), family="others", asks='[teacher.map]\nx = "yes"\n"*" = "no"\n')
+    members = members_of(Workspace(tmp_path), "topics")
+    assert [entry.name for entry in members] == ["sport", "tech", "topic"]
+    assert family_of(members[0]) == "topics"
+
+
+def test_tasks_that_use_anothers_teacher_are_a_family(tmp_path: Path) -> None:
+    first, second, _ = topics(tmp_path, Path("model"))
+    for entry in (first, second):
+        text = entry.path.read_text().replace('family = "topics"\n', "")
+        entry.path.write_text(text.replace('model = "model"', 'model = "task:topic"'))
+    topic = Workspace(tmp_path).task("topic")
+    topic.path.write_text(topic.path.read_text().replace('family = "topics"\n', ""))
+    members = members_of(Workspace(tmp_path), "topic")
+    assert [entry.name for entry in members] == ["sport", "tech", "topic"]
+    assert [family_of(entry) for entry in members] == ["topic", "topic", None]
+
+
+def test_a_family_of_one_is_none(tmp_path: Path) -> None:
+    topics(tmp_path, Path("model"))
+    with pytest.raises(NotFoundError, match=r'family "?.*needed are two or more.*families there are: topics'):
+        members_of(Workspace(tmp_path), "classroom")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "key"),
+    [
+        ("epochs = 3", "epochs = 4", "student.epochs"),
+        ('id = "id"', 'id = "text"', "corpus.id"),
+        ("holdout_rows = 60", "holdout_rows = 50", "gate.holdout_rows"),
+    ],
+)
+def test_what_one_network_needs_alike_is_named(tmp_path: Path, old: str, new: str, key: str) -> None:
+    entry = topics(tmp_path, Path("model"))[1]
+    entry.path.write_text(entry.path.read_text().replace(old, new))
+    with pytest.raises(DefinitionError, match=rf"tech\.toml: {key}: .*sport\.toml.*need the same"):
+        members_of(Workspace(tmp_path), "topics")

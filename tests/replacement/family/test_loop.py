@@ -1,0 +1,183 @@
+"""The loop of a family with real, tiny teachers."""
+
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import numpy as np
+import pytest
+
+from pingti.annotation import labels
+from pingti.workspace import promotion
+from pingti.workspace.families import members_of
+from pingti.workspace.registry import TaskEntry, Workspace
+from replacement.family.loop import replace_family
+from replacement.results import Outcome, Round
+from replacement.training.loop import replace
+from replacement.training.teacher_labels import TeacherLabels
+from tests.support.families import add_task, topics
+from tests.support.teachers import write_bert, write_kinds
+from tests.support.texts import WORDS, made_texts
+from textcnn import Student, train
+from textcnn.plain.artifact import LAYOUT
+
+
+def students(entries: list[TaskEntry], outcomes: dict[str, Outcome]) -> dict[str, Student]:
+    return {entry.name: Student.load(entry.student_folder(outcomes[entry.name].version)) for entry in entries}
+
+
+def test_all_tasks_read_one_network_and_decide_as_their_teacher(topic_teacher: Path, tmp_path: Path) -> None:
+    entries = topics(tmp_path, topic_teacher, gate=0.4)  # three classes from 200 short texts
+    seen: list[dict[str, Round]] = []
+    outcomes = replace_family(entries, announce=seen.append)
+    assert [outcomes[entry.name].passed for entry in entries] == [True, True, True]
+    assert set(seen[-1]) == {"sport", "tech", "topic"}
+    read = students(entries, outcomes)
+    assert len({student.network for student in read.values()}) == 1
+    files = {(entry.student_folder(1) / LAYOUT.tensors).stat().st_ino for entry in entries}
+    assert len(files) == 1
+    texts, _ = made_texts(40, seed=9)
+    of_topic = read["topic"].score(texts)
+    np.testing.assert_allclose(read["sport"].score(texts)[:, 1], of_topic[:, 0], atol=1e-6)
+    assert read["topic"].classes == ("sport", "tech", "other")
+    report = outcomes["sport"].report
+    assert report["subclasses"] == {"no": [["tech"], ["other"]], "yes": [["sport"]]}
+
+
+def test_one_budget_serves_all_tasks(topic_teacher: Path, tmp_path: Path) -> None:
+    entries = topics(tmp_path, topic_teacher, budget=250)
+    outcomes = replace_family(entries)
+    asked = {outcome.report["teacher"]["rows_asked"] for outcome in outcomes.values()}
+    assert max(asked) <= 250
+    # All tasks together cost the teacher no more than that.
+    assert sum(outcome.report["teacher"]["rows_computed"] for outcome in outcomes.values()) <= 3 * 250
+    computed = {outcome.report["teacher"]["rows_computed"] for outcome in outcomes.values()}
+    assert max(computed) <= 250
+
+
+def test_one_seed_gives_one_network(topic_teacher: Path, tmp_path: Path) -> None:
+    folders = []
+    for name in ("one", "other"):
+        entries = topics(tmp_path / name, topic_teacher)
+        outcomes = replace_family(entries, seed=3)
+        folders.append([entry.student_folder(outcomes[entry.name].version) for entry in entries])
+    for one, other in zip(*folders, strict=True):
+        assert (one / LAYOUT.tensors).read_bytes() == (other / LAYOUT.tensors).read_bytes()
+
+
+def test_the_holdout_is_never_learned_from_nor_validated_on(
+    topic_teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: dict[str, list[str]] = {}
+    real = TeacherLabels.score
+
+    def score(self: TeacherLabels, texts: list[str], what: str) -> Any:
+        asked.setdefault(what, []).extend(texts)
+        return real(self, texts, what)
+
+    monkeypatch.setattr(TeacherLabels, "score", score)
+    replace_family(topics(tmp_path, topic_teacher))
+    holdout, validation, learned = (
+        set(asked[f"teacher: {what}"]) for what in ("holdout", "validation", "rows to learn from")
+    )
+    assert holdout
+    assert validation
+    assert learned
+    assert not (holdout & learned) | (holdout & validation) | (validation & learned)
+    assert len(asked["teacher: rows to learn from"]) == len(learned)  # asked for once, not for each task
+    assert holdout <= set(made_texts(600, seed=2)[0][480:])
+
+
+def test_each_task_keeps_its_rules_and_peoples_labels(topic_teacher: Path, tmp_path: Path) -> None:
+    entries = topics(tmp_path, topic_teacher)
+    sport = entries[0]
+    sport.path.write_text(
+        sport.path.read_text().replace("[teacher]", '[rules]\nnegative = ["tennis"]\n\n[teacher]', 1)
+    )
+    text = next(text for text in made_texts(600, seed=2)[0][:400] if "goal" in text and "tennis" not in text)
+    # Of a sports text a person says that it is tech.
+    labels.add_records(entries[1], [("record 1", {"text": text, "label": "yes"})])
+    learned: list[Any] = []
+    real = train.train
+
+    def recorded(encoded: Any, targets: Any, **more: Any) -> Any:
+        learned.append((encoded, targets))
+        return real(encoded, targets, **more)
+
+    with mock.patch("textcnn.train.train", recorded):
+        outcomes = replace_family(members_of(Workspace(tmp_path), "topics"))
+    corpora = {name: outcome.report["corpus"] for name, outcome in outcomes.items()}
+    assert corpora["sport"]["pool"] < corpora["tech"]["pool"]
+    student = Student.load(entries[1].student_folder(1))
+    ids = student.vocabulary.encode([text]).ids.tolist()
+    encoded, targets = learned[-1]
+    rows = [
+        row
+        for row in range(len(encoded))
+        if encoded.ids[encoded.offsets[row] : encoded.offsets[row + 1]].tolist() == ids
+    ]
+    assert rows
+    assert targets[rows[0]].argmax() == 1  # the column of tech
+
+
+def test_teachers_that_were_not_asked_teach_nothing(topic_teacher: Path, tmp_path: Path) -> None:
+    base = tmp_path / "base"
+    write_bert(base, [word for words in WORDS.values() for word in words])
+    kinds = write_kinds(tmp_path / "kinds", base)
+    entries = [
+        *topics(tmp_path, topic_teacher)[:1],
+        add_task(tmp_path, "taste", kinds["multi_label"], asks='label = "taste"\n'),
+        add_task(tmp_path, "price", kinds["multi_label"], asks='label = "price"\n'),
+    ]
+    with mock.patch("textcnn.train.train", wraps=train.train) as called:
+        outcomes = replace_family(entries)
+    targets = called.call_args.args[1]
+    assert called.call_args.kwargs["tasks"] == [3, 2, 2]
+    nan = np.isnan(targets)
+    assert nan[:, 0].any()
+    assert nan[:, 3].any()
+    assert not nan.all(axis=1).any()
+    np.testing.assert_array_equal(nan[:, 3], nan[:, 5])  # one teacher answers both
+    read = students(entries, outcomes)
+    assert [read[name].readout.group for name in ("sport", "taste", "price")] == [0, 1, 2]
+
+
+def test_a_new_task_of_the_same_teacher_needs_no_training(topic_teacher: Path, tmp_path: Path) -> None:
+    entries = topics(tmp_path, topic_teacher, gate=0.6)[:2]
+    outcomes = replace_family(entries)
+    for entry in entries:
+        promotion.promote(entry, outcomes[entry.name].version, why="a test")
+    third = add_task(
+        tmp_path, "other", topic_teacher, asks='[teacher.map]\nother = "yes"\n"*" = "no"\n', gate=0.6
+    )
+    with mock.patch("textcnn.train.train") as never, mock.patch("textcnn.train.train_head") as nor:
+        outcome = replace(third)
+    assert outcome.passed
+    assert not never.called
+    assert not nor.called
+    student = Student.load(third.student_folder(outcome.version))
+    sibling = Student.load(entries[0].student_folder(1))
+    assert student.trunk == sibling.trunk
+    assert any("pingti replace --family topics" in note for note in outcome.report["notes"])
+
+
+def test_a_task_of_a_new_teacher_gets_a_head_on_the_trunk(topic_teacher: Path, tmp_path: Path) -> None:
+    entries = topics(tmp_path, topic_teacher, gate=0.6)[:2]
+    outcomes = replace_family(entries)
+    promotion.promote(entries[0], outcomes["sport"].version, why="a test")
+    base = tmp_path / "base"
+    write_bert(base, [word for words in WORDS.values() for word in words])
+    kinds = write_kinds(tmp_path / "kinds", base)
+    taste = add_task(tmp_path, "taste", kinds["multi_label"], asks='label = "taste"\n')
+    with mock.patch("textcnn.train.train") as never:
+        outcome = replace(taste)
+    assert not never.called
+    student = Student.load(taste.student_folder(outcome.version))
+    sibling = Student.load(entries[0].student_folder(1))
+    assert student.trunk == sibling.trunk
+    assert student.network != sibling.network
+
+    own = taste.path.read_text().replace("[student]", '[student]\ntrunk = "own"')
+    taste.path.write_text(own)
+    alone = replace(Workspace(tmp_path).task("taste"))
+    assert Student.load(taste.student_folder(alone.version)).trunk != sibling.trunk
