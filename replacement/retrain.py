@@ -12,6 +12,7 @@ teacher's cached answers, or, where its student is written already, from the dec
 
 import argparse
 import contextlib
+import datetime
 import json
 import sys
 import time
@@ -22,10 +23,12 @@ from typing import Any
 from pingti.errors import ArtifactError, NotFoundError, PingtiError
 from pingti.extras import install_hint
 from pingti.workspace import promotion
+from pingti.workspace.families import family_of, members_of
 from pingti.workspace.promotion import Event
 from pingti.workspace.registry import TaskEntry, Workspace
 from pingti.workspace.report import refusal
 from replacement.evaluation.metrics import stored
+from replacement.progress import Progress
 from replacement.results import Round
 from replacement.training import warm_start
 
@@ -64,10 +67,22 @@ def retrain(
     def busy() -> None:
         tell({"what": "waiting for another run of this task", "done": 0, "total": 1})
 
-    with entry.making(busy):
+    with contextlib.ExitStack() as locks:
+        locks.enter_context(entry.making(busy))
+        others = _others_of_family(entry)
+        for other in others:
+            locks.enter_context(other.making(busy))
         version = made_by(entry, run)
         if version is None:
-            version = _replace(entry, run, tell, announce, device)
+            version = (
+                _replace_family(entry, others, run, tell, device)
+                if others
+                else _replace(entry, run, tell, announce, device)
+            )
+        for other in others:
+            made = made_by(other, run)
+            if made is not None:
+                _settle(other, made, who=who, run=run)
         return _settle(entry, version, who=who, run=run)
 
 
@@ -91,14 +106,6 @@ def _replace(
 ) -> int:
     from replacement.training.loop import replace  # torch only where something is trained
 
-    last = 0.0
-
-    def progress(what: str, done: int, total: int) -> None:
-        nonlocal last
-        if done >= total or time.monotonic() - last > _TELL_SECONDS:
-            last = time.monotonic()
-            tell({"what": what, "done": done, "total": total})
-
     def tell_round(result: Round) -> None:
         most = entry.definition.gate.rounds
         f1 = stored(result.holdout, len(entry.definition.classes))["f1"]
@@ -107,7 +114,53 @@ def _replace(
 
     # The teacher that was fine-tuned with the promoted version's seed, unless the definition has changed.
     seed = warm_start.seed(entry)
-    return replace(entry, seed=seed, run=run, progress=progress, announce=tell_round, device=device).version
+    return replace(
+        entry, seed=seed, run=run, progress=_throttled(tell), announce=tell_round, device=device
+    ).version
+
+
+def _others_of_family(entry: TaskEntry) -> list[TaskEntry]:
+    """The tasks that are retrained together with this one today; none on other days, or without a family."""
+    section, name = entry.definition.retrain, family_of(entry) or entry.name
+    if section is None or section.joint != f"{datetime.datetime.now():%A}".lower():
+        return []
+    return [other for other in members_of(entry.workspace, name) if other.name != entry.name]
+
+
+def _replace_family(
+    entry: TaskEntry, others: Sequence[TaskEntry], run: str, tell: Tell, device: str | None
+) -> int:
+    from replacement.family.loop import replace_family  # torch only where something is trained
+
+    def tell_round(rounds: dict[str, Round]) -> None:
+        f1 = sum(result.holdout.f1 for result in rounds.values()) / len(rounds)
+        number = rounds[entry.name].round
+        most = max(task.definition.gate.rounds for task in (entry, *others))
+        tell({"round": number, "rounds": most, "f1": round(f1, 4)})
+
+    # The task itself comes last: where its version is there, all are.
+    outcomes = replace_family(
+        [*others, entry],
+        seed=warm_start.seed(entry),
+        run=run,
+        progress=_throttled(tell),
+        announce=tell_round,
+        device=device,
+    )
+    return outcomes[entry.name].version
+
+
+def _throttled(tell: Tell) -> Progress:
+    """Progress as events, of one kind so many seconds apart at least."""
+    last = 0.0
+
+    def progress(what: str, done: int, total: int) -> None:
+        nonlocal last
+        if done >= total or time.monotonic() - last > _TELL_SECONDS:
+            last = time.monotonic()
+            tell({"what": what, "done": done, "total": total})
+
+    return progress
 
 
 def _settle(entry: TaskEntry, version: int, *, who: str, run: str) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Definitions of label tasks made from a model: one for each of its labels, over one corpus.
 
-A teacher's answers are kept by the model, not by the task, so tasks made so share one pass of answers.
+A teacher's answers are kept by the model, not by the task, so tasks made so share one pass of answers. They
+are a family, too: their students read one network.
 """
 
 import re
@@ -89,6 +90,16 @@ def names_of(labels: Sequence[str], chosen: Sequence[str], prefix: str) -> dict[
     return names
 
 
+def family_name(folder: Path) -> str:
+    """What the tasks of a model are called together, where their definitions do not say it.
+
+    Args:
+        folder: the model's.
+    """
+    stem = re.sub("[^a-z0-9]+", "_", folder.resolve().name.lower()).strip("_")
+    return stem[:_LONGEST] if re.match("[a-z]", stem) else f"family_{stem}".rstrip("_")[:_LONGEST]
+
+
 def definitions(
     folder: Path, chosen: Sequence[str], independent: bool, base: str, source: Path
 ) -> dict[str, str]:
@@ -122,10 +133,16 @@ def definitions(
         raise DefinitionError(f"{source}: teacher: {teacher!r} is no table")
     kept = {key: value for key, value in teacher.items() if key not in ("model", "map", "label")}
     model = str(folder.resolve())
+    family = family_name(folder)
     texts: dict[str, str] = {}
     for label in chosen:
         asked = {"label": label} if independent else {"map": {label: classes[1], "*": classes[0]}}
-        document = {**shared, "classes": classes, "teacher": {"model": model, **kept, **asked}}
+        document = {
+            "family": family,
+            **shared,
+            "classes": classes,
+            "teacher": {"model": model, **kept, **asked},
+        }
         plain = {key: value for key, value in document.items() if not isinstance(value, dict)}
         tables = {key: value for key, value in document.items() if isinstance(value, dict)}
         texts[label] = tomlkit.dumps({**plain, **tables})

@@ -7,6 +7,7 @@ from sampling.strategies import (
     hard_negatives,
     hard_negatives_by_class,
     likely_false,
+    open_questions,
     random_rows,
 )
 
@@ -21,5 +22,6 @@ __all__ = [
     "hard_negatives_by_class",
     "likely_false",
     "neighbours",
+    "open_questions",
     "random_rows",
 ]

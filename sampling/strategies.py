@@ -4,6 +4,8 @@ Every strategy takes arrays over n candidate rows and gives at most ``budget`` d
 int64, the most wanted first. Ties are broken by the generator, so that equal rows are taken evenly.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -37,6 +39,27 @@ def breaking_ties(scores: Scores, *, budget: int, rng: np.random.Generator) -> R
     _check(scores)
     highest = np.sort(scores, axis=1)
     return _smallest(highest[:, -1] - highest[:, -2], budget, rng)
+
+
+def open_questions(scores: Sequence[Scores], *, budget: int, rng: np.random.Generator) -> Rows:
+    """Take the rows for which any of several questions is most open: the smallest of their margins.
+
+    Args:
+        scores: of each question float (n, classes), probabilities of two or more classes.
+        budget: rows at most.
+        rng: breaks ties.
+
+    Raises:
+        ValueError: no question, or scores of another shape.
+    """
+    if not scores:
+        raise ValueError("open_questions: needed are the scores of one question or more")
+    smallest = np.full(len(scores[0]), np.inf)
+    for own in scores:
+        _check(own)
+        highest = np.sort(own, axis=1)
+        np.minimum(smallest, highest[:, -1] - highest[:, -2], out=smallest)
+    return _smallest(smallest, budget, rng)
 
 
 def committee(logits: Scores, member: Scores, *, budget: int, rng: np.random.Generator) -> Rows:

@@ -165,6 +165,8 @@ def _add_all(
     entries = [workspace.add_task(name, text) for name, text in texts.items()]
     for entry in entries:
         screen.say(f"{entry.path}: next is pingti replace {entry.name}")
+    if many and len(entries) > 1 and (family := entries[0].definition.family):
+        screen.say(f"or all of them at once, read off one student: pingti replace --family {family}")
     added = [{"task": entry.name, "definition": str(entry.path)} for entry in entries]
     screen.result(added if many else added[0])
 

@@ -68,7 +68,7 @@ def main() -> None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Step:
+class Step:
     """One run: of a method on a task, or of a family on all tasks that it is for."""
 
     method: str
@@ -99,7 +99,7 @@ def _measure(
             task for task in part.tasks if not arguments.task or {task.name, task.slug} & {*arguments.task}
         ]
         matched.update(some for task in tasks for some in (task.name, task.slug))
-        for step in _steps(arguments, part, tasks):
+        for step in steps(arguments, part, tasks):
             done = {results.key(row) for row in document["rows"]}
             of_step = [(name, task.name, step.method, step.share, step.seed) for task in step.tasks]
             if arguments.missing and done.issuperset(of_step):
@@ -119,7 +119,7 @@ def _measure(
     return document
 
 
-def _steps(arguments: argparse.Namespace, part: Part, tasks: list[Task]) -> Iterator[_Step]:
+def steps(arguments: argparse.Namespace, part: Part, tasks: list[Task]) -> Iterator[Step]:
     """All runs of a data set, seed by seed: a call that is ended early leaves whole seeds behind it."""
     of_all = methods.CURVE if arguments.curve else methods.METHODS
     wanted = [method for method in of_all if method in (arguments.method or [method])]
@@ -128,16 +128,16 @@ def _steps(arguments: argparse.Namespace, part: Part, tasks: list[Task]) -> Iter
     for seed in range(arguments.seeds or (1 if arguments.quick else 3)):
         if "family" in wanted and any(task.labels for task in tasks):
             for share in shares:
-                yield _Step(method="family", share=share, seed=seed, tasks=binary)
+                yield Step(method="family", share=share, seed=seed, tasks=binary)
         for task in tasks:
             for method in wanted:
                 if method == "family" or (method == "own" and not task.labels):
                     continue
                 for share in (1.0,) if method == "full_pool" else shares:
-                    yield _Step(method=method, share=share, seed=seed, tasks=(task,))
+                    yield Step(method=method, share=share, seed=seed, tasks=(task,))
 
 
-def _run(step: _Step, part: Part, workspace: Path, effort: Effort) -> list[tuple[Row, Row]]:
+def _run(step: Step, part: Part, workspace: Path, effort: Effort) -> list[tuple[Row, Row]]:
     if step.method == "family":
         return family.run(part, step.seed, workspace, replace(effort, share=step.share))
     # The full pool is compared where the others ask about a quarter: its validation rows are theirs.

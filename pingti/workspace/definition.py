@@ -61,6 +61,7 @@ def _local(value: datetime.time) -> datetime.time:
 Pattern = Annotated[str, AfterValidator(_pattern)]
 Dependency = Annotated[str, AfterValidator(_dependency)]
 Share = Annotated[float, Field(gt=0.0, le=1.0)]
+Weekday = Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
 Decide = Literal["label", "sum"]
 """What speaks for a class where several labels stand for it: the likeliest of them, or their sum."""
 
@@ -299,6 +300,10 @@ class StudentSection(_Section):
     """Tokens known by name."""
     epochs: int = Field(default=8, ge=1, le=100)
     """Passes over the training rows of a round."""
+    finish_rows: int = Field(default=0, ge=0)
+    """After the rounds one more training, on the rows asked about and so many others of the pool at most, of
+    which the student's own answers are learned; 0: none. It asks the teacher nothing and takes as long as a
+    round of all these rows; what it made is kept where the validation rows do not speak against it."""
     trunk: Literal["family", "own"] = "family"
     """Where a task of the family has a promoted student: a head on its trunk, or a network of one's own."""
     read: Literal["teacher", "all"] = "teacher"
@@ -366,6 +371,9 @@ class RetrainSection(_Section):
 
     at: Annotated[datetime.time, AfterValidator(_local)]
     """Local time of the scheduler."""
+    joint: Weekday | None = None
+    """The day of the week on which this task's night is that of its whole family, trunk included. One task of
+    a family has it."""
 
 
 class DriftSection(_Section):

@@ -39,6 +39,7 @@ def members_of(workspace: Workspace, name: str) -> list[TaskEntry]:
         )
     members.sort(key=lambda entry: entry.name)
     _check_alike(name, members)
+    _check_one_schedule(name, members)
     return members
 
 
@@ -61,6 +62,16 @@ def _check_alike(name: str, members: Sequence[TaskEntry]) -> None:
             _refuse_unlike(name, section, (first, ours), (entry, theirs), tuple(ours))
         gates = [task.definition.gate.model_dump() for task in (first, entry)]
         _refuse_unlike(name, "gate", (first, gates[0]), (entry, gates[1]), _SPLIT)
+
+
+def _check_one_schedule(name: str, members: Sequence[TaskEntry]) -> None:
+    """Raise DefinitionError where two members would each retrain the whole family."""
+    scheduled = [entry for entry in members if entry.definition.retrain and entry.definition.retrain.joint]
+    if len(scheduled) > 1:
+        raise DefinitionError(
+            f"{scheduled[1].path}: retrain.joint: it stands in {scheduled[0].path.name}, too; one task of "
+            f"the family {name!r} has it, and its night is that of all"
+        )
 
 
 def _refuse_unlike(

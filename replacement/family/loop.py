@@ -14,6 +14,7 @@ from pingti.errors import UnavailableError
 from pingti.workspace.families import family_of
 from pingti.workspace.registry import TaskEntry
 from replacement.evaluation.holdout_size import note_of_few_rows
+from replacement.evaluation.speed import Speed
 from replacement.family import choosing, measuring, network
 from replacement.family.columns import groups_of, readouts_of, subclasses_of
 from replacement.family.prepare import prepare_members
@@ -138,9 +139,13 @@ def write_versions(
     outcomes: dict[str, Outcome] = {}
     first: TaskEntry | None = None
     asked = state.views(family.setups)
+    speeds: dict[str, Speed | None] = {}
     for place, member in enumerate(family.members):
-        entry = member.setup.entry
-        evaluation = evaluate(member.setup, asked[place], trained[place], member.people)
+        entry, teacher = member.setup.entry, member.setup.teacher.fingerprint
+        evaluation = evaluate(
+            member.setup, asked[place], trained[place], member.people, speed=speeds.get(teacher)
+        )
+        speeds[teacher] = evaluation.speed  # one network, one teacher: measured once
         beside = None if first is None else first.student_folder(outcomes[first.name].version)
         outcomes[entry.name] = write_version(
             member.setup, asked[place], trained[place], evaluation, run=run, beside=beside

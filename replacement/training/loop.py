@@ -31,6 +31,7 @@ from replacement.evaluation.baseline import Baseline
 from replacement.evaluation.holdout_size import note_of_few_rows
 from replacement.evaluation.metrics import absent, decide
 from replacement.evaluation.operating_points import OperatingPoint, Scored, operating_points
+from replacement.evaluation.speed import Speed
 from replacement.progress import Progress, quiet
 from replacement.reading import note_of_reading
 from replacement.recency import notes_of_recency
@@ -49,10 +50,12 @@ from replacement.training.rounds import (
     ask_next_rows,
     ask_to_learn,
     best_round,
+    finish_task,
     measure_round,
     out_of_rows,
     scored_holdout,
     scored_validation,
+    speak_against,
     stop_reason,
     train_student,
 )
@@ -138,6 +141,7 @@ def replace(
     setup = _warned_of_small_holdout(setup, asked)
     asked = ask_first_rows(setup, asked, known)
     asked, trained = run_rounds(setup, asked, announce)
+    trained = finish_student(setup, asked, trained, announce)
     evaluation = evaluate(setup, asked, trained, people)
     return write_version(setup, asked, trained, evaluation, run=run)
 
@@ -249,7 +253,41 @@ def run_rounds(setup: Setup, asked: Asked, announce: Callable[[Round], None]) ->
         rounds[-1] = dataclasses.replace(result, coverage=coverage)
 
 
-def evaluate(setup: Setup, asked: Asked, trained: Trained, people: PeopleLabels) -> Evaluation:
+def finish_student(
+    setup: Setup, asked: Asked, trained: Trained, announce: Callable[[Round], None]
+) -> Trained:
+    """Train once more on the whole pool, where the definition asks for it.
+
+    Args:
+        setup: has texts and shape.
+        asked: all rows asked about.
+        trained: what the rounds made.
+        announce: told the finished student's result, as that of a further round.
+
+    Returns:
+        The same with the finished student behind those of the rounds; it is the one that is kept where the
+        validation rows do not speak against it.
+    """
+    definition = setup.definition
+    if definition.student.finish_rows == 0 or setup.trunk is not None:
+        return trained
+    student = finish_task(setup, asked, trained.students[trained.best], trained.subclasses)
+    measured = measure_round(setup, asked, student, len(trained.rounds) + 1)
+    result = dataclasses.replace(measured, added={}, yields={})
+    announce(result)
+    before = trained.rounds[trained.best]
+    kept = not speak_against(before, result, definition.gate, binary=definition.binary)
+    return dataclasses.replace(
+        trained,
+        rounds=[*trained.rounds, result],
+        students=[*trained.students, student],
+        best=len(trained.rounds) if kept else trained.best,
+    )
+
+
+def evaluate(
+    setup: Setup, asked: Asked, trained: Trained, people: PeopleLabels, *, speed: Speed | None = None
+) -> Evaluation:
     """Measure the student that is kept, and hold it against the gate and the promoted version.
 
     Args:
@@ -257,6 +295,7 @@ def evaluate(setup: Setup, asked: Asked, trained: Trained, people: PeopleLabels)
         asked: all rows asked about.
         trained: has the student.
         people: true labels, and those to learn a baseline from.
+        speed: of student and teacher, where it is known; else it is measured.
     """
     definition, corpus, true = setup.definition, setup.dataset.corpus, people.true
     student, kept = trained.students[trained.best], trained.rounds[trained.best]
@@ -303,7 +342,7 @@ def evaluate(setup: Setup, asked: Asked, trained: Trained, people: PeopleLabels)
         kept=kept,
         verdict=verdict,
         operating_points=points,
-        speed=setup.teacher.speed(student, setup.dataset.texts.take(pa.array(asked.holdout.rows))),
+        speed=speed or setup.teacher.speed(student, setup.dataset.texts.take(pa.array(asked.holdout.rows))),
         holdout={**described, "truth_apart": truth_apart},
         teacher_quality=qualities[0] if qualities else None,
         learned=holdout.of_learned(_learned(setup, asked, trained), definition.classes),

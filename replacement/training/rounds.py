@@ -17,6 +17,7 @@ from replacement.budget import rows_of_round
 from replacement.evaluation import disagreement
 from replacement.evaluation.metrics import decide
 from replacement.evaluation.operating_points import Scored
+from replacement.finish import column_probabilities, finish
 from replacement.progress import Progress, advancing
 from replacement.recency import weighed_by_time
 from replacement.results import IDLE_GROWTH, IDLE_ROUNDS, Coverage, Round, StopReason, Yield
@@ -27,6 +28,7 @@ from replacement.training.teacher_labels import TeacherLabels
 from replacement.training.validation_set import ValidationSet
 from replacement.trunk import KEY, Trunk, student_on
 from textcnn import Student
+from textcnn.fold import first_columns
 from textcnn.readout import Readout
 
 if TYPE_CHECKING:  # torch only where something is trained
@@ -214,9 +216,7 @@ def train_student(setup: Setup, training: TrainingSet, subclasses: Subclasses, n
         InputError: there are boundary rows alone, and they are left out.
         UnavailableError: there are no rows.
     """
-    from textcnn.train import class_weights, train  # torch only where something is trained
-
-    definition, dataset = setup.definition, setup.dataset
+    definition = setup.definition
     learned = training.learned(definition.teacher)
     rows = training.rows[learned]
     if len(learned) == 0:
@@ -232,28 +232,68 @@ def train_student(setup: Setup, training: TrainingSet, subclasses: Subclasses, n
     targets = subclasses.targets(training.answers.labels[learned])
     if setup.trunk is not None:
         return _student_on_trunk(setup, setup.trunk, rows, targets, subclasses, number)
+    return train_on(setup, rows, targets, subclasses, f"round {number}")
+
+
+def train_on(
+    setup: Setup, rows: NDArray[np.int64], targets: NDArray[np.float32], subclasses: Subclasses, what: str
+) -> Student:
+    """Train a student of its own network on some rows.
+
+    Args:
+        setup: has texts, shape and seed.
+        rows: int64 (n,), of the dataset.
+        targets: float32 (n, subclasses), what it learns of them.
+        subclasses: the parts of the classes.
+        what: which training it is; it is part of the seed.
+    """
+    from textcnn.train import class_weights, train  # torch only where something is trained
+
+    definition, dataset = setup.definition, setup.dataset
     # Of two classes the threshold does what weights would: F1 was level.
     weights = None
     if not definition.binary:
-        weights = class_weights(training.answers.decided[learned], len(definition.classes))
+        decided = np.add.reduceat(targets, first_columns(subclasses.counts), axis=1).argmax(axis=1)
+        weights = class_weights(decided, len(definition.classes))
     network = train(
         dataset.encoded.take(rows),
         targets,
         weights=weights,
         size=dataset.vocabulary.size,
         architecture=definition.student.architecture(),
-        rng=setup.rng(f"round {number}"),
+        rng=setup.rng(what),
         embedding=setup.embedding,
         recipe=_recipe(definition, subclasses),
-        progress=advancing(
-            setup.progress, f"round {number}: training", len(rows) * definition.student.epochs
-        ),
+        progress=advancing(setup.progress, f"{what}: training", len(rows) * definition.student.epochs),
     )
     if not subclasses.divided:
         return Student.from_network(network, dataset.vocabulary, definition.classes)
     readout = Readout.of_subclasses(subclasses.counts)
     tasks = {setup.entry.name: (definition.classes, readout)}
     return Student.reading(network, dataset.vocabulary, tasks)[setup.entry.name]
+
+
+def finish_task(setup: Setup, asked: Asked, student: Student, subclasses: Subclasses) -> Student:
+    """Finish the student of a task.
+
+    Args:
+        setup: has texts and shape, and says how many rows of the pool may be learned from besides.
+        asked: all rows asked about.
+        student: the best round's.
+        subclasses: the parts of the classes.
+    """
+    training, encoded = asked.training, setup.dataset.encoded
+    learned = training.learned(setup.definition.teacher)
+    return finish(
+        lambda rows, targets: train_on(setup, rows, targets, subclasses, "finish"),
+        lambda rows: column_probabilities(student, encoded.take(rows)),
+        training.rows[learned],
+        subclasses.targets(training.answers.labels[learned]),
+        asked.unasked(setup),
+        groups=student.readout.groups,
+        most=setup.definition.student.finish_rows,
+        rng=setup.rng("rows of the finish"),
+    )
 
 
 def _student_on_trunk(
@@ -429,6 +469,19 @@ def best_of(reached: Sequence[float], stopped: StopReason, within: Sequence[bool
         return len(reached) - 1
     alike = [index for index, f1 in enumerate(reached) if f1 >= max(reached) - _ALIKE]
     return max(alike, key=lambda index: (within is not None and within[index], index))
+
+
+def speak_against(before: Round, after: Round, gate: GateSection, *, binary: bool) -> bool:
+    """Whether the validation rows speak against taking one student in another's place.
+
+    Args:
+        before: the best round.
+        after: what the finished student reached.
+        gate: the task's.
+        binary: whether there are two classes, which need a threshold.
+    """
+    lost = before.validation.passes(gate) and not after.validation.passes(gate)
+    return lost or (binary and after.threshold is None) or after.validation.f1 < before.validation.f1
 
 
 def ask_next_rows(

@@ -1,5 +1,6 @@
 """A retraining: from the incumbent's rows, once per name, and decided by the gate alone."""
 
+import datetime
 import json
 import shutil
 import subprocess
@@ -19,6 +20,7 @@ from replacement.retrain import made_by, retrain
 from replacement.training import warm_start
 from replacement.training.loop import replace
 from replacement.training.teacher_labels import TeacherLabels
+from tests.support.families import topics
 from tests.support.teachers import sport, topic_teacher
 from tests.support.texts import made_texts
 
@@ -60,7 +62,7 @@ def test_it_goes_on_from_the_incumbents_rows(
     assert second.rounds[0].added["new"] > 0
     assert second.rounds[0].rows > first.rounds[0].rows
     # Known rows cost nothing: neither the budget nor the teacher.
-    assert second.rounds[0].asked == 60 + 50 + second.rounds[0].added["new"]
+    assert second.rounds[0].asked == 60 + 40 + second.rounds[0].added["new"]
     known, new = (second.rounds[0].added[kind] for kind in ("known", "new"))
     place = {text: index for index, text in enumerate(texts)}
     assert min(place[text] for text in asked[known : known + new]) > max(
@@ -162,3 +164,20 @@ def test_the_process_tells_its_rounds_and_its_end(topic_teacher: Path, tmp_path:
     assert {"teacher: holdout", "round 1: training"} <= {event.get("what") for event in events}
     done = subprocess.run([*command, "--task", "nobody"], capture_output=True, text=True, check=True)
     assert "'nobody': not in this workspace" in json.loads(done.stdout)["reason"]
+
+
+def test_a_familys_night_makes_and_decides_every_task_once(topic_teacher: Path, tmp_path: Path) -> None:
+    today = f"{datetime.datetime.now():%A}".lower()
+    entries = topics(tmp_path, topic_teacher, gate=0.01)
+    lead = entries[0]
+    lead.path.write_text(lead.path.read_text() + f'\n[retrain]\nat = 03:00:00\njoint = "{today}"\n')
+    lead = Workspace(tmp_path).task(lead.name)
+    for _ in range(2):  # a second attempt of the same run changes nothing
+        event = retrain(lead, "night", who="tests", tell=silent)
+        assert (event["outcome"], event["version"]) == ("promoted", 1)
+        assert [entry.current() for entry in entries] == [1, 1, 1]
+        assert [len(entry.history()) for entry in entries] == [1, 1, 1]
+    other = Workspace(tmp_path).task(entries[1].name)
+    event = retrain(other, "its own night", who="tests", tell=silent)
+    assert event["version"] == 2
+    assert entries[0].versions() == [1]

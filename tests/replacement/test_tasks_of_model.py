@@ -34,6 +34,7 @@ def test_a_definition_a_label_keeps_what_the_base_says(tmp_path: Path) -> None:
     base = 'classes = ["out", "in"]\n[corpus]\nfiles = ["x.csv"]\n[teacher]\nmodel = "old"\nbudget = 200\n'
     made = definitions(tmp_path / "bert", ["a", "b"], False, base, Path("base.toml"))
     assert tomllib.loads(made["b"]) == {
+        "family": "bert",
         "classes": ["out", "in"],
         "corpus": {"files": ["x.csv"]},
         "teacher": {
@@ -50,3 +51,15 @@ def test_a_definition_a_label_keeps_what_the_base_says(tmp_path: Path) -> None:
     }
     with pytest.raises(DefinitionError, match=r"base\.toml: classes: .* two classes"):
         definitions(tmp_path / "bert", ["a"], True, 'classes = ["x"]', Path("base.toml"))
+
+
+@pytest.mark.parametrize(
+    ("folder", "name"),
+    [("weibo-teacher-zh", "weibo_teacher_zh"), ("老师", "family"), ("9 labels", "family_9_labels")],
+)
+def test_the_tasks_of_a_model_are_a_family(tmp_path: Path, folder: str, name: str) -> None:
+    base = '[corpus]\nfiles = ["x.csv"]\n'
+    made = definitions(tmp_path / folder, ["a", "b"], False, base, Path("base.toml"))
+    assert {tomllib.loads(text)["family"] for text in made.values()} == {name}
+    kept = definitions(tmp_path / folder, ["a"], False, f'family = "mine"\n{base}', Path("base.toml"))
+    assert tomllib.loads(kept["a"])["family"] == "mine"

@@ -14,6 +14,7 @@ def test_every_strategy_gives_distinct_rows_within_the_budget(n: int, budget: in
     for strategy in (
         lambda rng: sampling.random_rows(n, budget=budget, rng=rng),
         lambda rng: sampling.breaking_ties(scores, budget=budget, rng=rng),
+        lambda rng: sampling.open_questions([scores, other[:, :2]], budget=budget, rng=rng),
         lambda rng: sampling.likely_false(scores[:, 1], 0.4, budget=budget, rng=rng),
         lambda rng: sampling.committee(scores, other, budget=budget, rng=rng),
         lambda rng: sampling.hard_negatives(scores[:, 1], other[:, 1], 0.5, 0.4, budget=budget, rng=rng),
@@ -27,6 +28,17 @@ def test_every_strategy_gives_distinct_rows_within_the_budget(n: int, budget: in
         assert len(set(rows.tolist())) == len(rows) <= budget
         assert all(0 <= row < n for row in rows)
         assert rows.tolist() == strategy(np.random.default_rng(seed)).tolist()
+
+
+def test_a_row_is_open_where_any_question_is() -> None:
+    one = np.array([[0.9, 0.1], [0.55, 0.45], [1.0, 0.0], [0.2, 0.8]])
+    other = np.array([[0.1, 0.45, 0.45], [0.8, 0.1, 0.1], [0.7, 0.3, 0.0], [0.0, 1.0, 0.0]])
+    rng = np.random.default_rng(0)
+    # Margins 0.8 and 0; 0.1 and 0.7; 1 and 0.4; 0.6 and 1.
+    assert sampling.open_questions([one, other], budget=4, rng=rng).tolist() == [0, 1, 2, 3]
+    assert sampling.open_questions([one], budget=2, rng=rng).tolist() == [1, 3]
+    with pytest.raises(ValueError, match="one question or more"):
+        sampling.open_questions([], budget=2, rng=rng)
 
 
 def test_a_committee_takes_rows_that_its_members_see_apart_before_equal_margins() -> None:

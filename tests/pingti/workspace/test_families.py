@@ -47,3 +47,10 @@ def test_what_one_network_needs_alike_is_named(tmp_path: Path, old: str, new: st
     entry.path.write_text(entry.path.read_text().replace(old, new))
     with pytest.raises(DefinitionError, match=rf"tech\.toml: {key}: .*sport\.toml.*need the same"):
         members_of(Workspace(tmp_path), "topics")
+
+
+def test_one_task_alone_has_the_familys_night(tmp_path: Path) -> None:
+    for entry in topics(tmp_path, Path("model"))[:2]:
+        entry.path.write_text(entry.path.read_text() + '\n[retrain]\nat = 03:00:00\njoint = "sunday"\n')
+    with pytest.raises(DefinitionError, match=r"tech\.toml: retrain\.joint: it stands in sport\.toml, too"):
+        members_of(Workspace(tmp_path), "topics")

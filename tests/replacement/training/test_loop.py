@@ -176,12 +176,13 @@ def test_the_student_learns_the_teachers_labels_within_the_classes(
     outcome = replace(entry)
     student = Student.load(entry.student_folder(outcome.version))
     assert outcome.report["subclasses"] == {"no": [["tech"], ["other"]], "yes": [["sport"]]}
-    assert (student.classes, student.subclasses) == (("no", "yes"), (2, 1))
+    # Two of its network's columns are a no.
+    assert (student.classes, student.readout.class_of) == (("no", "yes"), (0, 0, 1))
     apart = entry.path.read_text().replace("[student]", "[student]\nsubclasses = 0")
     entry.path.write_text(apart)
     outcome = replace(entry.workspace.task("sport"))
     assert outcome.report["subclasses"] == {"no": [["tech", "other"]], "yes": [["sport"]]}
-    assert Student.load(entry.student_folder(outcome.version)).subclasses == (1, 1)
+    assert Student.load(entry.student_folder(outcome.version)).readout.class_of == (0, 1)
 
 
 def test_it_stops_at_the_gate_and_keeps_what_reached_it(topic_teacher: Path, tmp_path: Path) -> None:
