@@ -18,6 +18,7 @@
 # make fuzz   install, then 10,000 made-up requests against the service, with and without a key
 # make docs   install, then build the documentation's site into site/; its pages need no network
 # make docs-reference  write the pages of the reference from the code
+# make picture  draw F1 against speed from the README's table
 # make lock   write requirements.lock afresh from what a clean install resolves to
 # make clean  remove what the targets above made
 
@@ -29,7 +30,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/pip --disable-pip-version-check install --quiet --constraint requirements.lock
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-engines check bench bench-queue bench-teacher bench-reference bench-fidelity bench-doors bench-store bench-serverless bench-tables chaos fuzz docs docs-reference lock clean test-deploy compose-smoke bench-scale
+.PHONY: help demo test test-engines check bench bench-queue bench-teacher bench-reference bench-fidelity bench-doors bench-store bench-serverless bench-tables chaos fuzz docs docs-reference picture lock clean test-deploy compose-smoke bench-scale
 
 help:
 	@sed -n 's/^# make /make /p' Makefile
@@ -110,6 +111,7 @@ bench-fidelity: $(VENV)/.bench
 
 bench-tables: $(VENV)/.demo
 	@$(BIN)/python -m benchmarks.tables
+	@$(BIN)/python -m benchmarks.picture
 
 chaos: $(VENV)/.demo
 	@$(BIN)/python -m benchmarks.chaos $(ARGS)
@@ -134,6 +136,9 @@ docs: $(VENV)/.docs
 
 docs-reference: $(VENV)/.demo
 	@$(BIN)/python docs/generate.py
+
+picture:
+	@$(PYTHON) -m benchmarks.picture
 
 lock:
 	rm -rf .venv-lock && $(PYTHON) -m venv .venv-lock

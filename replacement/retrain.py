@@ -80,9 +80,9 @@ def retrain(
                 else _replace(entry, run, tell, announce, device)
             )
         for other in others:
-            made = made_by(other, run)
-            if made is not None:
-                _settle(other, made, who=who, run=run)
+            version_of_other = made_by(other, run)
+            if version_of_other is not None:
+                _settle(other, version_of_other, who=who, run=run)
         return _settle(entry, version, who=who, run=run)
 
 

@@ -10,6 +10,7 @@ import typer
 
 from api.cli import exporting, families, jobs, keys, removal, retraining, review, service, tasks
 from api.cli.console import Screen, error_text, round_line
+from api.cli.init import init
 from api.cli.tasks import (
     WORKSPACE,
     Delimiter,
@@ -57,6 +58,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+app.command()(init)
 tasks.app.command()(removal.remove)
 tasks.app.command()(removal.rename)
 app.add_typer(tasks.app, name="task")
@@ -430,7 +432,7 @@ def _missing(error: ModuleNotFoundError) -> str:
 
 
 def _fail(message: str, code: int) -> None:
-    sys.stderr.write(f"pingti: {message}\n")
+    Screen().note(f"pingti: {message}")
     raise SystemExit(code)
 
 

@@ -50,8 +50,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help=f"default {RESULTS.name}; none if quick")
     arguments = parser.parse_args()
     for share in arguments.share or ():
-        if not 0.0 < share < 1.0:
-            parser.error(f"--share {share}: a part of the pool lies between 0 and 1")
+        if not 0.0 < share <= 1.0:
+            parser.error(f"--share {share}: a part of the pool is above 0 and 1 at most")
     out: Path | None = arguments.out or (None if arguments.quick else RESULTS)
     console = Console(width=132, highlight=False)
     started = time.monotonic()

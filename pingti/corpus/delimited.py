@@ -59,7 +59,7 @@ class Table:
 
     @classmethod
     def open(cls, path: str, raw: TextLines, columns: Columns) -> Self:
-        """Look at the first lines and read the header.
+        """Look at the first lines, read the header, and check that it has the columns.
 
         Args:
             path: of the file.
@@ -68,6 +68,22 @@ class Table:
 
         Raises:
             InputError: a column is missing, the header is not readable, or a line is too long.
+        """
+        table = cls.with_header(path, raw, columns)
+        check_columns(path, table.header, columns)
+        return table
+
+    @classmethod
+    def with_header(cls, path: str, raw: TextLines, columns: Columns) -> Self:
+        """As ``open``, whatever columns the header has.
+
+        Args:
+            path: of the file.
+            raw: its lines, as ``formats.text_lines`` gives them.
+            columns: how the file is laid out.
+
+        Raises:
+            InputError: the header is not readable, or a line is too long.
         """
         csv.field_size_limit(_LONGEST_FIELD)
         first_lines = _sample(raw)
@@ -80,7 +96,6 @@ class Table:
         header = table._first_record()
         if isinstance(header, Faulty):
             raise InputError.in_file(path, f"its header is not readable: {header.reason}")
-        check_columns(path, header, columns)
         table.header = header
         return table
 

@@ -62,6 +62,25 @@ def check_input(path: str, columns: Columns) -> tuple[str, ...]:
         return Table.open(path, lines, columns).layout.notices
 
 
+def column_names(path: str, columns: Columns) -> list[str]:
+    """The columns that a file has, in its order, by its header; of JSONL, the first object's fields.
+
+    Args:
+        path: of the file.
+        columns: how a text file is laid out; the names in it are not looked for.
+
+    Raises:
+        InputError: the file is missing, empty or of another format, or its header is not readable.
+    """
+    if format_of(path) == ".parquet":
+        with parquet_file(path) as file:
+            return list(file.schema_arrow.names)
+    with text_lines(path, columns.encoding) as lines:
+        if format_of(path) == ".jsonl":
+            return list(json_lines.first_object(path, lines))
+        return Table.with_header(path, lines, columns).header
+
+
 def read_rows(
     path: str,
     columns: Columns,

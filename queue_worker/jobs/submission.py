@@ -249,7 +249,7 @@ def validate(request: JobRequest, settings: Settings, *, locate: Callable[[str],
     try:
         check_keep(request.keep, pins)
     except InputError as error:
-        raise _at("keep", None, str(error)) from None
+        raise _at("keep", None, str(error).removeprefix("keep: ")) from None
     files: list[_File] = []
     for index in range(len(request.inputs)):
         behind = len(request.inputs) - index - 1  # each of them is a file or more

@@ -98,16 +98,16 @@ def run_rounds(
     students: list[list[Student]] = []
     while True:
         number = len(rounds) + 1
-        made = network.train_students(family, state, number)
+        read_off = network.train_students(family, state, number)
         if state.validation.planned:
-            state = measuring.draw_by_score(family, state, made)
+            state = measuring.draw_by_score(family, state, read_off)
         asked = state.views(setups)
         results = [
             measure_round(setup, own, student, number)
-            for setup, own, student in zip(setups, asked, made, strict=True)
+            for setup, own, student in zip(setups, asked, read_off, strict=True)
         ]
         rounds.append(results)
-        students.append(made)
+        students.append(read_off)
         announce({setup.entry.name: result for setup, result in zip(setups, results, strict=True)})
         stopped = _stop_reason(family, state, rounds)
         if stopped is not None:
@@ -122,7 +122,7 @@ def run_rounds(
                 )
                 for place, readout in enumerate(family.readouts)
             ]
-        state = choosing.ask_next_rows(family, state, asked, made, results)
+        state = choosing.ask_next_rows(family, state, asked, read_off, results)
 
 
 def write_versions(
