@@ -179,7 +179,7 @@ def delete_file(services: CurrentServices, who: CurrentCaller, file_id: FileId) 
     if services.settings.redis_url is None:
         services.uploads.remove(stored)
     elif str(stored.path.resolve()) in inputs_in_use(services.store) or (
-        remove_uploads(services.store, [stored.path.parent]) == 0 and stored.path.exists()
+        remove_uploads(services.settings, services.store, [stored.path.parent]) == 0 and stored.path.exists()
     ):
         raise ConflictError(f"A job that has not ended reads the file {file_id}; cancel it first.")
     return Response(status_code=204)
