@@ -25,7 +25,8 @@ from pingti.inference.files import classify_files
 from pingti.inference.pins import Choice, pin
 from pingti.workspace import promotion
 from pingti.workspace.registry import Workspace
-from textcnn import Student
+from replacement.family.network import FILTERS
+from textcnn import Architecture, Student
 from textcnn.network import TextCNN
 from textcnn.readout import Readout
 from textcnn.train import Recipe, train
@@ -55,14 +56,19 @@ def make(trained: Trained, buckets: int) -> Fifty:
     """Of the trained student's shape, with random wide parts: other values cost the same."""
     rng = np.random.default_rng(3)
     own = [wide_student(trained, buckets, _PARTS, rng) for _ in range(TASKS)]
-    architecture = replace(trained.student.architecture, wide=buckets)
-    network = TextCNN(trained.vocabulary.size, TASKS, architecture, rng).eval()
+    network = TextCNN(trained.vocabulary.size, TASKS, _of_family(trained, buckets), rng).eval()
     network.add_wide(
         rng.normal(0.0, 0.1, tuple(network.wide.shape)).astype(np.float32), np.zeros(TASKS, np.float32)
     )
     tasks = {str(number): (CLASSES, _readout(number)) for number in range(TASKS)}
     family = Student.reading(network, trained.vocabulary, tasks)
     return Fifty(own=own, family=list(family.values()))
+
+
+def _of_family(trained: Trained, buckets: int) -> Architecture:
+    """The shape of a family's network, as ``pingti replace --family`` has it."""
+    shape = trained.student.architecture
+    return replace(shape, wide=buckets, filters=FILTERS * shape.filters)
 
 
 def _readout(label: int) -> Readout:
@@ -141,13 +147,16 @@ def training(trained: Trained, *, rows: int, epochs: int, buckets: int, turns: i
     encoded = trained.vocabulary.encode(trained.texts.timed[:rows])
     architecture = replace(trained.student.architecture, wide=buckets)
     labels = np.array([zlib.crc32(text[:1].encode()) for text in trained.texts.timed[:rows]])
-    ways = {"own": (_targets(labels, sum(_PARTS)), _PARTS), "family": (_targets(labels, TASKS), None)}
+    ways = {
+        "own": (_targets(labels, sum(_PARTS)), _PARTS, architecture),
+        "family": (_targets(labels, TASKS), None, _of_family(trained, buckets)),
+    }
     seconds: dict[str, list[float]] = {way: [] for way in ways}
     for turn in range(turns):
-        for way, (targets, subclasses) in ways.items():
+        for way, (targets, subclasses, shape) in ways.items():
             start = time.process_time()
             train(
-                encoded, targets, size=trained.vocabulary.size, architecture=architecture,
+                encoded, targets, size=trained.vocabulary.size, architecture=shape,
                 rng=np.random.default_rng(turn), subclasses=subclasses, recipe=Recipe(epochs=epochs),
             )  # fmt: skip
             seconds[way].append(time.process_time() - start)

@@ -27,11 +27,13 @@ from queue_worker.jobs.submission import JobRequest, submit
 from queue_worker.processes.launcher import Processes
 from queue_worker.settings import Settings
 
-ROWS: Final = 200_000
-SMALL, LARGE = 250, 25_000
+ROWS: Final = 50_000
+SMALL, LARGE = 250, 12_500
 _TASKS: Final = 10
 _TICKS: Final = os.sysconf("SC_CLK_TCK")
 _SYNCS: Final = 200
+_IDLE_SECONDS: Final = 15.0
+_LOOK_SECONDS: Final = 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +52,7 @@ class Costs:
     turns: int
 
 
-def measure(say: Callable[[str], None], *, turns: int = 3) -> Costs:
+def measure(say: Callable[[str], None], *, turns: int = 2) -> Costs:
     """Run it; about a minute."""
     texts = load_texts(50_000).timed
     rng = np.random.default_rng(0)
@@ -66,11 +68,12 @@ def measure(say: Callable[[str], None], *, turns: int = 3) -> Costs:
         found: dict[int, list[tuple[float, float, float]]] = {SMALL: [], LARGE: []}
         with connect(settings) as client:
             for size in (SMALL, LARGE):
-                own = settings.model_copy(update={"shard_rows": size})
+                own = settings.model_copy(update={"shard_rows": size, "shard_seconds": 600.0})
                 worker = processes.start_worker(own, log=home / "worker.log")
+                idle = _idle(client, worker.pid)
                 for turn in range(turns + 1):
                     say(f"{ROWS} rows in {ROWS // size} shards, turn {turn} of {turns}")
-                    spent = _spent(client, own, worker.pid, size)
+                    spent = _spent(client, own, worker.pid, size, idle)
                     if turn:  # the first one warms up
                         found[size].append(spent)
                 processes.stop(worker)
@@ -91,20 +94,40 @@ def measure(say: Callable[[str], None], *, turns: int = 3) -> Costs:
     )
 
 
-def _spent(client: redis.Redis, settings: Settings, worker: int, size: int) -> tuple[float, float, float]:
-    """Processor seconds of the worker and of Valkey, and Valkey's commands, of one job."""
+def _idle(client: redis.Redis, worker: int) -> tuple[float, ...]:
+    """What a service without work spends in a second, with somebody who looks."""
+    before = (_process_seconds(worker), *_valkey(client))
+    start = time.monotonic()
+    while time.monotonic() < start + _IDLE_SECONDS:
+        client.hgetall("pingti:job:none")
+        time.sleep(_LOOK_SECONDS)
+    after = (_process_seconds(worker), *_valkey(client))
+    return tuple(
+        (late - early) / (time.monotonic() - start) for early, late in zip(before, after, strict=True)
+    )
+
+
+def _spent(
+    client: redis.Redis, settings: Settings, worker: int, size: int, idle: tuple[float, ...]
+) -> tuple[float, float, float]:
+    """Processor seconds of the worker and of Valkey, and Valkey's commands, of one job; above those idle."""
     store = JobStore(client)
     before = (_process_seconds(worker), *_valkey(client))
+    start = time.monotonic()
     request = JobRequest(
         inputs=(f"{size}.parquet",), tasks=tuple(f"task_{number}" for number in range(_TASKS)), id="id"
     )
     job = submit(request, settings, store)
     while not (job := store.get(job.id)).status.final:
-        time.sleep(0.5)  # each look is a command of Valkey's, too
+        time.sleep(_LOOK_SECONDS)
     if job.status is not JobStatus.COMPLETED or job.shards_done != ROWS // size:
         raise SystemExit(f"job {job.id} is {job.status} with {job.shards_done} shards: {job.error}")
     after = (_process_seconds(worker), *_valkey(client))
-    return after[0] - before[0], after[1] - before[1], after[2] - before[2]
+    seconds = time.monotonic() - start
+    own, valkey, commands = (
+        late - early - part * seconds for early, late, part in zip(before, after, idle, strict=True)
+    )
+    return own, valkey, commands
 
 
 def _process_seconds(pid: int) -> float:

@@ -35,7 +35,8 @@ ROWS: Final = (
     "default", "default_9_labels", "default_32_labels", "folded", "folded_wide", "torch_eager",
     "onnxruntime_fp32", "onnxruntime_int8", "fasttext",
     "linear_ngram", "model2vec", "minilm_torch", "minilm_onnxruntime_int8", "bert_base",
-    "parquet_to_parquet", "two_processes", "tasks_50_separate", "tasks_50_one_pass",
+    "parquet_to_parquet", "csv_to_parquet", "jsonl_to_parquet", "ray", "spark", "duckdb", "polars",
+    "two_processes", "tasks_50_separate", "tasks_50_one_pass",
     "tasks_50_shared_trunk", "tasks_50_own", "tasks_50_family",
 )  # fmt: skip
 _BASE: Final = "onnxruntime_fp32"
@@ -43,7 +44,10 @@ _RATIOS: Final = (
     ("folded", "onnxruntime_fp32"), ("folded", "fasttext"), ("folded", "model2vec"), ("folded", "bert_base"),
     ("folded_wide", "folded"), ("default", "folded"), ("default_9_labels", "default"),
     ("default_32_labels", "default"), ("default", "fasttext"), ("default", "bert_base"),
-    ("parquet_to_parquet", "folded"), ("two_processes", "one_process"),
+    ("parquet_to_parquet", "folded"), ("csv_to_parquet", "parquet_to_parquet"),
+    ("jsonl_to_parquet", "parquet_to_parquet"), ("ray", "parquet_to_parquet"),
+    ("spark", "parquet_to_parquet"),
+    ("duckdb", "parquet_to_parquet"), ("polars", "parquet_to_parquet"), ("two_processes", "one_process"),
     ("tasks_50_one_pass", "tasks_50_separate"), ("tasks_50_shared_trunk", "tasks_50_separate"),
     ("tasks_50_shared_trunk", "tasks_50_one_pass"), ("tasks_50_family", "tasks_50_own"),
 )  # fmt: skip
@@ -188,7 +192,7 @@ def _contenders(
     trained: Any, usual: Any, settings: Settings, folder: Path, left_out: dict[str, str]
 ) -> Iterator[Contender]:
     """All that can be made here; the others go to ``left_out`` with why."""
-    from benchmarks import students
+    from benchmarks import engines, students
 
     texts = trained.texts
 
@@ -210,8 +214,11 @@ def _contenders(
         from benchmarks import families
 
         yield from families.contenders(families.make(usual, settings.wide), texts)
-    with part("parquet_to_parquet"):
-        yield students.parquet_to_parquet(trained, folder, copies=20)
+    workspace = students.make_workspace(trained, folder)
+    yield from students.files_to_parquet(trained, workspace, folder, copies=20)
+    for name, make in engines.contenders(trained, workspace, folder, copies=20):
+        with part(name):
+            yield make()
     with part("torch_eager", "onnxruntime_fp32", "onnxruntime_int8"):
         from benchmarks import peers
 

@@ -1,7 +1,9 @@
 """The product's own rows: folded students, many tasks, Parquet to Parquet, fidelity, training."""
 
 import copy
+import csv
 import itertools
+import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -198,11 +200,8 @@ def one_pass(name: str, students: Sequence[Student], array: pa.Array, what: str)
     )
 
 
-def parquet_to_parquet(trained: Trained, folder: Path, *, copies: int) -> Contender:
-    """``classify_files`` on one core: ids and texts in, decisions and scores out.
-
-    The file holds every text ``copies`` times, so that opening and closing it counts as it does in practice.
-    """
+def make_workspace(trained: Trained, folder: Path) -> Workspace:
+    """A workspace whose task "bench" has the student promoted."""
     workspace = Workspace(folder / "workspace")
     entry = workspace.add_task("bench", _DEFINITION)
     metadata = {"task": "bench", "version": 1, "thresholds": {"default": 0.5}, "rules": {}, "depends_on": []}
@@ -213,30 +212,58 @@ def parquet_to_parquet(trained: Trained, folder: Path, *, copies: int) -> Conten
     student.save(version)
     write_json(version / "report.json", {"format": 1, "task": "bench", "version": 1})
     promotion.promote(entry, 1, who="bench", why="to be timed", force=True)
+    return workspace
+
+
+def files_to_parquet(
+    trained: Trained, workspace: Workspace, folder: Path, *, copies: int
+) -> Iterator[Contender]:
+    """``classify_files`` on one core, from each format: ids and texts in, decisions and scores out.
+
+    A file holds every text ``copies`` times, so that opening and closing it counts as it does in practice.
+    """
     classifier = Classifier.load(workspace, pin(workspace, [Choice(task="bench")]))
     numbers = itertools.count()
-    texts = trained.texts.timed
 
-    def prepare(count: int) -> Callable[[], object]:
-        file = folder / f"texts-{count}.parquet"
-        some = list(itertools.islice(itertools.cycle(texts), count))
-        pq.write_table(pa.table({"id": [f"row{n}" for n in range(count)], "text": some}), file)
+    def preparing(form: str) -> Callable[[int], Callable[[], object]]:
+        def prepare(count: int) -> Callable[[], object]:
+            file = write_rows(folder / f"texts-{count}.{form}", trained.texts.timed, count)
 
-        def run() -> None:
-            counts = classify_files(
-                [str(file)], Columns(id="id"), classifier, folder / f"out{next(numbers)}", threads=1
-            )
-            if counts.completed != count:
-                raise RuntimeError(f"parquet_to_parquet: {count} rows in, {counts.completed} out")
+            def run() -> None:
+                counts = classify_files(
+                    [str(file)], Columns(id="id"), classifier, folder / f"out{next(numbers)}", threads=1
+                )
+                if counts.completed != count:
+                    raise RuntimeError(f"{form}: {count} rows in, {counts.completed} out")
 
-        return run
+            return run
 
-    return Contender(
-        name="parquet_to_parquet",
-        prepare=prepare,
-        limit=copies * len(texts),
-        what="ids and texts to decisions and scores",
-    )
+        return prepare
+
+    for form in ("parquet", "csv", "jsonl"):
+        yield Contender(
+            name=f"{form}_to_parquet",
+            prepare=preparing(form),
+            limit=copies * len(trained.texts.timed),
+            what="ids and texts to decisions and scores",
+        )
+
+
+def write_rows(file: Path, texts: Sequence[str], count: int) -> Path:
+    """Write so many rows of an id and a text, the texts again and again; returns the file."""
+    some = itertools.islice(itertools.cycle(texts), count)
+    rows = [{"id": f"row{number}", "text": text} for number, text in enumerate(some)]
+    if file.suffix == ".parquet":
+        pq.write_table(pa.Table.from_pylist(rows), file)
+        return file
+    with file.open("w", encoding="utf-8", newline="") as lines:
+        if file.suffix == ".jsonl":
+            lines.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+        else:
+            writer = csv.DictWriter(lines, ["id", "text"], lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(rows)
+    return file
 
 
 def fidelity(trained: Trained) -> dict[str, object]:

@@ -20,16 +20,18 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, ClassVar, Literal, Self, TypeVar
+from typing import Any, ClassVar, Literal, Self
 from urllib.parse import quote
 
 import httpx
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from pingti import files
-from pingti.corpus.paths import expand, names_several
+from pingti.calls.asking import Body, given
+from pingti.calls.inputs import files_here, listed_inputs, text_strings
+from pingti.calls.tasks import TaskCalls
 from pingti.errors import (
     ConflictError,
     Fault,
@@ -39,20 +41,14 @@ from pingti.errors import (
     PingtiError,
     UnavailableError,
 )
-from pingti.frames.tables import Form, as_form, columns_of, needed
-from pingti.frames.texts import is_frame, shown, text_array
+from pingti.frames.tables import Form, as_form, needed
 from pingti.http.bearer_key import bearer_key
 from pingti.http.proxies import transport_for
 from pingti.rest_models import (
-    MOST_INPUTS,
     ClassifyOut,
     FileOut,
     JobListOut,
     JobOut,
-    RunListOut,
-    RunOut,
-    TaskListOut,
-    TaskOut,
 )
 
 LOCAL = "http://127.0.0.1:8080"
@@ -64,7 +60,6 @@ _FIRST_LOOK_SECONDS, _LONGEST_LOOK_SECONDS = 0.1, 2.0
 _AWAY_SECONDS = 60.0  # that a service may be away while somebody waits for a job
 _TRIES = 3
 _SHOWN = 20  # characters on both sides of one that cannot be sent
-_Body = TypeVar("_Body", bound=BaseModel)
 
 
 class DeniedError(PingtiError):
@@ -98,12 +93,7 @@ class JobFailedError(PingtiError):
         self.job = job
 
 
-def _fields(**fields: Any) -> dict[str, Any]:
-    """The fields of a request that say something."""
-    return {name: value for name, value in fields.items() if value is not None}
-
-
-class Client:
+class Client(TaskCalls):
     """A connection to a service. Safe for threads; a ``with`` block closes it.
 
     Examples:
@@ -187,6 +177,7 @@ class Client:
         encoding: str | None = None,
         max_bad_rows: int | float | None = None,
         keep: Sequence[str] = (),
+        output: str | None = None,
     ) -> JobOut:
         """Submit a job.
 
@@ -214,6 +205,8 @@ class Client:
                 but all where absent.
             keep: further columns that go along into the results, in their types; of a partitioned table also
                 those of its folders' names.
+            output: address of an object store's folder that gets the results, below one that the server
+                allows (``s3://bucket/results/today``).
 
         Returns:
             The job as it was accepted.
@@ -223,17 +216,18 @@ class Client:
             LimitError: a limit of the key is reached.
             UnavailableError: the service or its broker does not answer.
         """
-        ready = _ready(inputs, text=text, id=id, keep=keep)
+        ready = listed_inputs(inputs, text=text, id=id, keep=keep)
         if upload:
-            ready = _here(ready)
-        sent = [self._sent(given, upload) for given in ready]
+            ready = files_here(ready)
+        sent = [self._sent(one, upload) for one in ready]
         body = {
-            "inputs": [new.id if new else str(given) for given, new in zip(ready, sent, strict=True)],
+            "inputs": [new.id if new else str(one) for one, new in zip(ready, sent, strict=True)],
             "tasks": [tasks] if isinstance(tasks, str) else list(tasks),
             "metadata": dict(metadata or {}),
-            **_fields(text=text, id=id, priority=priority, callback=callback, max_bad_rows=max_bad_rows),
-            **_fields(delimiter=delimiter, escape=escape, encoding=encoding),
-            **_fields(quoting=None if quoting == "auto" else quoting, keep=list(keep) or None),
+            **given(text=text, id=id, priority=priority, callback=callback, max_bad_rows=max_bad_rows),
+            **given(output=output),
+            **given(delimiter=delimiter, escape=escape, encoding=encoding),
+            **given(quoting=None if quoting == "auto" else quoting, keep=list(keep) or None),
         }
         job = self._submitted(body, idempotency_key)
         self._delete_unused(job, filter(None, sent))
@@ -287,7 +281,7 @@ class Client:
         cursor: str | None = None
         while True:
             query = {"status": status, "task": task, "owner": owner, "cursor": cursor, "limit": 100}
-            page = self._read(JobListOut, self._ask("GET", "/v1/jobs", params=_present(query)))
+            page = self._read(JobListOut, self._ask("GET", "/v1/jobs", params=given(**query)))
             yield from page.items
             cursor = page.next_cursor
             if cursor is None:
@@ -391,7 +385,7 @@ class Client:
         text = self._ask("GET", f"{_path(id)}/errors").text
         return [json.loads(line) for line in text.split("\n") if line]
 
-    # -- texts and tasks
+    # -- texts
 
     def classify(self, texts: Any, tasks: Sequence[str] | str) -> ClassifyOut:
         """Classify a few texts at once, without a job.
@@ -404,61 +398,10 @@ class Client:
             For each text the class and the score of each task.
         """
         body = {
-            "texts": _strings(texts),
+            "texts": text_strings(texts),
             "tasks": [tasks] if isinstance(tasks, str) else list(tasks),
         }
         return self._read(ClassifyOut, self._ask("POST", "/v1/classify", json=body))
-
-    def tasks(self) -> tuple[TaskOut, ...]:
-        """All label tasks of the service, by name."""
-        return self._read(TaskListOut, self._ask("GET", "/v1/tasks")).items
-
-    def task(self, name: str) -> TaskOut:
-        """One label task.
-
-        Raises:
-            NotFoundError: there is none of that name.
-        """
-        return self._read(TaskOut, self._ask("GET", _task_path(name)))
-
-    def delete_task(self, name: str) -> None:
-        """Remove a task with its students, history and labels, for good; an admin's work.
-
-        Raises:
-            NotFoundError: there is none of that name.
-            ConflictError: jobs, a retraining or other tasks need it; they are named.
-        """
-        self._ask("DELETE", _task_path(name))
-
-    def retrain(self, task: str) -> RunOut:
-        """Ask for a retraining at once; one that waits already is answered as it is.
-
-        Raises:
-            NotFoundError: there is no such task.
-        """
-        return self._read(RunOut, self._ask("POST", f"{_task_path(task)}/retrain"))
-
-    def runs(self, task: str) -> tuple[RunOut, ...]:
-        """The last hundred retrainings of a task, newest first.
-
-        Raises:
-            NotFoundError: there is no such task.
-        """
-        return self._read(RunListOut, self._ask("GET", f"{_task_path(task)}/runs")).items
-
-    def cancel_run(self, id: str) -> RunOut:
-        """Cancel a retraining; its process is ended at once.
-
-        Args:
-            id: of the retraining, "TASK/NAME".
-
-        Raises:
-            NotFoundError: there is none of that id.
-            ConflictError: it has ended.
-        """
-        task, _, name = id.partition("/")
-        path = f"{_task_path(task)}/runs/{quote(name, safe='', errors='replace')}/cancel"
-        return self._read(RunOut, self._ask("POST", path))
 
     # --
 
@@ -475,7 +418,7 @@ class Client:
             raise _error(answer)
         return answer
 
-    def _read(self, model: type[_Body], answer: httpx.Response) -> _Body:
+    def _read(self, model: type[Body], answer: httpx.Response) -> Body:
         try:
             return model.model_validate_json(answer.content)
         except ValidationError as error:
@@ -537,62 +480,6 @@ def _fault(item: Mapping[str, Any]) -> Fault:
 def _path(job: str) -> str:
     # Whatever was given stays one piece of the path.
     return f"/v1/jobs/{quote(job, safe='', errors='replace')}"
-
-
-def _task_path(task: str) -> str:
-    return f"/v1/tasks/{quote(task, safe='', errors='replace')}"
-
-
-def _ready(inputs: Any, *, text: str, id: str | None, keep: Sequence[str]) -> list[Any]:
-    """Each input, of a frame what is sent: all of them are looked at before anything is sent."""
-    several = [inputs] if isinstance(inputs, str | Path) or is_frame(inputs) else inputs
-    others = {"id": id, **{f"keep[{index}]": name for index, name in enumerate(keep)}}
-    try:
-        return [
-            columns_of(given, text=text, others=others) if is_frame(given) else given for given in several
-        ]
-    except TypeError as error:
-        raise InputError(f"inputs: {shown(inputs)} was given; needed are paths or frames") from error
-
-
-def _here(inputs: Sequence[Any]) -> list[Any]:
-    """The inputs, and in the place of each folder and pattern that is here its files.
-
-    Raises:
-        InputError: a folder that is here has none; or they are more than a job takes: before one is sent.
-    """
-    files: list[Any] = []
-    for given in inputs:
-        named: list[Any] = [given]
-        if isinstance(given, str | Path) and "://" not in str(given) and names_several(str(given)):
-            try:
-                named = list(expand(str(given), Path()))
-            except InputError:
-                if Path(given).is_dir():
-                    raise
-                # A pattern that matches nothing here may do so there.
-        files += named
-    if len(files) > MOST_INPUTS:
-        raise InputError(
-            f"inputs: {len(files):,} were given; a job may have {MOST_INPUTS:,}: make several of it"
-        )
-    return files
-
-
-def _strings(texts: Any) -> list[str | None]:
-    """Texts as JSON can say them."""
-    values: list[Any] = text_array(texts).to_pylist()
-    for row, value in enumerate(values):
-        if isinstance(value, bytes):
-            try:
-                values[row] = value.decode()
-            except UnicodeDecodeError as error:
-                raise InputError(f"texts: row {row} cannot be sent: {value[:40]!r} is not UTF-8") from error
-    return values
-
-
-def _present(query: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in query.items() if value is not None}
 
 
 class Watch:

@@ -12,7 +12,7 @@ NAMES = {
     },
     "sampling": {
         "Clusters", "breaking_ties", "by_need", "cluster", "committee", "coverage", "hard_negatives",
-        "hard_negatives_by_class", "likely_false", "neighbours", "random_rows",
+        "hard_negatives_by_class", "likely_false", "neighbours", "open_questions", "random_rows",
     },
     "teacher": {
         "CachedTeacher", "Description", "FineTuned", "Recipe", "ScoreCache", "Scored", "Teacher", "describe",

@@ -15,12 +15,14 @@ Not handled: stemming, and word segmentation of scripts without spaces.
 """
 
 import functools
+import logging
 import unicodedata
 from collections.abc import Sequence
 from typing import Any, Final
 
 import numba
 import numpy as np
+from numba.core import event
 from numpy.typing import NDArray
 
 from textcnn.plain.characters import (
@@ -40,6 +42,26 @@ FIRST_MARK: Final = 0xCC
 """First byte of U+0300; no character below it joins to another."""
 _FNV_OFFSET: Final = np.uint64(0xCBF29CE484222325)
 _FNV_PRIME: Final = np.uint64(0x100000001B3)
+
+_log = logging.getLogger(__name__)
+
+
+class _Announcement(event.Listener):
+    """Says, once, that kernels are compiled: whoever waits sees nothing else for that time."""
+
+    told = False
+
+    def on_start(self, event: Any) -> None:
+        compiled = event.data["dispatcher"].py_func.__module__
+        if not self.told and compiled.startswith("textcnn."):
+            self.told = True
+            _log.warning("compiling the kernels, once for this installation: 15 to 60 seconds")
+
+    def on_end(self, event: Any) -> None:
+        pass
+
+
+event.register("numba:compile", _Announcement())  # before the first kernel, which is below
 
 
 @functools.cache

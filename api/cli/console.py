@@ -1,13 +1,16 @@
 """What the command line shows: progress, tables and JSON. Progress goes to stderr, results to stdout."""
 
 import json
+import re
 import sys
 import textwrap
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Literal
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
@@ -22,7 +25,8 @@ if TYPE_CHECKING:
 _PLAIN_SECONDS = 10.0  # between two lines of progress where there is no terminal
 
 _PLAIN_WIDTH = 160  # where there is no terminal whose width could be known
-_MOST_FAULTS = 10  # of an error, listed
+_MOST_FAULTS = 50  # of an error, listed
+_LEAST_ROOM = 20  # cells of a line that words are worth being broken for
 _COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
 
 
@@ -39,11 +43,11 @@ class Screen:
 
     def say(self, text: str = "") -> None:
         """A line for a person; with ``--json`` it goes to stderr, so that stdout holds JSON alone."""
-        (self.err if self.as_json else self.out).print(text)
+        _print(self.err if self.as_json else self.out, text)
 
     def note(self, text: str) -> None:
         """A line about how the work goes."""
-        self.err.print(text)
+        _print(self.err, text)
 
     def result(self, value: Any) -> None:
         """What ``--json`` prints."""
@@ -211,6 +215,35 @@ def _console(*, stderr: bool) -> Console:
     if not console.is_terminal:
         console.width = max(console.width, _PLAIN_WIDTH)
     return console
+
+
+def _print(console: Console, text: str) -> None:
+    """Print lines; on a terminal they are broken between words, where it would break them anywhere.
+
+    What follows is indented as the line is. A path or a text without spaces stays whole, to be copied; and
+    what goes into a file or a pipe stays as it is.
+    """
+    if console.is_terminal:
+        text = "\n".join(chain.from_iterable(_broken(console, line) for line in text.split("\n")))
+    console.print(text)
+
+
+def _broken(console: Console, line: str) -> list[str]:
+    """A line as several of the terminal's width; a word that is longer has one of its own."""
+    indent = " " * (len(line) - len(line.lstrip(" ")))
+    room = console.width - len(indent)
+    if cell_len(line) <= console.width or room < _LEAST_ROOM:
+        return [line]
+    lines, filled = [""], 0
+    for word in re.findall(" *[^ ]+", line.strip(" ")):
+        width = cell_len(word)
+        if filled and filled + width > room:
+            word = word.lstrip(" ")
+            lines.append("")
+            filled, width = 0, cell_len(word)
+        lines[-1] += word
+        filled += width
+    return [f"{indent}{part}" for part in lines]
 
 
 def _is_figure(cell: object) -> bool:

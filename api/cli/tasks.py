@@ -102,7 +102,7 @@ def add(
     if from_model is None:
         if file is None or corpus:
             raise InputError("FILE, a definition, is missing; --corpus and --labels go with --from-model")
-        _add_all(workspace, {name or file.stem: _read(file)}, file, screen, many=False)
+        add_tasks(workspace, {name or file.stem: _read(file)}, file, screen, many=False)
         return
     if name is not None or (file is None) == (not corpus):
         raise InputError(
@@ -110,7 +110,7 @@ def add(
             "names come from the labels, --prefix stands before them"
         )
     texts = _texts_of_model(workspace, from_model, labels, prefix, file, _corpus_alone(corpus, text))
-    _add_all(workspace, texts, file or from_model, screen, many=True)
+    add_tasks(workspace, texts, file or from_model, screen, many=True)
 
 
 def _read(file: Path) -> str:
@@ -149,17 +149,28 @@ def _texts_of_model(
     return {names[label]: text for label, text in texts.items()}
 
 
-def _add_all(
+def add_tasks(
     workspace: "Workspace", texts: dict[str, str], source: Path, screen: Screen, *, many: bool
 ) -> None:
-    """Add tasks by their names, all of them or, where one does not fit, none."""
-    from pingti.checks.task import check_task
+    """Add tasks by their names, all of them or, where one does not fit, none.
+
+    Args:
+        workspace: where to.
+        texts: by the name of each task its definition, in TOML.
+        source: where they come from, for errors.
+        screen: tells what is next.
+        many: whether ``--json`` prints a list.
+
+    Raises:
+        DefinitionError: all that keeps a task from being added.
+    """
+    from pingti.checks.text import check_text
     from pingti.workspace import definition
 
     notes: dict[str, None] = {}
     for name, text in texts.items():
         definition.check_name(name)
-        notes |= dict.fromkeys(check_task(name, definition.parse(text, source), workspace, source))
+        notes |= dict.fromkeys(check_text(name, text, workspace, source)[1])
     for note in notes:
         screen.note(note)
     entries = [workspace.add_task(name, text) for name, text in texts.items()]

@@ -1,5 +1,6 @@
 """Serve the REST API and the dashboard with uvicorn, from the settings."""
 
+import logging
 import os
 import signal
 import socket
@@ -117,7 +118,7 @@ def configured(app: FastAPI, *, log_level: str = "warning", json_logs: bool = Fa
         json_logs: whether all of this process's logs are JSON.
     """
     if json_logs:
-        logs.configure("json")
+        logs.configure("json", logging.WARNING)
     return uvicorn.Config(
         app,
         log_config=None if json_logs else uvicorn.config.LOGGING_CONFIG,

@@ -97,17 +97,11 @@ class Classifier:
 def replaced(
     method: str, part: Part, task: Task, seed: int, workspace: Path, effort: Effort, chosen: Chosen | None
 ) -> tuple[Classifier, Chosen]:
-    budget, gate_rows = rows_of(part, effort.share)
-    number = effort.rounds
-    settings: dict[str, Any] = {"budget": budget, "boundary": None, "subclasses": None}
-    if method in ("random", "full_pool"):
-        number = 2  # the seed, then all the rest at once
-    if method == "full_pool":
-        settings["budget"] = len(part.pool) + len(part.seed_of(effort.share)) + gate_rows
-    if method == "no_boundary_rows":
-        settings["boundary"] = "leave"
-    if method == "no_subclasses":
-        settings["subclasses"] = 0
+    """Run the loop for a method, and give its student's scores and what it asked the teacher."""
+    _, gate_rows = rows_of(part, effort.share)
+    # The seed, then all the rest at once, where rows are not chosen by errors.
+    number = 2 if method in ("random", "full_pool") else effort.rounds
+    settings = _settings(method, part, effort)
     home = Workspace(workspace)
     name = f"{part.name}_{task.slug}_{method}_{seed}_{round(1000 * effort.share)}"
     text = definition(part, task, f"{name}.jsonl", gate_rows, number, effort.epochs, **settings)
@@ -152,20 +146,39 @@ def replaced(
     even = len(asked[_VALIDATE][0][0])
     if chosen is not None and own.validation[:even] != chosen.validation[:even]:
         raise RuntimeError(f"{name}: its validation rows are not pingti's; run pingti again first")
-    folder = entry.student_folder(outcome.version)
+    return _measurable(entry.student_folder(outcome.version), part, task, outcome.report), own
+
+
+def _measurable(folder: Path, part: Part, task: Task, report: dict[str, Any]) -> Classifier:
+    """A student's scores of the bench's own holdout; the student's file is removed, its reports stay."""
     student = Student.load(folder)
     scores = student.score(pa.array(part.holdout, pa.large_string()))
     threshold = student.metadata["thresholds"]["default"] if task.labels else None
     del student
-    (folder / "student.safetensors").unlink()  # the reports stay, to be looked at
-    turns = rounds_of(outcome.report)
-    return Classifier(scores=scores, threshold=threshold, asked=own.asked, rounds=turns), own
+    (folder / "student.safetensors").unlink()
+    asked = report["teacher"]["rows_asked"]
+    return Classifier(scores=scores, threshold=threshold, asked=asked, rounds=rounds_of(report))
 
 
 def rounds_of(report: dict[str, Any]) -> list[dict[str, Any]]:
     """What a report tells of the rounds, in short."""
     keys = ("round", "rows", "asked", "added", "boundary", "competing")
     return [{**{key: turn[key] for key in keys}, "f1": turn["holdout"]["f1"]} for turn in report["rounds"]]
+
+
+def _settings(method: str, part: Part, effort: Effort) -> dict[str, Any]:
+    """What a method's definition says that no other's does."""
+    budget, gate_rows = rows_of(part, effort.share)
+    if method == "full_pool":
+        return {"budget": len(part.pool) + len(part.seed_of(effort.share)) + gate_rows}
+    more: dict[str, Any] = {}
+    if method == "no_boundary_rows":
+        more["boundary"] = "leave"
+    if method == "no_subclasses":
+        more["subclasses"] = 0
+    if method == "finish":
+        more["finish_rows"] = len(part.pool)
+    return {"budget": budget, **more}
 
 
 def rows_of(part: Part, share: float) -> tuple[int, int]:
@@ -198,6 +211,7 @@ def definition(
     budget: int,
     boundary: str | None = None,
     subclasses: int | None = None,
+    finish_rows: int | None = None,
     family: str | None = None,
 ) -> str:
     """The TOML of a task; what is None is the product's own."""
@@ -227,6 +241,8 @@ def definition(
         lines.append(f"epochs = {epochs}")
     if subclasses is not None:
         lines.append(f"subclasses = {subclasses}")
+    if finish_rows is not None:
+        lines.append(f"finish_rows = {finish_rows}")
     # The gate is out of reach, so that every round is run.
     lines += ["[gate]", "precision = 1.0", "recall = 1.0", f"rounds = {number}"]
     lines += [f"holdout_rows = {gate_rows}", f"holdout_fraction = {part.holdout_fraction!r}"]

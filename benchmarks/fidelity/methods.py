@@ -13,6 +13,7 @@ WHAT: Final = {
     "pingti": "the loop",
     "family": "the loop once for all tasks of the data set that answer yes or no",
     "own": "the loop with students as made before families, the wide part on the classes alone",
+    "finish": "pingti, and one more training on the pool, of which the student's own answers are learned",
     "random": "as many teacher rows, at random",
     "breaking_ties": "as many teacher rows, least confidence alone",
     "full_pool": "the teacher scores the whole pool",

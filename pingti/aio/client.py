@@ -18,6 +18,7 @@ from typing import Concatenate, ParamSpec, Self, TypeVar
 
 from pingti.client import Client, Watch
 from pingti.rest_models import JobOut
+from pingti.task_models import ReviewRowOut
 
 _Given = ParamSpec("_Given")
 _Answer = TypeVar("_Answer")
@@ -77,7 +78,16 @@ class AsyncClient:
     classify = _in_thread(Client.classify)
     tasks = _in_thread(Client.tasks)
     task = _in_thread(Client.task)
+    definition = _in_thread(Client.definition)
+    define = _in_thread(Client.define)
+    check_definition = _in_thread(Client.check_definition)
     delete_task = _in_thread(Client.delete_task)
+    versions = _in_thread(Client.versions)
+    report = _in_thread(Client.report)
+    history = _in_thread(Client.history)
+    promote = _in_thread(Client.promote)
+    roll_back = _in_thread(Client.roll_back)
+    label = _in_thread(Client.label)
     retrain = _in_thread(Client.retrain)
     runs = _in_thread(Client.runs)
     cancel_run = _in_thread(Client.cancel_run)
@@ -89,6 +99,12 @@ class AsyncClient:
         jobs = self.client.jobs(status=status, task=task, owner=owner)
         while (job := await asyncio.to_thread(next, jobs, None)) is not None:
             yield job
+
+    async def review(self, task: str) -> AsyncIterator[ReviewRowOut]:
+        """Rows that a person should label, the least clear first; as of ``Client.review``."""
+        rows = self.client.review(task)
+        while (row := await asyncio.to_thread(next, rows, None)) is not None:
+            yield row
 
     async def wait(
         self,

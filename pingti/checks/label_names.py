@@ -2,8 +2,40 @@
 
 import re
 from collections.abc import Sequence
+from typing import Any
 
-from pingti.errors import Fault
+from pingti.errors import Fault, InputError
+
+YES_CLASSES = ("no", "yes")
+"""Classes of a task that asks for some labels of a teacher."""
+
+
+def asking_for(labels: Sequence[str], independent: bool, yes: Sequence[str]) -> dict[str, Any]:
+    """The keys of ``[teacher]`` of a task that asks whether a text has one of some labels.
+
+    Args:
+        labels: the teacher's.
+        independent: whether it answers each by itself.
+        yes: those that are a yes.
+
+    Raises:
+        InputError: a label that the teacher has not, none or all of them, or several of a teacher that
+            answers each by itself.
+    """
+    strange = [label for label in yes if label not in labels]
+    if strange:
+        raise InputError(f"no label {strange[0]!r}; the model has {', '.join(labels)}")
+    if independent:
+        if len(yes) != 1:
+            raise InputError(
+                f"name one: the model answers each of {', '.join(labels)} by itself (pingti task add "
+                "--from-model makes a task of each)"
+            )
+        return {"label": yes[0]}
+    if not yes or set(yes) == set(labels):
+        which = "all" if yes else "none"
+        raise InputError(f"{which} of {', '.join(labels)} is a yes; a yes and a no are needed")
+    return {"map": {**dict.fromkeys(yes, "yes"), "*": "no"}}
 
 
 def class_numbers(labels: Sequence[str], classes: Sequence[str], mapping: dict[str, str]) -> tuple[int, ...]:

@@ -93,6 +93,9 @@ def string_bytes(array: pa.Array) -> int:
         lengths = _lengths(array.dictionary)
         indices: Any = array.indices.drop_null()
         return int(lengths[indices.to_numpy(zero_copy_only=False)].sum()) if len(lengths) else 0
+    if pa.types.is_string(array.type) and len(array):
+        ends = np.frombuffer(array.buffers()[1], np.int32)
+        return int(ends[array.offset + len(array)] - ends[array.offset])
     return int(_lengths(array).sum())
 
 

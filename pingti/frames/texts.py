@@ -84,7 +84,7 @@ def series_array(series: Any) -> pa.Array | pa.ChunkedArray | None:
     """A Series of pandas or polars as its library puts it into Arrow; None where Arrow has no type for it."""
     try:
         return series.to_arrow() if library(series) == "polars" else pa.array(series, from_pandas=True)
-    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, UnicodeEncodeError):
+    except (pa.ArrowException, TypeError, UnicodeEncodeError):  # TypeError: of pd.NA alone
         return None
 
 

@@ -5,12 +5,13 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pingti.errors import InputError
+from pingti.frames.texts import text_array
 from pingti.inference.classifier import Classifier
 from pingti.inference.pins import Choice, Pin, pin
 from pingti.workspace.registry import Workspace
@@ -98,15 +99,21 @@ class Students:
         """
         return _loaded(self)
 
-    def classify(self, texts: pa.Array) -> pa.RecordBatch:
+    def classify(self, texts: Any) -> pa.RecordBatch:
         """Decide on n texts.
 
         Args:
-            texts: an Arrow string array; a null gives nulls.
+            texts: an Arrow string array, a string, a Series, a list; what is missing gives nulls.
 
         Returns:
             n rows of ``schema``.
+
+        Raises:
+            InputError: a frame, of which a column is needed, or a value that is no string.
         """
+        texts = text_array(texts)
+        if isinstance(texts, pa.ChunkedArray):
+            texts = texts.combine_chunks()
         if pa.types.is_null(texts.type):
             texts = texts.cast(pa.string())  # rules are looked for in strings alone
         ids = pa.nulls(len(texts), pa.string())

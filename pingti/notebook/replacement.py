@@ -30,6 +30,7 @@ def replace(
     id: str | None = None,
     name: str | None = None,
     classes: Sequence[str] | None = None,
+    yes: str | Sequence[str] | None = None,
     labels: Any = None,
     workspace: Workspace | Path | str | None = None,
     definition: Mapping[str, Any] | None = None,
@@ -55,6 +56,7 @@ def replace(
         id: the column of the ids; the row's number where absent.
         name: the task's; after the teacher's folder where absent.
         classes: of two, the second is the positive one; the teacher's labels where absent.
+        yes: a label of the teacher, or several, that are a yes: the classes are "no" and "yes" then.
         labels: labelled texts to fine-tune the teacher on first: a file, or a frame with the column ``text``
             and a column "label".
         workspace: the folder; PINGTI_HOME if absent, else "workspace".
@@ -80,6 +82,7 @@ def replace(
         id=id,
         name=name,
         classes=classes,
+        yes=(yes,) if isinstance(yes, str) else yes,
         labels=labels,
         definition=definition,
     )

@@ -13,8 +13,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pingti import files
-from pingti.checks.task import check_task
+from pingti.checks.label_names import YES_CLASSES, asking_for
 from pingti.checks.teacher_labels import PYTHON
+from pingti.checks.text import check_text
 from pingti.errors import ConflictError, InputError
 from pingti.frames.tables import columns_of
 from pingti.frames.texts import is_frame, shown
@@ -42,6 +43,8 @@ class Question:
     id: str | None = None
     name: str | None = None
     classes: Sequence[str] | None = None
+    yes: Sequence[str] | None = None
+    """Labels of the teacher that are a yes; None: nobody says so."""
     labels: Any = None
     """A frame with the columns ``text`` and label, or a file; None: there are none."""
     definition: Mapping[str, Any] | None = None
@@ -77,12 +80,15 @@ def write_task(question: Question, workspace: Workspace) -> tuple[TaskEntry, lis
             "[teacher], or a function"
         )
     section = _teacher_section(question.teacher)
+    classes = _classes_of(question, section)
+    if question.yes is not None:
+        section |= _asking_for(question, section)
     name = question.name or _name_of(section.get("model"))
     definition.check_name(name)
     path = workspace.tasks / f"{name}.toml"
     _check_owner(name, path)
     document: dict[str, Any] = {
-        "classes": _classes_of(question, section),
+        "classes": classes,
         "corpus": {"files": _corpus_files(question, workspace, name), **_columns(question)},
         "teacher": section,
     }
@@ -90,7 +96,7 @@ def write_task(question: Question, workspace: Workspace) -> tuple[TaskEntry, lis
         document["teacher"]["labels"] = _labels_file(question, workspace, name)
     workspace.tasks.mkdir(parents=True, exist_ok=True)  # relative paths count from it
     text = _MARK + toml(_merged(document, question.definition or {}))
-    notes = [*check_task(name, definition.parse(text, path), workspace, path)]
+    notes = [*check_text(name, text, workspace, path)[1]]
     if not path.is_file() or path.read_text(encoding="utf-8") != text:
         workspace.add_task(name, text)
         notes.insert(0, f"task {name!r} of the workspace {workspace.root}: {path} is its definition")
@@ -210,13 +216,15 @@ def _name_of_function(function: Function) -> str:
 def _name_of(model: Any) -> str:
     """A task's name after its teacher's."""
     named = "" if model is None or str(model).startswith("task:") else str(model).removeprefix(PYTHON)
-    last = Path(named).name
-    name = re.sub("[^a-z0-9]+", "_", last.lower()).strip("_").lstrip("0123456789_")[:63].rstrip("_")
-    return name if definition.NAME.fullmatch(name) and name != "id" else "task"
+    return definition.name_after(Path(named).name) or "task"
 
 
 def _classes_of(question: Question, section: Mapping[str, Any]) -> list[str]:
     """The classes that are named, or the teacher's labels."""
+    if question.yes is not None:
+        if question.classes is not None:
+            raise InputError('yes: the classes are "no" and "yes" then; leave classes out, or name a map')
+        return list(YES_CLASSES)
     if question.classes is not None:
         if isinstance(question.classes, str):
             raise InputError(f"classes: {shown(question.classes)} was given; needed is a list of names")
@@ -226,22 +234,40 @@ def _classes_of(question: Question, section: Mapping[str, Any]) -> list[str]:
             "classes: name them; with a map or with labels they are not the teacher's (of two, the second is "
             "the positive one)"
         )
-    model = section.get("model")
-    if not isinstance(model, str) or not Path(model).is_dir():
-        given = repr(model) if model else "such a teacher"
-        raise InputError(
-            f"classes: name them; {given} is not a folder here, so that its labels are not known"
-        )
-    try:
-        labels, independent = labels_of(read_config_json(Path(model)))
-    except ValueError as error:
-        raise InputError(f"classes: name them; {model}: {error}") from error
+    labels, independent = _labels_of(section.get("model"), "classes: name them")
     if independent:
         raise InputError(
-            "classes: name them; this model answers each label by itself, and teacher = "
-            '{"model": ..., "label": ...} says which one the task asks for'
+            "classes: this model answers each label by itself; yes=... says which one the task asks for, of "
+            f"{', '.join(labels)}"
         )
     return list(labels)
+
+
+def _asking_for(question: Question, section: Mapping[str, Any]) -> dict[str, Any]:
+    """What ``yes`` says, as keys of [teacher]."""
+    if question.labels is not None or section.get("map") or section.get("label"):
+        raise InputError("yes: it does not go with labels, a map or a label, which say the same otherwise")
+    labels, independent = _labels_of(section.get("model"), "yes: give teacher.map instead")
+    try:
+        return asking_for(labels, independent, question.yes or ())
+    except InputError as error:
+        raise InputError(f"yes: {error}") from error
+
+
+def _labels_of(model: Any, instead: str) -> tuple[tuple[str, ...], bool]:
+    """The labels of a model's folder, and whether each is answered by itself.
+
+    Args:
+        model: what the teacher is named as.
+        instead: what to do where they are not known.
+    """
+    if not isinstance(model, str) or not Path(model).is_dir():
+        given = repr(model) if model else "such a teacher"
+        raise InputError(f"{instead}; {given} is not a folder here, so that its labels are not known")
+    try:
+        return labels_of(read_config_json(Path(model)))
+    except ValueError as error:
+        raise InputError(f"{instead}; {model}: {error}") from error
 
 
 def _corpus_files(question: Question, workspace: Workspace, name: str) -> list[str]:

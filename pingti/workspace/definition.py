@@ -78,6 +78,16 @@ def check_name(task: str) -> None:
         raise DefinitionError("task 'id': the results have a column of that name; take another")
 
 
+def name_after(thing: str) -> str:
+    """A task's name after a label or a folder; empty where that holds no letter of a to z.
+
+    Args:
+        thing: the label's or folder's name.
+    """
+    name = re.sub("[^a-z0-9]+", "_", thing.lower()).strip("_").lstrip("0123456789_")[:63].rstrip("_")
+    return name if NAME.fullmatch(name) and name != "id" else ""
+
+
 class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 

@@ -19,6 +19,7 @@ from pingti.errors import ArtifactError, ConflictError, Fault, GateError, NotFou
 from pingti.workspace.dependencies import promoted_circle
 from pingti.workspace.registry import CURRENT, TaskEntry
 from pingti.workspace.report import Refusal, refusal
+from pingti.workspace.storage import Storage, students
 from textcnn.student import Student
 
 
@@ -109,8 +110,13 @@ def _by_force(
 def _move(
     entry: TaskEntry, event: Event, version: int, present: int | None, *, who: str | None, why: str
 ) -> None:
+    store = Storage.of_environment()
+    if store is not None:  # whoever is told of the version finds it there
+        students.publish(entry.workspace, [students.Version(task=entry.name, version=version)], store)
     entry.record(event, version, who=who, why=why, before=present)
     files.write_bytes(entry.folder / CURRENT, f"{version}\n".encode())
+    if store is not None:
+        store.put_bytes(f"tasks/{entry.name}/{CURRENT}", f"{version}\n".encode())
 
 
 def _check_circle(entry: TaskEntry, version: int, folder: Path) -> None:

@@ -46,18 +46,19 @@ def about(**fields: Any) -> Iterator[None]:
         _about.reset(token)
 
 
-def configure(form: str) -> None:
+def configure(form: str, level: int = logging.INFO) -> None:
     """Set up the root logger of a process of the service.
 
     Args:
         form: ``log_format`` of the settings.
+        level: from which on lines are written.
     """
     if form == "text":
-        logging.basicConfig(stream=sys.stderr, level=logging.INFO, format=_TEXT)
+        logging.basicConfig(stream=sys.stderr, level=level, format=_TEXT)
     else:
         handler = logging.StreamHandler(sys.stderr)
         handler.setFormatter(JsonFormatter())
-        logging.basicConfig(handlers=[handler], level=logging.INFO)
+        logging.basicConfig(handlers=[handler], level=level)
     logging.getLogger("celery").setLevel(logging.WARNING)  # our own lines tell what became of a task
 
 

@@ -17,10 +17,10 @@ from replacement.budget import rows_of_round
 from replacement.evaluation import disagreement
 from replacement.evaluation.metrics import decide
 from replacement.evaluation.operating_points import Scored
-from replacement.finish import column_probabilities, finish
 from replacement.progress import Progress, advancing
 from replacement.recency import weighed_by_time
 from replacement.results import IDLE_GROWTH, IDLE_ROUNDS, Coverage, Round, StopReason, Yield
+from replacement.self_training.finish import column_probabilities, finish
 from replacement.training import acquisition
 from replacement.training.dataset import Dataset
 from replacement.training.subclasses import Subclasses

@@ -1,6 +1,7 @@
 """The simulation of the queue: no row is lost or doubled, and what costs more shows."""
 
 import dataclasses
+import json
 import random
 import statistics
 
@@ -9,6 +10,7 @@ import pytest
 from benchmarks.scale import ROWS_A_DAY, backlog, cluster_of, day, simulate
 from benchmarks.scale_costs import Costs
 from benchmarks.scale_queue import Arrival, Cluster, Outcome, Simulation
+from tests.support.paths import ROOT
 
 COSTS = Costs(
     worker_seconds=0.01,
@@ -135,6 +137,16 @@ def test_the_document_has_every_part() -> None:
     )
     assert all(entry["wait_99"]["0"] > 0 for entry in document["days"])
     assert {entry["what"] for entry in document["two_cores"]} == {"1 task", "10 tasks"}
+
+
+def test_the_page_tells_what_the_run_found() -> None:
+    document = json.loads((ROOT / "benchmarks" / "results" / "scale.json").read_text())
+    (twenty,) = (entry["times_one_core"] for entry in document["strong"] if entry["cores"] == 20)
+    thousand = max(entry["times_one_core"] for entry in document["weak"] if entry["cores"] == 1000)
+    page = (ROOT / "docs" / "scale.md").read_text()
+    assert f"**20 cores are {twenty:.1f} times one.**" in page
+    assert f"**1,000 cores are {thousand:.0f} times one.**" in page
+    assert twenty >= 18
 
 
 def test_a_single_core_is_one_worker_of_one_thread() -> None:

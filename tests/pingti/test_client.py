@@ -1,7 +1,9 @@
 """The Python client against a real service."""
 
+import json
 import subprocess
 import sys
+from datetime import date
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
@@ -54,6 +56,33 @@ def test_from_a_file_to_a_table(running: Door, tmp_path: Path, capsys: pytest.Ca
         client.delete(job.id)
         with pytest.raises(NotFoundError, match="no job"):
             client.job(job.id)
+
+
+@pytest.mark.broker
+def test_columns_of_a_frame_go_along_in_their_types(running: Door, tmp_path: Path) -> None:
+    days = [date(2025, 1, day) for day in (1, 2)]
+    frame = pa.table(
+        {"likes": [5, 6], "key": [7, 8], "day": days, "text": ["a match", "b"], "more": ["x", "y"]}
+    )
+    with Client(str(running.client.base_url)) as client:
+        job = client.submit(frame, "sport", id="key", keep=["day", "likes"])
+        client.wait(job.id, timeout=60)
+        table = client.results(job.id)
+        assert isinstance(table, pa.Table)
+        assert table.column_names == ["id", "sport", "sport_score", "day", "likes"]
+        assert table.select(["id", "day", "likes"]).equals(
+            pa.table({"id": [7, 8], "day": days, "likes": [5, 6]})
+        )
+        client.download(job.id, tmp_path / "out.jsonl", "jsonl")
+        rows = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
+        assert [(row["id"], row["day"], row["likes"]) for row in rows] == [
+            (7, "2025-01-01", 5),
+            (8, "2025-01-02", 6),
+        ]
+        with pytest.raises(InputError, match=r"^keep: the results have a column 'sport' of their own"):
+            client.submit(frame.append_column("sport", pa.array([1, 2])), "sport", keep=["sport"])
+        with pytest.raises(InputError, match=r"no column 'dya'; keep\[0\]=\.\.\. names one of"):
+            client.submit(frame, "sport", keep=["dya"])
 
 
 @pytest.mark.broker

@@ -18,13 +18,13 @@ from api.rest.definition_toml import write_toml
 from api.rest.dependencies import CurrentCaller, CurrentServices, Services
 from api.rest.problems import ProblemError, ProblemItem
 from api.rest.routes.tasks import NO_TASK, TaskName, task_out
-from api.rest.schemas.tasks import DefinitionOut
 from api.rest.schemas.values import whole_text
 from pingti.checks import check_task
 from pingti.corpus.reader import expand
 from pingti.errors import InputError, PingtiError, json_pointer
 from pingti.http.outbound import Outbound
 from pingti.rest_models import TaskOut
+from pingti.task_models import DefinitionOut
 from pingti.workspace import definition
 from pingti.workspace.definition import Definition
 from queue_worker.settings import Settings

@@ -121,7 +121,9 @@ async def upload_file(
 class ColumnsRequest(BaseModel):
     """Which file is looked at."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", json_schema_extra={"examples": [{"input": "texts/today.csv"}]}
+    )
 
     input: str = Field(
         min_length=1, description="An input of a job: an uploaded file's id, a path, a folder or a pattern."
@@ -231,7 +233,7 @@ def delete_file(services: CurrentServices, who: CurrentCaller, file_id: FileId) 
     if services.settings.redis_url is None:
         services.uploads.remove(stored)
     elif str(stored.path.resolve()) in inputs_in_use(services.store) or (
-        remove_uploads(services.store, [stored.path.parent]) == 0 and stored.path.exists()
+        remove_uploads(services.settings, services.store, [stored.path.parent]) == 0 and stored.path.exists()
     ):
         raise ConflictError(f"A job that has not ended reads the file {file_id}; cancel it first.")
     return Response(status_code=204)

@@ -11,11 +11,11 @@ from api.rest import problems
 from api.rest.bounds.store_threads import in_store_threads
 from api.rest.dependencies import CurrentCaller, CurrentServices
 from api.rest.routes.tasks import DAMAGED, NO_TASK, TaskName
-from api.rest.schemas.tasks import LabelledOut, ReviewOut, ReviewRowOut
 from api.rest.schemas.values import utc, whole_text
 from pingti.annotation import labels, review_queue
 from pingti.errors import Fault, InputError
 from pingti.rest_models import RunListOut, RunOut, RunProgressOut
+from pingti.task_models import LabelledOut, ReviewOut, ReviewRowOut
 from queue_worker.retraining import runs
 
 router = APIRouter(prefix="/v1/tasks/{name}", tags=["tasks"])

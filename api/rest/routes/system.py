@@ -11,6 +11,7 @@ from api.rest.bounds.store_threads import in_store_threads
 from api.rest.dependencies import SILENT_SECONDS, CurrentCaller, CurrentServices, Services
 from api.rest.middleware import BEARER
 from api.rest.routes.tasks import NO_TASK, TaskName
+from api.rest.schemas.drift import AgreementOut
 from api.rest.schemas.service import (
     AliveOut,
     MeOut,
@@ -20,7 +21,6 @@ from api.rest.schemas.service import (
     WorkerListOut,
     WorkerOut,
 )
-from api.rest.schemas.tasks import AgreementOut
 from pingti import __version__
 from queue_worker.retraining.drift import agreement, alarms
 

@@ -11,10 +11,10 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from api.rest import problems
 from api.rest.bounds.store_threads import in_store_threads
 from api.rest.dependencies import CurrentCaller, CurrentServices
-from api.rest.schemas.tasks import EventOut, HistoryOut, RoundOut, VersionListOut, VersionOut
 from api.rest.schemas.values import whole_text
 from pingti.errors import NotFoundError, PingtiError
 from pingti.rest_models import GateOut, MetricsOut, TaskListOut, TaskOut
+from pingti.task_models import EventOut, HistoryOut, RoundOut, VersionListOut, VersionOut
 from pingti.workspace import promotion
 from pingti.workspace.registry import TaskEntry
 from pingti.workspace.report import Report

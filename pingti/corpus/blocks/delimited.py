@@ -88,7 +88,7 @@ class _Reader:
             return None
         misfits: list[pa.csv.InvalidRow] = []
         fields = self._read(block, None)
-        if fields is None and _is_utf8(block):  # Arrow can hand out no other lines
+        if fields is None and blocks.is_utf8(block):  # Arrow can hand out no other lines
             fields = self._read(block, misfits)
         if fields is None:
             return None
@@ -100,7 +100,7 @@ class _Reader:
                 reason = self._table.misfit(misfit.actual_columns, '"' in misfit.text)
                 self._bad(self._number + misfit.number - 1, reason or "")
         self._number += rows
-        self._table.pass_over(block.count(b"\n"))
+        self._table.pass_over(blocks.lines_in(block))
         row_numbers = pa.array(numbers)
         ids = row_numbers if self._columns.id is None else fields[self._columns.id].combine_chunks()
         texts = fields[self._columns.text].combine_chunks()
@@ -181,11 +181,3 @@ def _well_quoted(block: bytes, layout: Layout) -> bool:
     before, behind = around[quotes[::2]], around[quotes[1::2] + 2]
     between = [ord(layout.delimiter), _LINE_FEED, *([_QUOTE] if layout.escape is None else [])]
     return bool(np.isin(before, between).all() and np.isin(behind, [*between, _RETURN]).all())
-
-
-def _is_utf8(block: bytes) -> bool:
-    try:
-        block.decode()
-    except UnicodeDecodeError:
-        return False
-    return True

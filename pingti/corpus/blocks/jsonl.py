@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.json
+from numpy.typing import NDArray
 
 from pingti.corpus import json_lines
 from pingti.corpus.blocks import lines as blocks
@@ -75,7 +76,7 @@ class _Reader:
         """As ``blocks.lines.ByArrow``."""
         if self._columns.time is not None or not one_object_a_line(block):
             return None
-        rows = block.count(b"\n") + (not block.endswith(b"\n"))
+        rows = blocks.lines_in(block) + (not block.endswith(b"\n"))
         table = self._table(block)
         if table is None or len(table) != rows:
             return None
@@ -139,32 +140,32 @@ def one_object_a_line(block: bytes) -> bool:
     Behind a bracket that closes no other can open within one JSON text. So where each line begins and ends
     with a bracket there is at least one object in it. False where that is not sure.
     """
-    rows = block.count(b"\n") + (not block.endswith(b"\n"))
     if not (block.startswith(b"{") and block.endswith((b"}\n", b"}\r\n", b"}"))) or b"\0" in block:
         return False
-    if block.count(b"}\n{") + block.count(b"}\r\n{") != rows - 1:
+    data = np.frombuffer(block, np.uint8)
+    ends = np.flatnonzero(data == ord("\n"))
+    last = data[ends - 1]
+    if b"\r" in block:
+        last = np.where(last == ord("\r"), data[ends - 2], last)
+    starts = np.concatenate([[0], ends + 1])
+    starts = starts[starts < len(data)]
+    if (last != ord("}")).any() or (data[starts] != ord("{")).any():
         return False
     if any(word in block and form.search(block) for word, form in _NO_NUMBERS):
         return False
-    return _is_utf8(block) and _is_plain(block)
+    return blocks.is_utf8(block) and _is_plain(block, data, starts)
 
 
-def _is_utf8(block: bytes) -> bool:
-    try:
-        block.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
+def _is_plain(block: bytes, data: NDArray[np.uint8], starts: NDArray[np.int64]) -> bool:
+    """Whether no line can be nested more deeply, or have a number of more digits, than Python reads.
 
-
-def _is_plain(block: bytes) -> bool:
-    """Whether no line can be nested more deeply, or have a number of more digits, than Python reads."""
-    data = np.frombuffer(block, np.uint8)
-    starts = np.concatenate([[0], np.flatnonzero(data == ord("\n")) + 1])
-    starts = starts[starts < len(data)]
+    Args:
+        block: the lines.
+        data: the same, as numbers.
+        starts: where each begins.
+    """
     if np.diff(starts, append=len(data)).max() < _SHORT_LINE:
         return True
     opening = (data == ord("[")) | (data == ord("{"))
-    return bool(np.add.reduceat(opening, starts, dtype=np.int64).max() < _SHORT_LINE // 2) and not (
-        _LONG_NUMBER.search(block)
-    )
+    nested = np.add.reduceat(opening, starts, dtype=np.int64).max() >= _SHORT_LINE // 2
+    return not nested and _LONG_NUMBER.search(block) is None

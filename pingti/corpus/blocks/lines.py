@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Iterator, Sequence
 
+import numpy as np
 import pyarrow as pa
 
 from pingti.corpus.blocks.rows import Row, batch_of
 from pingti.corpus.columns import Columns
 from pingti.corpus.formats import LINE_BYTES, TextLines
 
-BLOCK_BYTES = 1 << 20
+BLOCK_BYTES = 1 << 18
 """Of a block that Arrow reads at once."""
 SMALL_BYTES = 1 << 16
 """Of a block that is read row by row where Arrow cannot: few other rows are the slower for it."""
@@ -47,10 +48,25 @@ def batches(lines: TextLines, columns: Columns, by_arrow: ByArrow, by_row: ByRow
                 continue
             for some in _gathered(by_row(block)):
                 yield batch_of(some, columns)
-        passed += len(block) + _LINE_COST * block.count(b"\n")
+        passed += len(block) + _LINE_COST * lines_in(block)
         if passed >= PASSED_BYTES:
             passed = 0
             yield batch_of([], columns)
+
+
+def lines_in(block: bytes) -> int:
+    """Line feeds in a block; several times faster than to count them as bytes."""
+    return int(np.count_nonzero(np.frombuffer(block, np.uint8) == ord("\n")))
+
+
+def is_utf8(block: bytes) -> bool:
+    """Whether a block is text; Arrow looks at it faster than Python decodes it."""
+    offsets = pa.py_buffer(np.array([0, len(block)], np.int64))
+    try:
+        pa.Array.from_buffers(pa.large_string(), 1, [None, offsets, pa.py_buffer(block)]).validate(full=True)
+    except pa.ArrowInvalid:
+        return False
+    return True
 
 
 def _gathered(rows: Iterator[Row | None]) -> Iterator[Sequence[Row]]:

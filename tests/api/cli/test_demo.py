@@ -6,11 +6,13 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
 
 from api.cli.console import Screen
+from api.cli.demo.picture import rounds_picture
 from api.cli.demo.summary import Ended, show_summary
 from pingti.workspace.registry import Workspace
 from replacement.evaluation.speed import Speed
@@ -76,7 +78,7 @@ def test_the_summary_says_what_was_reached(workspace: Workspace, capsys: pytest.
     report = {
         "task": "sport",
         "version": 1,
-        "gate": {"passed": True},
+        "gate": {"passed": True, "precision": 0.7, "recall": 0.7},
         "holdout": holdout,
         "rounds": [{"holdout": {**holdout, "f1": 0.5}}, {"holdout": holdout}],
         "teacher": {"rows_asked": 2600},
@@ -94,6 +96,11 @@ def test_the_summary_says_what_was_reached(workspace: Workspace, capsys: pytest.
     assert "3 rows x 1 tasks in 1.5 s, from submission to the end (2 labels/s); 0 bad rows" in lines
     assert "sport 2 0.500 0.750 0.800 0.700 reached 2,600 2" in lines
     assert "speed on one core: student 1,000 texts/s, teacher 50 texts/s, ratio 20" in lines
+    assert (
+        "saved on 100 million such texts: 22 days of a core, $21.11 "
+        "(teacher 23 days, student 28 hours; $0.04 an hour of a core)"
+    ) in lines
+    assert "sport 1 ●" in " ".join(lines)
     assert f"report of sport: {workspace.task('sport').student_folder(1) / 'report.html'}" in lines
     assert lines[-1] == "the demo took 2.0 minutes"
 
@@ -113,3 +120,19 @@ def test_the_summary_says_what_was_reached(workspace: Workspace, capsys: pytest.
         "job": {"id": "job-1", "total": 3, "completed": 3, "failed": 0, "seconds": 1.5},
         "minutes": 2.0,
     }
+
+
+def test_f1_by_round_is_drawn_beside_the_gate() -> None:
+    def report(task: str, *f1: float | None) -> dict[str, Any]:
+        gate = {"passed": True, "precision": 0.8, "recall": 0.8}
+        return {"task": task, "gate": gate, "rounds": [{"holdout": {"f1": value}} for value in f1]}
+
+    axis, *lines = rounds_picture([report("topic", 0.70, 0.90), report("ad", None, 0.80)])
+    assert [line[:8] for line in lines] == ["topic 1 ", "      2 ", "ad    2 "]
+    at = {mark: axis.index(mark) for mark in ("0.7", "0.8", "0.9", "1.0")}
+    assert sorted(at.values()) == list(at.values())
+    first, second, third = lines
+    assert (first.index("●"), first.index("┊")) == (at["0.7"], at["0.8"])
+    assert (second.index("●"), second.index("┊")) == (at["0.9"], at["0.8"])
+    assert (third.index("●"), "┊" in third) == (at["0.8"], False)
+    assert rounds_picture([report("topic", None)]) == []

@@ -1,5 +1,7 @@
 """The command line as a user meets it: a process, its exit code and what it says."""
 
+import csv
+import io
 import json
 import subprocess
 import sys
@@ -149,3 +151,42 @@ def test_boundary_rows_go_out_and_labels_come_back(workspace: Workspace, tmp_pat
     done.write_text("[")
     ran = pingti("review", "import", "sport", done, *home)
     assert (ran.returncode, len(ran.stderr.splitlines())) == (2, 1)
+
+
+def test_classify_stands_between_two_pipes(workspace: Workspace) -> None:
+    command = [sys.executable, "-P", "-m", "pingti", "classify", "-", "--task", "sport", "--out", "-"]
+    command += ["--id", "key", "--keep", "region, day", "--format", "csv", "--home", str(workspace.root)]
+    lines = 'key,region,day,text\n7,"a, b",1,goal match\n8\n9,,2,a bread garden\n'
+    ran = subprocess.run(command, input=lines, capture_output=True, text=True, check=False, timeout=120)
+    assert ran.returncode == 0, ran.stderr
+    rows = list(csv.DictReader(io.StringIO(ran.stdout)))
+    assert [(row["id"], row["sport"], row["region"], row["day"]) for row in rows] == [
+        ("7", "yes", "a, b", "1"),
+        ("9", "no", "", "2"),
+    ]
+    assert ran.stderr.splitlines() == [
+        "bad row: standard-input.csv: row 1: 1 fields; the header has 4",
+        "1 of 3 rows are bad",
+    ]
+
+
+def test_who_reads_no_further_is_no_fault(workspace: Workspace, tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("text\n" + "goal match team\n" * 200_000)
+    command = [sys.executable, "-P", "-m", "pingti", "classify", str(path), "--task", "sport", "--out", "-"]
+    with subprocess.Popen(
+        [*command, "--home", str(workspace.root)], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as running:
+        assert running.stdout is not None
+        assert running.stderr is not None
+        assert json.loads(running.stdout.readline())["id"] == "0"
+        running.stdout.close()
+        said = running.stderr.read()
+    assert b"Traceback" not in said
+    assert said == b""
+
+
+def test_two_answers_do_not_go_to_one_standard_output(workspace: Workspace) -> None:
+    ran = pingti("classify", "-", "-t", "sport", "--out", "-", "--json", "--home", workspace.root)
+    assert (ran.returncode, ran.stdout) == (2, "")
+    assert "--json and --out - both want standard output" in ran.stderr

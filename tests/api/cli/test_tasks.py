@@ -105,9 +105,9 @@ def test_all_that_is_wrong_with_a_definition_is_listed(
     heads = [line.partition(": ")[0] for line in ran.stderr.splitlines()[1:]]
     assert (ran.returncode, heads) == (2, ["  corpus.files.0", "  corpus.files.1", "  teacher.model"])
     assert "praise" not in workspace.task_names()
-    path.write_text("".join(f"key{number} = 1\n" for number in range(12)) + path.read_text())
+    path.write_text("".join(f"key{number} = 1\n" for number in range(52)) + path.read_text())
     lines = pingti("task", "add", path, *home).stderr.splitlines()
-    assert (len(lines), lines[-1].strip()) == (12, "and 2 more, which show when these are mended")
+    assert (len(lines), lines[-1].strip()) == (52, "and 5 more, which show when these are mended")
 
 
 def test_report_and_history_of_a_task(pingti: Run, workspace: Workspace) -> None:

@@ -115,6 +115,12 @@ def test_what_is_not_taken_for_texts(given: Any, message: str) -> None:
         text_array(given)
 
 
+def test_what_pandas_calls_missing_is_no_list_of_texts() -> None:
+    pandas = pytest.importorskip("pandas", reason="pandas is not installed")
+    with pytest.raises(InputError, match=r"^texts: NAType"):
+        text_array(pandas.NA)
+
+
 @pytest.mark.parametrize("library", LIBRARIES)
 def test_student_and_classifier_take_them(library: str, workspace: Workspace) -> None:
     given = frame(library, {"id": ["x", "y", "z"], "text": TEXTS})

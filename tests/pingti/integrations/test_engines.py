@@ -151,6 +151,16 @@ def test_a_table_that_cannot_be_classified_is_refused_in_one_sentence(
         students.extend(table, "title")
 
 
+def test_texts_are_taken_as_everywhere(students: Students, posts: pa.Table) -> None:
+    column = posts["title"]
+    wanted = students.classify(column.combine_chunks())
+    assert students.classify(column).equals(wanted)
+    assert students.classify(column.to_pylist()).equals(wanted)
+    assert students.classify(column[0].as_py()).to_pylist() == wanted.slice(0, 1).to_pylist()
+    with pytest.raises(InputError, match="needed is one of its columns"):
+        students.classify(posts)
+
+
 def test_an_empty_table_and_one_of_nulls_keep_their_rows(students: Students) -> None:
     for table in (pa.table({"title": pa.nulls(3)}), pa.table({"title": pa.array([], pa.string())})):
         results = students.extend(table, "title")

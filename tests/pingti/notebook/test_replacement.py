@@ -14,7 +14,9 @@ import pytest
 import pingti
 from pingti.errors import ConflictError, GateError, InputError, NotFoundError, UnavailableError
 from pingti.notebook import replacement
-from pingti.notebook.task_files import toml
+from pingti.notebook.task_files import Question, toml, write_task
+from pingti.workspace.definition import Definition
+from tests.support.model_folders import write_model
 from tests.support.texts import WORDS, made_texts
 
 SMALL = {
@@ -172,6 +174,15 @@ def test_a_definition_of_somebodys_own_is_not_overwritten(topic_teacher: Path, t
         ),
         ({"definition": {"gates": {"precision": 1}}}, "gates"),
         ({"name": "A b"}, "^task 'A b': not a name"),
+        ({"yes": "music"}, "^yes: no label 'music'; the model has sport, tech, other"),
+        ({"yes": ["sport", "tech", "other"]}, "^yes: all of sport, tech, other is a yes"),
+        ({"yes": []}, "^yes: none of sport, tech, other is a yes"),
+        ({"yes": "sport", "classes": ["a", "b"]}, "^yes: the classes are"),
+        ({"yes": "sport", "teacher": {"model": "a", "map": {"b": "yes"}}}, "^yes: it does not go with"),
+        (
+            {"yes": "sport", "teacher": "far/away"},
+            "^yes: give teacher.map instead; 'far/away' is not a folder",
+        ),
     ],
 )
 def test_what_cannot_be_used_is_told_before_there_is_a_task(
@@ -182,6 +193,28 @@ def test_what_cannot_be_used_is_told_before_there_is_a_task(
     with pytest.raises(InputError, match=message):
         pingti.replace(data, **given)  # type: ignore[arg-type]
     assert pingti.Workspace(tmp_path).task_names() == []
+
+
+def test_some_labels_of_the_teacher_are_a_yes(tmp_path: Path) -> None:
+    labels = {"id2label": {"0": "sport", "1": "tech", "2": "other"}}
+    write_model(tmp_path / "one", labels)
+    write_model(tmp_path / "each", {**labels, "problem_type": "multi_label_classification"})
+    workspace = pingti.Workspace(tmp_path / "workspace")
+
+    def definition(model: str, yes: list[str] | None) -> Definition:
+        question = Question(data=posts(5), teacher=tmp_path / model, text="post", yes=yes, name=model)
+        return write_task(question, workspace)[0].definition
+
+    of_one = definition("one", ["sport", "tech"])
+    assert (of_one.classes, of_one.teacher.map) == (
+        ("no", "yes"),
+        {"sport": "yes", "tech": "yes", "*": "no"},
+    )
+    assert definition("each", ["tech"]).teacher.label == "tech"
+    with pytest.raises(InputError, match=r"^classes: .* yes=\.\.\. says which one .* sport, tech, other"):
+        definition("each", None)
+    with pytest.raises(InputError, match=r"^yes: name one"):
+        definition("each", ["sport", "tech"])
 
 
 def test_a_workspace_that_is_not_there_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

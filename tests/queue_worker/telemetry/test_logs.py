@@ -4,14 +4,16 @@ import io
 import json
 import logging
 import os
-import sys
 from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr
 from pathlib import Path
 from typing import Any
 
 import pytest
 import redis
+from fastapi import FastAPI
 
+from api.rest.server import configured
 from pingti.errors import ConflictError, InputError
 from queue_worker.telemetry import logs
 from queue_worker.telemetry.logs import JsonFormatter, Quoting
@@ -148,20 +150,41 @@ def test_odd_templates_end_no_process(log: tuple[logging.Logger, io.StringIO], w
     assert lines(stream)[0]["event"]
 
 
-def test_the_text_format_is_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+@contextmanager
+def bare_root() -> Iterator[io.StringIO]:
+    """The root logger without handlers (pytest adds its own to a test), and what goes to standard error."""
     stream, root = io.StringIO(), logging.getLogger()
-    monkeypatch.setattr(sys, "stderr", stream)
     handlers, level = root.handlers[:], root.level
     root.handlers.clear()
     try:
-        logs.configure("text")
-        logging.getLogger("queue_worker.test").error(
-            "unit failed job=%s reason=%s", "job-1", Quoting("words")
-        )
+        with redirect_stderr(stream):
+            yield stream
     finally:
         root.handlers[:] = handlers
         root.setLevel(level)
-    assert stream.getvalue().endswith("ERROR queue_worker.test unit failed job=job-1 reason=words\n")
+
+
+def test_the_text_format_is_as_it_was() -> None:
+    with bare_root() as stream:
+        logs.configure("text")
+        logging.getLogger("queue_worker.test").error("unit failed reason=%s", Quoting("words"))
+    assert stream.getvalue().endswith("ERROR queue_worker.test unit failed reason=words\n")
+
+
+def test_the_apis_logs_are_json_too() -> None:
+    with bare_root() as stream:
+        configured(FastAPI(), json_logs=True).configure_logging()
+        logging.getLogger("uvicorn.error").warning("Invalid HTTP request received.")
+        logging.getLogger("httpx").info("HTTP Request: GET an address with its secret")
+        try:
+            raise ValueError(SECRET)
+        except ValueError:
+            logging.getLogger("uvicorn.error").exception("Exception in ASGI application")
+    assert [(line["event"], line.get("error")) for line in lines(stream)] == [
+        ("Invalid HTTP request received.", None),
+        ("Exception in ASGI application", "ValueError"),
+    ]
+    assert SECRET not in stream.getvalue()
 
 
 _SITE = f"""

@@ -11,8 +11,8 @@ import pytest
 from pingti.workspace.definition import GateSection
 from pingti.workspace.registry import TaskEntry, Workspace
 from replacement.evaluation.metrics import Measure
-from replacement.finish import TEMPERATURE, column_probabilities, finish, soften
 from replacement.results import Round
+from replacement.self_training.finish import TEMPERATURE, column_probabilities, finish, soften
 from replacement.training import rounds
 from replacement.training.loop import replace
 from replacement.training.rounds import speak_against

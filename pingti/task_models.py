@@ -1,4 +1,4 @@
-"""What the REST API answers of one task: its students, definition, history, review rows and retrainings."""
+"""What a service answers of a task, as in ``rest_models``: students, definition, history and review rows."""
 
 from datetime import datetime
 from typing import Any
@@ -6,7 +6,6 @@ from typing import Any
 from pydantic import Field
 
 from pingti.rest_models import Answer, MetricsOut
-from queue_worker.retraining.drift import Agreement, Alarm
 
 
 class RoundOut(Answer):
@@ -96,10 +95,3 @@ class LabelledOut(Answer):
     added: int = Field(description="Texts whose label is new or another now.")
     unchanged: int = Field(description="Texts that had this label.")
     bad: tuple[str, ...] = Field(description="Labels that could not be used, a sentence each.")
-
-
-class AgreementOut(Answer):
-    """Student and teacher on rows of real jobs."""
-
-    items: tuple[Agreement, ...] = Field(description="By day and version, newest first.")
-    alarms: tuple[Alarm, ...] = Field(description="Newest first.")

@@ -1,0 +1,1 @@
+"""What ``pingti.Client`` is made of."""

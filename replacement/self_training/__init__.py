@@ -1,0 +1,1 @@
+"""Learning from what a student itself says of the pool."""
