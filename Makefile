@@ -18,8 +18,8 @@
 # make fuzz   install, then 10,000 made-up requests against the service, with and without a key
 # make docs   install, then build the documentation's site into site/; its pages need no network
 # make docs-reference  write the pages of the reference from the code
-# make screenshots  make the documentation's pictures of the dashboard from a run of the demo (needs a Chromium)
 # make picture  draw F1 against speed from the README's table
+# make screenshots  make the documentation's pictures of the dashboard from a run of the demo (needs a Chromium)
 # make lock   write requirements.lock afresh from what a clean install resolves to
 # make clean  remove what the targets above made
 
@@ -31,7 +31,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/pip --disable-pip-version-check install --quiet --constraint requirements.lock
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-engines check bench bench-queue bench-teacher bench-reference bench-fidelity bench-doors bench-store bench-serverless bench-tables chaos fuzz docs docs-reference screenshots picture lock clean test-deploy compose-smoke bench-scale
+.PHONY: help demo test test-engines check bench bench-queue bench-teacher bench-reference bench-fidelity bench-doors bench-store bench-serverless bench-tables chaos fuzz docs docs-reference picture lock clean test-deploy compose-smoke bench-scale screenshots
 
 help:
 	@sed -n 's/^# make /make /p' Makefile
@@ -138,11 +138,11 @@ docs: $(VENV)/.docs
 docs-reference: $(VENV)/.demo
 	@$(BIN)/python docs/generate.py
 
-screenshots: $(VENV)/.dev
-	@$(BIN)/python docs/screenshots.py $(ARGS)
-
 picture:
 	@$(PYTHON) -m benchmarks.picture
+
+screenshots: $(VENV)/.dev
+	@$(BIN)/python docs/screenshots.py $(ARGS)
 
 lock:
 	rm -rf .venv-lock && $(PYTHON) -m venv .venv-lock

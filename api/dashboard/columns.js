@@ -6,7 +6,7 @@ import { say } from "./language.js";
 
 const TEXTS = ["text", "post", "content", "title", "body", "message", "comment", "sentence", "正文", "文本", "内容", "标题"];
 
-export const columnsOf = async (input) => (await post("/v1/files/columns", { input })).columns;
+export const columnsOf = async (input) => (await post("/v1/columns", { input })).columns;
 
 export const likelyText = (names) => TEXTS.find((name) => names.includes(name)) ?? names[0];
 

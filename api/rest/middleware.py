@@ -30,7 +30,7 @@ SAFE_KEY_BYTES = 16  # nobody guesses a key so long; those of pingti keys have 5
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 _SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
 # What a key of role submit may change; every other change is an admin's.
-_SUBMIT = re.compile(r"/v1/(?:jobs|files|classify)(?:/.*)?|/v1/tasks/[^/]+/labels", re.DOTALL)
+_SUBMIT = re.compile(r"/v1/(?:jobs|files|columns|classify)(?:/.*)?|/v1/tasks/[^/]+/labels", re.DOTALL)
 _HEADERS = {
     # No inline script or style, nothing from another host, no framing.
     "Content-Security-Policy": (

@@ -7,6 +7,7 @@ API_ROUTERS = (
     jobs.router,
     results.router,
     files.router,
+    files.columns_router,
     tasks.router,
     definitions.router,
     review.router,

@@ -27,6 +27,7 @@ from queue_worker.jobs.inputs import input_files
 from queue_worker.retention import inputs_in_use, remove_uploads
 
 router = APIRouter(prefix="/v1/files", tags=["files"])
+columns_router = APIRouter(prefix="/v1/columns", tags=["files"])
 
 FileId = Annotated[str, Path(description="The id that the upload answered.")]
 
@@ -137,8 +138,8 @@ class ColumnsOut(Answer):
     columns: tuple[str, ...] = Field(description="In the file's order; of JSONL, the first object's fields.")
 
 
-@router.post(
-    "/columns",
+@columns_router.post(
+    "",
     summary="Columns of a file",
     responses=problems.responses(
         bad_request="There was an error parsing the body",

@@ -361,7 +361,7 @@ def test_the_columns_of_a_file_are_told_by_its_header(
         content = sink.getvalue()
     stored_file = upload(client, name, content).json()
     for reference in (stored_file["id"], stored_file["path"]):
-        answer = client.post("/v1/files/columns", json={"input": reference})
+        answer = client.post("/v1/columns", json={"input": reference})
         assert answer.json() == {"input": stored_file["path"], "columns": columns}
 
 
@@ -378,7 +378,7 @@ def test_a_file_whose_columns_cannot_be_told_is_refused_with_its_place(
     client: httpx.Client, tmp_path: Path, given: str, words: str
 ) -> None:
     (tmp_path / "empty.csv").write_bytes(b"")
-    document = problem(client.post("/v1/files/columns", json={"input": given}))
+    document = problem(client.post("/v1/columns", json={"input": given}))
     assert document["status"] == 422
     assert document["errors"][0]["pointer"] == "#/input"
     assert words in document["errors"][0]["detail"]
@@ -391,6 +391,6 @@ def test_a_key_that_may_only_read_looks_into_no_file(tmp_path: Path) -> None:
         )
         (tmp_path / "a.csv").write_text("text\nx\n")
         body = {"input": "a.csv"}
-        assert client.post("/v1/files/columns", json=body, headers=bearer(reader)).status_code == 403
-        allowed = client.post("/v1/files/columns", json=body, headers=bearer(submitter))
+        assert client.post("/v1/columns", json=body, headers=bearer(reader)).status_code == 403
+        allowed = client.post("/v1/columns", json=body, headers=bearer(submitter))
         assert allowed.json()["columns"] == ["text"]
