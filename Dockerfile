@@ -34,6 +34,9 @@ ARG PIP_EXTRA_INDEX_URL
 ARG PIP_FIND_LINKS
 ARG PIP_TRUSTED_HOST
 RUN pip install --constraint requirements.lock '.[service]'
+# More extras, such as s3 or s3,otel.
+ARG EXTRAS
+RUN [ -z "$EXTRAS" ] || pip install --constraint requirements.lock ".[$EXTRAS]"
 COPY . .
 RUN pip install --constraint requirements.lock --no-deps --force-reinstall .
 
@@ -45,6 +48,8 @@ ARG PIP_TRUSTED_HOST
 # torch first, so that nothing else chooses its build.
 RUN pip install --constraint requirements.lock torch
 RUN pip install --constraint requirements.lock '.[service,teacher]'
+ARG EXTRAS
+RUN [ -z "$EXTRAS" ] || pip install --constraint requirements.lock ".[$EXTRAS]"
 COPY . .
 RUN pip install --constraint requirements.lock --no-deps --force-reinstall .
 

@@ -9,6 +9,7 @@
 # make bench-fidelity  install, then measure students against their teachers (hours; ARGS=--quick: minutes; ARGS=--curve: smaller parts of the pool)
 # make bench-tables  install, then write the tables of the documentation from the figures of the last whole runs
 # make chaos  install, then let 20 schedules of faults fall on a running service (some 15 minutes)
+# make bench-store  install, then measure a job from a bucket to a bucket by two workers, one of them killed
 # make compose-smoke  install, then bring docker-compose.yml up, break it in the middle of a job, count every row
 # make test-deploy  install a Helm engine, Kubernetes' schemas (0.4 GB) and OpenTelemetry, then run their tests
 # make bench-doors  install, then measure the REST door: classify, 200 clients, a large upload
@@ -18,6 +19,7 @@
 # make docs   install, then build the documentation's site into site/; its pages need no network
 # make docs-reference  write the pages of the reference from the code
 # make picture  draw F1 against speed from the README's table
+# make screenshots  make the documentation's pictures of the dashboard from a run of the demo (needs a Chromium)
 # make lock   write requirements.lock afresh from what a clean install resolves to
 # make clean  remove what the targets above made
 
@@ -29,7 +31,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/pip --disable-pip-version-check install --quiet --constraint requirements.lock
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-engines check bench bench-queue bench-teacher bench-reference bench-fidelity bench-doors bench-serverless bench-tables chaos fuzz docs docs-reference picture lock clean test-deploy compose-smoke bench-scale
+.PHONY: help demo test test-engines check bench bench-queue bench-teacher bench-reference bench-fidelity bench-doors bench-store bench-serverless bench-tables chaos fuzz docs docs-reference picture lock clean test-deploy compose-smoke bench-scale screenshots
 
 help:
 	@sed -n 's/^# make /make /p' Makefile
@@ -115,6 +117,9 @@ bench-tables: $(VENV)/.demo
 chaos: $(VENV)/.demo
 	@$(BIN)/python -m benchmarks.chaos $(ARGS)
 
+bench-store: $(VENV)/.dev
+	@$(BIN)/python -m benchmarks.store $(ARGS)
+
 bench-doors: $(VENV)/.demo
 	@$(BIN)/python -m benchmarks.doors $(ARGS)
 
@@ -136,10 +141,13 @@ docs-reference: $(VENV)/.demo
 picture:
 	@$(PYTHON) -m benchmarks.picture
 
+screenshots: $(VENV)/.dev
+	@$(BIN)/python docs/screenshots.py $(ARGS)
+
 lock:
 	rm -rf .venv-lock && $(PYTHON) -m venv .venv-lock
 	.venv-lock/bin/pip install --quiet torch==2.13.0
-	.venv-lock/bin/pip install --quiet '.[teacher,service,demo,bench,deploy,dev,docs,engines,hub,onnx,otel]'
+	.venv-lock/bin/pip install --quiet '.[teacher,service,demo,bench,deploy,dev,docs,engines,hub,onnx,otel,s3,gcs,azure]'
 	(echo '# Written by make lock: every version that Pingti is tested with. A constraints file for pip.'; \
 	 .venv-lock/bin/pip freeze --all --exclude pip --exclude pingti | sed 's/+cpu$$//') > requirements.lock
 	rm -rf .venv-lock build *.egg-info

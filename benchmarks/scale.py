@@ -133,7 +133,7 @@ def backlog(jobs: int, rng: random.Random) -> Iterator[Arrival]:
 
 
 def day(rows: int, rng: random.Random, *, seconds: float = DAY) -> Iterator[Arrival]:
-    """A day's jobs: three times as many at its peak as at its lowest; one in five is small and urgent."""
+    """A day's jobs: four times as many at its peak as at its lowest; one in five is small and urgent."""
     while rows > 0:
         at = rng.uniform(0, seconds)
         if rng.random() > 0.5 + 0.5 * math.sin(2 * math.pi * at / seconds) + 0.25:

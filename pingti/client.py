@@ -177,6 +177,7 @@ class Client(TaskCalls):
         encoding: str | None = None,
         max_bad_rows: int | float | None = None,
         keep: Sequence[str] = (),
+        output: str | None = None,
     ) -> JobOut:
         """Submit a job.
 
@@ -204,6 +205,8 @@ class Client(TaskCalls):
                 but all where absent.
             keep: further columns that go along into the results, in their types; of a partitioned table also
                 those of its folders' names.
+            output: address of an object store's folder that gets the results, below one that the server
+                allows (``s3://bucket/results/today``).
 
         Returns:
             The job as it was accepted.
@@ -222,6 +225,7 @@ class Client(TaskCalls):
             "tasks": [tasks] if isinstance(tasks, str) else list(tasks),
             "metadata": dict(metadata or {}),
             **given(text=text, id=id, priority=priority, callback=callback, max_bad_rows=max_bad_rows),
+            **given(output=output),
             **given(delimiter=delimiter, escape=escape, encoding=encoding),
             **given(quoting=None if quoting == "auto" else quoting, keep=list(keep) or None),
         }

@@ -38,6 +38,7 @@ JOB_EXAMPLE: dict[str, Any] = {
     },
     "error": None,
     "max_bad_rows": None,
+    "output": None,
     "links": {
         "self": f"/v1/jobs/{JOB_ID}",
         "results": f"/v1/jobs/{JOB_ID}/results",
@@ -157,6 +158,9 @@ class JobOut(Answer):
     error: str | None = Field(description="Why the job failed.")
     max_bad_rows: int | float | None = Field(
         default=None, description="Bad rows that are allowed, or their share; null: any but all."
+    )
+    output: str | None = Field(
+        default=None, description="Address of a store's folder that gets the results, too."
     )
     links: JobLinks
 

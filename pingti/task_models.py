@@ -30,12 +30,20 @@ class VersionOut(Answer):
     )
     rounds: tuple[RoundOut, ...] = Field(description="Figures on the holdout, round by round.")
     report_page: bool = Field(description="Whether it has a report as a page.")
+    verdict: dict[str, str] = Field(
+        description="In one sentence, in English (en) and Chinese (zh): whether it may replace its teacher, "
+        "what that costs, and where it fails. Empty where there is no report, or a damaged one."
+    )
 
 
 class VersionListOut(Answer):
     """A task's students, newest first."""
 
     items: tuple[VersionOut, ...]
+    before: int | None = Field(
+        description="The version that a roll-back leads to: the one promoted before the present one; null "
+        "where there is none."
+    )
 
 
 class EventOut(Answer):

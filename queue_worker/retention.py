@@ -7,8 +7,10 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
+from pingti import remote
 from pingti.errors import ConflictError, NotFoundError
 from pingti.workspace.registry import Workspace
+from queue_worker.classifying.results import remove_files
 from queue_worker.jobs.models import Job, JobStatus
 from queue_worker.jobs.store import JobStore
 from queue_worker.settings import Settings
@@ -42,23 +44,25 @@ def expire(settings: Settings, store: JobStore) -> int:
                 store.delete(job.id)
             except (NotFoundError, ConflictError):  # another process was first
                 continue
-            shutil.rmtree(Workspace(settings.home).jobs / job.id, ignore_errors=True)
+            remove_files(settings, job.id)
             gone += 1
     for folder in list(_old(Workspace(settings.home).jobs, limit)):
         if folder.name.startswith("job-") and not store.known(folder.name):  # its deletion was cut off
             shutil.rmtree(folder, ignore_errors=True)
             gone += 1
     old = list(_old(settings.home / "uploads", limit))
-    in_use = _folders_of(inputs_in_use(store)) if old else set()
+    in_use = _folders_of(settings, inputs_in_use(store)) if old else set()
     gone += remove_uploads(
-        store, [folder for folder in old if folder.name.endswith(_ASIDE) or _named(folder) not in in_use]
+        settings,
+        store,
+        [folder for folder in old if folder.name.endswith(_ASIDE) or _named(folder) not in in_use],
     )
     if gone:
         _log.info("expired count=%d", gone)
     return gone
 
 
-def remove_uploads(store: JobStore, folders: Iterable[Path]) -> int:
+def remove_uploads(settings: Settings, store: JobStore, folders: Iterable[Path]) -> int:
     """Remove folders of uploads, but those of which a job reads that has not ended; returns how many went.
 
     They are put aside before the look at the jobs: a job is either seen by it, or finds no file and is not
@@ -70,7 +74,7 @@ def remove_uploads(store: JobStore, folders: Iterable[Path]) -> int:
         with suppress(FileNotFoundError):  # another process was first
             aside[named] = folder.rename(folder.with_name(f".{named.name}{_ASIDE}"))
     try:
-        kept = _folders_of(inputs_in_use(store)) & set(aside) if aside else set()
+        kept = _folders_of(settings, inputs_in_use(store)) & set(aside) if aside else set()
     except BaseException:
         kept = set(aside)
         raise
@@ -78,7 +82,9 @@ def remove_uploads(store: JobStore, folders: Iterable[Path]) -> int:
         for named in kept:
             with suppress(FileNotFoundError):
                 aside.pop(named).rename(named)
-    for folder in aside.values():
+    for named, folder in aside.items():
+        if settings.storage is not None:
+            settings.storage.delete_below(f"uploads/{named.name}")
         shutil.rmtree(folder, ignore_errors=True)
     return len(aside)
 
@@ -91,8 +97,11 @@ def _named(folder: Path) -> Path:
     return folder.parent.resolve() / name
 
 
-def _folders_of(paths: Iterable[str]) -> set[Path]:
-    return {Path(path).parent for path in paths}
+def _folders_of(settings: Settings, paths: Iterable[str]) -> set[Path]:
+    """Folders of uploads that jobs read, where they have them: here, or in the store."""
+    shared = "" if settings.store is None else remote.joined(settings.store, "")
+    here = f"{settings.home.resolve()}/"
+    return {Path(path.replace(shared, here, 1) if shared else path).parent for path in paths}
 
 
 def _old(parent: Path, limit: float) -> Iterator[Path]:

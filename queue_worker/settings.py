@@ -4,6 +4,7 @@ import base64
 import ipaddress
 import os
 import stat
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -20,7 +21,9 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from pingti.errors import InputError
 from pingti.http.bearer_key import bearer_key
+from pingti.remote import Entry
 from pingti.validation import faults_of, sentence
+from pingti.workspace.storage import Cache, Storage
 from queue_worker import addresses
 
 
@@ -37,6 +40,14 @@ class FileStamp(BaseModel):
         description="When the file system was last told to change it or what it is called, which nobody can "
         "set back; absent in a job that an older version accepted.",
     )
+    tag: str | None = Field(
+        default=None, description="Of an object in a store: its ETag or generation; the numbers above are 0."
+    )
+
+    @classmethod
+    def of_object(cls, entry: Entry) -> Self:
+        """What tells an object of a store from one that took its place."""
+        return cls(size=entry.size, mtime_ns=0, inode=0, tag=entry.tag)
 
     @classmethod
     def of(cls, path: str | Path) -> Self:
@@ -61,6 +72,18 @@ class FileStamp(BaseModel):
         """
         now = type(self).of(path)
         return self == (now if self.ctime_ns is not None else now.model_copy(update={"ctime_ns": None}))
+
+
+def _store_address(address: str) -> str:
+    try:
+        return Storage(address).address
+    except InputError as error:
+        raise ValueError(str(error)) from None
+
+
+@lru_cache(maxsize=16)
+def _cache(folder: Path, most_bytes: int) -> Cache:
+    return Cache(folder, most_bytes)
 
 
 def _variable(pointer: str) -> str:
@@ -92,6 +115,28 @@ class Settings(BaseSettings):
     )
     input_roots: Annotated[tuple[Path, ...], NoDecode] = Field(
         default=(), description="Jobs may read files below these folders only. Empty: below home only."
+    )
+    store: str | None = Field(
+        default=None,
+        description="Address of an object store (s3://bucket/pingti) where students, uploads, job parts and "
+        "manifests live: classify workers then share no folder. None: all of it is in home.",
+    )
+    input_urls: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(),
+        description="Addresses of object stores below which jobs may read, comma-separated "
+        "(s3://bucket/texts). None: none.",
+    )
+    output_urls: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(), description="Addresses below which jobs may write results, comma-separated. None: none."
+    )
+    cache: Path | None = Field(
+        default=None, description="Folder for copies of objects of stores. None: cache in home."
+    )
+    cache_bytes: int = Field(
+        default=10 << 30,
+        ge=1,
+        description="Bytes that those copies may take, about. Of an input above a quarter of it no copy is "
+        "made: it is read where it is.",
     )
     host: str = Field(default="127.0.0.1", description="Where the API listens.")
     port: int = Field(default=8080, ge=0, le=65535, description="Its port; 0: a free one.")
@@ -204,12 +249,24 @@ class Settings(BaseSettings):
         text = value.get_secret_value() if isinstance(value, SecretStr) else value
         return bearer_key(text) if isinstance(text, str) else text
 
-    @field_validator("url_hosts", "private_networks", "callback_pauses", mode="before")
+    @field_validator(
+        "url_hosts", "private_networks", "callback_pauses", "input_urls", "output_urls", mode="before"
+    )
     @classmethod
     def _split_commas(cls, value: Any) -> Any:
         if isinstance(value, str):
             return tuple(part.strip() for part in value.split(",") if part.strip())
         return value
+
+    @field_validator("input_urls", "output_urls")
+    @classmethod
+    def _prefixes(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(_store_address(address) for address in value)
+
+    @field_validator("store")
+    @classmethod
+    def _store(cls, value: str | None) -> str | None:
+        return None if value is None else _store_address(value)
 
     @field_validator("url_hosts")
     @classmethod
@@ -277,6 +334,16 @@ class Settings(BaseSettings):
                 f"lease_seconds, which is {self.lease_seconds:g}"
             )
         return self
+
+    @property
+    def storage(self) -> Storage | None:
+        """The store of students, uploads and results; None where they are in ``home``."""
+        return None if self.store is None else Storage(self.store)
+
+    @property
+    def copies(self) -> Cache:
+        """Local copies of objects of stores."""
+        return _cache(self.cache or self.home / "cache", self.cache_bytes)
 
     @property
     def ageing_ms(self) -> int:

@@ -86,7 +86,7 @@ def store_of_workspace(settings: Settings) -> Iterator[JobStore]:
                 pass
             settings = stack.enter_context(Processes()).start_valkey(settings)
         with impatient_client(settings) as client:
-            require_workspace(client, settings.home)
+            require_workspace(client, settings.home, settings.storage)
         yield JobStore(stack.enter_context(connect(settings)))
 
 

@@ -16,5 +16,6 @@ pytest_plugins = [
     "tests.support.teachers",
     "tests.support.workspaces",
     "tests.support.command_line",
+    "tests.support.object_store",
     "tests.support.rest",
 ]

@@ -64,6 +64,9 @@ def submit(
     ] = False,
     metadata: Metadata = None,
     callback: Annotated[str | None, typer.Option(help="Address that is told of the job's end.")] = None,
+    output: Annotated[
+        str | None, typer.Option(help="Folder of an object store that gets the results (s3://...).")
+    ] = None,
     idempotency_key: IdempotencyKey = None,
     max_bad: MaxBad = None,
     keep: Keep = None,
@@ -92,6 +95,7 @@ def submit(
                 priority=priority,
                 metadata=dict(_pair(note) for note in metadata or []),
                 callback=callback,
+                output=output,
                 idempotency_key=idempotency_key,
                 delimiter=delimiter_of(delimiter),
                 quoting=quoting,

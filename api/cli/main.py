@@ -223,10 +223,16 @@ def _promoted(entry: "TaskEntry", version: int, screen: Screen) -> None:
 @app.command()
 def classify(
     inputs: Annotated[
-        list[str], typer.Argument(help="Parquet, JSONL, CSV or TSV files; - is standard input.")
+        list[str],
+        typer.Argument(help="Parquet, JSONL, CSV or TSV files, or addresses; - is standard input."),
     ],
     tasks: TaskChoices,
-    out: Annotated[str, typer.Option("--out", "-o", help="Folder of the results; - is standard output.")],
+    out: Annotated[
+        str,
+        typer.Option(
+            "--out", "-o", help="Folder of the results, here or in a store (s3://...); - is standard output."
+        ),
+    ],
     text: Annotated[str, typer.Option(help="Column of the text.")] = "text",
     id_column: Annotated[str | None, typer.Option("--id", help="Column of the id.")] = None,
     keep: Keep = None,
@@ -288,27 +294,35 @@ def _classified(
 ) -> "Counts":
     """Classify to where ``out`` says, and say so."""
     from pingti.inference.files import ERRORS, RESULTS, classify_files
+    from pingti.inference.stored_results import classify_to_store
     from pingti.inference.streams import STREAM, classify_to_stream
+    from pingti.remote import is_address, joined
+    from pingti.workspace.storage import tables
 
     if out == STREAM:
         counts = classify_to_stream(inputs, columns, classifier, sys.stdout.buffer, form, notice=screen.note)
         if counts.failed:
             screen.note(f"{counts.failed:,} of {counts.total:,} rows are bad")
         return counts
-    folder = Path(out)
+
+    def progress(rows: int) -> None:
+        screen.advance("rows", rows, None)
+
     with screen.progress():
-        counts = classify_files(
-            inputs,
-            columns,
-            classifier,
-            folder,
-            progress=lambda rows: screen.advance("rows", rows, None),
-            notice=screen.note,
-        )
-    screen.say(f"{counts.completed:,} rows classified: {folder / RESULTS}")
+        if is_address(out):
+            results, errors = out, joined(out, tables.ERRORS)
+            counts = classify_to_store(
+                inputs, columns, classifier, out, progress=progress, notice=screen.note
+            )
+        else:
+            results, errors = str(Path(out) / RESULTS), str(Path(out) / ERRORS)
+            counts = classify_files(
+                inputs, columns, classifier, Path(out), progress=progress, notice=screen.note
+            )
+    screen.say(f"{counts.completed:,} rows classified: {results}")
     if counts.failed:
-        screen.say(f"{counts.failed:,} bad rows: {folder / ERRORS}")
-    screen.result({**asdict(counts), "results": str(folder / RESULTS), "errors": str(folder / ERRORS)})
+        screen.say(f"{counts.failed:,} bad rows: {errors}")
+    screen.result({**asdict(counts), "results": results, "errors": errors})
     return counts
 
 

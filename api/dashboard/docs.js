@@ -31,7 +31,7 @@ function fields(schema) {
   const real = resolve(schema);
   if (!real?.properties) return [];
   const required = real.required ?? [];
-  return [table(["field", "type", ""], Object.entries(real.properties).map(([name, property]) => [
+  return [table(["field", "type", "what it is"], Object.entries(real.properties).map(([name, property]) => [
     name + (required.includes(name) ? " *" : ""), typeOf(property),
     property.description ?? resolve(property)?.description ?? "",
   ]))];
@@ -50,14 +50,14 @@ function operation(method, path, entry) {
   box.className = "panel";
   if (entry.description) box.append(make("p", entry.description));
   if (entry.parameters?.length) {
-    box.append(table(["parameter", "in", "type", ""], entry.parameters.map((p) => [
+    box.append(table(["parameter", "in", "type", "what it is"], entry.parameters.map((p) => [
       p.name + (p.required ? " *" : ""), p.in, typeOf(p.schema), p.description ?? p.schema?.description ?? ""])));
   }
   for (const [type, content] of Object.entries(entry.requestBody?.content ?? {})) {
-    box.append(make("h3", `Body: ${type}`), ...fields(content.schema), ...examples(content));
+    box.append(make("h2", `Body: ${type}`), ...fields(content.schema), ...examples(content));
   }
   for (const [status, reply] of Object.entries(entry.responses ?? {})) {
-    box.append(make("h3", `${status} ${reply.description ?? ""}`));
+    box.append(make("h2", `${status} ${reply.description ?? ""}`));
     for (const [type, content] of Object.entries(reply.content ?? {})) {
       const problem = type.startsWith("application/problem");
       box.append(make("p", type), ...(problem ? [] : fields(content.schema)), ...examples(content));

@@ -27,15 +27,32 @@ export function button(text, act, properties = {}) {
 }
 
 // A table: head holds texts, or [text, "n"] for a column of figures; a row holds texts or elements, its first
-// cell names it.
-export function table(caption, head, rows) {
+// cell names it. Where the page is narrow, each row of a table of ``many`` columns or long texts is drawn as a card.
+export function table(caption, head, rows, many = head.length > 4) {
   const kinds = head.map((cell) => (Array.isArray(cell) ? cell[1] : ""));
-  const heads = head.map((cell, i) => make("th", { scope: "col", className: kinds[i] }, Array.isArray(cell) ? cell[0] : cell));
+  const names = head.map((cell) => (Array.isArray(cell) ? cell[0] : cell));
+  const heads = names.map((name, i) => make(name ? "th" : "td", { className: kinds[i], ...(name ? { scope: "col" } : {}) }, name));
   const body = rows.map((cells) => make("tr", {}, ...cells.map((cell, i) =>
     make(i ? "td" : "th", { className: kinds[i], ...(i ? {} : { scope: "row" }) }, cell))));
   const grid = make("table", {}, make("caption.hidden", {}, caption), make("thead", {}, make("tr", {}, ...heads)),
     make("tbody", {}, ...body));
-  return make("div.scroll", { tabIndex: 0, role: "region", ariaLabel: caption }, grid);
+  const wide = many || rows.some((cells) => cells.some((cell) => cell?.classList?.contains("text")));
+  return make("div.scroll", { tabIndex: 0, role: "region", ariaLabel: caption }, wide ? cards(grid) : grid);
+}
+
+const ROLES = { TABLE: "table", THEAD: "rowgroup", TBODY: "rowgroup", TR: "row", TD: "cell" };
+
+// Let a table be drawn as cards: cells carry their column's name, and roles, which other boxes would take away.
+export function cards(grid) {
+  const names = [...grid.tHead.rows[0].cells].map((cell) => cell.textContent);
+  grid.classList.add("cards");
+  for (const element of [grid, ...grid.querySelectorAll("thead, tbody, tr, th, td")]) {
+    element.setAttribute("role", ROLES[element.tagName] ?? (element.scope === "col" ? "columnheader" : "rowheader"));
+  }
+  for (const row of grid.tBodies[0].rows) {
+    [...row.cells].forEach((cell, i) => { if (cell.tagName === "TD" && cell.colSpan === 1) cell.dataset.head = names[i]; });
+  }
+  return grid;
 }
 
 // Write a list of keyed elements anew with the least change, so that the keyboard's focus stays where it is.

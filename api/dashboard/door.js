@@ -38,6 +38,12 @@ export async function post(path, body, options = {}) {
   return (await ask(path, { method: "POST", ...options, ...content })).json();
 }
 
+// What the server stored; null where it only looked.
+export async function putJson(path, body) {
+  const answer = await ask(path, { method: "PUT", body: JSON.stringify(body), headers: { "Content-Type": "application/json" } });
+  return answer.status === 204 ? null : answer.json();
+}
+
 // Without a key a plain link streams to the disk. With one, the browser cannot send it along a link.
 export function fileLink(text, href, name, label, onError) {
   if (!key()) return make("a", { href, download: name, ariaLabel: label }, text);

@@ -7,6 +7,7 @@ import { current, duration, moment, number, say, sayKnown } from "./language.js"
 const ENDED = ["completed", "failed", "cancelled"];
 const FORMATS = { parquet: "Parquet", csv: "CSV", jsonl: "JSONL" };
 const PAGE = 20;
+const FILES_SHOWN = 2;
 
 const cards = new Map(); // job id: its element
 let limit = PAGE;
@@ -47,8 +48,10 @@ function newCard(job) {
   const card = make("li.job", {},
     make("div.line", {}, make("strong.names"), make("span.badge"), make("code.id.push", {}, job.id)),
     make("progress", { max: 1 }),
-    make("div.line.facts", {}, ...["rows", "rate", "left", "place", "bad", "level", "workers"].map((name) => part(`span.${name}`)),
+    make("div.line.facts", {}, ...["rows", "rate", "left", "place", "bad", "level"].map((name) => part(`span.${name}`)),
       make("time"), make("span.actions.push")),
+    make("div.line.facts", {}, ...["files", "owner", "notes"].map((name) => part(`span.${name}`))),
+    make("p.facts.workers"),
     make("p.fault"));
   card.dataset.id = job.id;
   cards.set(job.id, card);
@@ -74,14 +77,17 @@ function write(app, card, job) {
   else if (total > 0) put(part("rows"), say("rows", { done: number(completed + failed), total: number(total) }));
   else if (completed + failed > 0) put(part("rows"), say("rowsSoFar", { done: number(completed + failed) }));
   else put(part("rows"), { queued: say("rowsQueued"), running: say("rowsUnknown") }[job.status] ?? "");
-  put(part("rate"), job.rows_per_second ? say("rate", { n: number(job.rows_per_second) }) : "");
+  put(part("rate"), job.rows_per_second ? say("rate", { n: number(job.rows_per_second, job.rows_per_second < 10 ? 1 : 0) }) : "");
   const left = ended || total === 0 ? null : job.seconds_left;
   put(part("left"), typeof left === "number" ? say("left", { time: duration(left) }) : "");
   put(part("place"), typeof job.place === "number" && job.status === "queued" ? say("place", { n: number(job.place + 1) }) : "");
   put(part("bad"), failed ? say("bad", { n: number(failed) }) : "");
   put(part("level"), say("priority", { n: job.priority }));
-  const workers = Object.entries(job.workers ?? {}).map(([shard, worker]) => say("shardOn", { shard: /^[0-9]+$/.test(shard) ? say("shardNumber", { n: shard }) : sayKnown(shard), worker }));
-  put(part("workers"), workers.join(", "));
+  put(part("files"), fileNames(job.inputs));
+  part("files").title = job.inputs.join("\n");
+  put(part("owner"), job.owner ? say("ownedBy", { name: job.owner }) : "");
+  put(part("notes"), Object.entries(job.metadata ?? {}).map(([name, value]) => `${name}: ${value}`).join(" · "));
+  put(part("workers"), workersOf(job.workers ?? {}));
   put(part("fault"), job.error ?? "");
 
   const begin = Object.values(job.timestamps).sort()[0];
@@ -98,6 +104,24 @@ function write(app, card, job) {
     part("actions").replaceChildren(...actions(app, job));
     if (held) (part("actions").querySelector("a, button") ?? $("jobs-title")).focus();
   }
+}
+
+// The first files by their names; the whole list is the element's title.
+function fileNames(inputs) {
+  const names = inputs.slice(0, FILES_SHOWN).map((path) => path.split("/").at(-1));
+  const more = inputs.length - names.length;
+  return more > 0 ? say("andMore", { names: names.join(", "), n: number(more) }) : names.join(", ");
+}
+
+// Which worker has which shards under way.
+function workersOf(shards) {
+  const byWorker = Map.groupBy(Object.entries(shards), ([, worker]) => worker);
+  return [...byWorker].map(([worker, entries]) => {
+    const numbers = entries.map(([shard]) => shard).filter((shard) => /^[0-9]+$/.test(shard));
+    const parts = entries.map(([shard]) => shard).filter((shard) => !/^[0-9]+$/.test(shard)).map(sayKnown);
+    if (numbers.length) parts.push(say(numbers.length === 1 ? "shardNumber" : "shardNumbers", { n: numbers.join(", ") }));
+    return say("shardOn", { shard: parts.join(", "), worker });
+  }).join(" · ");
 }
 
 function actions(app, job) {

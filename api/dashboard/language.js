@@ -42,7 +42,16 @@ export function duration(seconds) {
 export const moment = (at) =>
   new Date(at).toLocaleString(language, { month: "short", day: "numeric", hour: "2-digit", minute: "2-digit" });
 
-export const day = (at) => new Date(at).toLocaleDateString(language, { month: "short", day: "numeric" });
+// A day without an hour is of no zone: it is the same day everywhere.
+export const day = (at) => new Date(at).toLocaleDateString(language,
+  { month: "short", day: "numeric", ...(/^\d{4}-\d\d-\d\d$/.test(at) ? { timeZone: "UTC" } : {}) });
+
+// The days from one to another, both as ISO 8601.
+export function daysBetween(first, last) {
+  const days = [];
+  for (let at = Date.parse(first); at <= Date.parse(last); at += 86_400_000) days.push(new Date(at).toISOString().slice(0, 10));
+  return days;
+}
 
 export const bytes = (n) => {
   const [unit, size] = n >= 1 << 30 ? ["GB", n / 2 ** 30] : [`MB`, n / 2 ** 20];

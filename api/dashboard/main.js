@@ -1,16 +1,20 @@
 // The dashboard: what the server's events say, kept in one state and drawn by the view that is looked at.
 
+import * as compare from "./compare.js";
 import { $, announce, make, put } from "./dom.js";
 import { get, key, KeyNeeded, watch } from "./door.js";
 import * as jobs from "./jobs.js";
 import { change, say, sayKnown, translate } from "./language.js";
 import * as load from "./load.js";
+import * as newTask from "./new_task.js";
 import * as nights from "./nights.js";
 import * as review from "./review.js";
+import { sayText } from "./sentences.js";
 import * as submit from "./submit.js";
 import * as tasks from "./tasks.js";
 
-const VIEWS = { jobs: [jobs, submit, load], tasks: [tasks], review: [review], nights: [nights] };
+const VIEWS = { jobs: [jobs, submit, load], tasks: [tasks, newTask], compare: [compare], review: [review], nights: [nights] };
+const PART_OF = { compare: "tasks" }; // views that no link at the top is of: the one that is marked
 const ROLES = ["read", "submit", "admin"];
 
 const state = { health: null, queue: null, workers: null, tasks: null, runs: null, order: [], jobs: new Map(), role: "admin" };
@@ -73,6 +77,7 @@ function drawSoon() {
 
 function draw() {
   drawHealth();
+  nights.count(app);
   $("forget").hidden = key() === null;
   const known = state.tasks !== null;
   for (const name of Object.keys(VIEWS)) $(`view-${name}`).hidden = !known || name !== view;
@@ -84,7 +89,7 @@ function drawHealth() {
   if (app.lost) return tell("bad", say("away"));
   if (!state.health) return tell("", say("connecting"));
   if (state.health.ready) return tell("good", say("ready"));
-  const why = [state.health.broker, state.health.workers].filter((text) => !["ok", "unknown"].includes(text)).join(" ");
+  const why = [state.health.broker, state.health.workers].filter((text) => !["ok", "unknown"].includes(text)).map(sayText).join(" ");
   return tell("warn", say("notReady", { why }));
 
   function tell(kind, text) {
@@ -103,14 +108,16 @@ function route(event) {
   const [name, ...rest] = location.hash.replace(/^#\/?/, "").split("/").map(decodeURIComponent);
   view = name in VIEWS ? name : "jobs";
   for (const link of $("views").children) {
-    if (link.dataset.view === view) link.setAttribute("aria-current", "page");
+    if (link.dataset.view === (PART_OF[view] ?? view)) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
   }
   showFault(null);
+  if ($("sure").open) $("sure").close(); // its question was about the page that is left
   for (const part of VIEWS[view]) part.show?.(app, rest);
   draw();
   // Whoever follows a link with the keyboard or a screen reader is taken to what it opened.
-  if (event) $(`view-${view}`).querySelector("h2:not([hidden] *)")?.focus();
+  // Whoever chooses from a menu stays there: what is typed next is not meant for the page.
+  if (event && !document.activeElement?.closest("select")) $(`view-${view}`).querySelector("h2:not([hidden] *)")?.focus();
 }
 
 // ---- key and language

@@ -3,8 +3,9 @@
 import { make, table } from "./dom.js";
 import { number, say } from "./language.js";
 
-const HEIGHT = 190;
-const SPACE = { left: 40, top: 12, bottom: 26 };
+const HEIGHT = 226;
+const SPACE = { left: 40, top: 28, bottom: 44 };
+const LETTER = 7.2; // pixels, of the names at the lines' ends
 let count = 0;
 
 const svg = (tag, attributes = {}, text) => {
@@ -14,15 +15,15 @@ const svg = (tag, attributes = {}, text) => {
   return element;
 };
 
-// {title, x: names along the bottom, series: [{name, values (null: none)}], rules: [{name, value}], digits, across}
-// ``across`` names the first column of the table. The drawing is as wide as its place and drawn again when that
-// changes.
+// {title, x: names along the bottom, series: [{name, values (null: none)}], rules: [{name, value}], digits, across,
+// unit}. ``across`` says what stands along the bottom, ``unit`` what upwards. The drawing is as wide as its place
+// and drawn again when that changes.
 export function plot(given) {
   const drawing = svg("svg", { role: "img", height: HEIGHT, class: "plot" });
   const id = `plot-${++count}`;
   const digits = given.digits ?? 3;
   const rows = given.x.map((name, i) => [name, ...given.series.map((line) =>
-    (line.values[i] === null || line.values[i] === undefined ? "–" : number(line.values[i], digits)))]);
+    (known(line.values[i]) ? number(line.values[i], digits) : "–"))]);
   const figures = make("details.figures", {}, make("summary", {}, say("asTable")),
     table(given.title, [given.across, ...given.series.map((line) => [line.name, "n"])], rows));
   const figure = make("figure", {}, make("figcaption", {}, given.title), drawing, figures);
@@ -35,12 +36,12 @@ export function plot(given) {
   return figure;
 }
 
-function draw(drawing, { title, x, series, rules = [] }, digits, id, width) {
+function draw(drawing, { title, x, series, rules = [], across, unit }, digits, id, width) {
   drawing.width_ = width;
-  const all = [...series.flatMap((line) => line.values), ...rules.map((rule) => rule.value)].filter((v) => v !== null && v !== undefined);
-  const [low, high, ticks] = scale(Math.min(...all), Math.max(...all));
-  const names = series.map((line) => line.name);
-  const right = Math.min(120, 18 + 7.2 * Math.max(...[...names, ...rules.map((r) => r.name)].map(lengthOf)));
+  const all = [...series.flatMap((line) => line.values), ...rules.map((rule) => rule.value)].filter(known);
+  const [low, high, ticks] = all.length ? scale(Math.min(...all), Math.max(...all)) : scale(0, 1);
+  const names = [...series, ...rules].map((line) => line.name);
+  const right = Math.min(width / 3, 18 + LETTER * Math.max(...names.map(lengthOf)));
   const inner = width - SPACE.left - right;
   const at = (i) => SPACE.left + (x.length > 1 ? (inner * i) / (x.length - 1) : inner / 2);
   const height = (value) => SPACE.top + (HEIGHT - SPACE.top - SPACE.bottom) * (1 - (value - low) / (high - low));
@@ -51,6 +52,9 @@ function draw(drawing, { title, x, series, rules = [] }, digits, id, width) {
   drawing.replaceChildren(svg("title", { id: `${id}-title` }, title),
     svg("desc", { id: `${id}-desc` }, describe(series, x, digits)));
 
+  drawing.append(svg("text", { class: "tick", x: 0, y: 12 }, unit ?? say("share1")),
+    svg("text", { class: "tick", x: SPACE.left + inner / 2, y: HEIGHT - 6, "text-anchor": "middle" }, across),
+    svg("path", { class: "axis", d: `M${SPACE.left} ${SPACE.top - 6}V${HEIGHT - SPACE.bottom}H${SPACE.left + inner}` }));
   for (const tick of ticks) {
     const y = height(tick.value).toFixed(1);
     drawing.append(svg("line", { class: "grid", x1: SPACE.left, x2: SPACE.left + inner, y1: y, y2: y }),
@@ -67,12 +71,20 @@ function draw(drawing, { title, x, series, rules = [] }, digits, id, width) {
   const every = Math.max(1, Math.ceil((room * x.length) / Math.max(inner, 1)));
   x.forEach((name, i) => {
     if ((x.length - 1 - i) % every) return;
-    drawing.append(svg("text", { class: "tick", x: at(i), y: HEIGHT - 6, "text-anchor": "middle" }, name));
+    drawing.append(svg("text", { class: "tick", x: at(i), y: HEIGHT - SPACE.bottom + 17, "text-anchor": "middle" }, name));
   });
   series.forEach((line, n) => {
-    const points = line.values.map((value, i) => [i, value]).filter(([, value]) => value !== null && value !== undefined);
+    const points = line.values.map((value, i) => [i, value]).filter(([, value]) => known(value));
     if (!points.length) return;
-    drawing.append(svg("polyline", { class: `line s${n % 6}`, points: points.map(([i, v]) => `${at(i).toFixed(1)},${height(v).toFixed(1)}`).join(" ") }));
+    // What nothing is known of is a gap, not a straight line.
+    const stretches = [];
+    for (const point of points) {
+      if (stretches.at(-1)?.at(-1)[0] === point[0] - 1) stretches.at(-1).push(point);
+      else stretches.push([point]);
+    }
+    for (const stretch of stretches) {
+      drawing.append(svg("polyline", { class: `line s${n % 6}`, points: stretch.map(([i, v]) => `${at(i).toFixed(1)},${height(v).toFixed(1)}`).join(" ") }));
+    }
     for (const [i, value] of points) {
       const dot = svg("circle", { class: `dot s${n % 6}`, cx: at(i).toFixed(1), cy: height(value).toFixed(1), r: 3.2 });
       dot.append(svg("title", {}, `${line.name}, ${x[i]}: ${number(value, digits)}`));
@@ -89,18 +101,29 @@ function draw(drawing, { title, x, series, rules = [] }, digits, id, width) {
     shift = i ? labels[i - 1].y + 14 - labels[i].y : 0;
   }
   for (const label of labels) {
-    drawing.append(svg("text", { class: `name ${label.kind}`, x: SPACE.left + inner + 8, y: label.y + 4 }, label.name));
+    const text = svg("text", { class: `name ${label.kind}`, x: SPACE.left + inner + 8, y: label.y + 4 }, shortened(label.name, (right - 10) / LETTER));
+    text.append(svg("title", {}, label.name));
+    drawing.append(text);
   }
 }
+
+const known = (value) => value !== null && value !== undefined;
 
 // A Chinese character takes nearly two letters' room.
 const lengthOf = (text) => [...text].reduce((sum, c) => sum + (c > "\u2e7f" ? 1.8 : 1), 0);
 
+function shortened(text, room) {
+  if (lengthOf(text) <= room) return text;
+  let start = [...text];
+  while (start.length && lengthOf(start.join("")) > room - 1) start = start.slice(0, -1);
+  return `${start.join("")}…`;
+}
+
 function describe(series, x, digits) {
   return series.map((line) => {
-    const known = line.values.map((value, i) => [x[i], value]).filter(([, value]) => value !== null && value !== undefined);
-    if (!known.length) return "";
-    const [[first, from], [last, to]] = [known[0], known.at(-1)];
+    const points = line.values.map((value, i) => [x[i], value]).filter(([, value]) => known(value));
+    if (!points.length) return "";
+    const [[first, from], [last, to]] = [points[0], points.at(-1)];
     return say("plotted", { name: line.name, first, from: number(from, digits), last, to: number(to, digits) });
   }).join(" ");
 }

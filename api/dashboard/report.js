@@ -3,6 +3,7 @@
 import { make, table } from "./dom.js";
 import { day, figure, number, say } from "./language.js";
 import { plot } from "./plot.js";
+import { sayText } from "./sentences.js";
 
 const FIGURES = ["f1", "precision", "recall"];
 
@@ -11,9 +12,11 @@ export function reportOf(report) {
     rounds(report.rounds), days(report.days), ...thresholds(report.scenes), calibration(report.calibration),
   ].filter(Boolean);
   return [
-    make("p.note", {}, [verdict(report), report.stopped ? say("stopped", { why: report.stopped }) : ""].filter(Boolean).join(" ")),
+    make("p.note", {}, [verdict(report), report.stopped ? say("stopped", { why: sayText(report.stopped) }) : ""].filter(Boolean).join(" ")),
     charts.length ? make("div.plots", {}, ...charts) : null,
     operatingPoints(report.scenes),
+    classes(report.by_class),
+    pairs(report.pairs),
     clusters(report.clusters),
     hardest(report.hardest),
   ].filter(Boolean);
@@ -26,26 +29,26 @@ function verdict({ gate, holdout_intervals: spans }) {
 }
 
 const lines = (points, pick) => FIGURES.map((name) => ({
-  name: name === "f1" ? "F1" : say(name), values: points.map((each) => pick(each)?.[name] ?? null),
+  name: name === "f1" ? "F1" : say(name), values: points.map((entry) => pick(entry)?.[name] ?? null),
 }));
 
 function rounds(list) {
   if (!list?.length) return null;
-  return plot({ title: say("byRound"), across: say("round"), x: list.map((each) => String(each.round)), series: lines(list, (each) => each.holdout) });
+  return plot({ title: say("byRound"), across: say("round"), x: list.map((entry) => String(entry.round)), series: lines(list, (entry) => entry.holdout) });
 }
 
 function days(list) {
   if (!list?.length) return null;
-  return plot({ title: say("byDay"), across: say("day"), x: list.map((each) => day(each.day)), series: lines(list, (each) => each) });
+  return plot({ title: say("byDay"), across: say("day"), x: list.map((entry) => day(entry.day)), series: lines(list, (entry) => entry) });
 }
 
 // What the rows of each stretch of days alone would choose, beside the threshold of all.
 function thresholds(points) {
   return Object.entries(points ?? {})
-    .filter(([, point]) => (point.days ?? []).filter((each) => Number.isFinite(each.threshold)).length > 1)
+    .filter(([, point]) => (point.days ?? []).filter((entry) => Number.isFinite(entry.threshold)).length > 1)
     .map(([name, point]) => plot({
-      title: `${say("thresholds")}: ${name}`, across: say("day"), x: point.days.map((each) => day(each.first)),
-      series: [{ name: say("threshold"), values: point.days.map((each) => each.threshold ?? null) }],
+      title: `${say("thresholds")}: ${name}`, across: say("day"), unit: say("probability1"), x: point.days.map((entry) => day(entry.first)),
+      series: [{ name: say("threshold"), values: point.days.map((entry) => entry.threshold ?? null) }],
       rules: [{ name, value: point.threshold }],
     }));
 }
@@ -53,29 +56,42 @@ function thresholds(points) {
 function calibration(bins) {
   if (!bins?.length) return null;
   return plot({
-    title: say("calibration"), across: say("score"), x: bins.map((each) => number(each.score, 2)),
-    series: [{ name: say("confirmed"), values: bins.map((each) => each.share) }, { name: say("score"), values: bins.map((each) => each.score) }],
+    title: say("calibration"), across: say("score"), x: bins.map((entry) => number(entry.score, 2)),
+    series: [{ name: say("confirmed"), values: bins.map((entry) => entry.share) }, { name: say("score"), values: bins.map((entry) => entry.score) }],
   });
 }
 
 function operatingPoints(points) {
   const rows = Object.entries(points ?? {}).map(([name, point]) => [
     name, point.threshold === null ? "–" : number(point.threshold, 4),
-    ...["precision", "recall", "f1"].map((each) => figure(point.holdout?.[each]))]);
+    ...["precision", "recall", "f1"].map((share) => figure(point.holdout?.[share]))]);
   if (!rows.length) return null;
   return make("div", {}, make("h4", {}, say("scenes")),
     table(say("scenes"), [say("scene"), [say("threshold"), "n"], [say("precision"), "n"], [say("recall"), "n"], ["F1", "n"]], rows));
 }
 
+function classes(list) {
+  if (!list?.length) return null;
+  return make("div", {}, make("h4", {}, say("classes")), table(say("classes"), [say("classWord"), ["F1", "n"], [say("precision"), "n"], [say("recall"), "n"], [say("rowsWord"), "n"]],
+    list.map((own) => [own.class, ...FIGURES.map((name) => figure(own[name])), number(own.rows)])));
+}
+
+function pairs(list) {
+  if (!list?.length) return null;
+  return make("div", {}, make("h4", {}, say("pairs")), table(say("pairs"), [say("pairWord"), [say("rowsWord"), "n"], [say("shareWord"), "n"], say("textsLike")],
+    list.slice(0, 8).map((pair) => [say("takenFor", { teacher: pair.teacher, student: pair.student }), say("ofAll", { n: number(pair.rows), all: number(pair.of) }),
+      figure(pair.share), make("span.text", {}, pair.examples.join(" · "))])));
+}
+
 function clusters(list) {
   if (!list?.length) return null;
   return make("div", {}, make("h4", {}, say("clusters")), table(say("clusters"), [say("textsLike"), [say("rowsWord"), "n"], [say("agreed"), "n"], [say("missedRows"), "n"]],
-    list.slice(0, 8).map((each) => [make("span.text", {}, each.examples.join(" · ")), number(each.rows), figure(each.covered), number(each.missed)])));
+    list.slice(0, 8).map((entry) => [make("span.text", {}, entry.examples.join(" · ")), number(entry.rows), figure(entry.covered), number(entry.missed)])));
 }
 
 function hardest(rows) {
   if (!rows?.length) return null;
   return make("details", {}, make("summary", {}, say("hardest", { n: number(rows.length) })),
     table(say("hardest", { n: number(rows.length) }), [say("textWord"), say("teacher"), say("student")],
-      rows.map((each) => [make("span.text", {}, each.text), String(each.teacher), String(each.student)])));
+      rows.map((entry) => [make("span.text", {}, entry.text), String(entry.teacher), String(entry.student)])));
 }

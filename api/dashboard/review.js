@@ -1,12 +1,15 @@
-// Rows on which the teacher is unsure, labelled by keyboard: 1 to 9 choose a class, arrows or j and k move,
-// u takes the last label back. Labels are sent a few seconds later, or when the page is left.
+// Rows on which the teacher is unsure, labelled by keyboard: a digit or letter chooses a class, arrows or j and k
+// move, u takes the last label back. Labels are sent a few seconds later, or when the page is left.
 
 import { $, announce, button, make } from "./dom.js";
 import { get, post } from "./door.js";
 import { current, number, say } from "./language.js";
+import { sayText } from "./sentences.js";
 
 const SEND_MS = 2500;
 const PAGE = 100;
+const AT_ONCE = 25; // texts that the student is asked about together
+const KEYS = "1234567890qwertyiopasdfghlzxcvbnm"; // of the classes, in their order; j, k and u do other things
 
 let task = null; // the task's name
 let rows = null; // rows to label, as the server gave them; each gets .label
@@ -18,6 +21,7 @@ let sent = new Set();
 let timer = 0;
 let drawn = "";
 let focusNext = false;
+let asked = new Set(); // texts that the student was asked about
 
 export function begin(app) {
   $("review-task").addEventListener("change", (event) => { location.hash = `#/review/${event.target.value}`; });
@@ -27,8 +31,7 @@ export function begin(app) {
 }
 
 export function show(app, [name]) {
-  const tasks = app.state.tasks?.map((each) => each.name) ?? [];
-  const wanted = name || task || tasks[0] || null;
+  const wanted = name || task || likeliest(app.state.tasks ?? []);
   if (wanted === task && rows) return;
   send(app);
   task = wanted;
@@ -37,20 +40,24 @@ export function show(app, [name]) {
   if (task) load(app);
 }
 
+// Only a task with a student can have rows.
+const likeliest = (tasks) => (tasks.find((entry) => entry.current !== null) ?? tasks[0])?.name ?? null;
+
 export function translated() {
   drawn = "";
 }
 
 export function draw(app) {
-  const names = app.state.tasks.map((each) => each.name);
+  const names = app.state.tasks.map((entry) => entry.name);
   const menu = $("review-task");
   if (JSON.stringify([...menu.options].map((option) => option.value)) !== JSON.stringify(names)) {
     menu.replaceChildren(...names.map((name) => make("option", { value: name }, name)));
   }
-  if (task === null && names.length) show(app, [names[0]]);
+  if (task === null && names.length) show(app, []);
   menu.value = task ?? "";
-  const classes = app.state.tasks.find((each) => each.name === task)?.classes ?? [];
-  const wanted = JSON.stringify([current(), task, rows?.length ?? -1, at, rows?.[at]?.label, unsent.size, sent.size, classes]);
+  const classes = app.state.tasks.find((entry) => entry.name === task)?.classes ?? [];
+  askStudent(app);
+  const wanted = JSON.stringify([current(), task, rows?.length ?? -1, at, rows?.[at]?.label, rows?.[at]?.student, unsent.size, sent.size, classes]);
   if (wanted === drawn) return;
   drawn = wanted;
   const held = $("review").contains(document.activeElement) || focusNext;
@@ -66,6 +73,7 @@ async function load(app) {
   given = [];
   unsent = new Set();
   sent = new Set();
+  asked = new Set();
   more = false;
   try {
     const page = await get(`/v1/tasks/${encodeURIComponent(name)}/review?limit=${PAGE}`);
@@ -97,25 +105,46 @@ async function loadMore(app) {
   app.draw();
 }
 
+// What the student in use decides of this row and those that follow: a key that may only read cannot ask.
+async function askStudent(app) {
+  const own = app.state.tasks.find((entry) => entry.name === task);
+  if (!rows?.[at] || asked.has(rows[at].text) || own?.current === null || own?.fault || !app.may("submit")) return;
+  const [name, from] = [task, rows];
+  const going = from.slice(at, at + AT_ONCE).filter((row) => !asked.has(row.text));
+  for (const row of going) asked.add(row.text);
+  try {
+    const { results } = await post("/v1/classify", { texts: going.map((row) => row.text), tasks: [name] });
+    if (rows !== from) return;
+    going.forEach((row, i) => { row.student = scoresOf(results[i][name], own.classes); });
+    app.draw();
+  } catch {
+    // The row can be labelled without.
+  }
+}
+
+// Of two classes both scores are known, of more only that of the one decided on.
+function scoresOf({ label, score }, classes) {
+  if (label === null || score === null) return {};
+  return classes.length === 2 ? { [classes[0]]: 1 - score, [classes[1]]: score } : { [label]: score };
+}
+
 // ---- what is shown
 
 function content(app, classes) {
   if (!task) return [make("p.empty", {}, say("noTasks"))];
   if (rows === null) return [make("p.note", {}, say("connecting"))];
-  if (!rows.length) return [make("p.empty", {}, say("noReview", { task }))];
+  if (!rows.length) return [make("p.empty", {}, say("noReview", { task }), " ", make("a", { href: `#/tasks/${task}` }, say("toTask", { task })))];
   const row = rows[at];
-  const likely = Math.max(...Object.values(row.teacher ?? {}));
   const choices = classes.map((name, i) => {
-    const score = row.teacher?.[name];
     const choice = button("", () => choose(app, name), { className: "class", ariaPressed: String(row.label === name), disabled: !app.may("submit"), "data-hold": `class-${i}` });
-    choice.append(i < 9 ? make("kbd", { ariaHidden: "true" }, String(i + 1)) : "", make("span", {}, name),
-      make("span.n", { className: score === likely ? "n likely" : "n" }, score === undefined ? "" : number(score, 2)));
-    if (i < 9) choice.setAttribute("aria-keyshortcuts", String(i + 1));
+    const scores = make("span.scores", {}, score("teacher", row.teacher, name), score("student", row.student, name));
+    choice.append(KEYS[i] ? make("kbd", { ariaHidden: "true" }, KEYS[i]) : "", make("span.class-name", {}, name), scores);
+    if (KEYS[i]) choice.setAttribute("aria-keyshortcuts", KEYS[i]);
     return choice;
   });
-  const done = rows.filter((each) => each.label).length;
-  const desk = make("div.desk", { id: "desk", tabIndex: 0, role: "group", ariaLabel: say("deskOf", { n: number(at + 1), of: number(rows.length) }), "aria-describedby": "row-text row-label review-keys" },
-    make("p.note.line", {}, make("span", {}, say("rowOf", { n: number(at + 1), of: number(rows.length) })), make("code", {}, row.id ?? ""), make("span.push", {}, row.reason ?? "")),
+  const done = rows.filter((entry) => entry.label).length;
+  const desk = make("div.desk", { id: "desk", tabIndex: 0, role: "group", ariaLabel: say("deskOf", { n: number(at + 1), of: number(rows.length) }), "aria-describedby": "row-text row-why row-label review-keys" },
+    make("p.note.line", {}, make("span", {}, say("rowOf", { n: number(at + 1), of: number(rows.length) })), make("code", {}, row.id ?? ""), make("span.push", { id: "row-why" }, row.reason ? say("chosenBecause", { why: sayText(row.reason) }) : "")),
     make("p.text", { id: "row-text", lang: "" }, row.text),
     make("p.hidden", { id: "row-label" }, row.label ? say("labelled", { label: row.label }) : ""),
     make("div.classes", {}, ...choices),
@@ -126,8 +155,15 @@ function content(app, classes) {
   return [
     make("progress", { max: rows.length, value: done, ariaLabel: say("labelledOf", { n: number(done), of: number(rows.length) }) }),
     desk,
-    make("p.note", { id: "review-keys" }, say("keys")),
+    make("p.note", { id: "review-keys" }, say("keys", { last: KEYS[Math.min(classes.length, KEYS.length) - 1] })),
   ];
+}
+
+// How likely the class is to the one who is asked; "–" where that is not known. The likeliest is bold.
+function score(who, scores, name) {
+  const known = scores?.[name];
+  const likely = known !== undefined && known === Math.max(...Object.values(scores));
+  return make("span", { className: likely ? "likely" : "" }, `${say(who)} ${known === undefined ? "–" : number(known, 2)}`);
 }
 
 function stateText(done) {
@@ -139,8 +175,8 @@ function stateText(done) {
 
 function key(app, event) {
   if (event.ctrlKey || event.metaKey || event.altKey || !rows?.length) return;
-  const classes = app.state.tasks.find((each) => each.name === task)?.classes ?? [];
-  const name = /^[1-9]$/.test(event.key) ? classes[Number(event.key) - 1] : undefined;
+  const classes = app.state.tasks.find((entry) => entry.name === task)?.classes ?? [];
+  const name = event.key.length === 1 ? classes[KEYS.indexOf(event.key)] : undefined;
   if (name) choose(app, name);
   else if (["ArrowRight", "ArrowDown", "j"].includes(event.key)) move(app, 1);
   else if (["ArrowLeft", "ArrowUp", "k"].includes(event.key)) move(app, -1);

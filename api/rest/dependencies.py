@@ -91,7 +91,7 @@ class Services:
         if time.monotonic() - self._checked > _CHECKED_SECONDS:
             require_server(client, durable=self.settings.durable)
             try:
-                require_workspace(client, self.settings.home)
+                require_workspace(client, self.settings.home, self.settings.storage)
             except ConflictError as error:  # of who runs the service, not of who asks
                 raise UnavailableError(str(error)) from error
             self._checked = time.monotonic()

@@ -12,6 +12,7 @@ from api.rest.uploads import ID, Stored, file_name, sniff
 from pingti.errors import InputError, NotFoundError, UnavailableError
 from pingti.files import replacing
 from pingti.http.outbound import Outbound
+from pingti.remote import of_store
 
 FETCH_SECONDS = 300.0
 
@@ -32,14 +33,26 @@ class Inputs:
         """
         if ID.fullmatch(given):
             try:
-                return str(self._services.uploads.find(given).path)
+                return self._shared(self._services.uploads.find(given))
             except NotFoundError as error:
                 raise InputError(str(error)) from None
+        if of_store(given):
+            return given
         if "://" in given:
             if given not in self._fetched:
                 self._fetched[given] = self._fetch(given)
-            return str(self._fetched[given].path)
+            return self._shared(self._fetched[given])
         return given
+
+    def _shared(self, stored: Stored) -> str:
+        """Where workers read an upload: in the store, where there is one, into which it is put by this."""
+        storage = self._services.settings.storage
+        if storage is None:
+            return str(stored.path)
+        key = f"uploads/{stored.id}/{stored.name}"
+        if not storage.exists(key):
+            storage.put_file(key, stored.path)
+        return storage.at(key)
 
     def identify(self, given: str) -> str:
         """What an upload holds, in place of its id: the same file sent again is the same input."""

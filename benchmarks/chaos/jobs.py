@@ -61,6 +61,7 @@ class Expected:
     cancel: bool = False
     priority: int = 5
     id: str = ""
+    address: str = ""  # where a store has it
 
 
 def _rows(name: str, count: int, rng: random.Random) -> tuple[list[str], list[str]]:

@@ -5,7 +5,8 @@ on its processes and files: kill -9 of workers, Valkey, the scheduler, the API, 
 SIGQUIT, Celery's soft shutdown; a worker that is paused until its lease is lost; a second scheduler, a second
 beat; bad messages; a broker that stands still for a minute; a disk without room; an input that is replaced or
 truncated; texts over which the classifier aborts; a retraining that is cancelled. With ``--rabbitmq``
-messages go through a RabbitMQ, which is killed, too. Then
+messages go through a RabbitMQ, which is killed, too. With ``--store`` inputs, students, parts and results are
+in an S3 server on loopback (moto's), of which one request in fifty is refused, cut, dropped or late. Then
 
 - every job ends in the state that it must end in, and no job is there twice;
 - every row is in the results once, or in errors.jsonl, and there with the right rows;
@@ -36,6 +37,7 @@ from benchmarks.chaos.faults import Faults, Later
 from benchmarks.chaos.jobs import Expected, Wrong, check, make_jobs, make_workspace
 from benchmarks.chaos.rabbitmq import SERVER
 from benchmarks.chaos.service import Service
+from benchmarks.chaos.store import Store
 
 RECOVERY_SECONDS = 30.0
 _END_SECONDS = 300.0  # a schedule that has not ended by then hangs
@@ -53,6 +55,7 @@ _ANY = (
     "second_beat",
     "bad_messages",
 )
+_OF_FILES = ("full_disk", "replace_input", "truncate_input")  # of the machine's own
 _IN_TURN = (
     "full_disk",
     "replace_input",
@@ -83,20 +86,28 @@ class Result:
 
 
 def run_schedule(
-    seed: int, folder: Path, template: Path, *, seconds: float, most: float, tmpfs: bool, rabbitmq: bool
+    seed: int,
+    folder: Path,
+    template: Path,
+    *,
+    seconds: float,
+    most: float,
+    tmpfs: bool,
+    rabbitmq: bool,
+    store: bool = False,
 ) -> Result:
     """One schedule of about ``seconds`` of faults, after which ``most`` seconds may pass.
 
     ``folder`` is made, and left where something is wrong. ``tmpfs``: a small disk can be had;
-    ``rabbitmq``: messages go through one.
+    ``rabbitmq``: messages go through one; ``store``: files are in an S3 server.
     """
     rng = random.Random(seed)
     started = time.monotonic()
     home = folder / "disk" / "home"
     home.parent.mkdir(parents=True)
     special = [_IN_TURN[seed % len(_IN_TURN)], rng.choice(_IN_TURN)]
-    if not tmpfs:
-        special = [name for name in special if name != "full_disk"]
+    left_out = _OF_FILES if store else () if tmpfs else ("full_disk",)
+    special = [name for name in special if name not in left_out]
     mounted = "full_disk" in special
     common = (*_ANY, "kill_rabbitmq") if rabbitmq else _ANY
     faults = [*rng.choices(common, k=rng.randint(3, 5)), *dict.fromkeys(special)]
@@ -111,11 +122,17 @@ def run_schedule(
         jobs = make_jobs(home, special, rng)
         if rabbitmq:
             service.add_rabbitmq()
+        if store:
+            bucket = Store(folder, seed)
+            service.use_store(bucket, jobs)
         service.start()
         service.ready()
         recovery = _act(service, jobs, faults, seconds, rng)
         for job in jobs:
-            check(home, job, service.ask("GET", f"/v1/jobs/{job.id}").json())
+            shown = service.ask("GET", f"/v1/jobs/{job.id}").json()
+            if service.store is not None:
+                service.store.mirror(home, job.id)
+            check(home, job, shown)
         _check_list(service, jobs)
         service.stop()
         if recovery > most:
@@ -232,6 +249,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seconds", type=float, default=10.0, help="during which faults fall")
     parser.add_argument("--recovery", type=float, default=RECOVERY_SECONDS, help="most seconds of it")
     parser.add_argument("--rabbitmq", action="store_true", help="messages go through a RabbitMQ")
+    parser.add_argument(
+        "--store", action="store_true", help="files are in an S3 server that fails now and then"
+    )
     options = parser.parse_args(arguments)
     if options.rabbitmq and not SERVER.is_file():
         parser.error(f"--rabbitmq needs Debian's rabbitmq-server: there is no {SERVER}")
@@ -251,6 +271,7 @@ def main(arguments: list[str] | None = None) -> int:
             most=options.recovery,
             tmpfs=reason is None,
             rabbitmq=options.rabbitmq,
+            store=options.store,
         )
         _say(result.line())
         failed += result.wrong is not None

@@ -14,6 +14,7 @@ import httpx
 
 from benchmarks.chaos.jobs import Expected, Wrong
 from benchmarks.chaos.rabbitmq import NAMES, SERVER, RabbitMQ, free_port, rabbitmq_in
+from benchmarks.chaos.store import Store
 
 _READY_SECONDS = 90.0
 LEASE_SECONDS = 6.0
@@ -76,7 +77,15 @@ class Service:
         self.up: subprocess.Popen[bytes] | None = None
         self.others: list[subprocess.Popen[bytes]] = []
         self.rabbitmq: RabbitMQ | None = None
+        self.store: Store | None = None
         self._rabbitmq: list[subprocess.Popen[bytes]] = []  # its name server, and itself
+
+    def use_store(self, store: Store, jobs: list[Expected]) -> None:
+        """Have inputs, students, parts and results in a store; before the service is started."""
+        self.store = store
+        self.environment.update(store.environment)
+        for job in jobs:
+            job.address = store.put(job.path)
 
     def add_rabbitmq(self) -> None:
         """Have the messages go through a RabbitMQ, which is started; before the service is."""
@@ -199,7 +208,12 @@ class Service:
         return None if answer.status_code >= 500 else answer
 
     def submit(self, job: Expected) -> None:
-        body = {"inputs": [str(job.path)], "tasks": ["sport"], "id": "key", "priority": job.priority}
+        body = {
+            "inputs": [job.address or str(job.path)],
+            "tasks": ["sport"],
+            "id": "key",
+            "priority": job.priority,
+        }
         answer = self.ask("POST", "/v1/jobs", json=body, headers={"Idempotency-Key": job.path.name})
         if answer.status_code not in (200, 202):
             raise Wrong(f"{job.path.name} was not accepted: {answer.status_code} {answer.text}")
@@ -225,6 +239,8 @@ class Service:
     def destroy(self) -> None:
         """Whatever happened: end all that was started."""
         self.client.close()
+        if self.store is not None:
+            self.store.end()
         for pid in marked(self.mark):
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)

@@ -10,12 +10,13 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, Self
+from typing import IO, Any, Self, cast
 
 import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pingti import remote
 from pingti.errors import InputError
 
 FORMATS = (".parquet", ".jsonl", ".csv", ".tsv", ".jsonl.gz", ".csv.gz", ".tsv.gz")
@@ -81,10 +82,17 @@ def open_binary(path: str) -> Iterator[IO[bytes]]:
 
     Raises:
         InputError: it is missing, a folder, or cannot be opened.
+        UnavailableError: it is in a store that cannot be reached.
     """
+    if remote.of_store(path):
+        with remote.open_binary(path) as object:
+            yield cast("IO[bytes]", object)
+        return
     try:
         if "://" not in path and not _may_be_read_twice(path):
             raise InputError.in_file(path, "is a pipe or a device; a file is needed")
+        if "://" in path:
+            remote.check_address(path)
         opener = fsspec.open(path, "rb").open if "://" in path else functools.partial(open, path, "rb")
         file: Any = opener()
     except FileNotFoundError:
@@ -109,6 +117,8 @@ def size_of(path: str) -> int:
     Raises:
         InputError: as ``open_binary``.
     """
+    if remote.of_store(path) and (entry := remote.look(path)) is not None:
+        return entry.size
     with open_binary(path) as file:
         return int(file.seek(0, io.SEEK_END))
 

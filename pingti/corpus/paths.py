@@ -8,8 +8,10 @@ from urllib.parse import unquote
 
 import fsspec
 
+from pingti import remote
 from pingti.corpus.formats import FORMATS, first_line
 from pingti.errors import InputError
+from pingti.remote import Entry
 
 _NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
 
@@ -76,6 +78,9 @@ def _matching(pattern: str, base: Path) -> Iterator[Path]:
 
 def _files_at(address: str) -> list[str]:
     """As ``expand``, of what fsspec knows."""
+    if remote.of_store(address):
+        return [entry.address for entry in objects_at(address)]
+    remote.check_address(address)
     filesystem, path = fsspec.core.url_to_fs(address)
     parts: list[str] = []
     for name in sorted(filesystem.glob(path)):
@@ -84,6 +89,34 @@ def _files_at(address: str) -> list[str]:
         elif name.endswith(path.rstrip("/")) or is_table(name):
             parts += _rows_within(name, filesystem.find(name))
     return list(dict.fromkeys(map(filesystem.unstrip_protocol, parts)))
+
+
+def objects_at(address: str) -> list[Entry]:
+    """As ``expand``, of an object store: with the size and tag of each; none where nothing is named so.
+
+    Args:
+        address: of an object, of a folder, or a pattern.
+
+    Raises:
+        InputError: the address is not allowed, or the store refuses it.
+        UnavailableError: the store cannot be reached.
+    """
+    own = None if address.endswith("/") else remote.look(address)
+    if own is not None:
+        return [own]
+    if below := remote.entries_below(address):
+        return _rows_of(address, below)
+    if not glob.has_magic(address):
+        return []
+    entries, folders = remote.entries_matching(address)
+    entries = [entry for entry in entries if not entry.address.rpartition("/")[2].startswith(".")]
+    for folder in filter(is_table, folders):
+        entries += _rows_of(folder, remote.entries_below(folder))
+    return list({entry.address: entry for entry in sorted(entries, key=lambda entry: entry.address)}.values())
+
+
+def _rows_of(folder: str, entries: list[Entry]) -> list[Entry]:
+    return [entry for entry in entries if holds_rows(entry.address.removeprefix(folder))]
 
 
 def is_table(name: str) -> bool:
@@ -137,8 +170,8 @@ def names_several(name: str) -> bool:
     """Whether an input is a folder or a pattern, and no file's own name.
 
     Args:
-        name: a path or address.
+        name: a path or address; whether one of a store does is known only there.
     """
     if "://" in name:
-        return glob.has_magic(name)
+        return remote.of_store(name) or glob.has_magic(name)
     return Path(name).is_dir() or (glob.has_magic(name) and not Path(name).exists())

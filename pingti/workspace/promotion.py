@@ -19,6 +19,7 @@ from pingti.errors import ArtifactError, ConflictError, Fault, GateError, NotFou
 from pingti.workspace.dependencies import promoted_circle
 from pingti.workspace.registry import CURRENT, TaskEntry
 from pingti.workspace.report import Refusal, refusal
+from pingti.workspace.storage import Storage, students
 from textcnn.student import Student
 
 
@@ -77,7 +78,9 @@ def roll_back(
         GateError: as in ``promote``; what was promoted once may be so again.
     """
     if version is None:
-        version = _before_present(entry)
+        version = before_present(entry)
+        if version is None:
+            raise ConflictError(f"task {entry.name!r}: no version was promoted before the present one")
     folder, present = entry.student_folder(version), entry.current()
     if present is None or version == present:
         state = "no version is promoted" if present is None else f"version {version} is promoted now"
@@ -107,8 +110,13 @@ def _by_force(
 def _move(
     entry: TaskEntry, event: Event, version: int, present: int | None, *, who: str | None, why: str
 ) -> None:
+    store = Storage.of_environment()
+    if store is not None:  # whoever is told of the version finds it there
+        students.publish(entry.workspace, [students.Version(task=entry.name, version=version)], store)
     entry.record(event, version, who=who, why=why, before=present)
     files.write_bytes(entry.folder / CURRENT, f"{version}\n".encode())
+    if store is not None:
+        store.put_bytes(f"tasks/{entry.name}/{CURRENT}", f"{version}\n".encode())
 
 
 def _check_circle(entry: TaskEntry, version: int, folder: Path) -> None:
@@ -139,13 +147,21 @@ def _lack(entry: TaskEntry, version: int, *, force: bool) -> Refusal | None:
     return lacks if lacks.headline else None
 
 
-def _before_present(entry: TaskEntry) -> int:
-    """The version that was promoted before the present one and is still there."""
+def before_present(entry: TaskEntry) -> int | None:
+    """The version that was promoted before the present one and is still there: where a roll-back leads.
+
+    Args:
+        entry: the task.
+
+    Returns:
+        Its number; None where there is none.
+
+    Raises:
+        ArtifactError: the history is damaged.
+    """
     present, versions = entry.current(), entry.versions()
     earlier = [version for version in _way(entry) if version != present and version in versions]
-    if present is None or not earlier:
-        raise ConflictError(f"task {entry.name!r}: no version was promoted before the present one")
-    return earlier[-1]
+    return None if present is None or not earlier else earlier[-1]
 
 
 def _moves(entry: TaskEntry) -> list[dict[str, Any]]:

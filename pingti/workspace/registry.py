@@ -2,7 +2,8 @@
 
 tasks/<name>.toml                  the definition, its owner's to edit
 tasks/<name>/teacher/              the model that was fine-tuned for the task
-tasks/<name>/students/<version>/   student.json, student.safetensors, report.json, report.html
+tasks/<name>/students/<version>/   student.json, student.safetensors, report.json,
+                                   report.html, report.zh.html
 tasks/<name>/current               the promoted version
 tasks/<name>/history.jsonl         who promoted, refused or rolled back what, when and why
 tasks/<name>/retrain.lock          held by the one process that makes a version

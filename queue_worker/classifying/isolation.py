@@ -52,6 +52,7 @@ def classify_isolated(
     check: Check,
     *,
     command: tuple[str, ...] = CHILD,
+    folder: Path | None = None,
 ) -> Done:
     """As ``shards.classify_shard``, with rows that cannot be classified among the bad ones.
 
@@ -59,7 +60,7 @@ def classify_isolated(
         InputError: there are too many of those.
     """
     bad = BadRows(check)
-    folder = job_folder(settings, job.id)
+    folder = folder or job_folder(settings, job.id)
     folder.mkdir(parents=True, exist_ok=True)
     schema = Classifier.load(Workspace(settings.home), job.pins).schema
     with TemporaryDirectory(prefix=".careful-", dir=folder) as name:

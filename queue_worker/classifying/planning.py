@@ -9,7 +9,8 @@ import itertools
 import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,15 +18,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pingti.corpus.formats import most_unpacked, size_of, text_lines
-from pingti.corpus.reader import OnBadRow, read_rows
+from pingti.corpus.formats import most_unpacked, open_binary, size_of, text_lines
+from pingti.corpus.reader import BadRow, OnBadRow, read_rows
 from pingti.errors import InputError
 from pingti.files import replacing
 from pingti.inference.classifier import Classifier
+from queue_worker.classifying import stored
 from queue_worker.classifying.bad_rows import BadRows, Check, TooManyBadRowsError
 from queue_worker.classifying.row_limits import RowLimit
 from queue_worker.classifying.shards import CUT, ERRORS, job_folder
 from queue_worker.jobs.models import Job
+from queue_worker.objects.inputs import fetch, is_object, local_input, named
 from queue_worker.settings import Settings
 
 BATCH_ROWS = 32_768  # as many as the kernel scores in one turn
@@ -50,8 +53,10 @@ class Cut:
 
 
 def checked_input(settings: Settings, job: Job, index: int) -> str:
-    """The path of an input, if it is still the file that was accepted; else InputError."""
+    """Where an input can be read, if it is still the file that was accepted; else InputError."""
     path = job.inputs[index]
+    if is_object(path):
+        return local_input(settings, path, job.stamps[index])
     # Not only at acceptance: a link may have been put in the file's place since.
     real = str(settings.allowed_input(path))
     if job.stamps and (real != path or not job.stamps[index].fits(real)):
@@ -63,13 +68,18 @@ def input_batches(
     settings: Settings, job: Job, index: int, on_bad_row: OnBadRow, groups: range | None = None
 ) -> Iterator[pa.RecordBatch]:
     """Rows of an input; InputError when it is not the accepted one before, while or after it is read."""
-    path = checked_input(settings, job, index)
+    path, given = checked_input(settings, job, index), job.inputs[index]
+
+    def report(bad: BadRow) -> None:
+        on_bad_row(replace(bad, file=given))  # not the name of a copy
+
     try:
-        for batch in read_rows(path, job.columns, on_bad_row, batch_rows=BATCH_ROWS, groups=groups):
-            if isinstance(on_bad_row, BadRows):
-                on_bad_row.check()  # there may be megabytes without a row, or many rows to a shard
-            if batch.num_rows:
-                yield batch
+        with named(given, path):
+            for batch in read_rows(path, job.columns, report, batch_rows=BATCH_ROWS, groups=groups):
+                if isinstance(on_bad_row, BadRows):
+                    on_bad_row.check()  # there may be megabytes without a row, or many rows to a shard
+                if batch.num_rows:
+                    yield batch
     except InputError:
         checked_input(settings, job, index)  # the reason why it cannot be read
         raise
@@ -123,10 +133,12 @@ def _is_parquet(path: str) -> bool:
 def _metadata(settings: Settings, job: Job, index: int) -> pq.FileMetaData:
     path = checked_input(settings, job, index)
     try:
-        return pq.read_metadata(path)
+        with open_binary(path) if is_object(path) else nullcontext(path) as file:
+            return pq.read_metadata(file)
     except (pa.ArrowException, OSError) as error:
         checked_input(settings, job, index)
-        raise InputError(f"{path}: not a readable Parquet file: {' '.join(str(error).split())}") from error
+        reason = " ".join(str(error).split())
+        raise InputError(f"{job.inputs[index]}: not a readable Parquet file: {reason}") from error
 
 
 def most_rows(settings: Settings, job: Job, enough: int, check: Check) -> int:
@@ -210,6 +222,7 @@ def cut_inputs(
     if bad_rows.count:
         folder.mkdir(parents=True, exist_ok=True)
         bad_rows.write(folder / ERRORS, tail=True)
+        stored.put_cut(settings, job.id, folder / ERRORS)
     return Cut(shards=shards, total=rows + bad_rows.count, failed=bad_rows.count)
 
 
@@ -246,6 +259,8 @@ def _shards(
                     pa.ipc.new_file(file, table.schema) as writer,
                 ):
                     writer.write_table(table, max_chunksize=BATCH_ROWS)
+                if only is None:
+                    stored.put_cut(settings, job.id, path)
             yield [""], table.num_rows
             number += 1
             if only is not None and number > only:
@@ -340,11 +355,16 @@ def shard_batches(
 ) -> Iterator[pa.RecordBatch]:
     """The rows of a shard, as ``_tables`` has them, wherever they are. InputError as in ``cut_inputs``."""
     if source is not None:
-        for index, first, end in json.loads(source):
+        ranges = json.loads(source)
+        fetch(
+            settings, [(job.inputs[index], job.stamps[index]) for index, _, _ in ranges if job.stamps], check
+        )
+        for index, first, end in ranges:
             for batch in input_batches(settings, job, index, on_bad_row, range(first, end)):
                 yield _sourced(batch, index)
         return
     path = cut_path(settings, job, shard)
+    stored.fetch_cut(settings, job.id, path)
     try:
         file = pa.ipc.open_file(pa.memory_map(str(path)))
     except (OSError, pa.ArrowInvalid):  # a power loss took it: it was never synced

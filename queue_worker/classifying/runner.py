@@ -1,25 +1,30 @@
 """What a classifying worker does with a unit: claim it, hold its lease, work on it, report it."""
 
 import logging
+import shutil
 import threading
 import time
 from collections import OrderedDict, deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
 
 import pyarrow as pa
 import redis
 
 from pingti.corpus.reader import OnBadRow
-from pingti.errors import InputError, PingtiError
+from pingti.errors import InputError, PingtiError, UnavailableError
 from pingti.files import sync_all
 from pingti.inference.classifier import Classifier
 from pingti.inference.pins import Pin
 from pingti.workspace.registry import Workspace
-from queue_worker.classifying import isolation, planning, shards
+from pingti.workspace.storage import students
+from queue_worker.classifying import isolation, planning, results, shards, stored
 from queue_worker.classifying.row_limits import RowLimit, RowLimitError, row_limit
 from queue_worker.jobs.models import FINALIZE, PLAN, Claim, Done, Job
 from queue_worker.jobs.store import JobStore
+from queue_worker.objects.inputs import fetch
 from queue_worker.settings import Settings
 from queue_worker.telemetry import logs, traces
 from queue_worker.telemetry.logs import Quoting
@@ -112,7 +117,7 @@ class ClassifierCache:
 
     def __init__(self, settings: Settings, *, most: int | None = None) -> None:
         """``most``: sets that are kept; else as the settings say."""
-        self._workspace = Workspace(settings.home)
+        self._workspace, self._storage = Workspace(settings.home), settings.storage
         self._most = settings.cached_classifiers if most is None else most
         self._lock, self._loading = threading.Lock(), threading.Lock()
         self._loaded: OrderedDict[tuple[Pin, ...], Classifier] = OrderedDict()
@@ -125,12 +130,18 @@ class ClassifierCache:
             with self._loading:
                 classifier = self.loaded(pins)
                 if classifier is None:
+                    self.fetch(pins)
                     classifier = Classifier.load(self._workspace, pins)
                     with self._lock:
                         self._loaded[pins] = classifier
                         while len(self._loaded) > self._most:
                             self._loaded.popitem(last=False)
         return classifier
+
+    def fetch(self, pins: tuple[Pin, ...]) -> None:
+        """Have the students in the workspace, from the store where they are not there yet."""
+        if self._storage is not None:
+            students.fetch(self._workspace, pins, self._storage)
 
     def loaded(self, pins: tuple[Pin, ...]) -> Classifier | None:
         """As ``get``, but None where it would have to load."""
@@ -212,10 +223,10 @@ class Runner:
             refused = shards.refusal(job)
             if refused:
                 job = job.model_copy(update={"error": refused})
-            shards.finalize(self._settings, job, self._store.finished_shards(job.id), check=lease.check)
+            results.finalize(self._settings, job, self._store, lease.check)
             if self._store.close(claim, refused=refused) is None:
                 return False
-            shards.tidy(self._settings, job.id)
+            results.tidy(self._settings, job.id)
             return True
         done = self._classify(job, claim, lease)
         self._count(done)
@@ -242,7 +253,7 @@ class Runner:
             traces.fail(error)
         if isinstance(error, redis.RedisError):
             return  # the store is not to be had: the lease runs out and the reaper publishes the unit again
-        if isinstance(error, OSError | MemoryError):  # the system's fault, which may pass
+        if isinstance(error, OSError | MemoryError | UnavailableError):  # the system's fault, which may pass
             wait = self._settings.retry_seconds * 2 ** (claim.attempt - 1)
         try:
             if claim.unit != FINALIZE and isinstance(error, InputError):
@@ -254,18 +265,39 @@ class Runner:
             _log.error("unit abandoned job=%s unit=%s reason=%s", claim.job, claim.unit, lost)
 
     def _classify(self, job: Job, claim: Claim, lease: Lease) -> Done:
+        storage = self._settings.storage
+        folder = shards.job_folder(self._settings, job.id)
+        if storage is None:
+            return self._classify_into(folder, job, claim, lease)
+        # Of this attempt alone: another, which has lost its lease, may be writing still.
+        attempt = folder / f"attempt-{claim.token}"
+        try:
+            done = self._classify_into(attempt, job, claim, lease)
+            part = stored.put_part(storage, claim, attempt)
+        finally:
+            shutil.rmtree(attempt, ignore_errors=True)
+            planning.cut_path(self._settings, job, int(claim.unit)).unlink(missing_ok=True)
+        return replace(done, part=stored.part_entry(part, done))
+
+    def _classify_into(self, folder: Path, job: Job, claim: Claim, lease: Lease) -> Done:
         shard, source = int(claim.unit), claim.source
         if claim.attempt >= min(_ISOLATED_ATTEMPT, max(2, self._settings.max_attempts)):
-            return isolation.classify_isolated(self._settings, job, shard, source, lease.check_long)
+            self._classifiers.fetch(job.pins)
+            return isolation.classify_isolated(
+                self._settings, job, shard, source, lease.check_long, folder=folder
+            )
 
         def rows(on_bad_row: OnBadRow) -> Iterator[pa.RecordBatch]:
             return planning.shard_batches(self._settings, job, shard, source, on_bad_row, lease.check_short)
 
         classifier = self._classifiers.get(job.pins)
-        return shards.classify_shard(self._settings, job, shard, rows, classifier, lease.check_short)
+        return shards.classify_shard(
+            self._settings, job, shard, rows, classifier, lease.check_short, folder=folder
+        )
 
     def _plan(self, job: Job, lease: Lease) -> bool:
         claim = lease.claim
+        fetch(self._settings, zip(job.inputs, job.stamps, strict=False), lease.check_long)
         rows = job.shard_rows or planning.shard_rows(self._settings, job, self._row_seconds(job, lease))
         size = (rows, job.shard_bytes or self._settings.shard_bytes)
         job = job.model_copy(update={"shard_rows": size[0], "shard_bytes": size[1]})
@@ -297,7 +329,7 @@ class Runner:
                 now.check(cut.total)  # others of the owner's jobs may have been planned meanwhile
         except RowLimitError:
             lease.check()
-            shards.tidy(self._settings, job.id)
+            results.tidy(self._settings, job.id)
             raise
         return self._store.planned(
             claim,
@@ -335,11 +367,11 @@ class Runner:
         for lease in leases:
             claim = lease.claim
             # After a first failure the longer way: it finds bad rows, and waits for a disk that is full.
-            if (
-                claim.attempt > 1
-                or not claim.snapshot.stamps
-                or claim.snapshot.bytes > self._settings.small_bytes
-            ):
+            # So where others have to see what was written: by the parts of shards.
+            job = claim.snapshot
+            elsewhere = job.output is not None or self._settings.storage is not None
+            small = bool(job.stamps) and job.bytes <= self._settings.small_bytes
+            if claim.attempt > 1 or not small or elsewhere:
                 planned.append(lease)
                 continue
             try:

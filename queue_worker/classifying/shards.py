@@ -33,7 +33,6 @@ from pingti.workspace.registry import Workspace
 from queue_worker.classifying import bad_rows
 from queue_worker.classifying.bad_rows import BadRows, Check, Listing, read_piece
 from queue_worker.jobs.models import Counts, Done, Job, JobStatus
-from queue_worker.jobs.store import JobStore
 from queue_worker.settings import Settings
 
 CUT = "input"  # folder of the cut files, in the job's own
@@ -66,29 +65,40 @@ def results(settings: Settings, job: Job) -> list[Path]:
     if not job.status.final:
         raise ConflictError(f"job {job.id} is {job.status}; its results are there when it has ended")
     folder = job_folder(settings, job.id)
-    parts = _listed_parts(folder, job)
-    listed = sum(rows for _, rows in parts)
-    if listed != job.counts.completed:
-        raise _damaged(job, f"its parts hold {listed:,} rows, but {job.counts.completed:,} were counted")
+    parts = [
+        (folder / part["name"], part["rows"]) for part in listed_parts(job, (folder / MANIFEST).read_bytes)
+    ]
     for path, rows in parts:
         try:
             written: int = pq.read_metadata(path).num_rows
         except FileNotFoundError:
-            raise _damaged(job, f"its part {path.name} is gone") from None
+            raise damaged(job, f"its part {path.name} is gone") from None
         except (OSError, pa.ArrowException) as error:
-            raise _damaged(job, f"its part {path.name} cannot be read: {error}") from error
+            raise damaged(job, f"its part {path.name} cannot be read: {error}") from error
         if written != rows:
-            raise _damaged(job, f"its part {path.name} holds {written:,} rows, but {rows:,} were written")
+            raise damaged(job, f"its part {path.name} holds {written:,} rows, but {rows:,} were written")
     return [path for path, _ in parts]
 
 
-def _listed_parts(folder: Path, job: Job) -> list[tuple[Path, int]]:
-    """The parts that a job's manifest lists, with their rows."""
+def listed_parts(job: Job, read: Callable[[], bytes]) -> list[dict[str, Any]]:
+    """The parts that a job's manifest lists: name, rows and sha256 of each.
+
+    Args:
+        job: one that has ended.
+        read: the manifest's bytes; FileNotFoundError where there is none.
+
+    Raises:
+        ArtifactError: there are rows, and no manifest of them, or a damaged one.
+    """
     try:
-        manifest = json.loads((folder / MANIFEST).read_bytes())
-        parts = [(folder / str(part["name"]), int(part["rows"])) for part in manifest["parts"]]
+        manifest = json.loads(read())
+        parts: list[dict[str, Any]] = [
+            {"name": str(part["name"]), "rows": int(part["rows"]), "sha256": str(part["sha256"])}
+            for part in manifest["parts"]
+        ]
         # Else it is of an attempt that had lost its lease.
         if manifest["outcome"] == job.status:
+            _refuse_other_count(job, sum(part["rows"] for part in parts))
             return parts
         reason = f"its {MANIFEST} is that of a job that was {manifest['outcome']}"
     except FileNotFoundError:
@@ -97,13 +107,19 @@ def _listed_parts(folder: Path, job: Job) -> list[tuple[Path, int]]:
             "the job has another workspace"
         )
     except (OSError, ValueError, TypeError, KeyError) as error:
-        raise _damaged(job, f"its {MANIFEST} cannot be read") from error
+        raise damaged(job, f"its {MANIFEST} cannot be read") from error
     if job.status is JobStatus.COMPLETED or job.counts.completed:
-        raise _damaged(job, reason)
+        raise damaged(job, reason)
     return []  # it ended before any part
 
 
-def _damaged(job: Job, reason: str) -> ArtifactError:
+def _refuse_other_count(job: Job, listed: int) -> None:
+    if listed != job.counts.completed:
+        raise damaged(job, f"its parts hold {listed:,} rows, but {job.counts.completed:,} were counted")
+
+
+def damaged(job: Job, reason: str) -> ArtifactError:
+    """The error of results that are not those that were counted."""
     return ArtifactError(f"the results of job {job.id} are damaged: {reason}")
 
 
@@ -119,7 +135,7 @@ def error_lines(settings: Settings, job: Job) -> Iterator[bytes]:
         return _pieces_of(whole)
     paths = _pieces_of_errors(folder, None)
     if job.status is JobStatus.COMPLETED and job.counts.failed and not paths:
-        raise _damaged(job, f"its {ERRORS} is gone, with {job.counts.failed:,} rows")
+        raise damaged(job, f"its {ERRORS} is gone, with {job.counts.failed:,} rows")
     return (line for path in paths for line, _ in read_piece(path) if line)
 
 
@@ -136,12 +152,6 @@ def _pieces_of_errors(folder: Path, finished: set[int] | None) -> list[Path]:
     return [path for path in (folder / CUT / ERRORS, *by_shard) if path.exists()]
 
 
-def delete_job(settings: Settings, store: JobStore, id: str) -> None:
-    """Forget a job that has ended and remove its files; errors as of ``JobStore.delete``."""
-    store.delete(id)
-    shutil.rmtree(job_folder(settings, id), ignore_errors=True)
-
-
 # -- shard
 
 
@@ -152,8 +162,13 @@ def classify_shard(
     rows: Callable[[OnBadRow], Iterator[pa.RecordBatch]],
     classifier: Classifier,
     check: Check,
+    *,
+    folder: Path | None = None,
 ) -> Done:
-    """Write the part of one shard with these rows (id, text). A second run replaces it by an equal one."""
+    """Write the part of one shard with these rows (id, text). A second run replaces it by an equal one.
+
+    ``folder``: where to; the job's own where absent.
+    """
     bad = BadRows(check, listing=job.counts.failed < bad_rows.MOST_LISTED)
 
     def scored() -> Iterator[pa.RecordBatch]:
@@ -161,7 +176,7 @@ def classify_shard(
             yield _classified(classifier, batch, job)
             check()
 
-    return write_part(job_folder(settings, job.id), job, shard, classifier.schema, scored(), bad)
+    return write_part(folder or job_folder(settings, job.id), job, shard, classifier.schema, scored(), bad)
 
 
 def _classified(classifier: Classifier, batch: pa.RecordBatch, job: Job) -> pa.RecordBatch:
@@ -230,35 +245,26 @@ def finalize(settings: Settings, job: Job, finished: set[int], check: Check) -> 
     folder.mkdir(parents=True, exist_ok=True)
     pieces = _pieces_of_errors(folder, finished)
     if pieces:
-        listing, counted = Listing(), 0
-        for piece in pieces:
-            check()
-            for line, rows in read_piece(piece):
-                counted += rows
-                if line:
-                    listing.add(line)
-        if counted < job.counts.failed:  # pieces are gone: of an attempt that is late
-            raise PingtiError(f"{ERRORS} would have {counted} of {job.counts.failed} bad rows")
-        listing.write(folder / ERRORS, tail=False, sync=False)
+        merge_errors(job, pieces, folder / ERRORS, check)
     parts = []
     for shard in sorted(finished):
         check()
         parts.append(_part_entry(folder / part_name(shard)))
-    _verify(job, parts)
+    verify(job, parts)
     names = {part["name"] for part in parts}
     for path in folder.glob("*.parquet"):
         if path.name not in names:  # its worker ended between the rename and the mark
             path.unlink(missing_ok=True)
     for path in folder.glob(".*.parquet.*"):  # of attempts that died
         path.unlink(missing_ok=True)
-    write_json(folder / MANIFEST, _manifest(folder, job, _outcome(job), parts), sync=False)
+    write_json(folder / MANIFEST, manifest_of(job, parts, errors=(folder / ERRORS).exists()), sync=False)
     # Both have their names now; they show nothing before the store says that the job has ended.
     files.sync(folder / MANIFEST, *([folder / ERRORS] if pieces else []))
 
 
 def refusal(job: Job) -> str | None:
     """Why a job fails of which all rows are done: more of them are bad than its caller allows."""
-    if _outcome(job) is not JobStatus.COMPLETED:
+    if outcome_of(job) is not JobStatus.COMPLETED:
         return None
     try:
         check_bad(job.counts.total, job.counts.failed, job.max_bad_rows)
@@ -275,16 +281,41 @@ def tidy(settings: Settings, id: str) -> None:
     shutil.rmtree(folder / CUT, ignore_errors=True)
 
 
-def _manifest(folder: Path, job: Job, outcome: JobStatus, parts: list[dict[str, Any]]) -> dict[str, Any]:
+def merge_errors(job: Job, pieces: Sequence[Path], path: Path, check: Check) -> None:
+    """Write the list of a job's bad rows, of those of its shards and of its plan.
+
+    Raises:
+        PingtiError: rows are missing.
+    """
+    listing, counted = Listing(), 0
+    for piece in pieces:
+        check()
+        for line, rows in read_piece(piece):
+            counted += rows
+            if line:
+                listing.add(line)
+    if counted < job.counts.failed:  # pieces are gone: of an attempt that is late
+        raise PingtiError(f"{ERRORS} would have {counted} of {job.counts.failed} bad rows")
+    listing.write(path, tail=False, sync=False)
+
+
+def manifest_of(job: Job, parts: list[dict[str, Any]], *, errors: bool) -> dict[str, Any]:
+    """What a manifest says of a job whose shards have ended.
+
+    Args:
+        job: with its counts.
+        parts: name, rows, bytes and sha256 of each.
+        errors: whether there is a list of bad rows.
+    """
     return {
         "format": _MANIFEST_VERSION,
         "job": job.id,
-        "outcome": outcome,
+        "outcome": outcome_of(job),
         "counts": job.counts.model_dump(),
         "inputs": list(job.inputs),
         "tasks": [asdict(pin) for pin in job.pins],
         "parts": parts,
-        "errors": ERRORS if (folder / ERRORS).exists() else None,
+        "errors": ERRORS if errors else None,
         "error": job.error,
     }
 
@@ -294,18 +325,20 @@ def _part_entry(path: Path) -> dict[str, Any]:
     return {"name": path.name, "rows": rows, "bytes": path.stat().st_size, "sha256": sha256(path)}
 
 
-def _verify(job: Job, parts: list[dict[str, Any]]) -> None:
+def verify(job: Job, parts: list[dict[str, Any]]) -> None:
+    """See that parts hold what was counted, and that every row is somewhere; else PingtiError."""
     written = sum(part["rows"] for part in parts)
     counts = job.counts
     if written != counts.completed:
         raise PingtiError(f"the parts hold {written} rows, but {counts.completed} were counted")
-    if _outcome(job) is JobStatus.COMPLETED and counts.total != counts.completed + counts.failed:
+    if outcome_of(job) is JobStatus.COMPLETED and counts.total != counts.completed + counts.failed:
         raise PingtiError(
             f"of {counts.total} rows, {counts.completed} are in parts and {counts.failed} in {ERRORS}"
         )
 
 
-def _outcome(job: Job) -> JobStatus:
+def outcome_of(job: Job) -> JobStatus:
+    """How a job ends whose shards have ended."""
     if job.status is JobStatus.CANCELLING:
         return JobStatus.CANCELLED
     return JobStatus.FAILED if job.error else JobStatus.COMPLETED
@@ -332,6 +365,5 @@ def classify_whole(
     parts = [_part_entry(folder / part_name(0))]
     job = job.model_copy(update={"counts": counts})
     job = job.model_copy(update={"error": refusal(job)})
-    outcome = JobStatus.FAILED if job.error else JobStatus.COMPLETED
-    write_json(folder / MANIFEST, _manifest(folder, job, outcome, parts), sync=False)
+    write_json(folder / MANIFEST, manifest_of(job, parts, errors=(folder / ERRORS).exists()), sync=False)
     return replace(done, refused=job.error)

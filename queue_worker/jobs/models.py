@@ -88,6 +88,9 @@ class Job(BaseModel):
     priority: int = Field(default=DEFAULT_PRIORITY, ge=0, le=9, description="0 runs first, 9 last.")
     metadata: dict[str, str] = Field(default_factory=dict, description="The submitter's own notes.")
     owner: str | None = Field(default=None, description="Name of the key that it was submitted with.")
+    output: str | None = Field(
+        default=None, description="Address of a store's folder that gets the results, too."
+    )
     callback: str | None = Field(default=None, description="Address that is told of the job's end.")
     max_bad_rows: int | float | None = Field(
         default=None, description="Bad rows that are allowed, or their share; null: any but all."
@@ -123,6 +126,7 @@ DOCUMENT = {
     "priority",
     "metadata",
     "owner",
+    "output",
     "callback",
     "max_bad_rows",
     "row_limit",
@@ -153,9 +157,10 @@ class Done:
     seconds: float = 0.0
     tasks: Mapping[str, int] = field(default_factory=dict)  # rows that each task was asked about
     refused: str | None = None  # of a whole job: why it has failed, though all was done
+    part: str = ""  # JSON of where a shard's results are in the store; "" where they are in the workspace
 
     def arguments(self, waited: float) -> list[str | int]:
-        """What the command ``finish`` takes of it: rows, bad rows, JSON of counts, why it fails or "".
+        """What the command ``finish`` takes of it: rows, bad rows, JSON of counts, refusal or "", part.
 
         Args:
             waited: as of ``Claim``.
@@ -173,7 +178,7 @@ class Done:
             f"latency:{latency}": 1,
             **{f"task:{name}": rows for name, rows in self.tasks.items()},
         }
-        return [self.rows, self.failed, json.dumps(counts), self.refused or ""]
+        return [self.rows, self.failed, json.dumps(counts), self.refused or "", self.part]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,7 +3,7 @@
 -- Answers {result (false: the lease is lost), messages to publish: {id, unit, level, attempt, ms}}. Units: `plan`, a
 -- shard's number, `finalize`, or `retrain` (of `run:...`); out from publication to end. Keys (server's time, ms):
 --   job:<id>, run:...    hash: document, status, at:<status>, priority, level, counts, error, ...; window: a number
---   ...:out, :held, :attempts, :sources, :done   by unit: "<level> <ms>" of its publication; worker; ...
+--   ...:out, :held, :attempts, :sources, :done, :parts   by unit: "<level> <ms>" of its publication; worker; ...
 --   out, tokens          "<id>/<unit>" -> when its lease ends or its message may be lost; token of its lease
 --   ready:<level>, waiting   jobs with units that nobody has, by last turn (us); level -> such units
 local call, commands, messages, LOOK_MS, AGAIN_MS = redis.call, {}, {}, 5000, 10000
@@ -66,7 +66,7 @@ local function forget(id, every)  -- units that nobody has are not wanted any mo
 end
 local function finish(id, to)
   move(id, to); forget(id, true)
-  for _, part in ipairs({'out', 'held', 'done', 'attempts', 'sources'}) do call('DEL', key(id, part)) end
+  for _, part in ipairs({'out', 'held', 'done', 'attempts', 'sources', 'parts'}) do call('DEL', key(id, part)) end
 end
 -- After every end: publish the next shards as the window allows, or the job's end when nothing is out.
 local function settle(id)
@@ -154,9 +154,10 @@ function commands.plan(id, token, first, total, failed, folder, ...)
   settle(id); return true
 end
 -- A part is in place: a shard's, or that of a small job (`plan`) with its manifest. `counts`: JSON of what it adds to
--- the totals; `refused`: why a small job fails all the same, or ''.
-function commands.finish(id, unit, token, rows, failed, counts, refused)
+-- the totals; `refused`: why a small job fails all the same, or ''; `part`: JSON of where it is in a store, or ''.
+function commands.finish(id, unit, token, rows, failed, counts, refused, part)
   if not holds(id, unit, token) then return false end
+  if (part or '') ~= '' then call('HSET', key(id, 'parts'), unit, part) end
   local whole = unit == 'plan'
   drop(id, unit); call('SADD', key(id, 'done'), whole and 0 or unit)
   for name, by in pairs({completed = rows, failed = failed, shards_done = 1}) do add(id, name, by) end

@@ -101,6 +101,7 @@ class JobStore:
         fingerprint: str = "",
         owner: str | None = None,
         callback: str | None = None,
+        output: str | None = None,
         max_bad_rows: int | float | None = None,
         row_limit: int | None = None,
         stamps: Iterable[FileStamp] = (),
@@ -123,6 +124,7 @@ class JobStore:
             fingerprint: words of the request, of which one must be the same where the key is known.
             owner: name of the key that submits.
             callback: address that is told of the job's end.
+            output: address of a store's folder that gets the results, too.
             max_bad_rows: how many bad rows are allowed, or what share; any but all where absent.
             row_limit: most rows of the owner's unfinished jobs, looked at once the inputs are read; any where
                 absent.
@@ -147,6 +149,7 @@ class JobStore:
             metadata=dict(metadata),
             owner=owner,
             callback=callback,
+            output=output,
             max_bad_rows=max_bad_rows,
             row_limit=row_limit,
             trace=trace,
@@ -359,7 +362,7 @@ class JobStore:
         return job
 
     def delete(self, id: str) -> None:
-        """Forget a job that has ended; ``shards.delete_job`` removes its files, too.
+        """Forget a job that has ended; ``classifying.results.delete_job`` removes its files, too.
 
         Raises:
             NotFoundError: the id is unknown.
@@ -496,6 +499,11 @@ class JobStore:
     def finished_shards(self, id: str) -> set[int]:
         """Shards marked finished; empty once the job has ended."""
         return {int(shard) for shard in cast("set[str]", self.client.smembers(f"{PREFIX}job:{id}:done"))}
+
+    def finished_parts(self, id: str) -> dict[int, str]:
+        """Of shards marked finished whose results are in the store: JSON of where; as ``finished_shards``."""
+        parts = cast("dict[str, str]", self.client.hgetall(f"{PREFIX}job:{id}:parts"))
+        return {int(shard): part for shard, part in parts.items()}
 
     def close(self, claim: Claim, *, refused: str | None = None) -> JobStatus | None:
         """End a job whose manifest is written; returns the final status, None when the lease is lost.

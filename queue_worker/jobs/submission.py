@@ -8,12 +8,14 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import redis
 from kombu.exceptions import OperationalError
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
 from pingti.corpus.columns import Quoting, known_encoding, one_character
+from pingti.corpus.formats import format_of, open_binary
 from pingti.corpus.kept import Carrying, Types, types_in
 from pingti.corpus.reader import Columns, check_input
 from pingti.errors import ConflictError, Fault, InputError, NotFoundError, json_pointer
@@ -21,11 +23,20 @@ from pingti.inference.pins import Choice, Pin, pin, twice
 from pingti.inference.results import check_keep
 from pingti.rest_models import MOST_INPUTS
 from pingti.workspace.registry import Workspace
+from pingti.workspace.storage import Storage, students, tables
 from queue_worker.celery_app import make_celery
 from queue_worker.jobs.inputs import input_files
 from queue_worker.jobs.models import Accepted, Job
 from queue_worker.jobs.publishing import publish
 from queue_worker.jobs.store import JobStore
+from queue_worker.objects.inputs import (
+    MOST_OBJECTS,
+    allowed_objects,
+    allowed_output,
+    is_object,
+    local_input,
+    named,
+)
 from queue_worker.settings import FileStamp, Settings
 from queue_worker.telemetry import traces
 
@@ -34,6 +45,7 @@ _LAYOUT = ("delimiter", "quoting", "escape", "encoding")  # fields of a request 
 _MESSAGE_SECONDS = (
     2.0  # that the broker is waited for with a message, which the reaper publishes if it is lost
 )
+_LOOKED_INTO = 32  # objects of an input at its submission, which somebody waits for
 _MOST_KNOWN = 256  # requests whose pins are kept
 
 _Key = Annotated[str, StringConstraints(min_length=1, max_length=64)]
@@ -62,7 +74,7 @@ class JobRequest(BaseModel):
         description="Files (.parquet, .jsonl, .csv, .tsv; the last three also .gz) below the allowed "
         "folders; a relative path counts from the workspace. A folder stands for the files in it and in its "
         f"folders, a pattern (*, ?, [a-z], **) for what it matches: {MOST_INPUTS:,} files in all, in order "
-        "of their names.",
+        f"of their names. The same in object stores, below allowed addresses: {MOST_OBJECTS:,} objects.",
     )
     tasks: tuple[str, ...] = Field(
         min_length=1,
@@ -98,6 +110,12 @@ class JobRequest(BaseModel):
     encoding: Annotated[str, AfterValidator(known_encoding)] | None = Field(
         default=None, max_length=40, description='Of text files, such as "gb18030"; absent: UTF-8.'
     )
+    output: str | None = Field(
+        default=None,
+        max_length=1024,
+        description="Address of a folder of an object store, below an allowed one, that gets the results as "
+        "Parquet parts, with _SUCCESS last; absent: they are kept by the service alone.",
+    )
     callback: str | None = Field(
         default=None, min_length=1, max_length=2048, description="Address that is told of the job's end."
     )
@@ -121,6 +139,7 @@ class Checked:
     rows: int  # 0 where an input does not tell without being read
     pins: tuple[Pin, ...]
     priority: int
+    output: str | None = None
 
 
 def submit(
@@ -166,11 +185,14 @@ def submit(
             return known
     checked = validate(request, settings, locate=locate)
     admit(checked)
+    if settings.storage is not None:  # workers may have no other way to the students
+        students.publish(Workspace(settings.home), checked.pins, settings.storage)
     accepted = store.create(
         inputs=checked.inputs,
         stamps=checked.stamps,
         rows=checked.rows,
         columns=checked.columns,
+        output=checked.output,
         pins=checked.pins,
         priority=checked.priority,
         metadata=request.metadata,
@@ -205,7 +227,7 @@ def _fingerprint(request: JobRequest, identify: Callable[[str], str]) -> str:
 
 def _digest(request: JobRequest) -> str:
     # What is not said is left out: a request of before these fields is the same request.
-    later = (*_LAYOUT, "max_bad_rows", "keep")
+    later = (*_LAYOUT, "max_bad_rows", "keep", "output")
     unsaid = {name for name in later if getattr(request, name) == JobRequest.model_fields[name].default}
     return hashlib.sha256(request.model_dump_json(exclude=unsaid).encode()).hexdigest()
 
@@ -231,9 +253,10 @@ def validate(request: JobRequest, settings: Settings, *, locate: Callable[[str],
     files: list[_File] = []
     for index in range(len(request.inputs)):
         behind = len(request.inputs) - index - 1  # each of them is a file or more
-        most = MOST_INPUTS - len(files) - behind
+        most = (MOST_OBJECTS if is_object(request.inputs[index]) else MOST_INPUTS) - len(files) - behind
         files += _checked_files(request, index, columns, settings, locate, most)
     return Checked(
+        output=_checked_output(request, settings),
         columns=_with_types(columns, files),
         inputs=tuple(file.path for file in files),
         stamps=tuple(file.stamp for file in files),
@@ -276,6 +299,9 @@ def _checked_files(
     except InputError as error:
         raise _at("inputs", index, str(error)) from None
     try:
+        if is_object(given):
+            yield from _checked_objects(given, columns, settings, most)
+            return
         for real in input_files(settings, given, most=most):
             given = real  # the one that an error is about
             # Before the look inside: a file that is exchanged after it is another one.
@@ -289,11 +315,40 @@ def _checked_files(
         raise _at("inputs", index, f"{given!r}: a column's name is not UTF-8") from None
 
 
+def _checked_objects(given: str, columns: Columns, settings: Settings, most: int) -> Iterator[_File]:
+    """The objects of one input; the first ones are looked into, the others by the job's plan."""
+    for number, entry in enumerate(allowed_objects(settings, given, most=most)):
+        stamp = FileStamp.of_object(entry)
+        rows, types = 0, dict[str, pa.DataType]()
+        if number < _LOOKED_INTO:
+            place = local_input(settings, entry.address, stamp)
+            with named(entry.address, place):
+                rows, known = _look_into(place, stamp, columns)
+                types = dict(known)
+        elif format_of(entry.address) != ".parquet":  # of text, by the name alone
+            types = dict(types_in(entry.address, columns))
+        yield _File(entry.address, stamp, rows, types)
+
+
+def _checked_output(request: JobRequest, settings: Settings) -> str | None:
+    if request.output is None:
+        return None
+    try:
+        output = allowed_output(settings, request.output)
+        tables.refuse_taken(Storage(output))
+    except (InputError, ConflictError) as error:
+        raise _at("output", None, str(error)) from None
+    return output
+
+
 @lru_cache(maxsize=4096)
 def _look_into(path: str, stamp: FileStamp, columns: Columns) -> tuple[int, Types]:
     """Check a file, once for the same one; its rows if it tells them, else 0, and what goes along of it."""
     check_input(path, columns)
-    rows = int(pq.read_metadata(path).num_rows) if path.lower().endswith(".parquet") else 0
+    rows = 0
+    if path.lower().endswith(".parquet"):
+        with open_binary(path) as file:
+            rows = int(pq.read_metadata(file).num_rows)
     return rows, types_in(path, columns)
 
 

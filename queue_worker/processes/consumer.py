@@ -36,7 +36,7 @@ class Consumer(CeleryConsumer):  # type: ignore[misc]  # celery has no types
         connection = super().connect()
         settings = self.app.settings
         try:
-            require_workspace(_client(settings), settings.home)
+            require_workspace(_client(settings), settings.home, settings.storage)
             migrate(_client(settings))
         except PingtiError as error:
             _log.error("%s", error)

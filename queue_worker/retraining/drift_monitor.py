@@ -38,6 +38,7 @@ from queue_worker.jobs.callbacks import secret, signed
 from queue_worker.jobs.models import Job, JobStatus
 from queue_worker.jobs.store import JobStore
 from queue_worker.keys import PREFIX
+from queue_worker.objects.inputs import is_object, local_input
 from queue_worker.processes.launcher import guarded
 from queue_worker.retraining.drift import Alarm, acted, agreement, count, raise_alarm
 from queue_worker.retraining.runs import request_retrain
@@ -196,11 +197,9 @@ class DriftMonitor:
     def _texts(self, job: Job, size: int, rng: np.random.Generator) -> list[str]:
         """At most ``size`` texts of one of the job's inputs, in random order."""
         index = int(rng.integers(len(job.inputs)))
-        real = self._settings.allowed_input(job.inputs[index])
-        if index < len(job.stamps) and not job.stamps[index].fits(real):
-            raise ConflictError(f"{real} is another file by now")
+        real = self._place(job, index)
         groups = None
-        if real.suffix.lower() == ".parquet":
+        if real.lower().endswith(".parquet") and not is_object(real):
             metadata = pq.read_metadata(real)
             rows = np.array(
                 [metadata.row_group(number).num_rows for number in range(metadata.num_row_groups)]
@@ -210,12 +209,21 @@ class DriftMonitor:
             groups = range(first, min(len(rows), first + max(1, within)))
         texts: list[str] = []
         read = 0
-        for batch in read_rows(str(real), job.columns, lambda _: None, groups=groups):
+        for batch in read_rows(real, job.columns, lambda _: None, groups=groups):
             texts += batch["text"].to_pylist()
             read += batch["text"].nbytes
             if len(texts) >= _READ_ROWS or read >= _READ_BYTES or self._stop.is_set():
                 break
         return [texts[row] for row in rng.permutation(len(texts))[:size].tolist()]
+
+    def _place(self, job: Job, index: int) -> str:
+        """Where one of a job's inputs can be read, if it is still the accepted one."""
+        if is_object(job.inputs[index]):
+            return local_input(self._settings, job.inputs[index], job.stamps[index])
+        real = self._settings.allowed_input(job.inputs[index])
+        if index < len(job.stamps) and not job.stamps[index].fits(real):
+            raise ConflictError(f"{real} is another file by now")
+        return str(real)
 
     def _ask(self, entry: TaskEntry, version: int, samples: list[_Sample]) -> None:
         lines = "".join(json.dumps({"texts": sample.texts}) + "\n" for sample in samples)

@@ -1,6 +1,6 @@
 """The drawings of a report: SVG as markup. Every text from outside is escaped by ``Markup.format``."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from markupsafe import Markup
 
@@ -10,7 +10,11 @@ _LINES = (("precision", "#0b6bcb"), ("recall", "#c2571a"), ("f1", "#1a7f37"))
 _POLYLINE = '<polyline stroke="{}" points="{}"/>'
 
 
-def rounds(turns: Sequence[Round]) -> Markup:
+Words = Callable[..., str]
+"""A sentence in the page's language, with values; see ``replacement.reporting.words``."""
+
+
+def rounds(turns: Sequence[Round], words: Words) -> Markup:
     """Precision, recall and F1 over the rounds as lines; what no row could tell has no point."""
     figures = [turn.holdout.model_dump() for turn in turns]
     known = [
@@ -33,15 +37,20 @@ def rounds(turns: Sequence[Round]) -> Markup:
         parts.append(Markup(_POLYLINE).format(colour, _points(points)))
         parts += [_circle(x, y, 3.5, colour) for x, y in points]
     for number, (name, colour) in enumerate(_LINES):
+        shown = words("F1" if name == "f1" else name)
         parts.append(
-            Markup('<text x="{}" y="14" style="fill:{}">{}</text>').format(70 + 90 * number, colour, name)
+            Markup('<text x="{}" y="14" style="fill:{}">{}</text>').format(70 + 90 * number, colour, shown)
         )
     for value in (floor, (1.0 + floor) / 2, 1.0):
         parts.append(Markup('<text x="10" y="{:.1f}">{:.2f}</text>').format(height(value) + 4, value))
-    return _drawing("0 0 620 200", "precision, recall and F1 by round", parts)
+    for number, turn in enumerate(turns):
+        place = Markup('<text x="{:.1f}" y="208" text-anchor="middle">{}</text>')
+        parts.append(place.format(60 + step * number, turn.round))
+    parts.append(Markup('<text x="320" y="226" text-anchor="middle">{}</text>').format(words("round")))
+    return _drawing("0 0 620 232", words("precision, recall and F1 by round"), parts)
 
 
-def curve(report: Report) -> Markup:
+def curve(report: Report, words: Words) -> Markup:
     """Precision over recall on the holdout, the operating points marked."""
     points = [(60 + 520 * point.recall, 190 - 170 * point.precision) for point in report.curve]
     parts = [Markup(_POLYLINE).format("#0b6bcb", _points(points))]
@@ -55,7 +64,9 @@ def curve(report: Report) -> Markup:
     for value in (0.0, 0.5, 1.0):
         parts.append(Markup('<text x="10" y="{:.1f}">{:.1f}</text>').format(194 - 170 * value, value))
         parts.append(Markup('<text x="{:.1f}" y="208">{:.1f}</text>').format(52 + 520 * value, value))
-    return _drawing("0 0 620 215", "precision (upwards) over recall, on the held-out rows", parts)
+    parts.append(Markup('<text x="320" y="226" text-anchor="middle">{}</text>').format(words("recall")))
+    parts.append(Markup('<text x="10" y="2">{}</text>').format(words("precision")))
+    return _drawing("0 -14 620 246", words("precision (upwards) over recall, on the held-out rows"), parts)
 
 
 def curves(drawn: Sequence[ClassCurve], by_class: Sequence[ClassFigures]) -> Markup:
@@ -84,7 +95,7 @@ def curves(drawn: Sequence[ClassCurve], by_class: Sequence[ClassFigures]) -> Mar
     return Markup("").join(parts)
 
 
-def asked_by_day(stretches: Sequence[AskedStretch]) -> Markup:
+def asked_by_day(stretches: Sequence[AskedStretch], words: Words) -> Markup:
     """When the rows that were learned from are of, by the round that asked about them: stacked bars."""
     most = max(sum(stretch.rounds) for stretch in stretches) or 1
     width = 540 / len(stretches)
@@ -105,13 +116,20 @@ def asked_by_day(stretches: Sequence[AskedStretch]) -> Markup:
                         max(1.0, width - 2),
                         height,
                         1.0 - 0.75 * (number - 1) / max(1, len(stretch.rounds) - 1),
-                        f"{stretch.first} to {stretch.last}, round {number}: {count} rows",
+                        words(
+                            "{first} to {last}, round {round}: {rows} rows",
+                            first=stretch.first,
+                            last=stretch.last,
+                            round=number,
+                            rows=count,
+                        ),
                     )
                 )
     parts.append(Markup('<text x="60" y="168">{}</text>').format(stretches[0].first))
     parts.append(Markup('<text x="600" y="168" text-anchor="end">{}</text>').format(stretches[-1].last))
     parts.append(Markup('<text x="10" y="30">{:,}</text><text x="10" y="152">0</text>').format(most))
-    return _drawing("0 0 620 176", "teacher rows by day; a later round is lighter", parts)
+    parts.append(Markup('<text x="10" y="12">{}</text>').format(words("rows")))
+    return _drawing("0 0 620 176", words("teacher rows by day; a later round is lighter"), parts)
 
 
 def _drawing(box: str, label: str, parts: Sequence[Markup]) -> Markup:

@@ -1,4 +1,7 @@
-"""The report of a version: report.json for programs, report.html for people (one file, no network)."""
+"""The report of a version: report.json for programs, report.html and report.zh.html for people.
+
+A page is one file and needs no network.
+"""
 
 import functools
 from collections.abc import Mapping
@@ -8,9 +11,11 @@ from typing import Any
 import jinja2
 
 from pingti import files
+from pingti.workspace.chinese import translated
 from pingti.workspace.report import ClassCurve, Report, how_sure, refusal, without_rows
+from pingti.workspace.verdict import LANGUAGES, page_name, verdict
 from replacement.evaluation.bootstrap import FIGURES
-from replacement.reporting import charts
+from replacement.reporting import charts, words
 
 _TEMPLATE = "report.html.j2"
 _CURVES = 24  # of the classes with the lowest F1
@@ -25,7 +30,7 @@ _CORPUS = {
 
 
 def write(folder: Path, report: Report | Mapping[str, Any]) -> None:
-    """Write both forms into a version's folder.
+    """Write all forms into a version's folder: JSON, and the page in each language.
 
     Args:
         folder: where to; it is made, if needed.
@@ -35,16 +40,18 @@ def write(folder: Path, report: Report | Mapping[str, Any]) -> None:
         ValueError: it is no report, or holds a number that JSON does not have; nothing is written.
     """
     report = Report.model_validate(report)
-    page = render(report)
+    pages = {language: render(report, language) for language in LANGUAGES}
     files.write_json(folder / "report.json", report.stored())
-    files.write_bytes(folder / "report.html", page.encode())
+    for language, page in pages.items():
+        files.write_bytes(folder / page_name(language), page.encode())
 
 
-def render(report: Report | Mapping[str, Any]) -> str:
+def render(report: Report | Mapping[str, Any], language: str = "en") -> str:
     """Render the HTML form; every text in it is escaped.
 
     Args:
         report: the report, or what report.json holds.
+        language: of the page; one of ``pingti.workspace.verdict.LANGUAGES``.
 
     Returns:
         A page that stands alone.
@@ -55,6 +62,10 @@ def render(report: Report | Mapping[str, Any]) -> str:
     report = Report.model_validate(report)
     return _template().render(
         report=report,
+        language=language,
+        verdict=verdict(report, language),
+        t=words.CHINESE if language == "zh" else words.ENGLISH,
+        told=translated if language == "zh" else str,
         refusal=refusal(report),
         without_rows=without_rows(report),
         sure=how_sure(report),

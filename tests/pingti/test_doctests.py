@@ -23,6 +23,7 @@ MODULES = {
     "pingti.notebook.estimator": "sklearn",
     "pingti.workspace.registry": None,
     "pingti.workspace.report_document": None,
+    "pingti.workspace.storage.objects": None,
     "textcnn.student": None,
 }
 OF_A_SERVICE = ("pingti.aio.client", "pingti.client")

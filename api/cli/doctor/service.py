@@ -121,7 +121,7 @@ def _look_at_owner(settings: "Settings") -> Iterator[Finding]:
         try:
             owner = kept_workspace(client)
             if owner is not None:  # a look gives no server to this workspace
-                require_workspace(client, settings.home)
+                require_workspace(client, settings.home, settings.storage)
         except (PingtiError, redis.RedisError) as error:
             yield Finding(
                 name="workspace id",

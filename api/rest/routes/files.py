@@ -5,6 +5,7 @@ from typing import Annotated
 import anyio
 from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.responses import FileResponse
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import parse_options_header
 from starlette.concurrency import run_in_threadpool
@@ -15,11 +16,14 @@ from api.rest import problems
 from api.rest.bounds.store_threads import in_store_threads
 from api.rest.dependencies import CurrentCaller, CurrentServices
 from api.rest.downloads import DOWNLOAD, send_file
+from api.rest.inputs import Inputs
 from api.rest.problems import ProblemError
-from api.rest.schemas.values import utc
+from api.rest.schemas.values import utc, whole_text
 from api.rest.uploads import Stored, Upload
-from pingti.errors import ConflictError
-from pingti.rest_models import FileListOut, FileOut
+from pingti.corpus.reader import Columns, column_names
+from pingti.errors import ConflictError, Fault, InputError
+from pingti.rest_models import MOST_INPUTS, Answer, FileListOut, FileOut
+from queue_worker.jobs.inputs import input_files
 from queue_worker.retention import inputs_in_use, remove_uploads
 
 router = APIRouter(prefix="/v1/files", tags=["files"])
@@ -114,6 +118,54 @@ async def upload_file(
     return file_out(stored)
 
 
+class ColumnsRequest(BaseModel):
+    """Which file is looked at."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    input: str = Field(
+        min_length=1, description="An input of a job: an uploaded file's id, a path, a folder or a pattern."
+    )
+
+
+class ColumnsOut(Answer):
+    """The columns of a file."""
+
+    input: str = Field(description="The path of the file that was looked at: the first of a folder's.")
+    columns: tuple[str, ...] = Field(description="In the file's order; of JSONL, the first object's fields.")
+
+
+@router.post(
+    "/columns",
+    summary="Columns of a file",
+    responses=problems.responses(
+        bad_request="There was an error parsing the body",
+        too_large="The body is larger than the limit of 1,048,576 bytes.",
+        unsupported_media_type="The body's Content-Type is text/plain; allowed is application/json.",
+        invalid_input="#/input: 'gone.csv' is not below an allowed folder (/srv/pingti).",
+    ),
+)
+def get_columns(
+    services: CurrentServices,
+    who: CurrentCaller,
+    request: Annotated[ColumnsRequest, BeforeValidator(whole_text)],
+) -> ColumnsOut:
+    """By the header, read as a job would read it: which of them hold the texts and ids is then picked."""
+    try:
+        if "://" in request.input:
+            raise InputError("the columns of an address are not looked at; a job fetches it")
+        given = Inputs(services, who).locate(request.input)
+        path = input_files(services.settings, given, most=MOST_INPUTS)[0]
+        return ColumnsOut(input=path, columns=tuple(column_names(path, Columns())))
+    except OSError as error:
+        fault = f"{request.input!r} cannot be read: {error.strerror}"
+    except UnicodeDecodeError:
+        fault = f"{request.input!r}: a column's name is not UTF-8"
+    except InputError as error:
+        fault = str(error)
+    raise InputError(f"input: {fault}", faults=[Fault(detail=fault, pointer="/input")])
+
+
 @router.get("", summary="List files", responses=problems.responses(invalid_input="limit: ..."))
 def list_files(
     services: CurrentServices,
@@ -179,7 +231,7 @@ def delete_file(services: CurrentServices, who: CurrentCaller, file_id: FileId) 
     if services.settings.redis_url is None:
         services.uploads.remove(stored)
     elif str(stored.path.resolve()) in inputs_in_use(services.store) or (
-        remove_uploads(services.store, [stored.path.parent]) == 0 and stored.path.exists()
+        remove_uploads(services.settings, services.store, [stored.path.parent]) == 0 and stored.path.exists()
     ):
         raise ConflictError(f"A job that has not ended reads the file {file_id}; cancel it first.")
     return Response(status_code=204)

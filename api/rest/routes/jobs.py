@@ -24,7 +24,7 @@ from pingti.errors import InputError, NotFoundError, PingtiError
 from pingti.http.outbound import Outbound
 from pingti.inference.pins import Pin
 from pingti.rest_models import CallbackOut, CountsOut, JobLinks, JobListOut, JobOut, JobTaskOut, ShardsOut
-from queue_worker.classifying.shards import delete_job
+from queue_worker.classifying.results import delete_job
 from queue_worker.jobs import callbacks
 from queue_worker.jobs.models import Job, JobStatus
 from queue_worker.jobs.store import VolatileError
@@ -353,6 +353,7 @@ def job_out(
         ),
         error=job.error,
         max_bad_rows=job.max_bad_rows,
+        output=job.output,
         links=JobLinks(self=path, results=f"{path}/results", errors=f"{path}/errors"),
     )
 

@@ -20,7 +20,8 @@ from pingti.errors import ConflictError
 from pingti.files import replacing
 from pingti.inference.pins import columns_of
 from pingti.inference.results import results_schema
-from queue_worker.classifying.shards import ERRORS, error_lines, job_folder, results
+from queue_worker.classifying.results import error_lines, results
+from queue_worker.classifying.shards import ERRORS, job_folder
 from queue_worker.jobs.models import Job, JobStatus
 from queue_worker.settings import Settings
 

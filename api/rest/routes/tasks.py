@@ -1,9 +1,10 @@
 """Label tasks over REST: what there is, which student answers now, and its report."""
 
+from collections.abc import Mapping
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Path
+from fastapi import APIRouter, Path, Query
 from fastapi.responses import FileResponse, Response
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
@@ -16,6 +17,8 @@ from pingti.rest_models import GateOut, MetricsOut, TaskListOut, TaskOut
 from pingti.task_models import EventOut, HistoryOut, RoundOut, VersionListOut, VersionOut
 from pingti.workspace import promotion
 from pingti.workspace.registry import TaskEntry
+from pingti.workspace.report import Report
+from pingti.workspace.verdict import LANGUAGES, page_name, verdict
 from queue_worker import task_use
 
 router = APIRouter(prefix="/v1/tasks", tags=["tasks"])
@@ -86,12 +89,22 @@ def get_report(services: CurrentServices, name: TaskName, version: Version) -> d
         **problems.responses(**NO_TASK, **DAMAGED, invalid_input="version: Input should be a valid integer"),
     },
 )
-def get_report_page(services: CurrentServices, name: TaskName, version: Version) -> FileResponse:
-    """The report as a page, where the student has one."""
-    path = services.workspace.task(name).student_folder(version) / "report.html"
-    if not path.is_file():
-        raise NotFoundError(f"Version {version} of task {name} has no report page.")
-    return FileResponse(path, media_type="text/html", headers={"Content-Security-Policy": _REPORT_POLICY})
+def get_report_page(
+    services: CurrentServices,
+    name: TaskName,
+    version: Version,
+    language: Annotated[
+        Literal["en", "zh"], Query(description="Of the page; students of before have it in English alone.")
+    ] = "en",
+) -> FileResponse:
+    """The report as a page, where the student has one; Content-Language says in which language it is."""
+    folder = services.workspace.task(name).student_folder(version)
+    for written in (language, LANGUAGES[0]):
+        path = folder / page_name(written)
+        if path.is_file():
+            headers = {"Content-Security-Policy": _REPORT_POLICY, "Content-Language": written}
+            return FileResponse(path, media_type="text/html", headers=headers)
+    raise NotFoundError(f"Version {version} of task {name} has no report page.")
 
 
 @router.get("/{name}/versions", summary="A task's students", responses=problems.responses(**NO_TASK))
@@ -100,7 +113,11 @@ def list_versions(services: CurrentServices, name: TaskName) -> VersionListOut:
     entry = services.workspace.task(name)
     current = entry.current()
     items = (_version_out(entry, version, current) for version in reversed(entry.versions()))
-    return VersionListOut(items=tuple(items))
+    try:
+        before = promotion.before_present(entry)
+    except PingtiError:  # a damaged history hides no versions
+        before = None
+    return VersionListOut(items=tuple(items), before=before)
 
 
 @router.get(
@@ -196,9 +213,10 @@ class _Version(_Report):
 def _version_out(entry: TaskEntry, version: int, current: int | None) -> VersionOut:
     """A report that is missing or damaged leaves its figures out."""
     try:
-        report = _Version.model_validate(entry.report(version))
+        document = entry.report(version)
+        report = _Version.model_validate(document)
     except (PingtiError, ValidationError):
-        report = None
+        document, report = None, None
     return VersionOut(
         version=version,
         promoted=version == current,
@@ -220,7 +238,17 @@ def _version_out(entry: TaskEntry, version: int, current: int | None) -> Version
         if report
         else (),
         report_page=(entry.folder / "students" / str(version) / "report.html").is_file(),
+        verdict=_verdict(document),
     )
+
+
+def _verdict(document: Mapping[str, Any] | None) -> dict[str, str]:
+    """In every language; nothing of a report that tells too little."""
+    try:
+        whole = Report.model_validate(document)
+    except ValidationError:
+        return {}
+    return {language: verdict(whole, language) for language in LANGUAGES}
 
 
 def task_out(task: TaskEntry) -> TaskOut:

@@ -340,3 +340,57 @@ def test_a_column_whose_name_is_not_utf_8_is_refused(client: httpx.Client, name:
     answer = upload(client, "a.parquet", sink.getvalue().replace(b"zzzz", name))
     assert answer.status_code == 422, answer.text
     assert problem(answer)["errors"][0]["pointer"] == "#/file"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "columns"),
+    [
+        ("a.csv", b"key,text\n1,a text\n", ["key", "text"]),
+        ("a.csv", "编号;正文\n1;一句\n".encode(), ["编号", "正文"]),
+        ("a.tsv.gz", gzip.compress(b"post\tseen\nx\ty\n"), ["post", "seen"]),
+        ("a.jsonl", b'\n{"id": 1, "title": "x"}\n', ["id", "title"]),
+        ("a.parquet", None, ["n", "words"]),
+    ],
+)
+def test_the_columns_of_a_file_are_told_by_its_header(
+    client: httpx.Client, tmp_path: Path, name: str, content: bytes | None, columns: list[str]
+) -> None:
+    if content is None:
+        sink = io.BytesIO()
+        pq.write_table(pa.table({"n": [1], "words": ["x"]}), sink)
+        content = sink.getvalue()
+    stored_file = upload(client, name, content).json()
+    for reference in (stored_file["id"], stored_file["path"]):
+        answer = client.post("/v1/files/columns", json={"input": reference})
+        assert answer.json() == {"input": stored_file["path"], "columns": columns}
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ("/etc/passwd", "is not a file below an allowed folder"),
+        ("gone.csv", "gone.csv"),
+        ("https://files.example/a.csv", "a job fetches it"),
+        ("empty.csv", "empty"),
+    ],
+)
+def test_a_file_whose_columns_cannot_be_told_is_refused_with_its_place(
+    client: httpx.Client, tmp_path: Path, given: str, words: str
+) -> None:
+    (tmp_path / "empty.csv").write_bytes(b"")
+    document = problem(client.post("/v1/files/columns", json={"input": given}))
+    assert document["status"] == 422
+    assert document["errors"][0]["pointer"] == "#/input"
+    assert words in document["errors"][0]["detail"]
+
+
+def test_a_key_that_may_only_read_looks_into_no_file(tmp_path: Path) -> None:
+    with serving(Settings(home=tmp_path)) as client:
+        reader, submitter = (
+            add_key(tmp_path, name, role) for name, role in (("r", Role.READ), ("s", Role.SUBMIT))
+        )
+        (tmp_path / "a.csv").write_text("text\nx\n")
+        body = {"input": "a.csv"}
+        assert client.post("/v1/files/columns", json=body, headers=bearer(reader)).status_code == 403
+        allowed = client.post("/v1/files/columns", json=body, headers=bearer(submitter))
+        assert allowed.json()["columns"] == ["text"]

@@ -43,6 +43,9 @@ def test_versions_newest_first_and_a_damaged_one_stays_in_the_list(
     (workspace.task("sport").folder / "students" / "3" / "report.json").write_text("{")
     damaged, newer, older = client.get("/v1/tasks/sport/versions").json()["items"]
     assert (damaged["version"], damaged["holdout"], damaged["rounds"]) == (3, None, [])
+    assert damaged["verdict"] == {}
+    assert newer["verdict"]["en"].startswith("It may replace its teacher: it decides 0.0 % of the 300")
+    assert newer["verdict"]["zh"].startswith("可以取代教师模型：")
     assert (newer["version"], newer["promoted"], newer["made"]) == (2, False, "2026-11-21T02:00:00Z")
     assert newer["thresholds"] == {"default": 0.4, "strict": 0.9}
     assert (older["promoted"], older["made"], older["gate_passed"]) == (True, None, True)
@@ -55,7 +58,9 @@ def test_promotion_and_the_way_back(client: httpx.Client, workspace: Workspace) 
     assert short.status_code == 409
     assert problem(short)["type"] == "/problems#gate-not-reached"
     body = {"version": 2, "force": True, "why": "a trial 试"}
+    assert client.get("/v1/tasks/sport/versions").json()["before"] is None
     assert client.post("/v1/tasks/sport/promote", json=body).json()["current"] == 2
+    assert client.get("/v1/tasks/sport/versions").json()["before"] == 1
     assert client.post("/v1/tasks/sport/rollback", json={}).json()["current"] == 1
     nothing = client.post("/v1/tasks/sport/rollback", json={})
     assert nothing.status_code == 409

@@ -78,3 +78,17 @@ def test_a_damaged_task_does_not_hide_the_others(client: httpx.Client, workspace
     damaged = client.get("/v1/tasks/topic/versions/1/report")
     assert damaged.status_code == 500
     assert problem(damaged)["type"] == "/problems#damaged-artifact"
+
+
+def test_the_page_comes_in_the_language_asked_for(client: httpx.Client, workspace: Workspace) -> None:
+    folder = workspace.task("sport").student_folder(1)
+    (folder / "report.html").write_text("<title>sport</title>")
+    path = "/v1/tasks/sport/versions/1/report.html"
+    before = client.get(path, params={"language": "zh"})  # a student of before has one language
+    assert (before.text, before.headers["content-language"]) == ("<title>sport</title>", "en")
+    (folder / "report.zh.html").write_text("<title>体育</title>", encoding="utf-8")
+    chinese = client.get(path, params={"language": "zh"})
+    assert (chinese.text, chinese.headers["content-language"]) == ("<title>体育</title>", "zh")
+    assert "sandbox" in chinese.headers["content-security-policy"]
+    assert client.get(path).text == "<title>sport</title>"
+    assert problem(client.get(path, params={"language": "de"}))["status"] == 422

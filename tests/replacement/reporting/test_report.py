@@ -14,6 +14,7 @@ from pingti.workspace.report import Report, refusal, shortfall
 from replacement.answers import margin
 from replacement.evaluation.bootstrap import FIGURES
 from replacement.reporting import html
+from tests.support.dashboard import report_of
 
 EVIL = "<script>alert(1)</script>\"'&"
 
@@ -95,7 +96,7 @@ def test_both_forms_are_written_and_say_the_same(tmp_path: Path) -> None:
     ]
     assert ["2", "200", "900", "25 random, 75 hard negatives", "0.910", "0.820", "0.700"] in page.rows
     assert ["每日一句", "0.4321", "每日一句", "0.777", "0.820", "0.860"] in page.rows
-    assert ["dream", "", "no threshold reaches it", "", "", ""] in page.rows
+    assert ["dream", "–", "no threshold reaches it", "–", "–", "–"] in page.rows
     assert ["每日一句"] * 3 in page.rows
     assert ["negative by rule", "7"] in page.rows
     assert "refused: recall 0.820 is below 0.900" in page.text
@@ -319,3 +320,44 @@ def test_labels_told_apart_within_a_class_are_listed() -> None:
     assert "no: tech, &lt;b&gt;; other" in page
     assert "yes: sport" not in page
     assert "tells labels of the teacher apart" not in html.render(document(subclasses={"no": [["a", "b"]]}))
+
+
+def test_the_page_opens_with_the_verdict_in_the_language_asked_for(tmp_path: Path) -> None:
+    gate = {"precision": 0.9, "recall": 0.8, "passed": True}
+    html.write(tmp_path, document(gate=gate))
+    for name, language, opening in (
+        ("report.html", "en", "It may replace its teacher: it decides 5.0 % of the 500"),
+        ("report.zh.html", "zh-CN", "可以取代教师模型：在 500 条"),
+    ):
+        page = (tmp_path / name).read_text(encoding="utf-8")
+        assert f'<html lang="{language}">' in page
+        assert re.search(rf'</h1>\s*<p class="verdict">{opening}', page)
+        assert page.index('class="verdict"') < page.index("<table")
+
+
+def test_in_chinese_nothing_of_the_page_stays_english() -> None:
+    """But for names and texts of the report itself."""
+    own = report_of("sport", 2)
+    names = {
+        "sport",
+        "yes",
+        "no",
+        "default",
+        "strict",
+        "a match",
+        "a game",
+        "it was a game",
+        "b",
+        "F1",
+        "JSON",
+    }
+    names |= {own["scenes"][name]["says"] for name in own["scenes"]}
+    names |= {row["text"] for row in own["hardest"]} | set(own["false_clusters"][0]["examples"])
+    names |= {"review.jsonl", "n-gram", own["false_clusters"][0]["examples"][0][:59]}
+    page = html.render(own, "zh")
+    shown = unescape(re.sub(r"<style>.*?</style>", "", page, flags=re.DOTALL))
+    for name in sorted(names, key=len, reverse=True):
+        shown = shown.replace(name, "")
+    texts = re.findall(r">([^<>]+)<", shown) + re.findall(r'aria-label="([^"]*)"', shown)
+    assert [text for text in texts if re.search("[A-Za-z]{3}", text)] == []
+    assert "精确率" in shown

@@ -1,0 +1,1 @@
+"""A job's inputs in object stores."""
