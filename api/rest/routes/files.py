@@ -121,7 +121,9 @@ async def upload_file(
 class ColumnsRequest(BaseModel):
     """Which file is looked at."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", json_schema_extra={"examples": [{"input": "texts/today.csv"}]}
+    )
 
     input: str = Field(
         min_length=1, description="An input of a job: an uploaded file's id, a path, a folder or a pattern."

@@ -118,10 +118,12 @@ def test_a_question_names_the_version_and_goes_when_the_page_is_left(looker: Loo
     page.locator("#sure-no").click()
     page.get_by_role("button", name="Promote version 2").click()
     page.locator("#sure-yes").click()
+    now = page.locator("#one-task dl dd").first
+    playwright.expect(now).to_have_text("version 2", timeout=15_000)
     page.get_by_role("button", name="Roll back").click()
     assert "from version 2 to version 1" in page.locator("#sure-text").inner_text()
     page.locator("#sure-yes").click()
-    playwright.expect(page.locator("#one-task dl dd").first).to_have_text("version 1", timeout=15_000)
+    playwright.expect(now).to_have_text("version 1", timeout=15_000)
     assert place.workspace.task("sport").current() == 1
     playwright.expect(page.get_by_role("button", name="Roll back")).to_have_count(0)  # there is none before
 

@@ -121,15 +121,16 @@ def test_what_would_help_is_told_in_chinese() -> None:
         "what helps, too, is further rounds, which choose their rows by this one's errors: "
         f"gate.rounds = 10 {again} (5 now)",
         f"what helps most is more texts, for all were asked about: more of corpus.files {again}",
-        "what helps, too, is another threshold: on the holdout 0.412 reaches precision 0.900 and recall 0.910, "
-        "where the validation rows, 120 of them positive, chose 0.520; an operating point of its own has it "
-        f"([scenes.NAME] recall = 0.9 {again}, and jobs ask for sport@NAME)",
-        "what helps most is people's labels: of 40 errors on the holdout 12 are texts on which the teacher itself is "
-        "unsure (its margin is below 0.1); pingti review export sport gives such texts to people, and classes worded "
-        "otherwise may tell them apart",
-        "what helps most is other classes: 40% of the errors on the holdout lie between a and b; one class of both "
-        f"(classes and teacher.map {again}) would end them",
+        "what helps, too, is another threshold: on the holdout 0.412 reaches precision 0.900 and recall "
+        "0.910, where the validation rows, 120 of them positive, chose 0.520; an operating point of its own "
+        f"has it ([scenes.NAME] recall = 0.9 {again}, and jobs ask for sport@NAME)",
+        "what helps most is people's labels: of 40 errors on the holdout 12 are texts on which the teacher "
+        "itself is unsure (its margin is below 0.1); pingti review export sport gives such texts to people, "
+        "and classes worded otherwise may tell them apart",
+        "what helps most is other classes: 40% of the errors on the holdout lie between a and b; one class "
+        f"of both (classes and teacher.map {again}) would end them",
     ):
-        kept = r"pingti (replace|review export) sport|tasks/sport\.toml|[a-z]+\.[a-z]+( = \d+)?|sport@NAME|F1|classes"
+        kept = r"pingti (replace|review export) sport|tasks/sport\.toml|[a-z]+\.[a-z]+( = \d+)?|sport@NAME"
+        kept += "|F1|classes"
         kept += r"|\[scenes\.NAME\] recall = 0\.9|\b[ab]\b"
         assert not re.search("[A-Za-z]", re.sub(kept, "", translated(sentence))), translated(sentence)
