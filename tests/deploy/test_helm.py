@@ -16,7 +16,6 @@ yaml = pytest.importorskip("yaml", reason="transformers brings PyYAML along")
 CHART = ROOT / "deploy" / "helm" / "pingti"
 VALUES = yaml.safe_load((CHART / "values.yaml").read_text())
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
-OF_THE_STORE = {"PINGTI_STORE"}  # read by the workspace's storage
 KUBERNETES = ("1.25.0", "1.32.0", "1.36.0")
 CHANGES: dict[str, dict[str, Any]] = {
     "as it is": {},
@@ -195,7 +194,7 @@ def test_pods_run_what_compose_runs_as_nobody(changes: dict[str, Any]) -> None:
 def test_the_variables_are_those_of_the_settings_and_only_the_api_has_the_key(
     changes: dict[str, Any],
 ) -> None:
-    known = {f"PINGTI_{field.upper()}" for field in Settings.model_fields} | OF_THE_STORE
+    known = {f"PINGTI_{field.upper()}" for field in Settings.model_fields}
     for name, template in pods(rendered(changes)).items():
         if name == "valkey":
             continue
