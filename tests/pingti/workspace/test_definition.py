@@ -1,4 +1,3 @@
-import dataclasses
 import datetime
 import re
 from pathlib import Path
@@ -96,7 +95,11 @@ def test_the_default_operating_point_can_be_set() -> None:
     ("old", "new", "message"),
     [
         # keys
-        ("priority", "prio", "prio: unknown key; allowed are classes, corpus, depends_on, gate, priority"),
+        (
+            "priority",
+            "prio",
+            "prio: unknown key; allowed are classes, corpus, depends_on, family, gate, priority",
+        ),
         ("files", "file", "corpus.files: this key is missing (and 1 more)"),
         (
             "time = ",
@@ -256,7 +259,7 @@ def test_a_definition_says_how_its_corpus_is_written() -> None:
     }
     keys = "".join(f"{key} = '{value}'\n" for key, value in said.items())
     corpus = parse(WHOLE.replace("[corpus]\n", f"[corpus]\n{keys}")).corpus
-    assert dataclasses.asdict(corpus.columns) == {"text": "text", "id": "id", "time": "created_at", **said}
+    assert corpus.columns == Columns(text="text", id="id", time="created_at", **said)
     assert parse(SHORTEST).corpus.columns == Columns()
 
 

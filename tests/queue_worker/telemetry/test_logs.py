@@ -152,16 +152,24 @@ def test_odd_templates_end_no_process(log: tuple[logging.Logger, io.StringIO], w
 
 @contextmanager
 def bare_root() -> Iterator[io.StringIO]:
-    """The root logger without handlers (pytest adds its own to a test), and what goes to standard error."""
-    stream, root = io.StringIO(), logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    root.handlers.clear()
+    """The loggers of a new process, and what goes to standard error.
+
+    pytest adds handlers of its own to a test, and a server that ran in this process leaves uvicorn's.
+    """
+    stream = io.StringIO()
+    loggers = [logging.getLogger(name) for name in (None, "uvicorn", "uvicorn.error")]
+    before = [(logger.handlers[:], logger.level, logger.propagate) for logger in loggers]
+    for logger in loggers:
+        logger.handlers.clear()
+        logger.propagate = True
     try:
         with redirect_stderr(stream):
             yield stream
     finally:
-        root.handlers[:] = handlers
-        root.setLevel(level)
+        for logger, (handlers, level, propagate) in zip(loggers, before, strict=True):
+            logger.handlers[:] = handlers
+            logger.setLevel(level)
+            logger.propagate = propagate
 
 
 def test_the_text_format_is_as_it_was() -> None:
