@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from benchmarks.harness import Contender
-from benchmarks.students import CLASSES, Trained, one_pass, wide_student
+from benchmarks.students import CLASSES, DEFINITION, Trained, one_pass, wide_student
 from benchmarks.texts import Texts
 from pingti.corpus.reader import Columns
 from pingti.files import write_json
@@ -35,13 +35,6 @@ TASKS: Final = 50
 WANTED: Final = {"rows_per_second": 100_000, "times_own": 10, "training_times_one": 4}
 _PARTS: Final = (24, 8)
 """Labels that a student of its own tells apart within its classes: 32, as ``pingti replace`` has it."""
-_DEFINITION: Final = """\
-classes = ["no", "yes"]
-[corpus]
-files = ["../texts.parquet"]
-[teacher]
-model = "none"
-"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,7 +124,7 @@ def _classifier(workspace: Workspace, way: str, students: Sequence[Student]) -> 
     """Of promoted versions, as workers load them."""
     names = [f"{way}_{number}" for number in range(len(students))]
     for name, student in zip(names, students, strict=True):
-        entry = workspace.add_task(name, _DEFINITION)
+        entry = workspace.add_task(name, DEFINITION)
         version = entry.folder / "students" / "1"
         student.metadata.update(
             {"task": name, "version": 1, "thresholds": {"default": 0.5}, "rules": {}, "depends_on": []}

@@ -65,7 +65,7 @@ def measure(say: Callable[[str], None], *, turns: int = 2) -> Costs:
             pq.write_table(table, home / f"{size}.parquet", row_group_size=size)
         settings = processes.start_valkey(Settings(home=home, concurrency=1))
         processes.start_scheduler(settings, log=home / "scheduler.log")
-        found: dict[int, list[tuple[float, float, float]]] = {SMALL: [], LARGE: []}
+        samples: dict[int, list[tuple[float, float, float]]] = {SMALL: [], LARGE: []}
         with connect(settings) as client:
             for size in (SMALL, LARGE):
                 own = settings.model_copy(update={"shard_rows": size, "shard_seconds": 600.0})
@@ -75,15 +75,15 @@ def measure(say: Callable[[str], None], *, turns: int = 2) -> Costs:
                     say(f"{ROWS} rows in {ROWS // size} shards, turn {turn} of {turns}")
                     spent = _spent(client, own, worker.pid, size, idle)
                     if turn:  # the first one warms up
-                        found[size].append(spent)
+                        samples[size].append(spent)
                 processes.stop(worker)
         sync = _sync_seconds(home)
     worker_s, valkey_s, commands = (
-        statistics.median(small[part] - large[part] for small, large in zip(*found.values(), strict=True))
+        statistics.median(small[part] - large[part] for small, large in zip(*samples.values(), strict=True))
         / (ROWS // SMALL - ROWS // LARGE)
         for part in range(3)
     )
-    whole = statistics.median(spent[0] for spent in found[LARGE])
+    whole = statistics.median(spent[0] for spent in samples[LARGE])
     return Costs(
         worker_seconds=worker_s,
         valkey_seconds=valkey_s,

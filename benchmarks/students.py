@@ -32,7 +32,7 @@ from textcnn.network import TextCNN
 from textcnn.train import Recipe, train
 
 CLASSES = ("no", "yes")
-_DEFINITION = """\
+DEFINITION = """\
 classes = ["no", "yes"]
 [corpus]
 files = ["../texts.parquet"]
@@ -203,7 +203,7 @@ def one_pass(name: str, students: Sequence[Student], array: pa.Array, what: str)
 def make_workspace(trained: Trained, folder: Path) -> Workspace:
     """A workspace whose task "bench" has the student promoted."""
     workspace = Workspace(folder / "workspace")
-    entry = workspace.add_task("bench", _DEFINITION)
+    entry = workspace.add_task("bench", DEFINITION)
     metadata = {"task": "bench", "version": 1, "thresholds": {"default": 0.5}, "rules": {}, "depends_on": []}
     student = Student(
         trained.student.folded, trained.vocabulary, CLASSES, trained.student.architecture, metadata

@@ -296,7 +296,7 @@ def speaking(address: str) -> Iterator[None]:
 
 
 def _spoken(address: str, error: Exception) -> PingtiError:
-    said, names = _first_line(error)[:_MOST_LETTERS], _class_names(error)
+    first_line, names = _first_line(error)[:_MOST_LETTERS], _class_names(error)
     if isinstance(error, FileNotFoundError):
         return InputError.in_file(address, "no such bucket" if _names_bucket(error) else "no such file")
     if isinstance(error, IsADirectoryError):
@@ -306,17 +306,17 @@ def _spoken(address: str, error: Exception) -> PingtiError:
             "no credentials for this store; give them by the environment, a profile or the machine's role"
         )
         return InputError.in_file(address, detail)
-    if isinstance(error, PermissionError) or _REFUSED.search(said):
+    if isinstance(error, PermissionError) or _REFUSED.search(first_line):
         return InputError.in_file(
-            address, f"the store refuses it: the credentials lack a permission ({said})"
+            address, f"the store refuses it: the credentials lack a permission ({first_line})"
         )
-    if _THROTTLED.search(said):
+    if _THROTTLED.search(first_line):
         return UnavailableError.in_file(
-            address, f"the store asks for fewer requests; try again later ({said})"
+            address, f"the store asks for fewer requests; try again later ({first_line})"
         )
     if isinstance(error, OSError) or not names.isdisjoint(_BROKEN):  # with time-outs
-        return UnavailableError.in_file(address, f"the store cannot be reached, or broke off: {said}")
-    return InputError.in_file(address, f"not readable: {said}")
+        return UnavailableError.in_file(address, f"the store cannot be reached, or broke off: {first_line}")
+    return InputError.in_file(address, f"not readable: {first_line}")
 
 
 def _class_names(error: BaseException) -> set[str]:

@@ -96,7 +96,7 @@ def draw_by_score(family: Family, state: State, students: Sequence[Student]) -> 
     even = np.searchsorted(pool, state.validation.rows)
     squares = np.zeros(len(pool))
     usable = ~np.isin(pool, np.concatenate([rows.training.rows for rows in state.teachers]))
-    of_task = {place: rows for rows in state.teachers for place in rows.members}
+    of_task = state.of_task
     places = [place for place, setup in enumerate(family.setups) if setup.definition.binary]
     scores = score_many([students[place] for place in places], texts)
     for place, own in zip(places, scores, strict=True):

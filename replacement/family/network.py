@@ -1,13 +1,11 @@
 """Train a family's network on what all its teachers said."""
 
 import dataclasses
-from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from replacement.family.columns import targets_of
-from replacement.family.rows import TeacherRows
 from replacement.family.state import Family, State
 from replacement.progress import advancing
 from replacement.training.rounds import LABELS_WIDE_STRENGTH
@@ -69,10 +67,9 @@ def learned(family: Family, state: State) -> tuple[NDArray[np.int64], NDArray[np
         The rows, int64 (k,), ascending; and float32 (k, columns), NaN where a group's teacher was not asked.
     """
     rows = np.unique(np.concatenate([teacher.training.rows for teacher in state.teachers]))
-    parts = []
+    of_task, parts = state.of_task, []
     for group in family.groups:
-        teacher = _teacher_of(state.teachers, group.members[0])
-        own = teacher.training
+        own = of_task[group.members[0]].training
         targets = np.full((len(rows), len(group.labels)), np.nan, np.float32)
         setups = [family.setups[place] for place in group.members]
         targets[np.searchsorted(rows, own.rows)] = targets_of(
@@ -83,7 +80,3 @@ def learned(family: Family, state: State) -> tuple[NDArray[np.int64], NDArray[np
         )
         parts.append(targets)
     return rows, np.concatenate(parts, axis=1)
-
-
-def _teacher_of(teachers: Sequence[TeacherRows], place: int) -> TeacherRows:
-    return next(rows for rows in teachers if place in rows.members)

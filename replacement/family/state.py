@@ -46,13 +46,18 @@ class State:
     validation: Validation
     teachers: Sequence[TeacherRows]
 
+    @property
+    def of_task(self) -> dict[int, TeacherRows]:
+        """By a task's place, what its teacher was asked."""
+        return {place: rows for rows in self.teachers for place in rows.members}
+
     def views(self, setups: Sequence[Setup]) -> list[Asked]:
         """What each task has been told.
 
         Args:
             setups: of the tasks.
         """
-        of_task = {place: rows for rows in self.teachers for place in rows.members}
+        of_task = self.of_task
         return [view(setup, of_task[place], place, self.validation) for place, setup in enumerate(setups)]
 
 
