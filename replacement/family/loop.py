@@ -66,10 +66,10 @@ def replace_family(
         InputError: a file, label or definition that cannot be used.
         UnavailableError: a teacher cannot be had.
     """
-    members = prepare_members(entries, seed=seed, progress=progress, device=device, function=function)
+    name = next(filter(None, map(family_of, entries)), entries[0].name)
+    members = prepare_members(entries, name, seed=seed, progress=progress, device=device, function=function)
     setups = [member.setup for member in members]
     groups = groups_of(setups)
-    name = next(filter(None, map(family_of, entries)), entries[0].name)
     family = Family(name=name, members=members, groups=groups, readouts=readouts_of(setups, groups))
     for setup in setups:
         check_kind(setup)

@@ -57,6 +57,8 @@ class Setup:
     """What a student's head is trained on, inside a family; None: it has a network of its own."""
     notes: tuple[str, ...] = ()
     """What the report tells of labels and teacher, a sentence each."""
+    family: str | None = None
+    """Whose run this is; None: the task's alone."""
 
     @property
     def definition(self) -> Definition:

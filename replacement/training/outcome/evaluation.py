@@ -103,6 +103,7 @@ def _sureness_and_advice(setup: Setup, asked: Asked, trained: Trained, scored: S
     )
     evidence = Evidence(
         task=setup.entry.name,
+        family=setup.family,
         definition=definition,
         rounds=trained.rounds,
         kept=kept,
