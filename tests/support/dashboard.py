@@ -194,7 +194,7 @@ def report_of(
         "ladder": [
             rung("textcnn", 0.941, 512_345.6, kept=True),
             rung("ngram", 0.893, 2_312_345.6, passes=False),
-            {"kind": "transformer", "note": "no model of the teacher is here"},
+            {"kind": "transformer", "note": "this Pingti does not train students of that kind"},
         ],
         "scenes": {
             "default": {

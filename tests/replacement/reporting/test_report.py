@@ -352,6 +352,7 @@ def test_in_chinese_nothing_of_the_page_stays_english() -> None:
         "JSON",
     }
     names |= {own["scenes"][name]["says"] for name in own["scenes"]}
+    names |= {rung["kind"] for rung in own["ladder"]}
     names |= {row["text"] for row in own["hardest"]} | set(own["false_clusters"][0]["examples"])
     names |= {"review.jsonl", "n-gram", own["false_clusters"][0]["examples"][0][:59]}
     page = html.render(own, "zh")
