@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from pingti.corpus.columns import Columns
 from pingti.corpus.paths import input_files
@@ -15,6 +16,8 @@ from replacement.progress import Progress, advancing, quiet
 from textcnn import Architecture, Vocabulary
 from textcnn.similarity import SimilarityStudent
 
+EPOCHS = 3
+"""Passes over the texts; more learned the texts by heart: Spearman on held-out pairs fell."""
 _VOCABULARY = 16_000
 
 
@@ -55,7 +58,7 @@ def train(
     rows: int = 40_000,
     width: int = 128,
     max_length: int | None = None,
-    epochs: int = 8,
+    epochs: int = EPOCHS,
     seed: int = 0,
     device: str | None = None,
     progress: Progress = quiet,
@@ -78,7 +81,6 @@ def train(
         UnavailableError: the teacher cannot be had.
     """
     from teacher.sentences import SentenceTeacher  # torch only where something is trained
-    from textcnn.similarity.train import SimilarityRecipe, train_similarity
 
     distinct = pc.drop_null(pc.unique(texts))
     if len(distinct) < 2:
@@ -87,16 +89,39 @@ def train(
     drawn = distinct.take(pa.array(np.sort(rng.permutation(len(distinct))[:rows])))
     asked = SentenceTeacher(teacher, max_length=max_length, device=device)
     vectors = asked.encode(drawn.to_pylist(), progress=advancing(progress, "teacher: vectors", len(drawn)))
-    vocabulary = Vocabulary.build(drawn, size=_VOCABULARY)
-    recipe = SimilarityRecipe(width=width, epochs=epochs)
-    student = train_similarity(
-        vocabulary.encode(drawn),
+    student = fit(drawn, vectors, width=width, epochs=epochs, seed=seed, progress=progress)
+    student.metadata.update(teacher=Path(teacher).name, rows=len(drawn), seed=seed, width=student.width)
+    return student
+
+
+def fit(
+    texts: pa.Array,
+    vectors: NDArray[np.float32],
+    *,
+    width: int = 128,
+    epochs: int = EPOCHS,
+    seed: int = 0,
+    progress: Progress = quiet,
+) -> SimilarityStudent:
+    """Train a student on texts whose vectors are known.
+
+    Args:
+        texts: an Arrow array of n strings without nulls.
+        vectors: float32 (n, w), the teacher's, of length 1.
+        width: as of ``train``, like ``epochs``, ``seed`` and ``progress``.
+        epochs: passes over the texts.
+        seed: every random choice comes from it.
+        progress: told what is being done.
+    """
+    from textcnn.similarity.train import SimilarityRecipe, train_similarity  # torch only where it trains
+
+    vocabulary = Vocabulary.build(texts, size=_VOCABULARY)
+    return train_similarity(
+        vocabulary.encode(texts),
         vectors,
         vocabulary=vocabulary,
         architecture=Architecture(embedding=256, filters=128, widths=(1, 2, 3)),
-        rng=rng,
-        recipe=recipe,
-        progress=advancing(progress, "student: training", len(drawn) * epochs),
+        rng=np.random.default_rng(seed),
+        recipe=SimilarityRecipe(width=width, epochs=epochs),
+        progress=advancing(progress, "student: training", len(texts) * epochs),
     )
-    student.metadata.update(teacher=Path(teacher).name, rows=len(drawn), seed=seed, width=student.width)
-    return student
