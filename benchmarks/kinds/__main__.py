@@ -101,8 +101,8 @@ def _measure(
 def _line(row: Row, more: Row) -> str:
     return (
         f"{row['data']} {row['task']} seed {row['seed']} {row['kind']:12} f1 {row['f1_teacher']:.3f}, "
-        f"agreement {row['agreement']:.3f}, {row['texts_per_second']:,.0f} texts/s ({row['ratio_to_default']:.2f}), "
-        f"teacher {row['teacher_share']:.1%}, {more['seconds']:.0f} s"
+        f"agreement {row['agreement']:.3f}, {row['texts_per_second']:,.0f} texts/s "
+        f"({row['ratio_to_default']:.2f}), teacher {row['teacher_share']:.1%}, {more['seconds']:.0f} s"
     )
 
 

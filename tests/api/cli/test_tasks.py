@@ -149,6 +149,24 @@ def test_a_report_tells_what_its_figures_rest_on(pingti: Run, workspace: Workspa
     assert shown.splitlines()[1].split() == ["precision", "recall", "F1", "rows"]
 
 
+def test_a_report_shows_the_ladder_of_kinds(pingti: Run, workspace: Workspace) -> None:
+    path = workspace.task("sport").student_folder(1) / "report.json"
+    report = json.loads(path.read_text())
+    home = ("--home", workspace.root)
+    assert "agreement" not in pingti("task", "report", "sport", *home).stdout
+    report["ladder"] = [
+        rung("textcnn", 0.941, 512_345.6, kept=True),
+        rung("ngram", 0.893, 2_312_345.6, passes=False),
+        {"kind": "transformer", "note": "it needs the package onnxruntime"},
+    ]
+    path.write_text(json.dumps(report))
+    ran = pingti("task", "report", "sport", *home)
+    lines = [" ".join(line.split()) for line in ran.stdout.splitlines()]
+    assert "textcnn 0.941 0.970 512,346 9.0 0.0% reached kept" in lines
+    assert "ngram 0.893 0.970 2,312,346 9.0 0.0% not reached" in lines
+    assert "transformer: it needs the package onnxruntime" in ran.stderr
+
+
 def test_a_refusal_has_a_headline_and_points(
     pingti: Run, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
