@@ -128,8 +128,8 @@ def ladder(rungs: Sequence[Rung], words: Words) -> Markup:
     for power in range(first, last + 1):
         tick = Markup('<text x="{:.1f}" y="208" text-anchor="middle">{:,g}</text>')
         parts.append(tick.format(across(power), 10.0**power))
-    label = words("microseconds a text, on one core")
-    parts.append(Markup('<text x="320" y="226" text-anchor="middle">{}</text>').format(label))
+    below = words("microseconds a text, on one core")
+    parts.append(Markup('<text x="320" y="226" text-anchor="middle">{}</text>').format(below))
     parts.append(Markup('<text x="10" y="8">{}</text>').format(words("F1")))
     return _drawing("0 -8 620 240", words("F1 (upwards) over the cost of a text"), parts)
 

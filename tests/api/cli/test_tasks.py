@@ -20,6 +20,7 @@ from pingti.workspace.registry import Workspace
 from replacement.evaluation.metrics import Measure
 from replacement.results import Outcome, Round, StopReason
 from tests.support.command_line import Run
+from tests.support.dashboard import rung
 from tests.support.teachers import write_kinds
 
 
