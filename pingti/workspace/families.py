@@ -26,12 +26,12 @@ def members_of(workspace: Workspace, name: str) -> list[TaskEntry]:
         DefinitionError: a definition that cannot be read, or members that one network cannot serve.
     """
     entries = workspace.entries()
-    named = [entry for entry in entries if entry.definition.family == name]
-    members = named or [
-        entry for entry in entries if entry.name == name or entry.definition.teacher.model == f"task:{name}"
+    lends = any(entry.definition.teacher.model == f"task:{name}" for entry in entries)
+    members = [
+        entry for entry in entries if family_of(entry) == name or (lends and _of_no_other(entry, name))
     ]
     if len(members) < 2:
-        families = sorted({entry.definition.family for entry in entries if entry.definition.family})
+        families = sorted({family for family in map(family_of, entries) if family})
         raise NotFoundError(
             f"family {name!r}: tasks in it: {len(members)}; needed are two or more with "
             f'family = "{name}" in their definitions, or with teacher.model = "task:{name}"; '
@@ -51,6 +51,11 @@ def family_of(entry: TaskEntry) -> str | None:
     """
     model = entry.definition.teacher.model
     return entry.definition.family or (model.removeprefix("task:") if model.startswith("task:") else None)
+
+
+def _of_no_other(entry: TaskEntry, name: str) -> bool:
+    """Whether it is the task of this name, and its definition puts it into no other family."""
+    return entry.name == name and family_of(entry) is None
 
 
 def _check_alike(name: str, members: Sequence[TaskEntry]) -> None:
@@ -85,6 +90,10 @@ def _refuse_unlike(
         ours, theirs = one[1][key], other[1][key]
         if ours != theirs:
             raise DefinitionError(
-                f"{other[0].path}: {section}.{key}: {theirs!r}, but {ours!r} in {one[0].path.name}; tasks of "
-                f"the family {name!r} need the same: one network reads one corpus"
+                f"{other[0].path}: {section}.{key}: {_shown(theirs)}, but {_shown(ours)} in "
+                f"{one[0].path.name}; tasks of the family {name!r} need the same: one network reads one corpus"
             )
+
+
+def _shown(value: object) -> str:
+    return "absent" if value is None else repr(value)

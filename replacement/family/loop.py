@@ -19,7 +19,7 @@ from replacement.family import choosing, measuring, network
 from replacement.family.columns import groups_of, readouts_of, subclasses_of
 from replacement.family.prepare import prepare_members
 from replacement.family.state import Family, State, budget_of_round, pool_of
-from replacement.progress import Progress, quiet
+from replacement.progress import Progress, quiet, say
 from replacement.results import Outcome, Round, StopReason
 from replacement.training.loop import Trained, evaluate, write_version
 from replacement.training.rounds import Setup, best_of, brought_nothing, measure_round
@@ -198,7 +198,7 @@ def _warned_of_small_holdouts(family: Family, state: State) -> Family:
             setup.definition, asked.holdout.answers.decided, drawn_from=len(setup.dataset.corpus.holdout)
         )
         if note:
-            setup.progress(f"{setup.entry.name}: {note}", 1, 1)
+            say(setup.progress, f"{setup.entry.name}: {note}")
             setup = dataclasses.replace(setup, notes=(*setup.notes, note))
         members.append(dataclasses.replace(member, setup=setup))
     return dataclasses.replace(family, members=members)

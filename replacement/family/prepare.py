@@ -13,7 +13,7 @@ from pingti.annotation.labelled_texts import Labelled
 from pingti.corpus.normalize import keys_of
 from pingti.workspace.definition import RulesSection
 from pingti.workspace.registry import TaskEntry
-from replacement.progress import Progress
+from replacement.progress import Progress, say
 from replacement.training.dataset import Dataset, assemble, is_asked, load_corpus, within_answers
 from replacement.training.people_labels import PeopleLabels, Reviewed, read_people_labels
 from replacement.training.rounds import Setup
@@ -69,7 +69,7 @@ def prepare_members(
         dataset, unanswered = within_answers(_for_task(shared, entry, own), teacher)
         notes = [*teacher.guesses, *own.notes, *teacher.opened.notes, *unanswered]
         for note in filter(None, notes):
-            progress(f"{entry.name}: {note}", 1, 1)
+            say(progress, f"{entry.name}: {note}")
         setup = Setup(
             entry=entry,
             seed=seed,

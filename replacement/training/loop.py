@@ -32,7 +32,7 @@ from replacement.evaluation.holdout_size import note_of_few_rows
 from replacement.evaluation.metrics import absent, decide
 from replacement.evaluation.operating_points import OperatingPoint, Scored, operating_points
 from replacement.evaluation.speed import Speed
-from replacement.progress import Progress, quiet
+from replacement.progress import Progress, quiet, say
 from replacement.reading import note_of_reading
 from replacement.recency import notes_of_recency
 from replacement.reporting import html
@@ -125,7 +125,7 @@ def replace(
     every = (*teacher.guesses, *people.notes, *teacher.opened.notes, *unanswered, *of_trunk)
     notes = [note for note in every if note]
     for note in notes:
-        progress(note, 1, 1)
+        say(progress, note)
     setup = Setup(
         entry=entry,
         seed=seed,
@@ -466,7 +466,7 @@ def _warned_of_small_holdout(setup: Setup, asked: Asked) -> Setup:
     )
     if not note:
         return setup
-    setup.progress(note, 1, 1)
+    say(setup.progress, note)
     return dataclasses.replace(setup, notes=(*setup.notes, note))
 
 
