@@ -91,7 +91,8 @@ def _refuse_unlike(
         if ours != theirs:
             raise DefinitionError(
                 f"{other[0].path}: {section}.{key}: {_shown(theirs)}, but {_shown(ours)} in "
-                f"{one[0].path.name}; tasks of the family {name!r} need the same: one network reads one corpus"
+                f"{one[0].path.name}; tasks of the family {name!r} need the same: "
+                "one network reads one corpus"
             )
 
 
