@@ -215,9 +215,28 @@ def read_bytes(address: str) -> bytes:
     Raises:
         PingtiError: as of ``open_filesystem`` and ``speaking``.
     """
+    data = bytes_at(address)
+    if data is None:
+        raise InputError.in_file(address, "no such file")
+    return data
+
+
+def bytes_at(address: str) -> bytes | None:
+    """A whole object, in one request; None where there is none.
+
+    Raises:
+        PingtiError: as of ``open_filesystem`` and ``speaking``.
+    """
     filesystem, path = open_filesystem(address)
+    # s3fs would ask for the size first, to read more than 50 MiB in pieces.
+    options = {"max_concurrency": 1} if address.startswith("s3://") else {}
     with speaking(address):
-        return bytes(filesystem.cat_file(path))
+        try:
+            return bytes(filesystem.cat_file(path, **options))
+        except FileNotFoundError as error:
+            if _names_bucket(error):
+                raise
+            return None
 
 
 def copy_to(address: str, path: Path, size: int) -> None:
