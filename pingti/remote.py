@@ -182,6 +182,17 @@ def look(address: str) -> Entry | None:
             return None
 
 
+def written_at(address: str) -> float:
+    """When an object was written, by the clock of its store; Unix seconds, whole ones in most stores.
+
+    Raises:
+        PingtiError: as of ``open_filesystem`` and ``speaking``.
+    """
+    filesystem, path = open_filesystem(address)
+    with speaking(address):
+        return float(filesystem.modified(path).timestamp())
+
+
 def entries_below(address: str) -> list[Entry]:
     """The objects below a folder's address, in order of their names; none where there is no such folder.
 

@@ -69,9 +69,7 @@ def test_values_of_folders_go_along(
     assert (counts.completed, counts.failed) == (4, 0)
     part = pq.read_table(io.BytesIO(Storage(_OUT).read("part-00000.parquet")))
     assert part.select(["region", "size", "day"]).to_pylist() == [
-        {"region": "a/b", "size": size, "day": day}
-        for day in ("2025-11-03", "2025-11-04")
-        for size in (7, 8)
+        {"region": "a/b", "size": size, "day": day} for day in ("2025-11-03", "2025-11-04") for size in (7, 8)
     ]
 
 
