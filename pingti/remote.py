@@ -365,11 +365,13 @@ def _names_bucket(error: FileNotFoundError) -> bool:
 def _entry(address: str, info: dict[str, Any]) -> Entry | None:
     if info["type"] != "file":
         return None
-    # By store: S3 and Azure, Google, memory, local.
-    tags = (info.get(name) for name in ("ETag", "etag", "generation", "created", "mtime"))
+    # By store: S3, Google (whose etag changes with what is said of an object, too), Azure.
+    tags = (info.get(name) for name in ("ETag", "generation", "etag"))
     tag = next((str(value) for value in tags if value), "")
-    if "mtime" in info:  # a local file: when it was made says nothing
+    if not tag and "mtime" in info:  # a local file: when it was made says nothing
         tag = f"{info['mtime']} {info.get('ino', '')}"
+    elif not tag:
+        tag = str(info.get("created") or "")  # memory
     return Entry(address=address_of(address, info["name"]), size=int(info["size"]), tag=tag.strip('"'))
 
 
