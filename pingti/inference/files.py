@@ -21,9 +21,7 @@ from pingti.inference.results import check_keep, results_schema, with_carried
 RESULTS = "results.parquet"
 ERRORS = "_errors.jsonl"
 """Its first letter hides it from readers that take a folder for a table."""
-_ROWS = 131_072  # of a batch: each costs its reading and, as a row group of the results, its writing
-_FEW_ROWS = 32_768  # as many as the kernel scores in one turn
-_ROWS_OF_ALL = 1 << 20  # of the batches that all threads have at hand: with many threads these are smaller
+_ROWS = 32_768  # of a batch: the kernel's order of texts pays more where there are more of them
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,23 +131,12 @@ def classified(
     Raises:
         InputError: as of ``read_rows``.
     """
-    threads = threads or os.cpu_count() or 1
-    rows = min(_ROWS, max(_FEW_ROWS, _ROWS_OF_ALL // threads))
-    batches = (batch for path in paths for batch in read_rows(path, columns, on_bad_row, batch_rows=rows))
+    batches = (batch for path in paths for batch in read_rows(path, columns, on_bad_row, batch_rows=_ROWS))
 
     def classify(batch: pa.RecordBatch) -> pa.RecordBatch:
         return with_carried(classifier.classify(batch), batch, columns)
 
-    yield from _in_threads(classify, _first_in_pieces(batches) if threads > 1 else batches, threads)
-
-
-def _first_in_pieces(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """The first batch cut small, so that a short file, too, gives every thread something to do."""
-    for number, batch in enumerate(batches):
-        if number:
-            yield batch
-        else:
-            yield from (batch.slice(row, _FEW_ROWS) for row in range(0, batch.num_rows, _FEW_ROWS))
+    yield from _in_threads(classify, batches, threads or os.cpu_count() or 1)
 
 
 def _in_threads(
