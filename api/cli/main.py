@@ -10,6 +10,7 @@ import typer
 
 from api.cli import exporting, families, jobs, keys, removal, retraining, review, service, tasks
 from api.cli.console import Screen, error_text, round_line
+from api.cli.cascade import with_second
 from api.cli.init import init
 from api.cli.tasks import (
     WORKSPACE,
@@ -248,6 +249,12 @@ def classify(
         Literal["jsonl", "csv", "tsv", "parquet"],
         typer.Option("--format", help="Of standard input and standard output."),
     ] = "jsonl",
+    cascade: Annotated[
+        bool,
+        typer.Option(
+            "--cascade/--no-cascade", help="Ask the teacher where a student with a cascade is not sure."
+        ),
+    ] = True,
     home: Home = WORKSPACE,
     as_json: Json = False,
 ) -> None:
@@ -278,7 +285,7 @@ def classify(
         )
     except ValueError as error:
         raise InputError(str(error)) from error
-    classifier = Classifier.of(Workspace(home), tasks)
+    classifier = with_second(Classifier.of(Workspace(home), tasks), home, screen, asked=cascade)
     with with_standard_input(inputs, sys.stdin.buffer, form) as files:
         counts = _classified(files, columns, classifier, out, form, screen)
     check_bad(counts.total, counts.failed, allowed)

@@ -1,6 +1,5 @@
 """Students of fixed versions in a folder that stands alone, and a classifier of such a folder."""
 
-import dataclasses
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +9,7 @@ from pingti import files
 from pingti.errors import ArtifactError
 from pingti.exporting.runtime import manifest
 from pingti.inference.classifier import Classifier
-from pingti.inference.pins import Pin
+from pingti.inference.pins import Pin, alone, described
 from pingti.workspace.registry import Workspace
 from textcnn.plain.artifact import LAYOUT
 from textcnn.student import Student
@@ -29,6 +28,7 @@ def write(workspace: Workspace, pins: Sequence[Pin], folder: Path, **more: Any) 
         NotFoundError: a task or a version is gone.
         ArtifactError: a student is damaged.
     """
+    pins = alone(pins)  # whoever is asked where a student is not sure does not go along
     for pin in pins:
         source = workspace.task(pin.task).student_folder(pin.version)
         target = manifest.student_folder(folder, pin.task, pin.version)
@@ -38,7 +38,7 @@ def write(workspace: Workspace, pins: Sequence[Pin], folder: Path, **more: Any) 
         target.mkdir(parents=True)
         for name in (LAYOUT.tensors, LAYOUT.json):
             shutil.copyfile(source / name, target / name)
-    manifest.write(folder, [dataclasses.asdict(pin) for pin in pins], **more)
+    manifest.write(folder, [described(pin) for pin in pins], **more)
     files.sync_all(folder)
 
 
