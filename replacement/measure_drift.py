@@ -46,8 +46,8 @@ class DriftMeter:
             texts: n texts.
 
         Returns:
-            How many of them a model was asked about, and how many of those are decided as the teacher decides:
-            by the student, or with a cascade by both.
+            How many of them a model was asked about, and how many of those are decided as the teacher
+            decides: by the student, or with a cascade by both.
         """
         given = pa.array(texts, pa.large_string())
         rows = pa.record_batch({"id": pa.nulls(len(texts), pa.string()), "text": given})

@@ -40,7 +40,9 @@ def with_second(classifier: "Classifier", home: Path, screen: Screen, *, asked: 
         for pin in pins:
             second.load(pin)
     except ModuleNotFoundError as error:
-        raise UnavailableError(f"{names}: {error.name} is missing: {install_hint('teacher')}; {without}") from error
+        raise UnavailableError(
+            f"{names}: {error.name} is missing: {install_hint('teacher')}; {without}"
+        ) from error
     except UnavailableError as error:
         raise UnavailableError(f"{error}; {without}") from error
     return classifier.asking(second)

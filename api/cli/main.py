@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from api.cli import exporting, families, jobs, keys, removal, retraining, review, service, tasks
-from api.cli.console import Screen, error_text, round_line
 from api.cli.cascade import with_second
+from api.cli.console import Screen, error_text, round_line
 from api.cli.init import init
 from api.cli.tasks import (
     WORKSPACE,
@@ -138,6 +138,8 @@ def replace(
     for name, point in outcome.report["scenes"].items():
         if point["holdout"] is None:
             screen.say(f"operating point {name} is refused: {point['says']}")
+    if cascade := outcome.report.get("cascade"):
+        screen.say(f"cascade: {cascade['says']}")
     if bad := outcome.report["corpus"]["bad"]:
         screen.say(
             f"rows of the corpus that could not be read: {bad:,}; pingti corpus stats {task} names them"
@@ -157,7 +159,10 @@ def replace(
             f"{outcome.version} --force",
             faults=[Fault(detail=point) for point in lacks.points if point not in most],
         )
-    screen.note(how_sure(Report.read(outcome.report, str(folder))))
+    if outcome.report["gate"].get("by") == "cascade":
+        screen.say("student and teacher together reach the gate, which the student alone does not")
+    else:
+        screen.note(how_sure(Report.read(outcome.report, str(folder))))
     if promote:
         promotion.promote(entry, outcome.version, why="passed its gate")
         screen.say(f"version {outcome.version} is promoted")

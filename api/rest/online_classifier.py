@@ -47,7 +47,9 @@ class Online:
             for column in (decided.column(f"{name}_score") for name in names)
         ]
         sure = {
-            pin.name: [None if by is None else by == "student" for by in decided.column(f"{pin.name}_by").to_pylist()]
+            pin.name: [
+                None if by is None else by == "student" for by in decided.column(f"{pin.name}_by").to_pylist()
+            ]
             for pin in pins
             if pin.second is not None and not pin.hidden
         }

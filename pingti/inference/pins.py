@@ -15,7 +15,6 @@ from pingti.workspace.dependencies import circle
 from pingti.workspace.registry import TaskEntry, Workspace
 from textcnn.student import Student
 
-
 _OF_CASCADE = ("second", "unsure_from", "unsure_below", "on_no_second")
 
 
@@ -172,7 +171,11 @@ def described(pin: Pin) -> dict[str, Any]:
         pin: of any student.
     """
     fields = dataclasses.asdict(pin)
-    return fields if pin.second is not None else {name: fields[name] for name in fields if name not in _OF_CASCADE}
+    return (
+        fields
+        if pin.second is not None
+        else {name: fields[name] for name in fields if name not in _OF_CASCADE}
+    )
 
 
 def alone(pins: Sequence[Pin]) -> tuple[Pin, ...]:

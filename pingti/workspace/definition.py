@@ -371,11 +371,11 @@ class CascadeSection(_Section):
     confidence: float = Field(default=0.95, ge=0.5, lt=1.0)
     """How sure the agreement is: that of the lower bound on the validation rows that must reach it."""
     most_teacher_share: Share = 0.5
-    """Where the teacher had to be asked about more of the rows, there is no cascade: the student answers alone,
-    and the report says so."""
+    """Where the teacher had to be asked about more of the rows, there is no cascade: the student answers
+    alone, and the report says so."""
     on_no_teacher: Literal["fail", "student"] = "fail"
-    """What becomes of a job for whose rows no teacher can be had: it fails and says why, or the student answers
-    those rows, too, which the results mark as unsure."""
+    """What becomes of a job for whose rows no teacher can be had: it fails and says why, or the student
+    answers those rows, too, which the results mark as unsure."""
 
 
 class OperatingPointSection(_Section):

@@ -289,9 +289,9 @@ class Runner:
             raise HandedBack("this worker has no teacher")
         if names := [pin.name for pin in job.pins if pin.on_no_second == "fail"]:
             raise NoTeacherError(
-                f"no teacher for rows of which the student is not sure ({', '.join(names)}): no worker of the "
-                f"queue retrain has run for {self._settings.teacher_seconds:g} s; start one, or let the student "
-                'answer alone by cascade.on_no_teacher = "student"'
+                f"no teacher for rows of which the student is not sure ({', '.join(names)}): no worker of "
+                f"the queue retrain has run for {self._settings.teacher_seconds:g} s; start one, or let the "
+                'student answer alone by cascade.on_no_teacher = "student"'
             )
         return False
 

@@ -10,7 +10,7 @@ from replacement.training.teacher_labels import TeacherLabels, load_teacher_of_v
 
 
 class TeacherSecond:
-    """Asks the teachers that versions were made with; each is loaded when it is asked first. Safe for threads.
+    """Asks the teachers that versions were made with; each is loaded at its first text. Safe for threads.
 
     Args:
         workspace: where the tasks are.
@@ -35,7 +35,8 @@ class TeacherSecond:
         answered = answers.answered.tolist()
         decided = answers.probabilities.argmax(axis=1).tolist()
         return [
-            teacher.classes[number] if known else None for number, known in zip(decided, answered, strict=True)
+            teacher.classes[number] if known else None
+            for number, known in zip(decided, answered, strict=True)
         ]
 
     def load(self, pin: Pin) -> None:
@@ -50,8 +51,8 @@ class TeacherSecond:
             teacher = load_teacher_of_version(entry, pin.version, progress=self._progress)
             if teacher.stored_alone:
                 raise ConflictError(
-                    f"task {pin.task!r}: its teacher is stored answers alone, which say nothing of new texts: "
-                    "its cascade has nobody to ask"
+                    f"task {pin.task!r}: its teacher is stored answers alone, which say nothing of new "
+                    "texts: its cascade has nobody to ask"
                 )
             self._teachers[key] = teacher
         return self._teachers[key]

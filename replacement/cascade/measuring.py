@@ -6,10 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pingti.workspace.definition import CascadeSection, GateSection
-from pingti.workspace.report import Cascade, CascadePoint, Figures, Speed
+from pingti.workspace.report import Cascade, CascadePoint, Figures
 from replacement.cascade.band import Point, choose, measured, points_of
 from replacement.evaluation.metrics import stored
 from replacement.evaluation.operating_points import Scored
+from replacement.evaluation.speed import Speed
 
 _SHOWN = 40  # points of the curve in a report
 
@@ -67,8 +68,8 @@ def _says(section: CascadeSection, chosen: Point, *, kept: bool) -> str:
     asks = f"the teacher is asked about {chosen.teacher_share:.1%} of the validation rows"
     if kept:
         return (
-            f"{asks}, and with it at least {chosen.at_least:.4f} of the rows of days to come are decided as the "
-            f"teacher decides, at a confidence of {section.confidence:g}"
+            f"{asks}, and with it at least {chosen.at_least:.4f} of the rows of days to come are decided as "
+            f"the teacher decides, at a confidence of {section.confidence:g}"
         )
     return (
         f"no cascade: for an agreement of {section.agreement:g} {asks}, more than cascade.most_teacher_share "

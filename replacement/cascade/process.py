@@ -1,8 +1,8 @@
 """Ask teachers for a job's worker: ``python -m replacement.cascade.process``.
 
-A process of its own, since it needs torch. It reads JSON lines ``{"pin": {...}, "texts": [...]}`` and answers
-each with ``{"labels": [...]}``, null where the teacher gave no answer; or with ``{"error"}``, which says why no
-teacher can be had.
+A process of its own, since it needs torch. It reads JSON lines ``{"pin": {...}, "texts": [...]}`` and
+answers each with ``{"labels": [...]}``, null where the teacher gave no answer; or with ``{"error"}``, which
+says why no teacher can be had.
 """
 
 import argparse

@@ -112,9 +112,7 @@ def logistic_model(positive: NDArray[np.bool_], scores: Scores, weights: Scores)
     return _fit(positive, _log_odds(scores), weights)
 
 
-def _fit(
-    positive: NDArray[np.bool_], log_odds: NDArray[np.float64], weights: Scores
-) -> tuple[float, float]:
+def _fit(positive: NDArray[np.bool_], log_odds: NDArray[np.float64], weights: Scores) -> tuple[float, float]:
     """Newton's method, drawn a little to the scores as they are, for rows that it could part."""
     features = np.stack([log_odds, np.ones(len(log_odds))], axis=1)
     model = start = np.array([1.0, 0.0])

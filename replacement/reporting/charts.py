@@ -82,9 +82,9 @@ def cascade(measured: Cascade, words: Words) -> Markup:
 
     level = place(0.0, measured.wanted)[1]
     parts = [
-        Markup('<line x1="60" x2="580" y1="{0:.1f}" y2="{0:.1f}" stroke="currentColor" stroke-opacity="0.4"/>').format(
-            level
-        ),
+        Markup(
+            '<line x1="60" x2="580" y1="{0:.1f}" y2="{0:.1f}" stroke="currentColor" stroke-opacity="0.4"/>'
+        ).format(level),
         Markup(_POLYLINE).format("#0b6bcb", _points([place(*point) for point in reached])),
     ]
     if measured.holdout.accuracy is not None:

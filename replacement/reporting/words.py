@@ -68,7 +68,7 @@ _CHINESE = {
     "all": "全部",
     "Student and teacher together": "学生与教师配合",
     "student and teacher": "学生与教师",
-    "Where the student is not sure the teacher is asked: about {share} of the held-out rows, of which {agreement} are "
+    "Where the student is not sure the teacher is asked: about {share} of the held-out rows; {agreement} of all are "
     "then decided as the teacher decides. Wanted was {wanted}; days to come have {least} or more, at a confidence of "
     "{confidence}.": "学生拿不准之处询问教师：占留出行的 {share}，此时全部留出行中有 {agreement} 与教师判断一致。要求为 {wanted}；"
     "在置信度 {confidence} 下，今后的日子不低于 {least}。",

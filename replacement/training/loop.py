@@ -23,9 +23,10 @@ from pingti.annotation import review_queue
 from pingti.corpus.normalize import keys_of
 from pingti.errors import UnavailableError
 from pingti.workspace.registry import TaskEntry
-from pingti.workspace.report import TeacherQuality
+from pingti.workspace.report import Cascade, TeacherQuality
 from replacement.answers import join
 from replacement.budget import most_labelled, share_measuring
+from replacement.cascade.measuring import Rows, described, make_cascade
 from replacement.evaluation import gate, holdout, teacher_quality
 from replacement.evaluation.baseline import Baseline
 from replacement.evaluation.holdout_size import note_of_few_rows
@@ -326,11 +327,14 @@ def evaluate(
     comparison = gate.against_incumbent(
         promoted, held.texts, held.answers.decided, held.decided, setup.rng("incumbent")
     )
+    speed = speed or setup.teacher.speed(student, setup.dataset.texts.take(pa.array(asked.holdout.rows)))
+    cascade = _cascade(setup, asked, student, points["default"], speed)
     verdict = gate.verdict(
         definition.gate,
         kept.holdout,
         comparison,
         usable=points["default"].usable,
+        cascade_passes=cascade is not None and cascade.passes,
         absent=[definition.classes[c] for c in absent(held.answers.decided, len(definition.classes))],
     )
     verdict["unread"] = gate.unread(setup.entry) if promoted is None else ""
@@ -342,7 +346,8 @@ def evaluate(
         kept=kept,
         verdict=verdict,
         operating_points=points,
-        speed=speed or setup.teacher.speed(student, setup.dataset.texts.take(pa.array(asked.holdout.rows))),
+        speed=speed,
+        cascade=cascade,
         holdout={**described, "truth_apart": truth_apart},
         teacher_quality=qualities[0] if qualities else None,
         learned=holdout.of_learned(_learned(setup, asked, trained), definition.classes),
@@ -356,6 +361,21 @@ def evaluate(
             *_notes_of_answers(setup),
         ),
     )
+
+
+def _cascade(
+    setup: Setup, asked: Asked, student: Student, default: OperatingPoint, speed: Speed | None
+) -> Cascade | None:
+    """What the student reaches with its teacher, where the definition asks for that."""
+    section = setup.definition.cascade
+    if section is None or not default.usable:
+        return None
+    rows = Rows(
+        validation=scored_validation(setup, asked, student),
+        time=asked.validation.rows,  # the corpus is in order of time
+        holdout=scored_holdout(setup, asked, student),
+    )
+    return make_cascade(section, setup.definition.gate, rows, default.threshold, speed)
 
 
 def _sureness_and_advice(setup: Setup, asked: Asked, trained: Trained, scored: Scored) -> dict[str, Any]:
@@ -435,6 +455,8 @@ def write_version(
         rules=definition.rules.model_dump(),
         depends_on=list(definition.depends_on),
     )
+    if definition.cascade is not None and evaluation.cascade is not None and evaluation.cascade.kept:
+        student.metadata["cascade"] = described(evaluation.cascade, definition.cascade.on_no_teacher)
     # A run that is killed leaves no half of a version, and its number to the next one.
     with files.new_folder(entry.folder / "students" / str(version)) as folder:
         html.write(folder, report)

@@ -374,8 +374,8 @@ def waits_for(job: Job, statistics: Statistics) -> str | None:
     if any(name.startswith(f"{RETRAIN}@") for name in statistics.workers()):
         return None
     return (
-        "a worker of the queue retrain, which has the teacher for rows of which the student is not sure: none "
-        "is running"
+        "a worker of the queue retrain, which has the teacher for rows of which the student is not sure: "
+        "none is running"
     )
 
 
