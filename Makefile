@@ -62,7 +62,8 @@ demo: $(VENV)/.demo
 	@$(BIN)/pingti demo
 
 test: check
-	@$(BIN)/pytest --quiet
+# Tests of the service mostly wait, so four at once do well on two cores; the tests of a file stay together.
+	@$(BIN)/pytest --quiet --numprocesses 4 --dist loadfile
 
 $(VENV)/.docs: $(VENV)/.demo
 	@echo "installing what builds the documentation ..."

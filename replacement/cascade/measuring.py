@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pingti.workspace.definition import CascadeSection, GateSection
-from pingti.workspace.report import Cascade, CascadePoint, Figures
+from pingti.workspace.report import Cascade, CascadePoint, Figures, Rung
 from replacement.cascade.band import Point, choose, measured, points_of
 from replacement.evaluation.metrics import stored
 from replacement.evaluation.operating_points import Scored
@@ -92,6 +92,29 @@ def _point(point: Point, holdout: Scored | None = None, threshold: float | None 
     if holdout is not None:
         told["holdout"] = round(measured(holdout, threshold, point.band)[0].accuracy, 4)
     return CascadePoint(**told)
+
+
+def rung_of(cascade: Cascade, bytes: int) -> Rung:
+    """A cascade as a rung of the ladder, beside the student that it is made of.
+
+    Args:
+        cascade: of the student.
+        bytes: of the student's numbers.
+    """
+    figures, seconds = cascade.holdout, cascade.seconds_per_million
+    return Rung(
+        kind="cascade",
+        f1=figures.f1,
+        precision=figures.precision,
+        recall=figures.recall,
+        agreement=figures.accuracy,
+        texts_per_second=None if seconds is None else 1e6 / seconds,
+        bytes=bytes,
+        teacher_share=cascade.teacher_share,
+        passes=cascade.passes,
+        kept=False,
+        note=cascade.says,
+    )
 
 
 def described(cascade: Cascade, on_no_teacher: str) -> dict[str, object]:

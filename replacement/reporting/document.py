@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from pingti.workspace.definition import Definition
-from pingti.workspace.report import FORMAT, Cascade, Report, TeacherQuality, shortfall
+from pingti.workspace.report import FORMAT, Cascade, Report, Rung, TeacherQuality, shortfall
 from replacement.evaluation.metrics import stored
 from replacement.evaluation.operating_points import OperatingPoint, Stretch
 from replacement.evaluation.speed import Speed
@@ -35,6 +35,10 @@ class Evaluation:
     """What a person should know of labels and teacher, a sentence each."""
     cascade: Cascade | None = None
     """Where the definition asks for one."""
+    kind: str = "textcnn"
+    """Of the student."""
+    ladder: tuple[Rung, ...] = ()
+    """The kinds of students that it was chosen from."""
 
 
 def build_report(
@@ -92,6 +96,8 @@ def build_report(
             "boundary_rows": boundary_rows,
             **({} if evaluation.speed is None else {"speed": asdict(evaluation.speed)}),
             **({} if evaluation.cascade is None else {"cascade": evaluation.cascade.stored()}),
+            "kind": evaluation.kind,
+            "ladder": [rung.stored() for rung in evaluation.ladder],
             **evaluation.holdout,
             **evaluation.learned,
         }

@@ -96,9 +96,8 @@ def test_pins_without_a_cascade_are_written_as_before(workspace: Workspace) -> N
     assert set(described(tech)) == keys
     assert set(described(sport)) == keys | {"second", "unsure_from", "unsure_below", "on_no_second"}
     assert (sport.second, sport.unsure_from, sport.unsure_below) == ("teacher", 0.2, 0.8)
-    assert alone([sport]) == (
-        replace(sport, second=None, unsure_from=None, unsure_below=None, on_no_second=None),
-    )
+    nobody = dict.fromkeys(["second", "unsure_from", "unsure_below", "on_no_second"])
+    assert alone([sport]) == (replace(sport, **nobody),)
     metadata = Classifier.of(workspace, ["sport"]).schema.metadata[b"pingti.tasks"]
     assert json.loads(metadata) == [described(sport)]
     # Another operating point is meant to decide otherwise than the teacher.
