@@ -34,7 +34,7 @@ def with_second(classifier: "Classifier", home: Path, screen: Screen, *, asked: 
     without = "--no-cascade has the student answer alone"
     try:
         from pingti.workspace.registry import Workspace
-        from replacement.cascade.asking import TeacherSecond  # torch only here
+        from replacement.second.teacher import TeacherSecond  # torch only here
 
         second = TeacherSecond(Workspace(home), screen.advance)
         for pin in pins:

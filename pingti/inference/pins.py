@@ -184,7 +184,10 @@ def alone(pins: Sequence[Pin]) -> tuple[Pin, ...]:
     Args:
         pins: of any students.
     """
-    return tuple(dataclasses.replace(pin, **dict.fromkeys(_OF_CASCADE)) for pin in pins)
+    return tuple(
+        dataclasses.replace(pin, second=None, unsure_from=None, unsure_below=None, on_no_second=None)
+        for pin in pins
+    )
 
 
 def _pin(

@@ -33,14 +33,14 @@ class TeacherProcess:
     Args:
         home: the workspace.
         check: called while an answer is waited for; what it raises ends the waiting.
-        command: the program; that of ``replacement.cascade.process`` where absent.
+        command: the program; that of ``replacement.second.process`` where absent.
     """
 
     def __init__(
         self, home: Path, check: Callable[[], None], *, command: Sequence[str] | None = None
     ) -> None:
         self._check = check
-        program = (sys.executable, "-P", "-m", "replacement.cascade.process", "--home", str(home))
+        program = (sys.executable, "-P", "-m", "replacement.second.process", "--home", str(home))
         self._command = tuple(command or program)
         self._process: subprocess.Popen[bytes] | None = None
 

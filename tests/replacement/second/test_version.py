@@ -13,8 +13,8 @@ from pingti.workspace import promotion
 from pingti.workspace.definition import parse
 from pingti.workspace.registry import TaskEntry
 from pingti.workspace.report import Report
-from replacement.cascade.asking import TeacherSecond
 from replacement.measure_drift import load_drift_meter
+from replacement.second.teacher import TeacherSecond
 from replacement.training.loop import replace
 from tests.support.command_line import Run
 from tests.support.teachers import sport

@@ -1,4 +1,4 @@
-"""Ask teachers for a job's worker: ``python -m replacement.cascade.process``.
+"""Ask teachers for a job's worker: ``python -m replacement.second.process``.
 
 A process of its own, since it needs torch. It reads JSON lines ``{"pin": {...}, "texts": [...]}`` and
 answers each with ``{"labels": [...]}``, null where the teacher gave no answer; or with ``{"error"}``, which
@@ -16,7 +16,7 @@ from pingti.errors import PingtiError
 from pingti.extras import install_hint
 from pingti.inference.pins import Pin
 from pingti.workspace.registry import Workspace
-from replacement.cascade.asking import TeacherSecond
+from replacement.second.teacher import TeacherSecond
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -29,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit code.
     """
     parser = argparse.ArgumentParser(
-        prog="python -m replacement.cascade.process", description="Teachers, for a job's unsure rows."
+        prog="python -m replacement.second.process", description="Teachers, for a job's unsure rows."
     )
     parser.add_argument("--home", type=Path, required=True)
     options = parser.parse_args(arguments)
