@@ -43,7 +43,7 @@ def taught(topic_teacher: Path, tmp_path_factory: pytest.TempPathFactory) -> Wor
 @pytest.fixture(scope="module")
 def service(taught: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     home = tmp_path_factory.mktemp("cascade") / "workspace"
-    with serving(taught.root, home, shard_rows=100) as service:
+    with serving(taught.root, home, shard_rows=1000) as service:
         yield service
 
 
@@ -71,7 +71,7 @@ def test_a_worker_with_a_teacher_does_the_shards_even_if_another_is_killed_over_
         service.kill(victim)
         assert service.store.get(job.id).status is JobStatus.RUNNING
         other = service.processes.start_worker(service.settings, queue=RETRAIN, log=log)
-        job = service.wait(job)
+        job = service.wait(job, seconds=300)  # a teacher is loaded, by a process of low priority
         service.processes.stop(other)
     assert_every_row_once(service, job, keys("both", 250))
     rows = service.rows(job)
