@@ -146,6 +146,8 @@ def test_a_gate_may_be_met_by_the_cascade(topic_teacher: Path, tmp_path: Path) -
     assert outcome.report["gate"]["by"] == "cascade"
     page = (entry.student_folder(1) / "report.html").read_text()
     assert "which the student alone does not" in page
+    assert "which is still asked about 100.0 % of the texts: it decides 0.0 % of" in page
+    assert "但仍需就 100.0% 的文本询问教师" in (entry.student_folder(1) / "report.zh.html").read_text()
     promotion.promote(entry, 1, why="passed its gate")
 
 
