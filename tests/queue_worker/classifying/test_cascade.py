@@ -21,7 +21,7 @@ from queue_worker.jobs.store import JobStore
 from replacement.training.loop import replace
 from tests.support.brokers import messages_waiting, until
 from tests.support.messages import Messages
-from tests.support.service import Service, assert_every_row_once, keys, run_out, serving
+from tests.support.service import Service, assert_every_row_once, keys, serving
 from tests.support.teachers import sport
 from tests.support.workspaces import with_cascade
 
@@ -51,7 +51,7 @@ def service(taught: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Iter
 def untaught(_workspace_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """Its teacher is nowhere."""
     home = tmp_path_factory.mktemp("untaught") / "workspace"
-    with serving(_workspace_template, home) as service:
+    with serving(_workspace_template, home, teacher_seconds=0.0) as service:
         yield service
 
 
@@ -93,15 +93,9 @@ def test_without_a_teacher_a_job_fails_in_a_sentence_or_the_student_answers(
     with_cascade(Workspace(untaught.settings.home), "tech", 0.2, 0.8, on_no_teacher="student")
     path = untaught.write("alone.parquet", texts[:60])
     failing, going = untaught.submit(path), untaught.submit(path, tasks=["tech"])
-    run_out(untaught)  # no shard is done: somebody who has the teacher may come
-    for job in (failing, going):
-        assert untaught.store.get(job.id).shards_done == 0
-    untaught.store.hear_teachers(False, wait_seconds=-1)
-    assert untaught.store.no_teacher()
-    # What the scheduler does once nobody has come for so long.
-    untaught.processes.stop(untaught.processes.latest("scheduler"))
-    untaught.store.hear_teachers(False, wait_seconds=-1)
-    run_out(untaught)
+    with untaught.worker():  # the scheduler sees that nobody comes, and what waits goes to this one
+        untaught.wait(failing, seconds=300)
+        untaught.wait(going, seconds=300)
     failed, done = untaught.store.get(failing.id), untaught.store.get(going.id)
     assert failed.status is JobStatus.FAILED
     assert "no worker of the queue retrain has run" in str(failed.error)
@@ -113,6 +107,7 @@ def test_without_a_teacher_a_job_fails_in_a_sentence_or_the_student_answers(
 @pytest.mark.broker
 def test_shards_alone_go_to_a_teacher_while_one_can_be_had(untaught: Service, texts: list[str]) -> None:
     with_cascade(Workspace(untaught.settings.home), "sport", 0.2, 0.8)
+    untaught.processes.stop(untaught.processes.latest("scheduler"))  # it would say who is there
     untaught.client.flushdb()
     messages = Messages()
     store = JobStore(untaught.client, messages)
