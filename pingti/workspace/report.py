@@ -453,12 +453,12 @@ class Report(Stored):
     boundary_rows: int = 0
     """Rows that wait for a person."""
     speed: Speed | None = None
-    cascade: Cascade | None = None
-    """Where the definition asks for one."""
     kind: str = "textcnn"
     """Of the student that is kept."""
     ladder: tuple[Rung, ...] = ()
     """The kinds of students that it was chosen from, the TextCNN of the rounds first."""
+    cascade: Cascade | None = None
+    """Where the definition asks for one."""
     holdout_intervals: dict[str, Interval] = {}
     curve: tuple[CurvePoint, ...] = ()
     """For two classes."""
