@@ -76,6 +76,8 @@ class TransformerStudent(Pretrained):
         UnavailableError: onnxruntime or tokenizers is not installed.
     """
 
+    FILES = (MODEL, TOKENIZER, LAYOUT.json)
+
     def __init__(
         self,
         model: bytes,

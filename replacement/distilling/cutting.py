@@ -1,4 +1,4 @@
-"""A smaller encoder that starts from some layers of a model of transformers (Sanh et al. 2019, DistilBERT)."""
+"""A smaller encoder that starts from layers of a model of transformers (Sanh et al. 2019, DistilBERT)."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -62,8 +62,8 @@ def problem(folder: Path, layers: int, max_length: int) -> str:
     kind, another = config.model_type, "name another model as student.transformer.checkpoint"
     if kind not in _HEADS or getattr(config, "is_decoder", False):
         return (
-            f"the model {folder} is of the type {kind}, and a student is cut from {', '.join(sorted(_HEADS))}; "
-            + another
+            f"the model {folder} is of the type {kind}, and a student is cut from "
+            f"{', '.join(sorted(_HEADS))}; {another}"
         )
     if getattr(config, "embedding_size", config.hidden_size) != config.hidden_size:
         return f"the model {folder} has embeddings narrower than its states, which no student has; {another}"

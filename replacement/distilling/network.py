@@ -143,7 +143,7 @@ def input_ranges(network: Encoder, pieces: Pieces) -> dict[str, tuple[float, flo
         pieces: texts like those that will come, each of one word piece or more.
 
     Returns:
-        By the layer's name the least and the largest of its inputs; 0 lies within. Padded places are left out.
+        By the layer's name the least and the largest of its inputs, padded places left out; 0 lies within.
     """
     ranges: dict[str, tuple[float, float]] = {}
     there = torch.ones(0, 0, dtype=torch.bool)

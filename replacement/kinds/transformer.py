@@ -1,4 +1,4 @@
-"""A transformer student: some layers of the teacher, or of another checkpoint, that learn its soft answers."""
+"""A transformer student: layers of the teacher, or of another checkpoint, that learn its soft answers."""
 
 import importlib.util
 import math
