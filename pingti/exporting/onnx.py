@@ -67,7 +67,7 @@ def write(student: AnyStudent, path: Path, texts: pa.Array) -> Comparison | None
         return None
     if not isinstance(student, Student):
         raise ConflictError(
-            f"{path}: a student of kind {student.kind!r} has no model of ONNX; a TextCNN and a transformer have"
+            f"{path}: a student of kind {student.kind!r} has no model of ONNX; textcnn and transformer have"
         )
     if importlib.util.find_spec("onnx") is None:
         raise UnavailableError(f"a model of ONNX needs the package onnx: {install_hint('onnx')}")

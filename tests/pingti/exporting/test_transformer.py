@@ -1,11 +1,11 @@
-"""A transformer student in other places: its own model, an endpoint's folder, a store; and none in a function."""
+"""A transformer student elsewhere: its own model, an endpoint's folder, a store; none in a function."""
 
 import json
 from pathlib import Path
 
 import pytest
 
-from pingti.errors import ConflictError
+from pingti.errors import ArtifactError, ConflictError
 from pingti.exporting import aws_lambda, bundle
 from pingti.inference.classifier import Classifier
 from pingti.inference.pins import Choice, pin
@@ -34,7 +34,7 @@ def test_all_files_go_into_a_folder_and_into_a_store(
     students.fetch(elsewhere, pins, store)
     assert Classifier.load(elsewhere, pins).classify(texts).to_pylist() == wanted
     (elsewhere.task("topic").student_folder(2) / "model.onnx").write_bytes(b"other")
-    with pytest.raises(Exception, match="is not the student that the store has"):
+    with pytest.raises(ArtifactError, match="is not the student that the store has"):
         students.fetch(elsewhere, pins, store)
 
 

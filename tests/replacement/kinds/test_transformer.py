@@ -80,7 +80,7 @@ def test_what_is_missing_is_told_before_anything_is_trained(
     entry = with_section(sport(tmp_path / "home", topic_teacher), "layers = 48")
     setup = prepared(entry)
     assert missing(setup).startswith("student.transformer.layers is 48, and the model")
-    with pytest.raises(UnavailableError, match="a transformer student: student.transformer.layers is 48"):
+    with pytest.raises(UnavailableError, match=r"a transformer student: student\.transformer\.layers is 48"):
         train(setup, asked_of(setup), None)  # type: ignore[arg-type]
     find = importlib.util.find_spec
     monkeypatch.setattr(
