@@ -94,8 +94,8 @@ def _check_kind(workspace: Workspace, pin: Pin) -> None:
     if document.get("kind", "textcnn") not in _KINDS:
         raise ConflictError(
             f"task {pin.task!r}, version {pin.version}: a student of kind {document['kind']!r}, and a "
-            "function of AWS Lambda scores in NumPy alone, where there is none; export it for sagemaker, or a "
-            "TextCNN of the task"
+            "function of AWS Lambda scores in NumPy alone, where there is none; export it for sagemaker, or "
+            "a TextCNN of the task"
         )
 
 

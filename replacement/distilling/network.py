@@ -33,8 +33,10 @@ class Layer(nn.Module):
         self.heads = shape.heads
         self.activation = activation
         self.dropout = dropout
-        for name in ("query", "key", "value", "output"):
-            setattr(self, name, nn.Linear(shape.hidden, shape.hidden))
+        self.query = nn.Linear(shape.hidden, shape.hidden)
+        self.key = nn.Linear(shape.hidden, shape.hidden)
+        self.value = nn.Linear(shape.hidden, shape.hidden)
+        self.output = nn.Linear(shape.hidden, shape.hidden)
         self.up = nn.Linear(shape.hidden, shape.intermediate)
         self.down = nn.Linear(shape.intermediate, shape.hidden)
         self.attention_norm = nn.LayerNorm(shape.hidden, epsilon)
