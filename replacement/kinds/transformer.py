@@ -18,7 +18,7 @@ from replacement.progress import advancing
 
 if TYPE_CHECKING:
     from replacement.distilling.network import Encoder
-    from replacement.training.loop import Trained
+    from replacement.training.outcome.trained import Trained
     from replacement.training.rounds import Asked, Setup
 
 _PACKAGES = ("onnx", "onnxruntime", "tokenizers")
