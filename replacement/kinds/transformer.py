@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from pingti.errors import InputError, UnavailableError
 from pingti.extras import install_hint
+from pingti.students import AnyStudent
 from pingti.students.pieces import Cutter, Pieces
 from pingti.students.transformer import KIND, TransformerStudent
 from pingti.workspace.definition import HUB_NAME
@@ -92,8 +93,11 @@ def train(setup: "Setup", asked: "Asked", trained: "Trained") -> TransformerStud
     compared = cutter.encode(setup.dataset.texts.take(pa.array(asked.validation.rows[:_COMPARED])))
     whole = (probabilities(network, compared) @ class_of).argmax(axis=1)
     equal = float((student.score_encoded(compared).argmax(axis=1) == whole).mean())
-    setup.progress(f"int8 decides as float32 on {equal:.1%} of {len(compared):,} validation rows", 1, 1)
-    student.metadata[KIND] = {"cut_from": folder.name, "decisions_equal_to_float32": round(equal, 4)}
+    student.metadata[KIND] = {
+        "cut_from": folder.name,
+        "decisions_equal_to_float32": round(equal, 4),
+        "compared_rows": len(compared),
+    }
     return student
 
 
@@ -143,6 +147,21 @@ def _distilled(
         progress=advancing(setup.progress, f"{KIND}: training", len(pieces) * recipe.epochs),
     )
     return network
+
+
+def note(student: AnyStudent) -> str:
+    """What the ladder tells of a student of this kind, in a sentence; empty of any other.
+
+    Args:
+        student: of any kind.
+    """
+    own = student.metadata.get(KIND)
+    if student.kind != KIND or own is None:
+        return ""
+    return (
+        f"of int8; it decides as the same in float32 on {own['decisions_equal_to_float32']:.1%} of "
+        f"{own['compared_rows']:,} validation rows"
+    )
 
 
 def epochs_of(rows: int, batch_size: int) -> int:
