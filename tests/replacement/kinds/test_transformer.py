@@ -9,10 +9,11 @@ import pyarrow as pa
 import pytest
 
 from pingti.errors import UnavailableError
+from pingti.students import load_student
 from pingti.workspace.registry import TaskEntry
 from replacement.kinds.transformer import epochs_of, missing, train
 from replacement.training.dataset import prepare_dataset
-from replacement.training.loop import ask_first_rows, ask_measuring_rows
+from replacement.training.loop import ask_first_rows, ask_measuring_rows, replace
 from replacement.training.people_labels import read_people_labels
 from replacement.training.rounds import Asked, Setup
 from replacement.training.teacher_labels import load_teacher
@@ -59,6 +60,20 @@ def test_it_decides_as_the_teacher_and_one_seed_gives_one_student(
     assert student.metadata["transformer"]["decisions_equal_to_float32"] > 0.9
     again = train(setup, asked, None)  # type: ignore[arg-type]
     assert again.model == student.model
+
+
+def test_a_run_keeps_it_beside_the_rounds_student(topic_teacher: Path, tmp_path: Path) -> None:
+    needs_runtime()
+    entry = with_section(sport(tmp_path / "home", topic_teacher, rounds=1), "layers = 1\nepochs = 8")
+    entry.path.write_text(entry.path.read_text().replace("[student]", '[student]\nkind = "transformer"'))
+    outcome = replace(entry.workspace.task("sport"))
+    first, second = outcome.report["ladder"]
+    assert (first["kind"], first["kept"], first["note"]) == ("textcnn", False, "")
+    assert (second["kind"], second["kept"]) == ("transformer", True)
+    assert "it decides as the same in float32 on" in second["note"]
+    assert second["f1"] > 0.9
+    student = load_student(entry.student_folder(outcome.version))
+    assert (student.kind, student.metadata["version"]) == ("transformer", outcome.version)
 
 
 def test_a_checkpoint_takes_the_teachers_place_at_the_start(
