@@ -153,7 +153,7 @@ def input_ranges(network: Encoder, pieces: Pieces) -> dict[str, tuple[float, flo
     def watch(name: str) -> Any:
         def widen(_: nn.Module, given: tuple[Tensor, ...]) -> None:
             (values,) = given
-            if values.shape[:2] == there.shape:
+            if values.ndim == 3 and values.shape[:2] == there.shape:
                 values = values[there]
             low, high = ranges.get(name, (0.0, 0.0))
             ranges[name] = min(low, values.min().item()), max(high, values.max().item())
