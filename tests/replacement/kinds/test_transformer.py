@@ -1,6 +1,7 @@
 """A transformer student of a task: trained on the rounds' rows, beside the teacher it imitates."""
 
 import importlib.util
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 
 from pingti.errors import UnavailableError
 from pingti.students import load_student
+from pingti.workspace.chinese import translated
 from pingti.workspace.registry import TaskEntry
 from replacement.kinds.transformer import epochs_of, missing, train
 from replacement.training.dataset import prepare_dataset
@@ -71,6 +73,7 @@ def test_a_run_keeps_it_beside_the_rounds_student(topic_teacher: Path, tmp_path:
     assert (first["kind"], first["kept"], first["note"]) == ("textcnn", False, "")
     assert (second["kind"], second["kept"]) == ("transformer", True)
     assert "it decides as the same in float32 on" in second["note"]
+    assert re.findall("[A-Za-z]{3,}", translated(second["note"])) == ["int", "float"]
     assert second["f1"] > 0.9
     student = load_student(entry.student_folder(outcome.version))
     assert (student.kind, student.metadata["version"]) == ("transformer", outcome.version)
