@@ -12,6 +12,7 @@ from pingti.students.transformer import TransformerStudent
 from pingti.workspace import promotion
 from pingti.workspace.registry import Workspace
 from tests.support.teachers import write_bert
+from tests.support.texts import WORDS
 
 MAX_LENGTH = 32
 CALIBRATING = ["the goal match team coach 7", "a bread garden", "the robot browser code laptop 33", ""]
@@ -31,7 +32,7 @@ def random_classifier(folder: Path, kind: str = "bert", *, labels: int = 3, **co
     import torch
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-    write_bert(folder, [])
+    write_bert(folder, [word for words in WORDS.values() for word in words])
     vocabulary = len(AutoTokenizer.from_pretrained(folder))
     from transformers import CONFIG_MAPPING
 
