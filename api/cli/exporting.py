@@ -133,15 +133,18 @@ def _onnx(
 ) -> dict[str, Any]:
     from pingti.exporting import onnx
     from pingti.extras import install_hint
-    from textcnn.student import Student
+    from pingti.students import load_student
 
     shown = [pin for pin in pins if not pin.hidden]
     if len(shown) > 1:
         raise InputError("a model of ONNX is of one task; export each by itself")
     entry = workspace.task(shown[0].task)
-    texts = onnx.corpus_texts(entry)
-    comparison = onnx.write(Student.load(entry.student_folder(shown[0].version)), out, texts)
+    student, texts = load_student(entry.student_folder(shown[0].version)), onnx.corpus_texts(entry)
+    comparison = onnx.write(student, out, texts)
     screen.say(f"{out}: the network; rules, thresholds and dependencies do not go along")
+    if student.kind == "transformer":
+        screen.say(f"it is the student's own file, for ONNX Runtime; {onnx.tokenizer_of(out)} cuts its texts")
+        return {"comparison": None, "tokenizer": str(onnx.tokenizer_of(out))}
     if comparison:
         screen.say(
             f"ONNX Runtime scores {comparison.texts:,} texts of the corpus as the student does, "

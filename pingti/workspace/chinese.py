@@ -111,6 +111,19 @@ _SENTENCES = (
     ),
     (r"the teacher's speed was not measured: no model of it is here", "未测教师模型的速度：此处没有它的模型"),
     (r"stored answers are all there is: drift cannot be measured", "只有存储的回答，无法测量漂移"),
+    (
+        r"of int8; it decides as the same in float32 on ([\d.]+%) of ([\d,]+) validation rows",
+        r"int8；在 \2 条验证行上有 \1 的判断与 float32 相同",
+    ),
+    (
+        r"the teacher is no model of transformers, from whose layers a student could start; name one as "
+        r"student\.transformer\.checkpoint",
+        "教师不是 transformers 模型，没有可供学生起步的层；请用 student.transformer.checkpoint 指定一个模型",
+    ),
+    (
+        r"it needs the package (\w+): install Pingti with its extra 'transformer' \((.+)\)",
+        r"缺少软件包 \1：\2",
+    ),
     (r"this Pingti does not train students of that kind", "此版本不训练这一种类的学生模型"),
 )
 _PATTERNS = tuple((re.compile(pattern), sentence) for pattern, sentence in _SENTENCES)
