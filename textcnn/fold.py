@@ -160,6 +160,8 @@ def fold_head(
 
 def _pad(values: NDArray[np.float32], count: int, wanted: int) -> NDArray[np.float32]:
     """Zeros behind each width's filters, in the last axis."""
+    if not count:  # a bag of n-grams has no filters
+        return values.astype(np.float32)
     blocks = values.reshape(*values.shape[:-1], -1, count)
     space = [(0, 0)] * (blocks.ndim - 1) + [(0, wanted - count)]
     return np.pad(blocks, space).reshape(*values.shape[:-1], -1).astype(np.float32)
@@ -179,7 +181,7 @@ def reference_score(
     Returns:
         Class probabilities, float32 (n, classes), as of ``Student.score``.
     """
-    count = len(folded.step) // len(widths)
+    count = len(folded.step) // max(1, len(widths))
     parts = subclasses or [1] * max(2, len(folded.head))
     takes = np.array(spread(parts))
     probabilities = np.full((len(encoded), len(parts)), np.nan, np.float32)
@@ -188,8 +190,8 @@ def reference_score(
         of_classes = _wide_logits(folded.wide, ids)
         logits = np.where(takes < 0, 0.0, of_classes[takes])
         length = len(ids)
-        ids = np.concatenate([ids, np.zeros(max(widths), np.int32)])
-        pooled, first = [], 0
+        ids = np.concatenate([ids, np.zeros(max(widths, default=0), np.int32)])
+        pooled, first = [np.zeros(0)], 0
         for width in widths:
             windows = max(1, length - width + 1)
             sums = np.zeros((windows, count), np.int16)

@@ -199,6 +199,13 @@ def _is_unsettled(data: NDArray[np.uint8], position: Any, end: Any, table: NDArr
             last = np.uint8(0)
             position += 1
             continue
+        # U+4000 to U+9FFF, as most of Chinese: composition leaves them alone, so nothing is looked up.
+        if 0xE4 <= first <= 0xE9 and position + 2 < end:
+            if data[np.uint64(position + 1)] & 0xC0 != 0x80 or data[np.uint64(position + 2)] & 0xC0 != 0x80:
+                return False
+            last = np.uint8(0)
+            position += 3
+            continue
         code, length = _decode(data, position, end)
         if length == 0:
             return False

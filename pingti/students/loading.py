@@ -41,11 +41,11 @@ def student_files(folder: Path | str) -> tuple[str, ...]:
     return (*(name for name in names if name != LAYOUT.json), LAYOUT.json)
 
 
-def _textcnn(folder: Path) -> AnyStudent:
+def _folded(folder: Path) -> AnyStudent:
     from textcnn import Student  # the compiled kernels only where they score
 
     return Student.load(folder)
 
 
-_LOADERS: dict[str, Callable[[Path], AnyStudent]] = {"textcnn": _textcnn}
+_LOADERS: dict[str, Callable[[Path], AnyStudent]] = {"ngram": _folded, "textcnn": _folded}
 """Of each kind what reads its folder."""

@@ -120,7 +120,7 @@ def test_probabilities_are_those_of_exact_arithmetic() -> None:
     logits = np.concatenate([np.linspace(-100, 100, 4001), [-1e30, 1e30, 0.0]]).astype(np.float32)
     probabilities = np.empty((len(logits), 2), np.float32)
     for logit, row in zip(logits, probabilities, strict=True):
-        kernel._write_binary(np.array([logit]), row)
+        kernel.write_binary(np.array([logit]), row)
     wanted = 1 / (1 + np.exp(-np.clip(logits.astype(np.float64), -700, 700)))
     np.testing.assert_allclose(probabilities[:, 1], wanted, rtol=5e-6, atol=2e-38)
     np.testing.assert_allclose(probabilities[:, 0], 1 - wanted, rtol=0, atol=1e-7)
