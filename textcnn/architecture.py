@@ -40,7 +40,8 @@ class Architecture:
         bag = self.wide > 0 and (self.embedding, self.filters, self.widths) == (0, 0, ())
         if not bag and (self.embedding < 1 or self.filters < 1):
             raise InputError(
-                f"student: embedding={self.embedding}, filters={self.filters}; allowed is 1 or more"
+                f"student: embedding={self.embedding}, filters={self.filters}; allowed is 1 or more, "
+                "or no network at all beside a wide part"
             )
         if not bag and (
             not self.widths or min(self.widths) < 1 or list(self.widths) != sorted(set(self.widths))

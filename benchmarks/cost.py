@@ -1,0 +1,197 @@
+"""``python -m benchmarks.cost``: the formula of ``textcnn.cost`` beside measured times of several shapes.
+
+Random students of several shapes score the same texts in turns, on one thread, in processor time. The seven
+numbers of the machine are fitted to all shapes but one, and predict that one; so each shape is predicted by
+numbers that have not seen it. Prints a table and writes ``benchmarks/results/cost.json``.
+"""
+
+import os
+
+# Before numpy is imported: one thread everywhere.
+os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"))
+
+import argparse
+import json
+import statistics
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, astuple
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from benchmarks.texts import load_texts
+from textcnn import Architecture, Student, Vocabulary
+from textcnn.cost import Terms, counts_of, nanoseconds_of
+from textcnn.fold import aligned, fold_head
+from textcnn.fold import Folded, padded, rows
+
+RESULTS: Final = Path(__file__).parent / "results" / "cost.json"
+DEFAULT: Final = "filters 128, widths 1 2 3, wide, 2 classes"
+_WIDE: Final = 1 << 17
+
+
+def shapes() -> dict[str, tuple[Architecture, int]]:
+    """What is timed, by name: architectures, and how many classes they decide between."""
+    asked: list[tuple[int, tuple[int, ...], int, int]] = [
+        (32, (1, 2, 3), _WIDE, 2),
+        (64, (1, 2, 3), _WIDE, 2),
+        (128, (1, 2, 3), _WIDE, 2),
+        (256, (1, 2, 3), _WIDE, 2),
+        (128, (1, 2, 3), 0, 2),
+        (128, (2, 3, 4), 0, 2),
+        (128, (1,), 0, 2),
+        (256, (1, 2), 0, 2),
+        (128, (1, 2, 3), _WIDE, 9),
+        (64, (1, 2, 3), 0, 32),
+    ]
+    named = {
+        f"filters {filters}, widths {' '.join(map(str, widths))}{', wide' if wide else ''}, {classes} classes": (
+            Architecture(filters=filters, widths=widths, wide=wide),
+            classes,
+        )
+        for filters, widths, wide, classes in asked
+    }
+    bags = {f"n-grams, {classes} classes": (Architecture.of_ngrams(_WIDE), classes) for classes in (2, 4, 9)}
+    return named | bags
+
+
+def made_student(
+    architecture: Architecture, classes: int, vocabulary: Vocabulary, rng: np.random.Generator
+) -> Student:
+    """A student of random numbers: what it takes does not depend on them."""
+    filters, count = padded(architecture.filters), rows(classes)
+    seen = filters * len(architecture.widths)
+    table = aligned(vocabulary.size * architecture.positions * filters)
+    table[:] = rng.integers(-8000, 8000, len(table))
+    head = fold_head(
+        rng.normal(size=(classes, len(architecture.widths) * architecture.filters)),
+        np.zeros(classes, np.float32),
+        rng.normal(size=(architecture.wide, classes)),
+        architecture.filters,
+    )
+    folded = Folded(
+        table=table, step=np.full(seen, 1e-4, np.float32), bias=np.zeros(seen, np.float32), **head
+    )
+    assert folded.head.shape == (count, seen)
+    return Student(folded, vocabulary, [f"class {n}" for n in range(classes)], architecture)
+
+
+def fitted(counts: NDArray[np.float64], nanoseconds: NDArray[np.float64]) -> Terms:
+    """The machine's numbers, none below 0, that fit shapes best in relative error.
+
+    Args:
+        counts: float64 (shapes, terms).
+        nanoseconds: float64 (shapes,), measured for a text.
+    """
+    scaled = counts / nanoseconds[:, None]
+    size = np.maximum(np.abs(scaled).max(axis=0), 1e-12)
+    matrix, solution = scaled / size, np.zeros(counts.shape[1])
+    # Coordinate descent: seven numbers, a convex problem.
+    squares = np.maximum((matrix**2).sum(axis=0), 1e-12)
+    for _ in range(20_000):
+        for term in range(len(solution)):
+            left = 1.0 - matrix @ solution
+            solution[term] = max(0.0, solution[term] + matrix[:, term] @ left / squares[term])
+    return Terms(**dict(zip(asdict(_NOTHING), solution / size, strict=True)))
+
+
+_NOTHING: Final = Terms(text=0, byte=0, load=0, feature=0, product=0, ngram=0, logit=0)
+
+
+def measured(students: dict[str, Student], texts: pa.Array, turns: int) -> dict[str, list[float]]:
+    """Nanoseconds of processor time for a text, one figure a turn; shapes take turns."""
+    times: dict[str, list[float]] = {name: [] for name in students}
+    for student in students.values():
+        student.score(texts.slice(0, 64))
+    for _ in range(turns):
+        for name, student in students.items():
+            start = time.process_time_ns()
+            student.score(texts)
+            times[name].append((time.process_time_ns() - start) / len(texts))
+    return times
+
+
+def ranked_alike(measured: Sequence[float], predicted: Sequence[float], apart: float) -> tuple[int, int]:
+    """Pairs of shapes that the formula orders as measured, and all pairs that are ``apart`` or more.
+
+    Args:
+        measured: of each shape.
+        predicted: of each shape.
+        apart: ratio of two measured times from which on their order is asked for.
+    """
+    pairs = [
+        (predicted[a] < predicted[b]) == (measured[a] < measured[b])
+        for a in range(len(measured))
+        for b in range(a)
+        if max(measured[a] / measured[b], measured[b] / measured[a]) >= apart
+    ]
+    return sum(pairs), len(pairs)
+
+
+def run(count: int, turns: int) -> dict[str, Any]:
+    """Time all shapes, fit, predict each by the others."""
+    texts = pa.array(load_texts(count).timed[:count])
+    vocabulary = Vocabulary.build(texts)
+    encoded = vocabulary.encode(texts)
+    tokens, text_bytes = len(encoded.ids) / len(texts), texts.nbytes / len(texts)
+    rng = np.random.default_rng(0)
+    asked = shapes()
+    students = {name: made_student(*shape, vocabulary, rng) for name, shape in asked.items()}
+    times = measured(students, texts, turns)
+    took = np.array([statistics.median(times[name]) for name in asked])
+    counts = [
+        counts_of(architecture, columns=classes, tokens=tokens, text_bytes=text_bytes)
+        for architecture, classes in asked.values()
+    ]
+    matrix = np.array([astuple(own) for own in counts])
+    predicted = []
+    for place, own in enumerate(counts):
+        others = np.arange(len(counts)) != place
+        predicted.append(nanoseconds_of(own, fitted(matrix[others], took[others])))
+    default = took[list(asked).index(DEFAULT)]
+    right, pairs = ranked_alike(took.tolist(), predicted, 1.15)
+    return {
+        "texts": len(texts),
+        "tokens": tokens,
+        "turns": turns,
+        "machine": asdict(fitted(matrix, took)),
+        "pairs_ordered_alike": right,
+        "pairs": pairs,
+        "rows": [
+            {
+                "shape": name,
+                "nanoseconds": float(mine),
+                "predicted": value,
+                "ratio_to_default": float(
+                    statistics.median(a / b for a, b in zip(times[DEFAULT], times[name], strict=True))
+                ),
+                "predicted_ratio": float(default / value),
+            }
+            for name, mine, value in zip(asked, took, predicted, strict=True)
+        ],
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--texts", type=int, default=20_000)
+    parser.add_argument("--turns", type=int, default=7)
+    parser.add_argument("--out", type=Path, default=RESULTS)
+    arguments = parser.parse_args()
+    document = run(arguments.texts, arguments.turns)
+    for row in document["rows"]:
+        print(
+            f"{row['shape']:48s} {row['nanoseconds']:7.0f} ns, predicted {row['predicted']:7.0f}; "
+            f"{row['ratio_to_default']:5.2f} times the default's speed, predicted {row['predicted_ratio']:5.2f}"
+        )
+    print(document["machine"])
+    print(f"ordered alike: {document['pairs_ordered_alike']} of {document['pairs']} pairs")
+    arguments.out.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
