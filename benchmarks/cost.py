@@ -22,12 +22,13 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
+from rich.console import Console
+from rich.table import Table
 
 from benchmarks.texts import load_texts
 from textcnn import Architecture, Student, Vocabulary
 from textcnn.cost import Terms, counts_of, nanoseconds_of
-from textcnn.fold import aligned, fold_head
-from textcnn.fold import Folded, padded, rows
+from textcnn.fold import Folded, aligned, fold_head, padded, rows
 
 RESULTS: Final = Path(__file__).parent / "results" / "cost.json"
 DEFAULT: Final = "filters 128, widths 1 2 3, wide, 2 classes"
@@ -48,13 +49,11 @@ def shapes() -> dict[str, tuple[Architecture, int]]:
         (128, (1, 2, 3), _WIDE, 9),
         (64, (1, 2, 3), 0, 32),
     ]
-    named = {
-        f"filters {filters}, widths {' '.join(map(str, widths))}{', wide' if wide else ''}, {classes} classes": (
-            Architecture(filters=filters, widths=widths, wide=wide),
-            classes,
-        )
-        for filters, widths, wide, classes in asked
-    }
+    named = {}
+    for filters, widths, wide, classes in asked:
+        about = f"filters {filters}, widths {' '.join(map(str, widths))}"
+        shape = Architecture(filters=filters, widths=widths, wide=wide)
+        named[f"{about}{', wide' if wide else ''}, {classes} classes"] = (shape, classes)
     bags = {f"n-grams, {classes} classes": (Architecture.of_ngrams(_WIDE), classes) for classes in (2, 4, 9)}
     return named | bags
 
@@ -183,13 +182,14 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=RESULTS)
     arguments = parser.parse_args()
     document = run(arguments.texts, arguments.turns)
+    table = Table("shape", "ns a text", "predicted", "times the default's speed", "predicted")
     for row in document["rows"]:
-        print(
-            f"{row['shape']:48s} {row['nanoseconds']:7.0f} ns, predicted {row['predicted']:7.0f}; "
-            f"{row['ratio_to_default']:5.2f} times the default's speed, predicted {row['predicted_ratio']:5.2f}"
-        )
-    print(document["machine"])
-    print(f"ordered alike: {document['pairs_ordered_alike']} of {document['pairs']} pairs")
+        figures = (row["nanoseconds"], row["predicted"], row["ratio_to_default"], row["predicted_ratio"])
+        table.add_row(row["shape"], *(f"{value:.0f}" if value > 50 else f"{value:.2f}" for value in figures))
+    console = Console(width=120, highlight=False)
+    console.print(table)
+    console.print(f"nanoseconds: {document['machine']}")
+    console.print(f"ordered alike: {document['pairs_ordered_alike']} of {document['pairs']} pairs")
     arguments.out.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
 
 

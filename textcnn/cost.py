@@ -11,9 +11,9 @@ machine::
     n-grams hashed           2t - 1, where there is a wide part
     logits of n-grams        rows x (2t - 1)
 
-A load is a vector of 32 numbers that is read and added: what folding has left of the convolutions. ``rows`` is
-1 for two columns, else their number. A bag of n-grams has no widths, so that loads, features and products are
-0. ``python -m benchmarks.cost`` fits the machine's numbers and holds the formula against measured shapes.
+A load is a vector of 32 numbers that is read and added: what folding has left of the convolutions. ``rows``
+is 1 for two columns, else their number. A bag of n-grams has no widths, so that loads, features and products
+are 0. ``python -m benchmarks.cost`` fits the machine's numbers and holds the formula against measured shapes.
 """
 
 import math
