@@ -48,10 +48,10 @@ class Terms:
     logit: float
 
 
-def cost_of(architecture: Architecture, *, size: int, columns: int, tokens: float) -> Cost:
+def cost_of(architecture: Architecture, *, size: int, columns: int, tokens: float, table: int = 2) -> Cost:
     """Count what a folded student takes.
 
-    A window of w tokens adds w rows of the table, of an int16 for each filter; the head multiplies what is
+    A window of w tokens adds w rows of the table, of a number for each filter; the head multiplies what is
     left of every filter, and the wide part adds a row of logits for each token and each pair.
 
     Args:
@@ -59,13 +59,14 @@ def cost_of(architecture: Architecture, *, size: int, columns: int, tokens: floa
         size: tokens of the vocabulary.
         columns: what the network decides between; two columns are one logit.
         tokens: of a text, in the mean.
+        table: bytes of a number of the table.
     """
     rows = 1 if columns == 2 else columns
     features = len(architecture.widths) * architecture.filters
     windows = sum(width * max(1.0, tokens - width + 1) for width in architecture.widths)
     wide = rows * max(0.0, 2 * tokens - 1) if architecture.wide else 0.0
     return Cost(
-        bytes=2 * size * architecture.positions * architecture.filters
+        bytes=table * size * architecture.positions * architecture.filters
         + 4 * (rows * (features + 1) + architecture.wide * rows + 2 * features),
         operations=windows * architecture.filters + rows * features + wide,
     )

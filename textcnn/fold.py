@@ -8,12 +8,14 @@ left per text.
 Tables are int16, filters padded with zeros to whole vectors. Each filter has a scale of its own, chosen so
 that no window sum can leave int16: with ``b = sum over positions of max over tokens |table|`` every window
 sum lies in [-b, b], so the scale ``(32767 - width) / b`` maps it into int16, the ``width`` being room for
-rounding each summand.
+rounding each summand. ``narrowed`` makes int8 of them; their sums are int16 still.
 """
 
+import dataclasses
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,7 +34,7 @@ class Folded:
     has a row for each subclass.
     """
 
-    table: NDArray[np.int16]
+    table: NDArray[np.int16] | NDArray[np.int8]
     """(V x P x F,): for each width a block (V, width x F), a token's row in it position after position.
 
     It starts at a multiple of 64 bytes, so that no vector is read from two cache lines.
@@ -57,11 +59,11 @@ class Folded:
         return digest.hexdigest()[:16]
 
 
-def aligned(count: int) -> NDArray[np.int16]:
-    """Make zeros, int16 (count,), from a multiple of 64 bytes on."""
-    buffer = np.zeros(2 * count + 64, np.uint8)
+def aligned(count: int, size: int = 2) -> NDArray[Any]:
+    """Make zeros, int16 (count,) or of ``size`` 1 int8, from a multiple of 64 bytes on."""
+    buffer = np.zeros(size * count + 64, np.uint8)
     start = -buffer.ctypes.data % 64
-    return buffer[start : start + 2 * count].view(np.int16)
+    return buffer[start : start + size * count].view(np.int16 if size == 2 else np.int8)
 
 
 def padded(filters: int) -> int:
@@ -131,6 +133,31 @@ def fold(
         bias=_pad(bias, count, wanted),
         **fold_head(head, head_bias, wide, count),
     )
+
+
+def narrowed(folded: Folded, widths: Sequence[int]) -> Folded:
+    """Round a table to int8, half the bytes; each filter has a scale of its own.
+
+    Args:
+        folded: with a table of int16.
+        widths: of the student's architecture.
+
+    Returns:
+        The same with a table of int8, and steps that fit it.
+    """
+    steps = folded.step.reshape(len(widths), -1).copy()
+    count = steps.shape[1]
+    table = aligned(len(folded.table), 1)
+    first = 0
+    for width, step in zip(widths, steps, strict=True):
+        end = first + len(folded.table) // sum(widths) * width
+        block = folded.table[first:end].reshape(-1, count).astype(np.float32)
+        scale = np.abs(block).max(axis=0) / np.float32(127)
+        scale[scale == 0] = 1.0
+        table[first:end] = np.rint(block / scale).reshape(-1)
+        step *= scale
+        first = end
+    return dataclasses.replace(folded, table=table, step=steps.reshape(-1))
 
 
 def fold_head(

@@ -42,27 +42,29 @@ _one_head, _one_head_alone = one_head_of(TEXTS), one_head_of(1)
 
 
 @numba.njit(inline="always")
-def _block_maxima(rows: Any, windows: Any, width: Any, column: Any, stride: Any, best: Any) -> None:
+def _block_maxima(
+    table: Any, rows: Any, windows: Any, width: Any, column: Any, stride: Any, best: Any
+) -> None:
     if width == 1:
-        _block_1(rows, windows, width, column, stride, best)
+        _block_1(table, rows, windows, width, column, stride, best)
     elif width == 2:
-        _block_2(rows, windows, width, column, stride, best)
+        _block_2(table, rows, windows, width, column, stride, best)
     elif width == 3:
-        _block_3(rows, windows, width, column, stride, best)
+        _block_3(table, rows, windows, width, column, stride, best)
     elif width == 4:
-        _block_4(rows, windows, width, column, stride, best)
+        _block_4(table, rows, windows, width, column, stride, best)
     elif width == 5:
-        _block_5(rows, windows, width, column, stride, best)
+        _block_5(table, rows, windows, width, column, stride, best)
     else:
-        _block_any(rows, windows, width, column, stride, best)
+        _block_any(table, rows, windows, width, column, stride, best)
 
 
 FLOATS: Final = numba.types.Array(numba.float32, 1, "C", readonly=True)
 MATRIX: Final = numba.types.Array(numba.float32, 2, "C", readonly=True)
 IDS, OFFSETS, SCORES = numba.int32[::1], numba.int64[::1], numba.float32[:, ::1]
-_TABLE = numba.types.Array(numba.int16, 1, "C", readonly=True)
+_TABLES = tuple(numba.types.Array(kind, 1, "C", readonly=True) for kind in (numba.int16, numba.int8))
 _ORDER = numba.int64[::1]
-_STUDENT = (_TABLE, OFFSETS, FLOATS, FLOATS, MATRIX, FLOATS, OFFSETS, MATRIX, OFFSETS)
+_STUDENTS = [(table, OFFSETS, FLOATS, FLOATS, MATRIX, FLOATS, OFFSETS, MATRIX, OFFSETS) for table in _TABLES]
 
 
 @numba.njit(inline="always")
@@ -267,7 +269,7 @@ def order_texts(
 
 
 @numba.njit(
-    numba.void(_ORDER, IDS, OFFSETS, numba.int64, *_STUDENT, SCORES, SCORES),
+    [numba.void(_ORDER, IDS, OFFSETS, numba.int64, *student, SCORES, SCORES) for student in _STUDENTS],
     nogil=True,
     cache=True,
     fastmath={"reassoc", "contract", "nsz"},
@@ -277,7 +279,7 @@ def score_ids(
     ids: NDArray[np.int32],
     offsets: NDArray[np.int64],
     first: Any,
-    table: NDArray[np.int16],
+    table: NDArray[np.int16 | np.int8],
     widths: NDArray[np.int64],
     step: NDArray[np.float32],
     bias: NDArray[np.float32],
@@ -329,7 +331,8 @@ def score_ids(
     # Room for whole groups of texts: what comes behind the last text is never read.
     logits = np.empty((min(count, most) + TEXTS, padded), np.float32)
     rows_at, best_at = np.int64(rows.ctypes.data), np.int64(best.ctypes.data)
-    stride = np.int64(filters * 2)
+    size = np.int64(table.itemsize)
+    stride = np.int64(filters) * size
     blocked = filters - filters % (BLOCK * LANES)
     for turn in range(0, count, most):
         end = min(count, turn + most)
@@ -348,9 +351,9 @@ def score_ids(
                     rows[t] = base  # the padding's row: zeros
                 windows = max(np.int64(1), length - width + 1)
                 for f in range(0, blocked, BLOCK * LANES):
-                    _block_maxima(rows_at, windows, width, f * 2, stride, best_at + f * 2)
+                    _block_maxima(table, rows_at, windows, width, f * size, stride, best_at + f * 2)
                 for f in range(blocked, filters, LANES):
-                    _single_any(rows_at, windows, width, f * 2, stride, best_at + f * 2)
+                    _single_any(table, rows_at, windows, width, f * size, stride, best_at + f * 2)
                 mine = seen[(text - turn) % TEXTS]
                 for f in range(filters):
                     mine[f] = max(np.float32(best[f]) * steps[f] + biases[f], np.float32(0.0))
@@ -414,10 +417,13 @@ def encode_turn(
 
 
 @numba.njit(
-    numba.void(
-        TEXT_BYTES, TEXT_OFFSETS, numba.boolean[::1], CODES, KEYS, VALUES, numba.int64, numba.int64,
-        numba.int64, COSTS, numba.int64, *_STUDENT, SCORES, numba.boolean[::1],
-    ),
+    [
+        numba.void(
+            TEXT_BYTES, TEXT_OFFSETS, numba.boolean[::1], CODES, KEYS, VALUES, numba.int64, numba.int64,
+            numba.int64, COSTS, numba.int64, *student, SCORES, numba.boolean[::1],
+        )
+        for student in _STUDENTS
+    ],
     nogil=True,
     cache=True,
 )  # fmt: skip
@@ -433,7 +439,7 @@ def score_texts(
     max_tokens: Any,
     costs: NDArray[np.int32],
     affordable: Any,
-    table: NDArray[np.int16],
+    table: NDArray[np.int16 | np.int8],
     widths: NDArray[np.int64],
     step: NDArray[np.float32],
     bias: NDArray[np.float32],

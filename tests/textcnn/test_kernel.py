@@ -22,13 +22,13 @@ TARGETS = {
 }
 
 
-@pytest.fixture(scope="module")
-def intermediate() -> str:
+@pytest.fixture(scope="module", params=[numba.int16, numba.int8], ids=str)
+def intermediate(request: pytest.FixtureRequest) -> str:
     maxima = kernel._block_3
 
-    @numba.njit(numba.void(*[numba.int64] * 6), nogil=True)
-    def alone(rows, windows, length, column, stride, best):
-        maxima(rows, windows, length, column, stride, best)
+    @numba.njit(numba.void(request.param[::1], *[numba.int64] * 6), nogil=True)
+    def alone(table, rows, windows, length, column, stride, best):
+        maxima(table, rows, windows, length, column, stride, best)
 
     llvmlite.binding.initialize_all_targets()
     llvmlite.binding.initialize_all_asmprinters()

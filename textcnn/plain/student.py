@@ -38,7 +38,7 @@ class PlainStudent:
         rows, self._class_of, self._takes = _reading(document, len(self.classes))
         self._head, self._head_bias = tensors["head"][rows], tensors["head_bias"][rows]
         widths: list[int] = document["architecture"]["widths"]
-        self._tables: list[NDArray[np.int16]] = []
+        self._tables: list[NDArray[Any]] = []
         """For each width its table, (ids, width, filters); none of a bag of n-grams."""
         first = 0
         for width in widths:
@@ -136,12 +136,12 @@ def _reading(document: Mapping[str, Any], classes: int) -> tuple[slice, list[int
     return rows, read["class_of"], list(range(rows.start, rows.stop))
 
 
-def _largest_window_sums(table: NDArray[np.int16], ids: NDArray[np.int64]) -> NDArray[np.int16]:
+def _largest_window_sums(table: NDArray[Any], ids: NDArray[np.int64]) -> NDArray[np.int16]:
     """The largest sum over all windows of a text, (filters,): no sum leaves int16, as tables are scaled."""
     width = table.shape[1]
     windows = max(1, len(ids) - width + 1)
     padded = np.concatenate([ids, np.zeros(max(0, width - len(ids)), np.int64)])
-    sums = table[padded[:windows], 0]
+    sums = table[padded[:windows], 0].astype(np.int16)  # of int8, too
     for position in range(1, width):
         sums = sums + table[padded[position : position + windows], position]
     largest: NDArray[np.int16] = sums.max(axis=0)
