@@ -1,8 +1,9 @@
 """``python -m benchmarks.cost``: the formula of ``textcnn.cost`` beside measured times of several shapes.
 
-Random students of several shapes score the same texts in turns, on one thread, in processor time. The seven
-numbers of the machine are fitted to all shapes but one, and predict that one; so each shape is predicted by
-numbers that have not seen it. Prints a table and writes ``benchmarks/results/cost.json``.
+Random students of several shapes score the same texts in turns, short ones and pairs of them joined, on one
+thread, in processor time. The eight numbers of the machine are fitted to all shapes but one, and predict that
+one; so each shape is predicted by numbers that have not seen it. Prints a table and writes
+``benchmarks/results/cost.json``.
 """
 
 import os
@@ -32,6 +33,8 @@ from textcnn.fold import Folded, aligned, fold_head, padded, rows
 
 RESULTS: Final = Path(__file__).parent / "results" / "cost.json"
 DEFAULT: Final = "filters 128, widths 1 2 3, wide, 2 classes"
+APART: Final = 1.15
+"""Ratio of two times from which on their order is asked for."""
 _WIDE: Final = 1 << 17
 
 
@@ -89,16 +92,16 @@ def fitted(counts: NDArray[np.float64], nanoseconds: NDArray[np.float64]) -> Ter
     scaled = counts / nanoseconds[:, None]
     size = np.maximum(np.abs(scaled).max(axis=0), 1e-12)
     matrix, solution = scaled / size, np.zeros(counts.shape[1])
-    # Coordinate descent: seven numbers, a convex problem.
+    # Coordinate descent: eight numbers, a convex problem.
     squares = np.maximum((matrix**2).sum(axis=0), 1e-12)
     for _ in range(20_000):
         for term in range(len(solution)):
             left = 1.0 - matrix @ solution
             solution[term] = max(0.0, solution[term] + matrix[:, term] @ left / squares[term])
-    return Terms(**dict(zip(asdict(_NOTHING), solution / size, strict=True)))
+    return Terms(**dict(zip(asdict(_NOTHING), (solution / size).tolist(), strict=True)))
 
 
-_NOTHING: Final = Terms(text=0, byte=0, load=0, feature=0, product=0, ngram=0, logit=0)
+_NOTHING: Final = Terms(text=0, byte=0, token=0, load=0, feature=0, product=0, ngram=0, logit=0)
 
 
 def measured(students: dict[str, Student], texts: pa.Array, turns: int) -> dict[str, list[float]]:
@@ -128,50 +131,41 @@ def ranked_alike(measured: Sequence[float], predicted: Sequence[float], apart: f
         for b in range(a)
         if max(measured[a] / measured[b], measured[b] / measured[a]) >= apart
     ]
-    return sum(pairs), len(pairs)
+    return int(sum(pairs)), len(pairs)
 
 
 def run(count: int, turns: int) -> dict[str, Any]:
-    """Time all shapes, fit, predict each by the others."""
-    texts = pa.array(load_texts(count).timed[:count])
-    vocabulary = Vocabulary.build(texts)
-    encoded = vocabulary.encode(texts)
-    tokens, text_bytes = len(encoded.ids) / len(texts), texts.nbytes / len(texts)
-    rng = np.random.default_rng(0)
-    asked = shapes()
+    """Time all shapes on texts and on pairs of them, fit, predict each shape by the others."""
+    titles = load_texts(count).timed[:count]
+    joined = [f"{one} {other}" for one, other in zip(titles[::2], titles[1::2], strict=False)]
+    vocabulary, rng, asked = Vocabulary.build(pa.array(titles)), np.random.default_rng(0), shapes()
     students = {name: made_student(*shape, vocabulary, rng) for name, shape in asked.items()}
-    times = measured(students, texts, turns)
-    took = np.array([statistics.median(times[name]) for name in asked])
-    counts = [
-        counts_of(architecture, columns=classes, tokens=tokens, text_bytes=text_bytes)
-        for architecture, classes in asked.values()
-    ]
-    matrix = np.array([astuple(own) for own in counts])
-    predicted = []
-    for place, own in enumerate(counts):
-        others = np.arange(len(counts)) != place
-        predicted.append(nanoseconds_of(own, fitted(matrix[others], took[others])))
-    default = took[list(asked).index(DEFAULT)]
-    right, pairs = ranked_alike(took.tolist(), predicted, 1.15)
+    rows: list[dict[str, Any]] = []
+    counts: list[tuple[float, ...]] = []
+    for what, texts in (("titles", pa.array(titles)), ("pairs of titles", pa.array(joined))):
+        encoded = vocabulary.encode(texts)
+        tokens, text_bytes = len(encoded.ids) / len(texts), texts.nbytes / len(texts)
+        times = measured(students, texts, turns)
+        for name, (architecture, classes) in asked.items():
+            counted = counts_of(architecture, columns=classes, tokens=tokens, text_bytes=text_bytes)
+            counts.append(astuple(counted))
+            ratio = statistics.median(a / b for a, b in zip(times[DEFAULT], times[name], strict=True))
+            took = statistics.median(times[name])
+            rows.append({"texts": what, "shape": name, "nanoseconds": took, "ratio_to_default": ratio})
+    matrix, took_all = np.array(counts), np.array([row["nanoseconds"] for row in rows])
+    for row, own in zip(rows, counts, strict=True):
+        others = np.array([other["shape"] != row["shape"] for other in rows])
+        row["predicted"] = nanoseconds_of(Terms(*own), fitted(matrix[others], took_all[others]))
+    for row in rows:
+        default = next(o for o in rows if (o["shape"], o["texts"]) == (DEFAULT, row["texts"]))
+        row["predicted_ratio"] = default["predicted"] / row["predicted"]
+    right, pairs = ranked_alike(took_all.tolist(), [row["predicted"] for row in rows], APART)
     return {
-        "texts": len(texts),
-        "tokens": tokens,
         "turns": turns,
-        "machine": asdict(fitted(matrix, took)),
+        "machine": asdict(fitted(matrix, took_all)),
         "pairs_ordered_alike": right,
         "pairs": pairs,
-        "rows": [
-            {
-                "shape": name,
-                "nanoseconds": float(mine),
-                "predicted": value,
-                "ratio_to_default": float(
-                    statistics.median(a / b for a, b in zip(times[DEFAULT], times[name], strict=True))
-                ),
-                "predicted_ratio": float(default / value),
-            }
-            for name, mine, value in zip(asked, took, predicted, strict=True)
-        ],
+        "rows": rows,
     }
 
 
@@ -182,10 +176,14 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=RESULTS)
     arguments = parser.parse_args()
     document = run(arguments.texts, arguments.turns)
-    table = Table("shape", "ns a text", "predicted", "times the default's speed", "predicted")
+    table = Table("texts", "shape", "ns a text", "predicted", "times the default's speed", "predicted")
     for row in document["rows"]:
         figures = (row["nanoseconds"], row["predicted"], row["ratio_to_default"], row["predicted_ratio"])
-        table.add_row(row["shape"], *(f"{value:.0f}" if value > 50 else f"{value:.2f}" for value in figures))
+        table.add_row(
+            row["texts"],
+            row["shape"],
+            *(f"{value:.0f}" if value > 50 else f"{value:.2f}" for value in figures),
+        )
     console = Console(width=120, highlight=False)
     console.print(table)
     console.print(f"nanoseconds: {document['machine']}")

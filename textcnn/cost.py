@@ -1,15 +1,16 @@
 """What a student costs, known from its shape before it is trained: memory, operations, and time.
 
-The time of a text of t tokens in b bytes is a sum of seven counts, each times what one of it takes on a
+The time of a text of t tokens in b bytes is a sum of eight counts, each times what one of it takes on a
 machine::
 
     text                     1
     bytes read               b
+    tokens sorted            t, where there are widths
     loads of the table       sum over widths w of  w x max(1, t - w + 1) x ceil(filters / 32)
     features                 widths x filters, each scaled and cut off at zero
     products                 rows x widths x filters
     n-grams hashed           2t - 1, where there is a wide part
-    logits of n-grams        rows x (2t - 1)
+    logits of n-grams        rows x (2t - 1), where there are several rows
 
 A load is a vector of 32 numbers that is read and added: what folding has left of the convolutions. ``rows``
 is 1 for two columns, else their number. A bag of n-grams has no widths, so that loads, features and products
@@ -41,6 +42,7 @@ class Terms:
 
     text: float
     byte: float
+    token: float
     load: float
     feature: float
     product: float
@@ -91,11 +93,12 @@ def counts_of(architecture: Architecture, *, columns: int, tokens: float, text_b
     return Terms(
         text=1.0,
         byte=text_bytes,
+        token=tokens if architecture.widths else 0.0,
         load=windows * math.ceil(architecture.filters / _LANES),
         feature=features,
         product=rows * features,
         ngram=ngrams,
-        logit=rows * ngrams,
+        logit=rows * ngrams if rows > 1 else 0.0,  # a single one stays in a register
     )
 
 
@@ -106,4 +109,7 @@ def nanoseconds_of(counts: Terms, machine: Terms) -> float:
         counts: of ``counts_of``.
         machine: what one of each takes; ``benchmarks.cost`` fits it.
     """
-    return sum(count * one for count, one in zip(astuple(counts), astuple(machine), strict=True))
+    products: list[float] = [
+        count * one for count, one in zip(astuple(counts), astuple(machine), strict=True)
+    ]
+    return sum(products)

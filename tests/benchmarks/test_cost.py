@@ -9,7 +9,7 @@ from benchmarks.cost import fitted, made_student, ranked_alike, shapes
 from textcnn import Vocabulary
 from textcnn.cost import Terms, counts_of, nanoseconds_of
 
-MACHINE = Terms(text=60, byte=4, load=1.2, feature=0.1, product=0.05, ngram=2, logit=1.5)
+MACHINE = Terms(text=60, byte=4, token=2, load=1.2, feature=0.1, product=0.05, ngram=2, logit=1.5)
 
 
 def test_numbers_that_made_the_times_are_found_again() -> None:
