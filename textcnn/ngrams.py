@@ -4,7 +4,7 @@ What fastText computes (Joulin et al. 2017, "Bag of Tricks for Efficient Text Cl
 the n-grams to the logits, so that its two matrices fold into one table: a row of logits for each bucket. That
 table is fitted directly, as the wide part of a TextCNN is (``textcnn.wide``), but to probabilities: each text
 counts for a class by its probability and against it by the rest. The squared hinge loss of both is least
-where the margin is 2p - 1, so margins tell probabilities.
+where the margin is 2p - 1, so margins tell probabilities, and the logits are in proportion to them.
 
 From 12,000 random rows of weibo, mean F1 of society, drama, finance and games was .684; fitted to the
 likeliest class alone, as the wide part is, .671; on three domains of CLINC150 .942 and .930. Fitted to the

@@ -26,7 +26,8 @@ TARGETS = {
 def intermediate(request: pytest.FixtureRequest) -> str:
     maxima = kernel._block_3
 
-    @numba.njit(numba.void(request.param[::1], *[numba.int64] * 6), nogil=True)
+    # A pointer in the place of the array: of both the type of the numbers is all that is looked at.
+    @numba.njit(numba.void(numba.types.CPointer(request.param), *[numba.int64] * 6), nogil=True)
     def alone(table, rows, windows, length, column, stride, best):
         maxima(table, rows, windows, length, column, stride, best)
 
