@@ -116,8 +116,8 @@ class _Graph:
         maxima = []
         for width in student.architecture.widths:
             size = student.vocabulary.size * width * filters
-            table = student.folded.table[first : first + size].reshape(-1, width, filters)
-            table = table.astype(np.float32)
+            block = student.folded.table[first : first + size].reshape(-1, width, filters)
+            table = block.astype(np.float32)
             first += size
             ids = self._add("Pad", "ids", self._number(np.array([0, 0, 0, width - 1])))
             sums = ""
