@@ -4,6 +4,7 @@ import dataclasses
 from typing import TYPE_CHECKING, Final
 
 from replacement.evaluation.metrics import decide
+from replacement.progress import say
 
 if TYPE_CHECKING:
     from replacement.training.outcome.trained import Trained
@@ -30,7 +31,7 @@ def narrow(setup: "Setup", asked: "Asked", trained: "Trained") -> "Trained":
     if wanted == "int16":
         return trained
     if setup.trunk is not None:
-        setup.progress("student.table: int16, the family's", 1, 1)
+        say(setup.progress, "student.table: int16, the family's")
         return trained
     student, result = trained.of_rounds, trained.rounds[trained.best]
     narrowed = student.narrowed()
@@ -38,9 +39,9 @@ def narrow(setup: "Setup", asked: "Asked", trained: "Trained") -> "Trained":
     before, after = (decide(own.score_encoded(encoded), result.threshold) for own in (student, narrowed))
     alike = float((before == after).mean())
     if wanted == "auto" and alike < ALIKE:
-        setup.progress(f"student.table: int16; int8 decides {alike:.2%} of the validation rows alike", 1, 1)
+        say(setup.progress, f"student.table: int16; int8 decides {alike:.2%} of the validation rows alike")
         return trained
-    setup.progress(f"student.table: int8 decides {alike:.2%} of the validation rows alike", 1, 1)
+    say(setup.progress, f"student.table: int8 decides {alike:.2%} of the validation rows alike")
     definition = setup.definition
     validation = asked.scored_validation(setup, narrowed)
     threshold = validation.threshold(definition.operating_points["default"], definition.gate)[0]

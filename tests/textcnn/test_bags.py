@@ -49,7 +49,8 @@ def test_bags_of_one_vocabulary_are_one_pass_beside_a_textcnn() -> None:
     scorer = MultiScorer(members)
     assert sorted(trunk.columns for trunk in scorer._trunks) == [2, 7]
     for student, scores in zip(members, scorer.score(texts), strict=True):
-        np.testing.assert_array_equal(scores, student.score(texts))
+        # A bag of one logit that is alone adds up in another order.
+        np.testing.assert_allclose(scores, student.score(texts), atol=1e-6)
 
 
 @pytest.mark.parametrize("classes", [2, 4])

@@ -18,7 +18,7 @@ from textcnn.network import TextCNN
 TARGETS = {
     "AVX-512": ("x86_64-unknown-linux-gnu", "sapphirerapids", r"vpmaxsw.*zmm", r"vpaddw.*zmm"),
     "AVX2": ("x86_64-unknown-linux-gnu", "haswell", r"vpmaxsw.*ymm", r"vpaddw.*ymm"),
-    "NEON": ("aarch64-unknown-linux-gnu", "neoverse-n1", r"smax\s+v\d+\.8h", r"add\s+v\d+\.8h"),
+    "NEON": ("aarch64-unknown-linux-gnu", "neoverse-n1", r"smax\s+v\d+\.8h", r"addw?2?\s+v\d+\.8h"),
 }
 
 
