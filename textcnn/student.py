@@ -443,6 +443,14 @@ class Student(Pretrained):
         files.link_or_copy(other / LAYOUT.tensors, folder / LAYOUT.tensors)
         self._save_document(folder, document["sha256"][LAYOUT.tensors])
 
+    def _format(self) -> int:
+        """The format of the artifact: the oldest that says all of it."""
+        if "cascade" in self.metadata:  # an older Pingti would answer alone, and not say so
+            return LAYOUT.format
+        if self.kind != "textcnn" or self.folded.table.dtype != np.int16:  # it could not read the numbers
+            return LAYOUT.format
+        return LAYOUT.format_with_readout if self.subclasses is None else LAYOUT.format_without_readout
+
     def _save_document(self, folder: Path, tensors: str) -> None:
         """Write the JSON; ``tensors`` is the checksum of the file beside it."""
         checksums = {LAYOUT.tensors: tensors}
@@ -451,12 +459,8 @@ class Student(Pretrained):
             if self.subclasses is not None
             else {"readout": asdict(self.readout)}
         )
-        version = LAYOUT.format
-        if self.kind == "textcnn" and self.folded.table.dtype == np.int16:  # an older Pingti can read it
-            with_readout = self.subclasses is None
-            version = LAYOUT.format_with_readout if with_readout else LAYOUT.format_without_readout
         document = {
-            "format": version,
+            "format": self._format(),
             **({} if self.kind == "textcnn" else {"kind": self.kind}),
             "classes": list(self.classes),
             **read,

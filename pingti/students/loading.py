@@ -52,5 +52,15 @@ def _folded(folder: Path) -> AnyStudent:
     return Student.load(folder)
 
 
-_LOADERS: dict[str, Callable[[Path], AnyStudent]] = {"ngram": _folded, "textcnn": _folded}
+def _transformer(folder: Path) -> AnyStudent:
+    from pingti.students.transformer import TransformerStudent
+
+    return TransformerStudent.load(folder)
+
+
+_LOADERS: dict[str, Callable[[Path], AnyStudent]] = {
+    "ngram": _folded,
+    "textcnn": _folded,
+    "transformer": _transformer,
+}
 """Of each kind what reads its folder."""
