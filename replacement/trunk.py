@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pingti.errors import ArtifactError, NotFoundError
-from pingti.workspace.families import family_of
+from pingti.errors import ArtifactError, DefinitionError, NotFoundError
+from pingti.workspace.families import family_among
 from pingti.workspace.registry import TaskEntry
 from replacement.decision import DecisionRule
 from textcnn import Encoded, Student
@@ -61,11 +61,13 @@ def find_trunk(entry: TaskEntry, fingerprint: str, rule: DecisionRule) -> Trunk 
     Returns:
         None for a task of no family, one that has a network of its own, or where nothing is promoted yet.
     """
-    name = family_of(entry)
-    if name is None or entry.definition.student.trunk == "own":
+    if entry.definition.student.trunk == "own":
         return None
-    others = [other for other in entry.workspace.entries() if other.name != entry.name]
-    for member in [entry, *(other for other in others if other.name == name or family_of(other) == name)]:
+    others = [other for other in entry.workspace.entries() if other.name != entry.name and _readable(other)]
+    name = family_among([entry, *others], entry)
+    if name is None:
+        return None
+    for member in [entry, *(other for other in others if family_among([entry, *others], other) == name)]:
         student = _promoted_of_family(member)
         if student is not None:
             return Trunk(
@@ -114,12 +116,20 @@ def student_on(
     return trunk.student.with_head(*head, classes, readout)
 
 
+def _readable(entry: TaskEntry) -> bool:
+    """Whether a task has a definition that can be read: another's fault is none of this task's."""
+    try:
+        return bool(entry.definition)
+    except DefinitionError:
+        return False
+
+
 def _promoted_of_family(entry: TaskEntry) -> Student | None:
     """A task's promoted student, if it was made by a family's run, or on such a trunk."""
-    version = entry.current()
-    if version is None:
-        return None
     try:
+        version = entry.current()
+        if version is None:
+            return None
         if KEY not in Student.read_metadata(entry.student_folder(version)):
             return None
         return Student.load(entry.student_folder(version))

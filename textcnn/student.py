@@ -1,7 +1,6 @@
 """The student as it is kept and used: a folder of JSON and safetensors, and scores for texts."""
 
 import dataclasses
-import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -14,10 +13,10 @@ from numpy.typing import NDArray
 from pingti import files
 from pingti.errors import ArtifactError, InputError
 from textcnn.architecture import Architecture
+from textcnn.cost import Cost, cost_of
 from textcnn.encoding import Encoded, Vocabulary
 from textcnn.fold import Folded, fold, fold_head, padded, rows
-from textcnn.hub import repository
-from textcnn.hub.card import model_card
+from textcnn.hub.pretrained import Pretrained
 from textcnn.multi_scorer import MultiScorer
 from textcnn.plain.artifact import LAYOUT, TENSORS, checksum, map_tensors, read_document, write_tensors
 from textcnn.readout import Readout
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
     from textcnn.network import TextCNN
 
 
-class Student:
+class Student(Pretrained):
     """A folded TextCNN with its vocabulary and its classes.
 
     Scoring releases the interpreter's lock, so threads score in parallel; an instance is never changed.
@@ -286,6 +285,24 @@ class Student:
             first, first_class = part.stop, first_class + len(names)
         return students
 
+    @property
+    def kind(self) -> str:
+        """What it computes by, as ``student.kind`` of a definition names it."""
+        return "textcnn"
+
+    def cost(self, tokens: float) -> Cost:
+        """Count what it takes.
+
+        Args:
+            tokens: of a text, in the mean.
+        """
+        columns = sum(self.readout.groups)
+        return cost_of(self.architecture, size=self.vocabulary.size, columns=columns, tokens=tokens)
+
+    def encode(self, texts: pa.Array | pa.ChunkedArray | Iterable[str | None]) -> Encoded:
+        """Turn n texts into token ids; as ``Vocabulary.encode``."""
+        return self.vocabulary.encode(texts)
+
     def score(self, texts: pa.Array | pa.ChunkedArray | Iterable[str | None]) -> NDArray[np.float32]:
         """Score n texts.
 
@@ -387,7 +404,9 @@ class Student:
         )
         document = {
             # What has no readout, an older Pingti can read.
-            "format": LAYOUT.format if self.subclasses is None else LAYOUT.format_without_readout,
+            "format": LAYOUT.format_with_readout
+            if self.subclasses is None
+            else LAYOUT.format_without_readout,
             "classes": list(self.classes),
             **read,
             "architecture": asdict(self.architecture),
@@ -410,6 +429,10 @@ class Student:
         """
         folder = Path(folder)
         document = read_document(folder / LAYOUT.json)
+        if document.get("kind", "textcnn") != "textcnn":
+            raise ArtifactError(
+                f"{folder}: a student of kind {document['kind']!r}, not a TextCNN; pingti.load takes it"
+            )
         tensors = map_tensors(folder / LAYOUT.tensors, document["sha256"].get(LAYOUT.tensors))
         try:
             vocabulary = Vocabulary.of_document(document["vocabulary"])
@@ -429,76 +452,6 @@ class Student:
             )
         except (KeyError, TypeError, InputError) as error:
             raise ArtifactError(f"{folder}: not a usable student: {error}") from error
-
-    def save_pretrained(
-        self, folder: Path | str, *, report: Mapping[str, Any] | None = None, name: str | None = None
-    ) -> None:
-        """Write the artifact with a model card, README.md, as ``from_pretrained`` and the hub take it.
-
-        >>> import pingti
-        >>> sport = pingti.load("sport")
-        >>> sport.student.save_pretrained("sport-model")
-        >>> pingti.Student.from_pretrained("sport-model").classes
-        ('no', 'yes')
-
-        Args:
-            folder: made where it is not there.
-            report: what the version's report.json holds: the card's figures come from it, and its texts do
-                not. ``pingti.load(task).save_pretrained`` gives it.
-            name: of the student on the hub, for the card's example; the folder's where absent.
-        """
-        folder = Path(folder)
-        card = model_card(name or folder.name, self.classes, self.metadata, report)
-        self.save(folder)
-        files.write_bytes(folder / "README.md", card.encode())
-
-    @classmethod
-    def from_pretrained(cls, name: Path | str, *, revision: str | None = None) -> Self:
-        """Load a student from a folder, or from the Hugging Face hub.
-
-        Args:
-            name: a folder that ``save`` or ``save_pretrained`` wrote, or a repository such as "team/sport".
-            revision: of a repository a branch, tag or commit; its main branch where absent.
-
-        Raises:
-            NotFoundError: neither a folder nor a repository.
-            UnavailableError: the hub does not answer, or the package huggingface_hub is missing.
-            ArtifactError: as of ``load``.
-            InputError: a revision of a folder.
-        """
-        return cls.load(repository.located(name, revision))
-
-    def push_to_hub(
-        self,
-        name: str,
-        *,
-        report: Mapping[str, Any] | None = None,
-        private: bool = True,
-        revision: str | None = None,
-    ) -> str:
-        """Put the artifact and its card on the Hugging Face hub.
-
-        The vocabulary goes along: the corpus's frequent tokens, which a private corpus may not want told.
-
-        Args:
-            name: a repository such as "team/sport"; made where it is not there.
-            report: as of ``save_pretrained``.
-            private: of a repository that is made, whether others do not see it.
-            revision: the branch; main where absent.
-
-        Returns:
-            The commit's address.
-
-        Raises:
-            InputError: a name that the hub does not allow.
-            NotFoundError: no such branch.
-            UnavailableError: the hub refuses or does not answer, or the package huggingface_hub is missing.
-        """
-        with tempfile.TemporaryDirectory(prefix="pingti-hub-") as folder:
-            self.save_pretrained(folder, report=report, name=name)
-            task, version = self.metadata.get("task"), self.metadata.get("version")
-            message = f"{task}, version {version}" if task and version else "A student"
-            return repository.upload(Path(folder), name, private=private, revision=revision, message=message)
 
     @staticmethod
     def read_metadata(folder: Path | str) -> dict[str, Any]:

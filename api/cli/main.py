@@ -330,16 +330,16 @@ def _classified(
 def bench(task: TaskName, home: Home = WORKSPACE, as_json: Json = False) -> None:
     """Speed of a task's promoted student and of its teacher, on the task's own texts, one core each."""
     from pingti.inference.pins import Choice, pin
+    from pingti.students import load_student
     from pingti.workspace.registry import Workspace
     from replacement.training.dataset import load_corpus
     from replacement.training.teacher_labels import load_teacher_of_version
-    from textcnn import Student
 
     entry = Workspace(home).task(task)
     pinned = pin(entry.workspace, [Choice(task=task)])[-1]
     teacher = load_teacher_of_version(entry, pinned.version)
     texts = load_corpus(entry.definition, entry.path.parent).texts.slice(0, 50_000)
-    speed = teacher.speed(Student.load(entry.student_folder(pinned.version)), texts)
+    speed = teacher.speed(load_student(entry.student_folder(pinned.version)), texts)
     if speed is None:
         raise ConflictError(f"task {task!r}: no model of its teacher is here that could be timed")
     screen = Screen(as_json=as_json)

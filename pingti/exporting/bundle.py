@@ -11,9 +11,8 @@ from pingti.errors import ArtifactError
 from pingti.exporting.runtime import manifest
 from pingti.inference.classifier import Classifier
 from pingti.inference.pins import Pin
+from pingti.students import load_student, student_files
 from pingti.workspace.registry import Workspace
-from textcnn.plain.artifact import LAYOUT
-from textcnn.student import Student
 
 
 def write(workspace: Workspace, pins: Sequence[Pin], folder: Path, **more: Any) -> None:
@@ -34,9 +33,9 @@ def write(workspace: Workspace, pins: Sequence[Pin], folder: Path, **more: Any) 
         target = manifest.student_folder(folder, pin.task, pin.version)
         if target.exists():  # another operating point's
             continue
-        Student.load(source)  # its checksums are looked at here, not where it goes
+        load_student(source)  # its checksums are looked at here, not where it goes
         target.mkdir(parents=True)
-        for name in (LAYOUT.tensors, LAYOUT.json):
+        for name in student_files(source):
             shutil.copyfile(source / name, target / name)
     manifest.write(folder, [dataclasses.asdict(pin) for pin in pins], **more)
     files.sync_all(folder)
@@ -50,7 +49,7 @@ def load(folder: Path) -> Classifier:
     """
     pins = [Pin(**fields) for fields in manifest.read(folder)["pins"]]
     students = {
-        key: Student.load(manifest.student_folder(folder, *key))
+        key: load_student(manifest.student_folder(folder, *key))
         for key in dict.fromkeys((pin.task, pin.version) for pin in pins)
     }
     try:

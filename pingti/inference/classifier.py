@@ -20,9 +20,9 @@ from pingti.corpus.rules import matches
 from pingti.frames.tables import rows_of
 from pingti.inference.pins import Choice, Pin, class_number, columns_of, deciding
 from pingti.inference.pins import pin as pin_choices
+from pingti.students import AnyStudent, Scorer, load_student
 from pingti.workspace.definition import RulesSection
 from pingti.workspace.registry import Workspace
-from textcnn import MultiScorer, Student
 
 
 class Classifier:
@@ -42,7 +42,7 @@ class Classifier:
         # scores once, at however many operating points it is asked.
         asked = {task.pin_of_student: task.student for task in self._tasks if not task.depends_on}
         self._asked_of_all = list(asked)
-        self._scorer = MultiScorer(list(asked.values()))
+        self._scorer = Scorer(list(asked.values()))
         fields = [("id", pa.string())]
         for pin in self.pins:
             if not pin.hidden:
@@ -58,15 +58,15 @@ class Classifier:
             NotFoundError: a task or a version is gone.
             ArtifactError: a student is damaged.
         """
-        students: dict[tuple[str, int], Student] = {}
+        students: dict[tuple[str, int], AnyStudent] = {}
         for pin in pins:
             if (pin.task, pin.version) not in students:
                 folder = workspace.task(pin.task).student_folder(pin.version)
-                students[pin.task, pin.version] = Student.load(folder)
+                students[pin.task, pin.version] = load_student(folder)
         return cls.of_students(pins, students)
 
     @classmethod
-    def of_students(cls, pins: Sequence[Pin], students: Mapping[tuple[str, int], Student]) -> Self:
+    def of_students(cls, pins: Sequence[Pin], students: Mapping[tuple[str, int], AnyStudent]) -> Self:
         """Take students that are loaded already.
 
         Args:
@@ -92,7 +92,7 @@ class Classifier:
         return cls.load(workspace, pin_choices(workspace, [Choice.parse(task) for task in tasks]))
 
     @property
-    def students(self) -> tuple[Student, ...]:
+    def students(self) -> tuple[AnyStudent, ...]:
         """The student of each of ``pins``."""
         return tuple(task.student for task in self._tasks)
 
@@ -142,7 +142,7 @@ class Classifier:
 @dataclass(frozen=True, kw_only=True)
 class _Task:
     pin: Pin
-    student: Student
+    student: AnyStudent
     # Rules and dependencies as they were when the student was trained, whatever the file says by now.
     rules: RulesSection
     depends_on: list[tuple[str, str]]
@@ -154,7 +154,7 @@ class _Task:
         return self.pin.task, self.pin.version
 
     @classmethod
-    def of(cls, pin: Pin, student: Student) -> Self:
+    def of(cls, pin: Pin, student: AnyStudent) -> Self:
         rules = RulesSection.model_validate(student.metadata.get("rules", {}))
         parts = (dependency.partition("=") for dependency in student.metadata.get("depends_on", []))
         depends_on = [(task, label) for task, _, label in parts]

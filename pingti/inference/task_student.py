@@ -14,9 +14,9 @@ from pingti.frames.tables import rows_of
 from pingti.frames.texts import text_array
 from pingti.inference.classifier import Classifier
 from pingti.inference.pins import Pin
+from pingti.students import AnyStudent
 from pingti.workspace.definition import RulesSection
 from pingti.workspace.registry import Workspace
-from textcnn import Student
 
 
 def load(task: str, workspace: Workspace | Path | str | None = None) -> "TaskStudent":
@@ -75,7 +75,7 @@ class TaskStudent:
         return next(pin for pin in self.classifier.pins if not pin.hidden)
 
     @property
-    def student(self) -> Student:
+    def student(self) -> AnyStudent:
         """The network behind it, which knows nothing of rules."""
         pins = self.classifier.pins
         return self.classifier.students[pins.index(self.pin)]

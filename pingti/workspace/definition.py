@@ -293,8 +293,13 @@ class TeacherSection(_Section):
 
 
 class StudentSection(_Section):
-    """The student's shape. The defaults are those that did best on Chinese and English short texts."""
+    """The student's kind and shape. The defaults did best on Chinese and English short texts."""
 
+    kind: Literal["textcnn", "ngram", "transformer", "auto"] = "textcnn"
+    """What computes. "textcnn": the network of the rounds; all other keys of the section are its. "ngram":
+    one table of n-grams, faster. "transformer": a small encoder, slower and nearer to the teacher. Both learn
+    from the rows that the rounds asked about. "auto": of all three the cheapest that reaches the gate, or
+    else the best on the validation rows."""
     embedding: int = Field(default=256, ge=1, le=1024)
     """Dimensions; they cost training time, and nothing at scoring."""
     filters: int = Field(default=128, ge=1, le=1024)

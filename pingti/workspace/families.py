@@ -26,10 +26,7 @@ def members_of(workspace: Workspace, name: str) -> list[TaskEntry]:
         DefinitionError: a definition that cannot be read, or members that one network cannot serve.
     """
     entries = workspace.entries()
-    named = [entry for entry in entries if entry.definition.family == name]
-    members = named or [
-        entry for entry in entries if entry.name == name or entry.definition.teacher.model == f"task:{name}"
-    ]
+    members = [entry for entry in entries if family_among(entries, entry) == name]
     if len(members) < 2:
         families = sorted({entry.definition.family for entry in entries if entry.definition.family})
         raise NotFoundError(
@@ -38,6 +35,7 @@ def members_of(workspace: Workspace, name: str) -> list[TaskEntry]:
             f"families there are: {', '.join(families) or 'none'}"
         )
     members.sort(key=lambda entry: entry.name)
+    _check_heard(name, members)
     _check_alike(name, members)
     _check_one_schedule(name, members)
     return members
@@ -53,6 +51,18 @@ def family_of(entry: TaskEntry) -> str | None:
     return entry.definition.family or (model.removeprefix("task:") if model.startswith("task:") else None)
 
 
+def family_among(entries: Sequence[TaskEntry], entry: TaskEntry) -> str | None:
+    """The name of a task's family; of a task whose teacher others use, its own name.
+
+    Args:
+        entries: all tasks of the workspace.
+        entry: one of them.
+    """
+    reads = f"task:{entry.name}"
+    read = any(o.definition.teacher.model == reads and o.definition.family is None for o in entries)
+    return family_of(entry) or (entry.name if read else None)
+
+
 def _check_alike(name: str, members: Sequence[TaskEntry]) -> None:
     """Raise DefinitionError where members differ in what one network has in common."""
     first = members[0]
@@ -62,6 +72,23 @@ def _check_alike(name: str, members: Sequence[TaskEntry]) -> None:
             _refuse_unlike(name, section, (first, ours), (entry, theirs), tuple(ours))
         gates = [task.definition.gate.model_dump() for task in (first, entry)]
         _refuse_unlike(name, "gate", (first, gates[0]), (entry, gates[1]), _SPLIT)
+
+
+def _check_heard(name: str, members: Sequence[TaskEntry]) -> None:
+    """Raise DefinitionError for what is asked of one task's training, where all tasks have one in common."""
+    for entry in members:
+        student, unheard = entry.definition.student, ""
+        if entry.definition.teacher.boundary == "leave":
+            unheard = "teacher.boundary: 'leave', but rows teach all tasks or none; 'learn'"
+        elif student.finish_rows:
+            unheard = f"student.finish_rows: {student.finish_rows}, but there is no finish for all tasks; 0"
+        elif student.trunk == "own":
+            unheard = "student.trunk: 'own', but all tasks have one network; 'family'"
+        if unheard:
+            raise DefinitionError(
+                f"{entry.path}: {unheard} is what a run of the family {name!r} needs; or take the task "
+                f"out of the family, then pingti replace {entry.name}"
+            )
 
 
 def _check_one_schedule(name: str, members: Sequence[TaskEntry]) -> None:

@@ -234,6 +234,31 @@ class Speed(Stored):
     teacher: float
 
 
+class Rung(Stored):
+    """A kind of student, trained on the rows of one run: what it reaches, and what it costs."""
+
+    kind: str
+    """As ``student.kind`` of a definition names it."""
+    f1: float | None = None
+    """Against the teacher; None where it was not trained, or no row could tell. So the next two."""
+    precision: float | None = None
+    recall: float | None = None
+    agreement: float | None = None
+    """Share of the rows decided as the teacher decides."""
+    texts_per_second: float | None = None
+    """On one core of the machine that trained it, from text to probabilities."""
+    bytes: int | None = None
+    """Of its numbers, as they lie in memory."""
+    teacher_share: float = 0.0
+    """Share of the rows that the teacher still answers."""
+    passes: bool = False
+    """Whether it reaches precision and recall of the gate."""
+    kept: bool = False
+    """Whether it is the version's student."""
+    note: str = ""
+    """Why it was not trained, in a part of a sentence, or what else is to be known of it."""
+
+
 class CurvePoint(Stored):
     """A point of a precision-recall curve."""
 
@@ -383,6 +408,10 @@ class Report(Stored):
     boundary_rows: int = 0
     """Rows that wait for a person."""
     speed: Speed | None = None
+    kind: str = "textcnn"
+    """Of the student that is kept."""
+    ladder: tuple[Rung, ...] = ()
+    """The kinds of students that it was chosen from, the TextCNN of the rounds first."""
     holdout_intervals: dict[str, Interval] = {}
     curve: tuple[CurvePoint, ...] = ()
     """For two classes."""

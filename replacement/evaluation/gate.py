@@ -5,13 +5,13 @@ from typing import Any
 
 import numpy as np
 
-from pingti.errors import ArtifactError, NotFoundError
+from pingti.errors import ArtifactError, NotFoundError, UnavailableError
+from pingti.students import AnyStudent, load_student
 from pingti.workspace.definition import GateSection
 from pingti.workspace.registry import TaskEntry
 from pingti.workspace.report import Comparison, Figures
 from replacement.evaluation import bootstrap
 from replacement.evaluation.metrics import Classes, Measure, decide, measure, stored
-from textcnn import Student
 
 
 def compare(
@@ -49,7 +49,7 @@ def compare(
 
 
 def against_incumbent(
-    incumbent: Student | None,
+    incumbent: AnyStudent | None,
     texts: Sequence[str],
     reference: Classes,
     decided: Classes,
@@ -73,7 +73,7 @@ def against_incumbent(
     return compare(incumbent.metadata["version"], reference, decided, theirs, len(incumbent.classes), rng)
 
 
-def promoted(entry: TaskEntry) -> Student | None:
+def promoted(entry: TaskEntry) -> AnyStudent | None:
     """The student that is promoted now, if there is one that can be used here.
 
     Args:
@@ -91,13 +91,13 @@ def unread(entry: TaskEntry) -> str:
     return _read_promoted(entry)[1]
 
 
-def _read_promoted(entry: TaskEntry) -> tuple[Student | None, str]:
+def _read_promoted(entry: TaskEntry) -> tuple[AnyStudent | None, str]:
     version = entry.current()
     if version is None:
         return None, ""
     try:
-        return Student.load(entry.student_folder(version)), ""
-    except (NotFoundError, ArtifactError) as error:
+        return load_student(entry.student_folder(version)), ""
+    except (NotFoundError, ArtifactError, UnavailableError) as error:
         return (
             None,
             f"version {version} is promoted but cannot be read, so nothing was compared with it: {error}",

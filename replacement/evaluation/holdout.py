@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from pingti.corpus.normalize import keys_of
 from pingti.corpus.values import iso_date
+from pingti.students import AnyStudent
 from pingti.workspace.report import Interval
 from replacement.answers import Answers
 from replacement.evaluation import disagreement, error_analysis
@@ -17,7 +18,6 @@ from replacement.evaluation.baseline import Baseline
 from replacement.evaluation.bootstrap import intervals
 from replacement.evaluation.metrics import decide, measure, stored
 from replacement.evaluation.operating_points import curve
-from textcnn import Student
 
 _POINTS = 60  # of the precision-recall curve
 _BINS = 10
@@ -60,7 +60,7 @@ class Held:
     """(n,): days since 1970 (UTC), where the corpus has times."""
     before: NDArray[np.int64]
     """(n,): the classes that the first round's student gave."""
-    incumbent: Student | None
+    incumbent: AnyStudent | None
     """The student that is promoted now, if there is one of the same classes."""
     true_labels: Mapping[str, int]
     """True class number of texts by their normalised form, as far as they are known."""

@@ -19,9 +19,13 @@ from replacement.family import choosing, measuring, network
 from replacement.family.columns import groups_of, readouts_of, subclasses_of
 from replacement.family.prepare import prepare_members
 from replacement.family.state import Family, State, budget_of_round, pool_of
+from replacement.kinds.ladder import climb
+from replacement.kinds.training import check_kind
 from replacement.progress import Progress, quiet
 from replacement.results import Outcome, Round, StopReason
-from replacement.training.loop import Trained, evaluate, write_version
+from replacement.training.outcome.evaluation import evaluate
+from replacement.training.outcome.trained import Trained
+from replacement.training.outcome.version import write_version
 from replacement.training.rounds import Setup, best_of, brought_nothing, measure_round
 from textcnn import Student
 
@@ -62,11 +66,13 @@ def replace_family(
         InputError: a file, label or definition that cannot be used.
         UnavailableError: a teacher cannot be had.
     """
-    members = prepare_members(entries, seed=seed, progress=progress, device=device, function=function)
+    name = next(filter(None, map(family_of, entries)), entries[0].name)
+    members = prepare_members(entries, name, seed=seed, progress=progress, device=device, function=function)
     setups = [member.setup for member in members]
     groups = groups_of(setups)
-    name = next(filter(None, map(family_of, entries)), entries[0].name)
     family = Family(name=name, members=members, groups=groups, readouts=readouts_of(setups, groups))
+    for setup in setups:
+        check_kind(setup)
     state = measuring.ask_measuring_rows(family)
     family = _warned_of_small_holdouts(family, state)
     state = measuring.ask_first_rows(family, state)
@@ -142,15 +148,15 @@ def write_versions(
     speeds: dict[str, Speed | None] = {}
     for place, member in enumerate(family.members):
         entry, teacher = member.setup.entry, member.setup.teacher.fingerprint
-        evaluation = evaluate(
-            member.setup, asked[place], trained[place], member.people, speed=speeds.get(teacher)
-        )
-        speeds[teacher] = evaluation.speed  # one network, one teacher: measured once
+        climbed = climb(member.setup, asked[place], trained[place], speed=speeds.get(teacher))
+        evaluation = evaluate(member.setup, asked[place], climbed, member.people)
         beside = None if first is None else first.student_folder(outcomes[first.name].version)
         outcomes[entry.name] = write_version(
-            member.setup, asked[place], trained[place], evaluation, run=run, beside=beside
+            member.setup, asked[place], climbed, evaluation, run=run, beside=beside
         )
-        first = first or entry
+        if evaluation.kind == "textcnn":
+            speeds[teacher] = evaluation.speed  # one network, one teacher: measured once
+            first = first or entry
     return outcomes
 
 

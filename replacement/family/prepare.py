@@ -10,10 +10,13 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from pingti.annotation.labelled_texts import Labelled
+from pingti.checks.teacher_labels import labels_asked
 from pingti.corpus.normalize import keys_of
+from pingti.errors import InputError
 from pingti.workspace.definition import RulesSection
 from pingti.workspace.registry import TaskEntry
 from replacement.progress import Progress
+from replacement.teacher_sources.sources import has_model
 from replacement.training.dataset import Dataset, assemble, is_asked, load_corpus, within_answers
 from replacement.training.people_labels import PeopleLabels, Reviewed, read_people_labels
 from replacement.training.rounds import Setup
@@ -34,6 +37,7 @@ class Member:
 
 def prepare_members(
     entries: Sequence[TaskEntry],
+    name: str,
     *,
     seed: int,
     progress: Progress,
@@ -47,6 +51,7 @@ def prepare_members(
 
     Args:
         entries: the family's tasks.
+        name: the family's.
         seed: every random choice comes from it.
         progress: told what is being done.
         device: the teachers' torch device.
@@ -66,8 +71,13 @@ def prepare_members(
     embedding = teachers[0].token_vectors(shared.vocabulary.tokens, entries[0].definition.student.embedding)
     members = []
     for entry, own, teacher in zip(entries, people, teachers, strict=True):
-        dataset, unanswered = within_answers(_for_task(shared, entry, own), teacher)
+        dataset = _for_task(shared, entry, own)
+        try:
+            dataset, unanswered = within_answers(dataset, teacher)
+        except InputError as error:
+            raise InputError(f"{entry.path}: {error}") from error
         notes = [*teacher.guesses, *own.notes, *teacher.opened.notes, *unanswered]
+        notes.append(_note_of_budget(entry, teacher, entries, teachers))
         for note in filter(None, notes):
             progress(f"{entry.name}: {note}", 1, 1)
         setup = Setup(
@@ -78,9 +88,30 @@ def prepare_members(
             teacher=teacher,
             embedding=embedding,
             notes=tuple(filter(None, notes)),
+            family=name,
         )
         members.append(Member(setup=setup, people=own))
     return members
+
+
+def _note_of_budget(
+    entry: TaskEntry,
+    teacher: TeacherLabels,
+    entries: Sequence[TaskEntry],
+    teachers: Sequence[TeacherLabels],
+) -> str:
+    """What is to be told where another task of the same teacher has a larger budget; nothing if none has."""
+    readers = [
+        other for other, own in zip(entries, teachers, strict=True) if own.fingerprint == teacher.fingerprint
+    ]
+    largest = max(readers, key=lambda other: other.definition.teacher.budget)
+    budget, most = entry.definition.teacher.budget, largest.definition.teacher.budget
+    if budget == most:
+        return ""
+    return (
+        f"teacher.budget: {budget:,}, but its teacher was asked about up to {most:,} rows, as "
+        f"{largest.path.name} says: an answer serves all tasks of a family, and the largest budget counts"
+    )
 
 
 _READING = {"map", "label", "decide", "threshold", "margin", "boundary", "budget"}
@@ -104,7 +135,9 @@ def _load_teachers(
         section = owner.definition.teacher
         # What is fine-tuned for a task is a model of its own.
         tuned = owner.name if section.tuned else ""
-        key = f"{owner.path.parent} {tuned} {section.model_dump_json(exclude=_READING)}"
+        # Who is no model is asked for the labels that the task maps, or for its classes.
+        asked_for = "" if has_model(owner) else labels_asked(owner.definition)
+        key = f"{owner.path.parent} {tuned} {asked_for} {section.model_dump_json(exclude=_READING)}"
         if key in loaded:
             teachers.append(read_by_another_task(loaded[key], entry, own))
             continue
@@ -135,7 +168,12 @@ def _for_task(shared: Dataset, entry: TaskEntry, people: PeopleLabels) -> Datase
     asked = is_asked(entry, shared.texts)
     corpus = shared.corpus
     if not asked[: len(corpus.texts)].all():
-        corpus = corpus.keep(asked[: len(corpus.texts)])
+        try:
+            corpus = corpus.keep(asked[: len(corpus.texts)])
+        except InputError as error:
+            raise InputError(
+                f"{entry.path}: rules and depends_on leave too few texts for this task: {error}"
+            ) from error
 
     def own(rows: NDArray[np.int64], texts: Sequence[str]) -> NDArray[np.int64]:
         keys = set(keys_of(texts))

@@ -48,6 +48,13 @@ class Evidence:
     """Rows of the pool that the teacher was not asked about."""
     sure: float
     """As of ``replacement.evaluation.gate.sureness``."""
+    family: str | None = None
+    """Whose run it was; None: the task's alone."""
+
+    @property
+    def command(self) -> str:
+        """What makes such a run again."""
+        return f"pingti replace {self.task if self.family is None else f'--family {self.family}'}"
 
     @property
     def lacking(self) -> float:
@@ -72,7 +79,7 @@ def advise(evidence: Evidence) -> tuple[str, ...]:
 
 
 def _again(evidence: Evidence, key: str) -> str:
-    return f"{key} in tasks/{evidence.task}.toml, then pingti replace {evidence.task}"
+    return f"{key} in tasks/{evidence.task}.toml, then {evidence.command}"
 
 
 def _threshold(evidence: Evidence) -> tuple[float, str]:
@@ -179,6 +186,6 @@ def _days(evidence: Evidence) -> tuple[float, str]:
     )
     return 2 * (1 - evidence.sure), (
         f"more held-out rows: {rows} of the class {name} leave the verdict to chance "
-        f"({1 - evidence.sure:.0%} of holdouts drawn again pass); {more}; then pingti replace "
-        f"{evidence.task}"
+        f"({1 - evidence.sure:.0%} of holdouts drawn again pass); {more}; then "
+        f"{evidence.command}"
     )

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from pingti.workspace.definition import Definition
-from pingti.workspace.report import FORMAT, Report, TeacherQuality, shortfall
+from pingti.workspace.report import FORMAT, Report, Rung, TeacherQuality, shortfall
 from replacement.evaluation.metrics import stored
 from replacement.evaluation.operating_points import OperatingPoint, Stretch
 from replacement.evaluation.speed import Speed
@@ -33,6 +33,10 @@ class Evaluation:
     """How often the teacher itself is right, where people's labels tell."""
     notes: tuple[str, ...] = ()
     """What a person should know of labels and teacher, a sentence each."""
+    kind: str = "textcnn"
+    """Of the student."""
+    ladder: tuple[Rung, ...] = ()
+    """The kinds of students that it was chosen from."""
 
 
 def build_report(
@@ -89,6 +93,8 @@ def build_report(
             "operating_points": _stored_points(evaluation.operating_points, len(definition.classes)),
             "boundary_rows": boundary_rows,
             **({} if evaluation.speed is None else {"speed": asdict(evaluation.speed)}),
+            "kind": evaluation.kind,
+            "ladder": [rung.stored() for rung in evaluation.ladder],
             **evaluation.holdout,
             **evaluation.learned,
         }

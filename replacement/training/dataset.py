@@ -15,6 +15,7 @@ from pingti.corpus.normalize import keys_of, normalised
 from pingti.corpus.reader import BadRow, expand_all, read_rows, schema
 from pingti.corpus.rules import matches
 from pingti.errors import InputError
+from pingti.students import AnyStudent
 from pingti.workspace.definition import CorpusSection, Definition, RulesSection, StudentSection
 from pingti.workspace.registry import TaskEntry
 from replacement.reading import find_reach
@@ -22,7 +23,7 @@ from replacement.teacher_sources.stored_answers import unmatched_note
 from replacement.training.dependencies import parents_hold
 from replacement.training.people_labels import PeopleLabels
 from replacement.training.teacher_labels import TeacherLabels
-from textcnn import Encoded, Vocabulary
+from textcnn import Encoded, Student, Vocabulary
 
 _DAY = 86_400_000_000  # microseconds
 _LEAST_ROWS = 10  # of the pool and of the holdout
@@ -95,6 +96,20 @@ class Dataset:
             vocabulary: the other one.
         """
         return dataclasses.replace(self, vocabulary=vocabulary, encoded=vocabulary.encode(self.texts))
+
+    def scores(self, student: AnyStudent, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        """What a student says of some rows.
+
+        Args:
+            student: of any kind.
+            rows: int64 (k,).
+
+        Returns:
+            float32 (k, classes), as of its ``score``.
+        """
+        if isinstance(student, Student) and student.vocabulary is self.vocabulary:
+            return student.score_encoded(self.encoded.take(rows))
+        return student.score(self.texts.take(pa.array(rows)))
 
     def texts_of(self, rows: NDArray[np.int64]) -> list[str]:
         """The texts of some rows, in their order.

@@ -4,7 +4,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from pingti.errors import DefinitionError
+from pingti.errors import ConflictError, DefinitionError, NotFoundError
 from pingti.inference.classifier import Classifier
 from pingti.inference.pins import Choice, pin
 from pingti.workspace.dependencies import promoted_circle
@@ -31,9 +31,13 @@ def parents_hold(entry: TaskEntry, texts: pa.Array) -> NDArray[np.bool_]:
     dependencies = entry.definition.depends_on
     if not dependencies or len(texts) == 0:
         return holds
-    _check_dependencies(entry)
     parents = [Choice(task=dependency.partition("=")[0]) for dependency in dependencies]
-    classifier = Classifier.load(entry.workspace, pin(entry.workspace, parents))
+    try:
+        _check_dependencies(entry)
+        pinned = pin(entry.workspace, parents)
+    except (ConflictError, NotFoundError) as error:
+        raise type(error)(f"{entry.path}: depends_on: {error}") from error
+    classifier = Classifier.load(entry.workspace, pinned)
     decisions = classifier.classify(pa.record_batch({"id": pa.nulls(len(texts), pa.string()), "text": texts}))
     for dependency in dependencies:
         task, _, label = dependency.partition("=")

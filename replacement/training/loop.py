@@ -9,39 +9,30 @@ against it. ``replacement.budget`` says how many there are of each.
 """
 
 import dataclasses
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from pingti import files
-from pingti.annotation import review_queue
-from pingti.corpus.normalize import keys_of
 from pingti.errors import UnavailableError
+from pingti.students import AnyStudent
 from pingti.workspace.registry import TaskEntry
-from pingti.workspace.report import TeacherQuality
 from replacement.answers import join
 from replacement.budget import most_labelled, share_measuring
-from replacement.evaluation import gate, holdout, teacher_quality
-from replacement.evaluation.baseline import Baseline
+from replacement.evaluation import gate
 from replacement.evaluation.holdout_size import note_of_few_rows
-from replacement.evaluation.metrics import absent, decide
-from replacement.evaluation.operating_points import OperatingPoint, Scored, operating_points
-from replacement.evaluation.speed import Speed
+from replacement.kinds.ladder import climb
+from replacement.kinds.training import check_kind
 from replacement.progress import Progress, quiet
-from replacement.reading import note_of_reading
-from replacement.recency import notes_of_recency
-from replacement.reporting import html
-from replacement.reporting.advice import Evidence, advise
-from replacement.reporting.document import Evaluation, build_report
-from replacement.results import Outcome, Round, StopReason
+from replacement.results import Outcome, Round
 from replacement.training import warm_start
 from replacement.training.dataset import prepare_dataset, within_answers, word_vectors
-from replacement.training.people_labels import PeopleLabels, read_people_labels
+from replacement.training.outcome.evaluation import evaluate
+from replacement.training.outcome.trained import Trained
+from replacement.training.outcome.version import write_version
+from replacement.training.people_labels import read_people_labels
 from replacement.training.rounds import (
     Asked,
     HoldoutSet,
@@ -53,15 +44,12 @@ from replacement.training.rounds import (
     finish_task,
     measure_round,
     out_of_rows,
-    scored_holdout,
-    scored_validation,
     speak_against,
     stop_reason,
     train_student,
 )
 from replacement.training.subclasses import Subclasses, divide
 from replacement.training.teacher_labels import load_teacher
-from replacement.training.teacher_model import teacher_owner
 from replacement.training.validation_set import (
     EVEN,
     ValidationSet,
@@ -136,28 +124,16 @@ def replace(
         trunk=trunk,
         notes=tuple(notes),
     )
+    check_kind(setup)
     known = warm_start.read(entry, teacher.fingerprint)
     asked = ask_measuring_rows(setup, known)
     setup = _warned_of_small_holdout(setup, asked)
     asked = ask_first_rows(setup, asked, known)
     asked, trained = run_rounds(setup, asked, announce)
     trained = finish_student(setup, asked, trained, announce)
+    trained = climb(setup, asked, trained)
     evaluation = evaluate(setup, asked, trained, people)
     return write_version(setup, asked, trained, evaluation, run=run)
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Trained:
-    """What all rounds of a run made."""
-
-    rounds: list[Round]
-    students: list[Student]
-    """Of each round."""
-    subclasses: Subclasses
-    """The parts of the classes that the students tell apart."""
-    stopped: StopReason
-    best: int
-    """The place of the round whose student is kept."""
 
 
 def ask_measuring_rows(setup: Setup, known: dict[str, bool]) -> Asked:
@@ -285,180 +261,6 @@ def finish_student(
     )
 
 
-def evaluate(
-    setup: Setup, asked: Asked, trained: Trained, people: PeopleLabels, *, speed: Speed | None = None
-) -> Evaluation:
-    """Measure the student that is kept, and hold it against the gate and the promoted version.
-
-    Args:
-        setup: has texts and teacher.
-        asked: all rows asked about.
-        trained: has the student.
-        people: true labels, and those to learn a baseline from.
-        speed: of student and teacher, where it is known; else it is measured.
-    """
-    definition, corpus, true = setup.definition, setup.dataset.corpus, people.true
-    student, kept = trained.students[trained.best], trained.rounds[trained.best]
-    scored = scored_holdout(setup, asked, student)
-    points = operating_points(
-        definition.operating_points,
-        scored_validation(setup, asked, student),
-        scored,
-        setup.rng("scenes"),
-        gate=definition.gate,
-    )
-    promoted = gate.promoted(setup.entry)
-    first = scored_holdout(setup, asked, trained.students[0])
-    encoded = setup.dataset.encoded.take(asked.holdout.rows)
-    baseline = _baseline(setup, people)
-    held = holdout.Held(
-        texts=setup.dataset.texts_of(asked.holdout.rows),
-        answers=asked.holdout.answers,
-        vectors=asked.holdout.answers.vectors_or(lambda: student.features(encoded)),
-        scores=scored.scores,
-        threshold=kept.threshold,
-        days=None if corpus.days is None else corpus.days[asked.holdout.rows],
-        before=decide(first.scores, trained.rounds[0].threshold),
-        incumbent=promoted,
-        true_labels=true,
-        baseline=baseline,
-    )
-    comparison = gate.against_incumbent(
-        promoted, held.texts, held.answers.decided, held.decided, setup.rng("incumbent")
-    )
-    verdict = gate.verdict(
-        definition.gate,
-        kept.holdout,
-        comparison,
-        usable=points["default"].usable,
-        absent=[definition.classes[c] for c in absent(held.answers.decided, len(definition.classes))],
-    )
-    verdict["unread"] = gate.unread(setup.entry) if promoted is None else ""
-    verdict |= _sureness_and_advice(setup, asked, trained, scored)
-    described = holdout.describe(held, definition.classes, setup.rng("evidence"))
-    truth_apart = _against_true_labels_apart(setup, asked, trained, true, baseline)
-    qualities = _qualities(setup, asked, baseline, described["truth"] or truth_apart)
-    return Evaluation(
-        kept=kept,
-        verdict=verdict,
-        operating_points=points,
-        speed=speed or setup.teacher.speed(student, setup.dataset.texts.take(pa.array(asked.holdout.rows))),
-        holdout={**described, "truth_apart": truth_apart},
-        teacher_quality=qualities[0] if qualities else None,
-        learned=holdout.of_learned(_learned(setup, asked, trained), definition.classes),
-        notes=(
-            *_warnings(setup, people, qualities),
-            *setup.notes,
-            *_notes_of_true_labels(true, held.texts, len(asked.apart)),
-            *teacher_quality.notes_of_baseline([described["truth"], truth_apart]),
-            *note_of_reading(setup.teacher, held.texts, cut_alike=definition.student.read == "teacher"),
-            *_notes_of_recency(setup, asked, student, scored, points),
-            *_notes_of_answers(setup),
-        ),
-    )
-
-
-def _sureness_and_advice(setup: Setup, asked: Asked, trained: Trained, scored: Scored) -> dict[str, Any]:
-    """How sure the verdict on the holdout is, and what would help where it is a refusal."""
-    kept, definition = trained.rounds[trained.best], setup.definition
-    decided = decide(scored.scores, kept.threshold)
-    sure = gate.sureness(
-        definition.gate, scored.reference, decided, len(definition.classes), setup.rng("sureness")
-    )
-    evidence = Evidence(
-        task=setup.entry.name,
-        definition=definition,
-        rounds=trained.rounds,
-        kept=kept,
-        stopped=trained.stopped,
-        holdout=scored,
-        margin=asked.holdout.answers.margin,
-        held_out=len(setup.dataset.corpus.holdout),
-        unasked=len(asked.unasked(setup)),
-        sure=sure,
-    )
-    return {"sure": sure, "advice": advise(evidence)}
-
-
-def _notes_of_recency(
-    setup: Setup, asked: Asked, student: Student, scored: Scored, points: Mapping[str, OperatingPoint]
-) -> tuple[str, ...]:
-    """What weighing validation rows by time did to the operating points of a student."""
-    scores = student.score_encoded(setup.dataset.encoded.take(asked.validation.rows))
-    alike = asked.validation.scored(scores)
-    definition = setup.definition
-    return notes_of_recency(alike, scored, points, definition.operating_points, definition.gate)
-
-
-def write_version(
-    setup: Setup,
-    asked: Asked,
-    trained: Trained,
-    evaluation: Evaluation,
-    *,
-    run: str | None,
-    beside: Path | None = None,
-) -> Outcome:
-    """Write the student that is kept, its report, its rows, and the boundary rows for a person.
-
-    Args:
-        setup: has the task.
-        asked: all rows asked about.
-        trained: has the student.
-        evaluation: of it.
-        run: the name of the run, if it has one.
-        beside: the folder of a student that reads the same network; their tensors are one file then.
-    """
-    entry, definition, teacher = setup.entry, setup.definition, setup.teacher
-    student, version = trained.students[trained.best], entry.next_version()
-    rows = {"rows_asked": asked.count, "rows_computed": teacher.rows_scored}
-    report = build_report(
-        evaluation,
-        definition,
-        task=entry.name,
-        version=version,
-        run=run,
-        seed=setup.seed,
-        subclasses=trained.subclasses.named(definition.classes, teacher.rule.labels),
-        teacher={**teacher.described(), **teacher.cost, **rows, "quality": evaluation.teacher_quality},
-        corpus={**setup.dataset.corpus.counts, "labelled_by_people": len(teacher.reviewed)},
-        rounds=trained.rounds,
-        stopped=trained.stopped,
-        boundary_rows=_write_boundary_rows(setup, asked.training, version),
-    )
-    points = evaluation.operating_points
-    student.metadata.update(
-        task=entry.name,
-        version=version,
-        thresholds={name: point.threshold for name, point in points.items() if point.usable},
-        refused={name: point.says for name, point in points.items() if not point.usable},
-        rules=definition.rules.model_dump(),
-        depends_on=list(definition.depends_on),
-    )
-    # A run that is killed leaves no half of a version, and its number to the next one.
-    with files.new_folder(entry.folder / "students" / str(version)) as folder:
-        html.write(folder, report)
-        warm_start.write(
-            folder,
-            setup.dataset.texts_of(asked.training.rows),
-            asked.training.hard_negatives,
-            _drawn(setup, asked.validation),
-        )
-        if beside is None:
-            student.save(folder)
-        else:
-            student.save_beside(folder, beside)
-    return Outcome(
-        task=entry.name,
-        version=version,
-        passed=report.gate.passed,
-        stopped=trained.stopped,
-        rounds=trained.rounds,
-        best=evaluation.kept,
-        report=report.stored(),
-    )
-
-
 def _warned_of_small_holdout(setup: Setup, asked: Asked) -> Setup:
     """The setup with a note where few rows measure, told before the teacher is asked about more."""
     note = note_of_few_rows(
@@ -470,7 +272,7 @@ def _warned_of_small_holdout(setup: Setup, asked: Asked) -> Setup:
     return dataclasses.replace(setup, notes=(*setup.notes, note))
 
 
-def _kept_validation(setup: Setup, promoted: Student | None, count: int) -> ValidationSet | None:
+def _kept_validation(setup: Setup, promoted: AnyStudent | None, count: int) -> ValidationSet | None:
     """The promoted version's validation rows, and ``count`` in all; None where they are drawn anew."""
     corpus = setup.dataset.corpus
     pool_texts = setup.dataset.texts_of(corpus.pool)
@@ -481,7 +283,9 @@ def _kept_validation(setup: Setup, promoted: Student | None, count: int) -> Vali
     return ask_kept(earlier, corpus, setup.teacher, promoted, budget=count, rng=rng)
 
 
-def _drawn_validation(setup: Setup, promoted: Student | None, count: int, *, by_score: bool) -> ValidationSet:
+def _drawn_validation(
+    setup: Setup, promoted: AnyStudent | None, count: int, *, by_score: bool
+) -> ValidationSet:
     """``count`` validation rows, drawn from the whole pool; some are drawn later where there is no student.
 
     They are drawn ``by_score`` only by a student that has learned from none but rows drawn evenly, or not at
@@ -500,118 +304,14 @@ def _drawn_validation(setup: Setup, promoted: Student | None, count: int, *, by_
     return validation
 
 
-def _drawn(setup: Setup, validation: ValidationSet) -> warm_start.DrawnValidation:
-    """The validation rows as the next run needs them."""
-    pool = setup.dataset.corpus.pool
-    return warm_start.DrawnValidation(
-        texts=setup.dataset.texts_of(validation.rows),
-        weights=validation.weights,
-        pool=len(pool),
-        newest=setup.dataset.texts_of(pool[-warm_start.NEWEST :]),
-    )
-
-
 def _apart(setup: Setup, most: int) -> tuple[str, ...]:
     """Texts outside the corpus that measure, ``most`` at most."""
     texts = setup.dataset.apart
     return tuple(texts[row] for row in setup.draw(np.arange(len(texts)), most, "true labels apart").tolist())
 
 
-def _against_true_labels_apart(
-    setup: Setup, asked: Asked, trained: Trained, true: dict[str, int], baseline: Baseline
-) -> dict[str, Any] | None:
-    """Student, teacher, incumbent and baseline against the true labels of texts outside the corpus."""
-    if not asked.apart:
-        return None
-    texts, student = list(asked.apart), trained.students[trained.best]
-    answers = setup.teacher.ask(texts, "teacher: texts with true labels")
-    texts = [text for text, answered in zip(texts, answers.answered.tolist(), strict=True) if answered]
-    if not texts:
-        return None
-    answers = answers.take(answers.answered)
-    held = holdout.Held(
-        texts=texts,
-        answers=answers,
-        vectors=answers.vectors,
-        scores=student.score(texts),
-        threshold=trained.rounds[trained.best].threshold,
-        days=None,
-        before=np.zeros(len(texts), np.int64),
-        incumbent=gate.promoted(setup.entry),
-        true_labels=true,
-        baseline=baseline,
-    )
-    return holdout.against_true_labels(held, len(setup.definition.classes), setup.rng("true labels apart"))
-
-
-def _baseline(setup: Setup, people: PeopleLabels) -> Baseline:
-    """The n-gram model, which learns from the seed as far as its labels stand for classes of the task."""
-    classes = setup.definition.classes
-    class_of = {name: number for number, name in enumerate(classes)}
-    if teacher_owner(setup.entry) is not setup.entry:  # they are that task's
-        class_of = dict(zip(setup.teacher.rule.labels, setup.teacher.rule.class_of, strict=True))
-    pairs = [] if people.seed is None else zip(people.seed.texts, people.seed.labels, strict=True)
-    known = [(text, class_of[label]) for text, label in pairs if label in class_of]
-    answers = np.array([number for _, number in known], np.int64)
-    return Baseline(texts=[text for text, _ in known], answers=answers, classes=len(classes))
-
-
-def _qualities(
-    setup: Setup, asked: Asked, baseline: Baseline, against_true: dict[str, Any] | None
-) -> list[TeacherQuality]:
-    """All that is known of the teacher's quality, what tells most first."""
-    training, dataset = asked.training, setup.dataset
-    true_of = dict(zip(keys_of(baseline.texts), baseline.answers.tolist(), strict=True))
-    places = np.flatnonzero(np.isin(training.rows, dataset.seed))
-    keys = keys_of(dataset.texts_of(training.rows[places]))
-    known = np.array([key in true_of for key in keys], np.bool_)
-    figures = [teacher_quality.of_true_labels(against_true)]
-    if setup.teacher.description is not None:
-        figures.insert(0, teacher_quality.of_rows_kept_aside(setup.teacher.description.folder))
-    if known.any() and not teacher_owner(setup.entry).definition.teacher.tuned:
-        figures.append(
-            teacher_quality.of_labelled_rows(
-                dataset.texts_of(training.rows[places[known]]),
-                np.array([true_of[key] for key in keys if key in true_of], np.int64),
-                training.answers.decided[places[known]],
-                baseline,
-                setup.rng("n-grams of the seed"),
-            )
-        )
-    return [own for own in figures if own is not None]
-
-
-def _warnings(setup: Setup, people: PeopleLabels, qualities: list[TeacherQuality]) -> tuple[str, ...]:
-    """Where the teacher is no better than what is trivial, or nobody can tell."""
-    tuned = teacher_owner(setup.entry).definition.teacher.tuned
-    return tuple(teacher_quality.warnings(qualities, len(people.seed_texts) if tuned else None))
-
-
-def _notes_of_true_labels(true: dict[str, int], held: list[str], apart: int) -> tuple[str, ...]:
-    """What became of the true labels, where some of them measured nothing."""
-    in_holdout = len(set(keys_of(held)) & true.keys()) if true else 0
-    unused = len(true) - in_holdout - apart
-    if not unused:
-        return ()
-    return (
-        f"gate.labels: of {len(true)} true labels {in_holdout} measure on the holdout and {apart} on texts "
-        f"outside the corpus; {unused} are not used: their texts may be learned from, a rule decides them, "
-        "or they are more than gate.holdout_rows or than the fifth of the budget that measures has room for",
-    )
-
-
-def _notes_of_answers(setup: Setup) -> tuple[str, ...]:
-    """What of the teacher could not be had or measured."""
-    notes = list(setup.teacher.cost_notes)
-    if setup.teacher.description is None:
-        notes.append("the teacher's speed was not measured: no model of it is here")
-    if setup.teacher.stored_alone:
-        notes.append("stored answers are all there is: drift cannot be measured")
-    return tuple(notes)
-
-
 def _rest_drawn(
-    setup: Setup, validation: ValidationSet, student: Student, learned: NDArray[np.int64]
+    setup: Setup, validation: ValidationSet, student: AnyStudent, learned: NDArray[np.int64]
 ) -> ValidationSet:
     """The validation rows with those that were still to be drawn; ``learned`` may not be among them."""
     return ask_drawn_by_score(
@@ -685,34 +385,4 @@ def _divided(setup: Setup, asked: Asked) -> Subclasses:
         seen.vectors_or(lambda: word_vectors(setup.dataset.encoded.take(rows), setup.rng("words"))),
         most=setup.definition.student.subclasses,
         rng=setup.rng("subclasses"),
-    )
-
-
-def _learned(setup: Setup, asked: Asked, trained: Trained) -> holdout.Learned:
-    """The rows learned from, as the student that is kept sees them."""
-    training, dataset = asked.training, setup.dataset
-    student, kept = trained.students[trained.best], trained.rounds[trained.best]
-    known_then = np.arange(len(training.rows)) < kept.rows + kept.boundary
-    return holdout.Learned(
-        rows=training.rows,
-        rounds=[sum(result.added.values()) for result in trained.rounds],
-        days=dataset.corpus.days,
-        targets=training.answers.probabilities,
-        scores=student.score_encoded(dataset.encoded.take(training.rows)),
-        trained=training.learned(setup.definition.teacher) & known_then,
-        texts=dataset.texts_of,
-    )
-
-
-def _write_boundary_rows(setup: Setup, training: TrainingSet, version: int) -> int:
-    """Write the boundary rows for a person; how many they are."""
-    boundary = np.flatnonzero(~training.clear(setup.definition.teacher.margin))
-    rows, ids = training.rows[boundary], setup.dataset.corpus.ids
-    return review_queue.write(
-        setup.entry,
-        version,
-        [ids[row].as_py() if row < len(ids) else None for row in rows.tolist()],
-        setup.dataset.texts_of(rows),
-        training.answers.probabilities[boundary],
-        training.answers.margin[boundary],
     )

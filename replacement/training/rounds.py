@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 import sampling
 from pingti.errors import InputError, UnavailableError
+from pingti.students import AnyStudent
 from pingti.workspace.definition import Definition, GateSection, TeacherSection
 from pingti.workspace.registry import TaskEntry
 from replacement.answers import Answers, join
@@ -56,6 +57,8 @@ class Setup:
     """What a student's head is trained on, inside a family; None: it has a network of its own."""
     notes: tuple[str, ...] = ()
     """What the report tells of labels and teacher, a sentence each."""
+    family: str | None = None
+    """Whose run this is; None: the task's alone."""
 
     @property
     def definition(self) -> Definition:
@@ -151,6 +154,26 @@ class Asked:
     def count(self) -> int:
         """Rows that count against the budget, validation rows still to be drawn included."""
         return self.holdout.asked + self.validation.budget + self.training.paid + len(self.apart)
+
+    def scored_validation(self, setup: Setup, student: AnyStudent) -> Scored:
+        """The validation rows beside what a student says of them, newer ones counting more.
+
+        Args:
+            setup: has the texts.
+            student: scores them; of any kind.
+        """
+        scores = setup.dataset.scores(student, self.validation.rows)
+        return weighed_by_time(self.validation.scored(scores), setup.definition.gate)
+
+    def scored_holdout(self, setup: Setup, student: AnyStudent) -> Scored:
+        """The holdout beside what a student says of it.
+
+        Args:
+            setup: has the texts.
+            student: scores them; of any kind.
+        """
+        scores = setup.dataset.scores(student, self.holdout.rows)
+        return Scored(reference=self.holdout.answers.decided, scores=scores)
 
     def left(self, setup: Setup) -> int:
         """Rows that the budget has left.
@@ -351,7 +374,7 @@ def measure_round(setup: Setup, asked: Asked, student: Student, number: int) -> 
     """
     training, definition = asked.training, setup.definition
     learned = training.learned(definition.teacher)
-    validation = scored_validation(setup, asked, student)
+    validation = asked.scored_validation(setup, student)
     threshold = validation.threshold(definition.operating_points["default"], definition.gate)[0]
     return Round(
         round=number,
@@ -363,32 +386,8 @@ def measure_round(setup: Setup, asked: Asked, student: Student, number: int) -> 
         hard_negatives=int(training.hard_negatives[learned].sum()),
         threshold=threshold,
         validation=validation.measure(threshold),
-        holdout=scored_holdout(setup, asked, student).measure(threshold),
+        holdout=asked.scored_holdout(setup, student).measure(threshold),
     )
-
-
-def scored_validation(setup: Setup, asked: Asked, student: Student) -> Scored:
-    """The validation rows beside what a student says of them, newer ones counting more.
-
-    Args:
-        setup: has the texts.
-        asked: has the rows.
-        student: scores them.
-    """
-    scores = student.score_encoded(setup.dataset.encoded.take(asked.validation.rows))
-    return weighed_by_time(asked.validation.scored(scores), setup.definition.gate)
-
-
-def scored_holdout(setup: Setup, asked: Asked, student: Student) -> Scored:
-    """The holdout beside what a student says of it.
-
-    Args:
-        setup: has the texts.
-        asked: has the rows.
-        student: scores them.
-    """
-    scores = student.score_encoded(setup.dataset.encoded.take(asked.holdout.rows))
-    return Scored(reference=asked.holdout.answers.decided, scores=scores)
 
 
 def stop_reason(gate: GateSection, rounds: Sequence[Round], *, usable: bool) -> StopReason | None:

@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 
 from pingti.corpus.normalize import keys_of, normalised
 from pingti.errors import ConflictError
+from pingti.students import AnyStudent
 from pingti.workspace.definition import HUB_NAME, TeacherSection
 from pingti.workspace.registry import TaskEntry
 from replacement.answers import Answers
 from replacement.decision import DecisionRule, guesses, make_rule
-from replacement.evaluation.speed import Speed, measure_speed
+from replacement.evaluation.speed import Speed, Speeds, measure_speeds
 from replacement.progress import Progress, advancing, quiet
 from replacement.teacher_sources.sources import STORED, Opened, has_model, open_source, source_name
 from replacement.training.people_labels import PeopleLabels, read_reviewed, read_seed
@@ -227,7 +228,7 @@ class TeacherLabels:
         member: Any = pc.is_in(normalised(texts), pa.array(list(self.reviewed), texts.type))
         return np.asarray(member.to_numpy(zero_copy_only=False), np.bool_)
 
-    def speed(self, student: Student, texts: pa.Array) -> Speed | None:
+    def speed(self, student: AnyStudent, texts: pa.Array) -> Speed | None:
         """How fast a student and this teacher are, on one core each.
 
         Args:
@@ -237,10 +238,19 @@ class TeacherLabels:
         Returns:
             None where no model is here that could be timed.
         """
+        return None if self.description is None else self.speeds([student], texts).of(0)
+
+    def speeds(self, students: Sequence[AnyStudent], texts: pa.Array) -> Speeds:
+        """How fast students and this teacher are, on one core each, timed in turns.
+
+        Args:
+            students: of any kinds.
+            texts: (n,) large_string, what all are timed on.
+        """
         if self.description is None:
-            return None
+            return measure_speeds(students, None, texts)
         length = self.description.max_length
-        return measure_speed(student, self.model, texts, max_length=length, precision=self.cpu_precision)
+        return measure_speeds(students, self.model, texts, max_length=length, precision=self.cpu_precision)
 
     def token_vectors(self, tokens: tuple[str, ...], width: int) -> NDArray[np.float32] | None:
         """Start of a student's embedding: what the teacher makes of each token alone.

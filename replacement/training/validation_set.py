@@ -20,13 +20,13 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 import sampling
+from pingti.students import AnyStudent
 from pingti.workspace.definition import OperatingPointSection
 from replacement.answers import Answers, join
 from replacement.evaluation.operating_points import Scored, choose, curve
 from replacement.training.dataset import Corpus
 from replacement.training.teacher_labels import TeacherLabels
 from replacement.training.warm_start import EarlierValidation
-from textcnn import Student
 
 _WHAT = "teacher: validation"
 EVEN = 1 / 3
@@ -91,7 +91,7 @@ def ask_drawn_by_score(
     validation: ValidationSet,
     corpus: Corpus,
     teacher: TeacherLabels,
-    student: Student,
+    student: AnyStudent,
     *,
     learned: NDArray[np.int64],
     rng: np.random.Generator,
@@ -135,7 +135,7 @@ def ask_kept(
     earlier: EarlierValidation,
     corpus: Corpus,
     teacher: TeacherLabels,
-    student: Student | None,
+    student: AnyStudent | None,
     *,
     budget: int,
     rng: np.random.Generator,
@@ -181,7 +181,7 @@ def _ask_newer(
     newer: NDArray[np.int64],
     corpus: Corpus,
     teacher: TeacherLabels,
-    student: Student | None,
+    student: AnyStudent | None,
     *,
     budget: int,
     rng: np.random.Generator,

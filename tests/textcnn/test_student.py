@@ -247,7 +247,7 @@ DAMAGES = {
     "a class renamed": (lambda f: edit(f, honest=False, classes=["a", "b"]), "damaged or edited"),
     "a surrogate in it": (lambda f: edit(f, honest=False, classes=["\ud800", "b"]), "damaged or edited"),
     "no checksums": (lambda f: edit(f, honest=False, sha256=None), "damaged or edited"),
-    "newer": (lambda f: edit(f, honest=True, format=5), "format 5 is newer than 4, the newest read here"),
+    "newer": (lambda f: edit(f, honest=True, format=6), "format 6 is newer than 5, the newest read here"),
     "a class too many": (
         lambda f: edit(f, honest=True, classes=["a", "b", "c"], subclasses=[1, 1, 1]),
         r"not a usable student: student: head has shape \(1, 96\); needed is \(3, 96\)",

@@ -19,10 +19,12 @@ from pingti.errors import ArtifactError
 class Layout:
     """Names and version of an artifact's files."""
 
-    format: int = 4
+    format: int = 5
     """Raised when an older program can no longer read the files."""
+    format_with_readout: int = 4
+    """Of a TextCNN with a readout: it can be read by what knows of no other kind of student."""
     format_without_readout: int = 3
-    """Of a student without a readout: it can be read by what knows of none."""
+    """Of a TextCNN without a readout: it can be read by what knows of none."""
     json: str = "student.json"
     tensors: str = "student.safetensors"
 

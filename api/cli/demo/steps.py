@@ -22,13 +22,13 @@ from api.cli.demo.summary import Ended, show_summary
 from api.cli.jobs import follow
 from pingti.client import Client
 from pingti.errors import PingtiError, UnavailableError
+from pingti.students import load_student
 from pingti.workspace.registry import Workspace
 from queue_worker.processes.launcher import Processes
 from queue_worker.settings import Settings
 from replacement.evaluation.speed import Speed, measure_speed
 from replacement.results import Round
 from replacement.retrain import retrain
-from textcnn import Student
 
 
 def run_demo(home: Path, *, quick: bool, screen: Screen) -> None:
@@ -124,7 +124,7 @@ def _time_student(
     """Time a task's student beside the teacher of a report."""
     screen.say("4. Speed: student and teacher on the same sentences, one core each")
     entry = workspace.task(task)
-    student = Student.load(entry.student_folder(entry.current() or 0))
+    student = load_student(entry.student_folder(entry.current() or 0))
     speed = measure_speed(student, report["teacher"]["model"], corpus.column("text").combine_chunks())
     screen.say(
         f"   student {speed.student:,.0f} texts/s, teacher {speed.teacher:,.0f} texts/s: "

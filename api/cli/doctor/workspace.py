@@ -49,8 +49,8 @@ def look_at_workspace(home: Path) -> Iterator[Finding]:
 
 def look_at_tasks(home: Path) -> Iterator[Finding]:
     """Every definition and every promoted student."""
+    from pingti.students import load_student
     from pingti.workspace.registry import Workspace
-    from textcnn import Student
 
     workspace = Workspace(home)
     names = workspace.task_names()
@@ -69,7 +69,7 @@ def look_at_tasks(home: Path) -> Iterator[Finding]:
             _ = entry.definition
             version = entry.current()
             if version is not None:
-                Student.load(entry.student_folder(version))
+                load_student(entry.student_folder(version))
                 promoted += 1
         except PingtiError as error:
             bad.append(str(error))

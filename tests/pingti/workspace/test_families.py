@@ -54,3 +54,37 @@ def test_one_task_alone_has_the_familys_night(tmp_path: Path) -> None:
         entry.path.write_text(entry.path.read_text() + '\n[retrain]\nat = 03:00:00\njoint = "sunday"\n')
     with pytest.raises(DefinitionError, match=r"tech\.toml: retrain\.joint: it stands in sport\.toml, too"):
         members_of(Workspace(tmp_path), "topics")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "key"),
+    [
+        ("margin = 0.1", 'margin = 0.1\nboundary = "leave"', "teacher.boundary: 'leave'"),
+        ("epochs = 3", "epochs = 3\nfinish_rows = 50", "student.finish_rows: 50"),
+        ("epochs = 3", 'epochs = 3\ntrunk = "own"', "student.trunk: 'own'"),
+    ],
+)
+def test_what_a_familys_run_does_not_do_is_refused(tmp_path: Path, old: str, new: str, key: str) -> None:
+    entry = topics(tmp_path, Path("model"))[1]
+    entry.path.write_text(entry.path.read_text().replace(old, new))
+    with pytest.raises(DefinitionError, match=rf"tech\.toml: {key}, but .* needs; or take .* replace tech$"):
+        members_of(Workspace(tmp_path), "topics")
+
+
+def test_a_task_of_another_family_is_not_of_those_who_use_its_teacher(tmp_path: Path) -> None:
+    for entry in topics(tmp_path, Path("model"))[:2]:
+        text = entry.path.read_text().replace('family = "topics"\n', "")
+        entry.path.write_text(text.replace('model = "model"', 'model = "task:topic"'))
+    members = members_of(Workspace(tmp_path), "topic")
+    assert [entry.name for entry in members] == ["sport", "tech"]
+
+
+def test_a_family_by_name_and_by_teacher_is_one(tmp_path: Path) -> None:
+    sport, tech, topic = topics(tmp_path, Path("model"), family="topic")
+    sport.path.write_text(
+        sport.path.read_text()
+        .replace('family = "topic"\n', "")
+        .replace('model = "model"', 'model = "task:topic"')
+    )
+    members = members_of(Workspace(tmp_path), "topic")
+    assert [entry.name for entry in members] == [entry.name for entry in (sport, tech, topic)]

@@ -181,3 +181,20 @@ def test_a_task_of_a_new_teacher_gets_a_head_on_the_trunk(topic_teacher: Path, t
     taste.path.write_text(own)
     alone = replace(Workspace(tmp_path).task("taste"))
     assert Student.load(taste.student_folder(alone.version)).trunk != sibling.trunk
+
+
+def test_the_task_whose_teacher_others_use_takes_their_trunk(topic_teacher: Path, tmp_path: Path) -> None:
+    entries = topics(tmp_path, topic_teacher, gate=0.4)
+    for entry in entries:
+        text = entry.path.read_text().replace('family = "topics"\n', "")
+        if entry.name != "topic":
+            text = text.replace(f'model = "{topic_teacher}"', 'model = "task:topic"')
+        entry.path.write_text(text)
+    entries = members_of(Workspace(tmp_path), "topic")
+    outcomes = replace_family(entries)
+    promotion.promote(entries[0], outcomes["sport"].version, why="a test")
+    (tmp_path / "tasks" / "broken.toml").write_text("another task's fault is none of this one's")
+    with mock.patch("textcnn.train.train") as never:
+        outcome = replace(Workspace(tmp_path).task("topic"))
+    assert not never.called
+    assert any("pingti replace --family topic " in note for note in outcome.report["notes"])

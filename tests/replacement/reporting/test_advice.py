@@ -73,6 +73,11 @@ def test_a_budget_is_named_that_would_bring_what_is_lacking() -> None:
     assert advise(evidence(rounds=slow, kept=slow[-1])) == ()
 
 
+def test_a_familys_run_is_made_again_by_the_command_of_the_family() -> None:
+    (says,) = advise(evidence(unasked=0, family="topics"))
+    assert says.endswith("in tasks/sport.toml, then pingti replace --family topics")
+
+
 def test_a_pool_that_is_used_up_needs_more_texts() -> None:
     (says,) = advise(evidence(unasked=0, stopped=StopReason.POOL_USED_UP))
     assert says.startswith("more texts, for all were asked about: more of corpus.files in tasks/sport.toml")

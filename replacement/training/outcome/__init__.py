@@ -1,0 +1,1 @@
+"""The end of a run: the student that is kept is measured, and written with its report."""
