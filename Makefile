@@ -14,6 +14,7 @@
 # make test-deploy  install a Helm engine, Kubernetes' schemas (0.4 GB) and OpenTelemetry, then run their tests
 # make bench-doors  install, then measure the REST door: classify, 200 clients, a large upload
 # make bench-scale  install, then measure what a shard costs and simulate the queue on up to 1,000 cores
+# make bench-similarity  install, then hold a similarity student against its sentence teacher, and time both
 # make bench-serverless  install, then measure a function of AWS Lambda: cold start, warm events, cost
 # make fuzz   install, then 10,000 made-up requests against the service, with and without a key
 # make docs   install, then build the documentation's site into site/; its pages need no network
@@ -31,7 +32,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/pip --disable-pip-version-check install --quiet --constraint requirements.lock
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-engines check bench bench-queue bench-teacher bench-reference bench-fidelity bench-doors bench-store bench-serverless bench-tables chaos fuzz docs docs-reference picture lock clean test-deploy compose-smoke bench-scale screenshots
+.PHONY: help demo test test-engines check bench bench-queue bench-teacher bench-reference bench-fidelity bench-doors bench-store bench-similarity bench-serverless bench-tables chaos fuzz docs docs-reference picture lock clean test-deploy compose-smoke bench-scale screenshots
 
 help:
 	@sed -n 's/^# make /make /p' Makefile
@@ -126,6 +127,9 @@ bench-doors: $(VENV)/.demo
 
 bench-scale: $(VENV)/.bench
 	@$(BIN)/python -m benchmarks.scale $(ARGS)
+
+bench-similarity: $(VENV)/.demo
+	@$(BIN)/python -m benchmarks.similarity $(ARGS)
 
 bench-serverless: $(VENV)/.demo
 	@$(BIN)/python -m benchmarks.serverless $(ARGS)
