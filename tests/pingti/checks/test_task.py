@@ -414,7 +414,7 @@ def test_nothing_of_the_teacher_is_imported() -> None:
     assert ran.stdout.strip() == "[]"
 
 
-def test_all_columns_that_a_file_lacks_are_told_at_once(home: Path) -> None:
+def test_all_columns_that_a_file_lacks_are_told_at_once(home: Workspace) -> None:
     text = """
         classes = ["no", "yes"]
         [corpus]
