@@ -7,6 +7,7 @@
 # make bench-teacher  install, then measure how well fine-tuned teachers decide, and how fast they score
 # make bench-reference  install, then hold the reference against the user's own pipeline on whole corpora
 # make bench-fidelity  install, then measure students against their teachers (hours; ARGS=--quick: minutes; ARGS=--curve: smaller parts of the pool)
+# make bench-students  install, then measure kinds of students beside each other (hours; ARGS=--quick: minutes)
 # make bench-tables  install, then write the tables of the documentation from the figures of the last whole runs
 # make chaos  install, then let 20 schedules of faults fall on a running service (some 15 minutes)
 # make bench-store  install, then measure a job from a bucket to a bucket by two workers, one of them killed
@@ -32,7 +33,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/pip --disable-pip-version-check install --quiet --constraint requirements.lock
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-engines check bench bench-queue bench-teacher bench-reference bench-fidelity bench-doors bench-store bench-similarity bench-serverless bench-tables chaos fuzz docs docs-reference picture lock clean test-deploy compose-smoke bench-scale screenshots
+.PHONY: help demo test test-engines check bench bench-queue bench-teacher bench-reference bench-fidelity bench-doors bench-store bench-similarity bench-serverless bench-students bench-tables chaos fuzz docs docs-reference picture lock clean test-deploy compose-smoke bench-scale screenshots
 
 help:
 	@sed -n 's/^# make /make /p' Makefile
@@ -111,6 +112,9 @@ bench-reference: $(VENV)/.bench
 
 bench-fidelity: $(VENV)/.bench
 	@$(BIN)/python -m benchmarks.fidelity $(ARGS)
+
+bench-students: $(VENV)/.bench
+	@$(BIN)/python -m benchmarks.kinds $(ARGS)
 
 bench-tables: $(VENV)/.demo
 	@$(BIN)/python -m benchmarks.tables
