@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from pingti.workspace.chinese import translated
-from pingti.workspace.report import Report, refusal
+from pingti.workspace.report import Cascade, Figures, Interval, Report, Speed, refusal
 
 LANGUAGES = ("en", "zh")
 """In which verdict and report page are written; the first is the one that is meant where none is named."""
@@ -18,6 +18,8 @@ class _Words:
     """The parts of the sentence in one language; {} and {name} are filled in."""
 
     may: str
+    still_asks: str
+    """Behind ``may``: where student and teacher together reach the gate, the share that the teacher gets."""
     may_not: str
     """{lacking}: what is short of the gate, in ``reason``."""
     reason: str
@@ -44,6 +46,7 @@ class _Words:
 _WORDS: Mapping[str, _Words] = {
     "en": _Words(
         may="It may replace its teacher",
+        still_asks=", which is still asked about {} of the texts",
         may_not="It may not replace its teacher yet{lacking}",
         reason=" ({})",
         differs="it decides {share} of the {rows:,} held-out texts otherwise (F1 {f1:.3f}{spread})",
@@ -63,6 +66,7 @@ _WORDS: Mapping[str, _Words] = {
     ),
     "zh": _Words(
         may="可以取代教师模型",
+        still_asks="，但仍需就 {} 的文本询问教师",
         may_not="还不能取代教师模型{lacking}",
         reason="（{}）",
         differs="在 {rows:,} 条留出文本中有 {share} 与教师判断不同（F1 {f1:.3f}{spread}）",
@@ -116,9 +120,16 @@ def verdict(report: Report, language: str = "en") -> str:
     if language not in LANGUAGES:
         raise ValueError(f"there is no verdict in {language!r}; allowed are {', '.join(LANGUAGES)}")
     words = _WORDS[language]
-    opening = words.may if report.gate.passed else _may_not(report, words)
+    opening = _may(report, words) if report.gate.passed else _may_not(report, words)
     parts = [_differs(report, words), *_costs(report, words), *_fails(report, words)]
     return words.whole.format(opening=opening, parts=words.between.join(parts))
+
+
+def _may(report: Report, words: _Words) -> str:
+    both = _both(report)
+    if both is None:
+        return words.may
+    return words.may + words.still_asks.format(words.percent.format(100 * both.teacher_share))
 
 
 def _may_not(report: Report, words: _Words) -> str:
@@ -128,7 +139,7 @@ def _may_not(report: Report, words: _Words) -> str:
 
 def _differs(report: Report, words: _Words) -> str:
     """How often it decides otherwise than its teacher on held-out rows."""
-    holdout, interval = report.holdout, report.holdout_intervals.get("f1")
+    holdout, interval = _decided(report)
     if holdout.accuracy is None or holdout.f1 is None:
         return words.unknown
     return words.differs.format(
@@ -143,11 +154,30 @@ def _costs(report: Report, words: _Words) -> list[str]:
     """What a million texts cost; where no speed was measured, what the teacher was asked."""
     if report.speed is not None:
         student, teacher = (
-            _duration(_MILLION / rate, *words.units) for rate in (report.speed.student, report.speed.teacher)
+            _duration(seconds, *words.units) for seconds in _seconds(report.speed, _both(report))
         )
         return [words.cost.format(student=student, teacher=teacher)]
     asked = report.teacher.rows_asked
     return [words.asked.format(asked)] if asked else []
+
+
+def _both(report: Report) -> Cascade | None:
+    """Student and teacher together, where they reach the gate that the student alone does not."""
+    return report.cascade if report.gate.passed and report.gate.by == "cascade" else None
+
+
+def _decided(report: Report) -> tuple[Figures, Interval | None]:
+    """What the version reaches on the holdout, and the interval of its F1 where that is known."""
+    both = _both(report)
+    return (report.holdout, report.holdout_intervals.get("f1")) if both is None else (both.holdout, None)
+
+
+def _seconds(speed: Speed, both: Cascade | None) -> tuple[float, float]:
+    """Seconds of one core for a million texts: of the student, or of both together; and of the teacher."""
+    student = _MILLION / speed.student
+    if both is not None and both.seconds_per_million is not None:
+        student = both.seconds_per_million
+    return student, _MILLION / speed.teacher
 
 
 def _fails(report: Report, words: _Words) -> list[str]:
