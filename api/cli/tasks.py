@@ -175,11 +175,19 @@ def add_tasks(
         screen.note(note)
     entries = [workspace.add_task(name, text) for name, text in texts.items()]
     for entry in entries:
-        screen.say(f"{entry.path}: next is pingti replace {entry.name}")
+        # A label without letters of a to z gives a name that does not tell it.
+        label = f"{_asked_label(entry)}; " if many else ""
+        screen.say(f"{entry.path}: {label}next is pingti replace {entry.name}")
     if many and len(entries) > 1 and (family := entries[0].definition.family):
         screen.say(f"or all of them at once, read off one student: pingti replace --family {family}")
     added = [{"task": entry.name, "definition": str(entry.path)} for entry in entries]
     screen.result(added if many else added[0])
+
+
+def _asked_label(entry: "TaskEntry") -> str:
+    """The label of which a task made from a model asks."""
+    teacher = entry.definition.teacher
+    return teacher.label or next(iter(teacher.map))
 
 
 @app.command("list")

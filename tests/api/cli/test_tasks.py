@@ -463,6 +463,8 @@ def test_tasks_are_made_from_a_models_labels_all_or_none(
     again = pingti("task", "add", *options, "--text", "words", "--labels", "taste")
     assert again.returncode == errors.InputError.exit_code
     assert "task 'taste' is there already, and nothing was added; --prefix" in again.stderr
+    told = pingti("task", "add", *options[:-1], "--text", "words", "--labels", "taste", "--prefix", "post_")
+    assert "post_taste.toml: taste; next is pingti replace post_taste" in told.stdout.replace("\n", " ")
     strange = pingti("task", "add", *options, "--labels", "colour")
     assert "has no label 'colour'; it has delivery, taste, price" in strange.stderr
 
