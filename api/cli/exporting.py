@@ -66,7 +66,7 @@ def export(
 
     Rules, thresholds and the tasks that it depends on go along; into ONNX the network alone.
     """
-    from pingti.inference.pins import Choice, pin
+    from pingti.inference.pins import Choice, described, pin
     from pingti.workspace.registry import Workspace
 
     if version is not None:
@@ -81,6 +81,9 @@ def export(
     if out.exists():
         raise ConflictError(f"{out}: it is there already; name another by --out, or remove it")
     screen = Screen(as_json=as_json)
+    for own in pins:
+        if own.second is not None:
+            screen.note(f"{own.name}: its cascade does not go along; the student answers alone")
     writers = {
         Format.LAMBDA: _lambda,
         Format.SAGEMAKER: _sagemaker,
@@ -88,7 +91,7 @@ def export(
         Format.MLFLOW: _mlflow,
     }
     more = writers[kind](workspace, pins, out, screen, packages)
-    screen.result({"format": kind.value, "out": str(out), "tasks": [asdict(own) for own in pins], **more})
+    screen.result({"format": kind.value, "out": str(out), "tasks": [described(own) for own in pins], **more})
 
 
 def _lambda(

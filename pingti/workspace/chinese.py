@@ -71,8 +71,8 @@ _SENTENCES = (
     ),
     (
         r"people's labels: of ([\d,]+) errors on the holdout ([\d,]+) are texts on which the teacher itself is unsure "
-        r"\(its margin is below ([\d.]+)\); (pingti review export \S+) gives such texts to people, and classes worded "
-        r"otherwise may tell them apart",
+        r"\(its margin is below ([\d.]+)\); (pingti review export \S+(?: --out \S+)?) gives such texts to people, and "
+        r"classes worded otherwise may tell them apart",
         r"人工标注：留出行上的 \1 个错误中有 \2 个是教师自己拿不准的文本（差距低于 \3）；\4 把这类文本交给人标注，换一种类别说法也可能有助于区分",
     ),
     (

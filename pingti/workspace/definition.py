@@ -385,6 +385,23 @@ class GateSection(_Section):
     """The loop ends after so many rounds at the latest."""
 
 
+class CascadeSection(_Section):
+    """The student answers where it is sure; where it is not, a second one is asked."""
+
+    agreement: float = Field(default=0.97, gt=0.5, lt=1.0)
+    """Share of the rows that student and teacher together decide as the teacher alone would."""
+    second: Literal["teacher"] = "teacher"
+    """Who is asked where the student is not sure."""
+    confidence: float = Field(default=0.95, ge=0.5, lt=1.0)
+    """How sure the agreement is: that of the lower bound on the validation rows that must reach it."""
+    most_teacher_share: Share = 0.5
+    """Where the teacher had to be asked about more of the rows, there is no cascade: the student answers
+    alone, and the report says so."""
+    on_no_teacher: Literal["fail", "student"] = "fail"
+    """What becomes of a job for whose rows no teacher can be had: it fails and says why, or the student
+    answers those rows, too, which the results mark as unsure."""
+
+
 class OperatingPointSection(_Section):
     """Named operating points: the best F1, or the best under one condition (in tasks of two classes)."""
 
@@ -439,6 +456,7 @@ class Definition(_Section):
     teacher: TeacherSection
     student: StudentSection = StudentSection()
     gate: GateSection = GateSection()
+    cascade: CascadeSection | None = None
     scenes: dict[str, OperatingPointSection] = {}
     retrain: RetrainSection | None = None
     watch: DriftSection = DriftSection()
