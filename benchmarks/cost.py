@@ -141,21 +141,22 @@ def run(count: int, turns: int) -> dict[str, Any]:
     vocabulary, rng, asked = Vocabulary.build(pa.array(titles)), np.random.default_rng(0), shapes()
     students = {name: made_student(*shape, vocabulary, rng) for name, shape in asked.items()}
     rows: list[dict[str, Any]] = []
-    counts: list[tuple[float, ...]] = []
+    counts: list[Terms] = []
     for what, texts in (("titles", pa.array(titles)), ("pairs of titles", pa.array(joined))):
         encoded = vocabulary.encode(texts)
         tokens, text_bytes = len(encoded.ids) / len(texts), texts.nbytes / len(texts)
         times = measured(students, texts, turns)
         for name, (architecture, classes) in asked.items():
             counted = counts_of(architecture, columns=classes, tokens=tokens, text_bytes=text_bytes)
-            counts.append(astuple(counted))
+            counts.append(counted)
             ratio = statistics.median(a / b for a, b in zip(times[DEFAULT], times[name], strict=True))
             took = statistics.median(times[name])
             rows.append({"texts": what, "shape": name, "nanoseconds": took, "ratio_to_default": ratio})
-    matrix, took_all = np.array(counts), np.array([row["nanoseconds"] for row in rows])
+    matrix = np.array([astuple(own) for own in counts])
+    took_all = np.array([row["nanoseconds"] for row in rows])
     for row, own in zip(rows, counts, strict=True):
         others = np.array([other["shape"] != row["shape"] for other in rows])
-        row["predicted"] = nanoseconds_of(Terms(*own), fitted(matrix[others], took_all[others]))
+        row["predicted"] = nanoseconds_of(own, fitted(matrix[others], took_all[others]))
     for row in rows:
         default = next(o for o in rows if (o["shape"], o["texts"]) == (DEFAULT, row["texts"]))
         row["predicted_ratio"] = default["predicted"] / row["predicted"]
