@@ -11,6 +11,7 @@ import typer
 from api.cli import exporting, families, jobs, keys, removal, retraining, review, service, tasks
 from api.cli.console import Screen, error_text, round_line
 from api.cli.init import init
+from api.cli.search import search
 from api.cli.tasks import (
     WORKSPACE,
     Delimiter,
@@ -59,6 +60,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.command()(init)
+app.command()(search)
 tasks.app.command()(removal.remove)
 tasks.app.command()(removal.rename)
 app.add_typer(tasks.app, name="task")

@@ -313,6 +313,9 @@ class StudentSection(_Section):
     0: the classes alone. They cost scoring time, and help where the teacher has more labels than classes."""
     vocabulary: int = Field(default=8000, ge=1, le=200_000)
     """Tokens known by name."""
+    members: int = Field(default=1, ge=1, le=8)
+    """So many networks of this shape are trained from starts of their own, and read as one: the mean of their
+    logits. It decides better, and takes so many times the training and the scoring. A family has one."""
     epochs: int = Field(default=8, ge=1, le=100)
     """Passes over the training rows of a round."""
     finish_rows: int = Field(default=0, ge=0)
