@@ -76,7 +76,9 @@ class Prices:
     @property
     def bands(self) -> NDArray[np.int64]:
         """(n,): the band of each; those beyond the last edge have a number of their own."""
-        return np.searchsorted(np.array(EDGES) * (1 + 1e-9), self.operations / self.operations[0])
+        edges = np.array(EDGES) * (1 + 1e-9)  # the definition's own shape is not beyond its edge
+        bands: NDArray[np.int64] = np.searchsorted(edges, self.operations / self.operations[0])
+        return bands
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -48,7 +48,7 @@ def guess(
     inputs, asked = inputs / scale, asked / scale
     centre, spread = float(f1s.mean()), max(float(f1s.std()), 1e-4)
     values = (f1s - centre) / spread
-    best: tuple[float, float, NDArray[np.float64], NDArray[np.float64]] | None = None
+    best: tuple[float, float, NDArray[np.floating], NDArray[np.floating]] | None = None
     for length in _LENGTHS:
         kernel = _kernel(inputs, inputs, length)
         for noise in _NOISES:

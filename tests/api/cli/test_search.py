@@ -79,7 +79,8 @@ def test_the_table_the_picture_and_both_choices(home: Path, pingti: Run) -> None
     assert shown.returncode == 0, shown.stderr
     assert "1,200 rows of version 3, measured on its 400 validation rows" in shown.stdout
     assert "12, 5, 3 shapes trained on the rungs, for the compute of 8.5 full trainings" in shown.stdout
-    assert "■" in shown.stdout and "picture.svg" in shown.stdout
+    assert "■" in shown.stdout
+    assert "picture.svg" in shown.stdout
     assert "cheap: 32 filters of 1,2," in shown.stdout
     assert "good: 4 x 64 filters of 1,2,3," in shown.stdout
     assert "[student]" not in shown.stdout
@@ -111,7 +112,8 @@ def test_the_choice_is_written_and_all_else_stays(
     changed = entry.definition.student.model_dump()
     assert changed == {**changed, **keys, "epochs": 5}
     text = entry.path.read_text()
-    assert text.startswith("# about posts\n") and "epochs = 5  # enough" in text
+    assert text.startswith("# about posts\n")
+    assert "epochs = 5  # enough" in text
     assert text.endswith("[gate]\nrounds = 3\n")
 
 
@@ -124,9 +126,11 @@ def test_a_definition_without_the_section_gets_one(home: Path, pingti: Run) -> N
 
 def test_wrong_usage_is_told(home: Path, pingti: Run) -> None:
     both = pingti("search", "posts", "--cheap", "--good", "--home", home)
-    assert both.returncode == 2 and "give one of them" in both.stderr
+    assert both.returncode == 2
+    assert "give one of them" in both.stderr
     unsaid = pingti("search", "posts", "--write", "--home", home)
-    assert unsaid.returncode == 2 and "--write: which shape?" in unsaid.stderr
+    assert unsaid.returncode == 2
+    assert "--write: which shape?" in unsaid.stderr
     unknown = pingti("search", "nothing", "--home", home)
     assert unknown.returncode == 3
     assert Workspace(home).task("posts").path.read_text() == DEFINITION

@@ -111,4 +111,5 @@ def test_short_trainings_tell_of_full_ones() -> None:
 
 def test_one_trial_is_enough_for_a_guess() -> None:
     guessed = guess(np.zeros((1, 2)), np.ones(1), np.array([0.7]), np.ones((3, 2)))
-    assert np.isfinite(guessed.mean).all() and np.isfinite(guessed.error).all()
+    assert np.isfinite(guessed.mean).all()
+    assert np.isfinite(guessed.error).all()

@@ -30,7 +30,7 @@ def replaced(topic_teacher: Path, tmp_path_factory: pytest.TempPathFactory) -> T
 
 @pytest.fixture
 def entry(replaced: TaskEntry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TaskEntry:
-    """The same in a workspace of its own, with few and short trainings, and a teacher that may not be asked."""
+    """The same in a workspace of its own, with few trainings, and a teacher that may not be asked."""
     from teacher.cache import CachedTeacher
 
     def refuse(*_: Any) -> None:
@@ -54,7 +54,9 @@ def test_a_search_measures_shapes_and_asks_the_teacher_nothing(entry: TaskEntry)
     assert searched.trained == (4, 3, 2)
     assert 1.5 < searched.compute <= 9.0
     default, *others = searched.points
-    assert default.cost == 1.0 and default.error == 0.0 and others
+    assert default.cost == 1.0
+    assert default.error == 0.0
+    assert others
     assert default.shape.filters == entry.definition.student.filters
     assert all(0 < point.cost <= 4 and 0 <= point.f1 <= 1 for point in searched.points)
     assert all(point.texts_per_second > 0 and point.bytes > 0 for point in searched.points)
