@@ -7,6 +7,7 @@
 # make bench-teacher  install, then measure how well fine-tuned teachers decide, and how fast they score
 # make bench-reference  install, then hold the reference against the user's own pipeline on whole corpora
 # make bench-fidelity  install, then measure students against their teachers (hours; ARGS=--quick: minutes; ARGS=--curve: smaller parts of the pool)
+# make bench-students  install, then measure kinds of students beside each other (hours; ARGS=--quick: minutes)
 # make bench-tables  install, then write the tables of the documentation from the figures of the last whole runs
 # make chaos  install, then let 20 schedules of faults fall on a running service (some 15 minutes)
 # make bench-store  install, then measure a job from a bucket to a bucket by two workers, one of them killed
@@ -14,6 +15,7 @@
 # make test-deploy  install a Helm engine, Kubernetes' schemas (0.4 GB) and OpenTelemetry, then run their tests
 # make bench-doors  install, then measure the REST door: classify, 200 clients, a large upload
 # make bench-scale  install, then measure what a shard costs and simulate the queue on up to 1,000 cores
+# make bench-similarity  install, then hold a similarity student against its sentence teacher, and time both
 # make bench-serverless  install, then measure a function of AWS Lambda: cold start, warm events, cost
 # make fuzz   install, then 10,000 made-up requests against the service, with and without a key
 # make docs   install, then build the documentation's site into site/; its pages need no network
@@ -31,7 +33,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/pip --disable-pip-version-check install --quiet --constraint requirements.lock
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-engines check bench bench-queue bench-teacher bench-reference bench-fidelity bench-doors bench-store bench-serverless bench-tables chaos fuzz docs docs-reference picture lock clean test-deploy compose-smoke bench-scale screenshots
+.PHONY: help demo test test-engines check bench bench-queue bench-teacher bench-reference bench-fidelity bench-doors bench-store bench-similarity bench-serverless bench-students bench-tables chaos fuzz docs docs-reference picture lock clean test-deploy compose-smoke bench-scale screenshots
 
 help:
 	@sed -n 's/^# make /make /p' Makefile
@@ -111,6 +113,9 @@ bench-reference: $(VENV)/.bench
 bench-fidelity: $(VENV)/.bench
 	@$(BIN)/python -m benchmarks.fidelity $(ARGS)
 
+bench-students: $(VENV)/.bench
+	@$(BIN)/python -m benchmarks.kinds $(ARGS)
+
 bench-tables: $(VENV)/.demo
 	@$(BIN)/python -m benchmarks.tables
 	@$(BIN)/python -m benchmarks.picture
@@ -126,6 +131,9 @@ bench-doors: $(VENV)/.demo
 
 bench-scale: $(VENV)/.bench
 	@$(BIN)/python -m benchmarks.scale $(ARGS)
+
+bench-similarity: $(VENV)/.demo
+	@$(BIN)/python -m benchmarks.similarity $(ARGS)
 
 bench-serverless: $(VENV)/.demo
 	@$(BIN)/python -m benchmarks.serverless $(ARGS)

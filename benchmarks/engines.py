@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from benchmarks.folded import Trained, write_rows
 from benchmarks.harness import Contender
-from benchmarks.students import Trained, write_rows
 from pingti.integrations import Students
 from pingti.workspace.registry import Workspace
 

@@ -15,8 +15,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from benchmarks.folded import CLASSES, DEFINITION, Trained, one_pass, wide_student
 from benchmarks.harness import Contender
-from benchmarks.students import CLASSES, DEFINITION, Trained, one_pass, wide_student
 from benchmarks.texts import Texts
 from pingti.corpus.reader import Columns
 from pingti.files import write_json

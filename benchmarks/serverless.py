@@ -35,7 +35,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks import harness
-from benchmarks.students import make_student
+from benchmarks.folded import make_student
 from benchmarks.texts import load_texts
 from pingti.exporting import aws_lambda
 from pingti.files import write_json

@@ -118,17 +118,17 @@ def _one_sentence(parser: argparse.ArgumentParser) -> Iterator[None]:
 def _run(settings: Settings, folder: Path, allowed: list[int], say: Callable[[str], None]) -> dict[str, Any]:
     import torch
 
-    from benchmarks import students
+    from benchmarks import folded
     from textcnn import Architecture
 
     torch.set_num_threads(1)
     say("texts, vocabulary, a short training of the student")
     texts = load_texts(settings.compared)
     architecture = Architecture(embedding=settings.embedding, filters=settings.filters, widths=(2, 3, 4))
-    trained = students.make_student(texts, architecture, rows=settings.rows, epochs=settings.epochs)
+    trained = folded.make_student(texts, architecture, rows=settings.rows, epochs=settings.epochs)
     left_out: dict[str, str] = {}
     say("contenders are made ready")
-    usual = students.usual(trained, rows=settings.rows, epochs=settings.epochs)
+    usual = folded.usual(trained, rows=settings.rows, epochs=settings.epochs)
     contenders = list(_contenders(trained, usual, settings, folder, left_out))
     measured = harness.take_turns(contenders, turns=settings.turns, seconds=settings.seconds, say=say)
     rates = {name: result.rates for name, result in measured.items()}
@@ -155,8 +155,8 @@ def _run(settings: Settings, folder: Path, allowed: list[int], say: Callable[[st
     say("a family beside students of their own: a job, training")
     families = _families(usual, settings, folder, allowed[:2], left_out)
     say("folded against float32; training")
-    fidelity = students.fidelity(trained)
-    training = students.training(
+    fidelity = folded.fidelity(trained)
+    training = folded.training(
         trained, rows=settings.rows, epochs=settings.epochs, turns=settings.training_turns
     )
 
@@ -192,7 +192,7 @@ def _contenders(
     trained: Any, usual: Any, settings: Settings, folder: Path, left_out: dict[str, str]
 ) -> Iterator[Contender]:
     """All that can be made here; the others go to ``left_out`` with why."""
-    from benchmarks import engines, students
+    from benchmarks import engines, folded
 
     texts = trained.texts
 
@@ -205,17 +205,17 @@ def _contenders(
         except LeftOut as error:
             left_out.update(dict.fromkeys(names, str(error)))
 
-    yield from students.folded(trained)
-    yield students.folded_wide(trained, settings.wide)
-    yield from students.default(usual, settings.wide)
+    yield from folded.folded(trained)
+    yield folded.folded_wide(trained, settings.wide)
+    yield from folded.default(usual, settings.wide)
     with part("tasks_50_separate", "tasks_50_one_pass", "tasks_50_shared_trunk"):
-        yield from students.many_tasks(trained, (10, 50))
+        yield from folded.many_tasks(trained, (10, 50))
     with part("tasks_50_own", "tasks_50_family"):
         from benchmarks import families
 
         yield from families.contenders(families.make(usual, settings.wide), texts)
-    workspace = students.make_workspace(trained, folder)
-    yield from students.files_to_parquet(trained, workspace, folder, copies=20)
+    workspace = folded.make_workspace(trained, folder)
+    yield from folded.files_to_parquet(trained, workspace, folder, copies=20)
     for name, make in engines.contenders(trained, workspace, folder, copies=20):
         with part(name):
             yield make()

@@ -1,6 +1,7 @@
 """Pingti: tiny TextCNN students that decide as fine-tuned BERT classifiers do.
 
-    from pingti import AsyncClient, Classifier, Client, PingtiClassifier, Student, Workspace, load, replace
+    from pingti import AsyncClient, Classifier, Client, PingtiClassifier, SimilarityStudent, Student
+    from pingti import Workspace, load, replace
 
 Each name is imported when it is first used, and not before: a client of the service loads no kernels.
 """
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from pingti.notebook.replacement import replace
     from pingti.workspace.registry import Workspace
     from textcnn import Student
+    from textcnn.similarity import SimilarityStudent
 
 __version__ = "0.1.0"
 __all__ = [
@@ -26,6 +28,7 @@ __all__ = [
     "Classifier",
     "Client",
     "PingtiClassifier",
+    "SimilarityStudent",
     "Student",
     "Workspace",
     "load",
@@ -38,6 +41,7 @@ _PUBLIC = {
     "Classifier": ("pingti.inference.classifier", ("textcnn",)),
     "Client": ("pingti.client", ()),
     "PingtiClassifier": ("pingti.notebook.estimator", ("textcnn",)),
+    "SimilarityStudent": ("textcnn.similarity", ("textcnn",)),
     "Student": ("textcnn", ("textcnn",)),
     "Workspace": ("pingti.workspace.registry", ("textcnn",)),
     "load": ("pingti.inference.task_student", ("textcnn",)),

@@ -3,11 +3,21 @@
 from collections.abc import Callable
 
 Progress = Callable[[str, int, int], None]
-"""Called with what is being done, how much of it is done, and how much there is."""
+"""Called with what is being done, how much of it is done, and how much there is; with 0 of 0, a sentence."""
 
 
 def quiet(what: str, done: int, total: int) -> None:
     """A ``Progress`` that tells nobody."""
+
+
+def say(progress: Progress, sentence: str) -> None:
+    """Tell what is no work and has no length: a note, while it can still be acted upon.
+
+    Args:
+        progress: is told.
+        sentence: to be shown at once.
+    """
+    progress(sentence, 0, 0)
 
 
 def advancing(progress: Progress, what: str, total: int) -> Callable[[int], None]:

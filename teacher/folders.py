@@ -20,7 +20,7 @@ from pingti.model_files import MODEL_FILES, file_problems, length_problem, token
 try:
     import torch as torch  # "as": taken from here, past this guard
     from huggingface_hub import snapshot_download
-    from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
+    from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification, AutoTokenizer
     from transformers.utils import logging as transformers_logging
 except ImportError as error:
     raise UnavailableError(
@@ -155,6 +155,18 @@ def load_model(folder: Path, **config: Any) -> tuple[Any, list[str]]:
             **config,
         )
     return model, sorted(info["missing_keys"])
+
+
+def load_encoder(folder: Path) -> Any:
+    """Load the model of a folder without any head, in float32; errors as of ``load_model``."""
+    with _as_input_error(folder, "the weights"):
+        return AutoModel.from_pretrained(
+            folder,
+            dtype=torch.float32,
+            use_safetensors=True,
+            local_files_only=True,
+            trust_remote_code=False,
+        )
 
 
 def check_max_length(max_length: int, config: Any, folder: Path) -> None:

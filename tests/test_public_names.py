@@ -8,11 +8,13 @@ import pytest
 
 NAMES = {
     "pingti": {
-        "AsyncClient", "Classifier", "Client", "PingtiClassifier", "Student", "Workspace", "load", "replace",
+        "AsyncClient", "Classifier", "Client", "PingtiClassifier", "SimilarityStudent",
+        "Student", "Workspace", "load", "replace",
     },
     "sampling": {
         "Clusters", "breaking_ties", "by_need", "cluster", "committee", "coverage", "hard_negatives",
-        "hard_negatives_by_class", "likely_false", "neighbours", "open_questions", "random_rows",
+        "hard_negatives_by_class", "likely_false", "near_duplicates", "neighbours", "open_questions",
+        "random_rows",
     },
     "teacher": {
         "CachedTeacher", "Description", "FineTuned", "Recipe", "ScoreCache", "Scored", "Teacher", "describe",

@@ -92,7 +92,7 @@ def train(
         _check_embedding(embedding, size, architecture)
     if weights is None:
         weights = np.ones(len(encoded), np.float32)
-    with _one_thread():
+    with one_thread():
         network = TextCNN(size, sum(tasks), architecture, rng, parts)
         if embedding is not None:
             network.start_embedding(embedding)
@@ -142,7 +142,7 @@ def train_head(
     if weights is None:
         weights = np.ones(len(encoded), np.float32)
     columns = targets.shape[1]
-    with _one_thread():
+    with one_thread():
         head = _Head(features.shape[1], columns, rng)
         inputs = torch.from_numpy(np.ascontiguousarray(features, np.float32))
         _fit(lambda rows: head(inputs[rows]), targets, [columns], head, rng, weights, recipe, progress)
@@ -230,7 +230,7 @@ def _columns_of(tasks: Sequence[int], parts: Sequence[int]) -> list[int]:
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
+def one_thread() -> Iterator[None]:
     """One core: the result does not depend on their number, and steps this small gain nothing from more."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -266,7 +266,7 @@ def _fit(
         for start in range(0, n, recipe.batch_size):
             rows = order[start : start + recipe.batch_size]
             for group in optimizer.param_groups:
-                group["lr"] = recipe.learning_rate * _schedule(step / steps)
+                group["lr"] = recipe.learning_rate * schedule(step / steps)
             groups = logits_of(rows).split(list(columns), dim=1)  # type: ignore[no-untyped-call]
             parts = [torch.log_softmax(part, dim=1) for part in groups]
             losses = -(target_tensor[rows] * torch.cat(parts, dim=1)).sum(dim=1)
@@ -309,6 +309,6 @@ def _add_wide(
     network.add_wide(table, bias)
 
 
-def _schedule(done: float) -> float:
+def schedule(done: float) -> float:
     """Linear warm-up over the first tenth, then half a cosine to zero."""
     return done / 0.1 + 1e-3 if done < 0.1 else 0.5 * (1.0 + float(np.cos(np.pi * (done - 0.1) / 0.9)))

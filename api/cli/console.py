@@ -101,7 +101,10 @@ class Screen:
                 self._bar = None
 
     def advance(self, what: str, done: int, total: int | None) -> None:
-        """``done`` of ``total`` units of the work ``what``; None: nobody knows how many there are."""
+        """``done`` of ``total`` units of the work ``what``; None: nobody knows the total; 0: a note."""
+        if total == 0:
+            self.note(what)
+            return
         now = time.monotonic()
         ended = total is not None and done >= total
         counted = f"{done:,}" if total is None else f"{done:,} of {total:,}"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from api.cli import exporting, families, jobs, keys, removal, retraining, review, service, tasks
+from api.cli import exporting, families, jobs, keys, removal, retraining, review, service, similarity, tasks
 from api.cli.console import Screen, error_text, round_line
 from api.cli.init import init
 from api.cli.search import search
@@ -69,6 +69,7 @@ app.add_typer(review.review_app, name="review")
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(retraining.app, name="retrain")
 app.add_typer(keys.app, name="keys")
+app.add_typer(similarity.app, name="similarity")
 app.add_typer(service.app)
 app.add_typer(exporting.app)
 

@@ -175,11 +175,19 @@ def add_tasks(
         screen.note(note)
     entries = [workspace.add_task(name, text) for name, text in texts.items()]
     for entry in entries:
-        screen.say(f"{entry.path}: next is pingti replace {entry.name}")
+        # A label without letters of a to z gives a name that does not tell it.
+        label = f"{_asked_label(entry)}; " if many else ""
+        screen.say(f"{entry.path}: {label}next is pingti replace {entry.name}")
     if many and len(entries) > 1 and (family := entries[0].definition.family):
         screen.say(f"or all of them at once, read off one student: pingti replace --family {family}")
     added = [{"task": entry.name, "definition": str(entry.path)} for entry in entries]
     screen.result(added if many else added[0])
+
+
+def _asked_label(entry: "TaskEntry") -> str:
+    """The label of which a task made from a model asks."""
+    teacher = entry.definition.teacher
+    return teacher.label or next(iter(teacher.map))
 
 
 @app.command("list")
@@ -273,6 +281,7 @@ def report(task: TaskName, version: Version = None, home: Home = WORKSPACE, as_j
         screen.note(note)
     show_teacher_quality(content, screen)
     _show_measures(content, screen)
+    _show_ladder(content, screen)
     operating_points = content.get("scenes", {})
     if operating_points:
         screen.table(
@@ -303,6 +312,38 @@ def show_teacher_quality(content: dict[str, Any], screen: Screen) -> None:
 
     if (quality := Report.model_validate(content).teacher.quality) is not None:
         screen.say(f"teacher: {quality.says}")
+
+
+def _show_ladder(content: dict[str, Any], screen: Screen) -> None:
+    """The kinds of students that the version's was chosen from, where there are several."""
+    from pingti.workspace.report import Report
+
+    rungs = Report.model_validate(content).ladder
+    if len(rungs) < 2:
+        return
+
+    def shown(value: float | None, form: str) -> str:
+        return "" if value is None else format(value, form)
+
+    screen.table(
+        ["kind", "f1", "agreement", "texts/s on one core", "MB", "left to the teacher", "gate", ""],
+        [
+            [
+                rung.kind,
+                shown(rung.f1, ".3f"),
+                shown(rung.agreement, ".3f"),
+                shown(rung.texts_per_second, ",.0f"),
+                shown(None if rung.bytes is None else rung.bytes / 1e6, ",.1f"),
+                "" if rung.f1 is None else f"{rung.teacher_share:.1%}",
+                "" if rung.f1 is None else "reached" if rung.passes else "not reached",
+                "kept" if rung.kept else "",
+            ]
+            for rung in rungs
+        ],
+    )
+    for rung in rungs:
+        if rung.note:
+            screen.note(f"{rung.kind}: {rung.note}")
 
 
 def _show_measures(content: dict[str, Any], screen: Screen) -> None:

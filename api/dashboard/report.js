@@ -14,6 +14,7 @@ export function reportOf(report) {
   return [
     make("p.note", {}, [verdict(report), report.stopped ? say("stopped", { why: sayText(report.stopped) }) : ""].filter(Boolean).join(" ")),
     charts.length ? make("div.plots", {}, ...charts) : null,
+    ladder(report.ladder),
     operatingPoints(report.scenes),
     classes(report.by_class),
     pairs(report.pairs),
@@ -59,6 +60,28 @@ function calibration(bins) {
     title: say("calibration"), across: say("score"), x: bins.map((entry) => number(entry.score, 2)),
     series: [{ name: say("confirmed"), values: bins.map((entry) => entry.share) }, { name: say("score"), values: bins.map((entry) => entry.score) }],
   });
+}
+
+// The kinds of students that this one was chosen from, where there are several: what each reaches and costs.
+function ladder(rungs) {
+  if (!(rungs?.length > 1)) return null;
+  const rows = rungs.map((rung) => [
+    rung.kind, figure(rung.f1), figure(rung.agreement),
+    rung.texts_per_second ? number(rung.texts_per_second, 0) : "–",
+    rung.bytes ? number(rung.bytes / 1e6, 1) : "–",
+    typeof rung.f1 === "number" ? say("percent", { n: number(100 * (rung.teacher_share ?? 0), 1) }) : "–",
+    typeof rung.f1 === "number" ? make(`span.${rung.passes ? "pass" : "fall"}`, {}, `${rung.passes ? "✓" : "✗"} ${say(rung.passes ? "passed" : "below")}`) : "–",
+    [rung.kept ? say("kept") : "", rung.note ? sayText(rung.note) : ""].filter(Boolean).join(" "),
+  ]);
+  const timed = rungs.filter((rung) => rung.texts_per_second && typeof rung.f1 === "number")
+    .toSorted((a, b) => b.texts_per_second - a.texts_per_second);
+  return make("div", {}, make("h4", {}, say("ladder")),
+    timed.length > 1 ? make("div.plots", {}, plot({
+      title: say("f1ByCost"), across: say("microseconds"), x: timed.map((rung) => `${rung.kind} ${number(1e6 / rung.texts_per_second, 1)}`),
+      series: [{ name: "F1", values: timed.map((rung) => rung.f1) }],
+    })) : null,
+    table(say("ladder"), [say("kind"), ["F1", "n"], [say("agreed"), "n"], [say("textsPerSecond"), "n"], [say("megabytes"), "n"],
+      [say("teacherShare"), "n"], say("gate"), say("kept")], rows));
 }
 
 function operatingPoints(points) {

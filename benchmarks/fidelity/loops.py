@@ -122,8 +122,8 @@ def replaced(
         return original(self, scores)
 
     with contextlib.ExitStack() as stack:
-        stack.enter_context(_exchanged(validation_set.ValidationSet, "scored", weigh))
-        stack.enter_context(_exchanged(teacher_labels.TeacherLabels, "ask", record))
+        stack.enter_context(exchanged(validation_set.ValidationSet, "scored", weigh))
+        stack.enter_context(exchanged(teacher_labels.TeacherLabels, "ask", record))
         if chosen is not None:
             # A budget of another size would take another number of validation rows.
             count = len(chosen.validation)
@@ -213,6 +213,8 @@ def definition(
     subclasses: int | None = None,
     finish_rows: int | None = None,
     family: str | None = None,
+    kind: str | None = None,
+    cascade: float | None = None,
 ) -> str:
     """The TOML of a task; what is None is the product's own."""
 
@@ -237,6 +239,8 @@ def definition(
         named = "".join(f'{quoted(label)} = "yes", ' for label in sorted(task.labels))
         lines.append(f'map = {{ {named}"*" = "no" }}')
     lines.append("[student]")
+    if kind is not None:
+        lines.append(f"kind = {quoted(kind)}")
     if epochs is not None:
         lines.append(f"epochs = {epochs}")
     if subclasses is not None:
@@ -246,6 +250,8 @@ def definition(
     # The gate is out of reach, so that every round is run.
     lines += ["[gate]", "precision = 1.0", "recall = 1.0", f"rounds = {number}"]
     lines += [f"holdout_rows = {gate_rows}", f"holdout_fraction = {part.holdout_fraction!r}"]
+    if cascade is not None:
+        lines += ["[cascade]", f"agreement = {cascade!r}"]
     return "\n".join(lines) + "\n"
 
 
@@ -273,23 +279,23 @@ def _changes(method: str) -> list[contextlib.AbstractContextManager[None]]:
         return original(encoded, hard, **named)
 
     if method == "own":
-        return [_exchanged(loop, "train_student", _as_before_families)]
+        return [exchanged(loop, "train_student", _as_before_families)]
     if method in ("random", "full_pool"):
         return [
-            _exchanged(acquisition, "choose", at_random),
-            _exchanged(disagreement, "hard_negatives", none_hard),
+            exchanged(acquisition, "choose", at_random),
+            exchanged(disagreement, "hard_negatives", none_hard),
         ]
     if method == "breaking_ties":
         return [
-            _exchanged(acquisition, "choose", least_confident),
-            _exchanged(disagreement, "hard_negatives", none_hard),
+            exchanged(acquisition, "choose", least_confident),
+            exchanged(disagreement, "hard_negatives", none_hard),
         ]
     if method == "no_diversity":
-        return [_exchanged(acquisition, "shares", hard_negatives_alone)]
+        return [exchanged(acquisition, "shares", hard_negatives_alone)]
     if method == "hard_labels":
         from textcnn import train
 
-        return [_exchanged(train, "train", decisions)]
+        return [exchanged(train, "train", decisions)]
     return []
 
 
@@ -313,12 +319,12 @@ def _as_before_families(
 
     if not parts.divided:
         return original(setup, training, parts, number)
-    with _exchanged(train, "train", trained), _exchanged(Student, "reading", folded):
+    with exchanged(train, "train", trained), exchanged(Student, "reading", folded):
         return original(setup, training, parts, number)
 
 
 @contextlib.contextmanager
-def _exchanged(owner: Any, name: str, by: Callable[..., Any]) -> Iterator[None]:
+def exchanged(owner: Any, name: str, by: Callable[..., Any]) -> Iterator[None]:
     """While it lasts ``owner.name`` is ``by``, which gets the original before its own arguments."""
     original = getattr(owner, name)
     calls = 0

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from benchmarks.tables import fidelity, front, services, speed, teachers
+from benchmarks.tables import fidelity, front, services, speed, students, teachers
 from benchmarks.tables.blocks import BadPage, filled
 
 ROOT: Final = Path(__file__).parents[2]
@@ -35,6 +35,7 @@ TABLES: Final = {
     "speed": Table(files=("speed",), make=speed.one_core),
     "speed-tasks": Table(files=("speed",), make=speed.many_tasks),
     "speed-families": Table(files=("speed",), make=speed.families),
+    "students": Table(files=("students",), make=students.kinds),
     "teachers": Table(files=("teacher",), make=teachers.quality),
     "teacher-speed": Table(files=("teacher",), make=teachers.speed),
     "reference": Table(files=("reference",), make=teachers.reference),

@@ -20,6 +20,11 @@ def load_student(folder: Path | str) -> AnyStudent:
     """
     folder = Path(folder)
     kind = read_document(folder / LAYOUT.json).get("kind", "textcnn")
+    if kind == "similarity":
+        raise ArtifactError(
+            f"{folder}: a similarity student, which gives vectors and decides nothing; "
+            "pingti.SimilarityStudent.load takes it"
+        )
     if kind not in _LOADERS:
         raise ArtifactError(
             f"{folder}: a student of kind {kind!r}; known are {', '.join(sorted(_LOADERS))}; a newer Pingti "

@@ -111,6 +111,7 @@ _SENTENCES = (
     ),
     (r"the teacher's speed was not measured: no model of it is here", "未测教师模型的速度：此处没有它的模型"),
     (r"stored answers are all there is: drift cannot be measured", "只有存储的回答，无法测量漂移"),
+    (r"this Pingti does not train students of that kind", "此版本不训练这一种类的学生模型"),
 )
 _PATTERNS = tuple((re.compile(pattern), sentence) for pattern, sentence in _SENTENCES)
 _BETWEEN = re.compile(r"(?<=[\d）行]) and (?=[精召F留无])")

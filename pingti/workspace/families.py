@@ -28,7 +28,7 @@ def members_of(workspace: Workspace, name: str) -> list[TaskEntry]:
     entries = workspace.entries()
     members = [entry for entry in entries if family_among(entries, entry) == name]
     if len(members) < 2:
-        families = sorted({entry.definition.family for entry in entries if entry.definition.family})
+        families = sorted({family for family in map(family_of, entries) if family})
         raise NotFoundError(
             f"family {name!r}: tasks in it: {len(members)}; needed are two or more with "
             f'family = "{name}" in their definitions, or with teacher.model = "task:{name}"; '
@@ -114,6 +114,11 @@ def _refuse_unlike(
         ours, theirs = one[1][key], other[1][key]
         if ours != theirs:
             raise DefinitionError(
-                f"{other[0].path}: {section}.{key}: {theirs!r}, but {ours!r} in {one[0].path.name}; tasks of "
-                f"the family {name!r} need the same: one network reads one corpus"
+                f"{other[0].path}: {section}.{key}: {_shown(theirs)}, but {_shown(ours)} in "
+                f"{one[0].path.name}; tasks of the family {name!r} need the same: "
+                "one network reads one corpus"
             )
+
+
+def _shown(value: object) -> str:
+    return "absent" if value is None else repr(value)

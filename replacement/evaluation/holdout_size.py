@@ -59,6 +59,15 @@ def what_holds_more(
         wanted: rows of the class.
     """
     gate, times = definition.gate, wanted / rows
+    if measured < min(drawn_from, gate.holdout_rows):
+        # Measuring has its part of the budget, so what measures grows as the budget does.
+        needed = math.ceil(measured * times)
+        budget = math.ceil(definition.teacher.budget * min(needed, drawn_from) / measured / 100) * 100
+        most = math.floor(min(needed, drawn_from) * rows / measured)
+        return (
+            f"teacher.budget = {budget:_} ({definition.teacher.budget:,} now) lets more of the "
+            f"{drawn_from:,} held-out rows measure, some {most} of that class"
+        )
     if drawn_from > measured:
         return (
             f"more of the {drawn_from:,} held-out rows measure with a larger gate.holdout_rows "

@@ -21,7 +21,7 @@ from replacement.family.prepare import prepare_members
 from replacement.family.state import Family, State, budget_of_round, pool_of
 from replacement.kinds.ladder import climb
 from replacement.kinds.training import check_kind
-from replacement.progress import Progress, quiet
+from replacement.progress import Progress, quiet, say
 from replacement.results import Outcome, Round, StopReason
 from replacement.training.outcome.evaluation import evaluate
 from replacement.training.outcome.trained import Trained
@@ -204,7 +204,7 @@ def _warned_of_small_holdouts(family: Family, state: State) -> Family:
             setup.definition, asked.holdout.answers.decided, drawn_from=len(setup.dataset.corpus.holdout)
         )
         if note:
-            setup.progress(f"{setup.entry.name}: {note}", 1, 1)
+            say(setup.progress, f"{setup.entry.name}: {note}")
             setup = dataclasses.replace(setup, notes=(*setup.notes, note))
         members.append(dataclasses.replace(member, setup=setup))
     return dataclasses.replace(family, members=members)

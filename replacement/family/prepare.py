@@ -15,7 +15,7 @@ from pingti.corpus.normalize import keys_of
 from pingti.errors import InputError
 from pingti.workspace.definition import RulesSection
 from pingti.workspace.registry import TaskEntry
-from replacement.progress import Progress
+from replacement.progress import Progress, say
 from replacement.teacher_sources.sources import has_model
 from replacement.training.dataset import Dataset, assemble, is_asked, load_corpus, within_answers
 from replacement.training.people_labels import PeopleLabels, Reviewed, read_people_labels
@@ -79,7 +79,7 @@ def prepare_members(
         notes = [*teacher.guesses, *own.notes, *teacher.opened.notes, *unanswered]
         notes.append(_note_of_budget(entry, teacher, entries, teachers))
         for note in filter(None, notes):
-            progress(f"{entry.name}: {note}", 1, 1)
+            say(progress, f"{entry.name}: {note}")
         setup = Setup(
             entry=entry,
             seed=seed,

@@ -1,10 +1,11 @@
 """The drawings of a report: SVG as markup. Every text from outside is escaped by ``Markup.format``."""
 
+import math
 from collections.abc import Callable, Sequence
 
 from markupsafe import Markup
 
-from pingti.workspace.report import AskedStretch, ClassCurve, ClassFigures, Report, Round
+from pingti.workspace.report import AskedStretch, ClassCurve, ClassFigures, Report, Round, Rung
 
 _LINES = (("precision", "#0b6bcb"), ("recall", "#c2571a"), ("f1", "#1a7f37"))
 _POLYLINE = '<polyline stroke="{}" points="{}"/>'
@@ -93,6 +94,44 @@ def curves(drawn: Sequence[ClassCurve], by_class: Sequence[ClassFigures]) -> Mar
             )
         )
     return Markup("").join(parts)
+
+
+def ladder(rungs: Sequence[Rung], words: Words) -> Markup:
+    """F1 over what a text costs, on a scale of powers of ten: a place for each kind, the kept one marked."""
+    placed = [
+        (1e6 / rung.texts_per_second, rung.f1, rung)
+        for rung in rungs
+        if rung.texts_per_second and rung.f1 is not None
+    ]
+    if not placed:
+        return Markup("")
+    first = math.floor(min(math.log10(cost) for cost, _, _ in placed))
+    last = max(first + 1, math.ceil(max(math.log10(cost) for cost, _, _ in placed)))
+    floor = max(0.0, min(f1 for _, f1, _ in placed) - 0.05)
+
+    def across(power: float) -> float:
+        return 60.0 + 520.0 * (power - first) / (last - first)
+
+    def height(value: float) -> float:
+        return 190.0 - 170.0 * (value - floor) / (1.0 - floor)
+
+    parts = []
+    for cost, f1, rung in placed:
+        x, y = across(math.log10(cost)), height(f1)
+        parts.append(_circle(x, y, 6 if rung.kept else 4, "#c2571a" if rung.kept else "#0b6bcb"))
+        # A name stands on the side that has room.
+        end = x > 320
+        label = Markup('<text x="{:.1f}" y="{:.1f}" text-anchor="{}">{}</text>')
+        parts.append(label.format(x - 10 if end else x + 10, y + 4, "end" if end else "start", rung.kind))
+    for value in (floor, (1.0 + floor) / 2, 1.0):
+        parts.append(Markup('<text x="10" y="{:.1f}">{:.2f}</text>').format(height(value) + 4, value))
+    for power in range(first, last + 1):
+        tick = Markup('<text x="{:.1f}" y="208" text-anchor="middle">{:,g}</text>')
+        parts.append(tick.format(across(power), 10.0**power))
+    below = words("microseconds a text, on one core")
+    parts.append(Markup('<text x="320" y="226" text-anchor="middle">{}</text>').format(below))
+    parts.append(Markup('<text x="10" y="8">{}</text>').format(words("F1")))
+    return _drawing("0 -8 620 240", words("F1 (upwards) over the cost of a text"), parts)
 
 
 def asked_by_day(stretches: Sequence[AskedStretch], words: Words) -> Markup:

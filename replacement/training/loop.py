@@ -25,7 +25,7 @@ from replacement.evaluation import gate
 from replacement.evaluation.holdout_size import note_of_few_rows
 from replacement.kinds.ladder import climb
 from replacement.kinds.training import check_kind
-from replacement.progress import Progress, quiet
+from replacement.progress import Progress, quiet, say
 from replacement.results import Outcome, Round
 from replacement.training import warm_start
 from replacement.training.dataset import prepare_dataset, within_answers, word_vectors
@@ -113,7 +113,7 @@ def replace(
     every = (*teacher.guesses, *people.notes, *teacher.opened.notes, *unanswered, *of_trunk)
     notes = [note for note in every if note]
     for note in notes:
-        progress(note, 1, 1)
+        say(progress, note)
     setup = Setup(
         entry=entry,
         seed=seed,
@@ -268,7 +268,7 @@ def _warned_of_small_holdout(setup: Setup, asked: Asked) -> Setup:
     )
     if not note:
         return setup
-    setup.progress(note, 1, 1)
+    say(setup.progress, note)
     return dataclasses.replace(setup, notes=(*setup.notes, note))
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from benchmarks import families
-from benchmarks.students import Trained, make_student
+from benchmarks.folded import Trained, make_student
 from benchmarks.texts import Texts
 from textcnn import Architecture, score_many
 

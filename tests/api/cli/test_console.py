@@ -7,6 +7,7 @@ from rich.cells import cell_len
 from rich.console import ConsoleDimensions
 
 from api.cli.console import Screen
+from replacement.progress import say
 
 SENTENCE = "  the student falls short of its gate: precision is 0.700, and needed is 0.800 or more"
 PATH = "/srv/" + "a-long-folder-without-a-space/" * 3
@@ -42,3 +43,15 @@ def test_chinese_counts_two_cells(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_what_goes_into_a_file_stays_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     assert shown(monkeypatch, SENTENCE, terminal=False) == [SENTENCE]
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_what_has_no_length_is_shown_at_once(monkeypatch: pytest.MonkeyPatch, terminal: bool) -> None:
+    screen = Screen()
+    file = io.StringIO()
+    screen.err.file = file
+    monkeypatch.setattr(type(screen.err), "is_terminal", property(lambda _: terminal))
+    with screen.progress():
+        say(screen.advance, "the holdout has only 27 rows")
+        shown_within = file.getvalue()
+    assert "the holdout has only 27 rows" in shown_within

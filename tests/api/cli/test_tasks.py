@@ -20,6 +20,7 @@ from pingti.workspace.registry import Workspace
 from replacement.evaluation.metrics import Measure
 from replacement.results import Outcome, Round, StopReason
 from tests.support.command_line import Run
+from tests.support.dashboard import rung
 from tests.support.teachers import write_kinds
 
 
@@ -147,6 +148,24 @@ def test_a_report_tells_what_its_figures_rest_on(pingti: Run, workspace: Workspa
     shown = pingti("task", "report", "topic", *home).stdout
     assert "interval" not in shown
     assert shown.splitlines()[1].split() == ["precision", "recall", "F1", "rows"]
+
+
+def test_a_report_shows_the_ladder_of_kinds(pingti: Run, workspace: Workspace) -> None:
+    path = workspace.task("sport").student_folder(1) / "report.json"
+    report = json.loads(path.read_text())
+    home = ("--home", workspace.root)
+    assert "agreement" not in pingti("task", "report", "sport", *home).stdout
+    report["ladder"] = [
+        rung("textcnn", 0.941, 512_345.6, kept=True),
+        rung("ngram", 0.893, 2_312_345.6, passes=False),
+        {"kind": "transformer", "note": "it needs the package onnxruntime"},
+    ]
+    path.write_text(json.dumps(report))
+    ran = pingti("task", "report", "sport", *home)
+    lines = [" ".join(line.split()) for line in ran.stdout.splitlines()]
+    assert "textcnn 0.941 0.970 512,346 9.0 0.0% reached kept" in lines
+    assert "ngram 0.893 0.970 2,312,346 9.0 0.0% not reached" in lines
+    assert "transformer: it needs the package onnxruntime" in ran.stderr
 
 
 def test_a_refusal_has_a_headline_and_points(
@@ -444,6 +463,8 @@ def test_tasks_are_made_from_a_models_labels_all_or_none(
     again = pingti("task", "add", *options, "--text", "words", "--labels", "taste")
     assert again.returncode == errors.InputError.exit_code
     assert "task 'taste' is there already, and nothing was added; --prefix" in again.stderr
+    told = pingti("task", "add", *options[:-1], "--text", "words", "--labels", "taste", "--prefix", "post_")
+    assert "post_taste.toml: taste; next is pingti replace post_taste" in told.stdout.replace("\n", " ")
     strange = pingti("task", "add", *options, "--labels", "colour")
     assert "has no label 'colour'; it has delivery, taste, price" in strange.stderr
 

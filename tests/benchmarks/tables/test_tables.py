@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from benchmarks.fidelity import data, methods
-from benchmarks.tables import fidelity, front, services, speed, teachers
+from benchmarks.tables import fidelity, front, services, speed, students, teachers
 from benchmarks.tables.markdown import difference, percent, rate, score, table, times
 from tests.support.fidelity_rows import row
 from tests.support.paths import ROOT
@@ -165,6 +165,26 @@ def test_the_readmes_hold_f1_and_rates_in_their_languages() -> None:
     assert [line.count("|") for line in chinese.split("\n")] == [4] * 9
     unmeasured = {"rows": [some for some in speeds()["rows"] if some["name"] != "bert_base"]}
     assert front.english(whole(**COLUMNS), unmeasured) is None
+
+
+def test_kinds_of_students_are_told_of_whole_runs_alone() -> None:
+    rows = [
+        {
+            "data": name, "task": task, "seed": seed, "kind": kind, "f1_teacher": 0.9, "agreement": 0.97,
+            "texts_per_second": 100.0, "ratio_to_default": ratio, "teacher_share": share,
+        }
+        for name in data.NAMES
+        for task in ("a", "b")
+        for kind, ratio, share in (
+            ("default", 1.0, 0.0), ("cascade", 0.02, 0.123), ("transformer", 0.01, 0.0), ("ngram", 3.456, 0.0)
+        )
+        for seed in range(students.SEEDS)
+    ]  # fmt: skip
+    text = students.kinds({"rows": rows}) or ""
+    assert "| weibo | cascade | .900 (.900 to .900) | .970 | 0.02 | 12.3 % |" in text
+    assert "| arxiv | ngram | .900 (.900 to .900) | .970 | 3.46 | 0.0 % |" in text
+    assert students.kinds({"rows": rows[1:]}) is None
+    assert students.kinds({"rows": [row for row in rows if row["kind"] != "ngram"]}) is None
 
 
 def test_teachers_are_told_as_they_were_measured() -> None:

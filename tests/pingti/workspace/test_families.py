@@ -28,6 +28,20 @@ def test_tasks_that_use_anothers_teacher_are_a_family(tmp_path: Path) -> None:
     assert [family_of(entry) for entry in members] == ["topic", "topic", None]
 
 
+def test_a_task_whose_teacher_nobody_uses_is_in_no_family_of_its_name(tmp_path: Path) -> None:
+    first, second, topic = topics(tmp_path, Path("model"), family="topic")
+    topic.path.write_text(topic.path.read_text().replace('family = "topic"\n', ""))
+    members = members_of(Workspace(tmp_path), "topic")
+    assert [entry.name for entry in members] == [first.name, second.name]
+
+
+def test_a_key_that_only_one_has_is_called_absent(tmp_path: Path) -> None:
+    entry = topics(tmp_path, Path("model"))[1]
+    entry.path.write_text(entry.path.read_text().replace('id = "id"\n', ""))
+    with pytest.raises(DefinitionError, match=r"tech\.toml: corpus\.id: absent, but 'id' in sport\.toml"):
+        members_of(Workspace(tmp_path), "topics")
+
+
 def test_a_family_of_one_is_none(tmp_path: Path) -> None:
     topics(tmp_path, Path("model"))
     with pytest.raises(NotFoundError, match=r'family "?.*needed are two or more.*families there are: topics'):

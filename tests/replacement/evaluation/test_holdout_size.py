@@ -26,8 +26,13 @@ def decided(*counts: int) -> np.ndarray:
         ({"time": True}, 900, 900, "gate.holdout_days = 14 would hold some 100 of them"),
         ({}, 900, 900, "gate.holdout_fraction = 0.20 would hold some 100 of them"),
         ({"holdout_fraction": 0.4}, 900, 900, "only more texts can give 100 of them"),
-        ({"time": True}, 900, 901, "more of the 901 held-out rows measure with a larger gate.holdout_rows "
-         "(5,000 now) and teacher.budget (9,000 now)"),
+        ({"time": True, "holdout_rows": 900}, 900, 901, "more of the 901 held-out rows measure with a larger "
+         "gate.holdout_rows (900 now) and teacher.budget (9,000 now)"),
+        # Far fewer than holdout_rows measure: the budget alone is what keeps them out.
+        ({"time": True}, 900, 4000, "teacher.budget = 17_700 (9,000 now) lets more of the 4,000 held-out "
+         "rows measure, some 100 of that class"),
+        ({"time": True}, 900, 1350, "teacher.budget = 13_500 (9,000 now) lets more of the 1,350 held-out "
+         "rows measure, some 76 of that class"),
     ],
 )  # fmt: skip
 def test_few_rows_are_told_with_what_gives_more(

@@ -87,6 +87,7 @@ def test_a_report_keeps_its_keys() -> None:
     assert list(document) == [
         "format", "task", "version", "run", "made", "seed", "classes", "subclasses", "teacher", "corpus",
         "gate", "holdout", "rounds", "kept_round", "stopped", "scenes", "boundary_rows", "speed",
+            "kind", "ladder",
         "clusters", "hardest", "losses", "notes",
     ]  # fmt: skip
     assert (document["stopped"], document["kept_round"]) == ("the pool is used up", 1)

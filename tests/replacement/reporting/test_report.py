@@ -10,11 +10,11 @@ import pytest
 
 from pingti.annotation import review_queue
 from pingti.workspace.registry import Workspace
-from pingti.workspace.report import Report, refusal, shortfall
+from pingti.workspace.report import Report, Rung, refusal, shortfall
 from replacement.answers import margin
 from replacement.evaluation.bootstrap import FIGURES
-from replacement.reporting import html
-from tests.support.dashboard import report_of
+from replacement.reporting import charts, html, words
+from tests.support.dashboard import report_of, rung
 
 EVIL = "<script>alert(1)</script>\"'&"
 
@@ -352,6 +352,7 @@ def test_in_chinese_nothing_of_the_page_stays_english() -> None:
         "JSON",
     }
     names |= {own["scenes"][name]["says"] for name in own["scenes"]}
+    names |= {rung["kind"] for rung in own["ladder"]}
     names |= {row["text"] for row in own["hardest"]} | set(own["false_clusters"][0]["examples"])
     names |= {"review.jsonl", "n-gram", own["false_clusters"][0]["examples"][0][:59]}
     page = html.render(own, "zh")
@@ -361,3 +362,36 @@ def test_in_chinese_nothing_of_the_page_stays_english() -> None:
     texts = re.findall(r">([^<>]+)<", shown) + re.findall(r'aria-label="([^"]*)"', shown)
     assert [text for text in texts if re.search("[A-Za-z]{3}", text)] == []
     assert "精确率" in shown
+
+
+def test_the_ladder_is_a_table_and_a_drawing() -> None:
+    rungs = [
+        {**rung("textcnn", 0.9, 500_000.0), "note": EVIL},
+        rung("ngram", 0.85, 2_000_000.0, passes=False, kept=True),
+        {"kind": "transformer", "note": "no model of the teacher is here"},
+    ]
+    page = Page(html.render(document(ladder=rungs)))
+    rows = [row for row in page.rows if row and row[0] in ("textcnn", "ngram", "transformer")]
+    assert rows == [
+        ["textcnn", "0.900", "0.970", "500,000", "9.0", "0.0%", "reached", EVIL],
+        ["ngram", "0.850", "0.970", "2,000,000", "9.0", "0.0%", "not reached", "kept"],
+        ["transformer", "–", "–", "–", "–", "–", "–", "no model of the teacher is here"],
+    ]
+    assert Page(html.render(document(ladder=rungs[:1]))).tags.count("table") == page.tags.count("table") - 1
+
+
+def test_the_ladder_s_drawing_marks_the_kept_one() -> None:
+    rungs = [
+        Rung(**rung("textcnn", 0.9, 500_000.0)),
+        Rung(**rung("ngram", 0.85, 2e6, kept=True)),
+        Rung(kind="auto"),
+    ]
+    drawing = str(charts.ladder(rungs, words.ENGLISH))
+    places = re.findall(r'<circle cx="([\d.]+)" cy="([\d.]+)" r="(\d)" fill="([^"]+)"', drawing)
+    (first_x, first_y, *_), (second_x, second_y, *_) = [tuple(map(float, place[:2])) for place in places]
+    assert second_x < first_x  # cheaper: to the left
+    assert second_y > first_y  # worse: further down
+    assert [place[2] for place in places] == ["4", "6"]
+    assert ">0.1<" in drawing
+    assert ">10<" in drawing
+    assert charts.ladder([Rung(kind="auto")], words.ENGLISH) == ""

@@ -1,0 +1,149 @@
+"""``pingti similarity``: vectors of texts by a student of a sentence teacher."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from api.cli.console import Screen
+from api.cli.tasks import Json
+from pingti.errors import ConflictError, InputError
+
+if TYPE_CHECKING:
+    from pingti.corpus.columns import Columns
+
+app = typer.Typer(
+    help="Vectors of texts that lie near each other where a sentence BERT's do.", no_args_is_help=True
+)
+
+Inputs = Annotated[list[str], typer.Argument(help="Files, folders, patterns or addresses.")]
+Text = Annotated[str, typer.Option("--text", help="Column of the text.")]
+Id = Annotated[str | None, typer.Option("--id", help="Column of the id; rows are numbered where absent.")]
+StudentFolder = Annotated[Path, typer.Option("--student", help="What `pingti similarity train` wrote.")]
+
+
+@app.command()
+def train(
+    inputs: Inputs,
+    teacher: Annotated[str, typer.Option(help="Folder or hub name of a sentence BERT.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the student, a new one.")],
+    text: Text = "text",
+    rows: Annotated[int, typer.Option(min=2, help="The teacher is asked for so many vectors.")] = 40_000,
+    width: Annotated[int, typer.Option(min=1, max=4096, help="Numbers of a vector.")] = 128,
+    max_length: Annotated[
+        int | None,
+        typer.Option(min=3, help="Tokens of a text that the teacher reads; its most, up to 128, if absent."),
+    ] = None,
+    epochs: Annotated[int, typer.Option(min=1, help="Passes over the texts.")] = 3,
+    seed: Annotated[int, typer.Option(help="Every random choice comes from it.")] = 0,
+    device: Annotated[str | None, typer.Option(help="The teacher's torch device.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Train a student that puts texts where a sentence teacher puts them, thousands of times as fast."""
+    from replacement import similarity
+
+    screen = Screen(as_json=as_json)
+    if out.exists():
+        raise ConflictError(f"{out}: is there already; name another folder or remove it")
+    with screen.progress():
+        _, texts, bad = similarity.read_texts(inputs, _columns(text, None), screen.note)
+        student = similarity.train(
+            texts,
+            teacher,
+            rows=rows,
+            width=width,
+            max_length=max_length,
+            epochs=epochs,
+            seed=seed,
+            device=device,
+            progress=screen.advance,
+        )
+    student.save(out)
+    if bad:
+        screen.say(f"{bad:,} rows could not be read and taught nothing")
+    screen.say(f"{out}: vectors of {student.width} numbers, learned from {student.metadata['rows']:,} texts")
+    screen.result({"out": str(out), "width": student.width, "rows": student.metadata["rows"], "bad": bad})
+
+
+@app.command()
+def encode(
+    inputs: Inputs,
+    student: StudentFolder,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Parquet file to write: id, vector.")],
+    text: Text = "text",
+    id_column: Id = None,
+    as_json: Json = False,
+) -> None:
+    """Write the vector of every text, of length 1, so that a product of two is their cosine."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from pingti import files
+    from replacement import similarity
+    from textcnn.similarity import SimilarityStudent
+
+    screen = Screen(as_json=as_json)
+    _refuse_existing(out)
+    encoder = SimilarityStudent.load(student)
+    ids, texts, bad = similarity.read_texts(inputs, _columns(text, id_column), screen.note)
+    vectors = pa.FixedSizeListArray.from_arrays(pa.array(encoder.encode(texts).reshape(-1)), encoder.width)
+    with files.replacing(out) as temporary:
+        pq.write_table(pa.table({"id": ids, "vector": vectors}), temporary, compression="zstd")
+    _end(screen, out, len(ids), bad, "vectors")
+
+
+@app.command()
+def duplicates(
+    inputs: Inputs,
+    student: StudentFolder,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Parquet file to write: a row for each pair.")],
+    threshold: Annotated[float, typer.Option(min=0.01, max=1.0, help="Pairs of so high a cosine.")] = 0.95,
+    text: Text = "text",
+    id_column: Id = None,
+    as_json: Json = False,
+) -> None:
+    """Find pairs of texts that say nearly the same. Every text is compared with every other."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    import sampling
+    from pingti import files
+    from replacement import similarity
+    from textcnn.similarity import SimilarityStudent
+
+    screen = Screen(as_json=as_json)
+    _refuse_existing(out)
+    encoder = SimilarityStudent.load(student)
+    ids, texts, bad = similarity.read_texts(inputs, _columns(text, id_column), screen.note)
+    pairs, cosines = sampling.near_duplicates(encoder.encode(texts), threshold)
+    first, second = pa.array(pairs[:, 0]), pa.array(pairs[:, 1])
+    columns = {
+        "id": ids.take(first),
+        "other_id": ids.take(second),
+        "similarity": pa.array(cosines),
+        "text": texts.take(first),
+        "other_text": texts.take(second),
+    }
+    with files.replacing(out) as temporary:
+        pq.write_table(pa.table(columns), temporary, compression="zstd")
+    _end(screen, out, len(pairs), bad, f"pairs of {len(ids):,} texts")
+
+
+def _columns(text: str, id_column: str | None) -> "Columns":
+    from pingti.corpus.columns import Columns
+
+    return Columns(text=text, id=id_column)
+
+
+def _refuse_existing(out: Path) -> None:
+    if out.suffix != ".parquet":
+        raise InputError(f"{out}: what is written is Parquet; give a name that ends in .parquet")
+    if out.exists():
+        raise ConflictError(f"{out}: is there already; name another file or remove it")
+
+
+def _end(screen: Screen, out: Path, count: int, bad: int, what: str) -> None:
+    screen.say(f"{out}: {count:,} {what}")
+    if bad:
+        screen.say(f"{bad:,} rows could not be read and have none")
+    screen.result({"out": str(out), "count": count, "bad": bad})
