@@ -8,7 +8,7 @@ costs is known beforehand, so shapes compete only with others that cost about as
 thrown out by the better.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -109,39 +109,38 @@ def climb(
     """
     trials: list[Trial] = []
     spent = 0.0
+
+    def run(place: int, number: int) -> None:
+        nonlocal spent
+        trials.append(train(prices.shapes[place], number))
+        spent += RUNGS[number].spent * float(prices.training[place])
+
     for number, rung in enumerate(RUNGS):
-        # The definition's is what all others are held against.
-        kept_back = sum(later.spent for later in RUNGS[number + 1 :])
-        trained: set[int] = set()
-        for place in _order(prices, trials, number, trained, rng):
-            price = rung.spent * float(prices.training[place])
-            if len(trained) == rung.most:
-                break
-            if place != 0 and spent + price > min(rung.compute * compute, compute - kept_back):
-                continue
-            trials.append(train(prices.shapes[place], number))
-            trained.add(place)
-            spent += price
+        queues = [iter(queue.tolist()) for queue in _queues(prices, trials, number, rng)]
+        # The definition's is what all others are held against: room is kept for it on the rungs above.
+        run(0, number)
+        later = sum(above.spent for above in RUNGS[number + 1 :])
+        left, room = rung.most - 1, min(rung.compute * compute, compute - later)
+        while queues and left:
+            queue = queues.pop(0)
+            place = next((p for p in queue if p and spent + rung.spent * prices.training[p] <= room), None)
+            if place is not None:  # else nothing of the band has room any more
+                run(place, number)
+                queues.append(queue)
+                left -= 1
     return Climb(trials=tuple(trials), compute=spent)
 
 
-def _order(
-    prices: Prices, trials: list[Trial], number: int, trained: set[int], rng: np.random.Generator
-) -> Iterator[int]:
-    """Places of shapes for a rung: the definition's, then of each band the next in turn."""
-    yield 0
+def _queues(
+    prices: Prices, trials: list[Trial], number: int, rng: np.random.Generator
+) -> list[NDArray[np.int64]]:
+    """Places of the shapes of each band, in the order in which a rung takes them."""
     bands = prices.bands
     members = [np.flatnonzero(bands == band) for band in _FIRST]
     if number == 0:
-        queues = [rng.permutation(own) for own in members]
-    else:
-        worth = _worth(prices, trials, bold=0.0 if number == len(RUNGS) - 1 else _BOLD)
-        queues = [own[np.argsort(-worth[own], kind="stable")] for own in members]
-    most = max(map(len, queues), default=0)
-    for turn in range(most):
-        for queue in queues:
-            if turn < len(queue) and queue[turn] not in trained:
-                yield int(queue[turn])
+        return [rng.permutation(own) for own in members]
+    worth = _worth(prices, trials, bold=0.0 if number == len(RUNGS) - 1 else _BOLD)
+    return [own[np.argsort(-worth[own], kind="stable")] for own in members]
 
 
 def _worth(prices: Prices, trials: list[Trial], *, bold: float) -> NDArray[np.float64]:

@@ -11,12 +11,14 @@ import numpy as np
 from pingti import files
 from pingti.workspace.definition import OperatingPointSection
 from replacement.evaluation.metrics import decide
-from replacement.progress import Progress
+from replacement.evaluation.operating_points import Scored
+from replacement.progress import Progress, quiet
 from replacement.recency import weighed_by_time
 from replacement.search.halving import RUNGS, Trial
 from replacement.search.material import Material
 from replacement.search.space import Shape
 from replacement.training.rounds import train_on
+from textcnn import Student
 
 
 class Trials:
@@ -56,33 +58,55 @@ class Trials:
         def tell(_: str, done: int, total: int) -> None:
             self._progress(f"shape {self._count}, {rung.spent:.0%} of a training", done, total)
 
-        setup = material.setup_of(shape, tell)
-        training, validation = material.asked.training, material.asked.validation
-        # The same rows for every shape of a rung, so that they are held against each other.
-        some = setup.rng("rows of a search").permutation(len(training.rows))
-        some = np.sort(some[: max(1, round(rung.rows * len(some)))])
-        section = setup.definition.student
-        epochs = max(1, round(rung.epochs * section.epochs))
-        subclasses = material.subclasses(shape.subclasses)
-        student = train_on(
-            setup,
-            training.rows[some],
-            subclasses.targets(training.answers.labels[some]),
-            subclasses,
-            "search",
-            shape.section(section).model_copy(update={"epochs": epochs}),
-        )
-        scores = setup.dataset.scores(student, validation.rows)
-        scored = weighed_by_time(validation.scored(scores), setup.definition.gate)
-        # The best F1, whatever the definition's operating points ask for: shapes are held against each other.
-        threshold = scored.threshold(OperatingPointSection())[0]
+        _, scored, threshold = train_shape(material, shape, rows=rung.rows, epochs=rung.epochs, progress=tell)
         return Trial(
             shape=shape,
             rung=number,
             f1=round(scored.measure(threshold).f1, 5),
-            decided=tuple(decide(scores, threshold).tolist()),
+            decided=tuple(decide(scored.scores, threshold).tolist()),
             seconds=round(time.process_time() - start, 3),
         )
+
+
+def train_shape(
+    material: Material,
+    shape: Shape,
+    *,
+    rows: float = 1.0,
+    epochs: float = 1.0,
+    progress: Progress = quiet,
+) -> tuple[Student, Scored, float | None]:
+    """Train a student of a shape, and choose its threshold.
+
+    Args:
+        material: the rows.
+        shape: any of those that are searched.
+        rows: share of the rows that it learns from; the same ones for every shape.
+        epochs: share of the definition's epochs.
+        progress: told how far it is.
+
+    Returns:
+        The student, what it says of the validation rows, and the threshold of the best F1 there, whatever the
+        definition's operating points ask for: shapes are held against each other. None: of more than two
+        classes the likeliest is taken.
+    """
+    setup = material.setup_of(shape, progress)
+    training, validation = material.asked.training, material.asked.validation
+    some = setup.rng("rows of a search").permutation(len(training.rows))
+    some = np.sort(some[: max(1, round(rows * len(some)))])
+    section = setup.definition.student
+    subclasses = material.subclasses(shape.subclasses)
+    student = train_on(
+        setup,
+        training.rows[some],
+        subclasses.targets(training.answers.labels[some]),
+        subclasses,
+        "search",
+        shape.section(section).model_copy(update={"epochs": max(1, round(epochs * section.epochs))}),
+    )
+    scores = setup.dataset.scores(student, validation.rows)
+    scored = weighed_by_time(validation.scored(scores), setup.definition.gate)
+    return student, scored, scored.threshold(OperatingPointSection())[0]
 
 
 def _read(path: Path, head: dict[str, Any]) -> dict[tuple[Shape, int], Trial]:
