@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 def search(
     task: TaskName,
     cheap: Annotated[
-        bool, typer.Option("--cheap", help="Choose the cheapest that loses nothing beyond noise.")
+        bool,
+        typer.Option("--cheap", help="Choose the best at half the cost, if it loses nothing beyond noise."),
     ] = False,
     good: Annotated[
         bool, typer.Option("--good", help="Choose the best at up to four times the cost.")

@@ -22,7 +22,7 @@ class Found:
     student: Student
     threshold: float | None
     more: dict[str, Any]
-    """What else there is to say: the shape, its operations as a share of the default's, the search's compute."""
+    """What else there is to say: the shape, its share of the default's operations, the search's compute."""
 
 
 def searched(entry: TaskEntry, seed: int) -> list[Found]:

@@ -38,8 +38,13 @@ def test_the_front_is_what_nothing_beats() -> None:
     assert front(f1s, costs) == [True, False, False, True, True]
 
 
-def test_cheap_is_the_cheapest_within_a_standard_error() -> None:
+def test_cheap_is_the_best_of_half_the_cost_within_a_standard_error() -> None:
     assert choose(POINTS, Wish(kind="cheap")) is HALF
+    cheaper = point(0.791, 0.3)
+    assert choose([*POINTS, cheaper], Wish(kind="cheap")) is HALF
+    three_quarters = point(0.81, 0.75)
+    assert choose([*POINTS, three_quarters], Wish(kind="cheap")) is HALF
+    assert choose([DEFAULT, TINY, three_quarters], Wish(kind="cheap")) is three_quarters
     surely_worse = point(0.792, 0.5, error=0.005)
     assert choose([DEFAULT, TINY, surely_worse], Wish(kind="cheap")) is DEFAULT
 
