@@ -19,6 +19,8 @@ from replacement.search.surrogate import guess
 
 EDGES = (0.25, 0.5, 1.0, 2.0, 4.0)
 """The bands: operations of a student as a share of those of the definition's, at most."""
+ROOM = 0.02
+"""Half the filters take half the operations and a little: the wide part is as it was."""
 _FIRST = (1, 4, 0, 3, 2)  # of the bands on a rung: at half the cost, and at four times, is most wanted
 _BOLD = 0.5  # standard deviations that a guess gets for what is not known, below the last rung
 
@@ -76,7 +78,7 @@ class Prices:
     @property
     def bands(self) -> NDArray[np.int64]:
         """(n,): the band of each; those beyond the last edge have a number of their own."""
-        edges = np.array(EDGES) * (1 + 1e-9)  # the definition's own shape is not beyond its edge
+        edges = np.array(EDGES) * (1.0 + ROOM)
         bands: NDArray[np.int64] = np.searchsorted(edges, self.operations / self.operations[0])
         return bands
 

@@ -7,10 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pingti.errors import InputError
+from replacement.search.halving import ROOM
 from replacement.search.space import Shape
 
 _SAMPLES = 1000
-_HALF = 0.5 + 1e-9
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,7 +119,9 @@ def choose(points: Sequence[Point], wish: Wish) -> Point:
         # The rule of one standard error (Breiman et al. 1984, "Classification and Regression Trees", 3.4.3);
         # but of several that are cheap enough the best: what is noise to the rows is a loss in the mean.
         alike = [point for point in points if point.f1 >= default.f1 - point.error]
-        return max(alike, key=lambda point: (point.cost <= _HALF, point.cost < 1.0, point.f1, -point.cost))
+        return max(
+            alike, key=lambda point: (point.cost <= 0.5 * (1 + ROOM), point.cost < 1.0, point.f1, -point.cost)
+        )
     if wish.kind == "weighed":
         return max(
             points,
@@ -130,7 +132,7 @@ def choose(points: Sequence[Point], wish: Wish) -> Point:
             ),
         )
     most = 4.0 if wish.kind == "good" else wish.value
-    within = [point for point in points if point.cost <= most * (1 + 1e-9)]
+    within = [point for point in points if point.cost <= most * (1 + ROOM)]
     if not within:
         least = min(point.cost for point in points)
         raise InputError(
