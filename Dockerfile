@@ -34,7 +34,7 @@ ARG PIP_EXTRA_INDEX_URL
 ARG PIP_FIND_LINKS
 ARG PIP_TRUSTED_HOST
 RUN pip install --constraint requirements.lock '.[service]'
-# More extras, such as s3 or s3,otel.
+# More extras, such as s3, otel, or transformer for students of that kind; several as s3,otel.
 ARG EXTRAS
 RUN [ -z "$EXTRAS" ] || pip install --constraint requirements.lock ".[$EXTRAS]"
 COPY . .

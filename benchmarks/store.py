@@ -1,10 +1,11 @@
 """``make bench-store``: a job from a bucket to a bucket by two workers that share no folder, one killed.
 
 Real parts: moto's S3 server, a Valkey, a scheduler, and two workers, each in a network namespace and with a
-folder of its own (``--plain``: in processes alone, for who may make no namespaces). Beside it the same
-rows by two workers from and to one local folder, nobody killed. The worker is killed at a third of the rows
-and not replaced. Every row must come out once and in order. Writes ``benchmarks/results/store.json``: rates
-by the clock, and rows per second of the workers' processor time, of which the S3 server takes nothing.
+folder of its own (``--plain``: in processes alone, for who may make no namespaces). The worker is killed at a
+third of the rows and not replaced. Every row must come out once and in order. The same rows go through two
+workers from and to one local folder, nobody killed: one half of them before, the other after, as the load of
+a machine changes. Writes ``benchmarks/results/store.json``: rates by the clock, and rows per second of the
+workers' processor time, of which the S3 server takes nothing.
 """
 
 import argparse
@@ -45,7 +46,7 @@ RESULTS: Final = Path(__file__).parent / "results" / "store.json"
 _TARGET: Final = 0.7
 _BUCKET: Final = "bench"
 _NETWORK: Final = "10.213.77"
-_FILES_OF_A_JOB: Final = 1000  # of a local folder: as many as a job may have
+_FILES_OF_A_JOB: Final = 1000  # of a local folder, at most: as many as a job may have
 _KILLED_AT: Final = 1 / 3
 
 
@@ -61,11 +62,13 @@ class Load:
 
 @dataclass(kw_only=True)
 class Turn:
-    """One run."""
+    """The runs from and to one place."""
 
-    rows: int
+    rows: int = 0
     seconds: float = 0.0
     processor_seconds: float = 0.0
+    loads: list[float] = field(default_factory=list)
+    """Load averages of the machine, before and after."""
     workers: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     @property
@@ -99,10 +102,12 @@ def run(load: Load, folder: Path, *, namespaces: bool) -> dict[str, Any]:
         os.environ.update(variables(url))
         remote.forget_connections()
         _write(load, home)
-        turns: dict[str, Turn] = {}
+        turns = {"local": Turn(), "store": Turn()}
         local = Settings(home=home, concurrency=2)
-        with _valkey(host, folder / "valkey-local") as server:
-            turns["local"] = _local(load, local.model_copy(update={"redis_url": server}))
+        folders = sorted(path.name for path in (home / "files").iterdir())
+        halves = [folders[: len(folders) // 2], folders[len(folders) // 2 :]]
+        with _valkey(host, folder / "valkey-before") as server:
+            _local(turns["local"], load, local.model_copy(update={"redis_url": server}), halves[0])
         addresses = {
             "store": f"s3://{_BUCKET}/pingti",
             "input_urls": (f"s3://{_BUCKET}/in",),
@@ -110,12 +115,14 @@ def run(load: Load, folder: Path, *, namespaces: bool) -> dict[str, Any]:
         }
         with _valkey(host, folder / "valkey-store") as server:
             settings = local.model_copy(update={**addresses, "redis_url": server})
-            turns["store"] = _stored(load, settings, folder, namespaces=namespaces)
+            _stored(turns["store"], load, settings, folder, namespaces=namespaces)
+        with _valkey(host, folder / "valkey-after") as server:
+            _local(turns["local"], load, local.model_copy(update={"redis_url": server}), halves[1])
     rates = {name: turn.rates for name, turn in turns.items()}
     return {
         "load": asdict(load),
         "network_namespaces": namespaces,
-        "load_average": os.getloadavg()[0],
+        "load_averages": {name: turn.loads for name, turn in turns.items()},
         "seconds": {name: turn.seconds for name, turn in turns.items()},
         "rates": rates,
         "ratios": {kind: rates["store"][kind] / rates["local"][kind] for kind in ("clock", "processor")},
@@ -124,19 +131,23 @@ def run(load: Load, folder: Path, *, namespaces: bool) -> dict[str, Any]:
 
 
 def _write(load: Load, home: Path) -> None:
-    """The same files in the folder and in the bucket."""
+    """The same files in folders and in the bucket."""
     texts = load_texts(load.rows).timed
     rng = np.random.default_rng(0)
     store = Storage(f"s3://{_BUCKET}/in")
+    in_folder = min(_FILES_OF_A_JOB, -(-load.objects // 2))  # two folders or more
+
+    def path_of(number: int) -> Path:
+        return home / "files" / f"{number // in_folder:03d}" / f"{number:05d}.parquet"
 
     def put(number: int) -> None:
-        path = home / "files" / str(number // _FILES_OF_A_JOB) / f"{number:05d}.parquet"
+        path = path_of(number)
         store.put_file(f"day={number % 10}/{number:05d}.parquet", path)
 
     for number in range(load.objects):
         some = [texts[row] for row in rng.integers(0, len(texts), load.rows).tolist()]
         ids = pa.array(np.arange(load.rows) + number * load.rows)
-        path = home / "files" / str(number // _FILES_OF_A_JOB) / f"{number:05d}.parquet"
+        path = path_of(number)
         path.parent.mkdir(parents=True, exist_ok=True)
         pq.write_table(pa.table({"id": ids, "text": some}), path)
     with ThreadPoolExecutor(8) as pool:
@@ -147,31 +158,28 @@ def _tasks(load: Load) -> tuple[str, ...]:
     return tuple(f"task_{number}" for number in range(load.tasks))
 
 
-def _local(load: Load, settings: Settings) -> Turn:
-    turn = Turn(rows=load.objects * load.rows)
-    with _running(turn, settings, [(settings, None)] * 2) as store:
-        start = time.perf_counter()
-        folders = sorted(path.name for path in (settings.home / "files").iterdir())
+def _local(turn: Turn, load: Load, settings: Settings, folders: list[str]) -> None:
+    """Jobs of a folder each."""
+    with _running(turn, settings, [(settings, None)] * 2) as store, _measured(turn):
         jobs = [
             submit(JobRequest(inputs=(f"files/{name}",), tasks=_tasks(load), id="id"), settings, store)
             for name in folders
         ]
         ended = [_ended(store, job) for job in jobs]
-        _measure(turn, start)
-    if sum(job.counts.completed for job in ended) != turn.rows:
-        raise SystemExit(f"{turn.rows:,} rows were wanted; {[job.counts for job in ended]}")
-    return turn
+    wanted = sum(len(list((settings.home / "files" / name).iterdir())) for name in folders) * load.rows
+    if sum(job.counts.completed for job in ended) != wanted:
+        raise SystemExit(f"{wanted:,} rows were wanted; {[job.counts for job in ended]}")
+    turn.rows += wanted
 
 
-def _stored(load: Load, settings: Settings, folder: Path, *, namespaces: bool) -> Turn:
-    turn = Turn(rows=load.objects * load.rows)
+def _stored(turn: Turn, load: Load, settings: Settings, folder: Path, *, namespaces: bool) -> None:
+    turn.rows = load.objects * load.rows
     workers = [
         (settings.model_copy(update={"home": folder / f"worker{number}"}), number if namespaces else None)
         for number in (1, 2)
     ]
-    with _running(turn, settings, workers) as store:
-        start = time.perf_counter()
-        output = f"s3://{_BUCKET}/out/result"
+    output = f"s3://{_BUCKET}/out/result"
+    with _running(turn, settings, workers) as store, _measured(turn):
         request = JobRequest(inputs=(f"s3://{_BUCKET}/in",), tasks=_tasks(load), id="id", output=output)
         job = submit(request, settings, store)
         while store.get(job.id).counts.completed < _KILLED_AT * turn.rows:
@@ -181,9 +189,7 @@ def _stored(load: Load, settings: Settings, folder: Path, *, namespaces: bool) -
         victim.kill()
         victim.wait()
         _ended(store, job)
-        _measure(turn, start)
     _check(load, Storage(output))
-    return turn
 
 
 def _check(load: Load, output: Storage) -> None:
@@ -209,9 +215,16 @@ def _ended(store: JobStore, job: Job) -> Job:
     return job
 
 
-def _measure(turn: Turn, start: float) -> None:
-    turn.seconds = time.perf_counter() - start
+@contextmanager
+def _measured(turn: Turn) -> Iterator[None]:
+    """Add what the block takes: seconds, and those of the workers' processors."""
+    turn.loads.append(os.getloadavg()[0])
+    turn.processor_seconds -= sum(_processor_seconds(worker.pid) for worker in turn.workers)
+    start = time.perf_counter()
+    yield
+    turn.seconds += time.perf_counter() - start
     turn.processor_seconds += sum(_processor_seconds(worker.pid) for worker in turn.workers)
+    turn.loads.append(os.getloadavg()[0])
 
 
 def _processor_seconds(pid: int) -> float:
@@ -227,6 +240,7 @@ def _running(
     turn: Turn, settings: Settings, workers: list[tuple[Settings, int | None]]
 ) -> Iterator[JobStore]:
     """A scheduler, and workers with their settings, each in the namespace of its number, if any."""
+    turn.workers.clear()
     refuse_other_workspace(settings)
     with ExitStack() as stack:
         processes = stack.enter_context(Processes())

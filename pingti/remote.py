@@ -182,6 +182,17 @@ def look(address: str) -> Entry | None:
             return None
 
 
+def written_at(address: str) -> float:
+    """When an object was written, by the clock of its store; Unix seconds, whole ones in most stores.
+
+    Raises:
+        PingtiError: as of ``open_filesystem`` and ``speaking``.
+    """
+    filesystem, path = open_filesystem(address)
+    with speaking(address):
+        return float(filesystem.modified(path).timestamp())
+
+
 def entries_below(address: str) -> list[Entry]:
     """The objects below a folder's address, in order of their names; none where there is no such folder.
 
@@ -215,9 +226,28 @@ def read_bytes(address: str) -> bytes:
     Raises:
         PingtiError: as of ``open_filesystem`` and ``speaking``.
     """
+    data = bytes_at(address)
+    if data is None:
+        raise InputError.in_file(address, "no such file")
+    return data
+
+
+def bytes_at(address: str) -> bytes | None:
+    """A whole object, in one request; None where there is none.
+
+    Raises:
+        PingtiError: as of ``open_filesystem`` and ``speaking``.
+    """
     filesystem, path = open_filesystem(address)
+    # s3fs would ask for the size first, to read more than 50 MiB in pieces.
+    options = {"max_concurrency": 1} if address.startswith("s3://") else {}
     with speaking(address):
-        return bytes(filesystem.cat_file(path))
+        try:
+            return bytes(filesystem.cat_file(path, **options))
+        except FileNotFoundError as error:
+            if _names_bucket(error):
+                raise
+            return None
 
 
 def copy_to(address: str, path: Path, size: int) -> None:
@@ -335,11 +365,13 @@ def _names_bucket(error: FileNotFoundError) -> bool:
 def _entry(address: str, info: dict[str, Any]) -> Entry | None:
     if info["type"] != "file":
         return None
-    # By store: S3 and Azure, Google, memory, local.
-    tags = (info.get(name) for name in ("ETag", "etag", "generation", "created", "mtime"))
+    # By store: S3, Google (whose etag changes with what is said of an object, too), Azure.
+    tags = (info.get(name) for name in ("ETag", "generation", "etag"))
     tag = next((str(value) for value in tags if value), "")
-    if "mtime" in info:  # a local file: when it was made says nothing
+    if not tag and "mtime" in info:  # a local file: when it was made says nothing
         tag = f"{info['mtime']} {info.get('ino', '')}"
+    elif not tag:
+        tag = str(info.get("created") or "")  # memory
     return Entry(address=address_of(address, info["name"]), size=int(info["size"]), tag=tag.strip('"'))
 
 

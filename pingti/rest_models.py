@@ -82,6 +82,10 @@ class JobTaskOut(Answer):
         description="Its decisions in the results; scores have _score behind it. It is the task's name, or "
         "task@scene where the job asks for several operating points of the task.",
     )
+    second: str | None = Field(
+        default=None,
+        description="Who is asked where the student is not sure (teacher); null: the student decides alone.",
+    )
 
 
 class CountsOut(Answer):
@@ -152,6 +156,11 @@ class JobOut(Answer):
         default={},
         description="The worker that has each shard under way, by the shard's number; plan and finalize "
         "stand for the job's begin and end. Empty in lists.",
+    )
+    waits_for: str | None = Field(
+        default=None,
+        description="What the job cannot go on without, such as a worker that has the teacher; null in "
+        "lists, and where nothing is missing.",
     )
     owner: str | None = Field(description="Name of the key that submitted it.")
     callback: CallbackOut | None = Field(description="Null in lists, and where none was asked for.")
@@ -258,6 +267,11 @@ class DecisionOut(Answer):
     label: str | None = Field(description="The class; null where the task was not asked.")
     score: float | None = Field(
         description="Probability of the positive class; with three or more classes, of the one decided on."
+    )
+    sure: bool | None = Field(
+        default=None,
+        description="Whether the student is sure of it, of a task with a cascade; a job asks the teacher "
+        "where it is not. Null or absent for other tasks.",
     )
 
 

@@ -50,7 +50,7 @@ QUEUE_OF = {
     CALLBACKS_TASK: CONTROL,
     EXPIRE_TASK: CONTROL,
 }
-"""Of each task, the queue that its messages go to."""
+"""Of each task, the queue that its messages go to; a shard whose students ask a teacher goes to retrain."""
 
 PRIORITIES = tuple(range(10))  # 0 runs first; Celery's own default has four steps and merges 4 with 5
 DEFAULT_PRIORITY = 5
@@ -245,6 +245,7 @@ def send(
     application: Celery,
     task: str,
     *arguments: str | int,
+    queue: str | None = None,
     level: int = DEFAULT_PRIORITY,
     id: str | None = None,
     headers: Mapping[str, Any] | None = None,
@@ -256,6 +257,7 @@ def send(
         application: Of ``make_celery``.
         task: Its name, one of the above.
         *arguments: Ids and numbers.
+        queue: Another than that of ``QUEUE_OF``.
         level: The priority, 0 runs first.
         id: The Celery id of the task; none: a random one.
         headers: Further headers of the message.
@@ -267,6 +269,7 @@ def send(
     application.send_task(
         task,
         args=arguments,
+        queue=queue or QUEUE_OF[task],
         task_id=id,
         priority=broker_priority(application.settings, level),
         headers=dict(headers or {}),

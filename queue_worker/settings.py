@@ -193,6 +193,12 @@ class Settings(BaseSettings):
     )
     idempotency_seconds: int = Field(default=7 * 86_400, ge=1, description="Life of an idempotency key.")
 
+    teacher_seconds: float = Field(
+        default=600.0,
+        ge=0,
+        description="How long shards of a cascade wait for a worker of the queue retrain, which has the "
+        "teacher, where none runs; then cascade.on_no_teacher of the definition says what becomes of them.",
+    )
     retrain_seconds: float = Field(default=6 * 3600.0, gt=0, description="Time limit of one retraining.")
 
     retention_days: float = Field(

@@ -22,6 +22,7 @@ from queue_worker.celery_app import (
     NIGHTS_TASK,
     PLAN_TASK,
     REAP_TASK,
+    RETRAIN,
     RETRAIN_TASK,
     connect,
     send,
@@ -79,8 +80,16 @@ def plan(self: Any, job: str) -> None:
 
 @shared_task(name=CLASSIFY_TASK, bind=True, throws=(AttemptError,))
 def classify(self: Any, job: str, shard: int) -> None:
-    """Classify a shard, write its part, mark it finished; the job's next shard is published by that."""
-    resources(self.app).runner.run(job, str(shard), worker=lifecycle.name_of(self.request.hostname))
+    """Classify a shard, write its part, mark it finished; the job's next shard is published by that.
+
+    Of the queue retrain, whose workers have the teacher: one whose students ask it where they are not sure.
+    """
+    runner, worker = resources(self.app).runner, lifecycle.name_of(self.request.hostname)
+    if (self.request.delivery_info or {}).get("routing_key") != RETRAIN:
+        runner.run(job, str(shard), worker=worker)
+        return
+    with lifecycle.stop_on_sigterm(runner.stopping):
+        runner.run(job, str(shard), worker=worker, has_teacher=True)
 
 
 @shared_task(name=FINALIZE_TASK, bind=True, throws=(AttemptError,))

@@ -46,12 +46,13 @@ class DriftMeter:
             texts: n texts.
 
         Returns:
-            How many of them a model was asked about, and how many of those the student decided as the teacher
-            does.
+            How many of them a model was asked about, and how many of those are decided as the teacher
+            decides: by the student, or with a cascade by both.
         """
         given = pa.array(texts, pa.large_string())
         rows = pa.record_batch({"id": pa.nulls(len(texts), pa.string()), "text": given})
-        labels: list[str | None] = self.classifier.classify(rows).column(self.task).to_pylist()
+        decided_rows = self.classifier.classify(rows)
+        labels: list[str | None] = decided_rows.column(self.task).to_pylist()
         ruled = matches(given, self.negative)
         asked = [row for row, label in enumerate(labels) if label is not None and not ruled[row]]
         if not asked:
@@ -61,6 +62,9 @@ class DriftMeter:
         decided = answers.take(answers.answered).decided
         classes = np.array(self.teacher.classes, dtype=object)
         same = classes[decided] == np.array([labels[row] for row in asked], dtype=object)
+        if f"{self.task}_by" in decided_rows.schema.names:  # the teacher itself answers there
+            unsure = decided_rows.column(f"{self.task}_by").to_pylist()
+            same |= np.array([unsure[row] != "student" for row in asked], dtype=np.bool_)
         return len(asked), int(same.sum())
 
 

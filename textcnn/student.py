@@ -394,6 +394,12 @@ class Student(Pretrained):
         files.link_or_copy(other / LAYOUT.tensors, folder / LAYOUT.tensors)
         self._save_document(folder, document["sha256"][LAYOUT.tensors])
 
+    def _format(self) -> int:
+        """The format of the artifact: the oldest that says all of it."""
+        if "cascade" in self.metadata:  # an older Pingti would answer alone, and not say so
+            return LAYOUT.format
+        return LAYOUT.format_with_readout if self.subclasses is None else LAYOUT.format_without_readout
+
     def _save_document(self, folder: Path, tensors: str) -> None:
         """Write the JSON; ``tensors`` is the checksum of the file beside it."""
         checksums = {LAYOUT.tensors: tensors}
@@ -403,10 +409,7 @@ class Student(Pretrained):
             else {"readout": asdict(self.readout)}
         )
         document = {
-            # What has no readout, an older Pingti can read.
-            "format": LAYOUT.format_with_readout
-            if self.subclasses is None
-            else LAYOUT.format_without_readout,
+            "format": self._format(),
             "classes": list(self.classes),
             **read,
             "architecture": asdict(self.architecture),

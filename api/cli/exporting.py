@@ -66,7 +66,7 @@ def export(
 
     Rules, thresholds and the tasks that it depends on go along; into ONNX the network alone.
     """
-    from pingti.inference.pins import Choice, pin
+    from pingti.inference.pins import Choice, described, pin
     from pingti.workspace.registry import Workspace
 
     if version is not None:
@@ -81,6 +81,9 @@ def export(
     if out.exists():
         raise ConflictError(f"{out}: it is there already; name another by --out, or remove it")
     screen = Screen(as_json=as_json)
+    for own in pins:
+        if own.second is not None:
+            screen.note(f"{own.name}: its cascade does not go along; the student answers alone")
     writers = {
         Format.LAMBDA: _lambda,
         Format.SAGEMAKER: _sagemaker,
@@ -88,7 +91,7 @@ def export(
         Format.MLFLOW: _mlflow,
     }
     more = writers[kind](workspace, pins, out, screen, packages)
-    screen.result({"format": kind.value, "out": str(out), "tasks": [asdict(own) for own in pins], **more})
+    screen.result({"format": kind.value, "out": str(out), "tasks": [described(own) for own in pins], **more})
 
 
 def _lambda(
@@ -130,15 +133,18 @@ def _onnx(
 ) -> dict[str, Any]:
     from pingti.exporting import onnx
     from pingti.extras import install_hint
-    from textcnn.student import Student
+    from pingti.students import load_student
 
     shown = [pin for pin in pins if not pin.hidden]
     if len(shown) > 1:
         raise InputError("a model of ONNX is of one task; export each by itself")
     entry = workspace.task(shown[0].task)
-    texts = onnx.corpus_texts(entry)
-    comparison = onnx.write(Student.load(entry.student_folder(shown[0].version)), out, texts)
+    student, texts = load_student(entry.student_folder(shown[0].version)), onnx.corpus_texts(entry)
+    comparison = onnx.write(student, out, texts)
     screen.say(f"{out}: the network; rules, thresholds and dependencies do not go along")
+    if student.kind == "transformer":
+        screen.say(f"it is the student's own file, for ONNX Runtime; {onnx.tokenizer_of(out)} cuts its texts")
+        return {"comparison": None, "tokenizer": str(onnx.tokenizer_of(out))}
     if comparison:
         screen.say(
             f"ONNX Runtime scores {comparison.texts:,} texts of the corpus as the student does, "

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from api.cli import exporting, families, jobs, keys, removal, retraining, review, service, similarity, tasks
+from api.cli.cascade import with_second
 from api.cli.console import Screen, error_text, round_line
 from api.cli.init import init
 from api.cli.search import search
@@ -140,6 +141,8 @@ def replace(
     for name, point in outcome.report["scenes"].items():
         if point["holdout"] is None:
             screen.say(f"operating point {name} is refused: {point['says']}")
+    if cascade := outcome.report.get("cascade"):
+        screen.say(f"cascade: {cascade['says']}")
     if bad := outcome.report["corpus"]["bad"]:
         screen.say(
             f"rows of the corpus that could not be read: {bad:,}; pingti corpus stats {task} names them"
@@ -159,7 +162,10 @@ def replace(
             f"{outcome.version} --force",
             faults=[Fault(detail=point) for point in lacks.points if point not in most],
         )
-    screen.note(how_sure(Report.read(outcome.report, str(folder))))
+    if outcome.report["gate"].get("by") == "cascade":
+        screen.say("student and teacher together reach the gate, which the student alone does not")
+    else:
+        screen.note(how_sure(Report.read(outcome.report, str(folder))))
     if promote:
         promotion.promote(entry, outcome.version, why="passed its gate")
         screen.say(f"version {outcome.version} is promoted")
@@ -251,6 +257,12 @@ def classify(
         Literal["jsonl", "csv", "tsv", "parquet"],
         typer.Option("--format", help="Of standard input and standard output."),
     ] = "jsonl",
+    cascade: Annotated[
+        bool,
+        typer.Option(
+            "--cascade/--no-cascade", help="Ask the teacher where a student with a cascade is not sure."
+        ),
+    ] = True,
     home: Home = WORKSPACE,
     as_json: Json = False,
 ) -> None:
@@ -281,7 +293,7 @@ def classify(
         )
     except ValueError as error:
         raise InputError(str(error)) from error
-    classifier = Classifier.of(Workspace(home), tasks)
+    classifier = with_second(Classifier.of(Workspace(home), tasks), home, screen, asked=cascade)
     with with_standard_input(inputs, sys.stdin.buffer, form) as files:
         counts = _classified(files, columns, classifier, out, form, screen)
     check_bad(counts.total, counts.failed, allowed)

@@ -34,7 +34,10 @@ class Online:
         return self._classifiers.loaded(pins) is not None
 
     def classify(self, texts: Sequence[str], pins: tuple[Pin, ...]) -> list[dict[str, Any]]:
-        """For each text: task, or task@scene where it is asked at several, to its label and score."""
+        """For each text: task, or task@scene where it is asked at several, to its label and score.
+
+        The students answer alone; of one that has a second it says whether it is sure.
+        """
         column = pa.array(texts, pa.string())
         decided = self._classifiers.get(pins).classify(pa.record_batch({"id": column, "text": column}))
         names = [pin.name for pin in pins if not pin.hidden]
@@ -43,9 +46,17 @@ class Online:
             [None if score is None else round(score, _SCORE_DIGITS) for score in column.to_pylist()]
             for column in (decided.column(f"{name}_score") for name in names)
         ]
+        sure = {
+            pin.name: [
+                None if by is None else by == "student" for by in decided.column(f"{pin.name}_by").to_pylist()
+            ]
+            for pin in pins
+            if pin.second is not None and not pin.hidden
+        }
         return [
             {
                 name: {"label": labels[task][row], "score": scores[task][row]}
+                | ({"sure": sure[name][row]} if name in sure else {})
                 for task, name in enumerate(names)
             }
             for row in range(len(texts))

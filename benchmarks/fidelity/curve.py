@@ -14,15 +14,19 @@ def shares(rows: list[Row]) -> list[float]:
     return sorted({row["share"] for row in rows})
 
 
+def compared(rows: list[Row]) -> set[tuple[str, str, int]]:
+    """The tasks and seeds that pingti has at every share of its own."""
+    ours = [set(cells) for share in shares(rows) if share < 1.0 and (cells := f1(rows, "pingti", share))]
+    return set.intersection(*ours) if ours else set()
+
+
 def medians(rows: list[Row]) -> dict[str, list[float | None]]:
     """Of each method of the curve: the median F1 at each of ``shares(rows)``.
 
-    Over the tasks and seeds that pingti has at every share of its own, so that the table speaks of the same
-    tasks throughout; None where a method lacks one of them.
+    Over ``compared(rows)``, so that the table speaks of the same tasks throughout; None where a method lacks
+    one of them.
     """
-    measured = shares(rows)
-    ours = [set(cells) for share in measured if share < 1.0 and (cells := f1(rows, "pingti", share))]
-    same = set.intersection(*ours) if ours else set()
+    measured, same = shares(rows), compared(rows)
     result: dict[str, list[float | None]] = {}
     for method in methods.CURVE:
         line: list[float | None] = []

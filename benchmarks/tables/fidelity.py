@@ -77,7 +77,8 @@ def along_the_curve(document: Document) -> str | None:
     for data in NAMES:
         some = [row for row in rows if row["data"] == data]
         of_data = curve.shares(some)
-        tasks, seeds = {row["task"] for row in some}, {row["seed"] for row in some}
+        cells = curve.compared(some)
+        tasks, seeds = {task for _, task, _ in cells}, {seed for *_, seed in cells}
         for method, medians in curve.medians(some).items():
             known = dict(zip(of_data, medians, strict=True))
             values = [known.get(share) for share in measured]

@@ -139,7 +139,7 @@ def _parquet_batches(
             along = {
                 field.name: batch.column(field.name)
                 if field.name in names
-                else pa.array([in_folders[field.name]] * len(batch), field.type)
+                else pa.array([in_folders[field.name]] * len(batch), pa.string())
                 for field in carried
             }
             try:

@@ -23,6 +23,7 @@ from pingti.exporting import bundle, dependencies
 from pingti.exporting.runtime.decisions import Decisions
 from pingti.inference.pins import Pin
 from pingti.workspace.registry import Workspace
+from textcnn.plain.artifact import LAYOUT, read_document
 
 MOST_BYTES = 250 * 1024 * 1024
 """AWS Lambda's limit on a function's files, unpacked and with its layers ("Lambda quotas" in its manual)."""
@@ -40,6 +41,8 @@ _OWN = (
     "textcnn/plain/*.py",
 )
 """The modules of Pingti that go along."""
+_KINDS = ("textcnn",)
+"""Kinds of students that are computed there."""
 _TOP = "lambda_function.py"
 _DATE = (1980, 1, 1, 0, 0, 0)  # the same students make the same zip
 
@@ -63,7 +66,8 @@ def write(workspace: Workspace, pins: Sequence[Pin], path: Path, *, packages: bo
             has them.
 
     Raises:
-        ConflictError: more than AWS Lambda takes, or packages of another system than Linux.
+        ConflictError: more than AWS Lambda takes, packages of another system than Linux, or a student of a
+            kind that NumPy alone does not compute.
         NotFoundError: a task or a version is gone.
         ArtifactError: a student is damaged.
         UnavailableError: a package's installation does not list its files.
@@ -73,6 +77,8 @@ def write(workspace: Workspace, pins: Sequence[Pin], path: Path, *, packages: bo
             f"a function of AWS Lambda runs on Linux, and the packages here are for {sys.platform}; export "
             "on Linux, or leave them to a layer (--no-packages)"
         )
+    for pin in pins:
+        _check_kind(workspace, pin)
     with tempfile.TemporaryDirectory(prefix="pingti-export-") as temporary:
         folder = Path(temporary)
         _fill(folder, workspace, pins, packages=packages)
@@ -81,6 +87,16 @@ def write(workspace: Workspace, pins: Sequence[Pin], path: Path, *, packages: bo
         with files.replacing(path) as unfinished:
             _zip(folder, unfinished)
     return Sizes(unpacked=unpacked, zipped=path.stat().st_size)
+
+
+def _check_kind(workspace: Workspace, pin: Pin) -> None:
+    document = read_document(workspace.task(pin.task).student_folder(pin.version) / LAYOUT.json)
+    if document.get("kind", "textcnn") not in _KINDS:
+        raise ConflictError(
+            f"task {pin.task!r}, version {pin.version}: a student of kind {document['kind']!r}, and a "
+            "function of AWS Lambda scores in NumPy alone, where there is none; export it for sagemaker, or "
+            "a TextCNN of the task"
+        )
 
 
 def check_size(unpacked: int, *, packages: bool) -> None:

@@ -1,6 +1,5 @@
 """Students of fixed versions in a folder that stands alone, and a classifier of such a folder."""
 
-import dataclasses
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +9,7 @@ from pingti import files
 from pingti.errors import ArtifactError
 from pingti.exporting.runtime import manifest
 from pingti.inference.classifier import Classifier
-from pingti.inference.pins import Pin
+from pingti.inference.pins import Pin, alone, described
 from pingti.students import load_student, student_files
 from pingti.workspace.registry import Workspace
 
@@ -28,6 +27,7 @@ def write(workspace: Workspace, pins: Sequence[Pin], folder: Path, **more: Any) 
         NotFoundError: a task or a version is gone.
         ArtifactError: a student is damaged.
     """
+    pins = alone(pins)  # whoever is asked where a student is not sure does not go along
     for pin in pins:
         source = workspace.task(pin.task).student_folder(pin.version)
         target = manifest.student_folder(folder, pin.task, pin.version)
@@ -37,7 +37,7 @@ def write(workspace: Workspace, pins: Sequence[Pin], folder: Path, **more: Any) 
         target.mkdir(parents=True)
         for name in student_files(source):
             shutil.copyfile(source / name, target / name)
-    manifest.write(folder, [dataclasses.asdict(pin) for pin in pins], **more)
+    manifest.write(folder, [described(pin) for pin in pins], **more)
     files.sync_all(folder)
 
 

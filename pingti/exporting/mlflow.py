@@ -18,6 +18,7 @@ from pingti.exporting import bundle
 from pingti.frames.texts import is_frame
 from pingti.inference.classifier import Classifier
 from pingti.inference.pins import Pin
+from pingti.students.transformer import MODEL
 from pingti.workspace.registry import Workspace
 
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 TEXT = "text"
 """The column of the texts, by the model's signature."""
 _PACKAGES = ("fsspec", "numba", "numpy", "pyarrow", "pydantic")
+_OF_TRANSFORMERS = ("onnxruntime", "tokenizers")
+"""What students of that kind need besides."""
 
 
 class Decisions:
@@ -81,12 +84,13 @@ def write(workspace: Workspace, pins: Sequence[Pin], path: Path) -> None:
         students, model = Path(temporary) / "students", Path(temporary) / "model"
         students.mkdir()
         bundle.write(workspace, pins, students)
+        packages = (*_PACKAGES, *(_OF_TRANSFORMERS if any(students.rglob(MODEL)) else ()))
         mlflow.pyfunc.save_model(
             str(model),
             loader_module=__name__,
             data_path=str(students),
             signature=ModelSignature(inputs=Schema([ColSpec(DataType.string, TEXT)])),
-            pip_requirements=[f"{name}=={importlib.metadata.version(name)}" for name in _PACKAGES],
+            pip_requirements=[f"{name}=={importlib.metadata.version(name)}" for name in packages],
             metadata={"tasks": [pin.name for pin in pins if not pin.hidden]},
         )
         with files.new_folder(path) as folder:

@@ -20,6 +20,8 @@ from pingti.corpus.reader import expand_all, read_rows
 from pingti.errors import ConflictError, InputError, UnavailableError
 from pingti.extras import install_hint
 from pingti.integrations import onnx
+from pingti.students import AnyStudent
+from pingti.students.transformer import TransformerStudent
 from pingti.workspace.registry import TaskEntry
 from textcnn.student import Student
 
@@ -40,21 +42,33 @@ class Comparison:
     """The largest of a probability."""
 
 
-def write(student: Student, path: Path, texts: pa.Array) -> Comparison | None:
+def write(student: AnyStudent, path: Path, texts: pa.Array) -> Comparison | None:
     """Write the model of a student.
 
+    A transformer student is one: its own file is copied, and its tokenizer beside it (``tokenizer_of``).
+
     Args:
-        student: any.
+        student: a TextCNN or a transformer.
         path: the file.
         texts: n strings or nulls, for the comparison.
 
     Returns:
-        How they compare; None where ONNX Runtime is not installed or there is no text.
+        How they compare; None where ONNX Runtime is not installed, where there is no text, and of a
+        transformer student.
 
     Raises:
         UnavailableError: onnx is not installed.
-        ConflictError: the model scores otherwise than the student; nothing is written.
+        ConflictError: the model scores otherwise than the student, or the student is of another kind;
+            nothing is written.
     """
+    if isinstance(student, TransformerStudent):
+        files.write_bytes(tokenizer_of(path), student.tokenizer.encode())
+        files.write_bytes(path, student.model)
+        return None
+    if not isinstance(student, Student):
+        raise ConflictError(
+            f"{path}: a student of kind {student.kind!r} has no model of ONNX; textcnn and transformer have"
+        )
     if importlib.util.find_spec("onnx") is None:
         raise UnavailableError(f"a model of ONNX needs the package onnx: {install_hint('onnx')}")
     with tempfile.TemporaryDirectory(prefix="pingti-export-") as folder:
@@ -70,6 +84,15 @@ def write(student: Student, path: Path, texts: pa.Array) -> Comparison | None:
                 )
         files.write_bytes(path, model.read_bytes())
     return comparison
+
+
+def tokenizer_of(path: Path) -> Path:
+    """Where the tokenizer of a transformer student lies.
+
+    Args:
+        path: the model's.
+    """
+    return path.with_suffix(".tokenizer.json")
 
 
 def compare(student: Student, model: Path, texts: pa.Array) -> Comparison:

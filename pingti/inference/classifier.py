@@ -4,9 +4,8 @@ This is what a job's shard and ``pingti classify`` share: rules, dependencies be
 operating points, and one encoding of a text for all tasks of one vocabulary.
 """
 
-import dataclasses
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -17,12 +16,19 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from pingti.corpus.rules import matches
+from pingti.errors import PingtiError
 from pingti.frames.tables import rows_of
-from pingti.inference.pins import Choice, Pin, class_number, columns_of, deciding
+from pingti.inference.pins import Choice, Pin, class_number, columns_of, deciding, described
 from pingti.inference.pins import pin as pin_choices
 from pingti.students import AnyStudent, Scorer, load_student
 from pingti.workspace.definition import RulesSection
 from pingti.workspace.registry import Workspace
+
+Second = Callable[[Pin, list[str]], Sequence[str | None]]
+"""Is asked about the texts of which a pin's student is not sure: a class for each, None where it has none."""
+BY = pa.array(["student", "teacher", "unsure"], pa.string())
+"""What ``<task>_by`` of the results holds."""
+_STUDENT, _TEACHER, _UNSURE = range(3)
 
 
 class Classifier:
@@ -31,13 +37,15 @@ class Classifier:
     ``schema`` is that of the results: ``id``, then for every task ``<task>`` (string, null where it was not
     asked) and ``<task>_score`` (float32: the positive class's probability, or for more than two classes
     that of the class decided on). A task asked at several operating points has columns for each:
-    ``<task>`` for the default one, ``<task>@<name>`` for others. The metadata's ``pingti.tasks`` holds the
-    pins as JSON.
+    ``<task>`` for the default one, ``<task>@<name>`` for others. A task with a cascade has ``<task>_by``
+    (string): "student", "teacher", or "unsure" where the student decided without being sure. The metadata's
+    ``pingti.tasks`` holds the pins as JSON.
     """
 
-    def __init__(self, tasks: "Sequence[_Task]") -> None:
+    def __init__(self, tasks: "Sequence[_Task]", second: Second | None = None) -> None:
         self.pins = tuple(task.pin for task in tasks)
         self._tasks = tasks
+        self._second = second
         # What is asked of every text is scored in one pass; a dependent task often concerns few. A student
         # scores once, at however many operating points it is asked.
         asked = {task.pin_of_student: task.student for task in self._tasks if not task.depends_on}
@@ -46,9 +54,9 @@ class Classifier:
         fields = [("id", pa.string())]
         for pin in self.pins:
             if not pin.hidden:
-                fields += zip(columns_of(pin.name), (pa.string(), pa.float32()), strict=True)
-        described = [dataclasses.asdict(pin) for pin in self.pins]
-        self.schema = pa.schema(fields, metadata={"pingti.tasks": json.dumps(described)})
+                fields += columns_of(pin).items()
+        pinned = [described(pin) for pin in self.pins]
+        self.schema = pa.schema(fields, metadata={"pingti.tasks": json.dumps(pinned)})
 
     @classmethod
     def load(cls, workspace: Workspace, pins: Sequence[Pin]) -> Self:
@@ -91,6 +99,14 @@ class Classifier:
         """
         return cls.load(workspace, pin_choices(workspace, [Choice.parse(task) for task in tasks]))
 
+    def asking(self, second: Second) -> Self:
+        """The same students, and somebody who is asked where those with a cascade are not sure.
+
+        Args:
+            second: is asked.
+        """
+        return type(self)(self._tasks, second)
+
     @property
     def students(self) -> tuple[AnyStudent, ...]:
         """The student of each of ``pins``."""
@@ -127,7 +143,12 @@ class Classifier:
         decisions: dict[str, NDArray[np.int64]] = {}
         columns = [rows.column("id")]
         for task in self._tasks:
-            decided, scores = task.decide(texts, scored.get(task.pin_of_student), decisions, self._tasks)
+            decided, scores, unsure = task.decide(
+                texts, scored.get(task.pin_of_student), decisions, self._tasks
+            )
+            by = np.where(unsure, _UNSURE, _STUDENT)
+            if unsure.any() and self._second is not None:
+                decided, by = task.ask(self._second, texts, decided, unsure)
             decisions[task.pin.name] = decided
             if not task.pin.hidden:
                 # Without a mask the arrays are taken as they are.
@@ -136,6 +157,9 @@ class Classifier:
                     pa.array(decided, pa.int32(), mask=absent), pa.array(task.student.classes, pa.string())
                 )
                 columns += [labels.dictionary_decode(), pa.array(scores, pa.float32(), mask=absent)]
+                if task.pin.second is not None:
+                    named = pa.DictionaryArray.from_arrays(pa.array(by, pa.int32(), mask=absent), BY)
+                    columns.append(named.dictionary_decode())
         return pa.record_batch(columns, schema=self.schema)
 
 
@@ -166,8 +190,8 @@ class _Task:
         scored: NDArray[np.float32] | None,
         decisions: dict[str, NDArray[np.int64]],
         tasks: "Sequence[_Task]",
-    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """Number of each text's class, -1 where the task does not apply, and its score.
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.bool_]]:
+        """Number of each text's class, -1 where the task does not apply; its score; whether it is unsure.
 
         ``scored`` are the student's probabilities, (n, classes), where every text was scored.
         """
@@ -186,17 +210,58 @@ class _Task:
         decided = np.full(len(texts), -1, np.int64)
         decided[applies & negative] = 0
         scores = np.full(len(texts), 0.0 if self.pin.threshold is not None else 1.0, np.float32)
+        unsure = np.zeros(len(texts), np.bool_)
         rows = np.flatnonzero(asked)
         if len(rows):
             some = self.student.score(texts.take(pa.array(rows))) if scored is None else scored[rows]
-            decided[rows], scores[rows] = self._choose(some)
-        return decided, scores
+            decided[rows], scores[rows], unsure[rows] = self._choose(some)
+        return decided, scores, unsure
 
-    def _choose(self, probabilities: NDArray[np.float32]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    def ask(
+        self, second: Second, texts: pa.Array, decided: NDArray[np.int64], unsure: NDArray[np.bool_]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """The decisions with the second's where it answered, and who decided, by numbers of ``BY``."""
+        rows = np.flatnonzero(unsure)
+        answers = second(self.pin, texts.take(pa.array(rows)).to_pylist())
+        if len(answers) != len(rows):
+            raise PingtiError(f"task {self.pin.task!r}: {len(answers)} answers for {len(rows)} texts")
+        known = [row for row, answer in zip(rows.tolist(), answers, strict=True) if answer is not None]
+        decided, by = decided.copy(), np.where(unsure, _UNSURE, _STUDENT)
+        decided[known] = [self.student.classes.index(answer) for answer in answers if answer is not None]
+        by[known] = _TEACHER
+        return decided, by
+
+    def _choose(
+        self, probabilities: NDArray[np.float32]
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.bool_]]:
+        unsure = self._unsure(probabilities)
         if self.pin.threshold is not None:
             scores = probabilities[:, 1]
-            return (scores >= self.pin.threshold).astype(np.int64), scores
-        return probabilities.argmax(axis=1), probabilities.max(axis=1)
+            return (scores >= self.pin.threshold).astype(np.int64), scores, unsure
+        return probabilities.argmax(axis=1), probabilities.max(axis=1), unsure
+
+    def _unsure(self, probabilities: NDArray[np.float32]) -> NDArray[np.bool_]:
+        low, high = self.pin.unsure_from, self.pin.unsure_below
+        if low is None or high is None:
+            return np.zeros(len(probabilities), np.bool_)
+        values = certainty(probabilities)
+        return (values >= low) & (values < high)
+
+
+def certainty(probabilities: NDArray[np.floating]) -> NDArray[np.floating]:
+    """What tells how sure a student is: of two classes the second's probability, of more the margin.
+
+    Args:
+        probabilities: (n, classes).
+
+    Returns:
+        (n,), of the probabilities' own type.
+    """
+    if probabilities.shape[1] == 2:
+        return probabilities[:, 1]
+    two = np.partition(probabilities, -2, axis=1)[:, -2:]
+    margins: NDArray[np.floating] = two[:, 1] - two[:, 0]
+    return margins
 
 
 def results_writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:

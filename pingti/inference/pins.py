@@ -1,16 +1,21 @@
 """Which version of which student a job uses: fixed when it is accepted, however long it then waits."""
 
+import dataclasses
 import functools
 import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
+
+import pyarrow as pa
 
 from pingti.errors import ConflictError, InputError
 from pingti.workspace.dependencies import circle
 from pingti.workspace.registry import TaskEntry, Workspace
 from textcnn.student import Student
+
+_OF_CASCADE = ("second", "unsure_from", "unsure_below", "on_no_second")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +56,15 @@ class Pin:
     """Asked only because another task depends on it; not part of the result."""
     column: str | None = None
     """Column of its decisions, where the task is asked at several operating points; else the task's name."""
+    second: str | None = None
+    """Who is asked where the student is not sure ("teacher"), of a version with a cascade."""
+    unsure_from: float | None = None
+    """The student is not sure of scores from here on, where there is a second; of more than two classes, of
+    margins."""
+    unsure_below: float | None = None
+    """And below here."""
+    on_no_second: str | None = None
+    """What becomes of such rows in a job for which nobody can be had: "fail", or "student", which answers."""
 
     @property
     def name(self) -> str:
@@ -120,8 +134,8 @@ def pin(workspace: Workspace, choices: Sequence[Choice]) -> tuple[Pin, ...]:
     for name in asked:
         add(name)
     every = tuple(own for several in pins.values() for own in several)
-    shown = (own.name for own in every if not own.hidden)
-    columns = Counter(["id", *(column for name in shown for column in columns_of(name))])
+    shown = (own for own in every if not own.hidden)
+    columns = Counter(["id", *(column for own in shown for column in columns_of(own))])
     column, count = columns.most_common(1)[0]
     if count > 1:
         raise InputError(
@@ -144,9 +158,36 @@ def twice(choices: Sequence[Choice]) -> str:
     return ""
 
 
-def columns_of(name: str) -> tuple[str, str]:
-    """The columns of decisions and scores, by the pin's name."""
-    return name, f"{name}_score"
+def columns_of(pin: Pin) -> dict[str, pa.DataType]:
+    """The columns of a pin's decisions and scores, and of who decided where there is a second, with types."""
+    columns = {pin.name: pa.string(), f"{pin.name}_score": pa.float32()}
+    return columns if pin.second is None else {**columns, f"{pin.name}_by": pa.string()}
+
+
+def described(pin: Pin) -> dict[str, Any]:
+    """A pin's fields as files hold them: those of a cascade only where it has one.
+
+    Args:
+        pin: of any student.
+    """
+    fields = dataclasses.asdict(pin)
+    return (
+        fields
+        if pin.second is not None
+        else {name: fields[name] for name in fields if name not in _OF_CASCADE}
+    )
+
+
+def alone(pins: Sequence[Pin]) -> tuple[Pin, ...]:
+    """The same pins without a second: their students decide all rows.
+
+    Args:
+        pins: of any students.
+    """
+    return tuple(
+        dataclasses.replace(pin, second=None, unsure_from=None, unsure_below=None, on_no_second=None)
+        for pin in pins
+    )
 
 
 def _pin(
@@ -166,6 +207,8 @@ def _pin(
             f"task {choice.task!r}: version {version} has no operating point {choice.scene!r}"
             f"{f' ({why})' if why else ''}; it has: {known}"
         )
+    cascade = metadata.get("cascade", {})
+    low, high = cascade.get("bands", {}).get(choice.scene, (None, None))
     own = Pin(
         task=choice.task,
         scene=choice.scene,
@@ -173,6 +216,10 @@ def _pin(
         threshold=thresholds[choice.scene],
         hidden=hidden,
         column=f"{choice.task}@{choice.scene}" if several and choice.scene != "default" else None,
+        second=None if low is None else cascade["second"],
+        unsure_from=low,
+        unsure_below=high,
+        on_no_second=None if low is None else cascade["on_no_teacher"],
     )
     return own, tuple(metadata.get("depends_on", ()))
 

@@ -20,7 +20,7 @@ def check_keep(keep: Sequence[str], pins: Sequence[Pin]) -> None:
     Raises:
         InputError: a name twice, or one that a column of the results has.
     """
-    taken = {"id", *(name for pin in pins if not pin.hidden for name in columns_of(pin.name))}
+    taken = {"id", *(name for pin in pins if not pin.hidden for name in columns_of(pin))}
     for name in keep:
         if keep.count(name) > 1:
             raise InputError(f"keep: {name!r} is there twice; name each column once")

@@ -102,6 +102,30 @@ class TaskStudent:
         decided: NDArray[np.object_] = self._decided(_rows(texts, text)).to_numpy(zero_copy_only=False)
         return decided
 
+    def sure(self, texts: Any, *, text: str | None = None) -> NDArray[np.object_]:
+        """Whether the student is sure of its decisions on n texts; ``predict`` answers all of them alone.
+
+        A job, and ``pingti classify``, ask the teacher about the others, where the version has a cascade.
+
+        Args:
+            texts: as of ``predict``.
+            text: as of ``predict``.
+
+        Returns:
+            object (n,): True or False, None where ``predict`` has None. A version without a cascade is always
+            sure.
+
+        Raises:
+            InputError: as of ``predict``.
+        """
+        rows = _rows(texts, text)
+        decided = self.classifier.classify(rows)
+        asked = decided.column(1).is_valid().to_pylist()
+        name = f"{self.pin.name}_by"
+        by = decided.column(name).to_pylist() if self.pin.second is not None else ["student"] * len(asked)
+        sure = [who == "student" if known else None for who, known in zip(by, asked, strict=True)]
+        return np.array(sure, dtype=object)
+
     def predict_proba(self, texts: Any, *, text: str | None = None) -> NDArray[np.float32]:
         """The class probabilities of n texts. ``predict`` decides by the threshold, not by the highest.
 

@@ -52,5 +52,11 @@ def _textcnn(folder: Path) -> AnyStudent:
     return Student.load(folder)
 
 
-_LOADERS: dict[str, Callable[[Path], AnyStudent]] = {"textcnn": _textcnn}
+def _transformer(folder: Path) -> AnyStudent:
+    from pingti.students.transformer import TransformerStudent
+
+    return TransformerStudent.load(folder)
+
+
+_LOADERS: dict[str, Callable[[Path], AnyStudent]] = {"textcnn": _textcnn, "transformer": _transformer}
 """Of each kind what reads its folder."""

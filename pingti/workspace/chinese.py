@@ -71,8 +71,8 @@ _SENTENCES = (
     ),
     (
         r"people's labels: of ([\d,]+) errors on the holdout ([\d,]+) are texts on which the teacher itself is unsure "
-        r"\(its margin is below ([\d.]+)\); (pingti review export \S+) gives such texts to people, and classes worded "
-        r"otherwise may tell them apart",
+        r"\(its margin is below ([\d.]+)\); (pingti review export \S+(?: --out \S+)?) gives such texts to people, and "
+        r"classes worded otherwise may tell them apart",
         r"人工标注：留出行上的 \1 个错误中有 \2 个是教师自己拿不准的文本（差距低于 \3）；\4 把这类文本交给人标注，换一种类别说法也可能有助于区分",
     ),
     (
@@ -111,6 +111,19 @@ _SENTENCES = (
     ),
     (r"the teacher's speed was not measured: no model of it is here", "未测教师模型的速度：此处没有它的模型"),
     (r"stored answers are all there is: drift cannot be measured", "只有存储的回答，无法测量漂移"),
+    (
+        r"of int8; it decides as the same in float32 on ([\d.]+%) of ([\d,]+) validation rows",
+        r"int8；在 \2 条验证行上有 \1 的判断与 float32 相同",
+    ),
+    (
+        r"the teacher is no model of transformers, from whose layers a student could start; name one as "
+        r"student\.transformer\.checkpoint",
+        "教师不是 transformers 模型，没有可供学生起步的层；请用 student.transformer.checkpoint 指定一个模型",
+    ),
+    (
+        r"it needs the package (\w+): install Pingti with its extra 'transformer' \((.+)\)",
+        r"缺少软件包 \1：\2",
+    ),
     (r"this Pingti does not train students of that kind", "此版本不训练这一种类的学生模型"),
 )
 _PATTERNS = tuple((re.compile(pattern), sentence) for pattern, sentence in _SENTENCES)

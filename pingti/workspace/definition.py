@@ -292,6 +292,23 @@ class TeacherSection(_Section):
         return self
 
 
+class TransformerSection(_Section):
+    """Students of the kind "transformer": from which layers they start, and how they are trained."""
+
+    checkpoint: str | None = None
+    """A small model of BERT's kind, a folder (relative to `workspace/tasks`) or a hub name, from whose layers
+    the student starts; the teacher itself if absent."""
+    layers: int = Field(default=2, ge=1, le=48)
+    """So many of its layers, spread evenly, are taken. The last one works for the head alone and costs about
+    a quarter of any other; a student of one layer is several times as fast as one of two."""
+    max_length: int | None = Field(default=None, ge=8, le=512)
+    """Word pieces of a text that are read; as many as the teacher reads if absent."""
+    epochs: int | None = Field(default=None, ge=1, le=100)
+    """Passes over the rows; if absent 6, or so many more that there are 1,500 steps, 40 at most."""
+    learning_rate: float | None = Field(default=None, gt=0.0, lt=1.0)
+    """Highest rate; if absent by the model's width, as `teacher.learning_rate`."""
+
+
 class StudentSection(_Section):
     """The student's kind and shape. The defaults did best on Chinese and English short texts."""
 
@@ -326,6 +343,8 @@ class StudentSection(_Section):
     """Where a task of the family has a promoted student: a head on its trunk, or a network of one's own."""
     read: Literal["teacher", "all"] = "teacher"
     """How far the student reads a text: about as far as the teacher (`teacher.max_length`), or all of it."""
+    transformer: TransformerSection = TransformerSection()
+    """Of the kind "transformer"."""
 
     @model_validator(mode="after")
     def _shape(self) -> Self:
@@ -367,6 +386,23 @@ class GateSection(_Section):
     """What becomes of a version where the holdout has no rows of a class, of which nothing is known so."""
     rounds: int = Field(default=5, ge=1, le=50)
     """The loop ends after so many rounds at the latest."""
+
+
+class CascadeSection(_Section):
+    """The student answers where it is sure; where it is not, a second one is asked."""
+
+    agreement: float = Field(default=0.97, gt=0.5, lt=1.0)
+    """Share of the rows that student and teacher together decide as the teacher alone would."""
+    second: Literal["teacher"] = "teacher"
+    """Who is asked where the student is not sure."""
+    confidence: float = Field(default=0.95, ge=0.5, lt=1.0)
+    """How sure the agreement is: that of the lower bound on the validation rows that must reach it."""
+    most_teacher_share: Share = 0.5
+    """Where the teacher had to be asked about more of the rows, there is no cascade: the student answers
+    alone, and the report says so."""
+    on_no_teacher: Literal["fail", "student"] = "fail"
+    """What becomes of a job for whose rows no teacher can be had: it fails and says why, or the student
+    answers those rows, too, which the results mark as unsure."""
 
 
 class OperatingPointSection(_Section):
@@ -423,6 +459,7 @@ class Definition(_Section):
     teacher: TeacherSection
     student: StudentSection = StudentSection()
     gate: GateSection = GateSection()
+    cascade: CascadeSection | None = None
     scenes: dict[str, OperatingPointSection] = {}
     retrain: RetrainSection | None = None
     watch: DriftSection = DriftSection()

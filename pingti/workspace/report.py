@@ -98,6 +98,8 @@ class Gate(Stored):
     """Classes that the holdout never had: nothing is known of them."""
     absent_allowed: bool = False
     """Whether the definition lets a version pass all the same."""
+    by: Literal["student", "cascade"] = "student"
+    """Who reached it, where it passed: the student alone, or with its teacher."""
     sure: float | None = None
     """Share of holdouts, drawn again from the same rows, on which precision and recall give this verdict."""
     advice: tuple[str, ...] = ()
@@ -232,6 +234,49 @@ class Speed(Stored):
 
     student: float
     teacher: float
+
+
+class CascadePoint(Stored):
+    """Student and teacher together, where the teacher is asked about a share of the rows."""
+
+    teacher_share: float
+    """Of the validation rows; as the next two."""
+    agreement: float
+    """Share of the rows that are decided as the teacher alone decides."""
+    at_least: float
+    """Lower bound of ``agreement`` on days to come."""
+    holdout: float | None = None
+    """Agreement on the held-out rows."""
+
+
+class Cascade(Stored):
+    """The student answers where it is sure, and a second one where it is not."""
+
+    second: str
+    """Who that is."""
+    wanted: Annotated[float, _key("agreement")]
+    confidence: float
+    """Of ``CascadePoint.at_least``."""
+    low: float
+    """The student is not sure of scores from here on (of more than two classes, of margins) ..."""
+    high: float
+    """... and below here."""
+    kept: bool
+    """Whether the version has the cascade; else its student answers alone."""
+    validation: CascadePoint
+    """On the rows that chose it."""
+    holdout: Figures
+    """On the held-out rows."""
+    teacher_share: float
+    """Of the held-out rows."""
+    seconds_per_million: float | None = None
+    """For a million texts on one core of the machine that made it, by the rates of student and teacher."""
+    passes: bool = False
+    """Whether student and teacher together reach precision and recall of the gate."""
+    says: str = ""
+    """What was chosen, and why there is no cascade where there is none."""
+    curve: tuple[CascadePoint, ...] = ()
+    """The least teacher share first."""
 
 
 class Rung(Stored):
@@ -412,6 +457,8 @@ class Report(Stored):
     """Of the student that is kept."""
     ladder: tuple[Rung, ...] = ()
     """The kinds of students that it was chosen from, the TextCNN of the rounds first."""
+    cascade: Cascade | None = None
+    """Where the definition asks for one."""
     holdout_intervals: dict[str, Interval] = {}
     curve: tuple[CurvePoint, ...] = ()
     """For two classes."""

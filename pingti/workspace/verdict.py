@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from pingti.workspace.chinese import translated
-from pingti.workspace.report import Report, refusal
+from pingti.workspace.report import Cascade, Figures, Interval, Report, Speed, refusal
 
 LANGUAGES = ("en", "zh")
 """In which verdict and report page are written; the first is the one that is meant where none is named."""
@@ -49,12 +49,14 @@ def verdict(report: Report, language: str = "en") -> str:
 
 def _english(report: Report) -> str:
     opening = "It may replace its teacher"
+    if (both := _both(report)) is not None:
+        opening += f", which is still asked about {both.teacher_share:.1%} of the texts".replace("%", " %")
     if not report.gate.passed:
         lacking = refusal(report).headline
         opening = f"It may not replace its teacher yet{f' ({lacking})' if lacking else ''}"
     parts = [_decides_english(report)]
     if report.speed is not None:
-        student, teacher = (_MILLION / rate for rate in (report.speed.student, report.speed.teacher))
+        student, teacher = _seconds(report.speed, both)
         parts.append(
             f"a million texts cost {_duration(student, 's', 'min', 'h')} of one core instead of "
             f"{_duration(teacher, 's', 'min', 'h')}"
@@ -67,12 +69,14 @@ def _english(report: Report) -> str:
 
 def _chinese(report: Report) -> str:
     opening = "可以取代教师模型"
+    if (both := _both(report)) is not None:
+        opening += f"，但仍需就 {both.teacher_share:.1%} 的文本询问教师"
     if not report.gate.passed:
         lacking = translated(refusal(report).headline)
         opening = f"还不能取代教师模型{f'（{lacking}）' if lacking else ''}"
     parts = [_decides_chinese(report)]
     if report.speed is not None:
-        student, teacher = (_MILLION / rate for rate in (report.speed.student, report.speed.teacher))
+        student, teacher = _seconds(report.speed, both)
         parts.append(
             f"每一百万条文本只需单核 {_duration(student, '秒', '分钟', '小时')}，教师模型需 "
             f"{_duration(teacher, '秒', '分钟', '小时')}"
@@ -83,8 +87,21 @@ def _chinese(report: Report) -> str:
     return f"{opening}：{'；'.join([*parts, *fails])}。"
 
 
+def _both(report: Report) -> Cascade | None:
+    """Student and teacher together, where they reach the gate that the student alone does not."""
+    return report.cascade if report.gate.passed and report.gate.by == "cascade" else None
+
+
+def _seconds(speed: Speed, both: Cascade | None) -> tuple[float, float]:
+    """Seconds of one core for a million texts: of the student, or of both together; and of the teacher."""
+    student = _MILLION / speed.student
+    if both is not None and both.seconds_per_million is not None:
+        student = both.seconds_per_million
+    return student, _MILLION / speed.teacher
+
+
 def _decides_english(report: Report) -> str:
-    holdout, interval = report.holdout, report.holdout_intervals.get("f1")
+    holdout, interval = _decided(report)
     if holdout.accuracy is None or holdout.f1 is None:
         return "what it decides otherwise no held-out row tells"
     spread = f", 95 % interval {interval[0]:.3f} to {interval[1]:.3f}" if interval else ""
@@ -94,8 +111,14 @@ def _decides_english(report: Report) -> str:
     ).replace("%", " %", 1)
 
 
+def _decided(report: Report) -> tuple[Figures, Interval | None]:
+    """What the version reaches on the holdout, and the interval of its F1 where that is known."""
+    both = _both(report)
+    return (report.holdout, report.holdout_intervals.get("f1")) if both is None else (both.holdout, None)
+
+
 def _decides_chinese(report: Report) -> str:
-    holdout, interval = report.holdout, report.holdout_intervals.get("f1")
+    holdout, interval = _decided(report)
     if holdout.accuracy is None or holdout.f1 is None:
         return "留出行无法说明它与教师的判断有何不同"
     spread = f"，95% 区间 {interval[0]:.3f} 至 {interval[1]:.3f}" if interval else ""

@@ -20,7 +20,7 @@ import pyarrow as pa
 from pydantic import TypeAdapter
 
 from pingti.corpus.reader import BadRow, Columns
-from pingti.errors import InputError, PingtiError
+from pingti.errors import InputError, PingtiError, UnavailableError
 from pingti.inference.classifier import Classifier
 from pingti.inference.pins import Pin
 from pingti.inference.results import with_carried
@@ -28,6 +28,7 @@ from pingti.workspace.registry import Workspace
 from queue_worker.classifying.bad_rows import BadRows, Check
 from queue_worker.classifying.planning import BATCH_ROWS, shard_batches
 from queue_worker.classifying.shards import job_folder, write_part
+from queue_worker.classifying.teachers import TeacherProcess
 from queue_worker.jobs.models import Done, Job
 from queue_worker.processes.launcher import guarded
 from queue_worker.settings import Settings
@@ -37,6 +38,7 @@ _PARTS = 16  # into which a range that fails is divided: each division may cost 
 _MOST_BAD = 1000  # rows of a shard; more are the student's fault
 _MOST_STARTS = 200
 _RANGE_SECONDS = 300.0
+_TEACHER_SECONDS = 3600.0  # the same where a teacher is asked about some of the rows
 _LOOK_SECONDS = 0.2
 _ROWS = "rows.arrow"
 
@@ -53,6 +55,7 @@ def classify_isolated(
     *,
     command: tuple[str, ...] = CHILD,
     folder: Path | None = None,
+    asks_teacher: bool = False,
 ) -> Done:
     """As ``shards.classify_shard``, with rows that cannot be classified among the bad ones.
 
@@ -68,7 +71,7 @@ def classify_isolated(
         good: list[Path] = []
         batches = shard_batches(settings, job, shard, source, bad, check)
         if _write_rows(work / _ROWS, batches, check):
-            with _Child(settings, job, work, command, check) as child:
+            with _Child(settings, job, work, command, check, asks_teacher=asks_teacher) as child:
                 good = list(_divide(child, _rows(work), job, shard, bad))
 
         def scored() -> Iterator[pa.RecordBatch]:
@@ -126,13 +129,21 @@ class _Child:
     """The process that classifies ranges of the rows in a folder; a new one when it dies."""
 
     def __init__(
-        self, settings: Settings, job: Job, work: Path, command: tuple[str, ...], check: Check
+        self,
+        settings: Settings,
+        job: Job,
+        work: Path,
+        command: tuple[str, ...],
+        check: Check,
+        *,
+        asks_teacher: bool,
     ) -> None:
+        self._seconds = _TEACHER_SECONDS if asks_teacher else _RANGE_SECONDS
         self._work, self._command, self._check = work, command, check
         pins = _PINS.dump_python(job.pins, mode="json")
         columns = asdict(job.columns)
         task = {"home": str(settings.home), "work": str(work), "pins": pins, "columns": columns}
-        self._task = json.dumps(task)
+        self._task = json.dumps({**task, "asks_teacher": asks_teacher})
         self._process: subprocess.Popen[bytes] | None = None
         self._starts = 0
 
@@ -173,7 +184,7 @@ class _Child:
         """The process's answer; None when it dies, or gives none in time."""
         process = self._process
         assert process is not None and process.stdin is not None and process.stdout is not None  # noqa: PT018
-        deadline = time.monotonic() + _RANGE_SECONDS
+        deadline = time.monotonic() + self._seconds
         try:
             process.stdin.write(line.encode() + b"\n")
             process.stdin.flush()
@@ -195,7 +206,7 @@ class _Child:
                 process.wait(1)
         code = self._end()
         if code is None:
-            return f"the classifier took longer than {_RANGE_SECONDS:g} s over it"
+            return f"the classifier took longer than {self._seconds:g} s over it"
         return f"the classifier died over it ({f'signal {-code}' if code < 0 else f'code {code}'})"
 
     def _end(self) -> int | None:
@@ -225,6 +236,8 @@ def main() -> int:
         task = json.loads(sys.stdin.readline())
         work = Path(task["work"])
         classifier = Classifier.load(Workspace(task["home"]), _PINS.validate_python(task["pins"]))
+        if task["asks_teacher"]:
+            classifier = classifier.asking(TeacherProcess(Path(task["home"]), lambda: None))
         columns = _COLUMNS.validate_python(task["columns"])
         rows = _rows(work)
     except Exception as error:
@@ -238,6 +251,9 @@ def main() -> int:
             classified = [with_carried(classifier.classify(batch), batch, columns) for batch in some]
             if sum(batch.num_rows for batch in classified) != int(stop) - int(start):
                 raise PingtiError("the classifier gave another number of rows")
+        except UnavailableError as error:  # the teacher: no row's fault
+            answer(fatal=_sentence(error))
+            return 1
         except Exception as error:
             answer(error=f"it cannot be classified: {_sentence(error)}")
             continue

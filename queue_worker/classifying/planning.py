@@ -37,6 +37,7 @@ _OVERHEAD = 1e-6  # seconds a row for reading and writing
 _FEW_ROWS = 50_000  # a shard of so few is not made smaller, that all threads have one
 _MOST_BAD = 10_000  # rows of a small job: with more it is planned as others are
 _COUNTED_LINES = 100_000  # between two moments to stop at
+_TEACHER_ROWS = 50_000  # of a shard whose students ask a teacher, which takes a minute for some of them
 _UNKNOWN = 20_000  # rows of a shard whose speed could not be measured
 
 Source = tuple[tuple[int, int, int], ...]
@@ -95,7 +96,7 @@ def shard_rows(settings: Settings, job: Job, row_seconds: float | None) -> int:
     A short job's shards take less, so that this worker's threads end at about the same time.
     """
     rows = _UNKNOWN if row_seconds is None else max(1000, int(settings.shard_seconds / row_seconds))
-    rows = min(rows, settings.shard_rows)
+    rows = min(rows, settings.shard_rows, _TEACHER_ROWS if job.asks_teacher else settings.shard_rows)
     if not all(map(_is_parquet, job.inputs)):
         return rows
     total: int = sum(_metadata(settings, job, index).num_rows for index in range(len(job.inputs)))

@@ -6,7 +6,7 @@ import threading
 import time
 from collections import OrderedDict, deque
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from pingti.workspace.registry import Workspace
 from pingti.workspace.storage import students
 from queue_worker.classifying import isolation, planning, results, shards, stored
 from queue_worker.classifying.row_limits import RowLimit, RowLimitError, row_limit
+from queue_worker.classifying.teachers import TeacherProcess
 from queue_worker.jobs.models import FINALIZE, PLAN, Claim, Done, Job
 from queue_worker.jobs.store import JobStore
 from queue_worker.objects.inputs import fetch
@@ -35,11 +36,20 @@ _SMALL_JOBS = 64  # that are taken together
 _SOURCES = 1000  # of shards in one message to the store
 _PACE_ROWS = 10_000  # of which a shard's time says what others will take
 _GRACE_SECONDS = 5.0  # that a shard has to end, once its job is cancelled or its worker stops
+_HANDED_BACK_SECONDS = 1.0  # until a unit is published again that another worker must do
 _ISOLATED_ATTEMPT = 3  # a worker that is killed twice over a shard is more often bad luck than a bad row
 
 
 class Stopped(Exception):
     """This attempt at a unit must end: its lease is lost, its job is being cancelled, or the worker stops."""
+
+
+class HandedBack(Stopped):
+    """This worker cannot do the unit, and another can: as if there had been no attempt."""
+
+
+class NoTeacherError(UnavailableError):
+    """No teacher can be had for the rows of which students are not sure."""
 
 
 class AttemptError(Exception):
@@ -164,13 +174,14 @@ class Runner:
         self._paces: dict[tuple[Pin, ...], float] = {}  # seconds a row takes, of the last shard
         self._done: deque[tuple[float, int]] = deque()  # when, rows
 
-    def run(self, job: str, unit: str, *, worker: str = "") -> bool:
+    def run(self, job: str, unit: str, *, worker: str = "", has_teacher: bool = False) -> bool:
         """Claim a unit, work on it, and tell the store what became of it.
 
         Args:
             job: the job's id.
             unit: PLAN, FINALIZE, or a shard's number. With a small job's plan others of its kind are done.
             worker: the name of this worker, for those who watch.
+            has_teacher: whether a teacher can be asked here, by a process that is started for it.
 
         Returns:
             Whether there was anything to do: not where it is over, or another worker has it.
@@ -185,7 +196,7 @@ class Runner:
         with self._heartbeat.holding(claims) as leases:
             for lease in self._run_whole(leases) if unit == PLAN else leases:
                 with _told_of(lease.claim):
-                    self._run_unit(lease)
+                    self._run_unit(lease, has_teacher=has_teacher)
         if leases[0].failure is not None:
             raise AttemptError(leases[0].failure)
         return True
@@ -204,17 +215,17 @@ class Runner:
 
     # -- one unit
 
-    def _run_unit(self, lease: Lease) -> None:
+    def _run_unit(self, lease: Lease, *, has_teacher: bool) -> None:
         claim = lease.claim
         try:
-            ended = self._work(claim, lease)
+            ended = self._work(claim, lease, has_teacher=has_teacher)
         except Exception as error:
             self._failed(lease, error)
             return
         state = "ended" if ended else "lost"
         _log.info("unit %s job=%s unit=%s attempt=%d", state, claim.job, claim.unit, claim.attempt)
 
-    def _work(self, claim: Claim, lease: Lease) -> bool:
+    def _work(self, claim: Claim, lease: Lease, *, has_teacher: bool) -> bool:
         """Whether the lease was held to the end."""
         job = claim.snapshot
         if claim.unit == PLAN:
@@ -228,7 +239,8 @@ class Runner:
                 return False
             results.tidy(self._settings, job.id)
             return True
-        done = self._classify(job, claim, lease)
+        asks = job.asks_teacher and (has_teacher or self._refuse_alone(job))
+        done = self._classify(job, claim, lease, asks_teacher=asks)
         self._count(done)
         if done.rows >= _PACE_ROWS:
             self._paces[job.pins] = done.seconds / done.rows
@@ -238,7 +250,9 @@ class Runner:
         """Tell the store of an attempt that ended with an error."""
         claim, counts, wait = lease.claim, True, 0.0
         if isinstance(error, Stopped):
-            reason, counts = str(error), not self.stopping.is_set()
+            reason = str(error)
+            counts = not (self.stopping.is_set() or isinstance(error, HandedBack))
+            wait = _HANDED_BACK_SECONDS if isinstance(error, HandedBack) else 0.0
         else:
             lease.failure = _sentence(error)
             reason = f"unit {claim.unit}: {lease.failure}"
@@ -256,7 +270,7 @@ class Runner:
         if isinstance(error, OSError | MemoryError | UnavailableError):  # the system's fault, which may pass
             wait = self._settings.retry_seconds * 2 ** (claim.attempt - 1)
         try:
-            if claim.unit != FINALIZE and isinstance(error, InputError):
+            if claim.unit != FINALIZE and isinstance(error, InputError | NoTeacherError):
                 self._store.give_up(claim, reason=str(error))  # another attempt would not mend it
                 return
             attempts = self._settings.max_attempts
@@ -264,36 +278,60 @@ class Runner:
         except redis.RedisError as lost:
             _log.error("unit abandoned job=%s unit=%s reason=%s", claim.job, claim.unit, lost)
 
-    def _classify(self, job: Job, claim: Claim, lease: Lease) -> Done:
+    def _refuse_alone(self, job: Job) -> bool:
+        """False where students may answer the rows that a teacher would be asked about.
+
+        Raises:
+            HandedBack: a worker that has the teacher can be had.
+            NoTeacherError: none can, and a definition does not allow students to answer alone.
+        """
+        if not self._store.no_teacher():
+            raise HandedBack("this worker has no teacher")
+        if names := [pin.name for pin in job.pins if pin.on_no_second == "fail"]:
+            raise NoTeacherError(
+                f"no teacher for rows of which the student is not sure ({', '.join(names)}): no worker of "
+                f"the queue retrain has run for {self._settings.teacher_seconds:g} s; start one, or let the "
+                'student answer alone by cascade.on_no_teacher = "student"'
+            )
+        return False
+
+    def _classify(self, job: Job, claim: Claim, lease: Lease, *, asks_teacher: bool) -> Done:
         storage = self._settings.storage
         folder = shards.job_folder(self._settings, job.id)
         if storage is None:
-            return self._classify_into(folder, job, claim, lease)
+            return self._classify_into(folder, job, claim, lease, asks_teacher=asks_teacher)
         # Of this attempt alone: another, which has lost its lease, may be writing still.
         attempt = folder / f"attempt-{claim.token}"
         try:
-            done = self._classify_into(attempt, job, claim, lease)
+            done = self._classify_into(attempt, job, claim, lease, asks_teacher=asks_teacher)
             part = stored.put_part(storage, claim, attempt)
         finally:
             shutil.rmtree(attempt, ignore_errors=True)
             planning.cut_path(self._settings, job, int(claim.unit)).unlink(missing_ok=True)
         return replace(done, part=stored.part_entry(part, done))
 
-    def _classify_into(self, folder: Path, job: Job, claim: Claim, lease: Lease) -> Done:
+    def _classify_into(
+        self, folder: Path, job: Job, claim: Claim, lease: Lease, *, asks_teacher: bool
+    ) -> Done:
         shard, source = int(claim.unit), claim.source
         if claim.attempt >= min(_ISOLATED_ATTEMPT, max(2, self._settings.max_attempts)):
             self._classifiers.fetch(job.pins)
             return isolation.classify_isolated(
-                self._settings, job, shard, source, lease.check_long, folder=folder
+                self._settings, job, shard, source, lease.check_long, folder=folder, asks_teacher=asks_teacher
             )
 
         def rows(on_bad_row: OnBadRow) -> Iterator[pa.RecordBatch]:
             return planning.shard_batches(self._settings, job, shard, source, on_bad_row, lease.check_short)
 
         classifier = self._classifiers.get(job.pins)
-        return shards.classify_shard(
-            self._settings, job, shard, rows, classifier, lease.check_short, folder=folder
-        )
+        with ExitStack() as stack:
+            if asks_teacher:
+                classifier = classifier.asking(
+                    stack.enter_context(TeacherProcess(self._settings.home, lease.check_short))
+                )
+            return shards.classify_shard(
+                self._settings, job, shard, rows, classifier, lease.check_short, folder=folder
+            )
 
     def _plan(self, job: Job, lease: Lease) -> bool:
         claim = lease.claim
@@ -370,7 +408,7 @@ class Runner:
             # So where others have to see what was written: by the parts of shards.
             job = claim.snapshot
             elsewhere = job.output is not None or self._settings.storage is not None
-            small = bool(job.stamps) and job.bytes <= self._settings.small_bytes
+            small = bool(job.stamps) and job.bytes <= self._settings.small_bytes and not job.asks_teacher
             if claim.attempt > 1 or not small or elsewhere:
                 planned.append(lease)
                 continue

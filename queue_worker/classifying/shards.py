@@ -15,7 +15,7 @@ import json
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ from pingti.errors import ArtifactError, ConflictError, InputError, PingtiError
 from pingti.files import replacing, sha256, write_json
 from pingti.inference.bad_rows import check_bad
 from pingti.inference.classifier import Classifier, results_writer
+from pingti.inference.pins import described
 from pingti.inference.results import results_schema, with_carried
 from pingti.workspace.registry import Workspace
 from queue_worker.classifying import bad_rows
@@ -313,7 +314,7 @@ def manifest_of(job: Job, parts: list[dict[str, Any]], *, errors: bool) -> dict[
         "outcome": outcome_of(job),
         "counts": job.counts.model_dump(),
         "inputs": list(job.inputs),
-        "tasks": [asdict(pin) for pin in job.pins],
+        "tasks": [described(pin) for pin in job.pins],
         "parts": parts,
         "errors": ERRORS if errors else None,
         "error": job.error,

@@ -72,8 +72,8 @@ def read_answer(answer: Any) -> tuple[Any, tuple[Message, ...]]:
     """A command's result and messages, as ``store.lua`` gives them."""
     result, rows = answer
     return result, tuple(
-        Message(id=id, unit=unit, level=level, attempt=attempt, published=published)
-        for id, unit, level, attempt, published in rows
+        Message(id=id, unit=unit, level=level, attempt=attempt, published=published, taught=bool(taught))
+        for id, unit, level, attempt, published, taught in rows
     )
 
 

@@ -113,6 +113,11 @@ class Job(BaseModel):
     cut_input: str | None = Field(default=None, description="Folder of the cut input, inside the job's own.")
 
     @property
+    def asks_teacher(self) -> bool:
+        """Whether a teacher is asked about rows of which its students are not sure."""
+        return any(pin.second == "teacher" for pin in self.pins)
+
+    @property
     def bytes(self) -> int:
         """Size of the inputs."""
         return sum(stamp.size for stamp in self.stamps)
@@ -190,6 +195,7 @@ class Message:
     level: int  # priority of the message: the job's, risen by its age
     attempt: int  # that it would be, from 1
     published: int  # ms of the store's clock
+    taught: bool = False  # goes to the workers that have a teacher
 
     @property
     def task_id(self) -> str:

@@ -1,10 +1,11 @@
 -- What the store changes, each command atomically. ARGV: a command and its arguments, named below. Before this stand
 -- P, the prefix of all keys, and MOVES: of `job` and of `run`, status -> the statuses that may follow.
--- Answers {result (false: the lease is lost), messages to publish: {id, unit, level, attempt, ms}}. Units: `plan`, a
+-- Answers {result (false: the lease is lost), messages to publish: {id, unit, level, attempt, ms, taught}}. Units: `plan`, a
 -- shard's number, `finalize`, or `retrain` (of `run:...`); out from publication to end. Keys (server's time, ms):
 --   job:<id>, run:...    hash: document, status, at:<status>, priority, level, counts, error, ...; window: a number
 --   ...:out, :held, :attempts, :sources, :done, :parts   by unit: "<level> <ms>" of its publication; worker; ...
 --   out, tokens          "<id>/<unit>" -> when its lease ends or its message may be lost; token of its lease
+--   taught, untaught     when a worker with a teacher was heard last; there while none has been for too long
 --   ready:<level>, waiting   jobs with units that nobody has, by last turn (us); level -> such units
 local call, commands, messages, LOOK_MS, AGAIN_MS = redis.call, {}, {}, 5000, 10000
 local function now() local t = call('TIME'); return t[1] * 1000 + math.floor(t[2] / 1000) end
@@ -47,12 +48,16 @@ local function line(id, by, turn)
   if turn or not place then place = string.format('%.0f', t[1] * 1000000 + t[2]) end
   if waiting > 0 then call('ZADD', P .. 'ready:' .. to, place, id) end
 end
+-- A shard of a job whose students ask a teacher goes where one is, while one can be had.
+local function taught(id, unit)
+  return tonumber(unit) and get(id, 'teacher') == '1' and call('EXISTS', P .. 'untaught') == 0 and 1 or 0
+end
 local function publish(id, unit, wait_ms)  -- with `wait_ms` the reaper does it, so much later
   call('HSET', key(id, 'out'), unit, level(id) .. ' ' .. (wait_ms and 0 or now()))
   call('ZADD', P .. 'out', now() + (wait_ms or LOOK_MS), id .. '/' .. unit)
   if wait_ms then return end
   local attempt = (call('HGET', key(id, 'attempts'), unit) or 0) + 1
-  messages[#messages + 1] = {id, tostring(unit), level(id), attempt, now()}
+  messages[#messages + 1] = {id, tostring(unit), level(id), attempt, now(), taught(id, unit)}
 end
 local function drop(id, unit)
   call('ZREM', P .. 'out', id .. '/' .. unit); call('HDEL', P .. 'tokens', id .. '/' .. unit)
@@ -95,7 +100,8 @@ local function try_again(id, unit, reason, most, wait_ms)  -- its lease has ende
   publish(id, unit, wait_ms); line(id, 1)
 end
 -- -> {'new' | 'known' | 'volatile' (no append-only file), id, when it was accepted, or the known one's fingerprint}
-function commands.create(id, document, priority, small, rows, owner, callback, ageing, mark, words, mark_s, durable)
+function commands.create(
+    id, document, priority, small, rows, owner, callback, ageing, mark, words, mark_s, durable, teacher)
   local marked = P .. 'idempotency:' .. mark
   local job, known = unpack(call('HMGET', marked, 'job', 'fingerprint'))
   job = mark ~= '' and job or call('EXISTS', key(id)) == 1 and id  -- a client may send its command again
@@ -103,7 +109,7 @@ function commands.create(id, document, priority, small, rows, owner, callback, a
   local kept = durable ~= '1' or string.find(call('INFO', 'persistence'), 'aof_enabled:1', 1, true)
   if not kept then return {'volatile', id, ''} end
   set(id, 'document', document, 'priority', priority, 'level', priority, 'small', small, 'ageing', ageing,
-      'status', 'queued', 'at:queued', now() / 1000, 'total', rows)
+      'status', 'queued', 'at:queued', now() / 1000, 'total', rows, 'teacher', teacher)
   for _, index in ipairs({'jobs', 'status:queued'}) do call('ZADD', P .. index, 0, id) end
   for name, value in pairs({callback = callback, owner = owner, idempotency = mark}) do set_once(id, name, value) end
   if owner ~= '' then call('HINCRBY', P .. 'owner:' .. owner, 'jobs', 1); owe(id, tonumber(rows)) end
@@ -186,6 +192,13 @@ function commands.cancel(id)  -- -> the status afterwards
   if status == 'queued' or (status == 'running' and is_run(id)) then finish(id, 'cancelled')
   elseif status == 'running' then move(id, 'cancelling'); forget(id); settle(id) end
   return get(id, 'status') or ''
+end
+function commands.hear(present, wait_ms)  -- whether a worker with a teacher is there -> whether none can be had
+  local seen = call('GET', P .. 'taught')
+  if present == '1' or not seen then seen = now(); call('SET', P .. 'taught', seen) end
+  local absent = now() - seen > tonumber(wait_ms)
+  if absent then call('SET', P .. 'untaught', seen) else call('DEL', P .. 'untaught') end
+  return absent
 end
 -- A unit that is out for too long: its lease has ended (-> true), or its message is `lost` or not yet taken.
 function commands.reap(id, unit, most, reason, lost)

@@ -545,16 +545,34 @@ class JobStore:
         pipe = self.client.pipeline(transaction=False)
         for id, unit in units:
             pipe.hget(f"{key_of(id)}:out", unit)
+            pipe.hget(key_of(id), "teacher")
+        pipe.exists(f"{PREFIX}untaught")
+        *known, untaught = pipe.execute()
         commands: list[tuple[str | int | float, ...]] = []
-        for (id, unit), out in zip(units, pipe.execute(), strict=True):
+        for (id, unit), out, teacher in zip(units, known[::2], known[1::2], strict=True):
             run = id.startswith(RUN)
+            taught = teacher == "1" and unit.isdecimal() and not untaught
             level, _, published = (out or "0 0").partition(" ")
-            first = oldest[int(level) + 10 * run]  # of the message that is next
+            first = oldest[int(level) + 10 * (run or taught)]  # of the message that is next
             lost = int(not first or int(first) > int(published))
             most, reason = (run_attempts, _LOST) if run else (max_attempts, f"unit {unit}: {_LOST}")
             commands.append(("reap", id, unit, most, reason, lost))
         ended = self.commands.run_all(commands) if commands else []
         return [name for name, leased in zip(names, ended, strict=True) if leased]
+
+    def hear_teachers(self, present: bool, *, wait_seconds: float) -> bool:
+        """Note whether a worker that has teachers is there; says whether none can be had.
+
+        Args:
+            present: whether one was heard of.
+            wait_seconds: without one for so long, shards that ask a teacher go to the others, where
+                ``cascade.on_no_teacher`` of a definition says what becomes of them.
+        """
+        return bool(self._run("hear", int(present), int(wait_seconds * 1000)))
+
+    def no_teacher(self) -> bool:
+        """Whether no worker that has teachers has been there for too long; as of ``hear_teachers``."""
+        return bool(self.client.exists(f"{PREFIX}untaught"))
 
     def set_window(self, units: int) -> None:
         """Most units of one job that are published and not finished."""
@@ -578,6 +596,7 @@ def _create_arguments(
         fingerprint,
         settings.idempotency_seconds,
         int(settings.durable),
+        int(draft.asks_teacher),
     ]
 
 

@@ -18,7 +18,7 @@ Keys (prefix ``pingti:``):
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, Literal
 
@@ -158,7 +158,7 @@ def fallen(today: Agreement, holdout: Sequence[int]) -> bool:
 
 def raise_alarm(client: redis.Redis, entry: TaskEntry, today: Agreement) -> Alarm | None:
     """The alarm about a day, if there is reason for one and none about it was acted on yet (``acted``)."""
-    measured = entry.report(today.version)["holdout"]
+    measured = _measured(entry.report(today.version))
     agreed = round(measured["accuracy"] * measured["rows"])
     if not fallen(today, (agreed, measured["rows"])):
         return None
@@ -187,6 +187,13 @@ def raise_alarm(client: redis.Redis, entry: TaskEntry, today: Agreement) -> Alar
     if known is None:
         files.append_line(entry.folder / "alarms.jsonl", alarm.model_dump(mode="json"))
     return alarm if known in (None, "raised") else None
+
+
+def _measured(report: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What a version reached on its holdout: its student, or with a cascade student and teacher together."""
+    cascade = report.get("cascade") or {}
+    figures: Mapping[str, Any] = cascade["holdout"] if cascade.get("kept") else report["holdout"]
+    return figures
 
 
 def acted(client: redis.Redis, alarm: Alarm) -> None:

@@ -133,6 +133,7 @@ def verdict(
     *,
     usable: bool,
     absent: Sequence[str] = (),
+    cascade_passes: bool = False,
 ) -> dict[str, Any]:
     """Judge a candidate.
 
@@ -145,10 +146,12 @@ def verdict(
         comparison: how it does beside the incumbent, if there is one.
         usable: whether the default operating point can be had.
         absent: classes that the held-out rows never had.
+        cascade_passes: whether student and teacher together reach precision and recall.
 
     Returns:
         What the report says of the gate; ``passed`` is the verdict.
     """
+    alone = holdout.passes(gate)
     return {
         "precision": gate.precision,
         "recall": gate.recall,
@@ -159,6 +162,7 @@ def verdict(
         "absent_allowed": gate.unmeasured == "allow",
         "passed": usable
         and not (absent and gate.unmeasured == "refuse")
-        and holdout.passes(gate)
+        and (alone or cascade_passes)
         and not (comparison is not None and comparison.clearly_worse),
+        **({"by": "cascade"} if cascade_passes and not alone else {}),
     }

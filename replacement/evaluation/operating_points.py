@@ -93,10 +93,27 @@ def curve(positive: NDArray[np.bool_], scores: Scores, weights: Scores | None = 
 def _likelihoods(
     positive: NDArray[np.bool_], log_odds: NDArray[np.float64], weights: Scores
 ) -> NDArray[np.float64]:
-    """How likely rows (n,) are positive by a logistic model of their scores' log-odds (Platt 1999).
+    """How likely rows (n,) are positive by a logistic model of their scores' log-odds."""
+    slope, intercept = _fit(positive, log_odds, weights)
+    return _logistic(slope * log_odds + intercept)
 
-    Fitted by Newton's method, drawn a little to the scores as they are, for rows that it could part.
+
+def logistic_model(positive: NDArray[np.bool_], scores: Scores, weights: Scores) -> tuple[float, float]:
+    """A logistic model of how likely rows are positive, by the log-odds of their scores (Platt 1999).
+
+    Args:
+        positive: (n,), whether the reference puts a row into the second class.
+        scores: (n,), probabilities of the second class.
+        weights: (n,), those of ``measure``.
+
+    Returns:
+        Its slope and its intercept.
     """
+    return _fit(positive, _log_odds(scores), weights)
+
+
+def _fit(positive: NDArray[np.bool_], log_odds: NDArray[np.float64], weights: Scores) -> tuple[float, float]:
+    """Newton's method, drawn a little to the scores as they are, for rows that it could part."""
     features = np.stack([log_odds, np.ones(len(log_odds))], axis=1)
     model = start = np.array([1.0, 0.0])
     for _ in range(_STEPS):
@@ -107,7 +124,7 @@ def _likelihoods(
         model = model - step
         if np.abs(step).max() < 1e-6:
             break
-    return _logistic(features @ model)
+    return float(model[0]), float(model[1])
 
 
 def _log_odds(scores: Scores) -> NDArray[np.float64]:

@@ -12,7 +12,7 @@ from pingti.workspace.definition import GateSection
 from pingti.workspace.report import Rung
 from replacement.evaluation.metrics import stored
 from replacement.evaluation.speed import Speed, Speeds
-from replacement.kinds import training
+from replacement.kinds import training, transformer
 from replacement.results import Round
 
 if TYPE_CHECKING:
@@ -166,5 +166,5 @@ def _rung(setup: "Setup", candidate: Candidate, rate: float, *, kept: bool) -> R
         teacher_share=0.0,
         passes=candidate.passes(setup.definition.gate),
         kept=kept,
-        note="",
+        note=transformer.note(candidate.student),
     )

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING
 
 from pingti.errors import UnavailableError
 from pingti.students import AnyStudent
+from pingti.students.transformer import KIND
+from replacement.kinds import transformer
 
 if TYPE_CHECKING:
     from replacement.training.outcome.trained import Trained
@@ -14,10 +16,10 @@ Trainer = Callable[["Setup", "Asked", "Trained"], AnyStudent]
 """Trains a student on ``asked.training``; ``trained`` has the rounds' students. It imports what it computes
 with when it is called, and asks the teacher about no further rows."""
 
-TRAINERS: dict[str, Trainer] = {}
+TRAINERS: dict[str, Trainer] = {KIND: transformer.train}
 """By kind, as ``student.kind`` of a definition names it; "textcnn" is what the rounds make."""
 
-REQUIREMENTS: "dict[str, Callable[[Setup], str]]" = {}
+REQUIREMENTS: "dict[str, Callable[[Setup], str]]" = {KIND: transformer.missing}
 """By kind, what tells why it cannot be trained in this run, in a part of a sentence; empty where it can."""
 
 

@@ -152,7 +152,7 @@ def _unsure(evidence: Evidence) -> tuple[float, str]:
     return share, (
         f"people's labels: of {len(errors):,} errors on the holdout {unsure:,} are texts on which the "
         f"teacher itself is unsure (its margin is below {margin:g}); pingti review export {evidence.task} "
-        "gives such texts to people, and classes worded otherwise may tell them apart"
+        "--out rows.json gives such texts to people, and classes worded otherwise may tell them apart"
     )
 
 

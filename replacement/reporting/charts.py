@@ -5,7 +5,15 @@ from collections.abc import Callable, Sequence
 
 from markupsafe import Markup
 
-from pingti.workspace.report import AskedStretch, ClassCurve, ClassFigures, Report, Round, Rung
+from pingti.workspace.report import (
+    AskedStretch,
+    Cascade,
+    ClassCurve,
+    ClassFigures,
+    Report,
+    Round,
+    Rung,
+)
 
 _LINES = (("precision", "#0b6bcb"), ("recall", "#c2571a"), ("f1", "#1a7f37"))
 _POLYLINE = '<polyline stroke="{}" points="{}"/>'
@@ -68,6 +76,36 @@ def curve(report: Report, words: Words) -> Markup:
     parts.append(Markup('<text x="320" y="226" text-anchor="middle">{}</text>').format(words("recall")))
     parts.append(Markup('<text x="10" y="2">{}</text>').format(words("precision")))
     return _drawing("0 -14 620 246", words("precision (upwards) over recall, on the held-out rows"), parts)
+
+
+def cascade(measured: Cascade, words: Words) -> Markup:
+    """Agreement with the teacher over the share of rows that it is asked about, on the held-out rows."""
+    reached = [
+        (point.teacher_share, point.holdout if point.holdout is not None else point.agreement)
+        for point in measured.curve
+    ]
+    floor = min([measured.wanted, *(agreement for _, agreement in reached)]) - 0.01
+
+    def place(share: float, agreement: float) -> tuple[float, float]:
+        return 60 + 520 * share, 190.0 - 170.0 * (agreement - floor) / (1.0 - floor)
+
+    level = place(0.0, measured.wanted)[1]
+    parts = [
+        Markup(
+            '<line x1="60" x2="580" y1="{0:.1f}" y2="{0:.1f}" stroke="currentColor" stroke-opacity="0.4"/>'
+        ).format(level),
+        Markup(_POLYLINE).format("#0b6bcb", _points([place(*point) for point in reached])),
+    ]
+    if measured.holdout.accuracy is not None:
+        parts.append(_circle(*place(measured.teacher_share, measured.holdout.accuracy), 4, "#c2571a"))
+    for value in (floor, measured.wanted, 1.0):
+        height = place(0.0, value)[1] + 4
+        parts.append(Markup('<text x="10" y="{:.1f}">{:.3f}</text>').format(height, value))
+    for value in (0.0, 0.5, 1.0):
+        parts.append(Markup('<text x="{:.1f}" y="208">{:.0%}</text>').format(52 + 520 * value, value))
+    label = words("share of the rows that the teacher is asked about")
+    parts.append(Markup('<text x="320" y="226" text-anchor="middle">{}</text>').format(label))
+    return _drawing("0 0 620 232", words("agreement (upwards) over the teacher's share"), parts)
 
 
 def curves(drawn: Sequence[ClassCurve], by_class: Sequence[ClassFigures]) -> Markup:

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from pingti.workspace.definition import Definition
-from pingti.workspace.report import FORMAT, Report, Rung, TeacherQuality, shortfall
+from pingti.workspace.report import FORMAT, Cascade, Report, Rung, TeacherQuality, shortfall
 from replacement.evaluation.metrics import stored
 from replacement.evaluation.operating_points import OperatingPoint, Stretch
 from replacement.evaluation.speed import Speed
@@ -33,6 +33,8 @@ class Evaluation:
     """How often the teacher itself is right, where people's labels tell."""
     notes: tuple[str, ...] = ()
     """What a person should know of labels and teacher, a sentence each."""
+    cascade: Cascade | None = None
+    """Where the definition asks for one."""
     kind: str = "textcnn"
     """Of the student."""
     ladder: tuple[Rung, ...] = ()
@@ -93,6 +95,7 @@ def build_report(
             "operating_points": _stored_points(evaluation.operating_points, len(definition.classes)),
             "boundary_rows": boundary_rows,
             **({} if evaluation.speed is None else {"speed": asdict(evaluation.speed)}),
+            **({} if evaluation.cascade is None else {"cascade": evaluation.cascade.stored()}),
             "kind": evaluation.kind,
             "ladder": [rung.stored() for rung in evaluation.ladder],
             **evaluation.holdout,

@@ -75,6 +75,19 @@ _CHINESE = {
     "threshold by these alone": "仅由这些行选出的阈值",
     "(the worst)": "（最差）",
     "all": "全部",
+    "Student and teacher together": "学生与教师配合",
+    "student and teacher": "学生与教师",
+    "Where the student is not sure the teacher is asked: about {share} of the held-out rows; {agreement} of all are "
+    "then decided as the teacher decides. Wanted was {wanted}; days to come have {least} or more, at a confidence of "
+    "{confidence}.": "学生拿不准之处询问教师：占留出行的 {share}，此时全部留出行中有 {agreement} 与教师判断一致。要求为 {wanted}；"
+    "在置信度 {confidence} 下，今后的日子不低于 {least}。",
+    "Together they reach the gate, which the student alone does not.": "两者配合达到门槛，学生单独则达不到。",
+    "For an agreement of {wanted} the teacher would be asked about {share} of the rows, more than "
+    "cascade.most_teacher_share allows: there is no cascade, and the student answers alone.": "要达到 {wanted} 的一致率，"
+    "需就 {share} 的行询问教师，超过 cascade.most_teacher_share 的上限：不使用级联，由学生单独作答。",
+    "A million texts take both together {seconds} seconds of one core.": "每一百万条文本，两者共需单核 {seconds} 秒。",
+    "agreement (upwards) over the teacher's share": "一致率（向上）与询问教师的比例",
+    "share of the rows that the teacher is asked about": "询问教师的行所占比例",
     "Precision and recall, the operating points marked": "精确率与召回率，标出各工作点",
     "precision (upwards) over recall, on the held-out rows": "留出行上的精确率（向上）与召回率",
     "Precision and recall of each class against the others": "每个类别相对其余类别的精确率与召回率",

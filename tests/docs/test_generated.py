@@ -112,7 +112,7 @@ def test_every_key_has_a_row_with_a_meaning() -> None:
     for field in ("classes", "files", "drop", "fine_tune", "widths", "holdout_days", "at", "on_alarm"):
         assert field in keys
     headings = [line for line in definition.page().splitlines() if line.startswith("## `")]
-    sections = {"corpus", "rules", "teacher", "student", "gate", "scenes.NAME", "retrain", "watch"}
+    sections = {"corpus", "rules", "teacher", "student", "gate", "cascade", "scenes.NAME", "retrain", "watch"}
     assert headings == [f"## `[{name}]`" for name in _order(sections)]
 
 

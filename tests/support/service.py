@@ -21,7 +21,7 @@ from queue_worker.jobs.store import JobStore
 from queue_worker.jobs.submission import JobRequest
 from queue_worker.processes.launcher import Processes
 from queue_worker.settings import Settings
-from tests.support.brokers import require_broker, until
+from tests.support.brokers import WAIT_S, require_broker, until
 from tests.support.messages import Messages
 
 
@@ -53,8 +53,14 @@ class Service:
         request = JobRequest.model_validate({"inputs": inputs, "tasks": ["sport"], "id": "key", **changes})
         return submission.submit(request, self.settings, self.store, idempotency_key=idempotency_key)
 
-    def wait(self, job: Job, reached: Callable[[Job], bool] = lambda job: job.status.final) -> Job:
-        until(lambda: reached(self.store.get(job.id)), f"{self.store.get(job.id)}")
+    def wait(
+        self,
+        job: Job,
+        reached: Callable[[Job], bool] = lambda job: job.status.final,
+        *,
+        seconds: float = WAIT_S,
+    ) -> Job:
+        until(lambda: reached(self.store.get(job.id)), f"{self.store.get(job.id)}", seconds=seconds)
         return self.store.get(job.id)
 
     def rows(self, job: Job) -> list[dict[str, Any]]:

@@ -123,3 +123,22 @@ def with_rules(workspace: Workspace) -> Workspace:
     Student(student.folded, student.vocabulary, student.classes, student.architecture, changed).save(folder)
     write_json(folder / "report.json", {})
     return workspace
+
+
+def with_cascade(
+    workspace: Workspace, task: str, low: float, high: float, *, on_no_teacher: str = "fail"
+) -> Workspace:
+    """Let a student be unsure of the scores (of more than two classes, the margins) between two."""
+    folder = workspace.task(task).student_folder(1)
+    student, report = Student.load(folder), (folder / "report.json").read_bytes()
+    shutil.rmtree(folder)
+    student.metadata["cascade"] = {
+        "second": "teacher",
+        "agreement": 0.97,
+        "confidence": 0.95,
+        "on_no_teacher": on_no_teacher,
+        "bands": {"default": [low, high]},
+    }
+    student.save(folder)
+    (folder / "report.json").write_bytes(report)
+    return workspace

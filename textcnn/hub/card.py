@@ -13,6 +13,9 @@ from pingti.frames.texts import listed
 
 DASH = "–"
 _FIGURES = ("precision", "recall", "f1", "accuracy")
+_NAMES = {"textcnn": "TextCNN"}
+_TRANSFORMER = ("pingti.students.transformer", "TransformerStudent")
+"""The module and the class that load a student of that kind."""
 _TRUE_LABELS = {
     "student": "student, against people's labels",
     "teacher": "teacher, against people's labels",
@@ -21,7 +24,12 @@ _TRUE_LABELS = {
 
 
 def model_card(
-    name: str, classes: Sequence[str], metadata: Mapping[str, Any], report: Mapping[str, Any] | None
+    name: str,
+    classes: Sequence[str],
+    metadata: Mapping[str, Any],
+    report: Mapping[str, Any] | None,
+    *,
+    kind: str = "textcnn",
 ) -> str:
     """Write a card: README.md with a YAML head.
 
@@ -30,14 +38,15 @@ def model_card(
         classes: the student's.
         metadata: the student's.
         report: what report.json of its version holds; None where there is none.
+        kind: of student.
     """
     document = report or {}
     title = str(metadata.get("task") or name)
     parts = [
-        _head(),
-        f"# {title}\n\nA TextCNN student of Pingti: it decides as its teacher, a larger classifier, does. "
-        f"Classes: {listed(classes)}.",
-        _use(name, classes, metadata),
+        _head(kind),
+        f"# {title}\n\nA {_NAMES.get(kind, kind)} student of Pingti: it decides as its teacher, a larger "
+        f"classifier, does. Classes: {listed(classes)}.",
+        _use(name, classes, metadata, kind),
         _figures(document),
         _gate(document.get("gate") or {}),
         _teacher(document.get("teacher") or {}),
@@ -48,23 +57,24 @@ def model_card(
     return "\n\n".join(parts) + "\n"
 
 
-def _head() -> str:
+def _head(kind: str) -> str:
     fields = {
         "library_name": "pingti",
         "pipeline_tag": "text-classification",
-        "tags": ["textcnn", "distillation", "safetensors"],
+        "tags": [kind, "distillation", "onnx" if kind == "transformer" else "safetensors"],
     }
     # A value in JSON is one in YAML, too.
     return "\n".join(["---", *(f"{key}: {json.dumps(value)}" for key, value in fields.items()), "---"])
 
 
-def _use(name: str, classes: Sequence[str], metadata: Mapping[str, Any]) -> str:
+def _use(name: str, classes: Sequence[str], metadata: Mapping[str, Any], kind: str) -> str:
+    package, found = ("pingti", "Student") if kind != "transformer" else _TRANSFORMER
     lines = [
         "## Use\n",
         "```python",
-        "import pingti",
+        f"import {package}",
         "",
-        f"student = pingti.Student.from_pretrained({json.dumps(name, ensure_ascii=False)})",
+        f"student = {package}.{found}.from_pretrained({json.dumps(name, ensure_ascii=False)})",
         f'student.score(["a text"])  # float32 (1, {len(classes)}): the classes\' probabilities',
         "```",
         "",

@@ -3,20 +3,27 @@
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Any, ClassVar, Protocol, Self
 
 from pingti import files
 from textcnn.hub import repository
 from textcnn.hub.card import model_card
+from textcnn.plain.artifact import LAYOUT
 
 
 class Pretrained(Protocol):
     """A student that can be saved and loaded, and so pushed and pulled."""
 
+    FILES: ClassVar[tuple[str, ...]] = (LAYOUT.tensors, LAYOUT.json)
+    """Of an artifact, the JSON last."""
     classes: tuple[str, ...]
     """Names, in the order of the columns of the scores."""
     metadata: dict[str, Any]
     """What else is to be known of it."""
+
+    @property
+    def kind(self) -> str:
+        """What it computes by, as ``student.kind`` of a definition names it."""
 
     def save(self, folder: Path | str) -> None:
         """Write the artifact into ``folder``."""
@@ -43,7 +50,7 @@ class Pretrained(Protocol):
             name: of the student on the hub, for the card's example; the folder's where absent.
         """
         folder = Path(folder)
-        card = model_card(name or folder.name, self.classes, self.metadata, report)
+        card = model_card(name or folder.name, self.classes, self.metadata, report, kind=self.kind)
         self.save(folder)
         files.write_bytes(folder / "README.md", card.encode())
 
@@ -61,7 +68,7 @@ class Pretrained(Protocol):
             ArtifactError: as of ``load``.
             InputError: a revision of a folder.
         """
-        return cls.load(repository.located(name, revision))
+        return cls.load(repository.located(name, revision, cls.FILES))
 
     def push_to_hub(
         self,

@@ -2,25 +2,25 @@
 
 import importlib.util
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from pingti.errors import InputError, NotFoundError, UnavailableError
 from pingti.extras import install_hint
-from textcnn.plain.artifact import LAYOUT
 
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?", re.ASCII)
 
 
-def located(name: Path | str, revision: str | None) -> Path:
+def located(name: Path | str, revision: str | None, names: Sequence[str]) -> Path:
     """Find the folder of a student: the folder itself, or one that is fetched from the hub.
 
-    Only the artifact's two files are fetched, and they are kept where the hub's tools keep theirs.
+    Only the artifact's files are fetched, and they are kept where the hub's tools keep theirs.
 
     Args:
         name: a folder, or a repository's name on the hub, such as "team/sport".
         revision: a branch, tag or commit of the repository; its main branch where absent.
+        names: of the files.
 
     Raises:
         InputError: a revision of a folder.
@@ -36,7 +36,7 @@ def located(name: Path | str, revision: str | None) -> Path:
     with _one_sentence(name):
         from huggingface_hub import snapshot_download
 
-        return Path(snapshot_download(name, revision=revision, allow_patterns=[LAYOUT.json, LAYOUT.tensors]))
+        return Path(snapshot_download(name, revision=revision, allow_patterns=list(names)))
 
 
 def upload(folder: Path, name: str, *, private: bool, revision: str | None, message: str) -> str:

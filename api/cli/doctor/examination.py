@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from api.cli.doctor import installation, service, workspace
+from api.cli.doctor import installation, service, store, workspace
 from api.cli.doctor.findings import Finding, State
 
 
@@ -26,6 +26,7 @@ def examine(home: Path) -> Iterator[Finding]:
         ("tasks", workspace.look_at_tasks),
         ("settings", service.look_at_settings),
         ("valkey", service.look_at_valkey),
+        ("store", store.look_at_store),
         ("service", service.look_at_service),
     ]
     for name, look in looks:

@@ -36,7 +36,7 @@ def look_at_settings(home: Path) -> Iterator[Finding]:
         yield Finding(name="settings", state=State.OK, says=", ".join(set_here) or "all as they come")
 
 
-def _known_settings(home: Path) -> "Settings | None":
+def known_settings(home: Path) -> "Settings | None":
     """None where they are wrong, which a finding of its own tells."""
     from pydantic import ValidationError
 
@@ -54,7 +54,7 @@ def look_at_valkey(home: Path) -> Iterator[Finding]:
         return  # the extra "service" has a finding of its own
     import redis
 
-    settings = _known_settings(home)
+    settings = known_settings(home)
     if settings is None:
         return
     if settings.redis_url is None:
@@ -143,7 +143,7 @@ def look_at_service(home: Path) -> Iterator[Finding]:
     from api.keys import list_keys
     from pingti.http.proxies import transport_for
 
-    settings = _known_settings(home)
+    settings = known_settings(home)
     if settings is None:
         return
     keys = list_keys(settings.home)

@@ -24,9 +24,11 @@ from pingti.errors import InputError, NotFoundError, PingtiError
 from pingti.http.outbound import Outbound
 from pingti.inference.pins import Pin
 from pingti.rest_models import CallbackOut, CountsOut, JobLinks, JobListOut, JobOut, JobTaskOut, ShardsOut
+from queue_worker.celery_app import RETRAIN
 from queue_worker.classifying.results import delete_job
 from queue_worker.jobs import callbacks
 from queue_worker.jobs.models import Job, JobStatus
+from queue_worker.jobs.statistics import Statistics
 from queue_worker.jobs.store import VolatileError
 from queue_worker.jobs.submission import Checked, JobRequest, submit, validate
 
@@ -202,7 +204,8 @@ def get_job(services: CurrentServices, job_id: JobId) -> Response:
     """Status, one timestamp a change, counts, progress, rate, place, workers, versions and thresholds."""
     job, place = services.store.look(_known_form(job_id))
     workers = services.store.workers_of(job.id)
-    return _written(job_out(job, place, callbacks.status(services.store.client, job), workers))
+    seen = job_out(job, place, callbacks.status(services.store.client, job), workers)
+    return _written(seen.model_copy(update={"waits_for": waits_for(job, services.store.statistics)}))
 
 
 @router.post(
@@ -305,6 +308,7 @@ def tasks_out(pins: tuple[Pin, ...]) -> tuple[JobTaskOut, ...]:
             threshold=pin.threshold,
             hidden=pin.hidden,
             column=pin.name,
+            second=pin.second,
         )
         for pin in pins
     )
@@ -355,6 +359,23 @@ def job_out(
         max_bad_rows=job.max_bad_rows,
         output=job.output,
         links=JobLinks(self=path, results=f"{path}/results", errors=f"{path}/errors"),
+    )
+
+
+def waits_for(job: Job, statistics: Statistics) -> str | None:
+    """What a job cannot go on without; None where nothing is missing.
+
+    Args:
+        job: as it is now.
+        statistics: know the workers.
+    """
+    if not job.asks_teacher or job.status.final:
+        return None
+    if any(name.startswith(f"{RETRAIN}@") for name in statistics.workers()):
+        return None
+    return (
+        "a worker of the queue retrain, which has the teacher for rows of which the student is not sure: "
+        "none is running"
     )
 
 

@@ -188,6 +188,5 @@ def _schema(job: Job) -> pa.Schema:
     """Columns of a job that finished no shard."""
     fields = [pa.field("id", pa.string())]
     for pin in (pin for pin in job.pins if not pin.hidden):
-        decision, score = columns_of(pin.name)
-        fields += [pa.field(decision, pa.string()), pa.field(score, pa.float32())]
+        fields += [pa.field(name, kind) for name, kind in columns_of(pin).items()]
     return results_schema(pa.schema(fields), job.columns)

@@ -1,7 +1,7 @@
 """The file that says which students a folder holds, and by which thresholds they decide.
 
 pingti.json                        format, pins, and for AWS Lambda the Python that it was made for
-students/<task>/<version>/         student.json, student.safetensors
+students/<task>/<version>/         student.json and the files that it names
 """
 
 import json

@@ -74,14 +74,7 @@ class Storage:
 
     def get(self, key: str) -> bytes | None:
         """An object, or None where there is none."""
-        filesystem, path = remote.open_filesystem(self.at(key))
-        with speaking(self.at(key)):
-            try:
-                return bytes(filesystem.cat_file(path))
-            except FileNotFoundError as error:
-                if "bucket" in str(error).lower():
-                    raise
-                return None
+        return remote.bytes_at(self.at(key))
 
     def exists(self, key: str) -> bool:
         """Whether there is an object."""
@@ -145,7 +138,7 @@ class Storage:
         target, to = remote.open_filesystem(address)
         with speaking(address):
             if type(source) is type(target) and not address.startswith("file://"):
-                source.copy(path, to)
+                source.cp_file(path, to)
                 return
         folder, _, name = address.rpartition("/")
         Storage(folder).put_bytes(name, self.read(key))

@@ -14,11 +14,12 @@ from typing import Protocol
 
 from pingti import files
 from pingti.errors import ArtifactError, ConflictError, NotFoundError
+from pingti.students import student_files
 from pingti.workspace.registry import Workspace
 from pingti.workspace.storage.objects import Storage
+from textcnn.plain.artifact import LAYOUT
 
 CHECKSUMS = "checksums.json"
-_STUDENT = ("student.json", "student.safetensors")
 _KNOWN_SECONDS = 60.0
 _known: dict[tuple[str, int], float] = {}  # address and time of a student: until when nobody looks again
 
@@ -54,7 +55,7 @@ def publish(workspace: Workspace, versions: Iterable[Versioned], store: Storage)
     for version in versions:
         entry, key = workspace.task(version.task), _key(version.task, version.version)
         folder = entry.student_folder(version.version)
-        known = (store.at(key), (folder / _STUDENT[0]).stat().st_mtime_ns)
+        known = (store.at(key), (folder / LAYOUT.json).stat().st_mtime_ns)
         if time.monotonic() < _known.get(known, 0.0):
             continue
         checksums = _checksums(store, key)
@@ -118,7 +119,7 @@ def _checksums(store: Storage, key: str) -> dict[str, str] | None:
 
 def _fits(folder: Path, checksums: dict[str, str]) -> bool:
     """Whether a student is the one of the checksums; its report may have come later."""
-    return all(files.sha256(folder / name) == checksums.get(name) for name in _STUDENT)
+    return all(files.sha256(folder / name) == checksums.get(name) for name in student_files(folder))
 
 
 def _fetch_files(store: Storage, key: str, checksums: dict[str, str], folder: Path) -> None:

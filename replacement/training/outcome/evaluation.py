@@ -7,7 +7,8 @@ import numpy as np
 
 from pingti.corpus.normalize import keys_of
 from pingti.students import AnyStudent
-from pingti.workspace.report import TeacherQuality
+from pingti.workspace.report import Cascade, Rung, TeacherQuality
+from replacement.cascade.measuring import Rows, make_cascade, rung_of
 from replacement.evaluation import gate, holdout, teacher_quality
 from replacement.evaluation.baseline import Baseline
 from replacement.evaluation.metrics import absent, decide
@@ -60,11 +61,13 @@ def evaluate(setup: Setup, asked: Asked, trained: Trained, people: PeopleLabels)
     comparison = gate.against_incumbent(
         promoted, held.texts, held.answers.decided, held.decided, setup.rng("incumbent")
     )
+    cascade = _cascade(setup, asked, trained, points["default"])
     verdict = gate.verdict(
         definition.gate,
         kept.holdout,
         comparison,
         usable=points["default"].usable,
+        cascade_passes=cascade is not None and cascade.passes,
         absent=[definition.classes[c] for c in absent(held.answers.decided, len(definition.classes))],
     )
     verdict["unread"] = gate.unread(setup.entry) if promoted is None else ""
@@ -78,7 +81,8 @@ def evaluate(setup: Setup, asked: Asked, trained: Trained, people: PeopleLabels)
         operating_points=points,
         speed=None if trained.climbed is None else trained.climbed.speed,
         kind=student.kind,
-        ladder=() if trained.climbed is None else trained.climbed.ladder,
+        ladder=_ladder(trained, cascade),
+        cascade=cascade,
         holdout={**described, "truth_apart": truth_apart},
         teacher_quality=qualities[0] if qualities else None,
         learned=holdout.of_learned(_learned(setup, asked, trained), definition.classes),
@@ -92,6 +96,26 @@ def evaluate(setup: Setup, asked: Asked, trained: Trained, people: PeopleLabels)
             *_notes_of_answers(setup),
         ),
     )
+
+
+def _cascade(setup: Setup, asked: Asked, trained: Trained, default: OperatingPoint) -> Cascade | None:
+    """What the student reaches with its teacher, where the definition asks for that."""
+    section, student = setup.definition.cascade, trained.student
+    if section is None or not default.usable:
+        return None
+    rows = Rows(
+        validation=asked.scored_validation(setup, student),
+        time=asked.validation.rows,  # the corpus is in order of time
+        holdout=asked.scored_holdout(setup, student),
+    )
+    speed = None if trained.climbed is None else trained.climbed.speed
+    return make_cascade(section, setup.definition.gate, rows, default.threshold, speed)
+
+
+def _ladder(trained: Trained, cascade: Cascade | None) -> tuple[Rung, ...]:
+    """The kinds of students, and what the kept one reaches with its teacher."""
+    ladder = () if trained.climbed is None else trained.climbed.ladder
+    return ladder if cascade is None else (*ladder, rung_of(cascade, trained.student.cost(1.0).bytes))
 
 
 def _sureness_and_advice(setup: Setup, asked: Asked, trained: Trained, scored: Scored) -> dict[str, Any]:

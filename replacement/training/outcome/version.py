@@ -6,6 +6,7 @@ import numpy as np
 
 from pingti import files
 from pingti.annotation import review_queue
+from replacement.cascade.measuring import described
 from replacement.reporting import html
 from replacement.reporting.document import Evaluation, build_report
 from replacement.results import Outcome
@@ -60,6 +61,8 @@ def write_version(
         rules=definition.rules.model_dump(),
         depends_on=list(definition.depends_on),
     )
+    if definition.cascade is not None and evaluation.cascade is not None and evaluation.cascade.kept:
+        student.metadata["cascade"] = described(evaluation.cascade, definition.cascade.on_no_teacher)
     # A run that is killed leaves no half of a version, and its number to the next one.
     with files.new_folder(entry.folder / "students" / str(version)) as folder:
         html.write(folder, report)

@@ -27,7 +27,7 @@ def _alone(monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         monkeypatch.setenv("PINGTI_PORT", str(free.getsockname()[1]))
-    for name in ("PINGTI_URL", "PINGTI_REDIS_URL", "PINGTI_API_KEY", "PINGTI_HOST"):
+    for name in ("PINGTI_URL", "PINGTI_REDIS_URL", "PINGTI_API_KEY", "PINGTI_HOST", "PINGTI_STORE"):
         monkeypatch.delenv(name, raising=False)
 
 

@@ -14,6 +14,7 @@ from pingti.workspace.registry import Workspace
 from tests.support.command_line import Run
 from tests.support.decided import assert_equal_decisions, decided_by_classify
 from tests.support.texts import made_texts
+from tests.support.workspaces import with_cascade
 
 
 def with_corpus(workspace: Workspace) -> Workspace:
@@ -38,6 +39,17 @@ def test_a_zip_for_aws_lambda(workspace: Workspace, tmp_path: Path, pingti: Run)
     ]
     with zipfile.ZipFile(out) as packed:
         assert json.loads(packed.read("model/pingti.json"))["pins"] == said["tasks"]
+
+
+def test_a_cascade_stays_behind_and_that_is_said(
+    workspace: Workspace, texts: list[str], tmp_path: Path, pingti: Run
+) -> None:
+    with_cascade(workspace, "sport", 0.2, 0.8)
+    out = tmp_path / "model"
+    ran = pingti("export", "sport", "--format", "sagemaker", "--out", out, "--home", workspace.root)
+    assert ran.returncode == 0, ran.stderr
+    assert "sport: its cascade does not go along; the student answers alone" in ran.stderr
+    assert bundle.load(out).classify(texts[:3]).schema.names == ["id", "sport", "sport_score"]
 
 
 @pytest.mark.parametrize("name", ["model", "model.tar.gz"])

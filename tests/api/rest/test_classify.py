@@ -14,6 +14,7 @@ from pingti.workspace import promotion
 from pingti.workspace.registry import Workspace
 from queue_worker.settings import Settings
 from tests.support.rest import problem, serving
+from tests.support.workspaces import with_cascade
 
 
 @pytest.fixture
@@ -125,3 +126,15 @@ def test_many_at_a_time(client: httpx.Client, texts: list[str]) -> None:
     with ThreadPoolExecutor(8) as pool:
         together = list(pool.map(ask, range(40)))
     assert together == [ask(number) for number in range(40)]
+
+
+def test_where_a_job_would_ask_the_teacher_it_says_that_the_student_is_not_sure(
+    client: httpx.Client, workspace: Workspace, texts: list[str]
+) -> None:
+    with_cascade(workspace, "sport", 0.2, 0.8)
+    document = client.post("/v1/classify", json={"texts": texts, "tasks": ["sport", "tech"]}).json()
+    sure = [not 0.2 <= row["sport"]["score"] < 0.8 for row in document["results"]]
+    assert not all(sure)
+    assert [row["sport"]["sure"] for row in document["results"]] == sure
+    assert all("sure" not in row["tech"] for row in document["results"])
+    assert [task["second"] for task in document["tasks"]] == ["teacher", None]

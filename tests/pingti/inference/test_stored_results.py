@@ -2,6 +2,7 @@
 
 import io
 import json
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.dataset
@@ -26,7 +27,7 @@ def classifier(workspace: Workspace) -> Classifier:
     return Classifier.load(workspace, pin(workspace, [Choice(task="sport")]))
 
 
-def put(store: Storage, name: str, texts: list[str | None], **columns: list[str]) -> None:
+def put(store: Storage, name: str, texts: list[str | None], **columns: list[Any]) -> None:
     sink = io.BytesIO()
     pq.write_table(pa.table({"text": texts, **columns}), sink)
     store.put_bytes(name, sink.getvalue())
@@ -55,6 +56,21 @@ def test_a_folder_of_values_into_a_table_of_parts(
     ]
     with pytest.raises(ConflictError, match="is there already; name another folder or remove it"):
         classify_to_store([bucket.at("in")], Columns(), classifier, _OUT)
+
+
+@pytest.mark.parametrize("pattern", ["in", "in/day=*", "in/**/*.parquet"])
+def test_values_of_folders_go_along(
+    bucket: Storage, classifier: Classifier, texts: list[str], pattern: str
+) -> None:
+    for day in ("2025-11-04", "2025-11-03"):
+        put(bucket, f"in/day={day}/region=a%2Fb/x.parquet", [*texts[:2]], size=[7, 8])
+    columns = Columns(keep=("region", "size", "day"))
+    counts = classify_to_store([bucket.at(pattern)], columns, classifier, _OUT)
+    assert (counts.completed, counts.failed) == (4, 0)
+    part = pq.read_table(io.BytesIO(Storage(_OUT).read("part-00000.parquet")))
+    assert part.select(["region", "size", "day"]).to_pylist() == [
+        {"region": "a/b", "size": size, "day": day} for day in ("2025-11-03", "2025-11-04") for size in (7, 8)
+    ]
 
 
 def test_nothing_is_left_after_an_error(

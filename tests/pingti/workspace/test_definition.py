@@ -98,7 +98,7 @@ def test_the_default_operating_point_can_be_set() -> None:
         (
             "priority",
             "prio",
-            "prio: unknown key; allowed are classes, corpus, depends_on, family, gate, priority",
+            "prio: unknown key; allowed are cascade, classes, corpus, depends_on, family, gate, priority",
         ),
         ("files", "file", "corpus.files: this key is missing (and 1 more)"),
         (

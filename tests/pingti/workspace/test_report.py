@@ -30,9 +30,11 @@ LEAST = {"gate": {"precision": 0.9, "recall": 0.9, "passed": False}, "holdout": 
 # On disk, in this order: programs of other people read them.
 KEYS: dict[type[Stored], str] = {
     Report: "format task version run made seed classes subclasses teacher corpus gate holdout rounds "
-    "kept_round stopped scenes boundary_rows speed holdout_intervals curve curves calibration days worst_day "
-    "truth clusters false_clusters pairs by_class hardest asked_by_day losses truth_apart notes",
-    Gate: "precision recall shortfall incumbent usable passed unread says absent absent_allowed sure advice",
+    "kept_round stopped scenes boundary_rows speed kind ladder cascade holdout_intervals curve curves "
+    "calibration days worst_day truth clusters false_clusters pairs by_class hardest asked_by_day losses "
+    "truth_apart notes",
+    Gate: "precision recall shortfall incumbent usable passed unread says absent absent_allowed by sure "
+    "advice",
     Comparison: "version holdout f1_difference interval",
     Figures: "precision recall f1 accuracy rows positives",
     Round: "round rows asked added brought boundary competing threshold calibration holdout coverage",

@@ -90,6 +90,42 @@ def test_values_of_folders_are_columns(service: Service, texts: list[str], tmp_p
     assert [row["id"] for row in rows_of(service, job)] == ["a b"] * 3 + ["c"] * 3
 
 
+@pytest.mark.parametrize("ending", ["parquet", "jsonl"])
+@pytest.mark.parametrize("cache_bytes", [1, 1 << 30], ids=["read where they are", "copied"])
+def test_values_of_folders_go_along(
+    service: Service, texts: list[str], tmp_path: Path, ending: str, cache_bytes: int
+) -> None:
+    days = ["2025-11-03", "__HIVE_DEFAULT_PARTITION__", "a%20b"]  # in order of their names
+    for number, day in enumerate(days):
+        put(f"t/day={day}/hour=08/a.{ending}", keys(f"d{number}", 3), texts[:3], size=[7, 8, 9])
+    job = service.submit(f"{_INPUTS}/t", keep=("size", "day", "hour"), output=f"{_OUTPUTS}/along")
+    work(service, tmp_path / "elsewhere", cache_bytes=cache_bytes)
+    rows = read_output(f"{_OUTPUTS}/along")
+    assert [row["id"] for row in rows] == [key for number in range(3) for key in keys(f"d{number}", 3)]
+    assert [row["day"] for row in rows] == ["2025-11-03"] * 3 + [None] * 3 + ["a b"] * 3
+    assert {row["hour"] for row in rows} == {"08"}
+    assert [row["size"] for row in rows] == ([7, 8, 9] if ending == "parquet" else ["7", "8", "9"]) * 3
+    assert rows == rows_of(service, job)
+
+
+@pytest.mark.parametrize(("last", "outcome"), [("31", [31]), ("x", None)])
+def test_a_folder_tells_what_other_objects_have_as_a_number(
+    service: Service, texts: list[str], tmp_path: Path, last: str, outcome: list[int] | None
+) -> None:
+    """Of the first 32 objects alone the types are known when the job is submitted."""
+    for number in range(33):
+        put(f"t/{number:02d}.parquet", keys("a", 1), texts[:1], day=[number])
+    address = put(f"t/day={last}/z.parquet", keys("z", 1), texts[:1])
+    job = service.submit(f"{_INPUTS}/t", keep=("day",))
+    work(service, tmp_path / "elsewhere")
+    ended = service.store.get(job.id)
+    if outcome is None:
+        assert (ended.status, ended.error is not None) == (JobStatus.FAILED, True)
+        assert f"{address}: column 'day' is of type string, but of int64 in other inputs" in str(ended.error)
+    else:
+        assert [row["day"] for row in rows_of(service, job)][-1:] == outcome
+
+
 def test_bad_rows_name_the_object_and_not_its_copy(
     service: Service, texts: list[str], tmp_path: Path
 ) -> None:

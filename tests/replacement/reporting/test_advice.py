@@ -111,7 +111,7 @@ def test_texts_on_which_the_teacher_is_unsure_are_for_people() -> None:
     margin[:100] = 0.05  # of 300 errors
     (says,) = advise(evidence(margin=margin))
     assert says.startswith("people's labels: of 300 errors on the holdout 100 are texts on which the teacher")
-    assert "pingti review export sport" in says
+    assert "pingti review export sport --out rows.json gives" in says
 
 
 def test_two_classes_that_are_mistaken_for_each_other_are_named() -> None:

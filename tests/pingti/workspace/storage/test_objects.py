@@ -203,3 +203,16 @@ def test_a_missing_extra_is_named(
 def test_what_is_no_store_is_refused(address: str) -> None:
     with pytest.raises(InputError, match="is no address of a store"):
         Storage(address)
+
+
+def test_an_object_is_read_in_one_request_and_copied_in_two(s3: Server, bucket: Storage) -> None:
+    bucket.put_bytes("a", b"one")
+    for ask, requests in (
+        (lambda: bucket.read("a"), {"GET": 1}),
+        (lambda: bucket.get("none"), {"GET": 1}),
+        (lambda: bucket.copy("a", bucket.at("b")), {"HEAD": 1, "PUT": 1}),
+    ):
+        s3.requests.clear()
+        ask()
+        assert dict(s3.requests) == requests
+    assert bucket.read("b") == b"one"

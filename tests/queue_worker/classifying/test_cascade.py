@@ -1,0 +1,188 @@
+"""Jobs whose students ask a teacher where they are not sure: workers that have one do their shards."""
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from api.rest.routes.jobs import waits_for
+from pingti.errors import UnavailableError
+from pingti.inference.classifier import Classifier
+from pingti.inference.pins import Pin
+from pingti.workspace import promotion
+from pingti.workspace.registry import Workspace
+from queue_worker.celery_app import RETRAIN, send
+from queue_worker.classifying import teachers
+from queue_worker.classifying.teachers import TeacherProcess
+from queue_worker.jobs.models import JobStatus
+from queue_worker.jobs.store import JobStore
+from replacement.training.loop import replace
+from tests.support.brokers import messages_waiting, until
+from tests.support.messages import Messages
+from tests.support.service import Service, assert_every_row_once, keys, serving
+from tests.support.teachers import sport
+from tests.support.workspaces import with_cascade
+
+PIN = Pin(task="sport", scene="default", version=1, threshold=0.5, second="teacher", on_no_second="fail")
+
+
+@pytest.fixture(scope="module")
+def taught(topic_teacher: Path, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """A workspace whose student is not sure of some rows, and whose teacher is there."""
+    entry = sport(tmp_path_factory.mktemp("taught"), topic_teacher, rounds=1, budget=400)
+    text = entry.path.read_text().replace("epochs = 3", "epochs = 1")
+    wanted = "\n[cascade]\nagreement = 0.9\nconfidence = 0.6\nmost_teacher_share = 1.0\n"
+    entry.path.write_text(text + wanted)
+    entry = entry.workspace.task("sport")
+    promotion.promote(entry, replace(entry).version, why="a test", force=True)
+    return entry.workspace
+
+
+@pytest.fixture(scope="module")
+def service(taught: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    home = tmp_path_factory.mktemp("cascade") / "workspace"
+    with serving(taught.root, home, shard_rows=1000) as service:
+        yield service
+
+
+@pytest.fixture(scope="module")
+def untaught(_workspace_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """Its teacher is nowhere."""
+    home = tmp_path_factory.mktemp("untaught") / "workspace"
+    with serving(_workspace_template, home, teacher_seconds=0.0) as service:
+        yield service
+
+
+@pytest.mark.broker
+def test_a_worker_with_a_teacher_does_the_shards_even_if_another_is_killed_over_one(
+    service: Service, texts: list[str]
+) -> None:
+    job = service.submit(service.write("both.parquet", texts[:250]))
+    with service.worker():
+        until(lambda: messages_waiting(service.client, RETRAIN), "shards wait for a teacher")
+        assert service.store.get(job.id).shards_done == 0
+        assert "queue retrain" in str(waits_for(service.store.get(job.id), service.store.statistics))
+        log = service.settings.home / "logs" / "retrain.log"
+        victim = service.processes.start_worker(service.settings, queue=RETRAIN, log=log)
+        assert waits_for(service.store.get(job.id), service.store.statistics) is None
+        until(lambda: service.store.workers_of(job.id), "a shard is begun")
+        service.kill(victim)
+        assert service.store.get(job.id).status is JobStatus.RUNNING
+        other = service.processes.start_worker(service.settings, queue=RETRAIN, log=log)
+        job = service.wait(job, seconds=300)  # a teacher is loaded, by a process of low priority
+        service.processes.stop(other)
+    assert_every_row_once(service, job, keys("both", 250))
+    rows = service.rows(job)
+    classifier = Classifier.of(Workspace(service.settings.home), ["sport"])
+    alone = classifier.classify(texts[:250])
+    unsure = [by == "unsure" for by in alone.column("sport_by").to_pylist()]
+    assert any(unsure)
+    assert [row["sport_by"] for row in rows] == ["teacher" if asks else "student" for asks in unsure]
+    with TeacherProcess(service.settings.home, lambda: None) as second:
+        expected = classifier.asking(second).classify(texts[:250]).column("sport").to_pylist()
+    assert [row["sport"] for row in rows] == expected
+
+
+@pytest.mark.broker
+def test_without_a_teacher_a_job_fails_in_a_sentence_or_the_student_answers(
+    untaught: Service, texts: list[str]
+) -> None:
+    with_cascade(Workspace(untaught.settings.home), "sport", 0.2, 0.8)
+    with_cascade(Workspace(untaught.settings.home), "tech", 0.0, 2.0, on_no_teacher="student")
+    path = untaught.write("alone.parquet", texts[:60])
+    failing, going = untaught.submit(path), untaught.submit(path, tasks=["tech"])
+    with untaught.worker():  # the scheduler sees that nobody comes, and what waits goes to this one
+        untaught.wait(failing, seconds=300)
+        untaught.wait(going, seconds=300)
+    failed, done = untaught.store.get(failing.id), untaught.store.get(going.id)
+    assert failed.status is JobStatus.FAILED
+    assert "no worker of the queue retrain has run" in str(failed.error)
+    assert "sport" in str(failed.error)
+    assert done.status is JobStatus.COMPLETED
+    assert {row["tech_by"] for row in untaught.rows(done)} == {"unsure"}
+
+
+@pytest.mark.broker
+def test_shards_alone_go_to_a_teacher_while_one_can_be_had(untaught: Service, texts: list[str]) -> None:
+    with_cascade(Workspace(untaught.settings.home), "sport", 0.2, 0.8)
+    untaught.processes.stop(untaught.processes.latest("scheduler"))  # it would say who is there
+    untaught.client.flushdb()
+    messages = Messages()
+    store = JobStore(untaught.client, messages)
+    store.hear_teachers(True, wait_seconds=60)
+    assert not store.no_teacher()
+    job = untaught.submit(untaught.write("few.parquet", texts[:60]))
+    plan = store.claim(job.id, "plan", worker="classify@a", lease_seconds=60)[0]
+    assert plan.snapshot.asks_teacher
+    assert store.shards_ready(plan, 0, ["", "", ""])
+    published = [message for level in messages.levels for message in level]
+    assert published
+    assert all(message.taught and message.unit.isdecimal() for message in published)
+    messages.clear()
+    assert not store.hear_teachers(False, wait_seconds=60)
+    assert store.hear_teachers(False, wait_seconds=-1)
+    (claim,) = store.claim(job.id, published[0].unit, worker="classify@a", lease_seconds=60)
+    store.release(claim, reason="a test", max_attempts=5)
+    assert [message.taught for level in messages.levels for message in level] == [False]
+    store.cancel(job.id)
+
+
+def test_a_teacher_that_cannot_be_had_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def answering(program: str, pin: Pin = PIN) -> list[str | None]:
+        with TeacherProcess(tmp_path, lambda: None, command=(sys.executable, "-c", program)) as second:
+            return second(pin, ["one", "two"])
+
+    answer = 'import json; texts = json.loads(input())["texts"]; print(json.dumps({"labels": texts}))'
+    assert answering(answer) == ["one", "two"]
+    gone = 'input(); print(\'{"error": "the folder is gone"}\')'
+    with pytest.raises(UnavailableError, match="teacher of task 'sport' cannot be had: the folder is gone"):
+        answering(gone)
+    monkeypatch.setattr(teachers, "_END_SECONDS", 60.0)
+    with pytest.raises(UnavailableError, match="its process ended with code 7"):
+        answering("import os; input(); os._exit(7)")
+    alone = Pin(**{**vars(PIN), "on_no_second": "student"})
+    assert answering(gone, alone) == [None, None]
+
+
+def test_waiting_for_a_teacher_ends_when_the_shard_must(tmp_path: Path) -> None:
+    class Ended(Exception):
+        pass
+
+    def check() -> None:
+        raise Ended
+
+    program = "import time; input(); time.sleep(3600)"
+    with (
+        TeacherProcess(tmp_path, check, command=(sys.executable, "-c", program)) as second,
+        pytest.raises(Ended),
+    ):
+        second(PIN, ["one"])
+    second.close()  # it is gone already
+
+
+def test_the_process_of_teachers_answers_line_by_line(taught: Workspace) -> None:
+    pin = Classifier.of(taught, ["sport"]).pins[-1]
+    missing = Pin(**{**vars(pin), "task": "nothing"})
+    with TeacherProcess(taught.root, lambda: None) as second:
+        assert set(second(pin, ["the goal match", "a bread garden"])) <= {"no", "yes"}
+        with pytest.raises(UnavailableError, match="nothing"):
+            second(missing, ["the goal"])
+        assert len(second(pin, ["again"])) == 1
+
+
+def test_the_messages_of_a_shard_may_go_to_another_queue(monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[dict[str, object]] = []
+
+    class Application:
+        settings = None
+
+        def send_task(self, task: str, **options: object) -> None:
+            sent.append({"task": task, **options})
+
+    monkeypatch.setattr("queue_worker.celery_app.broker_priority", lambda settings, level: level)
+    send(Application(), "pingti.classify", "job-1", 3, queue=RETRAIN)
+    send(Application(), "pingti.classify", "job-1", 3)
+    assert [message["queue"] for message in sent] == ["retrain", "classify"]
+    assert json.dumps(sent[0]["args"]) == '["job-1", 3]'
