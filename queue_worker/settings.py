@@ -405,4 +405,7 @@ class Settings(BaseSettings):
         return ", ".join(str(root) for root in (self.input_roots or (self.home,)))
 
     def _refused(self, path: str) -> InputError:
-        return InputError(f"{path!r} is not a file below an allowed folder ({self.roots_text()})")
+        return InputError(
+            f"{path!r} is not a file below an allowed folder ({self.roots_text()}); correct the path, or "
+            "upload the file"
+        )

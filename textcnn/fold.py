@@ -8,12 +8,14 @@ left per text.
 Tables are int16, filters padded with zeros to whole vectors. Each filter has a scale of its own, chosen so
 that no window sum can leave int16: with ``b = sum over positions of max over tokens |table|`` every window
 sum lies in [-b, b], so the scale ``(32767 - width) / b`` maps it into int16, the ``width`` being room for
-rounding each summand.
+rounding each summand. ``narrowed`` makes int8 of them; their sums are int16 still.
 """
 
+import dataclasses
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,7 +34,7 @@ class Folded:
     has a row for each subclass.
     """
 
-    table: NDArray[np.int16]
+    table: NDArray[np.int16] | NDArray[np.int8]
     """(V x P x F,): for each width a block (V, width x F), a token's row in it position after position.
 
     It starts at a multiple of 64 bytes, so that no vector is read from two cache lines.
@@ -57,11 +59,11 @@ class Folded:
         return digest.hexdigest()[:16]
 
 
-def aligned(count: int) -> NDArray[np.int16]:
-    """Make zeros, int16 (count,), from a multiple of 64 bytes on."""
-    buffer = np.zeros(2 * count + 64, np.uint8)
+def aligned(count: int, size: int = 2) -> NDArray[Any]:
+    """Make zeros, int16 (count,) or of ``size`` 1 int8, from a multiple of 64 bytes on."""
+    buffer = np.zeros(size * count + 64, np.uint8)
     start = -buffer.ctypes.data % 64
-    return buffer[start : start + 2 * count].view(np.int16)
+    return buffer[start : start + size * count].view(np.int16 if size == 2 else np.int8)
 
 
 def padded(filters: int) -> int:
@@ -133,6 +135,31 @@ def fold(
     )
 
 
+def narrowed(folded: Folded, widths: Sequence[int]) -> Folded:
+    """Round a table to int8, half the bytes; each filter has a scale of its own.
+
+    Args:
+        folded: with a table of int16.
+        widths: of the student's architecture.
+
+    Returns:
+        The same with a table of int8, and steps that fit it.
+    """
+    steps = folded.step.reshape(len(widths), -1).copy()
+    count = steps.shape[1]
+    table = aligned(len(folded.table), 1)
+    first = 0
+    for width, step in zip(widths, steps, strict=True):
+        end = first + len(folded.table) // sum(widths) * width
+        block = folded.table[first:end].reshape(-1, count).astype(np.float32)
+        scale = np.abs(block).max(axis=0) / np.float32(127)
+        scale[scale == 0] = 1.0
+        table[first:end] = np.rint(block / scale).reshape(-1)
+        step *= scale
+        first = end
+    return dataclasses.replace(folded, table=table, step=steps.reshape(-1))
+
+
 def fold_head(
     head: NDArray[np.float32], head_bias: NDArray[np.float32], wide: NDArray[np.float32], filters: int
 ) -> dict[str, NDArray[np.float32]]:
@@ -160,6 +187,8 @@ def fold_head(
 
 def _pad(values: NDArray[np.float32], count: int, wanted: int) -> NDArray[np.float32]:
     """Zeros behind each width's filters, in the last axis."""
+    if not count:  # a bag of n-grams has no filters
+        return values.astype(np.float32)
     blocks = values.reshape(*values.shape[:-1], -1, count)
     space = [(0, 0)] * (blocks.ndim - 1) + [(0, wanted - count)]
     return np.pad(blocks, space).reshape(*values.shape[:-1], -1).astype(np.float32)
@@ -179,7 +208,7 @@ def reference_score(
     Returns:
         Class probabilities, float32 (n, classes), as of ``Student.score``.
     """
-    count = len(folded.step) // len(widths)
+    count = len(folded.step) // max(1, len(widths))
     parts = subclasses or [1] * max(2, len(folded.head))
     takes = np.array(spread(parts))
     probabilities = np.full((len(encoded), len(parts)), np.nan, np.float32)
@@ -188,8 +217,8 @@ def reference_score(
         of_classes = _wide_logits(folded.wide, ids)
         logits = np.where(takes < 0, 0.0, of_classes[takes])
         length = len(ids)
-        ids = np.concatenate([ids, np.zeros(max(widths), np.int32)])
-        pooled, first = [], 0
+        ids = np.concatenate([ids, np.zeros(max(widths, default=0), np.int32)])
+        pooled, first = [np.zeros(0)], 0
         for width in widths:
             windows = max(1, length - width + 1)
             sums = np.zeros((windows, count), np.int16)

@@ -30,6 +30,8 @@ from textcnn.vectors import (
 _BUFFER: Final = 262_144  # ids that are encoded before they are scored
 _TURN: Final = 32_768  # texts that one width's table goes over before the next width's, for one head
 _SORTED: Final = 256  # texts from which on it pays to put them in order
+NO_TOKEN: Final = np.uint64(0xCBF29CE484222325)
+"""Hash of the n-gram of no token."""
 _MANY: Final = 12  # heads from which on a lane is a head
 
 _block_1, _block_2, _block_3, _block_4, _block_5 = (
@@ -40,47 +42,50 @@ _one_head, _one_head_alone = one_head_of(TEXTS), one_head_of(1)
 
 
 @numba.njit(inline="always")
-def _block_maxima(rows: Any, windows: Any, width: Any, column: Any, stride: Any, best: Any) -> None:
+def _block_maxima(
+    table: Any, rows: Any, windows: Any, width: Any, column: Any, stride: Any, best: Any
+) -> None:
     if width == 1:
-        _block_1(rows, windows, width, column, stride, best)
+        _block_1(table, rows, windows, width, column, stride, best)
     elif width == 2:
-        _block_2(rows, windows, width, column, stride, best)
+        _block_2(table, rows, windows, width, column, stride, best)
     elif width == 3:
-        _block_3(rows, windows, width, column, stride, best)
+        _block_3(table, rows, windows, width, column, stride, best)
     elif width == 4:
-        _block_4(rows, windows, width, column, stride, best)
+        _block_4(table, rows, windows, width, column, stride, best)
     elif width == 5:
-        _block_5(rows, windows, width, column, stride, best)
+        _block_5(table, rows, windows, width, column, stride, best)
     else:
-        _block_any(rows, windows, width, column, stride, best)
+        _block_any(table, rows, windows, width, column, stride, best)
 
 
-_FLOATS = numba.types.Array(numba.float32, 1, "C", readonly=True)
-_MATRIX = numba.types.Array(numba.float32, 2, "C", readonly=True)
-_TABLE = numba.types.Array(numba.int16, 1, "C", readonly=True)
-_IDS, _OFFSETS, _SCORES = numba.int32[::1], numba.int64[::1], numba.float32[:, ::1]
+FLOATS: Final = numba.types.Array(numba.float32, 1, "C", readonly=True)
+MATRIX: Final = numba.types.Array(numba.float32, 2, "C", readonly=True)
+IDS, OFFSETS, SCORES = numba.int32[::1], numba.int64[::1], numba.float32[:, ::1]
+_TABLES = tuple(numba.types.Array(kind, 1, "C", readonly=True) for kind in (numba.int16, numba.int8))
 _ORDER = numba.int64[::1]
-_STUDENT = (_TABLE, _OFFSETS, _FLOATS, _FLOATS, _MATRIX, _FLOATS, _OFFSETS, _MATRIX, _OFFSETS)
+_STUDENTS = [(table, OFFSETS, FLOATS, FLOATS, MATRIX, FLOATS, OFFSETS, MATRIX, OFFSETS) for table in _TABLES]
 
 
 @numba.njit(inline="always")
-def _extend_ngram(state: Any, token: Any) -> Any:
+def extend_ngram(state: Any, token: Any) -> Any:
     """64-bit hash of an n-gram from that of the n-gram without its last token (Knuth's multiplier)."""
     return (state ^ np.uint64(token)) * np.uint64(0x9E3779B97F4A7C15)
 
 
 @numba.njit(inline="always")
-def _bucket(state: Any, buckets: Any) -> Any:
+def bucket_of(state: Any, buckets: Any) -> Any:
+    """Bucket of an n-gram by its hash; their number is a power of two."""
     return np.int64((state >> np.uint64(32)) & np.uint64(buckets - 1))
 
 
 @numba.njit(inline="always")
-def _ngrams(length: Any) -> Any:
+def ngrams_of(length: Any) -> Any:
     """How many tokens and pairs of neighbours so many tokens have."""
     return length + max(0, length - 1)
 
 
-@numba.njit(numba.types.Tuple((_OFFSETS, _OFFSETS))(_IDS, _OFFSETS, numba.int64), nogil=True, cache=True)
+@numba.njit(numba.types.Tuple((OFFSETS, OFFSETS))(IDS, OFFSETS, numba.int64), nogil=True, cache=True)
 def ngram_buckets(
     ids: NDArray[np.int32], offsets: NDArray[np.int64], buckets: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -96,28 +101,44 @@ def ngram_buckets(
     """
     ends = np.zeros(len(offsets), np.int64)
     for text in range(len(offsets) - 1):
-        ends[text + 1] = ends[text] + _ngrams(offsets[text + 1] - offsets[text])
+        ends[text + 1] = ends[text] + ngrams_of(offsets[text + 1] - offsets[text])
     hashed = np.empty(ends[-1], np.int64)
     written = 0
     for text in range(len(offsets) - 1):
         for t in range(offsets[text], offsets[text + 1]):
-            state = np.uint64(0xCBF29CE484222325)
+            state = NO_TOKEN
             for position in range(t, min(t + 2, offsets[text + 1])):
-                state = _extend_ngram(state, ids[position])
-                hashed[written] = _bucket(state, buckets)
+                state = extend_ngram(state, ids[position])
+                hashed[written] = bucket_of(state, buckets)
                 written += 1
     return hashed, ends
 
 
 @numba.njit(nogil=True)
-def _add_wide(ids: Any, start: Any, end: Any, wide: Any, logits: Any) -> None:
-    """Add the sum of the n-grams' logits, divided by the root of their number."""
-    scale = np.float32(1.0) / np.float32(np.sqrt(max(1, _ngrams(end - start))))
+def _add_one_column(ids: Any, start: Any, end: Any, wide: Any, scale: Any, logits: Any) -> None:
+    """As ``add_wide``, in the same order, with the sum in a register and each token hashed once."""
+    logit, before = logits[0], np.uint64(0)
     for t in range(start, end):
-        state = np.uint64(0xCBF29CE484222325)
+        token = np.uint64(ids[np.uint64(t)])
+        if t > start:
+            logit += scale * wide[np.uint64(bucket_of(extend_ngram(before, token), len(wide))), 0]
+        before = extend_ngram(NO_TOKEN, token)
+        logit += scale * wide[np.uint64(bucket_of(before, len(wide))), 0]
+    logits[0] = logit
+
+
+@numba.njit(nogil=True)
+def add_wide(ids: Any, start: Any, end: Any, wide: Any, logits: Any) -> None:
+    """Add the sum of the n-grams' logits, divided by the root of their number."""
+    scale = np.float32(1.0) / np.float32(np.sqrt(max(1, ngrams_of(end - start))))
+    if len(logits) == 1:
+        _add_one_column(ids, start, end, wide, scale, logits)
+        return
+    for t in range(start, end):
+        state = NO_TOKEN
         for position in range(t, min(t + 2, end)):
-            state = _extend_ngram(state, ids[position])
-            row = wide[_bucket(state, len(wide))]
+            state = extend_ngram(state, ids[position])
+            row = wide[bucket_of(state, len(wide))]
             for r in range(len(logits)):
                 logits[r] += scale * row[r]
 
@@ -142,8 +163,8 @@ def _exp(x: Any) -> Any:
 
 
 @numba.njit(nogil=True, fastmath={"reassoc", "contract", "nsz"})
-def _write_binary(logits: Any, probabilities: Any) -> None:
-    """As ``_write_groups`` where every task has two classes: one logit, that of the other being 0."""
+def write_binary(logits: Any, probabilities: Any) -> None:
+    """As ``write_groups`` where every task has two classes: one logit, that of the other being 0."""
     for r in range(len(logits)):
         # From the side on which the exponential cannot overflow.
         odds = _exp(-abs(logits[r]))
@@ -155,13 +176,13 @@ def _write_binary(logits: Any, probabilities: Any) -> None:
 
 
 @numba.njit(nogil=True, fastmath={"reassoc", "contract", "nsz"})
-def _write_groups(logits: Any, groups: Any, probabilities: Any) -> None:
+def write_groups(logits: Any, groups: Any, probabilities: Any) -> None:
     """Softmax over each group of classes."""
     r = 0
     for g in range(len(groups) - 1):
         c, classes = groups[g], groups[g + 1] - groups[g]
         if classes == 2:
-            _write_binary(logits[r : r + 1], probabilities[c : c + 2])
+            write_binary(logits[r : r + 1], probabilities[c : c + 2])
             r += 1
             continue
         highest = logits[r]
@@ -202,7 +223,7 @@ def _add_heads(seen: Any, texts: Any, head: Any, across: Any, column: Any, logit
                 _one_head_alone(row_at, seen_stride, head_at, filters, logit_at, stride)
 
 
-@numba.njit(numba.types.Tuple((_ORDER, _IDS, _OFFSETS))(_IDS, _OFFSETS), nogil=True, cache=True)
+@numba.njit(numba.types.Tuple((_ORDER, IDS, OFFSETS))(IDS, OFFSETS), nogil=True, cache=True)
 def order_texts(
     ids: NDArray[np.int32], offsets: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int64]]:
@@ -248,7 +269,7 @@ def order_texts(
 
 
 @numba.njit(
-    numba.void(_ORDER, _IDS, _OFFSETS, numba.int64, *_STUDENT, _SCORES, _SCORES),
+    [numba.void(_ORDER, IDS, OFFSETS, numba.int64, *student, SCORES, SCORES) for student in _STUDENTS],
     nogil=True,
     cache=True,
     fastmath={"reassoc", "contract", "nsz"},
@@ -258,7 +279,7 @@ def score_ids(
     ids: NDArray[np.int32],
     offsets: NDArray[np.int64],
     first: Any,
-    table: NDArray[np.int16],
+    table: NDArray[np.int16 | np.int8],
     widths: NDArray[np.int64],
     step: NDArray[np.float32],
     bias: NDArray[np.float32],
@@ -310,7 +331,8 @@ def score_ids(
     # Room for whole groups of texts: what comes behind the last text is never read.
     logits = np.empty((min(count, most) + TEXTS, padded), np.float32)
     rows_at, best_at = np.int64(rows.ctypes.data), np.int64(best.ctypes.data)
-    stride = np.int64(filters * 2)
+    size = np.int64(table.itemsize)
+    stride = np.int64(filters) * size
     blocked = filters - filters % (BLOCK * LANES)
     for turn in range(0, count, most):
         end = min(count, turn + most)
@@ -329,9 +351,9 @@ def score_ids(
                     rows[t] = base  # the padding's row: zeros
                 windows = max(np.int64(1), length - width + 1)
                 for f in range(0, blocked, BLOCK * LANES):
-                    _block_maxima(rows_at, windows, width, f * 2, stride, best_at + f * 2)
+                    _block_maxima(table, rows_at, windows, width, f * size, stride, best_at + f * 2)
                 for f in range(blocked, filters, LANES):
-                    _single_any(rows_at, windows, width, f * 2, stride, best_at + f * 2)
+                    _single_any(table, rows_at, windows, width, f * size, stride, best_at + f * 2)
                 mine = seen[(text - turn) % TEXTS]
                 for f in range(filters):
                     mine[f] = max(np.float32(best[f]) * steps[f] + biases[f], np.float32(0.0))
@@ -346,23 +368,62 @@ def score_ids(
             mine, shares = logits[text - turn, :heads], probabilities[first + order[text]]
             if len(wide) and len(takes):
                 of_classes[:] = np.float32(0.0)
-                _add_wide(ids, offsets[text], offsets[text + 1], wide, of_classes)
+                add_wide(ids, offsets[text], offsets[text + 1], wide, of_classes)
                 for r in range(heads):
                     if takes[r] >= 0:
                         mine[r] += of_classes[takes[r]]
             elif len(wide):
-                _add_wide(ids, offsets[text], offsets[text + 1], wide, mine)
+                add_wide(ids, offsets[text], offsets[text + 1], wide, mine)
             if 2 * heads == groups[-1]:
-                _write_binary(mine, shares)
+                write_binary(mine, shares)
             else:
-                _write_groups(mine, groups, shares)
+                write_groups(mine, groups, shares)
+
+
+@numba.njit(nogil=True)
+def id_buffer(text_offsets: Any, mask: Any, max_tokens: Any, least: Any) -> Any:
+    """Room for the ids of the longest text, and for ``least`` ids at least."""
+    longest = np.int64(least)
+    for row in range(len(mask)):
+        if not mask[row]:
+            longest = max(longest, min(text_offsets[row + 1] - text_offsets[row], max_tokens))
+    return np.empty(longest, np.int32)
+
+
+@numba.njit(nogil=True)
+def encode_turn(
+    data: Any, text_offsets: Any, mask: Any, codes: Any, keys: Any, values: Any, known: Any, buckets: Any,
+    max_tokens: Any, costs: Any, affordable: Any, first: Any, ids: Any, offsets: Any, valid: Any,
+) -> Any:  # fmt: skip
+    """Encode texts from ``first`` on, as many as ``ids`` and ``offsets`` have room for; their number."""
+    written: Any = np.int64(0)
+    count: Any = np.int64(0)
+    while first + count < len(mask) and count < len(offsets) - 1:
+        row = first + count
+        good = False
+        if not mask[row]:
+            start, end = text_offsets[row], text_offsets[row + 1]
+            if written + min(end - start, max_tokens) > len(ids):
+                break
+            added, good = encode_text(
+                data, start, end, codes, keys, values, known, buckets, max_tokens, costs, affordable,
+                ids, written,
+            )  # fmt: skip
+            written += added
+        valid[row] = good
+        count += 1
+        offsets[count] = written
+    return count
 
 
 @numba.njit(
-    numba.void(
-        TEXT_BYTES, TEXT_OFFSETS, numba.boolean[::1], CODES, KEYS, VALUES, numba.int64, numba.int64,
-        numba.int64, COSTS, numba.int64, *_STUDENT, _SCORES, numba.boolean[::1],
-    ),
+    [
+        numba.void(
+            TEXT_BYTES, TEXT_OFFSETS, numba.boolean[::1], CODES, KEYS, VALUES, numba.int64, numba.int64,
+            numba.int64, COSTS, numba.int64, *student, SCORES, numba.boolean[::1],
+        )
+        for student in _STUDENTS
+    ],
     nogil=True,
     cache=True,
 )  # fmt: skip
@@ -378,7 +439,7 @@ def score_texts(
     max_tokens: Any,
     costs: NDArray[np.int32],
     affordable: Any,
-    table: NDArray[np.int16],
+    table: NDArray[np.int16 | np.int8],
     widths: NDArray[np.int64],
     step: NDArray[np.float32],
     bias: NDArray[np.float32],
@@ -395,33 +456,15 @@ def score_texts(
     Arguments as of ``textcnn.tokenizer.encode_texts`` and ``score_ids``; ``valid``, bool (n,), says
     afterwards which texts have probabilities.
     """
-    n = len(mask)
-    longest: Any = np.int64(1)
-    for row in range(n):
-        if not mask[row]:
-            longest = max(longest, min(text_offsets[row + 1] - text_offsets[row], max_tokens))
-    ids = np.empty(max(longest, _BUFFER), np.int32)
+    ids = id_buffer(text_offsets, mask, max_tokens, _BUFFER)
     offsets = np.zeros(_TURN + 1, np.int64)
     no_features = np.empty((0, 0), np.float32)
     first: Any = np.int64(0)
-    while first < n:
-        written: Any = np.int64(0)
-        count: Any = np.int64(0)
-        while first + count < n and count < _TURN:
-            row = first + count
-            good = False
-            if not mask[row]:
-                start, end = text_offsets[row], text_offsets[row + 1]
-                if written + min(end - start, max_tokens) > len(ids):
-                    break
-                added, good = encode_text(
-                    data, start, end, codes, keys, values, known, buckets, max_tokens, costs, affordable,
-                    ids, written,
-                )  # fmt: skip
-                written += added
-            valid[row] = good
-            count += 1
-            offsets[count] = written
+    while first < len(mask):
+        count = encode_turn(
+            data, text_offsets, mask, codes, keys, values, known, buckets, max_tokens, costs, affordable,
+            first, ids, offsets, valid,
+        )  # fmt: skip
         order, sorted_ids, sorted_offsets = order_texts(ids, offsets[: count + 1])
         score_ids(
             order, sorted_ids, sorted_offsets, first, table, widths, step, bias, head, head_bias, groups,

@@ -1,7 +1,8 @@
 """Scores of several students in one pass over the texts.
 
 What students share is done once: texts are encoded once for those of one vocabulary, and looked up once for
-those of one trunk, whose heads then follow each other. Students of one network have one head, of which each
+those of one trunk, whose heads then follow each other; bags of n-grams of one vocabulary have their columns
+side by side, so that all of them are read at once. Students of one network have one head, of which each
 reads its classes off.
 """
 
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 
 from pingti.frames.texts import text_array
 from textcnn.architecture import Architecture
+from textcnn.bag_kernel import score_bag_texts, score_bags
 from textcnn.encoding import Encoded, Vocabulary
 from textcnn.fold import Folded, rows, spread
 from textcnn.kernel import order_texts, score_ids, score_texts
@@ -114,15 +116,19 @@ class MultiScorer:
             As of ``score``.
         """
         scores_of: list[NDArray[np.float32]] = [np.empty(0, np.float32)] * self._count
-        ordered = {key: order_texts(texts.ids, texts.offsets) for key, texts in encoded.items()}
+        folded = {trunk.vocabulary.fingerprint for trunk in self._trunks if not trunk.bag}
+        ordered = {key: order_texts(encoded[key].ids, encoded[key].offsets) for key in folded}
         seen = np.empty((0, 0), np.float32) if features is None else features
         for trunk in self._trunks:
             texts = encoded[trunk.vocabulary.fingerprint]
             scores = np.empty((len(texts), trunk.columns), np.float32)
-            everything: tuple[Any, ...] = (
-                *ordered[trunk.vocabulary.fingerprint], 0, *trunk.arguments, scores, seen
-            )  # fmt: skip
-            score_ids(*everything)
+            everything: tuple[Any, ...]
+            if trunk.bag:
+                everything = (texts.ids, texts.offsets, 0, *trunk.arguments, scores)
+                score_bags(*everything)
+            else:
+                everything = (*ordered[trunk.vocabulary.fingerprint], 0, *trunk.arguments, scores, seen)
+                score_ids(*everything)
             trunk.hand_out(scores, texts.valid, scores_of)
         return scores_of
 
@@ -160,7 +166,7 @@ class MultiScorer:
         everything: tuple[Any, ...] = (
             data, offsets, mask, *trunk.vocabulary.tables, *trunk.arguments, scores, valid
         )  # fmt: skip
-        score_texts(*everything)
+        (score_bag_texts if trunk.bag else score_texts)(*everything)
         trunk.hand_out(scores, valid, scores_of)
         return scores_of
 
@@ -199,16 +205,24 @@ class _Trunk:
             parts = [getattr(student.folded, name) for student in networks]
             return np.concatenate(parts, axis=axis) if len(parts) > 1 else parts[0]
 
+        widths = students[0].architecture.widths
+        self.bag = not widths
+        """Whether there is no convolution: n-grams are all that counts."""
+        ends, bias, wide = np.cumsum([0, *groups]).astype(np.int64), joined("head_bias", 0), joined("wide", 1)
         self.arguments: tuple[Any, ...] = (
-            folded.table,
-            np.array(students[0].architecture.widths, np.int64),
-            folded.step,
-            folded.bias,
-            joined("head", 0),
-            joined("head_bias", 0),
-            np.cumsum([0, *groups]).astype(np.int64),
-            joined("wide", 1),
-            np.array(_wide_columns(networks), np.int64),
+            (bias, ends, wide)
+            if self.bag
+            else (
+                folded.table,
+                np.array(widths, np.int64),
+                folded.step,
+                folded.bias,
+                joined("head", 0),
+                bias,
+                ends,
+                wide,
+                np.array(_wide_columns(networks), np.int64),
+            )
         )
         """What the kernels need to score."""
 

@@ -15,7 +15,7 @@ from pingti.errors import ArtifactError, InputError
 from textcnn.architecture import Architecture
 from textcnn.cost import Cost, cost_of
 from textcnn.encoding import Encoded, Vocabulary
-from textcnn.fold import Folded, fold, fold_head, padded, rows
+from textcnn.fold import Folded, aligned, fold, fold_head, narrowed, padded, rows
 from textcnn.hub.pretrained import Pretrained
 from textcnn.multi_scorer import MultiScorer
 from textcnn.plain.artifact import LAYOUT, TENSORS, checksum, map_tensors, read_document, write_tensors
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class Student(Pretrained):
-    """A folded TextCNN with its vocabulary and its classes.
+    """A folded TextCNN, or a bag of n-grams, with its vocabulary and its classes.
 
     Scoring releases the interpreter's lock, so threads score in parallel; an instance is never changed.
 
@@ -104,6 +104,8 @@ class Student(Pretrained):
             "head_bias": (count,),
             "wide": (architecture.wide, count if self.subclasses is None else rows(len(self.classes))),
         }
+        if not architecture.widths and self.subclasses not in (None, (1,) * len(self.classes)):
+            raise InputError("student: classes divided by a network, but the student is a bag of n-grams")
         for name, shape in shapes.items():
             if getattr(folded, name).shape != shape:
                 raise InputError(
@@ -137,6 +139,32 @@ class Student(Pretrained):
             network, vocabulary, [names], [metadata or {}], [subclasses or [1] * len(names)]
         )
         return student
+
+    @classmethod
+    def of_ngrams(
+        cls,
+        table: NDArray[np.float32],
+        bias: NDArray[np.float32],
+        vocabulary: Vocabulary,
+        classes: Iterable[str],
+        metadata: Mapping[str, Any] | None = None,
+    ) -> Self:
+        """Make a student without a network, a bag of n-grams; its kind is "ngram".
+
+        Args:
+            table: float32 (buckets, classes), rows of logits, as of ``textcnn.ngrams.fit_ngrams``.
+            bias: float32 (classes,).
+            vocabulary: what its texts were encoded by.
+            classes: names, in the order of the columns.
+            metadata: as of the class.
+
+        Raises:
+            InputError: shapes that do not fit each other.
+        """
+        nothing = np.zeros(0, np.float32)
+        head: dict[str, Any] = fold_head(np.zeros((len(bias), 0), np.float32), bias, table, 0)
+        folded = Folded(table=aligned(0), step=nothing, bias=nothing, **head)
+        return cls(folded, vocabulary, classes, Architecture.of_ngrams(len(table)), metadata)
 
     @classmethod
     def reading(
@@ -208,6 +236,20 @@ class Student(Pretrained):
         folded = dataclasses.replace(self.folded, **own)
         return type(self)(
             folded, self.vocabulary, classes, self.architecture, None, self.trunk, readout=readout
+        )
+
+    def narrowed(self) -> Self:
+        """The same student with a table of int8: half the memory, and scores that hardly differ.
+
+        Raises:
+            InputError: there is no table of int16.
+        """
+        if self.kind != "textcnn" or self.folded.table.dtype != np.int16:
+            raise InputError("student: only a TextCNN with a table of int16 can be narrowed to int8")
+        readout = self.readout if self.subclasses is None else None
+        folded, metadata = narrowed(self.folded, self.architecture.widths), self.metadata
+        return type(self)(
+            folded, self.vocabulary, self.classes, self.architecture, metadata, None, self.subclasses, readout
         )
 
     def read_as(self, classes: Iterable[str], readout: Readout) -> Self:
@@ -288,7 +330,7 @@ class Student(Pretrained):
     @property
     def kind(self) -> str:
         """What it computes by, as ``student.kind`` of a definition names it."""
-        return "textcnn"
+        return "textcnn" if self.architecture.widths else "ngram"
 
     def cost(self, tokens: float) -> Cost:
         """Count what it takes.
@@ -297,7 +339,13 @@ class Student(Pretrained):
             tokens: of a text, in the mean.
         """
         columns = sum(self.readout.groups)
-        return cost_of(self.architecture, size=self.vocabulary.size, columns=columns, tokens=tokens)
+        return cost_of(
+            self.architecture,
+            size=self.vocabulary.size,
+            columns=columns,
+            tokens=tokens,
+            table=self.folded.table.itemsize,
+        )
 
     def encode(self, texts: pa.Array | pa.ChunkedArray | Iterable[str | None]) -> Encoded:
         """Turn n texts into token ids; as ``Vocabulary.encode``."""
@@ -359,8 +407,9 @@ class Student(Pretrained):
 
     def _unpadded(self, seen: NDArray[np.float32]) -> NDArray[np.float32]:
         """Rows of (widths x padded filters) as rows of (widths x filters)."""
-        blocks = seen.reshape(len(seen), len(self.architecture.widths), -1)
-        return blocks[:, :, : self.architecture.filters].reshape(len(seen), -1)
+        count, filters = len(self.architecture.widths), self.architecture.filters
+        blocks = seen.reshape(len(seen), count, padded(filters))
+        return blocks[:, :, :filters].reshape(len(seen), count * filters)
 
     def save(self, folder: Path | str) -> None:
         """Write the artifact into ``folder``, which is made where it is not there.
@@ -398,6 +447,8 @@ class Student(Pretrained):
         """The format of the artifact: the oldest that says all of it."""
         if "cascade" in self.metadata:  # an older Pingti would answer alone, and not say so
             return LAYOUT.format
+        if self.kind != "textcnn" or self.folded.table.dtype != np.int16:  # it could not read the numbers
+            return LAYOUT.format
         return LAYOUT.format_with_readout if self.subclasses is None else LAYOUT.format_without_readout
 
     def _save_document(self, folder: Path, tensors: str) -> None:
@@ -410,6 +461,7 @@ class Student(Pretrained):
         )
         document = {
             "format": self._format(),
+            **({} if self.kind == "textcnn" else {"kind": self.kind}),
             "classes": list(self.classes),
             **read,
             "architecture": asdict(self.architecture),
@@ -432,9 +484,10 @@ class Student(Pretrained):
         """
         folder = Path(folder)
         document = read_document(folder / LAYOUT.json)
-        if document.get("kind", "textcnn") != "textcnn":
+        if document.get("kind", "textcnn") not in ("textcnn", "ngram"):
             raise ArtifactError(
-                f"{folder}: a student of kind {document['kind']!r}, not a TextCNN; pingti.load takes it"
+                f"{folder}: a student of kind {document['kind']!r}, neither a TextCNN nor a bag of n-grams; "
+                "pingti.load takes it"
             )
         tensors = map_tensors(folder / LAYOUT.tensors, document["sha256"].get(LAYOUT.tensors))
         try:

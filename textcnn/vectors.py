@@ -39,26 +39,31 @@ def window_maxima_of(width: int | None, vectors: int) -> Callable[..., None]:
 
     @intrinsic
     def window_maxima(
-        _: Any, rows: Any, windows: Any, length: Any, column: Any, stride: Any, best: Any
+        _: Any, table: Any, rows: Any, windows: Any, length: Any, column: Any, stride: Any, best: Any
     ) -> tuple[Any, Any]:
         """Store at the address ``best`` the maximum over ``windows`` windows of the sums of their rows.
 
-        ``rows`` is the address of the rows' addresses, ``column`` the first position's place in a row,
-        ``stride`` what lies between two positions; both in bytes. ``length`` is the width.
+        ``table`` is looked at for its type alone: int16, or int8, which is widened as it is read; sums and
+        maxima are int16. ``rows`` is the address of the rows' addresses, ``column`` the first position's
+        place in a row, ``stride`` what lies between two positions; both in bytes. ``length`` is the width.
         """
+        size = table.dtype.bitwidth // 8
+        stored = ir.VectorType(ir.IntType(8 * size), LANES)
 
         def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
-            rows, windows, length, column, stride, best = arguments
+            _, rows, windows, length, column, stride, best = arguments
             rows = builder.inttoptr(rows, _I64.as_pointer())
 
             def part(t: Any, position: Any) -> list[Any]:
                 row = builder.load(builder.gep(rows, [builder.add(t, position)]))
                 place = builder.add(builder.add(row, column), builder.mul(stride, position))
-                first = builder.inttoptr(place, _VECTOR.as_pointer())
+                first = builder.inttoptr(place, stored.as_pointer())
                 # Rows start at multiples of 64 bytes, but for a table that someone made with numpy alone.
-                return [
-                    builder.load(builder.gep(first, [ir.Constant(_I64, v)]), align=2) for v in range(vectors)
+                parts = [
+                    builder.load(builder.gep(first, [ir.Constant(_I64, v)]), align=size)
+                    for v in range(vectors)
                 ]
+                return [builder.sext(part, _VECTOR) for part in parts] if size == 1 else parts
 
             before = builder.block
             loop = builder.append_basic_block("windows")
@@ -112,7 +117,7 @@ def window_maxima_of(width: int | None, vectors: int) -> Callable[..., None]:
                 builder.store(value, builder.gep(target, [ir.Constant(_I64, v)]), align=2)
             return context.get_dummy_value()
 
-        return numba.void(*[numba.int64] * 6), generate
+        return numba.void(table, *[numba.int64] * 6), generate
 
     return window_maxima
 

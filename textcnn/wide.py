@@ -52,19 +52,11 @@ def fit_wide(
         Rows of logits of the n-grams, float32 (buckets, columns), and what is added to the bias, float32
         (columns,).
     """
-    grams, ends = ngram_buckets(encoded.ids, encoded.offsets, buckets)
-    counts = np.diff(ends)
-    texts = np.repeat(np.arange(len(encoded)), counts)
-    seen = np.bincount(np.unique(texts * buckets + grams) % buckets, minlength=buckets)
-    worth = np.log((1 + len(encoded)) / (1 + seen)) + 1.0
-    values = worth[grams] / np.sqrt(counts[texts])
-    # Scaled to a mean squared length of 1, so that one penalty fits long and short texts.
-    scale = np.sqrt(max(1, len(encoded)) / max(1e-12, float(_squares(grams, values, ends, buckets).sum())))
-    worth, values = worth * scale, values * scale
+    grams, ends, worth, values = weighed_ngrams(encoded, buckets)
     table = np.zeros((buckets, targets.shape[1]), np.float32)
     bias = np.zeros(targets.shape[1], np.float32)
     orders = np.stack([rng.permutation(len(encoded)) for _ in range(_PASSES)])
-    squares = _squares(grams, values, ends, buckets)
+    squares = squared_lengths(grams, values, ends, buckets)
     first = 0
     for classes in tasks:
         part = targets[:, first : first + classes]
@@ -74,7 +66,7 @@ def fit_wide(
         # The two columns of a task of two classes mirror each other.
         for column in range(1, 2) if classes == 2 else range(classes):
             signs = np.where(likeliest == column, 1.0, -1.0)
-            solution = _descend(grams, values, ends, squares, signs, penalties, buckets, orders)
+            solution = descend(grams, values, ends, squares, signs, penalties, buckets, orders)
             table[:, first + column] = worth * solution[:-1] * strength
             bias[first + column] = solution[-1] * strength
             if classes == 2:
@@ -83,8 +75,35 @@ def fit_wide(
     return table, bias
 
 
+def weighed_ngrams(
+    encoded: Encoded, buckets: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
+    """Make the vectors of n texts that linear models of n-grams are fitted to.
+
+    Args:
+        encoded: ids of n texts.
+        buckets: a power of two.
+
+    Returns:
+        As of ``ngram_buckets`` the buckets of all texts and int64 (n + 1,), where each text's end; what an
+        n-gram of each bucket is worth, float64 (buckets,); and what each of a text's counts in its vector,
+        its worth divided by the root of their number.
+    """
+    grams, ends = ngram_buckets(encoded.ids, encoded.offsets, buckets)
+    counts = np.diff(ends)
+    texts = np.repeat(np.arange(len(encoded)), counts)
+    seen = np.bincount(np.unique(texts * buckets + grams) % buckets, minlength=buckets)
+    worth = np.log((1 + len(encoded)) / (1 + seen)) + 1.0
+    values = worth[grams] / np.sqrt(counts[texts])
+    # Scaled to a mean squared length of 1, so that one penalty fits long and short texts.
+    scale = np.sqrt(
+        max(1, len(encoded)) / max(1e-12, float(squared_lengths(grams, values, ends, buckets).sum()))
+    )
+    return grams, ends, worth * scale, values * scale
+
+
 @numba.njit(cache=True)
-def _squares(
+def squared_lengths(
     grams: NDArray[np.int64], values: NDArray[np.float64], ends: NDArray[np.int64], buckets: int
 ) -> NDArray[np.float64]:
     """Squared length of each text's vector; an n-gram that comes twice counts as the sum of both."""
@@ -100,7 +119,7 @@ def _squares(
 
 
 @numba.njit(cache=True)
-def _descend(
+def descend(
     grams: NDArray[np.int64],
     values: NDArray[np.float64],
     ends: NDArray[np.int64],
@@ -110,7 +129,22 @@ def _descend(
     buckets: int,
     orders: NDArray[np.int64],
 ) -> Any:
-    """The weights of the n-grams, and behind them that of a feature of value 1: the bias."""
+    """Fit a support vector machine with squared hinge loss.
+
+    Args:
+        grams: as of ``weighed_ngrams``, like ``values`` and ``ends``.
+        values: float64, of each n-gram in its text's vector.
+        ends: int64 (n + 1,).
+        squares: float64 (n,), of ``squared_lengths``.
+        signs: float64 (n,): 1 and -1, the two sides.
+        penalties: float64 (n,), what a text's loss is multiplied by; 0: it does not count.
+        buckets: of the n-grams.
+        orders: int64 (passes, n), in which the texts are gone over.
+
+    Returns:
+        The weights of the n-grams, and behind them that of a feature of value 1: the bias; float64
+        (buckets + 1,).
+    """
     solution = np.zeros(buckets + 1)
     duals = np.zeros(len(signs))
     for order in orders:

@@ -9,6 +9,7 @@ from api.cli.console import Screen
 from pingti.errors import Fault, GateError
 
 if TYPE_CHECKING:
+    from pingti.workspace.definition import GateSection
     from pingti.workspace.registry import TaskEntry
     from replacement.results import Outcome, Round
 
@@ -37,8 +38,10 @@ def replace_family(
 
     entries = members_of(Workspace(home), name)
 
+    gates = {entry.name: entry.definition.gate for entry in entries}
+
     def announce(rounds: "Mapping[str, Round]") -> None:
-        screen.note(family_line(rounds))
+        screen.note(family_line(rounds, gates))
 
     try:
         with ExitStack() as locks, screen.progress():
@@ -63,11 +66,12 @@ def replace_family(
     _refuse(name, [entry for entry in entries if entry not in passed], outcomes)
 
 
-def family_line(rounds: "Mapping[str, Round]") -> str:
+def family_line(rounds: "Mapping[str, Round]", gates: "Mapping[str, GateSection]") -> str:
     """A family's round in one line.
 
     Args:
         rounds: what it brought, by task.
+        gates: of each task; holdout and validation rows decide, as of a task alone.
     """
     from statistics import mean
 
@@ -77,9 +81,13 @@ def family_line(rounds: "Mapping[str, Round]") -> str:
     validation, holdout = (
         mean(getattr(own, part).f1 for own in rounds.values()) for part in ("validation", "holdout")
     )
+    reached = sum(
+        own.holdout.passes(gates[t]) and own.validation.passes(gates[t]) for t, own in rounds.items()
+    )
     return (
-        f"  round {result.round}: mean F1 {holdout:.3f} on the holdout, {validation:.3f} on the validation "
-        f"rows (worst there: {named})  | teacher rows asked {result.asked:,}, trained on {result.rows:,}"
+        f"  round {result.round}: gate reached by {reached} of {len(rounds)} tasks; mean F1 {holdout:.3f} on "
+        f"the holdout, {validation:.3f} on the validation rows (worst there: "
+        f"{named})  | teacher rows asked {result.asked:,}, trained on {result.rows:,}"
     )
 
 
@@ -100,9 +108,10 @@ def _show(entries: "list[TaskEntry]", outcomes: "Mapping[str, Outcome]", screen:
                     for key in ("precision", "recall", "f1")
                 ),
                 "reached" if outcome.passed else "not reached",
+                "-" if (sure := outcome.report["gate"].get("sure")) is None else f"{sure:.0%}",
             ]
         )
-    screen.table(["task", "version", "precision", "recall", "F1", "gate"], rows)
+    screen.table(["task", "version", "precision", "recall", "F1", "gate", "sure"], rows)
     notes: dict[str, list[str]] = {}
     for task, outcome in outcomes.items():
         for note in outcome.report.get("notes", []):
@@ -114,16 +123,18 @@ def _show(entries: "list[TaskEntry]", outcomes: "Mapping[str, Outcome]", screen:
 def _refuse(name: str, refused: "list[TaskEntry]", outcomes: "Mapping[str, Outcome]") -> None:
     """Record and tell which tasks fell short."""
     from pingti.workspace import promotion
-    from pingti.workspace.report import refusal
+    from pingti.workspace.report import Report, refusal, ways_on
 
     faults = []
     for entry in refused:
         lacks = refusal(outcomes[entry.name].report)
         entry.record(promotion.Event.REFUSED, outcomes[entry.name].version, why=lacks.headline)
-        faults.append(Fault(detail=f"{entry.name}: {lacks.headline}"))
+        most = ways_on(Report.read(outcomes[entry.name].report, entry.name))[:1]
+        faults.append(Fault(detail="; ".join([f"{entry.name}: {lacks.headline}", *most])))
     if faults:
         raise GateError(
-            f"family {name!r}: {len(refused)} of {len(outcomes)} tasks refused; the ways on are a larger "
-            "teacher.budget, more texts, a lower gate for them, or pingti promote TASK VERSION --force",
+            f"family {name!r}: {len(refused)} of {len(outcomes)} tasks refused; each line tells what helps "
+            "that task most; other ways on are more texts, a lower gate for it, or pingti promote TASK "
+            "VERSION --force",
             faults=faults,
         )

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
+from typer.core import TyperGroup
 
 from api.cli.console import Screen, figure, wrapped_points
 from pingti.errors import InputError, PingtiError
@@ -65,7 +66,17 @@ def keep_of(option: list[str] | None) -> tuple[str, ...]:
     return tuple(name.strip() for names in option or () for name in names.split(","))
 
 
-app = typer.Typer(help="Label tasks of the workspace.", no_args_is_help=True)
+class _TaskCommands(TyperGroup):
+    """The commands below ``task``; of one that stands beside it, it says so, where "remove" is nearest."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        beside = getattr(ctx.find_root().command, "commands", {})
+        if args and args[0] not in self.commands and args[0] in beside:
+            ctx.fail(f"No such command {args[0]!r} here; it is pingti {args[0]}, without 'task'.")
+        return super().resolve_command(ctx, args)
+
+
+app = typer.Typer(cls=_TaskCommands, help="Label tasks of the workspace.", no_args_is_help=True)
 
 
 @app.command()

@@ -1,21 +1,19 @@
 // The OpenAPI document as a page to read: no viewer from another host, no build step.
 
-const make = (tag, text, ...children) => {
-  const element = document.createElement(tag);
-  if (text) element.textContent = text;
-  element.append(...children);
-  return element;
-};
-const pretty = (value) => make("pre", typeof value === "string" ? value : JSON.stringify(value, null, 2));
+import { $, make, put } from "./dom.js";
+import { SUMMARIES } from "./docs_summaries.js";
+import { change, current, say, translate } from "./language.js";
 
-const answer = await fetch("/openapi.json");
-const api = await answer.json();
+let api = null; // the document, once it has arrived
+let failed = "";
+
+const pretty = (value) => make("pre", {}, typeof value === "string" ? value : JSON.stringify(value, null, 2));
 const resolve = (schema) => (schema?.$ref ? schema.$ref.slice(2).split("/").reduce((at, name) => at[name], api) : schema);
 
 function table(heads, rows) {
-  const head = make("tr", "", ...heads.map((text) => make("th", text)));
-  const body = rows.map((cells) => make("tr", "", ...cells.map((text) => make("td", text))));
-  return make("div", "", make("table", "", make("thead", "", head), make("tbody", "", ...body)));
+  const head = make("tr", {}, ...heads.map((word) => make("th", {}, say(word))));
+  const body = rows.map((cells) => make("tr", {}, ...cells.map((text) => make("td", {}, text))));
+  return make("div", {}, make("table", {}, make("thead", {}, head), make("tbody", {}, ...body)));
 }
 
 function typeOf(schema) {
@@ -23,7 +21,7 @@ function typeOf(schema) {
   if (real.enum) return real.enum.join(" | ");
   const choices = real.anyOf ?? real.oneOf;
   if (choices) return choices.map(typeOf).join(" | ");
-  if (real.type === "array") return `list of ${typeOf(real.items)}`;
+  if (real.type === "array") return say("listOf", { type: typeOf(real.items) });
   return real.type ?? real.title ?? "any";
 }
 
@@ -31,7 +29,7 @@ function fields(schema) {
   const real = resolve(schema);
   if (!real?.properties) return [];
   const required = real.required ?? [];
-  return [table(["field", "type", "what it is"], Object.entries(real.properties).map(([name, property]) => [
+  return [table(["fieldWord", "typeWord", "whatItIs"], Object.entries(real.properties).map(([name, property]) => [
     name + (required.includes(name) ? " *" : ""), typeOf(property),
     property.description ?? resolve(property)?.description ?? "",
   ]))];
@@ -45,29 +43,57 @@ function examples(content) {
 }
 
 function operation(method, path, entry) {
-  const box = make("details", "", make("summary", "", make("b", method.toUpperCase()), make("code", path),
-    make("span", ` ${entry.summary ?? ""}`)));
-  box.className = "panel";
-  if (entry.description) box.append(make("p", entry.description));
+  const chinese = current() === "zh" ? SUMMARIES[`${method} ${path}`] : undefined;
+  const box = make("details.panel", {}, make("summary", {}, make("b", {}, method.toUpperCase()), make("code", {}, path),
+    make("span", {}, ` ${chinese ?? entry.summary ?? ""}`)));
+  if (entry.description) box.append(make("p", { lang: "en" }, entry.description));
   if (entry.parameters?.length) {
-    box.append(table(["parameter", "in", "type", "what it is"], entry.parameters.map((p) => [
+    box.append(table(["parameterWord", "placeWord", "typeWord", "whatItIs"], entry.parameters.map((p) => [
       p.name + (p.required ? " *" : ""), p.in, typeOf(p.schema), p.description ?? p.schema?.description ?? ""])));
   }
   for (const [type, content] of Object.entries(entry.requestBody?.content ?? {})) {
-    box.append(make("h2", `Body: ${type}`), ...fields(content.schema), ...examples(content));
+    box.append(make("h2", {}, say("bodyOf", { type })), ...fields(content.schema), ...examples(content));
   }
   for (const [status, reply] of Object.entries(entry.responses ?? {})) {
-    box.append(make("h2", `${status} ${reply.description ?? ""}`));
+    box.append(make("h2", {}, `${status} ${reply.description ?? ""}`));
     for (const [type, content] of Object.entries(reply.content ?? {})) {
       const problem = type.startsWith("application/problem");
-      box.append(make("p", type), ...(problem ? [] : fields(content.schema)), ...examples(content));
+      box.append(make("p", {}, type), ...(problem ? [] : fields(content.schema)), ...examples(content));
     }
   }
   return box;
 }
 
-document.getElementById("about").textContent = api.info.description ?? "";
-const paths = document.getElementById("paths");
-for (const [path, methods] of Object.entries(api.paths)) {
-  for (const [method, entry] of Object.entries(methods)) paths.append(operation(method, path, entry));
+function draw() {
+  translate();
+  document.title = `${say("apiTitle")} · Pingti`;
+  put($("language"), say("other"));
+  $("language").lang = say("otherLang");
+  $("problems-link").href = `/problems?language=${current()}`;
+  put($("about"), api ? aboutText() : failed ? say("apiFailed", { why: failed }) : say("apiLoading"));
+  const open = [...$("paths").children].map((box) => box.open);
+  const operations = Object.entries(api?.paths ?? {}).flatMap(([path, methods]) =>
+    Object.entries(methods).map(([method, entry]) => operation(method, path, entry)));
+  operations.forEach((box, i) => { box.open = open[i] ?? false; });
+  $("paths").replaceChildren(...operations);
 }
+
+const aboutText = () => (current() === "zh" ? say("apiAbout") : api.info.description ?? "");
+
+async function fetchDocument() {
+  try {
+    const answer = await fetch("/openapi.json");
+    if (!answer.ok) throw new Error(`HTTP ${answer.status}`);
+    api = await answer.json();
+  } catch (error) {
+    failed = error.message;
+  }
+  draw();
+}
+
+$("language").addEventListener("click", () => {
+  change();
+  draw();
+});
+draw();
+fetchDocument();

@@ -77,8 +77,8 @@ function ladder(rungs) {
     .toSorted((a, b) => b.texts_per_second - a.texts_per_second);
   return make("div", {}, make("h4", {}, say("ladder")),
     timed.length > 1 ? make("div.plots", {}, plot({
-      title: say("f1ByCost"), across: say("microseconds"), x: timed.map((rung) => `${rung.kind} ${number(1e6 / rung.texts_per_second, 1)}`),
-      series: [{ name: "F1", values: timed.map((rung) => rung.f1) }],
+      title: say("f1ByCost"), across: say("microseconds"), x: timed.map((rung) => number(1e6 / rung.texts_per_second, 1)),
+      series: timed.map((own) => ({ name: own.kind, values: timed.map((rung) => (rung === own ? rung.f1 : null)) })),
     })) : null,
     table(say("ladder"), [say("kind"), ["F1", "n"], [say("agreed"), "n"], [say("textsPerSecond"), "n"], [say("megabytes"), "n"],
       [say("teacherShare"), "n"], say("gate"), say("kept")], rows));

@@ -12,13 +12,25 @@ const KNOWN = [
   [/^No worker consumes the classify queue\.$/, "noClassifyWorker"],
   [/^The broker does not answer\.$/, "noBroker"],
   [/^waiting for another run of this task$/, "waitingForRun"],
+  [/^passed its gate$/, "passedItsGate"],
+  [/^passed its gate in the run (\S+)$/, "passedInRun"],
+  [/^over REST$/, "overRest"],
+  [/^(?:by hand, in the dashboard|在控制台手动操作)$/, "byDashboard"],
   [/^(precision|recall) ([\d.]+) is below ([\d.]+)$/, "isBelow"],
+  [/^F1 is ([\d.]+) below that of the promoted version (\d+) \(95 % interval (-?[\d.]+) to (-?[\d.]+)\)$/, "f1Below"],
+  [/^(.+ is below .+|F1 is .+) and (.+)$/, "bothLack"],
 ];
+
+const PARTS = { isBelow: 1, bothLack: 2 }; // how many of the values are sentences or words themselves
 
 export function sayText(text) {
   for (const [pattern, word] of KNOWN) {
     const match = pattern.exec(text);
-    if (match) return say(word, { a: word === "isBelow" ? say(match[1]) : match[1], b: match[2], c: match[3] });
+    if (!match) continue;
+    const own = match.slice(1).map((value, i) => (i < (PARTS[word] ?? 0) ? sayPart(value) : value));
+    return say(word, { a: own[0], b: own[1], c: own[2], d: own[3] });
   }
   return text;
 }
+
+const sayPart = (value) => (["precision", "recall"].includes(value) ? say(value).toLowerCase() : sayText(value));

@@ -8,6 +8,7 @@ import { runsTable, when } from "./nights.js";
 import { plot } from "./plot.js";
 import { reportOf } from "./report.js";
 import { compareLink } from "./compare.js";
+import { sayText } from "./sentences.js";
 
 export function gate(task) {
   if (!task.gate) return ["–"];
@@ -40,7 +41,7 @@ export function taskPage(app, task, facts, report, { alarm, agreed, again }) {
       make("pre", { tabIndex: 0, ariaLabel: say("definition"), role: "region" }, make("code", {}, definition)))) : null,
     runs.length ? section("runs", runsTable(runs, false, app.may("admin") ? (run) => cancelButton(act, run) : null)) : null,
     history.length ? section("history", table(say("history"), [say("time"), say("event"), say("student"), say("who"), say("why")],
-      history.map((line) => [moment(line.time), sayKnown(line.event), say("v", { n: line.version }), line.who, line.why]))) : null,
+      history.map((line) => [moment(line.time), sayKnown(line.event), say("v", { n: line.version }), line.who, sayText(line.why ?? "")]))) : null,
   ].filter(Boolean);
 }
 

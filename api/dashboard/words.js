@@ -99,6 +99,15 @@ export const WORDS = {
     f1Interval: "F1, 95 % interval", fromTo: "{low} to {high}", asTeacher: "Decided as the teacher", worstDay: "Worst day", roundsWord: "Rounds",
     teacherRows: "Rows that the teacher was asked about", studentRate: "Student, texts a second on one core", teacherRate: "Teacher, texts a second on one core",
     classWord: "Class", pairs: "Classes that it mistakes", pairWord: "Teacher's for its own", takenFor: "{teacher} for {student}", ofAll: "{n} of {all}", shareWord: "Share",
+
+    apiTitle: "API", dashboard: "Dashboard", problemTypes: "Problems", apiLoading: "Reading openapi.json …",
+    apiFailed: "openapi.json cannot be had ({why}); load the page again once the server answers.",
+    apiAbout: "Classify files of texts with the students that replaced their BERTs: upload a file or name one that the server can read, submit a job for any tasks, watch it, and read its results. Every error is an application/problem+json document (RFC 9457).",
+    fieldWord: "field", typeWord: "type", whatItIs: "what it is", parameterWord: "parameter", placeWord: "in",
+    bodyOf: "Body: {type}", listOf: "list of {type}",
+
+    passedItsGate: "passed its gate", passedInRun: "passed its gate in the run {a}",
+    overRest: "over REST", f1Below: "F1 is {a} below that of the promoted version {b} (95 % interval {c} to {d})", bothLack: "{a} and {b}",
   },
   zh: {
     skip: "跳到正文", views: "页面", load: "负载", docs: "接口文档", forget: "忘记密钥",
@@ -198,5 +207,14 @@ export const WORDS = {
     f1Interval: "F1 的 95% 区间", fromTo: "{low} 至 {high}", asTeacher: "与教师判断相同", worstDay: "最差的一天", roundsWord: "轮数",
     teacherRows: "询问教师的行数", studentRate: "学生，单核每秒文本数", teacherRate: "教师，单核每秒文本数",
     classWord: "类别", pairs: "容易混淆的类别", pairWord: "教师与学生的判断", takenFor: "把 {teacher} 判为 {student}", ofAll: "{all} 中的 {n}", shareWord: "比例",
+
+    apiTitle: "接口文档", dashboard: "控制台", problemTypes: "错误类型", apiLoading: "正在读取 openapi.json……",
+    apiFailed: "取不到 openapi.json（{why}）；等服务器有响应后重新加载本页。",
+    apiAbout: "用取代了 BERT 的学生模型给文本文件打标：上传文件，或指名服务器可读的文件；提交批次，可含任意几个任务；查看进度，读取结果。每个错误都是 application/problem+json 文档（RFC 9457）。展开后的细节为英文。",
+    fieldWord: "字段", typeWord: "类型", whatItIs: "说明", parameterWord: "参数", placeWord: "位置",
+    bodyOf: "请求体：{type}", listOf: "{type} 的列表",
+
+    passedItsGate: "达到门槛", passedInRun: "在重训 {a} 中达到门槛",
+    overRest: "经由 REST", f1Below: "F1 比已发布的第 {b} 版低 {a}（95% 区间 {c} 至 {d}）", bothLack: "{a}，且{b}",
   },
 };

@@ -43,12 +43,14 @@ class _Task:
         """Where its relative paths count from."""
         return self.workspace.tasks
 
-    def nowhere(self, path: str) -> str:
-        """What to do about a path that leads nowhere."""
+    def nowhere(self, path: str, what: str = "file") -> str:
+        """What to do about a path that leads nowhere; ``what`` is needed there."""
         if self.source is not None and _leads(self.source.parent, path):
             there = os.path.relpath(self.source.parent.resolve() / path, self.base.resolve())
             return f"{path!r} counts from {self.base}, where the definition goes; write {there!r}"
-        return f"{path!r}: there is no such file (looked from {self.base}); put it there, or correct the path"
+        return (
+            f"{path!r}: there is no such {what} (looked from {self.base}); put it there, or correct the path"
+        )
 
 
 def check_task(
@@ -206,8 +208,8 @@ def _teacher_faults(task: _Task) -> Iterator[Fault]:
     if not folder.is_dir():
         if not HUB_NAME.fullmatch(section.model):
             yield Fault(
-                detail=f"{task.nowhere(section.model)}; needed is a folder that save_pretrained wrote, or a "
-                "name on the Hugging Face hub",
+                detail=f"{task.nowhere(section.model, 'folder')}; needed is a folder that save_pretrained "
+                "wrote, or a name on the Hugging Face hub",
                 pointer=_MODEL,
             )
         return

@@ -116,13 +116,17 @@ def check_columns(path: str, names: Sequence[str], columns: Columns) -> None:
     """Check that a file has each column that is read once.
 
     Raises:
-        InputError: with the columns that it has.
+        InputError: with all columns that it lacks, and those that it has.
     """
-    for name in dict.fromkeys((*columns.names, *columns.keep)):
-        if name in columns.keep and name not in names and name in folder_values(path):
-            continue
-        if name not in names:
-            raise InputError.in_file(path, f"no column {name!r}; there are {_listed(names)}")
+    asked = dict.fromkeys((*columns.names, *columns.keep))
+    lacking = [name for name in asked if name not in names]
+    if any(name in columns.keep for name in lacking):
+        told = folder_values(path)
+        lacking = [name for name in lacking if name not in columns.keep or name not in told]
+    if lacking:
+        wanted = f"column{'s' if len(lacking) > 1 else ''} {_listed(lacking)}"
+        raise InputError.in_file(path, f"no {wanted}; there are {_listed(names)}")
+    for name in asked:
         if names.count(name) > 1:
             raise InputError.in_file(path, f"{names.count(name)} columns are named {name!r}; one is needed")
 

@@ -43,7 +43,7 @@ def expand(pattern: str, base: Path) -> list[str]:
         reason = (error.strerror if isinstance(error, OSError) else None) or first_line(error)
         raise InputError.in_file(pattern, f"not readable: {reason}") from error
     if not paths:
-        raise InputError.in_file(pattern, f"no such file (looked from {base})")
+        raise InputError.in_file(pattern, f"no such file (looked from {base.absolute()}); correct the path")
     return paths
 
 

@@ -66,9 +66,7 @@ def write(student: AnyStudent, path: Path, texts: pa.Array) -> Comparison | None
         files.write_bytes(path, student.model)
         return None
     if not isinstance(student, Student):
-        raise ConflictError(
-            f"{path}: a student of kind {student.kind!r} has no model of ONNX; textcnn and transformer have"
-        )
+        raise ConflictError(f"{path}: a student of kind {student.kind!r} has no model of ONNX")
     if importlib.util.find_spec("onnx") is None:
         raise UnavailableError(f"a model of ONNX needs the package onnx: {install_hint('onnx')}")
     with tempfile.TemporaryDirectory(prefix="pingti-export-") as folder:

@@ -2,7 +2,8 @@
 
 Input ``ids``: int64 (n, longest), token ids of n texts, each padded behind with 0, ``longest`` at least 1. A
 student with a wide part has a second, ``buckets``: int64 (n, most), hashed n-grams padded with -1, ``most``
-at least 1. ``inputs`` makes both. Output ``probabilities``: float32 (n, classes).
+at least 1; a bag of n-grams has that alone. ``inputs`` makes them. Output ``probabilities``: float32
+(n, classes).
 """
 
 from pathlib import Path
@@ -43,7 +44,9 @@ def inputs(student: Student, encoded: Encoded) -> dict[str, NDArray[np.int64]]:
         student: the one that was exported.
         encoded: n texts, as its vocabulary encodes them; those that are not valid get scores of no meaning.
     """
-    feeds = {"ids": _rectangle(encoded.ids, encoded.offsets, 0)}
+    feeds = {}
+    if student.architecture.widths:
+        feeds["ids"] = _rectangle(encoded.ids, encoded.offsets, 0)
     if student.architecture.wide:
         hashed, ends = ngram_buckets(encoded.ids, encoded.offsets, student.architecture.wide)
         feeds["buckets"] = _rectangle(hashed, ends, -1)
@@ -70,7 +73,9 @@ class _Graph:
         from onnx import TensorProto, checker, helper
 
         self._outputs()
-        feeds = [helper.make_tensor_value_info("ids", TensorProto.INT64, ["n", "longest"])]
+        feeds = []
+        if self._student.architecture.widths:
+            feeds.append(helper.make_tensor_value_info("ids", TensorProto.INT64, ["n", "longest"]))
         if self._student.architecture.wide:
             feeds.append(helper.make_tensor_value_info("buckets", TensorProto.INT64, ["n", "most"]))
         shape: list[str | int | None] = ["n", len(self._student.classes)]
@@ -82,12 +87,14 @@ class _Graph:
 
     def _outputs(self) -> None:
         folded, classes = self._student.folded, len(self._student.classes)
-        features = self._add("Concat", *self._maxima(), axis=1)
-        features = self._add("Mul", features, self._number(folded.step))
-        features = self._add("Relu", self._add("Add", features, self._number(folded.bias)))
         own = self._rows()
-        logits = self._add("MatMul", features, self._number(folded.head[own].T))
-        logits = self._add("Add", logits, self._number(folded.head_bias[own]))
+        logits = self._number(folded.head_bias[own])
+        if self._student.architecture.widths:
+            features = self._add("Concat", *self._maxima(), axis=1)
+            features = self._add("Mul", features, self._number(folded.step))
+            features = self._add("Relu", self._add("Add", features, self._number(folded.bias)))
+            products = self._add("MatMul", features, self._number(folded.head[own].T))
+            logits = self._add("Add", products, logits)
         if self._student.architecture.wide:
             logits = self._add("Add", logits, self._wide())
         if own.stop - own.start == 1:  # the second class's logit less the first's
@@ -109,8 +116,8 @@ class _Graph:
         maxima = []
         for width in student.architecture.widths:
             size = student.vocabulary.size * width * filters
-            table = student.folded.table[first : first + size].reshape(-1, width, filters)
-            table = table.astype(np.float32)
+            block = student.folded.table[first : first + size].reshape(-1, width, filters)
+            table = block.astype(np.float32)
             first += size
             ids = self._add("Pad", "ids", self._number(np.array([0, 0, 0, width - 1])))
             sums = ""

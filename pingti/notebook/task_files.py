@@ -261,9 +261,15 @@ def _labels_of(model: Any, instead: str) -> tuple[tuple[str, ...], bool]:
         model: what the teacher is named as.
         instead: what to do where they are not known.
     """
-    if not isinstance(model, str) or not Path(model).is_dir():
-        given = repr(model) if model else "such a teacher"
-        raise InputError(f"{instead}; {given} is not a folder here, so that its labels are not known")
+    if not isinstance(model, str) or not model:
+        raise InputError(f"{instead}; such a teacher is not a folder here, so that its labels are not known")
+    if model.startswith(PYTHON):
+        raise InputError(f"{instead}; a function does not tell which labels it gives")
+    if not Path(model).is_dir():
+        raise InputError(
+            f"teacher: {model!r} is no folder here (looked from {Path.cwd()}); correct the path, or, for a "
+            f"name on the hub, {instead}"
+        )
     try:
         return labels_of(read_config_json(Path(model)))
     except ValueError as error:

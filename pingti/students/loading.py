@@ -46,7 +46,7 @@ def student_files(folder: Path | str) -> tuple[str, ...]:
     return (*(name for name in names if name != LAYOUT.json), LAYOUT.json)
 
 
-def _textcnn(folder: Path) -> AnyStudent:
+def _folded(folder: Path) -> AnyStudent:
     from textcnn import Student  # the compiled kernels only where they score
 
     return Student.load(folder)
@@ -58,5 +58,9 @@ def _transformer(folder: Path) -> AnyStudent:
     return TransformerStudent.load(folder)
 
 
-_LOADERS: dict[str, Callable[[Path], AnyStudent]] = {"textcnn": _textcnn, "transformer": _transformer}
+_LOADERS: dict[str, Callable[[Path], AnyStudent]] = {
+    "ngram": _folded,
+    "textcnn": _folded,
+    "transformer": _transformer,
+}
 """Of each kind what reads its folder."""

@@ -1,6 +1,7 @@
 """A report's verdict in a sentence: may the student replace its teacher, what that costs, where it fails."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 from pingti.workspace.chinese import translated
 from pingti.workspace.report import Cascade, Figures, Interval, Report, Speed, refusal
@@ -10,6 +11,80 @@ LANGUAGES = ("en", "zh")
 
 _MILLION = 1_000_000
 _LONGEST = 60  # characters of a text
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Words:
+    """The parts of the sentence in one language; {} and {name} are filled in."""
+
+    may: str
+    still_asks: str
+    """Behind ``may``: where student and teacher together reach the gate, the share that the teacher gets."""
+    may_not: str
+    """{lacking}: what is short of the gate, in ``reason``."""
+    reason: str
+    differs: str
+    spread: str
+    """Of the F1: its 95 % interval."""
+    unknown: str
+    cost: str
+    asked: str
+    pair: str
+    missed: str
+    false: str
+    one_text: str
+    units: tuple[str, str, str]
+    """Seconds, minutes, hours."""
+    percent: str
+    whole: str
+    """{opening} and {parts}, which ``between`` joins."""
+    between: str
+    refused: Callable[[str], str]
+    """What is lacking, as the report says it, in this language."""
+
+
+_WORDS: Mapping[str, _Words] = {
+    "en": _Words(
+        may="It may replace its teacher",
+        still_asks=", which is still asked about {} of the texts",
+        may_not="It may not replace its teacher yet{lacking}",
+        reason=" ({})",
+        differs="it decides {share} of the {rows:,} held-out texts otherwise (F1 {f1:.3f}{spread})",
+        spread=", 95 % interval {:.3f} to {:.3f}",
+        unknown="what it decides otherwise no held-out row tells",
+        cost="a million texts cost {student} of one core instead of {teacher}",
+        asked="the teacher was asked about {:,} texts",
+        pair="it fails most by taking {teacher} for {student} ({rows} of {of})",
+        missed='it fails most on texts like "{example}" ({errors} of {rows} missed)',
+        false='it fails most on texts like "{example}" ({errors} of {rows} called wrongly)',
+        one_text='it fails most clearly on "{}"',
+        units=("s", "min", "h"),
+        percent="{:.1f} %",
+        whole="{opening}: {parts}.",
+        between="; ",
+        refused=str,
+    ),
+    "zh": _Words(
+        may="可以取代教师模型",
+        still_asks="，但仍需就 {} 的文本询问教师",
+        may_not="还不能取代教师模型{lacking}",
+        reason="（{}）",
+        differs="在 {rows:,} 条留出文本中有 {share} 与教师判断不同（F1 {f1:.3f}{spread}）",
+        spread="，95% 区间 {:.3f} 至 {:.3f}",
+        unknown="留出行无法说明它与教师的判断有何不同",
+        cost="每一百万条文本只需单核 {student}，教师模型需 {teacher}",
+        asked="共向教师模型询问了 {:,} 条文本",
+        pair="最常见的错误是把 {teacher} 判为 {student}（{of} 条中 {rows} 条）",
+        missed="错得最多的是类似“{example}”的文本（{rows} 条中遗漏 {errors} 条）",
+        false="错得最多的是类似“{example}”的文本（{rows} 条中误报 {errors} 条）",
+        one_text="分歧最明显的是“{}”",
+        units=("秒", "分钟", "小时"),
+        percent="{:.1f}%",
+        whole="{opening}：{parts}。",
+        between="；",
+        refused=translated,
+    ),
+}
 
 
 def page_name(language: str) -> str:
@@ -44,52 +119,57 @@ def verdict(report: Report, language: str = "en") -> str:
     """
     if language not in LANGUAGES:
         raise ValueError(f"there is no verdict in {language!r}; allowed are {', '.join(LANGUAGES)}")
-    return _chinese(report) if language == "zh" else _english(report)
+    words = _WORDS[language]
+    opening = _may(report, words) if report.gate.passed else _may_not(report, words)
+    parts = [_differs(report, words), *_costs(report, words), *_fails(report, words)]
+    return words.whole.format(opening=opening, parts=words.between.join(parts))
 
 
-def _english(report: Report) -> str:
-    opening = "It may replace its teacher"
-    if (both := _both(report)) is not None:
-        opening += f", which is still asked about {both.teacher_share:.1%} of the texts".replace("%", " %")
-    if not report.gate.passed:
-        lacking = refusal(report).headline
-        opening = f"It may not replace its teacher yet{f' ({lacking})' if lacking else ''}"
-    parts = [_decides_english(report)]
+def _may(report: Report, words: _Words) -> str:
+    both = _both(report)
+    if both is None:
+        return words.may
+    return words.may + words.still_asks.format(words.percent.format(100 * both.teacher_share))
+
+
+def _may_not(report: Report, words: _Words) -> str:
+    lacking = words.refused(refusal(report).headline)
+    return words.may_not.format(lacking=words.reason.format(lacking) if lacking else "")
+
+
+def _differs(report: Report, words: _Words) -> str:
+    """How often it decides otherwise than its teacher on held-out rows."""
+    holdout, interval = _decided(report)
+    if holdout.accuracy is None or holdout.f1 is None:
+        return words.unknown
+    return words.differs.format(
+        share=words.percent.format(100 * (1 - holdout.accuracy)),
+        rows=holdout.rows,
+        f1=holdout.f1,
+        spread=words.spread.format(*interval) if interval else "",
+    )
+
+
+def _costs(report: Report, words: _Words) -> list[str]:
+    """What a million texts cost; where no speed was measured, what the teacher was asked."""
     if report.speed is not None:
-        student, teacher = _seconds(report.speed, both)
-        parts.append(
-            f"a million texts cost {_duration(student, 's', 'min', 'h')} of one core instead of "
-            f"{_duration(teacher, 's', 'min', 'h')}"
+        student, teacher = (
+            _duration(seconds, *words.units) for seconds in _seconds(report.speed, _both(report))
         )
-    elif report.teacher.rows_asked:
-        parts.append(f"the teacher was asked about {report.teacher.rows_asked:,} texts")
-    fails = _fails(report, _pair_english, _cluster_english, 'it fails most clearly on "{}"')
-    return f"{opening}: {'; '.join([*parts, *fails])}."
-
-
-def _chinese(report: Report) -> str:
-    opening = "可以取代教师模型"
-    if (both := _both(report)) is not None:
-        opening += f"，但仍需就 {both.teacher_share:.1%} 的文本询问教师"
-    if not report.gate.passed:
-        lacking = translated(refusal(report).headline)
-        opening = f"还不能取代教师模型{f'（{lacking}）' if lacking else ''}"
-    parts = [_decides_chinese(report)]
-    if report.speed is not None:
-        student, teacher = _seconds(report.speed, both)
-        parts.append(
-            f"每一百万条文本只需单核 {_duration(student, '秒', '分钟', '小时')}，教师模型需 "
-            f"{_duration(teacher, '秒', '分钟', '小时')}"
-        )
-    elif report.teacher.rows_asked:
-        parts.append(f"共向教师模型询问了 {report.teacher.rows_asked:,} 条文本")
-    fails = _fails(report, _pair_chinese, _cluster_chinese, "分歧最明显的是“{}”")
-    return f"{opening}：{'；'.join([*parts, *fails])}。"
+        return [words.cost.format(student=student, teacher=teacher)]
+    asked = report.teacher.rows_asked
+    return [words.asked.format(asked)] if asked else []
 
 
 def _both(report: Report) -> Cascade | None:
     """Student and teacher together, where they reach the gate that the student alone does not."""
     return report.cascade if report.gate.passed and report.gate.by == "cascade" else None
+
+
+def _decided(report: Report) -> tuple[Figures, Interval | None]:
+    """What the version reaches on the holdout, and the interval of its F1 where that is known."""
+    both = _both(report)
+    return (report.holdout, report.holdout_intervals.get("f1")) if both is None else (both.holdout, None)
 
 
 def _seconds(speed: Speed, both: Cascade | None) -> tuple[float, float]:
@@ -100,67 +180,20 @@ def _seconds(speed: Speed, both: Cascade | None) -> tuple[float, float]:
     return student, _MILLION / speed.teacher
 
 
-def _decides_english(report: Report) -> str:
-    holdout, interval = _decided(report)
-    if holdout.accuracy is None or holdout.f1 is None:
-        return "what it decides otherwise no held-out row tells"
-    spread = f", 95 % interval {interval[0]:.3f} to {interval[1]:.3f}" if interval else ""
-    return (
-        f"it decides {1 - holdout.accuracy:.1%} of the {holdout.rows:,} held-out texts otherwise "
-        f"(F1 {holdout.f1:.3f}{spread})"
-    ).replace("%", " %", 1)
-
-
-def _decided(report: Report) -> tuple[Figures, Interval | None]:
-    """What the version reaches on the holdout, and the interval of its F1 where that is known."""
-    both = _both(report)
-    return (report.holdout, report.holdout_intervals.get("f1")) if both is None else (both.holdout, None)
-
-
-def _decides_chinese(report: Report) -> str:
-    holdout, interval = _decided(report)
-    if holdout.accuracy is None or holdout.f1 is None:
-        return "留出行无法说明它与教师的判断有何不同"
-    spread = f"，95% 区间 {interval[0]:.3f} 至 {interval[1]:.3f}" if interval else ""
-    return (
-        f"在 {holdout.rows:,} 条留出文本中有 {1 - holdout.accuracy:.1%} 与教师判断不同"
-        f"（F1 {holdout.f1:.3f}{spread}）"
-    )
-
-
-def _fails(
-    report: Report,
-    pair: Callable[[str, str, int, int], str],
-    cluster: Callable[[str, int, int, bool], str],
-    text: str,
-) -> list[str]:
+def _fails(report: Report, words: _Words) -> list[str]:
     """Where it fails most, as far as the report tells: a confused pair of classes, texts, or one text."""
     if report.pairs:
         worst = max(report.pairs, key=lambda own: own.rows)
-        return [pair(worst.teacher, worst.student, worst.rows, worst.of)]
-    clusters = [(own, own in report.clusters) for own in (*report.clusters, *report.false_clusters)]
-    wrong = [(own, missed) for own, missed in clusters if own.errors and own.examples]
+        return [words.pair.format(teacher=worst.teacher, student=worst.student, rows=worst.rows, of=worst.of)]
+    clusters = [
+        *((own.errors, own.rows, own.examples, words.missed) for own in report.clusters),
+        *((own.errors, own.rows, own.examples, words.false) for own in report.false_clusters),
+    ]
+    wrong = [cluster for cluster in clusters if cluster[0] and cluster[2]]
     if wrong:
-        own, missed = max(wrong, key=lambda entry: entry[0].errors)
-        return [cluster(_short(own.examples[0]), own.errors, own.rows, missed)]
-    return [text.format(_short(report.hardest[0].text))] if report.hardest else []
-
-
-def _pair_english(teacher: str, student: str, rows: int, of: int) -> str:
-    return f"it fails most by taking {teacher} for {student} ({rows} of {of})"
-
-
-def _pair_chinese(teacher: str, student: str, rows: int, of: int) -> str:
-    return f"最常见的错误是把 {teacher} 判为 {student}（{of} 条中 {rows} 条）"
-
-
-def _cluster_english(example: str, errors: int, rows: int, missed: bool) -> str:
-    what = "missed" if missed else "called wrongly"
-    return f'it fails most on texts like "{example}" ({errors} of {rows} {what})'
-
-
-def _cluster_chinese(example: str, errors: int, rows: int, missed: bool) -> str:
-    return f"错得最多的是类似“{example}”的文本（{rows} 条中{'遗漏' if missed else '误报'} {errors} 条）"
+        errors, rows, examples, sentence = max(wrong, key=lambda cluster: cluster[0])
+        return [sentence.format(example=_short(examples[0]), errors=errors, rows=rows)]
+    return [words.one_text.format(_short(report.hardest[0].text))] if report.hardest else []
 
 
 def _duration(seconds: float, *units: str) -> str:

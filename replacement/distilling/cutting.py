@@ -111,16 +111,18 @@ def cut(
     )
     before, head, head_activation = _HEADS[config.model_type]
     first = _OFFSET.get(config.model_type, 0)
-    encoder = Encoder(
-        shape,
-        vocabulary=config.vocab_size,
-        positions=config.max_position_embeddings - first,
-        mean=bool(getattr(config, MARK, False)),
-        activation=_activation(config),
-        head_activation=head_activation,
-        epsilon=getattr(config, "layer_norm_eps", 1e-12),
-        dropout=dropout,
-    )
+    # What torch draws for its layers is all replaced: its global generator stays as it was.
+    with torch.random.fork_rng(devices=[]):
+        encoder = Encoder(
+            shape,
+            vocabulary=config.vocab_size,
+            positions=config.max_position_embeddings - first,
+            mean=bool(getattr(config, MARK, False)),
+            activation=_activation(config),
+            head_activation=head_activation,
+            epsilon=getattr(config, "layer_norm_eps", 1e-12),
+            dropout=dropout,
+        )
     weights = dict(model.state_dict())
     with torch.no_grad():
         _draw(encoder, rng)

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from pingti.workspace.definition import Definition
 
+_HIGHEST = 0.95  # recall whose width is told: near 1 the formula's would be nothing
 _ENOUGH = 100
 """Rows of a class: recall near .9 is then known to some .06."""
 
@@ -25,7 +26,7 @@ def note_of_few_rows(definition: Definition, decided: NDArray[np.int64], *, draw
     rarest, rows = rarest_class(definition, decided)
     if not 0 < rows < _ENOUGH:
         return ""
-    recall = definition.gate.recall
+    recall = min(definition.gate.recall, _HIGHEST)
     width = 1.96 * math.sqrt(recall * (1 - recall) / rows)
     return (
         f"the holdout has only {rows} rows of the class {rarest}, of {len(decided):,}: a recall of "

@@ -7,6 +7,7 @@ from pingti.errors import UnavailableError
 from pingti.students import AnyStudent
 from pingti.students.transformer import KIND
 from replacement.kinds import transformer
+from replacement.kinds.ngram import train_ngrams
 
 if TYPE_CHECKING:
     from replacement.training.outcome.trained import Trained
@@ -16,7 +17,7 @@ Trainer = Callable[["Setup", "Asked", "Trained"], AnyStudent]
 """Trains a student on ``asked.training``; ``trained`` has the rounds' students. It imports what it computes
 with when it is called, and asks the teacher about no further rows."""
 
-TRAINERS: dict[str, Trainer] = {KIND: transformer.train}
+TRAINERS: dict[str, Trainer] = {"ngram": train_ngrams, KIND: transformer.train}
 """By kind, as ``student.kind`` of a definition names it; "textcnn" is what the rounds make."""
 
 REQUIREMENTS: "dict[str, Callable[[Setup], str]]" = {KIND: transformer.missing}

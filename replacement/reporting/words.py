@@ -33,12 +33,11 @@ _CHINESE = {
     "{who}, against true labels": "{who}，以人工标注为准",
     "{who}, against true labels of texts outside the corpus": "{who}，以语料之外文本的人工标注为准",
     "Kinds of students, on the same rows": "不同种类的学生模型，同样的行",
-    "texts a second, one core": "单核每秒文本数",
-    "megabytes": "兆字节",
-    "left to the teacher": "留给教师的比例",
-    "reached": "达到",
-    "not reached": "未达到",
-    "kept": "保留",
+    "µs": "微秒",
+    "MB": "兆字节",
+    "Kept is {kind}. µs: microseconds a text on one core; MB: its numbers in memory; teacher: share of the rows left to it.": (
+        "保留的是 {kind}。微秒：单核每条文本用时；兆字节：数值占用的内存；教师模型：留给它的行所占比例。"
+    ),
     "microseconds a text, on one core": "单核每条文本的微秒数",
     "F1 (upwards) over the cost of a text": "F1（向上）与每条文本的成本",
     "The teacher itself, against people's labels": "教师模型自身，以人工标注为准",

@@ -24,6 +24,7 @@ from replacement.budget import most_labelled, share_measuring
 from replacement.evaluation import gate
 from replacement.evaluation.holdout_size import note_of_few_rows
 from replacement.kinds.ladder import climb
+from replacement.kinds.narrowing import narrow
 from replacement.kinds.training import check_kind
 from replacement.progress import Progress, quiet, say
 from replacement.results import Outcome, Round
@@ -131,6 +132,7 @@ def replace(
     asked = ask_first_rows(setup, asked, known)
     asked, trained = run_rounds(setup, asked, announce)
     trained = finish_student(setup, asked, trained, announce)
+    trained = narrow(setup, asked, trained)
     trained = climb(setup, asked, trained)
     evaluation = evaluate(setup, asked, trained, people)
     return write_version(setup, asked, trained, evaluation, run=run)

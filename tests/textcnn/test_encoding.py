@@ -15,7 +15,7 @@ from pingti.errors import InputError
 from textcnn import Encoded, Vocabulary
 from textcnn.encoding import Reach
 from textcnn.plain.characters import tokenize
-from textcnn.tokenizer import token_hashes
+from textcnn.tokenizer import composition_table, may_compose, token_hashes
 
 # Few letters and many kinds of characters, so that words, folding and separators meet often.
 _KINDS = "abAB\u00c4\u0130\u03a3\uff21\uff5a1\u0663 \t\n\x00\x85\u2028.!\uff01$\u20ac-_'"
@@ -317,6 +317,17 @@ def test_decomposed_bytes_that_are_not_utf8_stay_no_text() -> None:
     assert Vocabulary(["\u00e9"], normalization="nfc").encode(array).valid.tolist() == [
         True, False, False, False, True
     ]  # fmt: skip
+
+
+def test_characters_that_are_not_looked_up_need_no_composition() -> None:
+    assert not composition_table()[0x4000:0xA000].any()
+    # A mark behind one of them is still seen, as are bytes that are not UTF-8.
+    texts = [b"\xe4\x80\x80\xe9\xbf\xbf", "\u9fff\u0301".encode(), "\u9fff\u0323\u0301".encode(),
+             "\u9fffe\u0301".encode(), b"e\xcc\x81\xe9\xbf", b"e\xcc\x81\xe9\xbf\x41"]  # fmt: skip
+    offsets = np.cumsum([0, *map(len, texts)])
+    data, mask = np.frombuffer(b"".join(texts), np.uint8), np.zeros(len(texts), np.bool_)
+    unsettled = may_compose(data, offsets, mask, composition_table())
+    assert unsettled.tolist() == [False, True, True, True, False, False]
 
 
 def test_texts_that_are_composed_are_not_copied() -> None:

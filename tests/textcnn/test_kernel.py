@@ -18,17 +18,18 @@ from textcnn.network import TextCNN
 TARGETS = {
     "AVX-512": ("x86_64-unknown-linux-gnu", "sapphirerapids", r"vpmaxsw.*zmm", r"vpaddw.*zmm"),
     "AVX2": ("x86_64-unknown-linux-gnu", "haswell", r"vpmaxsw.*ymm", r"vpaddw.*ymm"),
-    "NEON": ("aarch64-unknown-linux-gnu", "neoverse-n1", r"smax\s+v\d+\.8h", r"add\s+v\d+\.8h"),
+    "NEON": ("aarch64-unknown-linux-gnu", "neoverse-n1", r"smax\s+v\d+\.8h", r"addw?2?\s+v\d+\.8h"),
 }
 
 
-@pytest.fixture(scope="module")
-def intermediate() -> str:
+@pytest.fixture(scope="module", params=[numba.int16, numba.int8], ids=str)
+def intermediate(request: pytest.FixtureRequest) -> str:
     maxima = kernel._block_3
 
-    @numba.njit(numba.void(*[numba.int64] * 6), nogil=True)
-    def alone(rows, windows, length, column, stride, best):
-        maxima(rows, windows, length, column, stride, best)
+    # A pointer in the place of the array: of both the type of the numbers is all that is looked at.
+    @numba.njit(numba.void(numba.types.CPointer(request.param), *[numba.int64] * 6), nogil=True)
+    def alone(table, rows, windows, length, column, stride, best):
+        maxima(table, rows, windows, length, column, stride, best)
 
     llvmlite.binding.initialize_all_targets()
     llvmlite.binding.initialize_all_asmprinters()
@@ -120,7 +121,7 @@ def test_probabilities_are_those_of_exact_arithmetic() -> None:
     logits = np.concatenate([np.linspace(-100, 100, 4001), [-1e30, 1e30, 0.0]]).astype(np.float32)
     probabilities = np.empty((len(logits), 2), np.float32)
     for logit, row in zip(logits, probabilities, strict=True):
-        kernel._write_binary(np.array([logit]), row)
+        kernel.write_binary(np.array([logit]), row)
     wanted = 1 / (1 + np.exp(-np.clip(logits.astype(np.float64), -700, 700)))
     np.testing.assert_allclose(probabilities[:, 1], wanted, rtol=5e-6, atol=2e-38)
     np.testing.assert_allclose(probabilities[:, 0], 1 - wanted, rtol=0, atol=1e-7)

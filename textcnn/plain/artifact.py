@@ -22,15 +22,15 @@ class Layout:
     format: int = 5
     """Raised when an older program can no longer read the files."""
     format_with_readout: int = 4
-    """Of a TextCNN with a readout: it can be read by what knows of no other kind of student."""
+    """Of a TextCNN with a readout and a table of int16: what knows of no other can read it."""
     format_without_readout: int = 3
-    """Of a TextCNN without a readout: it can be read by what knows of none."""
+    """Of a TextCNN with such a table and without a readout: it can be read by what knows of none."""
     json: str = "student.json"
     tensors: str = "student.safetensors"
 
 
 LAYOUT = Layout()
-_KINDS: dict[str, np.dtype[Any]] = {"I16": np.dtype("<i2"), "F32": np.dtype("<f4")}
+_KINDS: dict[str, np.dtype[Any]] = {"I8": np.dtype("i1"), "I16": np.dtype("<i2"), "F32": np.dtype("<f4")}
 TENSORS = ("table", "step", "bias", "head", "head_bias", "wide")
 """Names of the tensors, those of ``textcnn.fold.Folded``; the table first: it wants to be aligned."""
 
@@ -76,7 +76,7 @@ def write_tensors(file: IO[bytes], tensors: Mapping[str, NDArray[Any]]) -> None:
 
     Args:
         file: open for writing.
-        tensors: int16 or float32 arrays by name, in the order in which they are written.
+        tensors: int8, int16 or float32 arrays by name, in the order in which they are written.
     """
     header: dict[str, Any] = {}
     end = 0

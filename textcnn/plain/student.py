@@ -22,7 +22,7 @@ _HALF: Final = np.uint64(32)
 
 
 class PlainStudent:
-    """A folded TextCNN with its vocabulary and its classes.
+    """A folded TextCNN, or a bag of n-grams, with its vocabulary and its classes.
 
     Args:
         document: of an artifact's JSON file.
@@ -38,11 +38,11 @@ class PlainStudent:
         rows, self._class_of, self._takes = _reading(document, len(self.classes))
         self._head, self._head_bias = tensors["head"][rows], tensors["head_bias"][rows]
         widths: list[int] = document["architecture"]["widths"]
-        filters = len(self._step) // len(widths)
-        self._tables: list[NDArray[np.int16]] = []
-        """For each width its table, (ids, width, filters)."""
+        self._tables: list[NDArray[Any]] = []
+        """For each width its table, (ids, width, filters); none of a bag of n-grams."""
         first = 0
         for width in widths:
+            filters = len(self._step) // len(widths)
             end = first + self.vocabulary.size * width * filters
             self._tables.append(tensors["table"][first:end].reshape(-1, width, filters))
             first = end
@@ -52,9 +52,15 @@ class PlainStudent:
         """Read an artifact that ``Student.save`` wrote; its table stays in the file and is mapped.
 
         Raises:
-            ArtifactError: a file is missing, damaged, or written by a newer Pingti.
+            ArtifactError: a file is missing, damaged, or written by a newer Pingti, or a student of another
+                kind.
         """
         document = read_document(folder / LAYOUT.json)
+        if document.get("kind", "textcnn") not in ("textcnn", "ngram"):
+            raise ArtifactError(
+                f"{folder}: a student of kind {document['kind']!r}; NumPy alone scores TextCNNs and bags of "
+                "n-grams"
+            )
         tensors = map_tensors(folder / LAYOUT.tensors, document["sha256"].get(LAYOUT.tensors))
         try:
             return cls(document, tensors)
@@ -80,9 +86,11 @@ class PlainStudent:
         return scores
 
     def _probabilities(self, ids: NDArray[np.int64]) -> NDArray[np.float32]:
-        sums = [_largest_window_sums(table, ids) for table in self._tables]
-        features = np.maximum(np.concatenate(sums) * self._step + self._bias, np.float32(0.0))
-        logits = self._head @ features + self._head_bias
+        logits = self._head_bias
+        if self._tables:
+            sums = [_largest_window_sums(table, ids) for table in self._tables]
+            features = np.maximum(np.concatenate(sums) * self._step + self._bias, np.float32(0.0))
+            logits = self._head @ features + logits
         if len(self._wide):
             logits = logits + self._wide_logits(ids)
         if len(logits) == 1:  # two columns: the second's logit less the first's
@@ -128,12 +136,12 @@ def _reading(document: Mapping[str, Any], classes: int) -> tuple[slice, list[int
     return rows, read["class_of"], list(range(rows.start, rows.stop))
 
 
-def _largest_window_sums(table: NDArray[np.int16], ids: NDArray[np.int64]) -> NDArray[np.int16]:
+def _largest_window_sums(table: NDArray[Any], ids: NDArray[np.int64]) -> NDArray[np.int16]:
     """The largest sum over all windows of a text, (filters,): no sum leaves int16, as tables are scaled."""
     width = table.shape[1]
     windows = max(1, len(ids) - width + 1)
     padded = np.concatenate([ids, np.zeros(max(0, width - len(ids)), np.int64)])
-    sums = table[padded[:windows], 0]
+    sums = table[padded[:windows], 0].astype(np.int16)  # of int8, too
     for position in range(1, width):
         sums = sums + table[padded[position : position + windows], position]
     largest: NDArray[np.int16] = sums.max(axis=0)

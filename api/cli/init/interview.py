@@ -125,7 +125,10 @@ def name_of(given: Given, draft: Draft, questions: Questions, taken: Collection[
 def _model(written: str) -> Model:
     folder = Path(written).expanduser()
     if not folder.is_dir():
-        raise InputError(f"{written!r} is no folder here; needed is one that save_pretrained wrote")
+        raise InputError(
+            f"{written!r} is no folder here (looked from {Path.cwd()}); name the one that save_pretrained "
+            "wrote"
+        )
     for problem in file_problems(folder):
         raise InputError(f"{folder}: {problem}")
     try:
@@ -164,7 +167,8 @@ def _share(written: str) -> float:
     except ValueError:
         share = 0.0
     if not 0.0 < share <= 1.0:
-        raise InputError(f"{written!r}: needed is a number above 0, at most 1")
+        likely = f"; write {share / 100:g} for {share:g} %" if 10.0 <= share <= 100.0 else ""
+        raise InputError(f"{written!r}: needed is a number above 0, at most 1{likely}")
     return share
 
 

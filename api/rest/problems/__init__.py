@@ -7,7 +7,8 @@
 
 from api.rest.problems.documents import MEDIA_TYPE, Problem, ProblemError, ProblemItem, problem_response
 from api.rest.problems.handlers import full_disk, install, refusal_of
-from api.rest.problems.kinds import KINDS, Kind, page
+from api.rest.problems.kinds import KINDS, Kind
+from api.rest.problems.kinds_page import page
 from api.rest.problems.openapi import BROKER, RANGE, responses
 
 __all__ = [

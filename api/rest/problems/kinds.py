@@ -1,8 +1,7 @@
-"""The kinds of problems, and the page that explains them."""
+"""The kinds of problems."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from html import escape
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,18 +118,3 @@ KIND_OF_STATUS: Mapping[int, str] = {
     507: "no-space",
 }
 """For a status that the web framework answers by itself."""
-
-
-def page() -> str:
-    """The HTML page behind every problem's ``type``."""
-    rows = "".join(
-        f'<section id="{kind}"><h2>{escape(entry.title)}</h2>'
-        f"<p><code>{kind}</code>, HTTP {entry.status}. {escape(entry.meaning)}</p></section>"
-        for kind, entry in KINDS.items()
-    )
-    return (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width"><title>Problems · Pingti</title>'
-        f'<link rel="stylesheet" href="/static/pingti.css"></head><body><main class="text">'
-        f"<h1>Problems that Pingti reports</h1>{rows}</main></body></html>"
-    )

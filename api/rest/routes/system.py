@@ -2,14 +2,16 @@
 
 from dataclasses import asdict
 from pathlib import Path
+from typing import Annotated, Literal
 
-from fastapi import APIRouter, Security
+from fastapi import APIRouter, Header, Security
 from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, Response
 
 from api.rest import metrics, problems
 from api.rest.bounds.store_threads import in_store_threads
 from api.rest.dependencies import SILENT_SECONDS, CurrentCaller, CurrentServices, Services
 from api.rest.middleware import BEARER
+from api.rest.routes.languages import preferred
 from api.rest.routes.tasks import NO_TASK, TaskName
 from api.rest.schemas.drift import AgreementOut
 from api.rest.schemas.service import (
@@ -152,6 +154,12 @@ async def docs() -> FileResponse:
 
 
 @pages.get("/problems")
-async def problem_kinds() -> HTMLResponse:
-    """What each kind of problem means."""
-    return HTMLResponse(problems.page())
+async def problem_kinds(
+    language: Literal["en", "zh"] | None = None,
+    accept_language: Annotated[str, Header()] = "",
+) -> HTMLResponse:
+    """What each kind of problem means, in the language that is asked for, else the browser's."""
+    written = language or preferred(accept_language)
+    return HTMLResponse(
+        problems.page(written), headers={"Content-Language": written, "Vary": "Accept-Language"}
+    )

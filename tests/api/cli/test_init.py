@@ -125,6 +125,7 @@ def test_what_lies_elsewhere_has_its_whole_path(
         ("--yes", "music", "--yes: no label 'music'; the model has sport, tech, other"),
         ("--yes", "sport,tech,other", "all of sport, tech, other is a yes"),
         ("--precision", "1.5", "--precision: '1.5': needed is a number above 0, at most 1"),
+        ("--precision", "80", "needed is a number above 0, at most 1; write 0.8 for 80 %"),
         ("--encoding", "klingon", "--encoding: 'klingon' is no encoding"),
     ],
 )

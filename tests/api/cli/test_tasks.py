@@ -479,3 +479,10 @@ def test_options_that_do_not_go_together_are_refused(pingti: Run, tmp_path: Path
         ran = pingti("task", "add", *options, "--home", str(tmp_path))
         assert ran.returncode == errors.InputError.exit_code, options
         assert "--from-model" in ran.stderr
+
+
+def test_a_command_that_stands_beside_task_is_named(pingti: Run) -> None:
+    ran = pingti("task", "promote", "sport")
+    assert ran.returncode == 2
+    assert "it is pingti promote, without 'task'" in " ".join(ran.stderr.split())
+    assert "Did you mean 'list'?" in pingti("task", "lisst").stderr

@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 
 import api
+from api.rest.app import create_app
 from queue_worker.jobs.models import FINALIZE, PLAN, JobStatus
 from queue_worker.retraining.runs import RunState
+from queue_worker.settings import Settings
 
 STATIC = Path(api.__file__).parent / "dashboard"
 PAGES = sorted(STATIC.glob("*.html"))
@@ -66,7 +68,8 @@ def test_both_languages_say_everything_with_the_same_values() -> None:
         assert set(re.findall(r"\{\w+\}", text)) == set(re.findall(r"\{\w+\}", spoken["zh"][word])), word
     used = {
         attributes[name]
-        for _, attributes in Elements((STATIC / "index.html").read_text(encoding="utf-8")).tags
+        for page in PAGES
+        for _, attributes in Elements(page.read_text(encoding="utf-8")).tags
         for name in ("data-word", "data-label")
         if attributes.get(name)
     }
@@ -76,16 +79,24 @@ def test_both_languages_say_everything_with_the_same_values() -> None:
 
 
 def test_every_word_is_used() -> None:
-    page = (STATIC / "index.html").read_text(encoding="utf-8")
+    pages = "".join(page.read_text(encoding="utf-8") for page in PAGES)
     # States and events come from the server and are looked up as they are.
     known = {*JobStatus, *RunState, "rolled back", "nothing", "retrain", "queue_classify", "queue_retrain"}
     known |= {PLAN, FINALIZE}
     for word in words()["en"].keys() - known:
-        assert f'"{word}"' in scripts() + page, word
+        assert f'"{word}"' in scripts() + pages, word
+
+
+def test_every_operation_has_a_chinese_summary() -> None:
+    text = (STATIC / "docs_summaries.js").read_text(encoding="utf-8")
+    summaries = dict(re.findall(r'^  "([^"]+)": "([^"]+)",$', text, re.MULTILINE))
+    paths = create_app(Settings()).openapi()["paths"]
+    assert summaries.keys() == {f"{method} {path}" for path, own in paths.items() for method in own}
+    assert all(re.search("[\u4e00-\u9fff]", summary) for summary in summaries.values())
 
 
 def test_every_element_that_the_scripts_name_is_there() -> None:
-    page = Elements((STATIC / "index.html").read_text(encoding="utf-8")).tags
+    page = [tag for page in PAGES for tag in Elements(page.read_text(encoding="utf-8")).tags]
     ids = {attributes["id"] for _, attributes in page if "id" in attributes}
     named = set(re.findall(r'\$\("([\w-]+)"\)', scripts()))
     created = set(re.findall(r'\bid: "([\w-]+)"', scripts()))

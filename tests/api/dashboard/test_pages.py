@@ -173,3 +173,38 @@ def test_the_report_opens_with_the_verdict_in_the_page_s_language(looker: Looker
     link = page.get_by_role("link", name="HTML").get_attribute("href")
     assert link == "/v1/tasks/sport/versions/1/report.html?language=zh"
     assert not looker.faults
+
+
+def test_the_page_of_the_api_is_told_in_both_languages(looker: Looker, place: Place) -> None:
+    page = looker.open("jobs", locale="zh-CN")
+    page.goto(f"{place.url}/docs")
+    playwright.expect(page.locator("h1")).to_have_text("接口文档")
+    box = page.locator("details", has=page.locator("code", has_text=re.compile("^/v1/classify$")))
+    playwright.expect(box.locator("summary span")).to_have_text("立即给几条文本打标")
+    box.locator("summary").click()
+    playwright.expect(box.locator("th", has_text="字段").first).to_be_visible()
+    page.get_by_role("button", name="English").click()
+    playwright.expect(box.locator("summary span")).to_have_text("Classify a few texts at once")
+    playwright.expect(box.locator("th", has_text="field").first).to_be_visible()  # what was open stays so
+    page.get_by_role("link", name="Problems").click()
+    playwright.expect(page.locator("h1")).to_have_text("Problems that Pingti reports")
+    page.get_by_role("link", name="中文").click()
+    playwright.expect(page.locator("h1")).to_have_text("Pingti 会报告的错误类型")
+    assert not looker.faults
+
+
+def test_the_page_of_the_api_says_that_the_document_cannot_be_had(looker: Looker, place: Place) -> None:
+    page = looker.open("jobs")
+    page.route("**/openapi.json", lambda route: route.fulfill(status=503))
+    page.goto(f"{place.url}/docs")
+    playwright.expect(page.locator("#about")).to_contain_text("HTTP 503")
+    playwright.expect(page.locator("#about")).to_contain_text("load the page again")
+
+
+def test_why_a_run_ended_so_is_told_in_chinese(looker: Looker) -> None:
+    page = looker.open("nights", locale="zh-CN")
+    reasons = page.locator("#runs .text")
+    playwright.expect(reasons.nth(1)).to_have_text(
+        "召回率 0.861 低于 0.900，且F1 比已发布的第 2 版低 0.021（95% 区间 0.004 至 0.038）"
+    )
+    playwright.expect(reasons.nth(2)).to_have_text("已达到门槛")

@@ -10,6 +10,7 @@ from fastapi import FastAPI
 
 from api.rest.app import create_app
 from api.rest.problems import KINDS, MEDIA_TYPE, ProblemError, install
+from api.rest.problems.kinds_page import CHINESE
 from pingti import errors
 from queue_worker.settings import Settings
 from tests.support.rest import problem, serving, serving_app
@@ -266,3 +267,26 @@ def test_too_many_inputs_are_refused_in_plain_words(client: httpx.Client, field:
     document = problem(client.post("/v1/jobs", json=body))
     assert document["status"] == 422
     assert document["detail"] == f"#/{field}: needed is a list of at most 1000"
+
+
+def test_the_page_of_problems_is_in_the_language_that_is_asked_for(client: httpx.Client) -> None:
+    for language, accept, written, says in (
+        (None, "", "en", "A key is needed"),
+        (None, "zh-CN,zh;q=0.9,en;q=0.8", "zh", "需要密钥"),
+        (None, "en-GB,en;q=0.9,zh;q=0.8", "en", "A key is needed"),
+        ("zh", "en", "zh", "需要密钥"),
+        ("en", "zh", "en", "A key is needed"),
+    ):
+        params = {"language": language} if language else {}
+        answer = client.get("/problems", params=params, headers={"Accept-Language": accept})
+        assert answer.headers["content-language"] == written
+        assert f'<html lang="{written}">' in answer.text
+        assert says in answer.text
+        for kind in KINDS:
+            assert f'<section id="{kind}">' in answer.text
+    assert client.get("/problems", params={"language": "de"}).status_code == 422
+
+
+def test_every_kind_of_problem_is_told_in_chinese() -> None:
+    assert CHINESE.keys() == KINDS.keys()
+    assert all(re.search("[\u4e00-\u9fff]", text) for texts in CHINESE.values() for text in texts)

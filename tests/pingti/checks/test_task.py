@@ -412,3 +412,17 @@ def test_nothing_of_the_teacher_is_imported() -> None:
     )
     ran = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert ran.stdout.strip() == "[]"
+
+
+def test_all_columns_that_a_file_lacks_are_told_at_once(home: Workspace) -> None:
+    text = """
+        classes = ["no", "yes"]
+        [corpus]
+        files = ["corpus.csv"]
+        text = "post"
+        time = "when"
+        [teacher]
+        model = "../bert"
+        """
+    (detail,) = faults_of(home, text)["/corpus/files/0"]
+    assert detail == "corpus.csv: no columns 'post', 'when'; there are 'id', 'text', 'at'"

@@ -58,3 +58,12 @@ def test_a_student_of_a_family_is_exported_with_what_it_reads(tmp_path: Path, wi
     readout = Readout(groups=(4, 2), group=group, class_of=class_of)
     family = Student.reading(made_network(wide, 6), VOCABULARY, {"task": (("no", "yes"), readout)})
     check_scores(family["task"], tmp_path / "student.onnx")
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_a_bag_of_ngrams_is_exported_with_its_buckets_alone(tmp_path: Path, classes: int) -> None:
+    rng = np.random.default_rng(0)
+    table, bias = rng.normal(size=(64, classes)), rng.normal(size=classes)
+    names = [str(number) for number in range(classes)]
+    student = Student.of_ngrams(table.astype(np.float32), bias.astype(np.float32), VOCABULARY, names)
+    check_scores(student, tmp_path / "student.onnx")

@@ -157,7 +157,11 @@ def test_a_definition_of_somebodys_own_is_not_overwritten(topic_teacher: Path, t
         ({"time": "when"}, "no column 'when'; time=... names one of"),
         ({"teacher": None}, "^teacher: name the model that is to be replaced"),
         ({"teacher": 3}, r"^teacher: int \(3\) was given; needed is the folder of a model"),
-        ({"teacher": "no/such/model/here"}, "no/such/model/here"),
+        (
+            {"teacher": "no/such/model/here"},
+            "^teacher: 'no/such/model/here' is no folder here .*; correct the path, .* classes: name them",
+        ),
+        ({"teacher": len}, "^classes: name them; a function does not tell which labels it gives"),
         ({"classes": "spam"}, r"^classes: str \('spam'\) was given; needed is a list"),
         ({"classes": ["a", "b"]}, "a, b are not the teacher's labels, sport, tech, other"),
         (
@@ -181,7 +185,7 @@ def test_a_definition_of_somebodys_own_is_not_overwritten(topic_teacher: Path, t
         ({"yes": "sport", "teacher": {"model": "a", "map": {"b": "yes"}}}, "^yes: it does not go with"),
         (
             {"yes": "sport", "teacher": "far/away"},
-            "^yes: give teacher.map instead; 'far/away' is not a folder",
+            "^teacher: 'far/away' is no folder here .*; correct the path, .* yes: give teacher.map instead",
         ),
     ],
 )

@@ -89,8 +89,8 @@ def test_the_order_is_that_of_the_names_whatever_the_disk_says(settings: Setting
         ("gone/*.csv", "'gone/*.csv' matches no file below an allowed folder (HOME)"),
         ("emp*", "'emp*' matches no file below an allowed folder (HOME)"),
         ("empty", f"'empty' is a folder without a file of rows ({' '.join(FORMATS)})"),
-        ("gone.csv", "'gone.csv' is not a file below an allowed folder (HOME)"),
-        ("gone", "'gone' is not a file below an allowed folder (HOME)"),
+        ("gone.csv", "'gone.csv' is not a file below an allowed folder (HOME); MEND"),
+        ("gone", "'gone' is not a file below an allowed folder (HOME); MEND"),
         ("", "an input path must not be empty or hold a NUL character"),
         ("*\0", "an input path must not be empty or hold a NUL character"),
         ("s3://bucket/*.csv", "'s3://bucket/*.csv' is an address; a job's input is a file below HOME"),
@@ -99,7 +99,8 @@ def test_the_order_is_that_of_the_names_whatever_the_disk_says(settings: Setting
 def test_an_input_that_names_nothing_is_refused(settings: Settings, given: str, says: str) -> None:
     with pytest.raises(InputError) as caught:
         named(settings, given)
-    assert str(caught.value).replace(str(settings.home), "HOME") == says
+    told = str(caught.value).replace(str(settings.home), "HOME")
+    assert told.replace("correct the path, or upload the file", "MEND") == says
 
 
 OUTSIDE = (

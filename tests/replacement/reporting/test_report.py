@@ -370,13 +370,16 @@ def test_the_ladder_is_a_table_and_a_drawing() -> None:
         rung("ngram", 0.85, 2_000_000.0, passes=False, kept=True),
         {"kind": "transformer", "note": "no model of the teacher is here"},
     ]
-    page = Page(html.render(document(ladder=rungs)))
+    page = Page(html.render(document(ladder=rungs, kind="ngram")))
     rows = [row for row in page.rows if row and row[0] in ("textcnn", "ngram", "transformer")]
     assert rows == [
-        ["textcnn", "0.900", "0.970", "500,000", "9.0", "0.0%", "reached", EVIL],
-        ["ngram", "0.850", "0.970", "2,000,000", "9.0", "0.0%", "not reached", "kept"],
-        ["transformer", "–", "–", "–", "–", "–", "–", "no model of the teacher is here"],
+        ["textcnn", "0.900", "0.970", "2.0", "9.0", "0.0%", "✓"],
+        ["ngram", "0.850", "0.970", "0.5", "9.0", "0.0%", "✗"],
+        ["transformer", "–", "–", "–", "–", "–", "–"],
     ]
+    assert f"textcnn: {EVIL}." in page.text
+    assert "transformer: no model of the teacher is here." in page.text
+    assert "Kept is ngram." in page.text
     assert Page(html.render(document(ladder=rungs[:1]))).tags.count("table") == page.tags.count("table") - 1
 
 
