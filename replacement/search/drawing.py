@@ -103,7 +103,7 @@ def _bounds(points: Sequence[Point]) -> tuple[float, float, float, float]:
     """Lowest and highest F1, and the logarithms of the least and the greatest cost, with room around them."""
     f1s, costs = [point.f1 for point in points], [math.log2(point.cost) for point in points]
     room = max(0.005, 0.05 * (max(f1s) - min(f1s)))
-    return min(f1s) - room, max(f1s) + room, min(costs) - 0.2, max(costs) + 0.2
+    return max(0.0, min(f1s) - room), min(1.001, max(f1s) + room), min(costs) - 0.2, max(costs) + 0.2
 
 
 def _cell(point: Point, low: float, high: float, left: float, right: float) -> tuple[int, int]:
