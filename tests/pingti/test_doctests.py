@@ -27,7 +27,7 @@ MODULES = {
     "textcnn.student": None,
 }
 OF_A_SERVICE = ("pingti.aio.client", "pingti.client")
-SLOW = {"replace"}
+SLOW = {"SimilarityStudent", "replace"}
 """Public names without an example that runs here: it would fine-tune, or train for minutes."""
 
 
