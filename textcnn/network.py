@@ -8,7 +8,6 @@ max(1, n - width + 1) windows of a width, and a text shorter than the width is f
 That is the definition that folded scoring follows too.
 """
 
-import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
@@ -122,46 +121,6 @@ class TextCNN(nn.Module):
         features = self.dropout(torch.relu(pooled + self.bias))
         logits: Tensor = self.head(features)
         return logits
-
-
-def side_by_side(networks: Sequence[TextCNN]) -> TextCNN:
-    """Read several networks as one whose logits are the mean of theirs.
-
-    What each makes of a text stays apart until the head (Lakshminarayanan et al. 2017, "Simple and Scalable
-    Predictive Uncertainty Estimation using Deep Ensembles"): their filters stand side by side, each above its
-    own numbers of a token. Folded, it is a student like any other, of so many times the filters.
-
-    Args:
-        networks: one or more, of one shape and for one vocabulary.
-
-    Returns:
-        A network of as many times the embedding and the filters.
-    """
-    if len(networks) == 1:
-        return networks[0]
-    first, count = networks[0], len(networks)
-    shape = first.architecture
-    size, width, filters = len(first.embedding), shape.embedding, shape.filters
-    joined = TextCNN(
-        size,
-        first.wide.shape[1],
-        dataclasses.replace(shape, embedding=count * width, filters=count * filters),
-        np.random.default_rng(0),  # its random start is written over
-        first.subclasses,
-    )
-    orders = len(shape.widths)
-    with torch.no_grad():
-        joined.filters.zero_()
-        for number, network in enumerate(networks):
-            numbers, own = (slice(number * k, (number + 1) * k) for k in (width, filters))
-            joined.embedding[:, numbers] = network.embedding
-            joined.filters[:, numbers, own] = network.filters
-            joined.bias.view(orders, -1)[:, own] = network.bias.view(orders, -1)
-            weight = network.head.weight.view(-1, orders, filters)
-            joined.head.weight.view(-1, orders, count * filters)[:, :, own] = weight / count
-        joined.head.bias.copy_(torch.stack([network.head.bias for network in networks]).mean(0))
-        joined.wide.copy_(torch.stack([network.wide for network in networks]).mean(0))
-    return joined.eval()
 
 
 class Dropout(nn.Module):

@@ -159,10 +159,9 @@ def _say(name: str, point: "Point", searched: "Searched", screen: Screen) -> Non
 
 def _in_words(point: "Point") -> str:
     shape = point.shape
-    members = f"{shape.members} x " if shape.members > 1 else ""
     widths = ",".join(map(str, shape.widths))
     return (
-        f"{members}{shape.filters} filters of {widths}, embedding {shape.embedding}, vocabulary "
+        f"{shape.filters} filters of {widths}, embedding {shape.embedding}, vocabulary "
         f"{shape.vocabulary}, wide {shape.wide}, subclasses {shape.subclasses}"
     )
 

@@ -330,9 +330,6 @@ class StudentSection(_Section):
     0: the classes alone. They cost scoring time, and help where the teacher has more labels than classes."""
     vocabulary: int = Field(default=8000, ge=1, le=200_000)
     """Tokens known by name."""
-    members: int = Field(default=1, ge=1, le=8)
-    """So many networks of this shape are trained from starts of their own, and read as one: the mean of their
-    logits. It decides better, and takes so many times the training and the scoring. A family has one."""
     table: Literal["int16", "int8", "auto"] = "int16"
     """What the TextCNN's numbers are rounded to. int8 takes half the memory; "auto" takes it where 99.9 % of
     the validation rows are decided as by int16. A family's members have one table, of int16."""

@@ -82,8 +82,6 @@ def _check_heard(name: str, members: Sequence[TaskEntry]) -> None:
             unheard = "teacher.boundary: 'leave', but rows teach all tasks or none; 'learn'"
         elif student.finish_rows:
             unheard = f"student.finish_rows: {student.finish_rows}, but there is no finish for all tasks; 0"
-        elif student.members > 1:
-            unheard = f"student.members: {student.members}, but a family has one network; 1"
         elif student.trunk == "own":
             unheard = "student.trunk: 'own', but all tasks have one network; 'family'"
         if unheard:

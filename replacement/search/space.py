@@ -40,7 +40,6 @@ class Shape:
     wide: int
     vocabulary: int
     subclasses: int
-    members: int
 
     @classmethod
     def of(cls, section: StudentSection) -> "Shape":
@@ -70,10 +69,10 @@ class Shape:
 
     @property
     def folded(self) -> Architecture:
-        """What is scored: all members side by side, filters stored in whole vectors."""
+        """What is scored: filters stored in whole vectors."""
         return Architecture(
-            embedding=self.members * self.embedding,
-            filters=-(-self.members * self.filters // LANES) * LANES,
+            embedding=self.embedding,
+            filters=-(-self.filters // LANES) * LANES,
             widths=self.widths,
             wide=self.wide,
         )
@@ -105,11 +104,11 @@ class Shape:
         moved = self.embedding * (size + positions * self.filters)
         steps = epochs * math.ceil(rows / _BATCH)
         wide = _WIDE * rows if self.wide else 0.0
-        return self.members * (steps * (pooled + _MOVED * moved + _STEP) + wide)
+        return steps * (pooled + _MOVED * moved + _STEP) + wide
 
     @property
     def features(self) -> NDArray[np.float64]:
-        """What the surrogate sees, float64 (8,): numbers as logarithms, as most act by their ratio."""
+        """What the surrogate sees, float64 (7,): numbers as logarithms, as most act by their ratio."""
         return np.array(
             [
                 math.log2(self.embedding),
@@ -119,7 +118,6 @@ class Shape:
                 math.log2(1 + self.wide) / 4,
                 math.log2(self.vocabulary),
                 math.log2(1 + self.subclasses) / 2,
-                math.log2(self.members),
             ]
         )
 
@@ -141,7 +139,6 @@ def shapes_around(section: StudentSection, *, labels: int, classes: int, known: 
         "wide": _in_order(first.wide, 0, *([first.wide * 4] if 0 < first.wide <= 1 << 20 else [])),
         "vocabulary": _times(first.vocabulary, (0.5, 1, 2), most=min(200_000, max(known, first.vocabulary))),
         "subclasses": _in_order(first.subclasses, 0, classes + 4) if labels > classes else [first.subclasses],
-        "members": _in_order(first.members, 1, 2, 4),
     }
     shapes = [
         Shape(**dict(zip(choices, values, strict=True))) for values in itertools.product(*choices.values())

@@ -277,8 +277,7 @@ def train_on(
         what: which training it is; it is part of the seed.
         section: its shape, for which ``setup`` has the vocabulary; the definition's where absent.
     """
-    from textcnn.network import side_by_side  # torch only where something is trained
-    from textcnn.train import class_weights, train
+    from textcnn.train import class_weights, train  # torch only where something is trained
 
     definition, dataset = setup.definition, setup.dataset
     section = section or definition.student
@@ -287,22 +286,18 @@ def train_on(
     if not definition.binary:
         decided = np.add.reduceat(targets, first_columns(subclasses.counts), axis=1).argmax(axis=1)
         weights = class_weights(decided, len(definition.classes))
-    advance = advancing(setup.progress, f"{what}: training", len(rows) * section.epochs * section.members)
-    networks = [
-        train(
-            dataset.encoded.take(rows),
-            targets,
-            weights=weights,
-            size=dataset.vocabulary.size,
-            architecture=section.architecture(),
-            rng=setup.rng(what if member == 1 else f"{what}, member {member}"),
-            embedding=setup.embedding,
-            recipe=_recipe(definition, subclasses, section.epochs),
-            progress=advance,
-        )
-        for member in range(1, section.members + 1)
-    ]
-    return folded(setup, side_by_side(networks), subclasses)
+    network = train(
+        dataset.encoded.take(rows),
+        targets,
+        weights=weights,
+        size=dataset.vocabulary.size,
+        architecture=section.architecture(),
+        rng=setup.rng(what),
+        embedding=setup.embedding,
+        recipe=_recipe(definition, subclasses, section.epochs),
+        progress=advancing(setup.progress, f"{what}: training", len(rows) * section.epochs),
+    )
+    return folded(setup, network, subclasses)
 
 
 def folded(setup: Setup, network: "TextCNN", subclasses: Subclasses) -> Student:

@@ -1,5 +1,4 @@
 import numpy as np
-import pyarrow as pa
 import pytest
 import torch
 from hypothesis import given, settings
@@ -7,8 +6,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from pingti.errors import InputError
-from textcnn import Architecture, Encoded, Student, Vocabulary
-from textcnn.network import MaxOverTime, TextCNN, side_by_side
+from textcnn import Architecture, Encoded, Vocabulary
+from textcnn.network import MaxOverTime, TextCNN
 from textcnn.train import Recipe, class_weights, train
 
 
@@ -238,32 +237,3 @@ def test_training_on_a_vocabularys_ids_needs_its_size() -> None:
         texts, np.eye(3, dtype=np.float32), size=vocabulary.size, architecture=ARCHITECTURE, rng=rng
     )
     assert network(texts.ids, texts.offsets).shape == (3, 3)
-
-
-@pytest.mark.parametrize("wide", [0, 16])
-def test_networks_side_by_side_give_the_mean_of_their_logits(wide: int) -> None:
-    rng = np.random.default_rng(3)
-    shape = Architecture(embedding=5, filters=4, widths=(1, 3), wide=wide)
-    batch = encoded([[1, 2, 3], [3], [], [5, 4, 3, 2, 1, 6]])
-    networks = [TextCNN(7, 2, shape, np.random.default_rng(seed), [1, 2]).eval() for seed in range(3)]
-    for network in networks:
-        with torch.no_grad():
-            network.bias.copy_(torch.from_numpy(rng.normal(size=8).astype(np.float32)))
-        network.add_wide(rng.normal(size=(wide, 2)).astype(np.float32), rng.normal(size=2).astype(np.float32))
-    joined = side_by_side(networks)
-    assert (joined.architecture.embedding, joined.architecture.filters) == (15, 12)
-    wanted = torch.stack([network(batch.ids, batch.offsets) for network in networks]).mean(0)
-    torch.testing.assert_close(joined(batch.ids, batch.offsets), wanted, rtol=1e-5, atol=1e-5)
-    assert side_by_side(networks[:1]) is networks[0]
-
-
-def test_networks_side_by_side_fold_to_one_student() -> None:
-    vocabulary = Vocabulary.build(pa.array(["a b c", "c d e", "e f a"]))
-    shape = Architecture(embedding=6, filters=5, widths=(1, 2))
-    networks = [TextCNN(vocabulary.size, 2, shape, np.random.default_rng(seed)).eval() for seed in range(2)]
-    joined = side_by_side(networks)
-    student = Student.from_network(joined, vocabulary, ["no", "yes"])
-    texts = ["a c e", "f", "", "b b d a"]
-    batch = vocabulary.encode(texts)
-    wanted = torch.softmax(joined(batch.ids, batch.offsets), 1).detach().numpy()
-    np.testing.assert_allclose(student.score(texts), wanted, atol=1e-3)

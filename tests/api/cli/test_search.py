@@ -39,7 +39,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     entry = Workspace(tmp_path / "home").add_task("posts", DEFINITION)
     shape = Shape.of(entry.definition.student)
     half = dataclasses.replace(shape, filters=32, widths=(1, 2))
-    twice = dataclasses.replace(shape, members=4)
+    wider = dataclasses.replace(shape, filters=256)
 
     def point(own: Shape, f1: float, cost: float, error: float) -> Point:
         return Point(
@@ -62,7 +62,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             points=(
                 point(shape, 0.80, 1.0, 0.0),
                 point(half, 0.795, 0.45, 0.01),
-                point(twice, 0.82, 4.0, 0.008),
+                point(wider, 0.82, 4.0, 0.008),
             ),
             trained=(12, 5, 3),
             compute=compute - 0.5,
@@ -82,7 +82,7 @@ def test_the_table_the_picture_and_both_choices(home: Path, pingti: Run) -> None
     assert "■" in shown.stdout
     assert "picture.svg" in shown.stdout
     assert "cheap: 32 filters of 1,2," in shown.stdout
-    assert "good: 4 x 64 filters of 1,2,3," in shown.stdout
+    assert "good: 256 filters of 1,2,3," in shown.stdout
     assert "[student]" not in shown.stdout
     assert Workspace(home).task("posts").path.read_text() == DEFINITION
 
@@ -96,10 +96,10 @@ def test_a_choice_is_shown_to_be_pasted(home: Path, pingti: Run) -> None:
 @pytest.mark.parametrize(
     ("option", "keys"),
     [
-        (["--good"], {"members": 4}),
+        (["--good"], {"filters": 256}),
         (["--at-most-cost", "0.5"], {"filters": 32, "widths": (1, 2)}),
         (["--half-cost-worth", "2"], {"filters": 32, "widths": (1, 2)}),
-        (["--half-cost-worth", "0.1", "--half-size-worth", "0"], {"members": 4}),
+        (["--half-cost-worth", "0.1", "--half-size-worth", "0"], {"filters": 256}),
     ],
 )
 def test_the_choice_is_written_and_all_else_stays(
@@ -121,7 +121,7 @@ def test_a_definition_without_the_section_gets_one(home: Path, pingti: Run) -> N
     without = DEFINITION.replace("[student]\nepochs = 5  # enough\nfilters = 64\n\n", "")
     Workspace(home).add_task("posts", without)
     assert pingti("search", "posts", "--good", "--write", "--home", home).returncode == 0
-    assert Workspace(home).task("posts").definition.student.members == 4
+    assert Workspace(home).task("posts").definition.student.filters == 256
 
 
 def test_wrong_usage_is_told(home: Path, pingti: Run) -> None:

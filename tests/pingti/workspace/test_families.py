@@ -75,7 +75,6 @@ def test_one_task_alone_has_the_familys_night(tmp_path: Path) -> None:
     [
         ("margin = 0.1", 'margin = 0.1\nboundary = "leave"', "teacher.boundary: 'leave'"),
         ("epochs = 3", "epochs = 3\nfinish_rows = 50", "student.finish_rows: 50"),
-        ("epochs = 3", "epochs = 3\nmembers = 2", "student.members: 2"),
         ("epochs = 3", 'epochs = 3\ntrunk = "own"', "student.trunk: 'own'"),
     ],
 )

@@ -30,11 +30,10 @@ PRICES = prices()
 
 
 def true_f1(shape: Shape) -> float:
-    """A made-up world: members help most, then filters; pairs of tokens matter, the embedding does not."""
+    """A made-up world: filters help most; pairs of tokens matter, the embedding does not."""
     return (
         0.8
-        + 0.02 * math.log2(shape.members)
-        + 0.006 * math.log2(shape.filters / 128)
+        + 0.009 * math.log2(shape.filters / 128)
         - 0.05 * (2 not in shape.widths)
         - 0.01 * (shape.wide == 0)
     )

@@ -6,7 +6,6 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from pingti.errors import ConflictError, NotFoundError
@@ -148,24 +147,6 @@ def test_the_count_of_operations_is_that_of_the_students(entry: TaskEntry) -> No
         # Filters are stored in whole vectors, which the count of the search has in it.
         assert counted <= prices.operations[place] * (1 + 1e-9)
         assert len(student.folded.step) == len(shape.widths) * shape.folded.filters
-
-
-def test_members_are_trained_from_starts_of_their_own(entry: TaskEntry) -> None:
-    material = read_material(entry, seed=0)
-    training = material.asked.training
-    subclasses = material.subclasses(0)
-    targets = subclasses.targets(training.answers.labels)
-    section = entry.definition.student.model_copy(update={"subclasses": 0})
-    vectors = material.setup_of(next(iter(price(material).shapes)))
-
-    def student(members: int) -> Student:
-        own = section.model_copy(update={"members": members})
-        return rounds.train_on(vectors, training.rows, targets, subclasses, "test", own)
-
-    one, two = student(1), student(2)
-    assert (two.architecture.filters, two.architecture.embedding) == (32, 32)
-    texts = material.setup.dataset.texts.slice(0, 200)
-    assert not np.allclose(one.score(texts), two.score(texts), atol=1e-3)
 
 
 def test_a_task_without_a_version_is_refused(entry: TaskEntry) -> None:

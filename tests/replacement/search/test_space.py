@@ -18,7 +18,7 @@ SECTION = StudentSection()
 def test_the_definitions_shape_comes_first_and_each_comes_once() -> None:
     shapes = shapes_around(SECTION, labels=9, classes=2, known=8000)
     assert shapes[0] == Shape.of(SECTION)
-    assert len(set(shapes)) == len(shapes) > 100
+    assert len(set(shapes)) == len(shapes) > 90
     first = dataclasses.asdict(shapes[0]).items()
     differ = [len(first - dataclasses.asdict(shape).items()) for shape in shapes]
     assert sorted(set(differ)) == [0, 1, 2]
@@ -39,24 +39,20 @@ def test_a_shape_survives_its_storage() -> None:
     assert Shape.stored(json.loads(json.dumps(dataclasses.asdict(shape)))) == shape
 
 
-@pytest.mark.parametrize("members", [1, 2])
-def test_a_shapes_cost_is_that_of_the_student_made_of_it(members: int) -> None:
+@pytest.mark.parametrize("filters", [32, 64])
+def test_a_shapes_cost_is_that_of_the_student_made_of_it(filters: int) -> None:
     vocabulary = Vocabulary.build(pa.array(["a b c d", "b c e"]))
-    shape = Shape(
-        embedding=8, filters=32, widths=(1, 2), wide=16, vocabulary=100, subclasses=0, members=members
-    )
+    shape = Shape(embedding=8, filters=filters, widths=(1, 2), wide=16, vocabulary=100, subclasses=0)
     network = TextCNN(vocabulary.size, 2, shape.folded, np.random.default_rng(0)).eval()
     student = Student.from_network(network, vocabulary, ["no", "yes"])
     assert shape.cost(2, vocabulary.size, 7.0) == student.cost(7.0)
-    assert student.folded.table.size == vocabulary.size * 3 * 32 * members
+    assert student.folded.table.size == vocabulary.size * 3 * filters
 
 
-def test_training_counts_rows_epochs_and_members() -> None:
+def test_training_counts_rows_epochs_and_numbers() -> None:
     shape = Shape(**{**Shape.of(SECTION).__dict__, "wide": 0})
     whole = shape.training(6400, 8, 8000, 15.0)
     assert shape.training(3200, 4, 8000, 15.0) == pytest.approx(whole / 4)
     assert Shape.of(SECTION).training(6400, 8, 8000, 15.0) > whole
-    twice = Shape(**{**shape.__dict__, "members": 2})
-    assert twice.training(6400, 8, 8000, 15.0) == pytest.approx(2 * whole)
     half = Shape(**{**shape.__dict__, "embedding": 128, "filters": 64})
     assert whole / 3 < half.training(6400, 8, 8000, 15.0) < whole / 1.5
