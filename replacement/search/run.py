@@ -158,8 +158,8 @@ def _untrained(material: Material, shape: Shape) -> Student:
     from textcnn.network import TextCNN  # torch only where something is trained
 
     setup, subclasses = material.setup_of(shape), material.subclasses(shape.subclasses)
-    classes = len(subclasses.counts) if not subclasses.divided else sum(subclasses.counts)
-    network = TextCNN(setup.dataset.vocabulary.size, classes, shape.folded, np.random.default_rng(0))
+    columns = sum(subclasses.counts)
+    network = TextCNN(setup.dataset.vocabulary.size, columns, shape.folded, np.random.default_rng(0))
     return folded(setup, network.eval(), subclasses)
 
 
