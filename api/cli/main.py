@@ -12,6 +12,7 @@ from api.cli import exporting, families, jobs, keys, removal, retraining, review
 from api.cli.cascade import with_second
 from api.cli.console import Screen, error_text, round_line
 from api.cli.init import init
+from api.cli.search import search
 from api.cli.tasks import (
     WORKSPACE,
     Delimiter,
@@ -60,6 +61,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.command()(init)
+app.command()(search)
 tasks.app.command()(removal.remove)
 tasks.app.command()(removal.rename)
 app.add_typer(tasks.app, name="task")

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from benchmarks.fidelity import data, loops
 from benchmarks.fidelity.data import Part, Task
 from benchmarks.fidelity.loops import Effort
+from benchmarks.kinds.searched import WISHES, Found, searched
 from pingti.workspace.registry import Workspace
 from replacement.evaluation.metrics import decide, measure
 from replacement.evaluation.speed import Speeds, measure_speeds
@@ -29,8 +30,8 @@ KINDS: Final = {
     "search_good": "the best architecture that it found",
     "similarity": "pooled features, trained to a sentence teacher's vectors",
 }
-HERE: Final = ("default", "cascade", "transformer", "ngram")
-"""Those that the loop trains in one run."""
+HERE: Final = ("default", "cascade", "transformer", "ngram", *WISHES)
+"""Those that the loop trains in one run, and that a search makes of its rows."""
 AGREEMENT: Final = 0.97
 """That a cascade is asked for."""
 _TIMED: Final = 5000
@@ -54,10 +55,10 @@ def run(
         For each kind a row of the results and what else there is to say about it, and why others are missing.
     """
     started = time.monotonic()
-    candidates, report = _trained(part, task, seed, kinds, workspace, effort)
+    candidates, found, report = _trained(part, task, seed, kinds, workspace, effort)
     texts = pa.array(part.holdout, pa.large_string())
     speeds = measure_speeds(
-        [own.student for own in candidates],
+        [own.student for own in (*candidates, *found)],
         str(part.model),
         texts.slice(0, _TIMED),
         max_length=data.MAX_LENGTH,
@@ -65,12 +66,16 @@ def run(
     scores = [own.student.score(texts) for own in candidates]
     reference, binary = part.reference(task), bool(task.labels)
     measured = []
-    for own, said, rate in zip(candidates, scores, speeds.students, strict=True):
+    for own, said, rate in zip(candidates, scores, speeds.students, strict=False):
         kind = "default" if own.student.kind == "textcnn" else own.student.kind
         decided = decide(said, own.result.threshold if binary else None)
         cost = own.student.cost(1.0)
         more = {"bytes": cost.bytes, "teacher_rows": report["teacher"]["rows_asked"]}
         measured.append(_row(part, task, seed, kind, decided, rate, speeds, more=more))
+    for shaped, rate in zip(found, speeds.students[len(candidates) :], strict=True):
+        decided = decide(shaped.student.score(texts), shaped.threshold)
+        more = {"bytes": shaped.student.cost(1.0).bytes, **shaped.more}
+        measured.append(_row(part, task, seed, shaped.kind, decided, rate, speeds, more=more))
     if "cascade" in kinds:
         band = report["cascade"]
         unsure = uncertain(scores[0], band["low"], band["high"])
@@ -103,8 +108,8 @@ def uncertain(scores: NDArray[np.float32], low: float, high: float) -> NDArray[n
 
 def _trained(
     part: Part, task: Task, seed: int, kinds: Sequence[str], workspace: Path, effort: Effort
-) -> tuple[list[Candidate], Row]:
-    """All students of a run, the rounds' first, and the report of the version, which has that one."""
+) -> tuple[list[Candidate], list[Found], Row]:
+    """All students of a run, the rounds' first, those of a search, and the report of the version."""
     home = Workspace(workspace)
     budget, gate_rows = loops.rows_of(part, effort.share)
     name = f"{part.name}_{task.slug}_kinds_{seed}"
@@ -129,9 +134,10 @@ def _trained(
     wanted = tuple(kind for kind in ladder.KINDS if kind in kinds)
     with mock.patch.object(ladder, "KINDS", wanted), loops.exchanged(ladder, "choose", keep_the_first):
         outcome = loop.replace(entry, seed=seed)
+    found = searched(entry, seed) if set(WISHES) & set(kinds) else []
     for file in entry.student_folder(outcome.version).glob("student.*"):
         file.unlink()  # the reports stay, to be looked at
-    return candidates, outcome.report
+    return candidates, [own for own in found if own.kind in kinds], outcome.report
 
 
 def _row(

@@ -208,7 +208,7 @@ def run_rounds(setup: Setup, asked: Asked, announce: Callable[[Round], None]) ->
         UnavailableError: the teacher gave no answer for any row to learn from.
     """
     gate_section, binary = setup.definition.gate, setup.definition.binary
-    subclasses = _divided(setup, asked)
+    subclasses = divided(setup, asked, most=setup.definition.student.subclasses)
     rounds: list[Round] = []
     students: list[Student] = []
     while True:
@@ -376,8 +376,14 @@ def _further_rows(setup: Setup, asked: Asked, *, known: bool, labelled: int) -> 
     return "new" if known else "random", setup.draw(rows, min(count, len(rows)), "first")
 
 
-def _divided(setup: Setup, asked: Asked) -> Subclasses:
-    """The parts of the classes, by what the teacher says of the rows asked about so far."""
+def divided(setup: Setup, asked: Asked, *, most: int) -> Subclasses:
+    """The parts of the classes, by what the teacher says of the rows asked about so far.
+
+    Args:
+        setup: has texts and teacher.
+        asked: the rows.
+        most: parts in all, as of ``divide``.
+    """
     seen = join([asked.validation.answers, asked.training.answers])
     rows = np.concatenate([asked.validation.rows, asked.training.rows])
     return divide(
@@ -385,6 +391,6 @@ def _divided(setup: Setup, asked: Asked) -> Subclasses:
         seen.labels,
         # There is no student yet whose features would tell which labels are near each other.
         seen.vectors_or(lambda: word_vectors(setup.dataset.encoded.take(rows), setup.rng("words"))),
-        most=setup.definition.student.subclasses,
+        most=most,
         rng=setup.rng("subclasses"),
     )

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 import sampling
 from pingti.errors import InputError, UnavailableError
 from pingti.students import AnyStudent
-from pingti.workspace.definition import Definition, GateSection, TeacherSection
+from pingti.workspace.definition import Definition, GateSection, StudentSection, TeacherSection
 from pingti.workspace.registry import TaskEntry
 from replacement.answers import Answers, join
 from replacement.budget import rows_of_round
@@ -33,6 +33,7 @@ from textcnn.fold import first_columns
 from textcnn.readout import Readout
 
 if TYPE_CHECKING:  # torch only where something is trained
+    from textcnn.network import TextCNN
     from textcnn.train import Recipe
 
 LABELS_WIDE_STRENGTH = 0.5
@@ -259,20 +260,27 @@ def train_student(setup: Setup, training: TrainingSet, subclasses: Subclasses, n
 
 
 def train_on(
-    setup: Setup, rows: NDArray[np.int64], targets: NDArray[np.float32], subclasses: Subclasses, what: str
+    setup: Setup,
+    rows: NDArray[np.int64],
+    targets: NDArray[np.float32],
+    subclasses: Subclasses,
+    what: str,
+    section: StudentSection | None = None,
 ) -> Student:
     """Train a student of its own network on some rows.
 
     Args:
-        setup: has texts, shape and seed.
+        setup: has texts and seed.
         rows: int64 (n,), of the dataset.
         targets: float32 (n, subclasses), what it learns of them.
         subclasses: the parts of the classes.
         what: which training it is; it is part of the seed.
+        section: its shape, for which ``setup`` has the vocabulary; the definition's where absent.
     """
     from textcnn.train import class_weights, train  # torch only where something is trained
 
     definition, dataset = setup.definition, setup.dataset
+    section = section or definition.student
     # Of two classes the threshold does what weights would: F1 was level.
     weights = None
     if not definition.binary:
@@ -283,17 +291,28 @@ def train_on(
         targets,
         weights=weights,
         size=dataset.vocabulary.size,
-        architecture=definition.student.architecture(),
+        architecture=section.architecture(),
         rng=setup.rng(what),
         embedding=setup.embedding,
-        recipe=_recipe(definition, subclasses),
-        progress=advancing(setup.progress, f"{what}: training", len(rows) * definition.student.epochs),
+        recipe=_recipe(definition, subclasses, section.epochs),
+        progress=advancing(setup.progress, f"{what}: training", len(rows) * section.epochs),
     )
+    return folded(setup, network, subclasses)
+
+
+def folded(setup: Setup, network: "TextCNN", subclasses: Subclasses) -> Student:
+    """Fold a network of the task's own.
+
+    Args:
+        setup: has classes and vocabulary.
+        network: of that vocabulary.
+        subclasses: the parts of the classes, its columns.
+    """
+    vocabulary, classes = setup.dataset.vocabulary, setup.definition.classes
     if not subclasses.divided:
-        return Student.from_network(network, dataset.vocabulary, definition.classes)
-    readout = Readout.of_subclasses(subclasses.counts)
-    tasks = {setup.entry.name: (definition.classes, readout)}
-    return Student.reading(network, dataset.vocabulary, tasks)[setup.entry.name]
+        return Student.from_network(network, vocabulary, classes)
+    tasks = {setup.entry.name: (classes, Readout.of_subclasses(subclasses.counts))}
+    return Student.reading(network, vocabulary, tasks)[setup.entry.name]
 
 
 def finish_task(setup: Setup, asked: Asked, student: Student, subclasses: Subclasses) -> Student:
@@ -333,7 +352,7 @@ def _student_on_trunk(
         student = trunk.student.read_as(definition.classes, trunk.readout)
         student.metadata[KEY] = trunk.student.metadata[KEY]
         return student
-    recipe = _recipe(definition, subclasses)
+    recipe = _recipe(definition, subclasses, definition.student.epochs)
     student = student_on(
         trunk,
         definition.classes,
@@ -349,7 +368,7 @@ def _student_on_trunk(
     return student
 
 
-def _recipe(definition: Definition, subclasses: Subclasses) -> "Recipe":
+def _recipe(definition: Definition, subclasses: Subclasses, epochs: int) -> "Recipe":
     """How a student is trained.
 
     Where many classes are weighed evenly, the wide part's margins are smaller, and 1.5 logits for each
@@ -357,7 +376,6 @@ def _recipe(definition: Definition, subclasses: Subclasses) -> "Recipe":
     """
     from textcnn.train import Recipe
 
-    epochs = definition.student.epochs
     if subclasses.divided:
         return Recipe(epochs=epochs, wide_strength=LABELS_WIDE_STRENGTH)
     return Recipe(epochs=epochs, wide_strength=1.0 if definition.binary else 1.5)

@@ -81,12 +81,13 @@ def write(
     files.write_bytes(folder / FILE, (json.dumps(document) + "\n").encode())
 
 
-def read(entry: TaskEntry, fingerprint: str) -> dict[str, bool]:
-    """The rows of the promoted version.
+def read(entry: TaskEntry, fingerprint: str, version: int | None = None) -> dict[str, bool]:
+    """The rows of a version.
 
     Args:
         entry: the task.
         fingerprint: that of the teacher that is asked now.
+        version: the promoted one where absent.
 
     Returns:
         By the digest of a text, whether it was a hard negative. Empty where nothing is promoted, where the
@@ -96,20 +97,23 @@ def read(entry: TaskEntry, fingerprint: str) -> dict[str, bool]:
     Raises:
         ArtifactError: the file is damaged or of a newer format.
     """
-    document = _document(entry, fingerprint)
+    document = _document(entry, fingerprint, version)
     if document is None:
         return {}
     hard_negatives = set(document["competing"])
     return {key: index in hard_negatives for index, key in enumerate(document["keys"])}
 
 
-def find_validation(entry: TaskEntry, fingerprint: str, texts: Sequence[str]) -> EarlierValidation | None:
-    """Find the promoted version's validation rows in the pool.
+def find_validation(
+    entry: TaskEntry, fingerprint: str, texts: Sequence[str], version: int | None = None
+) -> EarlierValidation | None:
+    """Find a version's validation rows in the pool.
 
     Args:
         entry: the task.
         fingerprint: that of the teacher that is asked now.
         texts: of the pool, in order of time.
+        version: the promoted one where absent.
 
     Returns:
         The rows; None where ``read`` would know none, or the version was made before they were kept.
@@ -117,7 +121,7 @@ def find_validation(entry: TaskEntry, fingerprint: str, texts: Sequence[str]) ->
     Raises:
         ArtifactError: the file is damaged or of a newer format.
     """
-    document = _document(entry, fingerprint)
+    document = _document(entry, fingerprint, version)
     if document is None or "validation" not in document:
         return None
     drawn = document["validation"]
@@ -138,9 +142,9 @@ def find_validation(entry: TaskEntry, fingerprint: str, texts: Sequence[str]) ->
     )
 
 
-def _document(entry: TaskEntry, fingerprint: str) -> dict[str, Any] | None:
-    """What is kept of the promoted version; None where ``read`` knows no rows of it."""
-    version = entry.current()
+def _document(entry: TaskEntry, fingerprint: str, version: int | None) -> dict[str, Any] | None:
+    """What is kept of a version, or the promoted one; None where ``read`` knows no rows of it."""
+    version = version or entry.current()
     if version is None or version not in entry.versions():
         return None
     path = entry.student_folder(version) / FILE
@@ -153,7 +157,7 @@ def _document(entry: TaskEntry, fingerprint: str) -> dict[str, Any] | None:
         return None
     except (ValueError, TypeError, KeyError) as error:
         raise ArtifactError(f"{path}: not readable: {error}") from error
-    if _report(entry).get("teacher", {}).get("fingerprint") != fingerprint:
+    if _report(entry, version).get("teacher", {}).get("fingerprint") != fingerprint:
         return None
     return document
 
@@ -176,13 +180,12 @@ def seed(entry: TaskEntry) -> int:
     Args:
         entry: the task.
     """
-    recorded = _report(entry).get("seed")
+    recorded = _report(entry, entry.current()).get("seed")
     return recorded if isinstance(recorded, int) else 0
 
 
-def _report(entry: TaskEntry) -> dict[str, Any]:
-    """The report of the promoted version; empty where there is none that can be read."""
-    version = entry.current()
+def _report(entry: TaskEntry, version: int | None) -> dict[str, Any]:
+    """The report of a version; empty where there is none that can be read."""
     if version is not None:
         with contextlib.suppress(NotFoundError, ArtifactError):
             return entry.report(version)
