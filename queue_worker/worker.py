@@ -105,6 +105,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--name", help="the worker's; default: queue, host, process")
     parser.add_argument("--replaces", help="name of a worker whose process is gone: what it held is free")
     options = parser.parse_args(arguments)
+    # A thread that scores takes one core; a transformer's tokenizer would start one for each core besides.
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     return serve(options.queue, options.name, replaces=options.replaces)
 
 
