@@ -176,8 +176,8 @@ def test_kinds_of_students_are_told_of_whole_runs_alone() -> None:
         for name in data.NAMES
         for task in ("a", "b")
         for kind, ratio, share in (
-            ("default", 1.0, 0.0), ("cascade", 0.02, 0.123), ("transformer", 0.01, 0.0), ("ngram", 3.456, 0.0),
-            ("search_cheap", 2.0, 0.0), ("search_good", 0.3, 0.0),
+            ("default", 1.0, 0.0), ("cascade", 0.02, 0.123), ("transformer", 0.01, 0.0),
+            ("ngram", 3.456, 0.0), ("search_cheap", 2.0, 0.0), ("search_good", 0.3, 0.0),
         )
         for seed in range(students.SEEDS)
     ]  # fmt: skip
