@@ -138,7 +138,7 @@ def test_a_first_line_may_name_the_delimiter(tmp_path: Path) -> None:
     path.write_bytes(b"\xef\xbb\xbfsep=;\r\nid;text\r\n1;a, b\r\n2;\r\n")
     assert read(path) == ({"1": "a, b", "2": ""}, {})
     path.write_text("sep=;\n")
-    with pytest.raises(InputError, match="no column 'text'"):
+    with pytest.raises(InputError, match="no columns 'text', 'id'; there are none"):
         check_input(str(path), COLUMNS)
 
 

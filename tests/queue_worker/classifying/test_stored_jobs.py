@@ -157,7 +157,7 @@ def test_an_attempt_that_has_lost_its_lease_adds_nothing(
         pass
     work(service, tmp_path / "elsewhere")
     with runner._heartbeat.holding([late]) as (lease,):
-        done = runner._classify(late.snapshot, late, lease)
+        done = runner._classify(late.snapshot, late, lease, asks_teacher=False)
     assert not store.finish(late, done)
     parts = [key for key in Storage(_STORE).entries(f"jobs/{job.id}/parts") if key.endswith(".parquet")]
     assert len(parts) == 2

@@ -118,7 +118,7 @@ def test_a_classifier_is_no_similarity_student_and_the_other_way_round(
     student.save(tmp_path)
     with pytest.raises(ArtifactError, match="gives vectors and decides nothing"):
         load_student(tmp_path)
-    with pytest.raises(ArtifactError, match="a student of kind 'similarity', not a TextCNN"):
+    with pytest.raises(ArtifactError, match="a student of kind 'similarity', neither a TextCNN"):
         Student.load(tmp_path)
     with pytest.raises(ArtifactError, match="a classifier, not a similarity student"):
         SimilarityStudent.load(home / "tasks" / "sport" / "students" / "1")
