@@ -93,7 +93,7 @@ def test_an_artifact_is_read_as_it_was_written(
     assert (loaded.kind, loaded.classes, loaded.metadata["note"]) == ("transformer", student.classes, "kept")
     np.testing.assert_array_equal(loaded.score(texts), student.score(texts))
     assert loaded.cost(10.0) == student.cost(10.0)
-    with pytest.raises(ArtifactError, match="a student of kind 'transformer', not a TextCNN"):
+    with pytest.raises(ArtifactError, match="a student of kind 'transformer', neither a TextCNN"):
         Student.load(tmp_path)
 
 
