@@ -112,7 +112,7 @@ def rung_of(cascade: Cascade, bytes: int) -> Rung:
         bytes=bytes,
         teacher_share=cascade.teacher_share,
         passes=cascade.passes,
-        kept=False,
+        kept=cascade.kept,
         note=cascade.says,
     )
 

@@ -50,6 +50,7 @@ def test_the_report_tells_the_curve_and_the_version_has_the_band(entry: TaskEntr
     assert document["cascade"]["agreement"] == 0.9  # the wanted one, as the definition calls it
     rung = document["ladder"][-1]
     assert (rung["kind"], rung["teacher_share"]) == ("cascade", cascade.teacher_share)
+    assert rung["kept"] is True
     student = json.loads((entry.student_folder(1) / "student.json").read_text())
     assert student["format"] == 5
     assert student["metadata"]["cascade"]["bands"] == {"default": [cascade.low, cascade.high]}
@@ -124,6 +125,7 @@ def test_where_the_teacher_had_to_be_asked_about_too_many_the_student_answers_al
     outcome = replace(entry)
     cascade = outcome.report["cascade"]
     assert not cascade["kept"]
+    assert not any(rung["kept"] for rung in outcome.report["ladder"] if rung["kind"] == "cascade")
     assert "no cascade" in cascade["says"]
     assert "cascade.most_teacher_share" in cascade["says"]
     student = json.loads((entry.student_folder(1) / "student.json").read_text())
