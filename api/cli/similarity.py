@@ -1,7 +1,7 @@
 """``pingti similarity``: vectors of texts by a student of a sentence teacher."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
@@ -10,6 +10,10 @@ from api.cli.tasks import Json
 from pingti.errors import ConflictError, InputError
 
 if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
+    from numpy.typing import NDArray
+
     from pingti.corpus.columns import Columns
 
 app = typer.Typer(
@@ -76,20 +80,12 @@ def encode(
 ) -> None:
     """Write the vector of every text, of length 1, so that a product of two is their cosine."""
     import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    from pingti import files
-    from replacement import similarity
-    from textcnn.similarity import SimilarityStudent
 
     screen = Screen(as_json=as_json)
-    _refuse_existing(out)
-    encoder = SimilarityStudent.load(student)
-    ids, texts, bad = similarity.read_texts(inputs, _columns(text, id_column), screen.note)
-    vectors = pa.FixedSizeListArray.from_arrays(pa.array(encoder.encode(texts).reshape(-1)), encoder.width)
-    with files.replacing(out) as temporary:
-        pq.write_table(pa.table({"id": ids, "vector": vectors}), temporary, compression="zstd")
-    _end(screen, out, len(ids), bad, "vectors")
+    rows = _encoded(inputs, student, out, _columns(text, id_column), screen)
+    vectors = pa.FixedSizeListArray.from_arrays(pa.array(rows.vectors.reshape(-1)), rows.vectors.shape[1])
+    _write(out, {"id": rows.ids, "vector": vectors})
+    _end(screen, out, len(rows.ids), rows.bad, "vectors")
 
 
 @app.command()
@@ -104,29 +100,51 @@ def duplicates(
 ) -> None:
     """Find pairs of texts that say nearly the same. Every text is compared with every other."""
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     import sampling
-    from pingti import files
+
+    screen = Screen(as_json=as_json)
+    rows = _encoded(inputs, student, out, _columns(text, id_column), screen)
+    pairs, cosines = sampling.near_duplicates(rows.vectors, threshold)
+    first, second = pa.array(pairs[:, 0]), pa.array(pairs[:, 1])
+    columns = {
+        "id": rows.ids.take(first),
+        "other_id": rows.ids.take(second),
+        "similarity": pa.array(cosines),
+        "text": rows.texts.take(first),
+        "other_text": rows.texts.take(second),
+    }
+    _write(out, columns)
+    _end(screen, out, len(pairs), rows.bad, f"pairs of {len(rows.ids):,} texts")
+
+
+class _Rows(NamedTuple):
+    ids: "pa.Array"
+    texts: "pa.Array"
+    vectors: "NDArray[np.float32]"
+    bad: int
+    """Rows that could not be read."""
+
+
+def _encoded(inputs: list[str], student: Path, out: Path, columns: "Columns", screen: Screen) -> _Rows:
+    """The texts of files with their vectors; refused before anything is read where ``out`` cannot be."""
     from replacement import similarity
     from textcnn.similarity import SimilarityStudent
 
-    screen = Screen(as_json=as_json)
     _refuse_existing(out)
     encoder = SimilarityStudent.load(student)
-    ids, texts, bad = similarity.read_texts(inputs, _columns(text, id_column), screen.note)
-    pairs, cosines = sampling.near_duplicates(encoder.encode(texts), threshold)
-    first, second = pa.array(pairs[:, 0]), pa.array(pairs[:, 1])
-    columns = {
-        "id": ids.take(first),
-        "other_id": ids.take(second),
-        "similarity": pa.array(cosines),
-        "text": texts.take(first),
-        "other_text": texts.take(second),
-    }
+    ids, texts, bad = similarity.read_texts(inputs, columns, screen.note)
+    return _Rows(ids, texts, encoder.encode(texts), bad)
+
+
+def _write(out: Path, columns: "dict[str, pa.Array]") -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from pingti import files
+
     with files.replacing(out) as temporary:
         pq.write_table(pa.table(columns), temporary, compression="zstd")
-    _end(screen, out, len(pairs), bad, f"pairs of {len(ids):,} texts")
 
 
 def _columns(text: str, id_column: str | None) -> "Columns":

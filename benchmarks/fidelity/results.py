@@ -1,82 +1,24 @@
-"""The file of what was measured: rows by their key, to which calls that run side by side add."""
+"""The file of ``make bench-fidelity``."""
 
-import json
-from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import Any, Final
 
-from benchmarks import harness
 from benchmarks.fidelity import data, methods
-from pingti import files
+from benchmarks.rows_file import Row, RowsFile
 
 FORMAT: Final = 2
 """2: rows have a share of the pool."""
-Row = dict[str, Any]
-_KEY: Final = ("data", "task", "method", "share", "seed")
-
-
-def key(row: Row) -> tuple[Any, ...]:
-    """What a row is of: data set, task, method, share of the pool, seed."""
-    return tuple(row[name] for name in _KEY)
-
-
-def read(out: Path | None) -> Row:
-    """The document, or an empty one.
-
-    Raises:
-        SystemExit: the file is one of another format.
-    """
-    empty: Row = {"format": FORMAT, "settings": {}, "rows": [], "further": [], "left_out": {}}
-    if out is None or not out.is_file():
-        return empty
-    document = json.loads(out.read_text(encoding="utf-8"))
-    if document.get("format") != FORMAT:
-        raise SystemExit(
-            f"{out}: format {document.get('format')}, but this bench adds to files of format {FORMAT}: move "
-            "it away"
-        )
-    return {**empty, **document}
-
-
-def merge(
-    out: Path | None,
-    document: Row,
-    *,
-    rows: Sequence[Row] = (),
-    further: Sequence[Row] = (),
-    settings: Row | None = None,
-    left_out: Row | None = None,
-) -> Row:
-    """The document with what is new, written at once: what several calls measure side by side adds up."""
-
-    def merged(old: Iterable[Row], new: Iterable[Row]) -> list[Row]:
-        return sorted({key(row): row for row in [*old, *new]}.values(), key=_order)
-
-    def add() -> Row:
-        kept = read(out) if out is not None else document
-        absent = {**kept["left_out"], **(left_out or {})}
-        for row in rows:
-            absent.pop(row["data"], None)
-            absent.pop(f"{row['data']}: {row['method']}", None)
-        return {
-            "format": FORMAT,
-            "machine": harness.machine(),
-            "versions": harness.versions(),
-            "methods": methods.WHAT,
-            "settings": {**kept["settings"], **(settings or {})},
-            "rows": merged(kept["rows"], rows),
-            "further": merged(kept["further"], further),
-            "left_out": absent,
-        }
-
-    if out is None:
-        return add()
-    with files.locked(out.with_suffix(".lock")):
-        added = add()
-        files.write_json(out, added)
-    return added
 
 
 def _order(row: Row) -> tuple[Any, ...]:
     method = methods.METHODS.index(row["method"])
     return data.NAMES.index(row["data"]), row["task"], row["seed"], row["share"], method
+
+
+_FILE: Final = RowsFile(
+    format=FORMAT,
+    names=("data", "task", "method", "share", "seed"),
+    what="method",
+    about={"methods": methods.WHAT},
+    order=_order,
+)
+key, read, merge = _FILE.key, _FILE.read, _FILE.merge

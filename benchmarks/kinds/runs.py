@@ -66,9 +66,9 @@ def run(
     scores = [own.student.score(texts) for own in candidates]
     reference, binary = part.reference(task), bool(task.labels)
     measured = []
-    for own, said, rate in zip(candidates, scores, speeds.students, strict=False):
+    for own, scored, rate in zip(candidates, scores, speeds.students, strict=False):
         kind = "default" if own.student.kind == "textcnn" else own.student.kind
-        decided = decide(said, own.result.threshold if binary else None)
+        decided = decide(scored, own.result.threshold if binary else None)
         cost = own.student.cost(1.0)
         more = {"bytes": cost.bytes, "teacher_rows": report["teacher"]["rows_asked"]}
         measured.append(_row(part, task, seed, kind, decided, rate, speeds, more=more))

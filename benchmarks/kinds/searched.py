@@ -32,16 +32,16 @@ def searched(entry: TaskEntry, seed: int) -> list[Found]:
         entry: the task.
         seed: of the search; the students are trained with another.
     """
-    found = search(entry, seed=seed)
+    result = search(entry, seed=seed)
     material = read_material(entry, seed=seed + 1000)
     students = []
     for kind, wish in WISHES.items():
-        point = choose(found.points, wish)
+        point = choose(result.points, wish)
         student, _, threshold = train_shape(material, point.shape)
         more = {
             "shape": asdict(point.shape),
             "cost": round(point.cost, 4),
-            "trainings": round(found.compute, 2),
+            "trainings": round(result.compute, 2),
         }
         students.append(Found(kind=kind, student=student, threshold=threshold, more=more))
     return students

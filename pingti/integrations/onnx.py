@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pingti import files
+from pingti.students.onnx_parts import OnnxParts
 from textcnn.encoding import Encoded
 from textcnn.fold import padded, rows, spread
 from textcnn.kernel import ngram_buckets
@@ -61,13 +62,12 @@ def _rectangle(values: NDArray[Any], offsets: NDArray[np.int64], padding: int) -
     return table
 
 
-class _Graph:
+class _Graph(OnnxParts):
     """Nodes and numbers of a model, as they are added."""
 
     def __init__(self, student: Student) -> None:
+        super().__init__()
         self._student = student
-        self._nodes: list[Any] = []
-        self._numbers: list[Any] = []
 
     def model(self) -> "onnx.ModelProto":
         from onnx import TensorProto, checker, helper
@@ -159,23 +159,3 @@ class _Graph:
         last = first - width + 1
         stop = np.array([last if last < 0 else np.iinfo(np.int64).max])
         return self._add("Slice", matrix, self._number(np.array([first])), self._number(stop), axis)
-
-    def _number(self, values: Any) -> str:
-        from onnx import numpy_helper
-
-        name = f"number{len(self._numbers)}"
-        self._numbers.append(
-            numpy_helper.from_array(np.ascontiguousarray(values).reshape(np.shape(values)), name)
-        )
-        return name
-
-    def _add(
-        self, kind: str, *names: str, to: str = "", to_type: int | None = None, **attributes: Any
-    ) -> str:
-        from onnx import helper
-
-        output = to or f"value{len(self._nodes)}"
-        if to_type is not None:
-            attributes["to"] = to_type
-        self._nodes.append(helper.make_node(kind, list(names), [output], **attributes))
-        return output

@@ -84,14 +84,14 @@ def _curve(points: tuple[Point, ...], holdout: Scored, threshold: float | None) 
 
 
 def _point(point: Point, holdout: Scored | None = None, threshold: float | None = None) -> CascadePoint:
-    told = {
+    figures = {
         "teacher_share": round(point.teacher_share, 4),
         "agreement": round(point.agreement, 4),
         "at_least": round(point.at_least, 4),
     }
     if holdout is not None:
-        told["holdout"] = round(measured(holdout, threshold, point.band)[0].accuracy, 4)
-    return CascadePoint(**told)
+        figures["holdout"] = round(measured(holdout, threshold, point.band)[0].accuracy, 4)
+    return CascadePoint(**figures)
 
 
 def rung_of(cascade: Cascade, bytes: int) -> Rung:

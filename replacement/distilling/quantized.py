@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
+from pingti.students.onnx_parts import OnnxParts
 from replacement.distilling.network import ACTIVATIONS, Encoder
 
 if TYPE_CHECKING:
@@ -44,15 +45,14 @@ def model(
     return content
 
 
-class _Graph:
+class _Graph(OnnxParts):
     """Nodes and numbers of a model, as they are added."""
 
     def __init__(self, network: Encoder, ranges: Mapping[str, tuple[float, float]] | None) -> None:
+        super().__init__()
         self._network = network
         self._ranges = ranges
         self._names = {id(module): name for name, module in network.named_modules()}
-        self._nodes: list[Any] = []
-        self._numbers: list[Any] = []
 
     def model(self, classes: NDArray[np.float32]) -> "onnx.ModelProto":
         from onnx import TensorProto, checker, helper
@@ -163,23 +163,3 @@ class _Graph:
         if name in ("relu", "tanh"):
             return self._add(name.capitalize(), values)
         return self._add("Gelu", values, approximate=ACTIVATIONS[name])
-
-    def _number(self, values: Any) -> str:
-        from onnx import numpy_helper
-
-        name = f"number{len(self._numbers)}"
-        self._numbers.append(
-            numpy_helper.from_array(np.ascontiguousarray(values).reshape(np.shape(values)), name)
-        )
-        return name
-
-    def _add(
-        self, kind: str, *names: str, to: str = "", to_type: int | None = None, **attributes: Any
-    ) -> str:
-        from onnx import helper
-
-        output = to or f"value{len(self._nodes)}"
-        if to_type is not None:
-            attributes["to"] = to_type
-        self._nodes.append(helper.make_node(kind, list(names), [output], **attributes))
-        return output

@@ -74,9 +74,9 @@ def train(
         torch.manual_seed(int(rng.integers(2**63)))
         for rows in _drawn(np.diff(pieces.offsets), recipe, rng):
             given = (torch.from_numpy(part).to(device) for part in pieces.rectangle(rows))
-            said = network(*given)
+            logits = network(*given)
             wanted = torch.from_numpy(targets[rows]).to(device)
-            apart = F.kl_div(F.log_softmax(said, dim=1), wanted, reduction="none").sum(dim=1)
+            apart = F.kl_div(F.log_softmax(logits, dim=1), wanted, reduction="none").sum(dim=1)
             loss = (apart * torch.from_numpy(weights[rows]).to(device)).mean()
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
