@@ -55,10 +55,10 @@ def run(
         For each kind a row of the results and what else there is to say about it, and why others are missing.
     """
     started = time.monotonic()
-    candidates, found, report = _trained(part, task, seed, kinds, workspace, effort)
+    candidates, by_search, report = _trained(part, task, seed, kinds, workspace, effort)
     texts = pa.array(part.holdout, pa.large_string())
     speeds = measure_speeds(
-        [own.student for own in (*candidates, *found)],
+        [own.student for own in (*candidates, *by_search)],
         str(part.model),
         texts.slice(0, _TIMED),
         max_length=data.MAX_LENGTH,
@@ -72,7 +72,7 @@ def run(
         cost = own.student.cost(1.0)
         more = {"bytes": cost.bytes, "teacher_rows": report["teacher"]["rows_asked"]}
         measured.append(_row(part, task, seed, kind, decided, rate, speeds, more=more))
-    for shaped, rate in zip(found, speeds.students[len(candidates) :], strict=True):
+    for shaped, rate in zip(by_search, speeds.students[len(candidates) :], strict=True):
         decided = decide(shaped.student.score(texts), shaped.threshold)
         more = {"bytes": shaped.student.cost(1.0).bytes, **shaped.more}
         measured.append(_row(part, task, seed, shaped.kind, decided, rate, speeds, more=more))
@@ -134,10 +134,10 @@ def _trained(
     wanted = tuple(kind for kind in ladder.KINDS if kind in kinds)
     with mock.patch.object(ladder, "KINDS", wanted), loops.exchanged(ladder, "choose", keep_the_first):
         outcome = loop.replace(entry, seed=seed)
-    found = searched(entry, seed) if set(WISHES) & set(kinds) else []
+    by_search = searched(entry, seed) if set(WISHES) & set(kinds) else []
     for file in entry.student_folder(outcome.version).glob("student.*"):
         file.unlink()  # the reports stay, to be looked at
-    return candidates, [own for own in found if own.kind in kinds], outcome.report
+    return candidates, [own for own in by_search if own.kind in kinds], outcome.report
 
 
 def _row(

@@ -121,8 +121,8 @@ def check_columns(path: str, names: Sequence[str], columns: Columns) -> None:
     asked = dict.fromkeys((*columns.names, *columns.keep))
     lacking = [name for name in asked if name not in names]
     if any(name in columns.keep for name in lacking):
-        told = folder_values(path)
-        lacking = [name for name in lacking if name not in columns.keep or name not in told]
+        in_folders = folder_values(path)
+        lacking = [name for name in lacking if name not in columns.keep or name not in in_folders]
     if lacking:
         wanted = f"column{'s' if len(lacking) > 1 else ''} {_listed(lacking)}"
         raise InputError.in_file(path, f"no {wanted}; there are {_listed(names)}")
