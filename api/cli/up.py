@@ -9,8 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from api.rest.server import listen, serve, sigterm_as_exit
-from pingti.errors import PingtiError
+from api.rest.server import exit_code, listen, serve, sigterm_as_exit
 from queue_worker.celery_app import CLASSIFY, RETRAIN
 from queue_worker.processes.launcher import Processes, worker_name
 from queue_worker.processes.supervisor import Start, Supervisor
@@ -86,15 +85,7 @@ def _add_valkey(supervisor: Supervisor, processes: Processes, settings: Settings
 
 def main(arguments: list[str]) -> int:
     """The API's part: serve on the inherited socket with the given descriptor."""
-    try:
-        settings = Settings.of_environment()
-        serve(settings, socket.socket(fileno=int(arguments[0])))
-    except PingtiError as error:
-        sys.stderr.write(f"{error}\n")
-        return error.exit_code
-    except KeyboardInterrupt:
-        return 130
-    return 0
+    return exit_code(lambda: serve(Settings.of_environment(), socket.socket(fileno=int(arguments[0]))))
 
 
 if __name__ == "__main__":
