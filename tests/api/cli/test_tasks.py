@@ -447,7 +447,7 @@ def test_tasks_are_made_from_a_models_labels_all_or_none(
 ) -> None:
     model = write_kinds(tmp_path / "models", tiny_bert)["multi_label"]
     corpus = tmp_path / "texts.jsonl"
-    corpus.write_text('{"id": 1, "words": "a b"}\n')
+    corpus.write_text('{"id": 1, "words": "a b", "seen": "2026-01-01"}\n')
     home = tmp_path / "home"
     options = ["--from-model", str(model), "--corpus", str(corpus), "--home", str(home), "--json"]
     refused = pingti("task", "add", *options)
@@ -465,6 +465,14 @@ def test_tasks_are_made_from_a_models_labels_all_or_none(
     assert "task 'taste' is there already, and nothing was added; --prefix" in again.stderr
     told = pingti("task", "add", *options[:-1], "--text", "words", "--labels", "taste", "--prefix", "post_")
     assert "post_taste.toml: taste; next is pingti replace post_taste" in told.stdout.replace("\n", " ")
+    columns = ["--text", "words", "--time", "seen", "--id", "id", "--labels", "taste=flavour", "--labels"]
+    named = pingti("task", "add", *options, *columns, "price=cost")
+    assert [task["task"] for task in json.loads(named.stdout)] == ["flavour", "cost"], named.stderr
+    section = Workspace(home).task("flavour").definition.corpus
+    assert (section.text, section.time, section.id) == ("words", "seen", "id")
+    no_column = pingti("task", "add", *options, "--text", "words", "--time", "day", "--prefix", "x_")
+    assert no_column.returncode == errors.DefinitionError.exit_code
+    assert "corpus.time" in no_column.stderr
     strange = pingti("task", "add", *options, "--labels", "colour")
     assert "has no label 'colour'; it has delivery, taste, price" in strange.stderr
 
@@ -475,10 +483,13 @@ def test_options_that_do_not_go_together_are_refused(pingti: Run, tmp_path: Path
         ["--from-model", "m"],
         ["--corpus", "a.csv"],
         ["a.toml", "--from-model", "m", "--name", "x"],
+        ["a.toml", "--from-model", "m", "--time", "seen"],
+        ["a.toml", "--from-model", "m", "--corpus", "a.csv"],
+        ["a.toml", "--labels", "a=b"],
     ):
         ran = pingti("task", "add", *options, "--home", str(tmp_path))
         assert ran.returncode == errors.InputError.exit_code, options
-        assert "--from-model" in ran.stderr
+        assert "--from-model" in ran.stderr or "--corpus" in ran.stderr
 
 
 def test_a_command_that_stands_beside_task_is_named(pingti: Run) -> None:
