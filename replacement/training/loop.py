@@ -9,7 +9,7 @@ against it. ``replacement.budget`` says how many there are of each.
 """
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -168,7 +168,10 @@ def ask_measuring_rows(setup: Setup, known: dict[str, bool]) -> Asked:
         )
     holdout_set = HoldoutSet(rows=held[answered], answers=answers.take(answered), asked=len(held))
     return Asked(
-        validation=validation, holdout=holdout_set, training=nothing, apart=_apart(setup, measuring.apart)
+        validation=validation,
+        holdout=holdout_set,
+        training=nothing,
+        apart=draw_apart(setup, setup.dataset.apart, measuring.apart),
     )
 
 
@@ -306,9 +309,14 @@ def _drawn_validation(
     return validation
 
 
-def _apart(setup: Setup, most: int) -> tuple[str, ...]:
-    """Texts outside the corpus that measure, ``most`` at most."""
-    texts = setup.dataset.apart
+def draw_apart(setup: Setup, texts: Sequence[str], most: int) -> tuple[str, ...]:
+    """Draw the texts outside the corpus that measure.
+
+    Args:
+        setup: has the seed.
+        texts: with true labels.
+        most: how many are drawn; all where there are fewer.
+    """
     return tuple(texts[row] for row in setup.draw(np.arange(len(texts)), most, "true labels apart").tolist())
 
 

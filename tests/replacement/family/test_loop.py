@@ -1,5 +1,6 @@
 """The loop of a family with real, tiny teachers."""
 
+import json
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -118,6 +119,30 @@ def test_each_task_keeps_its_rules_and_peoples_labels(topic_teacher: Path, tmp_p
     ]
     assert rows
     assert targets[rows[0]].argmax() == 1  # the column of tech
+
+
+def test_true_labels_outside_the_corpus_measure_the_task_that_has_them(
+    topic_teacher: Path, tmp_path: Path
+) -> None:
+    entries = topics(tmp_path, topic_teacher, budget=400)
+    corpus = set(made_texts(600, seed=2)[0])
+    outside = [text for text in dict.fromkeys(made_texts(25, seed=77)[0]) if text not in corpus]
+    for entry, words in zip(entries[:2], (WORDS["sport"], WORDS["tech"]), strict=True):
+        rows = [
+            {"text": text, "label": "yes" if set(text.split()) & set(words) else "no"} for text in outside
+        ]
+        own = rows if entry.name == "sport" else rows[:10]
+        (tmp_path / f"{entry.name}.jsonl").write_text("\n".join(map(json.dumps, own)))
+        named = f'[gate]\nlabels = "../{entry.name}.jsonl"'
+        entry.path.write_text(entry.path.read_text().replace("[gate]", named, 1))
+    outcomes = replace_family(members_of(Workspace(tmp_path), "topics"))
+    apart = {name: outcome.report["truth_apart"] for name, outcome in outcomes.items()}
+    assert apart["topic"] is None
+    sizes = {name: apart[name]["teacher"]["rows"] for name in ("sport", "tech")}
+    assert sizes == {"sport": len(outside), "tech": 10}
+    assert apart["sport"]["teacher"]["accuracy"] > 0.8
+    assert not [n for o in outcomes.values() for n in o.report["notes"] if "are not used" in n]
+    assert max(outcome.report["teacher"]["rows_computed"] for outcome in outcomes.values()) <= 400
 
 
 def test_teachers_that_were_not_asked_teach_nothing(topic_teacher: Path, tmp_path: Path) -> None:
