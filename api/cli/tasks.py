@@ -302,7 +302,7 @@ def history(task: TaskName, home: Home = WORKSPACE, as_json: Json = False) -> No
 @app.command()
 def report(task: TaskName, version: Version = None, home: Home = WORKSPACE, as_json: Json = False) -> None:
     """How far a version can be trusted: its figures, rounds and operating points, and where its page is."""
-    from pingti.workspace.report import refusal
+    from pingti.workspace.report import Report, how_sure, refusal
 
     entry = _entry(home, task)
     if version is None:
@@ -310,6 +310,8 @@ def report(task: TaskName, version: Version = None, home: Home = WORKSPACE, as_j
     content = entry.report(version)
     screen = Screen(as_json=as_json)
     gate = content["gate"]
+    # Of the student alone: where its teacher helps it, the verdict is another.
+    sure = how_sure(Report.model_validate(content)) if gate.get("by", "student") == "student" else ""
     screen.say(
         f"{task}, version {version}: the gate (precision {gate['precision']:.2f}, recall "
         f"{gate['recall']:.2f}) is {'reached' if gate['passed'] else 'not reached'}"
@@ -318,10 +320,14 @@ def report(task: TaskName, version: Version = None, home: Home = WORKSPACE, as_j
         lacks = refusal(content)
         for line in [lacks.headline, *wrapped_points(lacks.points)]:
             screen.say(line)
+    elif sure:
+        screen.say(sure)
     for note in content.get("notes", []):
         screen.note(note)
     show_teacher_quality(content, screen)
     _show_measures(content, screen)
+    if not sure:  # which names the intervals
+        _show_intervals(content, screen)
     _show_ladder(content, screen)
     operating_points = content.get("scenes", {})
     if operating_points:
@@ -404,6 +410,10 @@ def _show_measures(content: dict[str, Any], screen: Screen) -> None:
         head.append(f"{classes[1]} rows")
         rows = [[*row, f"{measured['positives']:,}"] for row, (_, measured) in zip(rows, lines, strict=True)]
     screen.table(head, rows)
+
+
+def _show_intervals(content: dict[str, Any], screen: Screen) -> None:
+    """How far chance may have moved the figures on the holdout, where the report tells."""
     spans = content.get("holdout_intervals", {})
     intervals = [
         f"{name} {spans[name][0]:.3f} to {spans[name][1]:.3f}"

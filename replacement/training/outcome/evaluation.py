@@ -136,6 +136,7 @@ def _sureness_and_advice(setup: Setup, asked: Asked, trained: Trained, scored: S
         margin=asked.holdout.answers.margin,
         held_out=len(setup.dataset.corpus.holdout),
         unasked=len(asked.unasked(setup)),
+        boundary=int((~asked.training.clear(definition.teacher.margin)).sum()),
         sure=sure,
     )
     return {"sure": sure, "advice": advise(evidence)}

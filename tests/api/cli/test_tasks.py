@@ -145,6 +145,14 @@ def test_a_report_tells_what_its_figures_rest_on(pingti: Run, workspace: Workspa
     assert "on the validation rows 0.123 1.000 1.000 1,234 56" in lines
     assert sum("validation" in line for line in lines) == 1
     assert "95 % interval on the holdout: precision 0.700 to 0.850, recall 0.600 to 0.900" in lines
+    assert not any("drawn again" in line for line in lines)  # it was made before that was measured
+    report["gate"]["sure"] = 0.87
+    sure = "of holdouts drawn again 87% give the same verdict (95 % intervals: precision 0.700 to 0.850, "
+    for passed in (True, False):
+        report["gate"]["passed"] = passed
+        path.write_text(json.dumps(report))
+        shown = " ".join(pingti("task", "report", "sport", *home).stdout.split())
+        assert (sure in shown, "95 % interval on the holdout" in shown) == (True, False)
     shown = pingti("task", "report", "topic", *home).stdout
     assert "interval" not in shown
     assert shown.splitlines()[1].split() == ["precision", "recall", "F1", "rows"]
