@@ -155,7 +155,7 @@ def decided_by(
     Args:
         family: has the texts.
         parent: what is known of it before any training.
-        holds: bool (n,), of which of the n texts its own parents say what it asks for; None: it awaits nobody.
+        holds: bool (n,), of which of the n texts its own parents say what it asks for; None: it awaits none.
         student: its own, of this round.
         threshold: the student's, for two classes.
 
