@@ -27,7 +27,8 @@ from replacement.results import Outcome, Round, StopReason
 from replacement.training.outcome.evaluation import evaluate
 from replacement.training.outcome.trained import Trained
 from replacement.training.outcome.version import write_version
-from replacement.training.rounds import Setup, best_of, brought_nothing
+from replacement.training.rounds.state import Setup
+from replacement.training.rounds.stopping import best_of, brought_nothing
 from textcnn import Student
 
 if TYPE_CHECKING:  # torch only where a teacher is asked

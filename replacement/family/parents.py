@@ -21,7 +21,8 @@ from replacement.family.rows import view
 from replacement.family.state import Family, State
 from replacement.results import Round
 from replacement.training.dependencies import parents_hold
-from replacement.training.rounds import Asked, measure_round
+from replacement.training.rounds.state import Asked
+from replacement.training.rounds.turn import measure_round
 from textcnn import Student
 
 

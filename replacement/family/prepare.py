@@ -19,7 +19,7 @@ from replacement.progress import Progress, say
 from replacement.teacher_sources.sources import has_model
 from replacement.training.dataset import Dataset, assemble, is_asked, load_corpus, within_answers
 from replacement.training.people_labels import PeopleLabels, Reviewed, read_people_labels
-from replacement.training.rounds import Setup
+from replacement.training.rounds.state import Setup
 from replacement.training.teacher_labels import TeacherLabels, load_teacher, read_by_another_task
 from replacement.training.teacher_model import teacher_owner
 

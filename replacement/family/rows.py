@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from replacement.answers import Answers
-from replacement.training.rounds import Asked, HoldoutSet, Setup, TrainingSet
+from replacement.training.rounds.state import Asked, HoldoutSet, Setup, TrainingSet
 from replacement.training.validation_set import ValidationSet
 
 if TYPE_CHECKING:  # torch only where a teacher is asked

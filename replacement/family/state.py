@@ -10,7 +10,7 @@ from replacement.budget import rows_of_round
 from replacement.family.columns import Group
 from replacement.family.prepare import Member
 from replacement.family.rows import TeacherRows, Validation, view
-from replacement.training.rounds import Asked, Setup
+from replacement.training.rounds.state import Asked, Setup
 from textcnn.readout import Readout
 
 

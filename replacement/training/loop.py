@@ -34,21 +34,10 @@ from replacement.training.outcome.evaluation import evaluate
 from replacement.training.outcome.trained import Trained
 from replacement.training.outcome.version import write_version
 from replacement.training.people_labels import read_people_labels
-from replacement.training.rounds import (
-    Asked,
-    HoldoutSet,
-    Setup,
-    TrainingSet,
-    ask_next_rows,
-    ask_to_learn,
-    best_round,
-    finish_task,
-    measure_round,
-    out_of_rows,
-    speak_against,
-    stop_reason,
-    train_student,
-)
+from replacement.training.rounds.state import Asked, HoldoutSet, Setup, TrainingSet, ask_to_learn
+from replacement.training.rounds.stopping import best_round, speak_against, stop_reason
+from replacement.training.rounds.students import finish_task, train_student
+from replacement.training.rounds.turn import ask_next_rows, measure_round, out_of_rows
 from replacement.training.subclasses import Subclasses, divide
 from replacement.training.teacher_labels import load_teacher
 from replacement.training.validation_set import (

@@ -19,7 +19,7 @@ from replacement.reporting.advice import Evidence, advise
 from replacement.reporting.document import Evaluation
 from replacement.training.outcome.trained import Trained
 from replacement.training.people_labels import PeopleLabels
-from replacement.training.rounds import Asked, Setup
+from replacement.training.rounds.state import Asked, Setup
 from replacement.training.teacher_model import teacher_owner
 
 
