@@ -157,13 +157,15 @@ def _unsure(evidence: Evidence) -> tuple[float, str]:
         return 0.0, ""
     errors, margin = _errors(evidence), evidence.definition.teacher.margin
     unsure = errors[evidence.margin[errors] < margin]
-    reference = evidence.holdout.reference
+    reference, gate = evidence.holdout.reference, evidence.definition.gate
     decided = decide(evidence.holdout.scores, evidence.kept.threshold)
-    decided[unsure] = reference[unsure]
-    gate = evidence.definition.gate
-    now = sum(evidence.kept.holdout.shortfall(gate))
-    without = sum(measure(reference, decided, len(evidence.definition.classes)).shortfall(gate))
-    closes = (now - without) / now
+    mended = decided.copy()
+    mended[unsure] = reference[unsure]
+    now, without = (
+        sum(measure(reference, decisions, len(evidence.definition.classes)).shortfall(gate))
+        for decisions in (decided, mended)
+    )
+    closes = (now - without) / now if now else 0.0
     return closes, (
         f"people's labels: of {len(errors):,} errors on the holdout {len(unsure):,} are texts on which the "
         f"teacher itself is unsure (its margin is below {margin:g}), and without them at most {closes:.0%} "
