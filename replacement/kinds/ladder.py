@@ -17,7 +17,7 @@ from replacement.results import Round
 
 if TYPE_CHECKING:
     from replacement.training.outcome.trained import Trained
-    from replacement.training.rounds import Asked, Setup
+    from replacement.training.rounds.state import Asked, Setup
 
 KINDS = ("ngram", "transformer")
 """What ``student.kind = "auto"`` tries besides the rounds' TextCNN, in the order of the report."""

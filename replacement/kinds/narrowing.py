@@ -8,7 +8,7 @@ from replacement.progress import say
 
 if TYPE_CHECKING:
     from replacement.training.outcome.trained import Trained
-    from replacement.training.rounds import Asked, Setup
+    from replacement.training.rounds.state import Asked, Setup
 
 ALIKE: Final = 0.999
 """Share of the validation rows that must be decided as before."""

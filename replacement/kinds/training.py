@@ -11,7 +11,7 @@ from replacement.kinds.ngram import train_ngrams
 
 if TYPE_CHECKING:
     from replacement.training.outcome.trained import Trained
-    from replacement.training.rounds import Asked, Setup
+    from replacement.training.rounds.state import Asked, Setup
 
 Trainer = Callable[["Setup", "Asked", "Trained"], AnyStudent]
 """Trains a student on ``asked.training``; ``trained`` has the rounds' students. It imports what it computes

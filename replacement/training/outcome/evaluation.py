@@ -19,7 +19,7 @@ from replacement.reporting.advice import Evidence, advise
 from replacement.reporting.document import Evaluation
 from replacement.training.outcome.trained import Trained
 from replacement.training.people_labels import PeopleLabels
-from replacement.training.rounds import Asked, Setup
+from replacement.training.rounds.state import Asked, Setup
 from replacement.training.teacher_model import teacher_owner
 
 
@@ -136,6 +136,7 @@ def _sureness_and_advice(setup: Setup, asked: Asked, trained: Trained, scored: S
         margin=asked.holdout.answers.margin,
         held_out=len(setup.dataset.corpus.holdout),
         unasked=len(asked.unasked(setup)),
+        boundary=int((~asked.training.clear(definition.teacher.margin)).sum()),
         sure=sure,
     )
     return {"sure": sure, "advice": advise(evidence)}

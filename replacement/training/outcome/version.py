@@ -12,7 +12,7 @@ from replacement.reporting.document import Evaluation, build_report
 from replacement.results import Outcome
 from replacement.training import warm_start
 from replacement.training.outcome.trained import Trained
-from replacement.training.rounds import Asked, Setup, TrainingSet
+from replacement.training.rounds.state import Asked, Setup, TrainingSet
 from replacement.training.validation_set import ValidationSet
 
 

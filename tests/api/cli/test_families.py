@@ -26,3 +26,27 @@ def test_what_passes_is_promoted_and_what_does_not_is_told_what_helps(
     assert all(line.endswith("%") for line in lines)
     workspace = Workspace(tmp_path)
     assert [workspace.task(task).current() for task in ("sport", "tech", "topic")] == [1, 1, None]
+
+
+def test_a_task_is_promoted_behind_its_parent_and_not_without_it(
+    pingti: Run, topic_teacher: Path, tmp_path: Path
+) -> None:
+    """``tech`` stands behind ``topic``, which comes behind it by name."""
+    entries = {entry.name: entry for entry in topics(tmp_path, topic_teacher, rounds=1, gate=0.01)}
+    tech = entries["tech"]
+    tech.path.write_text(f'depends_on = ["topic=tech"]\n{tech.path.read_text()}')
+    topic = entries["topic"].path.read_text()
+    entries["topic"].path.write_text(topic.replace("= 0.01", "= 1.0"))
+    options = ("replace", "--family", "topics", "--promote", "--home", tmp_path)
+    refused = pingti(*options)
+    assert refused.returncode == 5
+    assert "promoted: sport\n" in refused.stdout
+    assert (
+        "tech: its gate is reached, but no student is promoted of topic, on which it depends; once one is, "
+        "pingti promote tech 1" in " ".join(refused.stderr.split())
+    )
+    entries["topic"].path.write_text(topic)
+    done = pingti(*options)
+    assert done.returncode == 0, done.stderr
+    workspace = Workspace(tmp_path)
+    assert [workspace.task(task).current() for task in ("sport", "tech", "topic")] == [2, 2, 2]
