@@ -391,11 +391,14 @@ class Client(TaskCalls):
         """Classify a few texts at once, without a job.
 
         Args:
-            texts: at most 1,000: a string, a list, a Series, an Arrow array.
+            texts: at most 1,000: a string, a list, a Series, an Arrow array; None, NaN and pd.NA are no text.
             tasks: label tasks, as for ``submit``.
 
         Returns:
-            For each text the class and the score of each task.
+            For each text, in order, the class and the score of each task; both None where there is no text.
+
+        Raises:
+            InputError: none or too many, one that is no string, or a task that cannot be asked.
         """
         body = {
             "texts": text_strings(texts),
