@@ -10,6 +10,7 @@ const KNOWN = [
   [/^the teacher's budget is spent$/, "stopBudget"],
   [/^the pool is used up$/, "stopPool"],
   [/^No worker consumes the classify queue\.$/, "noClassifyWorker"],
+  [/^a worker of the queue retrain, which has the teacher .*: none is running$/, "noTeacherWorker"],
   [/^The broker does not answer\.$/, "noBroker"],
   [/^waiting for another run of this task$/, "waitingForRun"],
   [/^passed its gate$/, "passedItsGate"],

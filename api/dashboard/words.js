@@ -18,6 +18,8 @@ export const WORDS = {
     rate: "{n} rows/s", left: "{time} left", place: "place {n} in the queue", bad: "bad rows: {n}",
     priority: "priority {n}", progress: "Progress of job {id}",
     shardOn: "{shard} on {worker}", shardNumber: "shard {n}", plan: "plan", finalize: "end",
+    waitsFor: "Waits for {what}.", noTeacherWorker: "a worker of the queue retrain, which has the teacher; pingti up starts one",
+    decidedBy: "{task} decided by {parts}", by_student: "student", by_teacher: "teacher", by_unsure: "student (not sure)", comma: ", ",
     cancelRun: "Cancel the retraining", cancelRunLabel: "Cancel retraining {id}", runCancelled: "The retraining is cancelled.",
     sureCancelRun: "Cancel retraining {id}? What it has learnt is not used; the teacher's answers are kept.",
     cancel: "Cancel", cancelLabel: "Cancel job {id}", keep: "Keep it running", cancelIt: "Cancel the job",
@@ -126,6 +128,8 @@ export const WORDS = {
     rate: "{n} 行/秒", left: "剩余 {time}", place: "排在第 {n} 位", bad: "坏行：{n}",
     priority: "优先级 {n}", progress: "批次 {id} 的进度",
     shardOn: "{shard}：{worker}", shardNumber: "分片 {n}", plan: "计划", finalize: "收尾",
+    waitsFor: "正在等待{what}。", noTeacherWorker: "重训队列的工作进程（它有教师模型）；pingti up 会启动一个",
+    decidedBy: "{task} 的判断者：{parts}", by_student: "学生", by_teacher: "教师", by_unsure: "学生（没有把握）", comma: "，",
     cancelRun: "取消这次重训", cancelRunLabel: "取消重训 {id}", runCancelled: "重训已取消。",
     sureCancelRun: "取消重训 {id}？已学到的内容不会使用；教师的回答会保留。",
     cancel: "取消", cancelLabel: "取消批次 {id}", keep: "继续运行", cancelIt: "取消此批次",
@@ -210,7 +214,7 @@ export const WORDS = {
 
     apiTitle: "接口文档", dashboard: "控制台", problemTypes: "错误类型", apiLoading: "正在读取 openapi.json……",
     apiFailed: "取不到 openapi.json（{why}）；等服务器有响应后重新加载本页。",
-    apiAbout: "用取代了 BERT 的学生模型给文本文件打标：上传文件，或指名服务器可读的文件；提交批次，可含任意几个任务；查看进度，读取结果。每个错误都是 application/problem+json 文档（RFC 9457）。展开后的细节为英文。",
+    apiAbout: "用取代了 BERT 的学生模型给文本文件打标：上传文件，或指名服务器可读的文件；提交批次，可含任意几个任务；查看进度，读取结果。每个错误都是 application/problem+json 文档（RFC 9457）。字段和参数的说明是中文，其余细节为英文。",
     fieldWord: "字段", typeWord: "类型", whatItIs: "说明", parameterWord: "参数", placeWord: "位置",
     bodyOf: "请求体：{type}", listOf: "{type} 的列表",
 

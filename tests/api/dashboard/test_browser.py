@@ -124,6 +124,31 @@ def test_a_running_job_names_the_worker_of_each_shard(looker: Looker, place: Pla
     assert not looker.faults
 
 
+@pytest.mark.parametrize(
+    ("locale", "decided", "lacking"),
+    [
+        (
+            "en-GB",
+            "sport decided by student 95,000, teacher 4,100, student (not sure) 900",
+            "Waits for a worker of the queue retrain, which has the teacher; pingti up starts one.",
+        ),
+        (
+            "zh-CN",
+            "sport 的判断者：学生 95,000，教师 4,100，学生（没有把握） 900",
+            "正在等待重训队列的工作进程（它有教师模型）；pingti up 会启动一个。",
+        ),
+    ],
+)
+def test_a_job_of_a_cascade_says_who_decided_and_what_it_waits_for(
+    looker: Looker, locale: str, decided: str, lacking: str
+) -> None:
+    page = looker.open(locale=locale)
+    card = page.locator('.job:has-text("cascade.parquet")')
+    playwright.expect(card.locator(".decided")).to_have_text(decided)
+    playwright.expect(card.locator(".lacking")).to_have_text(lacking)
+    assert not looker.faults
+
+
 def test_a_task_is_drawn_and_told_in_tables(looker: Looker, place: Place) -> None:
     page = looker.open("tasks")
     page.get_by_role("link", name="sport").click()
