@@ -256,7 +256,7 @@ def test_who_waits_outlasts_a_restart(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Client, "job", answer)
     with Client("http://127.0.0.1:9") as client:
         assert client.wait("job-1", progress=False).status == "completed"
-        monkeypatch.setattr("pingti.client._AWAY_SECONDS", 0.0)
+        monkeypatch.setattr("pingti.calls.watching._AWAY_SECONDS", 0.0)
         for given in ([away], [running, away]):  # never there; away for too long
             answers[:] = given
             with pytest.raises(UnavailableError, match="no answer"):
