@@ -9,7 +9,7 @@ const ENDED = ["completed", "failed", "cancelled"];
 const FORMATS = { parquet: "Parquet", csv: "CSV", jsonl: "JSONL" };
 const PAGE = 20;
 const FILES_SHOWN = 2;
-const DECIDERS = ["student", "teacher", "unsure"];
+const DECIDERS = ["student", "transformer", "teacher", "unsure"];
 
 const cards = new Map(); // job id: its element
 let limit = PAGE;
@@ -55,8 +55,8 @@ function newCard(job) {
     make("div.line.facts", {}, ...["files", "owner", "notes"].map((name) => part(`span.${name}`))),
     make("p.facts.decided"),
     make("p.facts.workers"),
-    make("p.facts.lacking"),
-    make("p.fault.error"));
+    make("p.facts.waits"),
+    make("p.fault"));
   card.dataset.id = job.id;
   cards.set(job.id, card);
   return card;
@@ -91,10 +91,10 @@ function write(app, card, job) {
   part("files").title = job.inputs.join("\n");
   put(part("owner"), job.owner ? say("ownedBy", { name: job.owner }) : "");
   put(part("notes"), Object.entries(job.metadata ?? {}).map(([name, value]) => `${name}: ${value}`).join(" · "));
-  put(part("workers"), workersOf(job.workers ?? {}));
   put(part("decided"), decidedBy(job.decided ?? {}));
-  put(part("lacking"), job.waits_for ? say("waitsFor", { what: sayText(job.waits_for) }) : "");
-  put(part("error"), job.error ?? "");
+  put(part("workers"), workersOf(job.workers ?? {}));
+  put(part("waits"), job.waits_for ? say("waitsFor", { what: sayText(job.waits_for) }) : "");
+  put(part("fault"), job.error ?? "");
 
   const begin = Object.values(job.timestamps).sort()[0];
   const time = card.querySelector("time");

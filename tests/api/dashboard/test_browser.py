@@ -130,12 +130,12 @@ def test_a_running_job_names_the_worker_of_each_shard(looker: Looker, place: Pla
         (
             "en-GB",
             "sport decided by student 95,000, teacher 4,100, student (not sure) 900",
-            "Waits for a worker of the queue retrain, which has the teacher; pingti up starts one.",
+            "waits for a worker",
         ),
         (
             "zh-CN",
             "sport 的判断者：学生 95,000，教师 4,100，学生（没有把握） 900",
-            "正在等待重训队列的工作进程（它有教师模型）；pingti up 会启动一个。",
+            "等待",
         ),
     ],
 )
@@ -145,7 +145,7 @@ def test_a_job_of_a_cascade_says_who_decided_and_what_it_waits_for(
     page = looker.open(locale=locale)
     card = page.locator('.job:has-text("cascade.parquet")')
     playwright.expect(card.locator(".decided")).to_have_text(decided)
-    playwright.expect(card.locator(".lacking")).to_have_text(lacking)
+    playwright.expect(card.locator(".waits")).to_contain_text(lacking)
     assert not looker.faults
 
 
