@@ -14,13 +14,12 @@ idempotency key, which cannot make two jobs.
 import io
 import json
 import os
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, Literal, Self
 from urllib.parse import quote
 
 import httpx
@@ -29,18 +28,12 @@ import pyarrow.parquet as pq
 from pydantic import ValidationError
 
 from pingti import files
+from pingti.calls.answers import DeniedError, JobFailedError, LimitError, error_of, unsendable
 from pingti.calls.asking import Body, given
 from pingti.calls.inputs import files_here, listed_inputs, text_strings
 from pingti.calls.tasks import TaskCalls
-from pingti.errors import (
-    ConflictError,
-    Fault,
-    GateError,
-    InputError,
-    NotFoundError,
-    PingtiError,
-    UnavailableError,
-)
+from pingti.calls.watching import ENDED, FIRST_LOOK_SECONDS, Watch
+from pingti.errors import InputError, UnavailableError
 from pingti.frames.tables import Form, as_form, needed
 from pingti.http.bearer_key import bearer_key
 from pingti.http.proxies import transport_for
@@ -51,46 +44,11 @@ from pingti.rest_models import (
     JobOut,
 )
 
+__all__ = ["ENDED", "LOCAL", "Client", "DeniedError", "JobFailedError", "LimitError"]
+
 LOCAL = "http://127.0.0.1:8080"
 
-ENDED = ("completed", "failed", "cancelled")
-"""Statuses in which a job stays."""
-
-_FIRST_LOOK_SECONDS, _LONGEST_LOOK_SECONDS = 0.1, 2.0
-_AWAY_SECONDS = 60.0  # that a service may be away while somebody waits for a job
 _TRIES = 3
-_SHOWN = 20  # characters on both sides of one that cannot be sent
-
-
-class DeniedError(PingtiError):
-    """The key is wrong, or its role does not reach so far."""
-
-    exit_code: ClassVar[int] = 2
-    kind: ClassVar[str] = "forbidden"
-    http_status: ClassVar[int] = 403
-
-
-class LimitError(PingtiError):
-    """A limit of the key is reached; ``retry_after`` says in how many seconds to come again."""
-
-    exit_code: ClassVar[int] = 4
-    kind: ClassVar[str] = "too-many"
-    http_status: ClassVar[int] = 429
-
-    def __init__(self, message: str, retry_after: float) -> None:
-        """``retry_after``: seconds."""
-        super().__init__(message)
-        self.retry_after = retry_after
-
-
-class JobFailedError(PingtiError):
-    """The job that was waited for failed or was cancelled; ``job`` is its last state."""
-
-    kind: ClassVar[str] = "job-failed"
-
-    def __init__(self, job: JobOut) -> None:
-        super().__init__(f"job {job.id} is {job.status}" + (f": {job.error}" if job.error else ""))
-        self.job = job
 
 
 class Client(TaskCalls):
@@ -257,7 +215,7 @@ class Client(TaskCalls):
             except UnavailableError:
                 if attempt == _TRIES - 1 or idempotency_key is None:
                     raise
-                time.sleep(_FIRST_LOOK_SECONDS * 2**attempt)
+                time.sleep(FIRST_LOOK_SECONDS * 2**attempt)
         raise AssertionError("unreachable")
 
     def job(self, id: str) -> JobOut:
@@ -309,7 +267,7 @@ class Client(TaskCalls):
             JobFailedError: the job failed or was cancelled.
             UnavailableError: the time is over, or the service stayed away for a minute.
         """
-        with Watch(self, id, timeout=timeout, progress=progress) as watch:
+        with Watch(self.job, id, timeout=timeout, progress=progress) as watch:
             while (pause := watch.look()) is not None:
                 time.sleep(pause)
             return watch.job
@@ -372,7 +330,7 @@ class Client(TaskCalls):
             with self._http.stream("GET", path, params=query) as answer:
                 if not answer.is_success:
                     answer.read()
-                    raise _error(answer)
+                    raise error_of(answer)
                 with files.replacing(target) as temporary, temporary.open("wb") as file:
                     for piece in answer.iter_bytes():
                         file.write(piece)
@@ -391,11 +349,14 @@ class Client(TaskCalls):
         """Classify a few texts at once, without a job.
 
         Args:
-            texts: at most 1,000: a string, a list, a Series, an Arrow array.
+            texts: at most 1,000: a string, a list, a Series, an Arrow array; None, NaN and pd.NA are no text.
             tasks: label tasks, as for ``submit``.
 
         Returns:
-            For each text the class and the score of each task.
+            For each text, in order, the class and the score of each task; both None where there is no text.
+
+        Raises:
+            InputError: none or too many, one that is no string, or a task that cannot be asked.
         """
         body = {
             "texts": text_strings(texts),
@@ -413,9 +374,9 @@ class Client(TaskCalls):
                 f"{self.url}: no answer ({error}); pingti up starts the service, PINGTI_URL names another"
             ) from error
         except UnicodeEncodeError as error:  # a file's name that is not UTF-8, a key of other letters
-            raise _unsendable(error) from error
+            raise unsendable(error) from error
         if not answer.is_success:
-            raise _error(answer)
+            raise error_of(answer)
         return answer
 
     def _read(self, model: type[Body], answer: httpx.Response) -> Body:
@@ -427,152 +388,6 @@ class Client(TaskCalls):
             ) from error
 
 
-_ERRORS: Mapping[int, type[PingtiError]] = {
-    400: InputError,
-    404: NotFoundError,
-    405: InputError,
-    409: ConflictError,
-    413: InputError,
-    415: InputError,
-    416: InputError,
-    422: InputError,
-    503: UnavailableError,
-    507: UnavailableError,
-}
-
-
-def _unsendable(error: UnicodeEncodeError) -> InputError:
-    """The error of a value that a request cannot hold."""
-    value = error.object[max(0, error.start - _SHOWN) : error.end + _SHOWN]
-    needed = "letters of ASCII" if error.encoding == "ascii" else "text that UTF-8 can spell"
-    return InputError(f"{value!r} cannot be sent: needed is {needed}")
-
-
-def _error(answer: httpx.Response) -> PingtiError:
-    """The error that an answer stands for, which is no success."""
-    if answer.has_redirect_location:  # not followed: a key goes to nobody but who was named
-        place = answer.headers["location"]
-        return InputError(f"{answer.request.url} redirects to {place}; give the service's own address")
-    try:
-        problem = answer.json()
-        message, kind = str(problem["detail"]), str(problem["type"])
-        faults = [_fault(item) for item in problem.get("errors", ())]
-    except (ValueError, KeyError, TypeError, AttributeError):
-        message, kind, faults = f"{answer.request.url}: HTTP {answer.status_code}", "", []
-    if answer.status_code in (401, 403):
-        return DeniedError(message)
-    if answer.status_code == 429:
-        seconds = answer.headers.get("retry-after", "1")
-        return LimitError(message, float(seconds) if seconds.isdigit() else 1.0)
-    if kind.endswith("#gate-not-reached"):
-        return GateError(message)
-    return _ERRORS.get(answer.status_code, PingtiError)(message, faults=faults)
-
-
-def _fault(item: Mapping[str, Any]) -> Fault:
-    """One of a problem's errors; its pointer is a URI fragment there (RFC 9457, section 3)."""
-    pointer = item.get("pointer")
-    return Fault(
-        detail=str(item["detail"]), pointer=None if pointer is None else str(pointer).removeprefix("#")
-    )
-
-
 def _path(job: str) -> str:
     # Whatever was given stays one piece of the path.
     return f"/v1/jobs/{quote(job, safe='', errors='replace')}"
-
-
-class Watch:
-    """Looks at a job, one after the other, until it is completed; what sleeps between them is the caller.
-
-    ``job`` is what the last look saw.
-    """
-
-    job: JobOut
-
-    def __init__(
-        self,
-        client: Client,
-        id: str,
-        *,
-        timeout: float | None = None,
-        progress: bool | Callable[[JobOut], None] | None = None,
-    ) -> None:
-        """As of ``Client.wait``."""
-        self._client, self._id, self._timeout = client, id, timeout
-        self._progress = _ProgressShown(progress)
-        self._began = time.monotonic()
-        self._heard: float | None = None
-        self._pause = _FIRST_LOOK_SECONDS
-
-    def __enter__(self) -> Self:
-        self._show = self._progress.__enter__()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._progress.__exit__()
-
-    def look(self) -> float | None:
-        """Look once.
-
-        Returns:
-            In how many seconds to look again; None: the job is completed.
-
-        Raises:
-            JobFailedError: the job failed or was cancelled.
-            UnavailableError: the time is over, or the service stayed away for a minute.
-        """
-        try:
-            self.job = self._client.job(self._id)
-            self._heard = time.monotonic()
-        except UnavailableError:
-            if self._heard is None or time.monotonic() - self._heard > _AWAY_SECONDS:
-                raise
-        else:
-            self._show(self.job)
-            if self.job.status == "completed":
-                return None
-            if self.job.status in ENDED:
-                raise JobFailedError(self.job)
-        if self._timeout is not None and time.monotonic() - self._began > self._timeout:
-            raise UnavailableError(f"job {self._id} is {self.job.status} after {self._timeout:g} s")
-        pause, self._pause = self._pause, min(self._pause * 1.5, _LONGEST_LOOK_SECONDS)
-        return pause
-
-
-class _ProgressShown:
-    """A progress bar, or the caller's own function, for the time of a ``with`` block."""
-
-    def __init__(self, progress: bool | Callable[[JobOut], None] | None) -> None:
-        self._own = progress if callable(progress) else None
-        self._wanted = sys.stderr.isatty() if progress is None else bool(progress)
-        self._bar: Any = None
-
-    def __enter__(self) -> Callable[[JobOut], None]:
-        if self._own is not None:
-            return self._own
-        if not self._wanted:
-            return lambda job: None
-        from rich.console import Console
-        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-        self._bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            TextColumn("{task.completed:,.0f}/{task.total:,.0f} rows"),
-            TimeRemainingColumn(),
-            console=Console(stderr=True),
-        )
-        self._bar.start()
-        self._task = self._bar.add_task("queued", total=0)
-        return self._look
-
-    def _look(self, job: JobOut) -> None:
-        counts = job.counts
-        self._bar.update(
-            self._task, description=job.status, total=counts.total, completed=counts.completed + counts.failed
-        )
-
-    def __exit__(self, *_: object) -> None:
-        if self._bar is not None:
-            self._bar.stop()

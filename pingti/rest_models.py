@@ -162,6 +162,11 @@ class JobOut(Answer):
         description="What the job cannot go on without, such as a worker that has the teacher; null in "
         "lists, and where nothing is missing.",
     )
+    decided: dict[str, dict[str, int]] = Field(
+        default={},
+        description="Of tasks with a cascade, rows so far by who decided them: student, teacher, or unsure "
+        "(the student, without being sure).",
+    )
     owner: str | None = Field(description="Name of the key that submitted it.")
     callback: CallbackOut | None = Field(description="Null in lists, and where none was asked for.")
     error: str | None = Field(description="Why the job failed.")
@@ -264,7 +269,9 @@ class TaskListOut(Answer):
 class DecisionOut(Answer):
     """What a task says of a text."""
 
-    label: str | None = Field(description="The class; null where the task was not asked.")
+    label: str | None = Field(
+        description="The class; null where the task was not asked, and of what is no text."
+    )
     score: float | None = Field(
         description="Probability of the positive class; with three or more classes, of the one decided on."
     )

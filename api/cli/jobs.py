@@ -294,6 +294,8 @@ def _show(job: "JobOut", screen: Screen) -> None:
     screen.say(f"{job.id}: {job.status}" + (f": {job.error}" if job.error else ""))
     total = f"{counts.total:,}" if counts.total or job.status == "completed" else "not counted yet"
     screen.say(f"rows: {total}; done {counts.completed:,}, failed {counts.failed:,}")
+    for task, decided in job.decided.items():
+        screen.say(f"{task} decided by " + ", ".join(f"{who} {rows:,}" for who, rows in decided.items()))
     if job.waits_for:
         screen.say(f"waits for {job.waits_for}")
     for shard, worker in job.workers.items():

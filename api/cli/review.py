@@ -9,6 +9,7 @@ import typer
 
 from api.cli.console import Screen
 from api.cli.tasks import WORKSPACE, Home, Json, TaskName
+from pingti.errors import InputError
 
 if TYPE_CHECKING:
     from replacement.profiling.profile import Share, Stats
@@ -141,13 +142,21 @@ def review_export(
 def review_import(
     task: TaskName,
     file: Annotated[Path, typer.Argument(help="What Label Studio or Argilla exported, or JSON lines.")],
+    max_bad: Annotated[
+        str, typer.Option(help='More bad records than this count ("10") or share ("5%") are an error.')
+    ] = "0",
     home: Home = WORKSPACE,
     as_json: Json = False,
 ) -> None:
-    """Bring people's labels back; they outrank the teacher from the next run on."""
+    """Bring people's labels back; they outrank the teacher from the next run on.
+
+    Ends with exit code 2 where more records are bad than --max-bad allows; the labels of the others stay.
+    """
     from pingti.annotation import labels
+    from pingti.inference.bad_rows import parse_max_bad, too_many_bad
     from pingti.workspace.registry import Workspace
 
+    allowed = parse_max_bad(max_bad)
     entry = Workspace(home).task(task)
     imported = labels.add(entry, file)
     screen = Screen(as_json=as_json)
@@ -164,3 +173,8 @@ def review_import(
             f"{imported.disagreements:,} texts have different labels in the file; the latest was taken"
         )
     screen.result(asdict(imported))
+    if too_many_bad(imported.records, len(imported.bad), allowed):
+        raise InputError(
+            f"{file}: bad records: {len(imported.bad):,} of {imported.records:,}; all other labels are kept. "
+            "Mend the bad ones and import the file again, or allow them by --max-bad"
+        )

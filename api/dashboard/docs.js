@@ -1,6 +1,7 @@
 // The OpenAPI document as a page to read: no viewer from another host, no build step.
 
 import { $, make, put } from "./dom.js";
+import { FIELDS } from "./docs_fields.js";
 import { SUMMARIES } from "./docs_summaries.js";
 import { change, current, say, translate } from "./language.js";
 
@@ -12,7 +13,7 @@ const resolve = (schema) => (schema?.$ref ? schema.$ref.slice(2).split("/").redu
 
 function table(heads, rows) {
   const head = make("tr", {}, ...heads.map((word) => make("th", {}, say(word))));
-  const body = rows.map((cells) => make("tr", {}, ...cells.map((text) => make("td", {}, text))));
+  const body = rows.map((cells) => make("tr", {}, ...cells.map((cell) => make("td", {}, cell))));
   return make("div", {}, make("table", {}, make("thead", {}, head), make("tbody", {}, ...body)));
 }
 
@@ -25,13 +26,19 @@ function typeOf(schema) {
   return real.type ?? real.title ?? "any";
 }
 
+// What a field or parameter is, in the page's language; what has no Chinese (see docs_fields.js) is marked as English.
+function described(text) {
+  const chinese = current() === "zh" ? FIELDS[text] : undefined;
+  return chinese ?? (text && make("span", { lang: "en" }, text));
+}
+
 function fields(schema) {
   const real = resolve(schema);
   if (!real?.properties) return [];
   const required = real.required ?? [];
   return [table(["fieldWord", "typeWord", "whatItIs"], Object.entries(real.properties).map(([name, property]) => [
     name + (required.includes(name) ? " *" : ""), typeOf(property),
-    property.description ?? resolve(property)?.description ?? "",
+    described(property.description ?? resolve(property)?.description ?? ""),
   ]))];
 }
 
@@ -49,7 +56,7 @@ function operation(method, path, entry) {
   if (entry.description) box.append(make("p", { lang: "en" }, entry.description));
   if (entry.parameters?.length) {
     box.append(table(["parameterWord", "placeWord", "typeWord", "whatItIs"], entry.parameters.map((p) => [
-      p.name + (p.required ? " *" : ""), p.in, typeOf(p.schema), p.description ?? p.schema?.description ?? ""])));
+      p.name + (p.required ? " *" : ""), p.in, typeOf(p.schema), described(p.description ?? p.schema?.description ?? "")])));
   }
   for (const [type, content] of Object.entries(entry.requestBody?.content ?? {})) {
     box.append(make("h2", {}, say("bodyOf", { type })), ...fields(content.schema), ...examples(content));

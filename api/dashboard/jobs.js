@@ -3,11 +3,13 @@
 import { $, announce, arrange, button, make, put, sure } from "./dom.js";
 import { fileLink, post } from "./door.js";
 import { current, duration, moment, number, say, sayKnown } from "./language.js";
+import { sayText } from "./sentences.js";
 
 const ENDED = ["completed", "failed", "cancelled"];
 const FORMATS = { parquet: "Parquet", csv: "CSV", jsonl: "JSONL" };
 const PAGE = 20;
 const FILES_SHOWN = 2;
+const DECIDERS = ["student", "transformer", "teacher", "unsure"];
 
 const cards = new Map(); // job id: its element
 let limit = PAGE;
@@ -51,7 +53,9 @@ function newCard(job) {
     make("div.line.facts", {}, ...["rows", "rate", "left", "place", "bad", "level"].map((name) => part(`span.${name}`)),
       make("time"), make("span.actions.push")),
     make("div.line.facts", {}, ...["files", "owner", "notes"].map((name) => part(`span.${name}`))),
+    make("p.facts.decided"),
     make("p.facts.workers"),
+    make("p.facts.waits"),
     make("p.fault"));
   card.dataset.id = job.id;
   cards.set(job.id, card);
@@ -87,7 +91,9 @@ function write(app, card, job) {
   part("files").title = job.inputs.join("\n");
   put(part("owner"), job.owner ? say("ownedBy", { name: job.owner }) : "");
   put(part("notes"), Object.entries(job.metadata ?? {}).map(([name, value]) => `${name}: ${value}`).join(" · "));
+  put(part("decided"), decidedBy(job.decided ?? {}));
   put(part("workers"), workersOf(job.workers ?? {}));
+  put(part("waits"), job.waits_for ? say("waitsFor", { what: sayText(job.waits_for) }) : "");
   put(part("fault"), job.error ?? "");
 
   const begin = Object.values(job.timestamps).sort()[0];
@@ -111,6 +117,15 @@ function fileNames(inputs) {
   const names = inputs.slice(0, FILES_SHOWN).map((path) => path.split("/").at(-1));
   const more = inputs.length - names.length;
   return more > 0 ? say("andMore", { names: names.join(", "), n: number(more) }) : names.join(", ");
+}
+
+// Of tasks with a cascade, how many rows student and teacher decided.
+function decidedBy(tasks) {
+  return Object.entries(tasks).map(([task, counts]) => {
+    const parts = [...new Set([...DECIDERS, ...Object.keys(counts)])].filter((who) => counts[who])
+      .map((who) => `${DECIDERS.includes(who) ? say(`by_${who}`) : who} ${number(counts[who])}`);
+    return say("decidedBy", { task, parts: parts.join(say("comma")) });
+  }).join(" · ");
 }
 
 // Which worker has which shards under way.

@@ -33,10 +33,11 @@ class Online:
         """Whether the students of ``pins`` are loaded."""
         return self._classifiers.loaded(pins) is not None
 
-    def classify(self, texts: Sequence[str], pins: tuple[Pin, ...]) -> list[dict[str, Any]]:
+    def classify(self, texts: Sequence[str | None], pins: tuple[Pin, ...]) -> list[dict[str, Any]]:
         """For each text: task, or task@scene where it is asked at several, to its label and score.
 
-        The students answer alone; of one that has a second it says whether it is sure.
+        The students answer alone; of one that has a second it says whether it is sure. What is no text (None)
+        has None for all of them.
         """
         column = pa.array(texts, pa.string())
         decided = self._classifiers.get(pins).classify(pa.record_batch({"id": column, "text": column}))

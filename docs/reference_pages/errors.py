@@ -49,7 +49,7 @@ def exit_codes_page() -> str:
     """The text of reference/exit-codes.md."""
     codes = "".join(f"| {code} | {cell(meaning)} |\n" for code, meaning in EXIT_CODES.items())
     kinds = "".join(
-        f"| `{kind.__module__}.{kind.__name__}` | {kind.exit_code} | {kind.http_status} | `{kind.kind}` "
+        f"| `{_module(kind)}.{kind.__name__}` | {kind.exit_code} | {kind.http_status} | `{kind.kind}` "
         f"| {cell(summary(kind))} |\n"
         for kind in (PingtiError, *_below(PingtiError))
     )
@@ -64,9 +64,14 @@ def problems_page() -> str:
     )
 
 
+def _module(kind: type[PingtiError]) -> str:
+    """Where a caller imports an error from; those of the client are made elsewhere."""
+    return errors.__name__ if kind.__module__ == errors.__name__ else client.__name__
+
+
 def _below(kind: type[PingtiError]) -> Iterator[type[PingtiError]]:
     """The public errors that are of a kind, each before those that are of it in turn."""
     for below in kind.__subclasses__():
-        if below.__module__ in (errors.__name__, client.__name__):
+        if below.__module__ == errors.__name__ or below.__name__ in client.__all__:
             yield below
         yield from _below(below)

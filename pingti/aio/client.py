@@ -16,7 +16,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from types import TracebackType
 from typing import Concatenate, ParamSpec, Self, TypeVar
 
-from pingti.client import Client, Watch
+from pingti.calls.watching import Watch
+from pingti.client import Client
 from pingti.rest_models import JobOut
 from pingti.task_models import ReviewRowOut
 
@@ -114,7 +115,7 @@ class AsyncClient:
         progress: bool | Callable[[JobOut], None] | None = None,
     ) -> JobOut:
         """Wait until a job is completed; as of ``Client.wait``."""
-        with Watch(self.client, id, timeout=timeout, progress=progress) as watch:
+        with Watch(self.client.job, id, timeout=timeout, progress=progress) as watch:
             while (pause := await asyncio.to_thread(watch.look)) is not None:
                 await asyncio.sleep(pause)
             return watch.job

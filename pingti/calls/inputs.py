@@ -48,7 +48,11 @@ def files_here(inputs: Sequence[Any]) -> list[Any]:
 
 
 def text_strings(texts: Any) -> list[str | None]:
-    """Texts as JSON can say them."""
+    """Texts as JSON can say them, None for each that is missing.
+
+    Raises:
+        InputError: bytes that are not UTF-8, or a value that is no string.
+    """
     values: list[Any] = text_array(texts).to_pylist()
     for row, value in enumerate(values):
         if isinstance(value, bytes):

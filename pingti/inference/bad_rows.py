@@ -90,11 +90,18 @@ def check_bad(total: int, failed: int, max_bad: MaxBad = None) -> None:
     Raises:
         InputError: there are more, or nothing was said and all rows are bad.
     """
+    if not too_many_bad(total, failed, max_bad):
+        return
     if max_bad is None:
-        if failed and failed == total:
-            raise InputError(f"all {total:,} rows are bad; nothing was classified")
-    elif isinstance(max_bad, float):
-        if failed > Fraction(repr(max_bad)) * total:  # 29 of 100 are 0.29, which no float is
-            raise InputError(f"{failed:,} of {total:,} rows are bad; {max_bad:.2%} of them are allowed")
-    elif failed > max_bad:
-        raise InputError(f"{failed:,} of {total:,} rows are bad; {max_bad:,} are allowed")
+        raise InputError(f"all {total:,} rows are bad; nothing was classified")
+    allowed = f"{max_bad:.2%} of them" if isinstance(max_bad, float) else f"{max_bad:,}"
+    raise InputError(f"{failed:,} of {total:,} rows are bad; {allowed} are allowed")
+
+
+def too_many_bad(total: int, failed: int, max_bad: MaxBad) -> bool:
+    """Whether more of ``total`` rows failed than ``max_bad`` allows; None allows any but all of them."""
+    if max_bad is None:
+        return bool(failed) and failed == total
+    if isinstance(max_bad, float):
+        return failed > Fraction(repr(max_bad)) * total  # 29 of 100 are 0.29, which no float is
+    return failed > max_bad

@@ -14,6 +14,7 @@ knowing: what is written does not depend on the attempt.
 import json
 import shutil
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -206,6 +207,8 @@ def write_part(
     schema = schema.with_metadata({**(schema.metadata or {}), b"job": job.id.encode()})
     columns = {pin.task: pin.name for pin in job.pins if not pin.hidden}  # of several one counts its rows
     asked = dict.fromkeys(columns, 0)
+    cascades = [pin.name for pin in job.pins if pin.second is not None and not pin.hidden]
+    decided: dict[str, Counter[str]] = {name: Counter() for name in cascades}
     rows = 0
     part, errors = folder / part_name(shard), folder / f"{shard:05d}.jsonl"
     with replacing(part, sync=False) as temporary:
@@ -215,13 +218,17 @@ def write_part(
                 rows += batch.num_rows
                 for task in asked:
                     asked[task] += batch.num_rows - batch.column(columns[task]).null_count
+                for name, counted in decided.items():
+                    by = batch.column(f"{name}_by").drop_null().value_counts()
+                    counted.update({str(entry["values"]): entry["counts"].as_py() for entry in by})
         if bad.count:
             bad.write(errors, tail=True, sync=False)
         else:  # an earlier attempt may have given up rows that this one delivers
             errors.unlink(missing_ok=True)
     if sync:  # the store, not the file's name, says that a part is finished
         files.sync(part, *([errors] if bad.count else []))
-    return Done(rows=rows, failed=bad.count, seconds=time.perf_counter() - start, tasks=asked)
+    seconds = time.perf_counter() - start
+    return Done(rows=rows, failed=bad.count, seconds=seconds, tasks=asked, decided=decided)
 
 
 # -- finalize

@@ -16,6 +16,7 @@ from queue_worker.settings import FileStamp
 PLAN = "plan"
 FINALIZE = "finalize"
 RETRAIN_UNIT = "retrain"
+_BY = "by:"  # begins the names of counts that are the job's own; see store.lua
 RUN = "run:"
 """Before the id of a retraining where those of jobs stand, too."""
 SECONDS_BOUNDS = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
@@ -109,6 +110,9 @@ class Job(BaseModel):
     shard_bytes: int | None = Field(default=None, description="As that, of the texts' bytes.")
     shards_ready: int = Field(default=0, description="Shards that could be worked on so far.")
     shards_done: int = 0
+    decided: dict[str, dict[str, int]] = Field(
+        default_factory=dict, description="Of tasks with a cascade: rows by who decided them, so far."
+    )
     error: str | None = Field(default=None, description="Why the job failed, in one sentence.")
     cut_input: str | None = Field(default=None, description="Folder of the cut input, inside the job's own.")
 
@@ -161,6 +165,7 @@ class Done:
     failed: int = 0  # bad rows, beyond those found while cutting
     seconds: float = 0.0
     tasks: Mapping[str, int] = field(default_factory=dict)  # rows that each task was asked about
+    decided: Mapping[str, Mapping[str, int]] = field(default_factory=dict)  # of cascades: rows by who decided
     refused: str | None = None  # of a whole job: why it has failed, though all was done
     part: str = ""  # JSON of where a shard's results are in the store; "" where they are in the workspace
 
@@ -182,6 +187,11 @@ class Done:
             "latency_seconds": round(waited, 3),
             f"latency:{latency}": 1,
             **{f"task:{name}": rows for name, rows in self.tasks.items()},
+            **{
+                f"{_BY}{name}:{who}": rows
+                for name, decided in self.decided.items()
+                for who, rows in decided.items()
+            },
         }
         return [self.rows, self.failed, json.dumps(counts), self.refused or "", self.part]
 
@@ -201,6 +211,16 @@ class Message:
     def task_id(self) -> str:
         """The Celery id of the task, in which a person finds the shard."""
         return f"{self.id.removeprefix(RUN)}/{self.unit}/{self.attempt}"
+
+
+def _decided(fields: Mapping[str, str]) -> dict[str, dict[str, int]]:
+    """Rows by task and who decided them, of the hash's fields ``by:TASK:WHO``."""
+    decided: dict[str, dict[str, int]] = {}
+    for name, rows in fields.items():
+        if name.startswith(_BY):
+            task, _, who = name.removeprefix(_BY).rpartition(":")
+            decided.setdefault(task, {})[who] = int(rows)
+    return decided
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -227,6 +247,7 @@ def read_job(id: str, fields: Mapping[str, str]) -> Job:
             "shard_bytes": int(fields["shard_bytes"]) if "shard_bytes" in fields else None,
             "shards_ready": int(fields.get("shards_total", fields.get("shards_cut", 0))),
             "shards_done": int(fields.get("shards_done", 0)),
+            "decided": _decided(fields),
             "error": fields.get("error"),
             "cut_input": fields.get("input"),
         }

@@ -160,14 +160,16 @@ function commands.plan(id, token, first, total, failed, folder, ...)
   settle(id); return true
 end
 -- A part is in place: a shard's, or that of a small job (`plan`) with its manifest. `counts`: JSON of what it adds to
--- the totals; `refused`: why a small job fails all the same, or ''; `part`: JSON of where it is in a store, or ''.
+-- the totals, `by:...` to the job's own; `refused`: why a small job fails all the same, or ''; `part`: JSON of where it is in a store, or ''.
 function commands.finish(id, unit, token, rows, failed, counts, refused, part)
   if not holds(id, unit, token) then return false end
   if (part or '') ~= '' then call('HSET', key(id, 'parts'), unit, part) end
   local whole = unit == 'plan'
   drop(id, unit); call('SADD', key(id, 'done'), whole and 0 or unit)
   for name, by in pairs({completed = rows, failed = failed, shards_done = 1}) do add(id, name, by) end
-  for name, by in pairs(cjson.decode(counts)) do call('HINCRBYFLOAT', P .. 'totals', name, by) end
+  for name, by in pairs(cjson.decode(counts)) do
+    if string.sub(name, 1, 3) == 'by:' then add(id, name, by) else call('HINCRBYFLOAT', P .. 'totals', name, by) end
+  end
   if whole then set(id, 'total', rows + failed, 'shards_total', 1, 'shards_cut', 1, 'published', 1)
   elseif get(id, 'shards_total') then owe(id, -(rows + failed)) end
   if not whole or get(id, 'status') ~= 'running' then settle(id); return true end

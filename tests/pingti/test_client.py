@@ -49,6 +49,9 @@ def test_from_a_file_to_a_table(running: Door, tmp_path: Path, capsys: pytest.Ca
         assert "120/120" not in capsys.readouterr().out  # the bar goes to standard error
         classified = client.classify(["the match was won"], ["sport"])
         assert classified.results[0]["sport"].label in ("no", "yes")
+        some = [float("nan"), "the match was won", None]
+        gaps = [decided["sport"].label for decided in client.classify(some, ["sport"]).results]
+        assert gaps == [None, classified.results[0]["sport"].label, None]
         assert [task.name for task in client.tasks()] == ["sport", "tech", "topic"]
         assert client.task("sport").current == 1
         with pytest.raises(ConflictError, match="completed"):
@@ -253,7 +256,7 @@ def test_who_waits_outlasts_a_restart(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Client, "job", answer)
     with Client("http://127.0.0.1:9") as client:
         assert client.wait("job-1", progress=False).status == "completed"
-        monkeypatch.setattr("pingti.client._AWAY_SECONDS", 0.0)
+        monkeypatch.setattr("pingti.calls.watching._AWAY_SECONDS", 0.0)
         for given in ([away], [running, away]):  # never there; away for too long
             answers[:] = given
             with pytest.raises(UnavailableError, match="no answer"):

@@ -5,7 +5,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from pingti.files import write_bytes
 from pingti.inference.pins import Choice, pin
 from pingti.workspace.registry import Workspace
 from queue_worker.celery_app import connect
-from queue_worker.jobs.models import PLAN
+from queue_worker.jobs.models import PLAN, Done
 from queue_worker.jobs.store import JobStore
 from queue_worker.processes.launcher import Processes
 from queue_worker.retraining import drift
@@ -358,6 +358,7 @@ def happen(workspace: Workspace, settings: Settings) -> None:
         for shard, worker in enumerate(("there-7", "there-7", "elsewhere-12")):
             store.claim(running.id, str(shard), worker=f"classify@{worker}", lease_seconds=3600)
         assert queued.id != running.id
+        _cascade(store, common | {"pins": [pins[0]]})
         _nights(client)
         today = datetime.now(UTC).date()
         for back, agreed in enumerate((40, 58, 59, 0, 57, 60, 58)):
@@ -373,6 +374,18 @@ def happen(workspace: Workspace, settings: Settings) -> None:
                 )
                 if back == 0:
                     drift.raise_alarm(client, workspace.task("sport"), day)
+
+
+def _cascade(store: JobStore, common: dict[str, Any]) -> None:
+    """A job that waits for a worker with the teacher, after one of its two shards."""
+    pins = [replace(pin, second="teacher", unsure_from=0.3, unsure_below=0.7) for pin in common["pins"]]
+    common = common | {"pins": pins}
+    job = store.create(inputs=["/srv/texts/cascade.parquet"], priority=4, metadata={}, **common).job
+    (claim,) = store.claim(job.id, PLAN, worker="classify@there-7", lease_seconds=3600)
+    store.planned(claim, shards=2, total=200_000, failed=0, cut_input="")
+    (claim,) = store.claim(job.id, "0", worker="retrain@there-8", lease_seconds=3600)
+    decided = {"sport": {"student": 95_000, "teacher": 4_100, "unsure": 900}}
+    store.finish(claim, Done(rows=100_000, seconds=60.0, tasks={"sport": 100_000}, decided=decided))
 
 
 def _nights(client: Any) -> None:

@@ -27,7 +27,11 @@ class ClassifyRequest(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    texts: tuple[str, ...] = Field(min_length=1, max_length=1000, description="1 to 1,000 texts.")
+    texts: tuple[str | None, ...] = Field(
+        min_length=1,
+        max_length=1000,
+        description="1 to 1,000 texts; null is no text, and has null for a label and a score.",
+    )
     tasks: tuple[str, ...] = Field(
         min_length=1,
         max_length=1000,
@@ -65,7 +69,7 @@ async def classify_texts(
     """Decide without a job: for a page that waits for the answer. More than 1,000 texts are a job's work."""
     online = services.online
     size = len(request.texts) * len(request.tasks)
-    if size <= _AT_ONCE and sum(map(len, request.texts)) <= _CHARACTERS_AT_ONCE:
+    if size <= _AT_ONCE and sum(len(text or "") for text in request.texts) <= _CHARACTERS_AT_ONCE:
         pins = online.pins(request.tasks)
         if online.ready(pins):
             return _answer(request, online, pins)

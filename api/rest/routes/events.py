@@ -22,7 +22,7 @@ from starlette.concurrency import run_in_threadpool
 
 from api.rest.dependencies import Services
 from api.rest.problems import ProblemError
-from api.rest.routes.jobs import job_out
+from api.rest.routes.jobs import job_out, waits_for
 from api.rest.routes.system import queue_out
 from api.rest.routes.tasks import task_out
 from pingti.errors import PingtiError
@@ -153,7 +153,8 @@ class Feed:
                 places = {job.id: services.store.look(job.id)[1] for job in _next_in_line(jobs)}
                 for job in jobs:
                     workers = services.store.workers_of(job.id) if job.status is JobStatus.RUNNING else {}
-                    seen = job_out(job, place=places.get(job.id), workers=workers)
+                    lacking = waits_for(job, services.store.statistics)
+                    seen = job_out(job, place=places.get(job.id), workers=workers, lacking=lacking)
                     events_now[f"job:{job.id}"] = _event("job", seen)
                 events_now["queue"] = _event("queue", queue_out(services))
                 events_now["workers"] = _event("workers", services.store.statistics.worker_loads())

@@ -204,8 +204,8 @@ def get_job(services: CurrentServices, job_id: JobId) -> Response:
     """Status, one timestamp a change, counts, progress, rate, place, workers, versions and thresholds."""
     job, place = services.store.look(_known_form(job_id))
     workers = services.store.workers_of(job.id)
-    seen = job_out(job, place, callbacks.status(services.store.client, job), workers)
-    return _written(seen.model_copy(update={"waits_for": waits_for(job, services.store.statistics)}))
+    lacking = waits_for(job, services.store.statistics)
+    return _written(job_out(job, place, callbacks.status(services.store.client, job), workers, lacking))
 
 
 @router.post(
@@ -319,6 +319,7 @@ def job_out(
     place: int | None = None,
     callback: callbacks.CallbackStatus | None = None,
     workers: Mapping[str, str] | None = None,
+    lacking: str | None = None,
 ) -> JobOut:
     """A job as it is answered.
 
@@ -327,6 +328,7 @@ def job_out(
         place: jobs that get a worker before this one gets its next; null where absent.
         callback: what became of its callback; null where absent.
         workers: who has each shard under way.
+        lacking: of ``waits_for``; null where absent.
     """
     path = f"/v1/jobs/{job.id}"
     counts = job.counts
@@ -342,6 +344,7 @@ def job_out(
         priority=job.priority,
         metadata=job.metadata,
         owner=job.owner,
+        decided=job.decided,
         timestamps={str(status): utc(seconds) for status, seconds in job.timestamps.items()},
         counts=CountsOut(total=counts.total, completed=counts.completed, failed=counts.failed),
         shards=ShardsOut(total=job.shards_total or 0, done=job.shards_done),
@@ -350,6 +353,7 @@ def job_out(
         seconds_left=round(max(counts.total - done, 0) / rate, 1) if running and rate else None,
         place=place,
         workers=dict(workers or {}),
+        waits_for=lacking,
         callback=None
         if callback is None
         else CallbackOut(

@@ -142,9 +142,13 @@ def test_boundary_rows_go_out_and_labels_come_back(workspace: Workspace, tmp_pat
     done = tmp_path / "done.json"
     done.write_text(json.dumps(tasks))
     ran = pingti("review", "import", "sport", done, *home, "--json")
-    assert ran.returncode == 0
+    assert ran.returncode == 2
+    assert "bad records: 1 of 2; all other labels are kept. Mend" in ran.stderr
     assert "record 2: annotations[0].result[0].value.choices: 'maybe' is no class" in ran.stderr
     assert {k: json.loads(ran.stdout)[k] for k in ("records", "added")} == {"records": 2, "added": 1}
+    for allowed, code in (("0.4", 2), ("50%", 0), ("1", 0)):
+        ran = pingti("review", "import", "sport", done, *home, "--max-bad", allowed)
+        assert (ran.returncode, "0 labels added, 1 known already" in ran.stdout) == (code, True)
     review_queue.write(entry, 1, [], [], probabilities[:0], margin(probabilities)[:0])
     ran = pingti("review", "export", "sport", "--out", tmp_path / "none.jsonl", *home)
     assert (ran.returncode, "0 rows for a person; none waits for a label" in ran.stdout) == (0, True)

@@ -124,6 +124,31 @@ def test_a_running_job_names_the_worker_of_each_shard(looker: Looker, place: Pla
     assert not looker.faults
 
 
+@pytest.mark.parametrize(
+    ("locale", "decided", "lacking"),
+    [
+        (
+            "en-GB",
+            "sport decided by student 95,000, teacher 4,100, student (not sure) 900",
+            "waits for a worker",
+        ),
+        (
+            "zh-CN",
+            "sport 的判断者：学生 95,000，教师 4,100，学生（没有把握） 900",
+            "等待",
+        ),
+    ],
+)
+def test_a_job_of_a_cascade_says_who_decided_and_what_it_waits_for(
+    looker: Looker, locale: str, decided: str, lacking: str
+) -> None:
+    page = looker.open(locale=locale)
+    card = page.locator('.job:has-text("cascade.parquet")')
+    playwright.expect(card.locator(".decided")).to_have_text(decided)
+    playwright.expect(card.locator(".waits")).to_contain_text(lacking)
+    assert not looker.faults
+
+
 def test_a_task_is_drawn_and_told_in_tables(looker: Looker, place: Place) -> None:
     page = looker.open("tasks")
     page.get_by_role("link", name="sport").click()

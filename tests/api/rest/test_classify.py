@@ -90,7 +90,7 @@ def test_a_promotion_shows_at_once(client: httpx.Client, workspace: Workspace) -
     [
         ({"texts": [], "tasks": ["sport"]}, "#/texts"),
         ({"texts": ["x"] * 1001, "tasks": ["sport"]}, "#/texts"),
-        ({"texts": [None], "tasks": ["sport"]}, "#/texts/0"),
+        ({"texts": ["x", 5], "tasks": ["sport"]}, "#/texts/1"),
         ({"texts": ["x"], "tasks": ["sport", "spotr"]}, "#/tasks/1"),
         ({"texts": ["x"], "tasks": ["sport", "sport"]}, "#/tasks/1"),
         ({"texts": ["x"], "tasks": ["sport#9"]}, "#/tasks/0"),
@@ -101,6 +101,19 @@ def test_what_is_wrong_is_pointed_at(shared: httpx.Client, body: object, pointer
     answer = shared.post("/v1/classify", json=body)
     assert answer.status_code == 422
     assert problem(answer)["errors"][0]["pointer"] == pointer
+
+
+def test_what_is_no_text_has_null_for_an_answer(client: httpx.Client, workspace: Workspace) -> None:
+    with_cascade(workspace, "sport", 0.2, 0.8)
+    tasks = ["sport", "sport@strict", "topic"]
+    document = client.post("/v1/classify", json={"texts": [None, "goal", None], "tasks": tasks}).json()
+    nothing, decided, again = document["results"]
+    assert nothing == again
+    assert nothing["sport"] == {"label": None, "score": None, "sure": None}
+    assert nothing["sport@strict"] == nothing["topic"] == {"label": None, "score": None}
+    assert all(answer["label"] for answer in decided.values())
+    alone = client.post("/v1/classify", json={"texts": [None], "tasks": ["topic"]})
+    assert alone.json()["results"] == [{"topic": {"label": None, "score": None}}]
 
 
 def test_odd_texts(client: httpx.Client) -> None:

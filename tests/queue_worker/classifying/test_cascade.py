@@ -80,6 +80,7 @@ def test_a_worker_with_a_teacher_does_the_shards_even_if_another_is_killed_over_
     unsure = [by == "unsure" for by in alone.column("sport_by").to_pylist()]
     assert any(unsure)
     assert [row["sport_by"] for row in rows] == ["teacher" if asks else "student" for asks in unsure]
+    assert job.decided == {"sport": {"student": 250 - sum(unsure), "teacher": sum(unsure)}}
     with TeacherProcess(service.settings.home, lambda: None) as second:
         expected = classifier.asking(second).classify(texts[:250]).column("sport").to_pylist()
     assert [row["sport"] for row in rows] == expected
@@ -102,6 +103,7 @@ def test_without_a_teacher_a_job_fails_in_a_sentence_or_the_student_answers(
     assert "sport" in str(failed.error)
     assert done.status is JobStatus.COMPLETED
     assert {row["tech_by"] for row in untaught.rows(done)} == {"unsure"}
+    assert done.decided == {"tech": {"unsure": 60}}
 
 
 @pytest.mark.broker
