@@ -3,6 +3,7 @@
 import { $, announce, arrange, button, make, put, sure } from "./dom.js";
 import { fileLink, post } from "./door.js";
 import { current, duration, moment, number, say, sayKnown } from "./language.js";
+import { sayText } from "./sentences.js";
 
 const ENDED = ["completed", "failed", "cancelled"];
 const FORMATS = { parquet: "Parquet", csv: "CSV", jsonl: "JSONL" };
@@ -52,6 +53,7 @@ function newCard(job) {
       make("time"), make("span.actions.push")),
     make("div.line.facts", {}, ...["files", "owner", "notes"].map((name) => part(`span.${name}`))),
     make("p.facts.workers"),
+    make("p.facts.waits"),
     make("p.fault"));
   card.dataset.id = job.id;
   cards.set(job.id, card);
@@ -88,6 +90,7 @@ function write(app, card, job) {
   put(part("owner"), job.owner ? say("ownedBy", { name: job.owner }) : "");
   put(part("notes"), Object.entries(job.metadata ?? {}).map(([name, value]) => `${name}: ${value}`).join(" · "));
   put(part("workers"), workersOf(job.workers ?? {}));
+  put(part("waits"), job.waits_for ? say("waitsFor", { what: sayText(job.waits_for) }) : "");
   put(part("fault"), job.error ?? "");
 
   const begin = Object.values(job.timestamps).sort()[0];

@@ -11,6 +11,8 @@ const KNOWN = [
   [/^the pool is used up$/, "stopPool"],
   [/^No worker consumes the classify queue\.$/, "noClassifyWorker"],
   [/^The broker does not answer\.$/, "noBroker"],
+  [/^a worker that has the teacher, .+: none is running; pingti worker .+$/, "noTeacher"],
+  [/^a worker that has the teacher, .+?: (.+); pingti worker .+$/, "teachersLearn"],
   [/^waiting for another run of this task$/, "waitingForRun"],
   [/^passed its gate$/, "passedItsGate"],
   [/^passed its gate in the run (\S+)$/, "passedInRun"],
