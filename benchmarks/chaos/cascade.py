@@ -88,8 +88,9 @@ def add_task(workspace: Workspace, student: Student, url: str, texts: Sequence[s
         "cascade": {"agreement": 0.97, "confidence": 0.95, **cascade},
     }
     own = Student(student.folded, student.vocabulary, student.classes, student.architecture, metadata)
-    own.save(entry.student_folder(1))
-    write_json(entry.student_folder(1) / "report.json", {})  # of which a teacher is asked that it names none
+    folder = entry.folder / "students" / "1"
+    own.save(folder)
+    write_json(folder / "report.json", {})  # of which a teacher is asked that it names none
     promotion.promote(entry, 1, who="chaos", why="made for it", force=True)
 
 

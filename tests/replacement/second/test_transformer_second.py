@@ -31,10 +31,10 @@ from tests.support.transformers import needs_runtime
 CASCADE = '\n[cascade]\nsecond = "transformer"\nagreement = {}\nconfidence = 0.6\nmost_teacher_share = {}\n'
 
 
-def defined(root: Path, teacher: Path, agreement: float, share: float = 1.0, more: str = "") -> TaskEntry:
+def defined(root: Path, teacher: Path, agreement: float, share: float = 1.0) -> TaskEntry:
     entry = sport(root, teacher, rounds=1, budget=400)
     text = entry.path.read_text().replace("epochs = 3", "epochs = 1")
-    text = text.replace("[gate]", f"[student.transformer]\nlayers = 1\nepochs = 8\n{more}\n[gate]")
+    text = text.replace("[gate]", "[student.transformer]\nlayers = 1\nepochs = 8\n\n[gate]")
     entry.path.write_text(text + CASCADE.format(agreement, share))
     return entry.workspace.task("sport")
 
@@ -162,7 +162,7 @@ def test_a_second_that_cannot_be_trained_is_told_before_the_teacher_is_asked(
     topic_teacher: Path, tmp_path: Path
 ) -> None:
     needs_runtime()
-    entry = defined(tmp_path, topic_teacher, 0.9, more="max_length = 5000")
+    entry = defined(tmp_path, topic_teacher, 0.9)
     entry.path.write_text(entry.path.read_text().replace("layers = 1", "layers = 48"))
     with pytest.raises(
         UnavailableError, match=r'cascade\.second = "transformer": student\.transformer\.layers'
