@@ -84,7 +84,8 @@ class JobTaskOut(Answer):
     )
     second: str | None = Field(
         default=None,
-        description="Who is asked where the student is not sure (teacher); null: the student decides alone.",
+        description="Who answers where the student is not sure: teacher, or transformer, a student of the "
+        "same version; null: the student decides alone.",
     )
 
 
@@ -159,8 +160,8 @@ class JobOut(Answer):
     )
     waits_for: str | None = Field(
         default=None,
-        description="What the job cannot go on without, such as a worker that has the teacher; null in "
-        "lists, and where nothing is missing.",
+        description="What the job cannot go on without, and why: a worker that has the teacher, where none "
+        "runs or all are at retrainings. Null in lists, and where nothing is missing.",
     )
     decided: dict[str, dict[str, int]] = Field(
         default={},
@@ -277,8 +278,8 @@ class DecisionOut(Answer):
     )
     sure: bool | None = Field(
         default=None,
-        description="Whether the student is sure of it, of a task with a cascade; a job asks the teacher "
-        "where it is not. Null or absent for other tasks.",
+        description="Whether the decision is sure, of a task with a cascade; a job asks the teacher where it "
+        "is not. Null or absent for other tasks.",
     )
 
 

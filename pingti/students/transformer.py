@@ -149,8 +149,13 @@ class TransformerStudent(Pretrained):
         """
         return self.score_encoded(self.encode(texts))
 
-    def save(self, folder: Path | str) -> None:
-        """Write the artifact into ``folder``, which is made where it is not there; the JSON comes last."""
+    def save(self, folder: Path | str, *, document_name: str = LAYOUT.json) -> None:
+        """Write the artifact into ``folder``, which is made where it is not there; the JSON comes last.
+
+        Args:
+            folder: where to.
+            document_name: of the JSON, where another student's is in the folder.
+        """
         folder = Path(folder)
         files.write_bytes(folder / MODEL, self.model)
         files.write_bytes(folder / TOKENIZER, self.tokenizer.encode())
@@ -163,18 +168,22 @@ class TransformerStudent(Pretrained):
             "max_length": self.max_length,
             "metadata": self.metadata,
         }
-        write_document(folder / LAYOUT.json, document, checksums)
+        write_document(folder / document_name, document, checksums)
 
     @classmethod
-    def load(cls, folder: Path | str) -> Self:
+    def load(cls, folder: Path | str, *, document_name: str = LAYOUT.json) -> Self:
         """Read an artifact that ``save`` wrote.
+
+        Args:
+            folder: that it wrote.
+            document_name: as of ``save``.
 
         Raises:
             ArtifactError: a file is missing, damaged, or written by a newer Pingti.
             UnavailableError: onnxruntime or tokenizers is not installed.
         """
         folder = Path(folder)
-        document = read_document(folder / LAYOUT.json)
+        document = read_document(folder / document_name)
         content = {name: _read(folder / name, document["sha256"].get(name)) for name in (MODEL, TOKENIZER)}
         try:
             return cls(
@@ -186,7 +195,7 @@ class TransformerStudent(Pretrained):
                 metadata=document["metadata"],
             )
         except (InputError, KeyError, TypeError, ValueError) as error:
-            raise ArtifactError(f"{folder / LAYOUT.json}: does not fit together: {error}") from error
+            raise ArtifactError(f"{folder / document_name}: does not fit together: {error}") from error
 
 
 def _read(path: Path, expected: str | None) -> bytes:

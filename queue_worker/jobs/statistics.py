@@ -35,6 +35,11 @@ class WorkerLoad:
     memory_bytes: int  # resident
     heard_seconds: float  # since
 
+    @property
+    def queue(self) -> str:
+        """What it works on."""
+        return self.name.partition("@")[0]
+
 
 @dataclass(frozen=True, kw_only=True)
 class Totals:

@@ -15,6 +15,7 @@ from pingti.corpus.normalize import keys_of
 from pingti.errors import InputError
 from pingti.workspace.definition import RulesSection
 from pingti.workspace.registry import TaskEntry
+from replacement.kinds.narrowing import note_of_family
 from replacement.progress import Progress, say
 from replacement.teacher_sources.sources import has_model
 from replacement.training.dataset import Dataset, assemble, is_asked, load_corpus, within_answers
@@ -82,6 +83,7 @@ def prepare_members(
         notes = [*teacher.guesses, *own.notes, *teacher.opened.notes, *unanswered]
         notes.append(_note_of_budget(entry, teacher, entries, teachers))
         notes.append(_note_of_parents(awaited))
+        notes.append(note_of_family(entry.definition.student))
         for note in filter(None, notes):
             say(progress, f"{entry.name}: {note}")
         setup = Setup(

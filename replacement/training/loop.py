@@ -24,7 +24,7 @@ from replacement.budget import most_labelled, share_measuring
 from replacement.evaluation import gate
 from replacement.evaluation.holdout_size import note_of_few_rows
 from replacement.kinds.ladder import climb
-from replacement.kinds.narrowing import narrow
+from replacement.kinds.narrowing import narrow, note_of_family
 from replacement.kinds.training import check_kind
 from replacement.progress import Progress, quiet, say
 from replacement.results import Outcome, Round
@@ -99,7 +99,7 @@ def replace(
         dataset = dataset.encoded_by(trunk.student.vocabulary)
     elif entry.definition.student.read == "teacher":
         dataset = dataset.read_as_far(teacher)
-    of_trunk = [trunk.note] if trunk is not None else []
+    of_trunk = [trunk.note, note_of_family(entry.definition.student)] if trunk is not None else []
     every = (*teacher.guesses, *people.notes, *teacher.opened.notes, *unanswered, *of_trunk)
     notes = [note for note in every if note]
     for note in notes:

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from packaging.requirements import Requirement
 
-from queue_worker.celery_app import CLASSIFY, CONTROL, QUEUES, REDIS_TRANSPORT, connect, lists_of
+from queue_worker.celery_app import CLASSIFY, CONTROL, QUEUES, REDIS_TRANSPORT, TEACH, connect, lists_of
 from queue_worker.processes import launcher
 from queue_worker.processes.health import alive
 from queue_worker.processes.launcher import Processes
@@ -128,7 +128,10 @@ def test_every_queue_has_a_worker_and_the_retraining_one_has_torch() -> None:
         command = SERVICES[name]["command"]
         queues[command[command.index("--queue") + 1]] = target_of(name)
     assert queues == {"classify": "classify", "retrain": "retrain"}
-    assert {*queues, CONTROL} == set(QUEUES)
+    teach = COMPOSE["services"]["teach"]  # which retrain does, too
+    assert teach["image"] == SERVICES["retrain"]["image"]
+    assert teach["command"][-2:] == ["--queue", TEACH]
+    assert {*queues, TEACH, CONTROL} == set(QUEUES)
     assert SERVICES["scheduler"]["command"][-1] == "queue_worker.scheduler"  # works on the third
 
 

@@ -39,6 +39,7 @@ CHANGES: dict[str, dict[str, Any]] = {
         "networkPolicy": {"apiFrom": [{"namespaceSelector": {}}]},
     },
     "open": {"networkPolicy": {"enabled": False}},
+    "teachers apart": {"teach": {"enabled": True}},
 }
 
 
@@ -170,11 +171,12 @@ def test_pods_run_what_compose_runs_as_nobody(changes: dict[str, Any]) -> None:
         ("api", "api"),
         ("classify", "worker"),
         ("retrain", "retrain"),
+        ("teach", "teach"),
         ("control", "scheduler"),
         ("valkey", "valkey"),
     ):
         if name not in templates:
-            assert changes.get(name) == {"enabled": False}
+            assert {**VALUES[name], **changes.get(name, {})}["enabled"] is False
             continue
         pod = templates[name]["spec"]
         (container,) = pod["containers"]
@@ -184,7 +186,7 @@ def test_pods_run_what_compose_runs_as_nobody(changes: dict[str, Any]) -> None:
         assert pod["securityContext"]["runAsNonRoot"] is True
         assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
         assert container["resources"]["limits"]["memory"]
-        if name in ("classify", "retrain", "control"):
+        if name in ("classify", "retrain", "teach", "control"):
             check = " ".join(container["livenessProbe"]["exec"]["command"])
             assert check in COMPOSE[of_compose]["healthcheck"]["test"][1]
     assert {name for name in templates if name in QUEUES} >= {CLASSIFY}

@@ -14,7 +14,7 @@ from typing import Protocol
 
 from pingti import files
 from pingti.errors import ArtifactError, ConflictError, NotFoundError
-from pingti.students import student_files
+from pingti.students import version_files
 from pingti.workspace.registry import Workspace
 from pingti.workspace.storage.objects import Storage
 from textcnn.plain.artifact import LAYOUT
@@ -125,7 +125,7 @@ def _checksums(store: Storage, key: str) -> dict[str, str] | None:
 
 def _fits(folder: Path, checksums: dict[str, str]) -> bool:
     """Whether a student is the one of the checksums; its report may have come later."""
-    return all(files.sha256(folder / name) == checksums.get(name) for name in student_files(folder))
+    return all(files.sha256(folder / name) == checksums.get(name) for name in version_files(folder))
 
 
 def _fetch_files(

@@ -64,6 +64,14 @@ def test_a_budget_that_a_larger_one_outdoes_is_told(tmp_path: Path) -> None:
     assert any("300 rows, as sport.toml says" in note for note in notes[1])
 
 
+def test_a_table_of_its_own_is_not_to_be_had(tmp_path: Path) -> None:
+    _, tech = of_function(tmp_path)
+    tech.path.write_text(tech.path.read_text().replace("[student]", '[student]\ntable = "int8"'))
+    notes = [member.setup.notes for member in prepared(tmp_path)]
+    assert not any("student.table" in note for note in notes[0])
+    assert any('student.table: "int8" is not to be had' in note for note in notes[1])
+
+
 def test_a_member_without_a_student_is_awaited_by_the_task_that_depends_on_it(tmp_path: Path) -> None:
     _, tech = of_function(tmp_path)
     tech.path.write_text(f'depends_on = ["sport=no"]\n{tech.path.read_text()}')
