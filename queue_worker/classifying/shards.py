@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pingti import files
@@ -206,6 +207,7 @@ def write_part(
     schema = schema.with_metadata({**(schema.metadata or {}), b"job": job.id.encode()})
     columns = {pin.task: pin.name for pin in job.pins if not pin.hidden}  # of several one counts its rows
     asked = dict.fromkeys(columns, 0)
+    by_teacher = {pin.task: 0 for pin in job.pins if pin.second is not None and not pin.hidden}
     rows = 0
     part, errors = folder / part_name(shard), folder / f"{shard:05d}.jsonl"
     with replacing(part, sync=False) as temporary:
@@ -215,13 +217,17 @@ def write_part(
                 rows += batch.num_rows
                 for task in asked:
                     asked[task] += batch.num_rows - batch.column(columns[task]).null_count
+                for task in by_teacher:
+                    decider: Any = batch.column(f"{columns[task]}_by")
+                    by_teacher[task] += pc.equal(decider, "teacher").true_count
         if bad.count:
             bad.write(errors, tail=True, sync=False)
         else:  # an earlier attempt may have given up rows that this one delivers
             errors.unlink(missing_ok=True)
     if sync:  # the store, not the file's name, says that a part is finished
         files.sync(part, *([errors] if bad.count else []))
-    return Done(rows=rows, failed=bad.count, seconds=time.perf_counter() - start, tasks=asked)
+    seconds = time.perf_counter() - start
+    return Done(rows=rows, failed=bad.count, seconds=seconds, tasks=asked, by_teacher=by_teacher)
 
 
 # -- finalize

@@ -161,6 +161,7 @@ class Done:
     failed: int = 0  # bad rows, beyond those found while cutting
     seconds: float = 0.0
     tasks: Mapping[str, int] = field(default_factory=dict)  # rows that each task was asked about
+    by_teacher: Mapping[str, int] = field(default_factory=dict)  # rows that a task's teacher decided
     refused: str | None = None  # of a whole job: why it has failed, though all was done
     part: str = ""  # JSON of where a shard's results are in the store; "" where they are in the workspace
 
@@ -182,6 +183,7 @@ class Done:
             "latency_seconds": round(waited, 3),
             f"latency:{latency}": 1,
             **{f"task:{name}": rows for name, rows in self.tasks.items()},
+            **{f"by_teacher:{name}": rows for name, rows in self.by_teacher.items()},
         }
         return [self.rows, self.failed, json.dumps(counts), self.refused or "", self.part]
 
