@@ -111,6 +111,8 @@ def test_a_service_is_hardened_restarted_and_shares_the_workspace(name: str) -> 
 @pytest.mark.parametrize("name", OURS)
 def test_a_service_sets_only_variables_that_the_settings_know(name: str) -> None:
     known = {f"PINGTI_{field.upper()}" for field in Settings.model_fields}
+    if name in ("retrain", "teach"):
+        known.add("PINGTI_TEACHER_KEY")
     assert {key for key in SERVICES[name]["environment"] if key.startswith("PINGTI_")} <= known
 
 
@@ -120,6 +122,11 @@ def test_every_setting_can_be_given(name: str) -> None:
     own = {"home", "redis_url", "host", "port", "api_key", "durable"}
     wanted = {f"PINGTI_{field.upper()}" for field in set(Settings.model_fields) - own}
     assert wanted <= set(SERVICES[name]["environment"])
+
+
+def test_the_key_of_a_teacher_goes_where_teachers_are_asked() -> None:
+    holders = {name for name in OURS if "PINGTI_TEACHER_KEY" in SERVICES[name]["environment"]}
+    assert holders == {"retrain", "teach"}
 
 
 def test_every_queue_has_a_worker_and_the_retraining_one_has_torch() -> None:
