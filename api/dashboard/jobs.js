@@ -9,7 +9,8 @@ const ENDED = ["completed", "failed", "cancelled"];
 const FORMATS = { parquet: "Parquet", csv: "CSV", jsonl: "JSONL" };
 const PAGE = 20;
 const FILES_SHOWN = 2;
-const DECIDERS = ["student", "transformer", "teacher", "unsure"];
+// Who decides rows of a task with a cascade, and the word for it.
+const DECIDERS = { student: "by_student", transformer: "by_transformer", teacher: "by_teacher", unsure: "by_unsure" };
 
 const cards = new Map(); // job id: its element
 let limit = PAGE;
@@ -122,8 +123,8 @@ function fileNames(inputs) {
 // Of tasks with a cascade, how many rows student and teacher decided.
 function decidedBy(tasks) {
   return Object.entries(tasks).map(([task, counts]) => {
-    const parts = [...new Set([...DECIDERS, ...Object.keys(counts)])].filter((who) => counts[who])
-      .map((who) => `${DECIDERS.includes(who) ? say(`by_${who}`) : who} ${number(counts[who])}`);
+    const parts = [...new Set([...Object.keys(DECIDERS), ...Object.keys(counts)])].filter((who) => counts[who])
+      .map((who) => `${DECIDERS[who] ? say(DECIDERS[who]) : who} ${number(counts[who])}`);
     return say("decidedBy", { task, parts: parts.join(say("comma")) });
   }).join(" · ");
 }
