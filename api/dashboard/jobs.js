@@ -80,6 +80,7 @@ function write(app, card, job) {
 
   if (ended && total > 0) put(part("rows"), say(total === completed + failed ? "rowsAll" : "rows", { done: number(completed + failed), total: number(total) }));
   else if (total > 0) put(part("rows"), say("rows", { done: number(completed + failed), total: number(total) }));
+  else if (ended) put(part("rows"), say("rowsAll", { total: number(completed + failed) }));
   else if (completed + failed > 0) put(part("rows"), say("rowsSoFar", { done: number(completed + failed) }));
   else put(part("rows"), { queued: say("rowsQueued"), running: say("rowsUnknown") }[job.status] ?? "");
   put(part("rate"), job.rows_per_second ? say("rate", { n: number(job.rows_per_second, job.rows_per_second < 10 ? 1 : 0) }) : "");
@@ -104,7 +105,7 @@ function write(app, card, job) {
   put(time, moment(begin));
 
   // Built again only when they change, so that the keyboard's focus stays where it is.
-  const wanted = `${current()} ${job.status} ${failed > 0} ${app.may("submit")}`;
+  const wanted = `${current()} ${job.status} ${completed > 0} ${failed > 0} ${app.may("submit")}`;
   if (card.dataset.actions !== wanted) {
     const held = part("actions").contains(document.activeElement);
     card.dataset.actions = wanted;
@@ -146,7 +147,7 @@ function actions(app, job) {
   if (job.counts.failed > 0) {
     links.push(fileLink(say("badRows"), job.links.errors, `${job.id}-errors.jsonl`, say("badRowsOf", { id }), app.fault));
   }
-  if (job.status === "completed" || job.status === "cancelled") {
+  if (job.status === "completed" || (job.status === "cancelled" && job.counts.completed > 0)) {
     for (const [format, name] of Object.entries(FORMATS)) {
       const label = say("download", { id, format: name });
       links.push(fileLink(name, `${job.links.results}?format=${format}`, `${job.id}.${format}`, label, app.fault));

@@ -2,8 +2,12 @@
 
 from pathlib import Path
 
+import httpx
 import pytest
 
+from api.cli.console import error_text
+from pingti.calls.answers import DeniedError, error_of
+from pingti.errors import Fault, InputError
 from pingti.workspace.registry import Workspace
 from tests.support.command_line import Run
 
@@ -48,6 +52,50 @@ def test_what_is_no_address_of_a_service_is_refused_before_anything_is_sent(
     assert ran.returncode == 2
     assert f"{url!r} is not a service's address" in ran.stderr
     assert says in ran.stderr
+
+
+def test_an_id_of_a_retraining_that_is_none_is_refused_before_anything_is_sent(pingti: Run) -> None:
+    for id in ("sport", "sport/", "/now"):
+        ran = pingti("retrain", "cancel", id, "--url", "http://127.0.0.1:9")
+        assert ran.returncode == 2
+        assert f"{id!r} is no retraining's id, TASK/NAME; pingti retrain list TASK names them" in ran.stderr
+
+
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        (
+            InputError("#/file: a.csv is empty.", faults=[Fault(detail="a.csv is empty", pointer="/file")]),
+            "file: a.csv is empty.",
+        ),
+        (
+            InputError(
+                "#/gate/recall: 5 is too much", faults=[Fault(detail="5 ...", pointer="/gate/recall")]
+            ),
+            "gate.recall: 5 is too much",
+        ),
+        (InputError("a.csv: is empty", faults=[Fault(detail="is empty", file="a.csv")]), "a.csv: is empty"),
+    ],
+)
+def test_a_place_is_written_as_in_a_definition(error: InputError, says: str) -> None:
+    assert error_text(error) == says
+
+
+@pytest.mark.parametrize(
+    ("headers", "says"),
+    [
+        ({}, "This server asks for a key; PINGTI_API_KEY or --key gives it"),
+        (
+            {"Authorization": "Bearer k"},
+            "This server asks for a key; the key that was sent is none of its keys",
+        ),
+    ],
+)
+def test_a_key_that_lacks_is_told_from_a_wrong_one(headers: dict[str, str], says: str) -> None:
+    request = httpx.Request("GET", "http://127.0.0.1/v1/jobs", headers=headers)
+    problem = {"detail": "This server asks for a key.", "type": "/problems#unauthorized"}
+    error = error_of(httpx.Response(401, json=problem, request=request))
+    assert (type(error), str(error)) == (DeniedError, says)
 
 
 def test_a_workspace_that_is_a_file_or_not_there_is_named(pingti: Run, tmp_path: Path) -> None:
