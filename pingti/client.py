@@ -49,6 +49,7 @@ __all__ = ["ENDED", "LOCAL", "Client", "DeniedError", "JobFailedError", "LimitEr
 LOCAL = "http://127.0.0.1:8080"
 
 _TRIES = 3
+_MOST_PORT = 65_535
 
 
 class Client(TaskCalls):
@@ -83,10 +84,15 @@ class Client(TaskCalls):
             raise InputError(f"PINGTI_API_KEY or key: {error}") from None
         try:
             self._http = httpx.Client(
-                base_url=self.url, headers=headers, timeout=timeout, transport=transport_for(self.url)
+                base_url=_address(self.url),
+                headers=headers,
+                timeout=timeout,
+                transport=transport_for(self.url),
             )
         except (httpx.InvalidURL, ValueError) as error:
-            raise InputError(f"{self.url[:200]!r} is not a service's address: {error}") from None
+            raise InputError(
+                f"{self.url[:200]!r} is not a service's address: {error}; one is {LOCAL}"
+            ) from None
 
     def __enter__(self) -> Self:
         return self
@@ -386,6 +392,16 @@ class Client(TaskCalls):
             raise UnavailableError(
                 f"{self.url}: the answer is not one of this version's: {error.error_count()} fields differ"
             ) from error
+
+
+def _address(url: str) -> httpx.URL:
+    """The address, which names a host to speak HTTP with; ValueError where it does not."""
+    address = httpx.URL(url)
+    if address.scheme not in ("http", "https") or not address.host:
+        raise ValueError("needed are http:// or https:// and a host")
+    if (address.port or 0) > _MOST_PORT:
+        raise ValueError(f"the port {address.port} is above {_MOST_PORT}")
+    return address
 
 
 def _path(job: str) -> str:

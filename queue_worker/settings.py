@@ -3,6 +3,7 @@
 import base64
 import ipaddress
 import os
+import re
 import stat
 from functools import lru_cache
 from pathlib import Path
@@ -406,6 +407,8 @@ class Settings(BaseSettings):
         return ", ".join(str(root) for root in (self.input_roots or (self.home,)))
 
     def _refused(self, path: str) -> InputError:
+        if re.fullmatch(r"file-[0-9a-f]{22}", path):  # as api/rest names uploads
+            return InputError(f"there is no uploaded file {path}, or no more; upload it again")
         return InputError(
             f"{path!r} is not a file below an allowed folder ({self.roots_text()}); correct the path, or "
             "upload the file"

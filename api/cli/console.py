@@ -136,9 +136,18 @@ def error_text(error: PingtiError) -> str:
     faults = error.faults
     if isinstance(error, GateError):
         return "\n".join([str(error), *wrapped_points(fault.detail for fault in faults)])
-    if len(faults) < 2:
+    if not faults:
         return str(error)
     from pingti.validation import dotted  # pydantic only where something is wrong
+
+    if len(faults) == 1:
+        pointer = faults[0].pointer or ""
+        # REST writes the pointer; a person at the command line reads a place as definitions have it.
+        return (
+            re.sub(rf"^#{re.escape(pointer)}: ", f"{dotted(pointer)}: ", str(error))
+            if pointer
+            else str(error)
+        )
 
     files = {fault.file for fault in faults}
     file = files.pop() if len(files) == 1 else None

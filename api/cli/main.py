@@ -273,8 +273,9 @@ def classify(
     Ends with exit code 2 where all rows are bad, or more than --max-bad allows; what was classified stays.
     """
     from pingti.corpus.columns import Columns, known_encoding, one_character
-    from pingti.inference.bad_rows import check_bad, parse_max_bad
+    from pingti.inference.bad_rows import check_bad, first_bad, parse_max_bad
     from pingti.inference.classifier import Classifier
+    from pingti.inference.files import ERRORS
     from pingti.inference.streams import STREAM, with_standard_input
     from pingti.workspace.registry import Workspace
 
@@ -298,7 +299,17 @@ def classify(
     classifier = with_second(Classifier.of(Workspace(home), tasks), home, screen, asked=cascade)
     with with_standard_input(inputs, sys.stdin.buffer, form) as files:
         counts = _classified(files, columns, classifier, out, form, screen)
-    check_bad(counts.total, counts.failed, allowed)
+    try:
+        check_bad(counts.total, counts.failed, allowed)
+    except InputError as error:
+        if first := first_bad(Path(out) / ERRORS):
+            raise InputError(f"{error}; the first: {first}{_other_encoding(first, encoding)}") from error
+        raise
+
+
+def _other_encoding(reason: str, encoding: str | None) -> str:
+    """What to do about rows that are not text in the encoding they were read in."""
+    return "; --encoding names another, such as gb18030" if "is not UTF-8" in reason and not encoding else ""
 
 
 def _classified(

@@ -258,7 +258,11 @@ def list_tasks(home: Home = WORKSPACE, as_json: Json = False) -> None:
             ],
         )
     else:
-        screen.note(f"{workspace.tasks}: no task yet; pingti task add FILE.toml adds one")
+        there = workspace.root.is_dir()
+        elsewhere = (
+            "" if there else f"; there is no folder {workspace.root}: --home or PINGTI_HOME names another"
+        )
+        screen.note(f"{workspace.tasks}: no task yet; pingti task add FILE.toml adds one{elsewhere}")
     screen.result(tasks)
 
 

@@ -64,6 +64,7 @@ function content(app, items) {
     parts.push(make("p.line", {}, make("label", { htmlFor: "compare-add" }, say("compareWith")), menu,
       button(say("add"), () => { location.hash = `${compareLink(items)}/${menu.value}`; })));
   }
+  if (items.length === 1 && !choices.length) parts.push(make("p.note", {}, say("oneToCompare")));
   if (!items.length) return [make("p.empty", {}, say("nothingToCompare"), " ", make("a", { href: "#/tasks" }, say("allTasks")))];
   const entries = items.map((item) => known.get(keyOf(item)));
   if (items.length > 1) {

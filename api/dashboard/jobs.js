@@ -9,7 +9,8 @@ const ENDED = ["completed", "failed", "cancelled"];
 const FORMATS = { parquet: "Parquet", csv: "CSV", jsonl: "JSONL" };
 const PAGE = 20;
 const FILES_SHOWN = 2;
-const DECIDERS = ["student", "transformer", "teacher", "unsure"];
+// Who decides rows of a task with a cascade, and the word for it.
+const DECIDERS = { student: "by_student", transformer: "by_transformer", teacher: "by_teacher", unsure: "by_unsure" };
 
 const cards = new Map(); // job id: its element
 let limit = PAGE;
@@ -79,6 +80,7 @@ function write(app, card, job) {
 
   if (ended && total > 0) put(part("rows"), say(total === completed + failed ? "rowsAll" : "rows", { done: number(completed + failed), total: number(total) }));
   else if (total > 0) put(part("rows"), say("rows", { done: number(completed + failed), total: number(total) }));
+  else if (ended) put(part("rows"), say("rowsAll", { total: number(completed + failed) }));
   else if (completed + failed > 0) put(part("rows"), say("rowsSoFar", { done: number(completed + failed) }));
   else put(part("rows"), { queued: say("rowsQueued"), running: say("rowsUnknown") }[job.status] ?? "");
   put(part("rate"), job.rows_per_second ? say("rate", { n: number(job.rows_per_second, job.rows_per_second < 10 ? 1 : 0) }) : "");
@@ -103,7 +105,7 @@ function write(app, card, job) {
   put(time, moment(begin));
 
   // Built again only when they change, so that the keyboard's focus stays where it is.
-  const wanted = `${current()} ${job.status} ${failed > 0} ${app.may("submit")}`;
+  const wanted = `${current()} ${job.status} ${completed > 0} ${failed > 0} ${app.may("submit")}`;
   if (card.dataset.actions !== wanted) {
     const held = part("actions").contains(document.activeElement);
     card.dataset.actions = wanted;
@@ -122,8 +124,8 @@ function fileNames(inputs) {
 // Of tasks with a cascade, how many rows student and teacher decided.
 function decidedBy(tasks) {
   return Object.entries(tasks).map(([task, counts]) => {
-    const parts = [...new Set([...DECIDERS, ...Object.keys(counts)])].filter((who) => counts[who])
-      .map((who) => `${DECIDERS.includes(who) ? say(`by_${who}`) : who} ${number(counts[who])}`);
+    const parts = [...new Set([...Object.keys(DECIDERS), ...Object.keys(counts)])].filter((who) => counts[who])
+      .map((who) => `${DECIDERS[who] ? say(DECIDERS[who]) : who} ${number(counts[who])}`);
     return say("decidedBy", { task, parts: parts.join(say("comma")) });
   }).join(" · ");
 }
@@ -145,7 +147,7 @@ function actions(app, job) {
   if (job.counts.failed > 0) {
     links.push(fileLink(say("badRows"), job.links.errors, `${job.id}-errors.jsonl`, say("badRowsOf", { id }), app.fault));
   }
-  if (job.status === "completed" || job.status === "cancelled") {
+  if (job.status === "completed" || (job.status === "cancelled" && job.counts.completed > 0)) {
     for (const [format, name] of Object.entries(FORMATS)) {
       const label = say("download", { id, format: name });
       links.push(fileLink(name, `${job.links.results}?format=${format}`, `${job.id}.${format}`, label, app.fault));

@@ -98,6 +98,7 @@ export const WORDS = {
     definition: "Definition", versionWord: "Version", probability1: "probability (0 to 1)",
 
     compare: "Compare", compareVersions: "Compare versions", compareWith: "Beside", add: "Add", versionOf: "{task}, version {n}",
+    oneToCompare: "There is one student alone; the next version, or another task's student, can stand beside it.",
     nothingToCompare: "There is no student to compare yet.", removeFrom: "Remove {name}", figureWord: "Figure",
     compareNote: "On each student's own held-out rows; beside a share, its difference to the first column.",
     f1Interval: "F1, 95 % interval", fromTo: "{low} to {high}", asTeacher: "Decided as the teacher", worstDay: "Worst day", roundsWord: "Rounds",
@@ -210,6 +211,7 @@ export const WORDS = {
     definition: "定义", versionWord: "版本", probability1: "概率（0 到 1）",
 
     compare: "比较", compareVersions: "比较版本", compareWith: "与之并列", add: "添加", versionOf: "{task} 第 {n} 版",
+    oneToCompare: "只有这一个学生模型；有了下一版或其他任务的学生，就可以并列比较。",
     nothingToCompare: "还没有可比较的学生模型。", removeFrom: "移除 {name}", figureWord: "指标",
     compareNote: "各自在自己的留出行上测得；比例旁为与第一列之差。",
     f1Interval: "F1 的 95% 区间", fromTo: "{low} 至 {high}", asTeacher: "与教师判断相同", worstDay: "最差的一天", roundsWord: "轮数",

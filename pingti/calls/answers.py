@@ -82,7 +82,11 @@ def error_of(answer: httpx.Response) -> PingtiError:
         faults = [_fault(item) for item in problem.get("errors", ())]
     except (ValueError, KeyError, TypeError, AttributeError):
         message, kind, faults = f"{answer.request.url}: HTTP {answer.status_code}", "", []
-    if answer.status_code in (401, 403):
+    if answer.status_code == 401:
+        sent = "authorization" in answer.request.headers
+        known = "the key that was sent is none of its keys" if sent else "PINGTI_API_KEY or --key gives it"
+        return DeniedError(f"{message.rstrip('.')}; {known}")
+    if answer.status_code == 403:
         return DeniedError(message)
     if answer.status_code == 429:
         seconds = answer.headers.get("retry-after", "1")

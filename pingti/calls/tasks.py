@@ -242,10 +242,13 @@ class TaskCalls(Asking):
             id: of the retraining, "TASK/NAME".
 
         Raises:
+            InputError: no id is written so.
             NotFoundError: there is none of that id.
             ConflictError: it has ended.
         """
         task, _, name = id.partition("/")
+        if not task or not name:
+            raise InputError(f"{id!r} is no retraining's id, TASK/NAME; pingti retrain list TASK names them")
         path = f"{task_path(task)}/runs/{quote(name, safe='', errors='replace')}/cancel"
         return self._read(RunOut, self._ask("POST", path))
 

@@ -62,6 +62,16 @@ def _short(text: str) -> str:
     return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}..."
 
 
+def first_bad(path: Path) -> str | None:
+    """What is wrong with the first row of a list that ``BadRowList`` wrote; None where there is no list."""
+    try:
+        with path.open(encoding="utf-8") as lines:
+            file, row = json.loads(next(lines)), json.loads(next(lines))
+    except (OSError, StopIteration):
+        return None
+    return f"{file['path']}: row {row['row']}: {row['reason']}"
+
+
 def parse_max_bad(text: str) -> int | float:
     """Read "100" as a count, and "5%" or "0.05" as a share.
 

@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from pingti import files
-from pingti.errors import ArtifactError, ConflictError, NotFoundError
+from pingti.errors import ArtifactError, ConflictError, InputError, NotFoundError
 from pingti.workspace import definition, moves
 from pingti.workspace.report_document import ReportDocument
 
@@ -101,8 +101,12 @@ class Workspace:
         return self.root / "valkey"
 
     def task_names(self) -> list[str]:
-        """The tasks that have a definition, in order of their names."""
-        moves.settle(self.tasks)
+        """The tasks that have a definition, in order of their names.
+
+        Raises:
+            InputError: the workspace is a file.
+        """
+        self._settle()
         return sorted(path.stem for path in self.tasks.glob("*.toml") if definition.NAME.fullmatch(path.stem))
 
     def entries(self) -> "list[TaskEntry]":
@@ -114,11 +118,14 @@ class Workspace:
 
         Raises:
             NotFoundError: there is no definition of that name.
+            InputError: the workspace is a file.
         """
-        moves.settle(self.tasks)
+        self._settle()
         # The name becomes a path: only names are looked up, never what merely ends in .toml.
         if not definition.NAME.fullmatch(name) or not (self.tasks / f"{name}.toml").is_file():
             known = ", ".join(self.task_names()) or "none yet"
+            if not self.root.exists():
+                known += f", as there is no folder {self.root}; --home or PINGTI_HOME names another"
             raise NotFoundError(f"task {name!r}: not in this workspace; there are: {known}")
         return TaskEntry(self, name)
 
@@ -129,11 +136,19 @@ class Workspace:
             DefinitionError: the name or the definition is not allowed; nothing is written then.
         """
         definition.check_name(name)
-        moves.settle(self.tasks)
+        self._settle()
         path = self.tasks / f"{name}.toml"
         definition.parse(text, path)
         files.write_bytes(path, text.encode())
         return TaskEntry(self, name)
+
+    def _settle(self) -> None:
+        """Finish what somebody who removed or renamed a task could not."""
+        if self.root.is_file():
+            raise InputError(
+                f"{self.root}: is a file; a workspace is a folder, which --home or PINGTI_HOME names"
+            )
+        moves.settle(self.tasks)
 
 
 class TaskEntry:

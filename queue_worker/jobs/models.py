@@ -10,6 +10,7 @@ from enum import StrEnum
 from pydantic import BaseModel, ConfigDict, Field
 
 from pingti.corpus.reader import Columns
+from pingti.errors import NotFoundError
 from pingti.inference.pins import Pin
 from queue_worker.celery_app import DEFAULT_PRIORITY
 from queue_worker.settings import FileStamp
@@ -239,6 +240,11 @@ class Accepted:
     job: Job
     new: bool  # False: its key had made the job before
     messages: tuple[Message, ...] = ()  # to publish, so that a worker begins
+
+
+def no_job(id: str) -> NotFoundError:
+    """The error of an id that no job has."""
+    return NotFoundError(f"there is no job {id!r}, or no more; pingti jobs list names those there are")
 
 
 def read_job(id: str, fields: Mapping[str, str]) -> Job:

@@ -13,7 +13,7 @@ from typing import Any, cast
 import redis
 
 from pingti.corpus.reader import Columns
-from pingti.errors import ConflictError, InputError, NotFoundError, UnavailableError
+from pingti.errors import ConflictError, InputError, UnavailableError
 from pingti.inference.pins import Pin
 from queue_worker.jobs.clock import follow_clock
 from queue_worker.jobs.commands import Commands, Publish, read_answer
@@ -29,6 +29,7 @@ from queue_worker.jobs.models import (
     Job,
     JobStatus,
     Message,
+    no_job,
     read_job,
 )
 from queue_worker.jobs.statistics import Statistics
@@ -273,7 +274,7 @@ class JobStore:
         """
         fields = cast("dict[str, str]", self.client.hgetall(f"{PREFIX}job:{id}"))
         if "document" not in fields:  # what the store keeps beside a job is none
-            raise NotFoundError(f"there is no job {id!r}")
+            raise no_job(id)
         return read_job(id, fields)
 
     def look(self, id: str) -> tuple[Job, int | None]:
@@ -284,7 +285,7 @@ class JobStore:
         """
         fields = cast("dict[str, str]", self.client.hgetall(f"{PREFIX}job:{id}"))
         if "document" not in fields:
-            raise NotFoundError(f"there is no job {id!r}")
+            raise no_job(id)
         pipe = self.client.pipeline(transaction=False)
         for level in range(int(fields["level"])):
             pipe.zcard(f"{PREFIX}ready:{level}")
@@ -385,7 +386,7 @@ class JobStore:
 
         status = transact(self.client, forget, key)
         if status is None:
-            raise NotFoundError(f"there is no job {id!r}")
+            raise no_job(id)
         if not JobStatus(status).final:
             raise ConflictError(f"job {id} is {status}; only a job that has ended can be deleted")
 

@@ -20,13 +20,13 @@ from api.rest.inputs import Inputs
 from api.rest.problems import ProblemError, ProblemItem
 from api.rest.schemas.jobs import SUBMIT_EXAMPLES, CheckedOut
 from api.rest.schemas.values import utc, whole_text
-from pingti.errors import InputError, NotFoundError, PingtiError
+from pingti.errors import InputError, PingtiError
 from pingti.http.outbound import Outbound
 from pingti.inference.pins import Pin
 from pingti.rest_models import CallbackOut, CountsOut, JobLinks, JobListOut, JobOut, JobTaskOut, ShardsOut
 from queue_worker.classifying.results import delete_job
 from queue_worker.jobs import callbacks
-from queue_worker.jobs.models import Job, JobStatus
+from queue_worker.jobs.models import Job, JobStatus, no_job
 from queue_worker.jobs.store import VolatileError
 from queue_worker.jobs.submission import Checked, JobRequest, submit, validate
 from queue_worker.jobs.waiting import waits_for
@@ -247,7 +247,7 @@ def find_job(services: Services, job_id: str) -> Job:
 def _known_form(job_id: str) -> str:
     """The id becomes part of a key: only text that can be an id is looked up."""
     if not _ID.fullmatch(job_id):
-        raise NotFoundError(f"there is no job {job_id!r}")
+        raise no_job(job_id)
     return job_id
 
 

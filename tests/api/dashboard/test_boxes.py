@@ -212,6 +212,18 @@ def test_an_empty_page_says_what_to_do_next(
     page.context.close()
 
 
+def test_a_student_alone_is_not_compared_in_silence(browser: Any, workspace: Workspace) -> None:
+    for task in ("tech", "topic"):
+        workspace.task(task).path.unlink()
+    with Processes() as processes, serving(processes.start_valkey(Settings(home=workspace.root))) as client:
+        looker = Looker(browser=browser, url=str(client.base_url).rstrip("/"), faults=[])
+        page = looker.open("compare")
+        page.wait_for_selector("#compared table")
+        assert page.locator("#compared .note").first.inner_text().startswith("There is one student alone")
+        assert page.evaluate(BOXES) == []
+        page.context.close()
+
+
 def test_the_test_sees_boxes_that_overlap_or_are_cut_off(looker: Looker) -> None:
     page = looker.open("tasks")
     assert page.evaluate(BOXES) == []

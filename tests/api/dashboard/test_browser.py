@@ -91,6 +91,24 @@ def test_a_running_job_is_cancelled_after_a_question(looker: Looker, place: Plac
     card.get_by_role("button", name=re.compile("Cancel job")).click()
     page.get_by_role("button", name="Cancel the job").click()
     playwright.expect(card).to_have_attribute("data-status", "cancelled", timeout=120_000)
+    # What was finished can be had; where nothing was, it says so and offers nothing.
+    playwright.expect(card.locator(".rows")).to_have_text(re.compile(r"^[\d,]+( of [\d,]+)? rows$"))
+    none = card.locator(".rows").inner_text() == "0 rows" or card.locator(".rows").inner_text().startswith(
+        "0 of"
+    )
+    assert (card.get_by_role("link", name=re.compile("as CSV")).count() == 0) == none
+
+
+def test_a_job_that_is_cancelled_before_its_first_row_offers_no_results(looker: Looker, place: Place) -> None:
+    with connect(place.settings) as client:
+        store = JobStore(client)  # publishes nothing: nobody begins it
+        made = {"inputs": ["/early.csv"], "columns": Columns(), "pins": [], "priority": 9, "metadata": {}}
+        job = store.create(**made, settings=place.settings).job
+        store.cancel(job.id)
+    card = looker.open().locator(f'.job[data-id="{job.id}"]')
+    playwright.expect(card.locator(".rows")).to_have_text("0 rows")
+    playwright.expect(card.locator(".actions a")).to_have_count(0)
+    assert not looker.faults
 
 
 def test_a_retraining_is_cancelled_after_a_question_that_names_it(looker: Looker, place: Place) -> None:

@@ -1,8 +1,10 @@
 """The pages: everything from this server, nothing inline, both languages whole."""
 
+import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -101,6 +103,35 @@ def test_every_operation_has_a_chinese_summary() -> None:
     paths = create_app(Settings()).openapi()["paths"]
     assert summaries.keys() == {f"{method} {path}" for path, own in paths.items() for method in own}
     assert all(re.search("[\u4e00-\u9fff]", summary) for summary in summaries.values())
+
+
+def test_every_field_on_the_page_of_the_api_is_told_in_chinese() -> None:
+    """docs.js shows parameters and the fields of bodies and answers, but no fields of fields."""
+    document = create_app(Settings()).openapi()
+
+    def resolved(schema: dict[str, Any]) -> dict[str, Any]:
+        found: dict[str, Any] = document
+        if "$ref" not in schema:
+            return schema
+        for name in schema["$ref"].removeprefix("#/").split("/"):
+            found = found[name]
+        return found
+
+    shown = set()
+    for operation in (own for path in document["paths"].values() for own in path.values()):
+        for parameter in operation.get("parameters", ()):
+            shown.add(parameter.get("description") or parameter["schema"].get("description"))
+        contents = [operation.get("requestBody", {}), *operation["responses"].values()]
+        for kind, content in (
+            (kind, own) for part in contents for kind, own in part.get("content", {}).items()
+        ):
+            if not kind.startswith("application/problem"):
+                for field in resolved(content.get("schema", {})).get("properties", {}).values():
+                    shown.add(field.get("description") or resolved(field).get("description"))
+    text = (STATIC / "docs_fields.js").read_text(encoding="utf-8")
+    told = json.loads(text[text.index("{") :].strip().removesuffix(",\n};") + "}")
+    assert told.keys() == shown - {None, ""}, "docs_fields.js"
+    assert all(re.search("[\u4e00-\u9fff]", chinese) or chinese.isascii() for chinese in told.values())
 
 
 def test_every_element_that_the_scripts_name_is_there() -> None:

@@ -91,6 +91,7 @@ def test_the_order_is_that_of_the_names_whatever_the_disk_says(settings: Setting
         ("empty", f"'empty' is a folder without a file of rows ({' '.join(FORMATS)})"),
         ("gone.csv", "'gone.csv' is not a file below an allowed folder (HOME); MEND"),
         ("gone", "'gone' is not a file below an allowed folder (HOME); MEND"),
+        ("file-" + "0" * 22, f"there is no uploaded file file-{'0' * 22}, or no more; upload it again"),
         ("", "an input path must not be empty or hold a NUL character"),
         ("*\0", "an input path must not be empty or hold a NUL character"),
         ("s3://bucket/*.csv", "'s3://bucket/*.csv' is an address; a job's input is a file below HOME"),
