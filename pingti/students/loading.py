@@ -86,6 +86,11 @@ def load_second(folder: Path | str, metadata: Mapping[str, Any]) -> AnyStudent |
     if cascade.get("second", "teacher") == "teacher":
         return None
     path = Path(folder) / SECOND
+    if not path.exists():
+        raise ArtifactError(
+            f"{path}: it is not there; the student of this version has a {cascade['second']} answer where it "
+            "is not sure"
+        )
     if checksum(read_document(path)) != cascade.get("second_sha256"):
         raise ArtifactError(f"{path}: it is not the second of this version; it was exchanged")
     from pingti.students.transformer import TransformerStudent

@@ -257,7 +257,10 @@ def test_the_autoscalers_example_looks_at_lists_that_there_are() -> None:
 
 def test_flower_comes_only_when_asked_for_and_on_this_machine_only() -> None:
     extras = {name: service for name, service in COMPOSE["services"].items() if "profiles" in service}
-    assert {name: service["profiles"] for name, service in extras.items()} == {"flower": ["flower"]}
+    assert {name: service["profiles"] for name, service in extras.items()} == {
+        "flower": ["flower"],
+        "teach": ["cascade"],
+    }
     assert extras["flower"]["ports"] == ["${PINGTI_FLOWER:-127.0.0.1:5555}:5555"]
 
 

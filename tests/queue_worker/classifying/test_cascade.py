@@ -25,6 +25,7 @@ from tests.support.messages import Messages
 from tests.support.retraining import slow_worker
 from tests.support.service import Service, assert_every_row_once, keys, serving
 from tests.support.teachers import sport
+from tests.support.transformers import needs_runtime, random_student, with_transformer_second
 from tests.support.workspaces import with_cascade
 
 PIN = Pin(task="sport", scene="default", version=1, threshold=0.5, second="teacher", on_no_second="fail")
@@ -132,6 +133,24 @@ def test_without_a_teacher_a_job_fails_in_a_sentence_or_the_student_answers(
     assert done.status is JobStatus.COMPLETED
     assert {row["tech_by"] for row in untaught.rows(done)} == {"unsure"}
     assert done.decided == {"tech": {"unsure": 60}}
+
+
+@pytest.mark.broker
+def test_a_transformer_of_the_version_needs_no_worker_that_has_a_teacher(
+    untaught: Service, texts: list[str], tmp_path: Path
+) -> None:
+    needs_runtime()
+    workspace = Workspace(untaught.settings.home)
+    with_transformer_second(workspace, random_student(tmp_path / "model"), 0.0, 0.9)
+    job = untaught.submit(untaught.write("second.parquet", texts[:60]), tasks=["topic"])
+    assert waits_for(untaught.store.get(job.id), untaught.store.statistics) is None
+    with untaught.worker():
+        job = untaught.wait(job, seconds=300)
+    assert_every_row_once(untaught, job, keys("second", 60))
+    rows = untaught.rows(job)
+    expected = Classifier.of(workspace, ["topic"]).classify(texts[:60])
+    assert [row["topic"] for row in rows] == expected.column("topic").to_pylist()
+    assert {row["topic_by"] for row in rows} == {"student", "transformer"}
 
 
 @pytest.mark.broker

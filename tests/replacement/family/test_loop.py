@@ -47,6 +47,21 @@ def test_all_tasks_read_one_network_and_decide_as_their_teacher(topic_teacher: P
     assert report["subclasses"] == {"no": [["tech"], ["other"]], "yes": [["sport"]]}
 
 
+def test_each_task_has_the_kind_of_student_that_it_asks_for(topic_teacher: Path, tmp_path: Path) -> None:
+    sport, tech, topic = topics(tmp_path, topic_teacher, rounds=1)
+    tech.path.write_text(tech.path.read_text().replace("[student]", '[student]\nkind = "ngram"'))
+    outcomes = replace_family([Workspace(tmp_path).task(entry.name) for entry in (sport, tech, topic)])
+    read = students([sport, tech, topic], outcomes)
+    assert {name: student.kind for name, student in read.items()} == {
+        "sport": "textcnn",
+        "tech": "ngram",
+        "topic": "textcnn",
+    }
+    assert read["sport"].network == read["topic"].network != read["tech"].network
+    kept = [rung["kind"] for rung in outcomes["tech"].report["ladder"] if rung["kept"]]
+    assert kept == ["ngram"]
+
+
 def test_one_budget_serves_all_tasks(topic_teacher: Path, tmp_path: Path) -> None:
     entries = topics(tmp_path, topic_teacher, budget=250)
     outcomes = replace_family(entries)

@@ -132,7 +132,9 @@ def test_a_store_has_both_and_an_exchanged_or_missing_second_is_told(
     with pytest.raises(ArtifactError, match=r"second\.json: its checksum does not fit its content"):
         Classifier.load(elsewhere, pins)
     (folder / "second.json").unlink()
-    with pytest.raises(ArtifactError, match=r"no second\.json in it"):
+    with pytest.raises(
+        ArtifactError, match=r"second\.json: it is not there; the student of this version has a"
+    ):
         Classifier.load(elsewhere, pins)
 
 
