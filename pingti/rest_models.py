@@ -165,8 +165,8 @@ class JobOut(Answer):
     )
     decided: dict[str, dict[str, int]] = Field(
         default={},
-        description="Of tasks with a cascade, rows so far by who decided them: student, teacher, or unsure "
-        "(the student, without being sure).",
+        description="Of tasks with a cascade, rows so far by who decided them: student, teacher, "
+        "transformer, or unsure (the student, without being sure).",
     )
     owner: str | None = Field(description="Name of the key that submitted it.")
     callback: CallbackOut | None = Field(description="Null in lists, and where none was asked for.")
