@@ -30,9 +30,14 @@ def members_of(workspace: Workspace, name: str) -> list[TaskEntry]:
     entries = workspace.entries()
     members = [entry for entry in entries if family_among(entries, entry) == name]
     if len(members) < 2:
+        if members:
+            raise NotFoundError(
+                f"family {name!r}: only the task {members[0].name!r} is in it, and needed are two or more; "
+                f"pingti replace {members[0].name} makes a student for that one"
+            )
         families = sorted({family for family in map(family_of, entries) if family})
         raise NotFoundError(
-            f"family {name!r}: tasks in it: {len(members)}; needed are two or more with "
+            f"family {name!r}: no task is in it; needed are two or more with "
             f'family = "{name}" in their definitions, or with teacher.model = "task:{name}"; '
             f"families there are: {', '.join(families) or 'none'}"
         )

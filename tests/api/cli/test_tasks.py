@@ -480,7 +480,7 @@ def test_tasks_are_made_from_a_models_labels_all_or_none(
     assert (section.text, section.time, section.id) == ("words", "seen", "id")
     no_column = pingti("task", "add", *options, "--text", "words", "--time", "day", "--prefix", "x_")
     assert no_column.returncode == errors.DefinitionError.exit_code
-    assert "corpus.time" in no_column.stderr
+    assert "no column 'day'" in no_column.stderr
     strange = pingti("task", "add", *options, "--labels", "colour")
     assert "has no label 'colour'; it has delivery, taste, price" in strange.stderr
 

@@ -53,6 +53,11 @@ def test_a_family_of_one_is_none(tmp_path: Path) -> None:
     topics(tmp_path, Path("model"))
     with pytest.raises(NotFoundError, match=r'family "?.*needed are two or more.*families there are: topics'):
         members_of(Workspace(tmp_path), "classroom")
+    add_task(tmp_path, "angry", Path("model"), family="others", asks='[teacher.map]\nx = "yes"\n"*" = "no"\n')
+    with pytest.raises(
+        NotFoundError, match=r"only the task 'angry' is in it, .*; pingti replace angry makes"
+    ):
+        members_of(Workspace(tmp_path), "others")
 
 
 @pytest.mark.parametrize(
