@@ -84,7 +84,8 @@ class JobTaskOut(Answer):
     )
     second: str | None = Field(
         default=None,
-        description="Who is asked where the student is not sure (teacher); null: the student decides alone.",
+        description="Who answers where the student is not sure: teacher, or transformer, a student of the "
+        "same version; null: the student decides alone.",
     )
 
 
@@ -159,13 +160,13 @@ class JobOut(Answer):
     )
     waits_for: str | None = Field(
         default=None,
-        description="What the job cannot go on without, such as a worker that has the teacher; null in "
-        "lists, and where nothing is missing.",
+        description="What the job cannot go on without, and why: a worker that has the teacher, where none "
+        "runs or all are at retrainings. Null in lists, and where nothing is missing.",
     )
     decided: dict[str, dict[str, int]] = Field(
         default={},
-        description="Of tasks with a cascade, rows so far by who decided them: student, teacher, or unsure "
-        "(the student, without being sure).",
+        description="Of tasks with a cascade, rows so far by who decided them: student, teacher, "
+        "transformer, or unsure (the student, without being sure).",
     )
     owner: str | None = Field(description="Name of the key that submitted it.")
     callback: CallbackOut | None = Field(description="Null in lists, and where none was asked for.")
@@ -277,8 +278,8 @@ class DecisionOut(Answer):
     )
     sure: bool | None = Field(
         default=None,
-        description="Whether the student is sure of it, of a task with a cascade; a job asks the teacher "
-        "where it is not. Null or absent for other tasks.",
+        description="Whether the decision is sure, of a task with a cascade; a job asks the teacher where it "
+        "is not. Null or absent for other tasks.",
     )
 
 

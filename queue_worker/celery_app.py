@@ -23,9 +23,12 @@ from queue_worker.addresses import kombu_url, open_client, watched
 from queue_worker.settings import Settings
 
 CLASSIFY = "classify"  # queue: plans, shards and ends of jobs, for pools of threads
-RETRAIN = "retrain"  # queue: what may load a teacher, for a worker of its own with the extra "teacher"
+RETRAIN = "retrain"  # queue: what learns, for a worker of its own with the extra "teacher"
+TEACH = "teach"  # queue: shards whose students ask a teacher; free workers of retrain do them, too
 CONTROL = "control"  # queue: short periodic tasks and callbacks, for the scheduler's process
-QUEUES = (CLASSIFY, RETRAIN, CONTROL)
+QUEUES = (CLASSIFY, RETRAIN, TEACH, CONTROL)
+HAVE_TEACHERS = (RETRAIN, TEACH)
+"""Queues whose workers have what asks a teacher."""
 
 PLAN_TASK = "pingti.plan"
 CLASSIFY_TASK = "pingti.classify"
@@ -50,13 +53,14 @@ QUEUE_OF = {
     CALLBACKS_TASK: CONTROL,
     EXPIRE_TASK: CONTROL,
 }
-"""Of each task, the queue that its messages go to; a shard whose students ask a teacher goes to retrain."""
+"""Of each task, the queue that its messages go to; a shard whose students ask a teacher goes to teach."""
 
 PRIORITIES = tuple(range(10))  # 0 runs first; Celery's own default has four steps and merges 4 with 5
 DEFAULT_PRIORITY = 5
 LOWEST_PRIORITY = 9
 PUBLISHED = "published"  # header of a message: when, in ms of the store's clock
 _AMQP_PRIORITIES = 10
+_LEASED = (CLASSIFY, RETRAIN, TEACH)  # queues of units, which have leases
 _SWITCH_SECONDS = 0.0005
 _EXPIRE_SECONDS = 3600.0
 _SOFT_SECONDS = 10.0  # after SIGQUIT or a second SIGINT: a shard ends or is handed back within five
@@ -138,7 +142,7 @@ def _configuration(settings: Settings, seconds: float | None) -> dict[str, Any]:
         "task_default_queue": CLASSIFY,
         "task_routes": {task: {"queue": queue} for task, queue in QUEUE_OF.items()},
         "task_default_priority": broker_priority(settings, DEFAULT_PRIORITY),
-        "task_create_missing_queues": True,  # retrain: never taken by a worker that is not asked to
+        "task_create_missing_queues": True,  # retrain, teach: never taken by a worker that is not asked to
         "task_ignore_result": True,
         "task_serializer": "json",
         "accept_content": ["json"],
@@ -213,7 +217,7 @@ def __getattr__(name: str) -> Any:
 
 
 def oldest_published(client: redis.Redis, application: Celery) -> list[str]:
-    """For each level of classify, then of retrain: when the message that is next was published.
+    """For each level of classify, then of retrain, then of teach: when its next message was published.
 
     In ms of the store's clock; "" where none waits. A message of another origin counts as very old, and so do
     all of RabbitMQ, which does not show them.
@@ -221,12 +225,12 @@ def oldest_published(client: redis.Redis, application: Celery) -> list[str]:
     if uses_amqp(application.settings):
         waiting = []
         with application.connection_for_read() as connection:
-            for queue in (CLASSIFY, RETRAIN):
+            for queue in _LEASED:
                 declared = application.amqp.queues[queue](connection.default_channel)
                 waiting += ["0" if declared.queue_declare().message_count else ""] * len(PRIORITIES)
         return waiting
     pipe = client.pipeline(transaction=False)
-    for queue in (CLASSIFY, RETRAIN):
+    for queue in _LEASED:
         for name in lists_of(queue):
             pipe.lindex(name, -1)
     return [_published(message) for message in pipe.execute(raise_on_error=False)]

@@ -197,8 +197,9 @@ class Settings(BaseSettings):
     teacher_seconds: float = Field(
         default=600.0,
         ge=0,
-        description="How long shards of a cascade wait for a worker of the queue retrain, which has the "
-        "teacher, where none runs; then cascade.on_no_teacher of the definition says what becomes of them.",
+        description="How long shards of a cascade wait for a worker of the queue teach or retrain, which "
+        "have the teacher, where none runs; then cascade.on_no_teacher of the definition says what becomes "
+        "of them.",
     )
     retrain_seconds: float = Field(default=6 * 3600.0, gt=0, description="Time limit of one retraining.")
 

@@ -18,11 +18,11 @@ from queue_worker.celery_app import (
     DRIFT_TASK,
     EXPIRE_TASK,
     FINALIZE_TASK,
+    HAVE_TEACHERS,
     LOWEST_PRIORITY,
     NIGHTS_TASK,
     PLAN_TASK,
     REAP_TASK,
-    RETRAIN,
     RETRAIN_TASK,
     connect,
     send,
@@ -82,10 +82,10 @@ def plan(self: Any, job: str) -> None:
 def classify(self: Any, job: str, shard: int) -> None:
     """Classify a shard, write its part, mark it finished; the job's next shard is published by that.
 
-    Of the queue retrain, whose workers have the teacher: one whose students ask it where they are not sure.
+    Of the queue teach, whose workers have the teacher: one whose students ask it where they are not sure.
     """
     runner, worker = resources(self.app).runner, lifecycle.name_of(self.request.hostname)
-    if (self.request.delivery_info or {}).get("routing_key") != RETRAIN:
+    if (self.request.delivery_info or {}).get("routing_key") not in HAVE_TEACHERS:
         runner.run(job, str(shard), worker=worker)
         return
     with lifecycle.stop_on_sigterm(runner.stopping):

@@ -1,7 +1,8 @@
-"""A worker process: ``python -m queue_worker.worker --queue classify`` (or ``retrain``).
+"""A worker process: ``python -m queue_worker.worker --queue classify`` (or ``retrain``, ``teach``).
 
 It is Celery's worker: threads of one process for ``classify``, since the kernel releases the interpreter's
-lock and the students are loaded once; a process for each task of ``retrain``, which may be absent. SIGTERM
+lock and the students are loaded once; a process for each task of ``retrain`` and ``teach``, which may be
+absent. A worker of ``retrain`` takes from ``teach``, too, where no retraining keeps it. SIGTERM
 lets running shards finish; a retraining is handed back. Settings come from ``PINGTI_*`` variables, logs go to
 standard error, one line an event.
 """
@@ -23,8 +24,8 @@ from celery.exceptions import SecurityWarning
 from pingti.errors import PingtiError
 from queue_worker.celery_app import (
     CLASSIFY,
+    HAVE_TEACHERS,
     QUEUES,
-    RETRAIN,
     connect,
     make_celery,
 )
@@ -34,7 +35,7 @@ from queue_worker.settings import Settings
 from queue_worker.telemetry import logs, traces
 
 _log = logging.getLogger(__name__)
-_NICE = 10  # of what learns: what classifies goes first
+_NICE = 10  # of what learns, and of teachers: what classifies goes first
 
 
 def serve(queue: str, name: str | None = None, *, beat: bool = False, replaces: str | None = None) -> int:
@@ -54,7 +55,7 @@ def serve(queue: str, name: str | None = None, *, beat: bool = False, replaces: 
         traces.start(f"pingti-{queue}")
         application = make_celery(settings)
         application.set_current()
-        if queue == RETRAIN:
+        if queue in HAVE_TEACHERS:
             os.nice(_NICE)
 
         # Signals hold weak references: both functions last as long as this one.

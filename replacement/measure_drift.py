@@ -64,7 +64,7 @@ class DriftMeter:
         same = classes[decided] == np.array([labels[row] for row in asked], dtype=object)
         if f"{self.task}_by" in decided_rows.schema.names:  # the teacher itself answers there
             unsure = decided_rows.column(f"{self.task}_by").to_pylist()
-            same |= np.array([unsure[row] != "student" for row in asked], dtype=np.bool_)
+            same |= np.array([unsure[row] == "unsure" for row in asked], dtype=np.bool_)
         return len(asked), int(same.sum())
 
 
@@ -82,7 +82,7 @@ def load_drift_meter(entry: TaskEntry, version: int) -> DriftMeter:
     """
     pins = pin(entry.workspace, [Choice(task=entry.name, version=version)])
     metadata = Student.read_metadata(entry.student_folder(version))
-    teacher = load_teacher_of_version(entry, version)
+    teacher = load_teacher_of_version(entry, version, of_jobs=True)
     if teacher.stored_alone:
         raise ConflictError(
             f"task {entry.name!r}: its teacher is stored answers alone, which say nothing of the rows of "

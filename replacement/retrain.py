@@ -23,6 +23,7 @@ from typing import Any
 from pingti.errors import ArtifactError, NotFoundError, PingtiError
 from pingti.extras import install_hint
 from pingti.workspace import promotion
+from pingti.workspace.dependencies import parents_first, parents_without_student
 from pingti.workspace.families import family_of, members_of
 from pingti.workspace.promotion import Event
 from pingti.workspace.registry import TaskEntry, Workspace
@@ -79,11 +80,12 @@ def retrain(
                 if others
                 else _replace(entry, run, tell, announce, device)
             )
-        for other in others:
-            version_of_other = made_by(other, run)
-            if version_of_other is not None:
-                _settle(other, version_of_other, who=who, run=run)
-        return _settle(entry, version, who=who, run=run)
+        settled = {}
+        for task in parents_first([*others, entry]) if others else [entry]:
+            made = version if task.name == entry.name else made_by(task, run)
+            if made is not None:
+                settled[task.name] = _settle(task, made, who=who, run=run)
+        return settled[entry.name]
 
 
 def made_by(entry: TaskEntry, run: str) -> int | None:
@@ -170,6 +172,9 @@ def _settle(entry: TaskEntry, version: int, *, who: str, run: str) -> dict[str, 
         reason = refusal(report).headline
         if not any(line["event"] == Event.REFUSED and line["version"] == version for line in entry.history()):
             entry.record(Event.REFUSED, version, who=who, why=reason)
+        return {"outcome": "refused", "version": version, "reason": reason}
+    if parents := parents_without_student(entry, version):
+        reason = f"no student is promoted of {', '.join(parents)}, on which it depends"
         return {"outcome": "refused", "version": version, "reason": reason}
     moves = [line for line in entry.history() if line["event"] in (Event.PROMOTED, Event.ROLLED_BACK)]
     recorded = any(line["event"] == Event.PROMOTED and line["version"] == version for line in moves)

@@ -33,7 +33,7 @@ from pingti.errors import ArtifactError
 from pingti.files import locked, replacing
 from teacher.bert import Description, Teacher
 from teacher.folders import check_texts
-from teacher.protocol import Scored
+from teacher.protocol import AnswerCache, Scored
 
 _log = logging.getLogger(__name__)
 
@@ -59,10 +59,14 @@ class ScoreCache:
         fingerprint: the teacher's.
         labels: the teacher's, in the order of the columns of probabilities.
         hidden: width of a [CLS] vector; 0: the teacher has none, and none is stored.
+        most: answers that are kept, about; the oldest segments go where there are more. All where absent.
     """
 
-    def __init__(self, folder: Path, fingerprint: str, labels: Sequence[str], hidden: int) -> None:
+    def __init__(
+        self, folder: Path, fingerprint: str, labels: Sequence[str], hidden: int, *, most: int | None = None
+    ) -> None:
         self.folder = folder
+        self._most = most
         self.labels = tuple(labels)
         self.hidden = hidden
         metadata = {
@@ -83,7 +87,16 @@ class ScoreCache:
         self._seen: set[str] = set()
 
     @classmethod
-    def open(cls, folder: Path, fingerprint: str, labels: Sequence[str], hidden: int) -> "ScoreCache":
+    def open(
+        cls,
+        folder: Path,
+        fingerprint: str,
+        labels: Sequence[str],
+        hidden: int,
+        *,
+        name: str | None = None,
+        most: int | None = None,
+    ) -> "ScoreCache":
         """Open ``folder/fingerprint``, made if it is not there, and read which rows it holds.
 
         Segments that are damaged are set aside under the suffix ``.damaged`` with a warning in the log;
@@ -94,11 +107,13 @@ class ScoreCache:
             fingerprint: as of the class, like ``labels`` and ``hidden``.
             labels: the teacher's.
             hidden: width of a [CLS] vector.
+            name: of the sub-folder, where it is not the fingerprint.
+            most: as of the class.
 
         Raises:
             ArtifactError: a segment is of a newer format, or of a model with other labels or another width.
         """
-        cache = cls(folder / fingerprint, fingerprint, labels, hidden)
+        cache = cls(folder / (name or fingerprint), fingerprint, labels, hidden, most=most)
         cache.folder.mkdir(parents=True, exist_ok=True)
         with locked(cache.folder / "lock"):
             # Who writes holds the lock, so an unfinished file is one that a killed process left.
@@ -147,6 +162,7 @@ class ScoreCache:
             new = [index for index, key in enumerate(keys) if key not in self._rows]
             if new:
                 self._write(self._batch([keys[index] for index in new], scored, new))
+                self._make_room()
             self._refresh()
 
     def refresh(self) -> None:
@@ -217,6 +233,20 @@ class ScoreCache:
         name = f"{max(numbers, default=0) + 1:08d}-{_checksum(data)}.arrow"
         with replacing(self.folder / name) as temporary:
             temporary.write_bytes(data)
+
+    def _make_room(self) -> None:
+        """Remove the oldest segments where there are too many answers (the lock is held).
+
+        What this process has mapped of them it still reads. The newest stays, whatever its size.
+        """
+        if self._most is None:
+            return
+        kept = 0
+        row_bytes = _KEY_BYTES + 4 * len(self.labels) + 2 * self.hidden
+        for number, name in enumerate(reversed(self._names())):
+            kept += (self.folder / name).stat().st_size // row_bytes  # a little more than the rows
+            if number and kept > self._most:
+                (self.folder / name).unlink()
 
     def _names(self) -> list[str]:
         """Names of the segments, oldest first."""
@@ -300,7 +330,7 @@ class CachedTeacher:
     def __init__(
         self,
         teacher: Teacher | Description,
-        cache: ScoreCache,
+        cache: AnswerCache,
         *,
         device: str | None = None,
         threads: int | None = None,

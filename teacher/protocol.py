@@ -52,6 +52,36 @@ class Cost:
     """The beginning of the first answer that could not be read."""
 
 
+class AnswerCache(Protocol):
+    """Where a teacher's answers are kept; ``teacher.cache.ScoreCache`` tells of each method."""
+
+    def find(self, keys: Sequence[bytes]) -> NDArray[np.int64]:
+        """The row numbers of keys, int64 (keys,), -1 where a key is missing."""
+        ...
+
+    def get(self, rows: NDArray[np.int64]) -> Scored:
+        """The answers of rows that ``find`` gave."""
+        ...
+
+    def add(self, keys: Sequence[bytes], scored: Scored) -> None:
+        """Keep answers; those that are there stay as they are."""
+        ...
+
+    def refresh(self) -> None:
+        """Take note of what other processes have kept since."""
+        ...
+
+    def token_vectors(self, tokens: Sequence[str]) -> tuple[NDArray[np.float32], NDArray[np.float32]] | None:
+        """The kept vectors of a vocabulary's tokens; None where there are none."""
+        ...
+
+    def add_token_vectors(
+        self, tokens: Sequence[str], inputs: NDArray[np.float32], outputs: NDArray[np.float32]
+    ) -> None:
+        """Keep the vectors of a vocabulary's tokens."""
+        ...
+
+
 class AnyTeacher(Protocol):
     """Whatever gives a probability to each of its labels; its answers are kept by ``KeptAnswers``."""
 

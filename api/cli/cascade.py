@@ -25,12 +25,14 @@ def with_second(classifier: "Classifier", home: Path, screen: Screen, *, asked: 
         UnavailableError: a teacher cannot be had.
     """
     pins = [pin for pin in classifier.pins if pin.second is not None]
+    if pins and not asked:
+        names = ", ".join(pin.name for pin in pins)
+        screen.note(f"{names}: the student answers alone; rows of which it is not sure are marked unsure")
+        return classifier.alone()
+    pins = [pin for pin in pins if pin.second == "teacher"]  # another second is one of the students
     if not pins:
         return classifier
     names = ", ".join(pin.name for pin in pins)
-    if not asked:
-        screen.note(f"{names}: the student answers alone; rows of which it is not sure are marked unsure")
-        return classifier
     without = "--no-cascade has the student answer alone"
     try:
         from pingti.workspace.registry import Workspace

@@ -1,6 +1,6 @@
 """``pingti replace --family``: students for all tasks of a family, read off one network."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -31,7 +31,7 @@ def replace_family(
         NotFoundError: no such family.
         GateError: a task fell short of its gate; the others are written, and promoted if that was asked for.
     """
-    from pingti.workspace import promotion
+    from pingti.workspace.dependencies import parents_first
     from pingti.workspace.families import members_of
     from pingti.workspace.registry import Workspace
     from replacement.family.loop import replace_family as run
@@ -55,15 +55,35 @@ def replace_family(
     screen.say(f"family {name}: {len(outcomes)} tasks read one network; {first.report['stopped']}")
     _show(entries, outcomes, screen)
     screen.result({task: outcome.report for task, outcome in outcomes.items()})
-    passed = [entry for entry in entries if outcomes[entry.name].passed]
-    for entry in passed if promote else []:
-        promotion.promote(entry, outcomes[entry.name].version, why="passed its gate")
-    if passed:
-        names = ", ".join(entry.name for entry in passed)
+    passed = [entry for entry in parents_first(entries) if outcomes[entry.name].passed]
+    done = _promote(passed, outcomes, screen) if promote else passed
+    if done:
+        names = ", ".join(entry.name for entry in done)
         screen.say(
             f"promoted: {names}" if promote else f"the gate is reached; next is pingti promote: {names}"
         )
     _refuse(name, [entry for entry in entries if entry not in passed], outcomes)
+
+
+def _promote(
+    passed: "Sequence[TaskEntry]", outcomes: "Mapping[str, Outcome]", screen: Screen
+) -> "list[TaskEntry]":
+    """Promote the students of tasks, parents first, but for those that no job could ask for; which ones."""
+    from pingti.workspace import promotion
+    from pingti.workspace.dependencies import parents_without_student
+
+    done = []
+    for entry in passed:
+        version = outcomes[entry.name].version
+        if parents := parents_without_student(entry, version):
+            screen.note(
+                f"{entry.name}: its gate is reached, but no student is promoted of {', '.join(parents)}, on "
+                f"which it depends; once one is, pingti promote {entry.name} {version}"
+            )
+            continue
+        promotion.promote(entry, version, why="passed its gate")
+        done.append(entry)
+    return done
 
 
 def family_line(rounds: "Mapping[str, Round]", gates: "Mapping[str, GateSection]") -> str:

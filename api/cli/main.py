@@ -163,7 +163,8 @@ def replace(
             faults=[Fault(detail=point) for point in lacks.points if point not in most],
         )
     if outcome.report["gate"].get("by") == "cascade":
-        screen.say("student and teacher together reach the gate, which the student alone does not")
+        second = outcome.report["cascade"]["second"]
+        screen.say(f"student and {second} together reach the gate, which the student alone does not")
     else:
         screen.note(how_sure(Report.read(outcome.report, str(folder))))
     if promote:
@@ -260,7 +261,8 @@ def classify(
     cascade: Annotated[
         bool,
         typer.Option(
-            "--cascade/--no-cascade", help="Ask the teacher where a student with a cascade is not sure."
+            "--cascade/--no-cascade",
+            help="Have the teacher, or the version's transformer, answer where a student is not sure.",
         ),
     ] = True,
     home: Home = WORKSPACE,

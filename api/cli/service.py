@@ -28,6 +28,7 @@ class Queue(StrEnum):
 
     CLASSIFY = "classify"
     RETRAIN = "retrain"
+    TEACH = "teach"
     CONTROL = "control"
 
 
@@ -49,6 +50,7 @@ def up(
 ) -> None:
     """Start everything: Valkey, workers, the scheduler, the API with its dashboard.
 
+    Where a task has a cascade, one worker more asks its teacher for jobs, whatever retraining is under way.
     What ends by itself is started again, after pauses that grow to ten seconds. Ctrl-C ends it all.
     """
     from api.cli.up import run_up
@@ -59,7 +61,7 @@ def up(
 @app.command()
 def worker(
     queue: Annotated[
-        Queue, typer.Option(help="What it works on; retrain needs the extra teacher.")
+        Queue, typer.Option(help="What it works on; retrain and teach need the extra teacher.")
     ] = Queue.CLASSIFY,
     home: Home = WORKSPACE,
     redis_url: RedisUrl = None,

@@ -91,12 +91,28 @@ def add(
     from_model: Annotated[
         Path | None, typer.Option(help="A model's folder: a task is made for each of its labels.")
     ] = None,
-    labels: Annotated[str, typer.Option(help="With --from-model: labels with commas between.")] = "all",
+    labels: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="With --from-model: a label, LABEL=NAME to name its task, several with commas between, or "
+            "all; repeatable.  [default: all]"
+        ),
+    ] = None,
     corpus: Annotated[
         list[str] | None, typer.Option(help="With --from-model, without FILE: past texts; repeatable.")
     ] = None,
-    text: Annotated[str, typer.Option(help="With --corpus: column of the text.")] = "text",
-    prefix: Annotated[str, typer.Option(help="With --from-model: what the names begin with.")] = "",
+    text: Annotated[
+        str | None, typer.Option(help="With --corpus: column of the text; text if absent.")
+    ] = None,
+    time: Annotated[
+        str | None, typer.Option(help="With --corpus: column of the time; the rows' order if absent.")
+    ] = None,
+    id_column: Annotated[
+        str | None, typer.Option("--id", help="With --corpus: column of the id; the row's number if absent.")
+    ] = None,
+    prefix: Annotated[
+        str, typer.Option(help="With --from-model: what the names that are made from labels begin with.")
+    ] = "",
     home: Home = WORKSPACE,
     as_json: Json = False,
 ) -> None:
@@ -110,18 +126,36 @@ def add(
     from pingti.workspace.registry import Workspace
 
     screen, workspace = Screen(as_json=as_json), Workspace(home)
+    columns = {"text": text, "time": time, "id": id_column}
     if from_model is None:
-        if file is None or corpus:
-            raise InputError("FILE, a definition, is missing; --corpus and --labels go with --from-model")
+        _refuse_options(
+            {"labels": labels, "corpus": corpus, "prefix": prefix, **columns}, "they go with --from-model"
+        )
+        if file is None:
+            raise InputError(
+                "FILE, a definition, is missing; or --from-model, which makes a task of each label"
+            )
         add_tasks(workspace, {name or file.stem: _read(file)}, file, screen, many=False)
         return
-    if name is not None or (file is None) == (not corpus):
+    _refuse_options(
+        {"name": name}, "with --from-model names come from the labels; --labels LABEL=NAME gives one"
+    )
+    if (file is None) == (not corpus):
         raise InputError(
-            "--from-model goes with FILE, a definition of all that the tasks share, or with --corpus; their "
-            "names come from the labels, --prefix stands before them"
+            "--from-model goes with FILE, a definition of all that the tasks share, or with --corpus"
         )
-    texts = _texts_of_model(workspace, from_model, labels, prefix, file, _corpus_alone(corpus, text))
+    if file is not None:
+        _refuse_options(columns, f"columns are those that {file} names; the options go with --corpus")
+    base = _corpus_alone(corpus or [], columns) if file is None else _read(file)
+    texts = _texts_of_model(workspace, from_model, labels or ["all"], prefix, base, file or from_model)
     add_tasks(workspace, texts, file or from_model, screen, many=True)
+
+
+def _refuse_options(options: dict[str, Any], why: str) -> None:
+    """Raise InputError where any of the options is given."""
+    given = [f"--{name}" for name, value in options.items() if value]
+    if given:
+        raise InputError(f"{', '.join(given)}: not allowed here: {why}")
 
 
 def _read(file: Path) -> str:
@@ -133,30 +167,26 @@ def _read(file: Path) -> str:
         raise InputError(f"{file}: not UTF-8 at byte {error.start}") from error
 
 
-def _corpus_alone(corpus: list[str] | None, column: str) -> str:
-    """TOML of a corpus; paths counted from where the command was given."""
+def _corpus_alone(corpus: list[str], columns: dict[str, str | None]) -> str:
+    """TOML of a corpus; paths counted from where the command was given. As in init, "-" is no column."""
     import tomlkit
 
-    files = [path if "://" in path else str(Path(path).absolute()) for path in corpus or ()]
-    return tomlkit.dumps({"corpus": {"files": files, "text": column}})
+    files = [path if "://" in path else str(Path(path).absolute()) for path in corpus]
+    named = {key: column for key, column in columns.items() if column not in (None, "-")}
+    return tomlkit.dumps({"corpus": {"files": files, **named}})
 
 
 def _texts_of_model(
-    workspace: "Workspace", model: Path, wanted: str, prefix: str, file: Path | None, corpus: str
+    workspace: "Workspace", model: Path, wanted: list[str], prefix: str, base: str, source: Path
 ) -> dict[str, str]:
     """By the name of each task to be made from a model, its definition."""
     from replacement import tasks_of_model
 
     known, independent = tasks_of_model.read_labels(model)
-    chosen = tasks_of_model.choose_labels(model, known, wanted)
-    names = tasks_of_model.names_of(known, chosen, prefix)
-    taken = sorted(set(names.values()) & set(workspace.task_names()))
-    if taken:
-        raise InputError(
-            f"task {taken[0]!r} is there already, and nothing was added; --prefix makes other names"
-        )
-    base = corpus if file is None else _read(file)
-    texts = tasks_of_model.definitions(model, chosen, independent, base, file or model)
+    names = tasks_of_model.named_labels(
+        model, known, wanted, prefix=prefix, taken=set(workspace.task_names())
+    )
+    texts = tasks_of_model.definitions(model, list(names), independent, base, source)
     return {names[label]: text for label, text in texts.items()}
 
 
@@ -276,7 +306,7 @@ def history(task: TaskName, home: Home = WORKSPACE, as_json: Json = False) -> No
 @app.command()
 def report(task: TaskName, version: Version = None, home: Home = WORKSPACE, as_json: Json = False) -> None:
     """How far a version can be trusted: its figures, rounds and operating points, and where its page is."""
-    from pingti.workspace.report import refusal
+    from pingti.workspace.report import Report, how_sure, refusal
 
     entry = _entry(home, task)
     if version is None:
@@ -284,6 +314,8 @@ def report(task: TaskName, version: Version = None, home: Home = WORKSPACE, as_j
     content = entry.report(version)
     screen = Screen(as_json=as_json)
     gate = content["gate"]
+    # Of the student alone: where its teacher helps it, the verdict is another.
+    sure = how_sure(Report.model_validate(content)) if gate.get("by", "student") == "student" else ""
     screen.say(
         f"{task}, version {version}: the gate (precision {gate['precision']:.2f}, recall "
         f"{gate['recall']:.2f}) is {'reached' if gate['passed'] else 'not reached'}"
@@ -292,10 +324,14 @@ def report(task: TaskName, version: Version = None, home: Home = WORKSPACE, as_j
         lacks = refusal(content)
         for line in [lacks.headline, *wrapped_points(lacks.points)]:
             screen.say(line)
+    elif sure:
+        screen.say(sure)
     for note in content.get("notes", []):
         screen.note(note)
     show_teacher_quality(content, screen)
     _show_measures(content, screen)
+    if not sure:  # which names the intervals
+        _show_intervals(content, screen)
     _show_ladder(content, screen)
     operating_points = content.get("scenes", {})
     if operating_points:
@@ -378,6 +414,10 @@ def _show_measures(content: dict[str, Any], screen: Screen) -> None:
         head.append(f"{classes[1]} rows")
         rows = [[*row, f"{measured['positives']:,}"] for row, (_, measured) in zip(rows, lines, strict=True)]
     screen.table(head, rows)
+
+
+def _show_intervals(content: dict[str, Any], screen: Screen) -> None:
+    """How far chance may have moved the figures on the holdout, where the report tells."""
     spans = content.get("holdout_intervals", {})
     intervals = [
         f"{name} {spans[name][0]:.3f} to {spans[name][1]:.3f}"

@@ -7,11 +7,13 @@ that the port stays the service's and clients wait while it is started again.
 import socket
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
-from api.rest.server import listen, serve, sigterm_as_exit
+from api.rest.server import exit_code, listen, serve, sigterm_as_exit
 from pingti.errors import PingtiError
-from queue_worker.celery_app import CLASSIFY, RETRAIN
+from pingti.workspace.registry import Workspace
+from queue_worker.celery_app import CLASSIFY, RETRAIN, TEACH
 from queue_worker.processes.launcher import Processes, worker_name
 from queue_worker.processes.supervisor import Start, Supervisor
 from queue_worker.processes.workplace import refuse_other_workspace
@@ -48,9 +50,21 @@ def run_up(*, home: Path, redis_url: str | None, host: str, port: int, workers: 
         for _ in range(workers):
             supervisor.add("worker", _workers(processes, settings, CLASSIFY, logs / "worker.log"))
         supervisor.add("retrain worker", _workers(processes, settings, RETRAIN, logs / "retrain.log"))
+        if _asks_teacher(Workspace(settings.home)):
+            supervisor.add("teaching worker", _workers(processes, settings, TEACH, logs / "teach.log"))
         supervisor.add("scheduler", scheduler)
         supervisor.add("API", api)
         supervisor.run()
+
+
+def _asks_teacher(workspace: Workspace) -> bool:
+    """Whether jobs of a task ask its teacher, which a retraining must not keep from it for hours."""
+    for entry in workspace.entries():
+        with suppress(PingtiError):  # whoever uses the task is told
+            cascade = entry.definition.cascade
+            if cascade is not None and cascade.second == "teacher":
+                return True
+    return False
 
 
 def _workers(processes: Processes, settings: Settings, queue: str, log: Path) -> Start:
@@ -86,15 +100,7 @@ def _add_valkey(supervisor: Supervisor, processes: Processes, settings: Settings
 
 def main(arguments: list[str]) -> int:
     """The API's part: serve on the inherited socket with the given descriptor."""
-    try:
-        settings = Settings.of_environment()
-        serve(settings, socket.socket(fileno=int(arguments[0])))
-    except PingtiError as error:
-        sys.stderr.write(f"{error}\n")
-        return error.exit_code
-    except KeyboardInterrupt:
-        return 130
-    return 0
+    return exit_code(lambda: serve(Settings.of_environment(), socket.socket(fileno=int(arguments[0]))))
 
 
 if __name__ == "__main__":

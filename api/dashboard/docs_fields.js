@@ -66,10 +66,10 @@ export const FIELDS = {
     "在此批次下一次得到工作进程之前，先得到的批次数；在列表中，以及没有分片在等待时，为 null。",
   "The worker that has each shard under way, by the shard's number; plan and finalize stand for the job's begin and end. Empty in lists.":
     "正在处理各分片的工作进程，按分片号；plan 和 finalize 表示批次的开始和收尾。在列表中为空。",
-  "What the job cannot go on without, such as a worker that has the teacher; null in lists, and where nothing is missing.":
-    "批次缺了就无法继续的东西，例如有教师模型的工作进程；在列表中，以及什么都不缺时，为 null。",
-  "Of tasks with a cascade, rows so far by who decided them: student, teacher, or unsure (the student, without being sure).":
-    "带级联的任务：到目前为止由谁判断的行数：student（学生）、teacher（教师）或 unsure（学生，但没有把握）。",
+  "What the job cannot go on without, and why: a worker that has the teacher, where none runs or all are at retrainings. Null in lists, and where nothing is missing.":
+    "批次缺了就无法继续的东西，以及原因：例如没有运行带教师模型的工作进程，或者它们都在重新训练。在列表中，以及什么都不缺时，为 null。",
+  "Of tasks with a cascade, rows so far by who decided them: student, teacher, transformer, or unsure (the student, without being sure).":
+    "带级联的任务：到目前为止由谁判断的行数：student（学生）、teacher（教师）、transformer 或 unsure（学生，但没有把握）。",
   "Name of the key that submitted it.":
     "提交所用密钥的名称。",
   "Null in lists, and where none was asked for.":

@@ -38,7 +38,7 @@ export const WORDS = {
     queue: "Queue", priorityShort: "Priority", share: "Share", waiting: "Waiting", oldest: "Oldest",
     queueNote: "Shards that wait for a worker; 0 runs first, 9 last.",
     workers: "Workers", noWorkers: "No worker has given a sign of life lately. pingti up starts some, pingti worker one more.",
-    queue_classify: "Classifying", queue_retrain: "Retraining", busyOf: "{n} of {of} busy",
+    queue_classify: "Classifying", queue_retrain: "Retraining", queue_teach: "Teachers", busyOf: "{n} of {of} busy",
 
     tasks: "Tasks", allTasks: "All tasks", noTasks: "No tasks yet. New task, above, makes one; so does pingti task add.", noSuchTask: "There is no such task.",
     task: "Task", student: "Student", precision: "Precision", recall: "Recall", gate: "Gate", scenes: "Operating points", scene: "Operating point",
@@ -151,7 +151,7 @@ export const WORDS = {
     queue: "队列", priorityShort: "优先级", share: "占比", waiting: "等待", oldest: "最久",
     queueNote: "等待工作进程的分片；0 最先，9 最后。",
     workers: "工作进程", noWorkers: "近来没有工作进程的消息。pingti up 会启动，pingti worker 可再加一个。",
-    queue_classify: "分类", queue_retrain: "重训", busyOf: "{of} 个中 {n} 个忙",
+    queue_classify: "分类", queue_retrain: "重训", queue_teach: "教师", busyOf: "{of} 个中 {n} 个忙",
 
     tasks: "任务", allTasks: "全部任务", noTasks: "还没有任务。可用上面的“新建任务”添加，也可用 pingti task add。", noSuchTask: "没有这个任务。",
     task: "任务", student: "学生模型", precision: "精确率", recall: "召回率", gate: "门槛", scenes: "工作点", scene: "工作点",

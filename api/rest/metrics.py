@@ -63,6 +63,7 @@ def _store(store: JobStore, task_names: Iterable[str]) -> Iterator[Metric]:
     depths = store.statistics.depths()
     workers = store.statistics.worker_loads(seconds=SILENT_SECONDS)
     totals = store.statistics.totals()
+    teacher_jobs = store.statistics.teacher_jobs()
 
     def queue(name: str, help: str, values: Iterable[float]) -> Metric:
         levels = ([str(depth.priority)] for depth in depths)
@@ -83,6 +84,11 @@ def _store(store: JobStore, task_names: Iterable[str]) -> Iterator[Metric]:
         "Age of what waits longest, by priority; 0 where nothing waits.",
         [d.oldest_seconds if d.units else 0.0 for d in depths],
     )
+    yield GaugeMetricFamily(
+        "pingti_teacher_jobs",
+        "Unfinished jobs that ask a teacher about rows of which the student is not sure.",
+        value=teacher_jobs,
+    )
     yield from _counters(totals, task_names)
     yield GaugeMetricFamily("pingti_workers", "Workers heard of lately.", value=len(workers))
     yield worker("threads", "Threads of a worker.", [w.threads for w in workers])
@@ -96,13 +102,20 @@ def _store(store: JobStore, task_names: Iterable[str]) -> Iterator[Metric]:
 def _counters(totals: Totals, task_names: Iterable[str]) -> Iterator[Metric]:
     # A counter that first appears with its first event never rises by it: what can be counted is told as 0.
     ended = dict.fromkeys(_ENDS, 0) | dict(totals.jobs_ended)
-    alarms = dict.fromkeys(task_names, 0) | dict(totals.alarms)
+    none_yet = dict.fromkeys(task_names, 0)
+    alarms, by_teacher = none_yet | totals.alarms, none_yet | totals.rows_by_teacher
     yield CounterMetricFamily("pingti_rows", "Rows classified.", value=totals.rows)
     yield CounterMetricFamily("pingti_failed_rows", "Rows that could not be read.", value=totals.failed_rows)
     yield CounterMetricFamily(
         "pingti_label_scores", "Rows times tasks asked of them.", value=totals.label_scores
     )
     yield _counter_by("task", "pingti_task_rows", "Rows that a task was asked about.", totals.rows_by_task)
+    yield _counter_by(
+        "task",
+        "pingti_teacher_rows",
+        "Rows of a task with a cascade that its teacher decided.",
+        by_teacher,
+    )
     yield _histogram(
         "pingti_shard_seconds", "Seconds that a shard took.", totals.shard_buckets, totals.shard_seconds
     )

@@ -36,8 +36,8 @@ class Online:
     def classify(self, texts: Sequence[str | None], pins: tuple[Pin, ...]) -> list[dict[str, Any]]:
         """For each text: task, or task@scene where it is asked at several, to its label and score.
 
-        The students answer alone; of one that has a second it says whether it is sure. What is no text (None)
-        has None for all of them.
+        No teacher is asked; of a student whose jobs ask one it says whether it is sure. What a transformer of
+        the version answers in its place is sure. What is no text (None) has None for all tasks.
         """
         column = pa.array(texts, pa.string())
         decided = self._classifiers.get(pins).classify(pa.record_batch({"id": column, "text": column}))
@@ -49,7 +49,7 @@ class Online:
         ]
         sure = {
             pin.name: [
-                None if by is None else by == "student" for by in decided.column(f"{pin.name}_by").to_pylist()
+                None if by is None else by != "unsure" for by in decided.column(f"{pin.name}_by").to_pylist()
             ]
             for pin in pins
             if pin.second is not None and not pin.hidden

@@ -20,6 +20,7 @@ from benchmarks.chaos.jobs import Expected, Wrong
 from benchmarks.chaos.service import LEASE_SECONDS, Service, marked
 
 _PAUSE_SECONDS = 60.0
+_HAVE_TEACHERS = ("retrain", "teach")  # parts
 _RUN_SECONDS = 15.0  # that a cancelled retraining's process has to be gone
 
 Later = list[tuple[float, Callable[[], Any]]]
@@ -44,6 +45,33 @@ class Faults:
 
     def kill_worker(self) -> Later:
         self._signal("worker", signal.SIGKILL)
+        return []
+
+    def kill_teaching(self) -> Later:
+        """Kill a worker that does shards which ask a teacher."""
+        self._signal(self.rng.choice(_HAVE_TEACHERS), signal.SIGKILL)
+        return []
+
+    def term_teaching(self) -> Later:
+        self._signal(self.rng.choice(_HAVE_TEACHERS), signal.SIGTERM)
+        return []
+
+    def kill_teacher(self, tries: int = 40) -> Later:
+        """Kill a process that asks a teacher; where there is none, look again for a while."""
+        pids = self.service.teachers()
+        if not pids:
+            return [(0.25, lambda: self.kill_teacher(tries - 1))] if tries else []
+        with suppress(ProcessLookupError):
+            os.kill(self.rng.choice(pids), signal.SIGKILL)
+        return []
+
+    def kill_shard_process(self, tries: int = 40) -> Later:
+        """Kill the process in which a shard waits for its teacher; else as ``kill_teacher``."""
+        pids = self.service.waiting_for_teachers()
+        if not pids:
+            return [(0.25, lambda: self.kill_shard_process(tries - 1))] if tries else []
+        with suppress(ProcessLookupError):
+            os.kill(self.rng.choice(pids), signal.SIGKILL)
         return []
 
     def kill_valkey(self) -> Later:
@@ -219,13 +247,13 @@ def _nonsense() -> list[bytes]:
 
 def _push_nonsense(url: str) -> None:
     with redis.Redis.from_url(url, socket_timeout=2, socket_connect_timeout=2) as client:
-        for name in ("classify", "classify:5", "classify:7", "control"):
+        for name in ("classify", "classify:5", "classify:7", "retrain", "teach", "control"):
             client.lpush(name, *_nonsense())
 
 
 def _publish_nonsense(url: str) -> None:
     with Connection(url, connect_timeout=2) as connection, connection.Producer() as producer:
-        for queue in ("classify", "control"):
+        for queue in ("classify", "retrain", "teach", "control"):
             for body in _nonsense():
                 producer.publish(
                     body,

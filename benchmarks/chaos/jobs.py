@@ -11,11 +11,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from benchmarks.chaos import cascade
 from pingti.workspace import promotion
 from pingti.workspace.registry import Workspace
 from textcnn import Architecture, Student, Vocabulary
 
 _ROWS = 2000
+_ASKED_ROWS = 100  # of the job that asks a teacher: a few shards, each with a process that is started for it
 _WORDS = ["goal", "match", "team", "league", "software", "chip", "market", "garden"]
 
 
@@ -23,8 +25,13 @@ class Wrong(Exception):
     """What must hold does not."""
 
 
-def make_workspace(root: Path) -> None:
-    """One task, ``sport`` (no, yes), with a tiny promoted student."""
+def make_workspace(root: Path, teacher: str) -> None:
+    """Two tasks (no, yes) with tiny promoted students: ``sport``, and one that asks a teacher.
+
+    Args:
+        root: of the workspace.
+        teacher: the address of ``cascade.Endpoint``.
+    """
     from textcnn.train import Recipe, train
 
     rng = np.random.default_rng(0)
@@ -41,13 +48,15 @@ def make_workspace(root: Path) -> None:
     )
     metadata = {"task": "sport", "version": 1, "thresholds": {"default": 0.5}, "rules": {}, "depends_on": []}
     student = Student.from_network(network, vocabulary, ["no", "yes"], metadata)
-    entry = Workspace(root).add_task(
+    workspace = Workspace(root)
+    entry = workspace.add_task(
         "sport",
         'classes = ["no", "yes"]\n[corpus]\nfiles = ["../none.csv"]\n[teacher]\nmodel = "none"\n'
         "[watch]\nsample = 0\n",
     )
     student.save(entry.folder / "students" / "1")
     promotion.promote(entry, 1, who="chaos", why="made for it", force=True)
+    cascade.add_task(workspace, student, teacher, texts)
 
 
 @dataclass(kw_only=True)
@@ -60,6 +69,8 @@ class Expected:
     ends: tuple[str, ...] = ("completed",)
     cancel: bool = False
     priority: int = 5
+    task: str = "sport"
+    decided: list[tuple[str, str]] | None = None  # of each good row: its class, and who must have said it
     id: str = ""
     address: str = ""  # where a store has it
 
@@ -103,6 +114,24 @@ def _poisoned(home: Path, name: str, count: int, rng: random.Random) -> Expected
     )
 
 
+def _asking(home: Path, count: int, rng: random.Random, *, poisoned: bool) -> Expected:
+    """A job whose shards wait for a teacher; ``poisoned``: with a text over which the classifier aborts."""
+    keys, texts = _rows("asking", count, rng)
+    decided = cascade.expected(Workspace(home), texts)
+    bad = [rng.randrange(count)] if poisoned else []
+    for row in bad:
+        texts[row] = "[crash] " + texts[row]
+    pq.write_table(pa.table({"key": keys, "text": texts}), home / "asking.parquet")
+    return Expected(
+        path=home / "asking.parquet",
+        good=[key for row, key in enumerate(keys) if row not in bad],
+        bad=[keys[row] for row in bad],
+        decided=[said for row, said in enumerate(decided) if row not in bad],
+        task=cascade.TASK,
+        priority=4,
+    )
+
+
 def make_jobs(home: Path, special: list[str], rng: random.Random) -> list[Expected]:
     """The jobs of a schedule; ``special`` names the faults that need one of their own."""
     jobs = [
@@ -110,6 +139,7 @@ def make_jobs(home: Path, special: list[str], rng: random.Random) -> list[Expect
         _lines(home, "lines", 400, rng),
         _parquet(home, "stopped", 1000, rng, cancel=True, ends=("cancelled", "completed"), priority=6),
         *(_parquet(home, f"small{number}", 20, rng, priority=0) for number in range(4)),
+        _asking(home, _ASKED_ROWS, rng, poisoned="poison" in special),
     ]
     if "poison" in special:
         jobs.append(_poisoned(home, "poison", 60, rng))
@@ -129,13 +159,18 @@ def check(home: Path, job: Expected, shown: dict[str, Any]) -> None:
         raise Wrong(f"{name} ended as {state} ({shown.get('error')}), not as {' or '.join(job.ends)}")
     folder = home / "jobs" / job.id
     parts: list[str] = []
+    decided: list[tuple[str, str]] = []
     errors: list[str] = []
     if (folder / "manifest.json").exists():
         manifest = json.loads((folder / "manifest.json").read_text())
         if manifest["counts"] != {key: counts[key] for key in manifest["counts"]}:
             raise Wrong(f"{name}: counts {counts} here and {manifest['counts']} in the manifest")
         for part in manifest["parts"]:
-            parts += pq.read_table(folder / part["name"]).column("id").to_pylist()
+            table = pq.read_table(folder / part["name"])
+            parts += table.column("id").to_pylist()
+            if job.decided is not None:
+                columns = [table.column(name).to_pylist() for name in (job.task, f"{job.task}_by")]
+                decided += zip(*columns, strict=True)
         left = [path.name for path in folder.glob("[0-9]*.parquet")]
         if sorted(left) != sorted(part["name"] for part in manifest["parts"]):
             raise Wrong(f"{name}: parts {left} are not those of the manifest")
@@ -147,6 +182,9 @@ def check(home: Path, job: Expected, shown: dict[str, Any]) -> None:
     if state == "completed":
         if parts != job.good:
             raise Wrong(f"{name}: {len(parts)} rows of {len(job.good)}, or in another order")
+        if job.decided is not None and decided != job.decided:
+            wrong = [row for row in zip(parts, decided, job.decided, strict=True) if row[1] != row[2]]
+            raise Wrong(f"{name}: {len(wrong)} rows are decided otherwise, or by another: {wrong[:3]}")
         if sorted(errors) != sorted(job.bad):
             raise Wrong(f"{name}: errors.jsonl names {sorted(errors)[:9]}, not {sorted(job.bad)[:9]}")
         if counts["total"] != counts["completed"] + counts["failed"] or counts["completed"] != len(parts):

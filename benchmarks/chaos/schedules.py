@@ -4,12 +4,15 @@ Each schedule starts ``pingti up`` on a workspace of its own, submits jobs throu
 on its processes and files: kill -9 of workers, Valkey, the scheduler, the API, or of everything; SIGTERM;
 SIGQUIT, Celery's soft shutdown; a worker that is paused until its lease is lost; a second scheduler, a second
 beat; bad messages; a broker that stands still for a minute; a disk without room; an input that is replaced or
-truncated; texts over which the classifier aborts; a retraining that is cancelled. With ``--rabbitmq``
+truncated; texts over which the classifier aborts; a retraining that is cancelled. One job's student asks a
+teacher, an endpoint on loopback that is slow and refuses some requests; each schedule kills or ends the
+worker, the shard's process or the teacher's in the middle of that. With ``--rabbitmq``
 messages go through a RabbitMQ, which is killed, too. With ``--store`` inputs, students, parts and results are
 in an S3 server on loopback (moto's), of which one request in fifty is refused, cut, dropped or late. Then
 
 - every job ends in the state that it must end in, and no job is there twice;
 - every row is in the results once, or in errors.jsonl, and there with the right rows;
+- where a teacher is asked, every row has the class that it must have, from the one who must have decided it;
 - a retraining that was cancelled is, and its process has ended;
 - from the last fault (or the last worker that a text has killed) to the end of the last job it takes less
   than 30 seconds;
@@ -33,6 +36,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from benchmarks.chaos.cascade import Endpoint
 from benchmarks.chaos.faults import Faults, Later
 from benchmarks.chaos.jobs import Expected, Wrong, check, make_jobs, make_workspace
 from benchmarks.chaos.rabbitmq import SERVER
@@ -55,6 +59,7 @@ _ANY = (
     "second_beat",
     "bad_messages",
 )
+_ASKING = ("kill_teacher", "kill_shard_process", "kill_teaching", "term_teaching")
 _OF_FILES = ("full_disk", "replace_input", "truncate_input")  # of the machine's own
 _IN_TURN = (
     "full_disk",
@@ -110,7 +115,7 @@ def run_schedule(
     special = [name for name in special if name not in left_out]
     mounted = "full_disk" in special
     common = (*_ANY, "kill_rabbitmq") if rabbitmq else _ANY
-    faults = [*rng.choices(common, k=rng.randint(3, 5)), *dict.fromkeys(special)]
+    faults = [*rng.choices(common, k=rng.randint(3, 5)), *dict.fromkeys(special), rng.choice(_ASKING)]
     recovery: float | None = None
     wrong: str | None = None
     jobs: list[Expected] = []
@@ -260,7 +265,8 @@ def main(arguments: list[str] | None = None) -> int:
         _say(f"full disk: left out, since a small disk cannot be mounted ({reason})")
     folder = Path(tempfile.mkdtemp(prefix="pingti-chaos-"))
     template = folder / "template"
-    make_workspace(template)
+    teacher = Endpoint()
+    make_workspace(template, teacher.url)
     failed = 0
     for seed in range(options.seed, options.seed + options.schedules):
         result = run_schedule(
@@ -275,6 +281,7 @@ def main(arguments: list[str] | None = None) -> int:
         )
         _say(result.line())
         failed += result.wrong is not None
+    teacher.end()
     _say(f"{options.schedules - failed} passed, {failed} failed")
     if not failed:
         shutil.rmtree(folder, ignore_errors=True)

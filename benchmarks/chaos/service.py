@@ -49,12 +49,14 @@ _SETTINGS = {
     "PINGTI_REAP_SECONDS": "0.3",
     "PINGTI_MAX_ATTEMPTS": "40",
     "PINGTI_RETRY_SECONDS": "0.2",
+    "PINGTI_PRIVATE_NETWORKS": "127.0.0.0/8",  # where the teacher is
     "OMP_NUM_THREADS": "1",
 }
 _PARTS = {
     "valkey-server": "valkey",
     "worker --queue classify": "worker",
     "worker --queue retrain": "retrain",
+    "worker --queue teach": "teach",
     "queue_worker.scheduler": "scheduler",
     "api.cli.up": "api",
 }
@@ -171,6 +173,15 @@ class Service:
                 pids.append(pid)
         return sorted(pids)
 
+    def teachers(self) -> list[int]:
+        """Processes that ask a teacher for a shard."""
+        return [pid for pid, arguments in marked(self.mark).items() if "replacement.second" in arguments]
+
+    def waiting_for_teachers(self) -> list[int]:
+        """Processes in which a shard waits for those."""
+        known = marked(self.mark)
+        return [parent for parent in map(_parent, self.teachers()) if parent in known]
+
     def deaths(self) -> int:
         """How many parts have ended so far, as ``pingti up`` tells."""
         return self.log.read_bytes().count(b" ended with code ")
@@ -210,7 +221,7 @@ class Service:
     def submit(self, job: Expected) -> None:
         body = {
             "inputs": [job.address or str(job.path)],
-            "tasks": ["sport"],
+            "tasks": [job.task],
             "id": "key",
             "priority": job.priority,
         }

@@ -28,7 +28,7 @@ def page() -> str:
     application.loader.import_default_modules()
     pauses = {entry["task"]: _pause(entry["schedule"]) for entry in application.conf.beat_schedule.values()}
     return _HEAD + "".join(
-        f"| {code(name + _arguments(application.tasks[name]))} | {code(queue)} "
+        f"| {code(name + _arguments(application.tasks[name]))} | {_queues(name, queue)} "
         f"| {cell(summary(application.tasks[name].run))} | {pauses.get(name, '')} |\n"
         for name, queue in celery_app.QUEUE_OF.items()
     )
@@ -40,3 +40,9 @@ def _arguments(task: Any) -> str:
 
 def _pause(seconds: float) -> str:
     return f"every {seconds:g} s"
+
+
+def _queues(name: str, queue: str) -> str:
+    """The queue of a task; of shards that of those, too, whose students ask a teacher."""
+    more = [celery_app.TEACH] if name == celery_app.CLASSIFY_TASK else []
+    return ", ".join(map(code, (queue, *more)))

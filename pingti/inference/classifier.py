@@ -4,6 +4,7 @@ This is what a job's shard and ``pingti classify`` share: rules, dependencies be
 operating points, and one encoding of a text for all tasks of one vocabulary.
 """
 
+import dataclasses
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,15 +21,15 @@ from pingti.errors import PingtiError
 from pingti.frames.tables import rows_of
 from pingti.inference.pins import Choice, Pin, class_number, columns_of, deciding, described
 from pingti.inference.pins import pin as pin_choices
-from pingti.students import AnyStudent, Scorer, load_student
+from pingti.students import AnyStudent, Scorer, load_second, load_student
 from pingti.workspace.definition import RulesSection
 from pingti.workspace.registry import Workspace
 
 Second = Callable[[Pin, list[str]], Sequence[str | None]]
 """Is asked about the texts of which a pin's student is not sure: a class for each, None where it has none."""
-BY = pa.array(["student", "teacher", "unsure"], pa.string())
+BY = pa.array(["student", "teacher", "unsure", "transformer"], pa.string())
 """What ``<task>_by`` of the results holds."""
-_STUDENT, _TEACHER, _UNSURE = range(3)
+_STUDENT, _TEACHER, _UNSURE, _TRANSFORMER = range(4)
 
 
 class Classifier:
@@ -38,8 +39,8 @@ class Classifier:
     asked) and ``<task>_score`` (float32: the positive class's probability, or for more than two classes
     that of the class decided on). A task asked at several operating points has columns for each:
     ``<task>`` for the default one, ``<task>@<name>`` for others. A task with a cascade has ``<task>_by``
-    (string): "student", "teacher", or "unsure" where the student decided without being sure. The metadata's
-    ``pingti.tasks`` holds the pins as JSON.
+    (string): "student", "teacher" or "transformer", as who decided, or "unsure" where the student did without
+    being sure. The metadata's ``pingti.tasks`` holds the pins as JSON.
     """
 
     def __init__(self, tasks: "Sequence[_Task]", second: Second | None = None) -> None:
@@ -65,23 +66,37 @@ class Classifier:
         Raises:
             NotFoundError: a task or a version is gone.
             ArtifactError: a student is damaged.
+            UnavailableError: a package is missing that a student computes with.
         """
         students: dict[tuple[str, int], AnyStudent] = {}
+        seconds: dict[tuple[str, int], AnyStudent] = {}
         for pin in pins:
-            if (pin.task, pin.version) not in students:
-                folder = workspace.task(pin.task).student_folder(pin.version)
-                students[pin.task, pin.version] = load_student(folder)
-        return cls.of_students(pins, students)
+            key = pin.task, pin.version
+            folder = workspace.task(pin.task).student_folder(pin.version)
+            if key not in students:
+                students[key] = load_student(folder)
+            if pin.second not in (None, "teacher") and key not in seconds:
+                second = load_second(folder, students[key].metadata)
+                if second is not None:
+                    seconds[key] = second
+        return cls.of_students(pins, students, seconds)
 
     @classmethod
-    def of_students(cls, pins: Sequence[Pin], students: Mapping[tuple[str, int], AnyStudent]) -> Self:
+    def of_students(
+        cls,
+        pins: Sequence[Pin],
+        students: Mapping[tuple[str, int], AnyStudent],
+        seconds: Mapping[tuple[str, int], AnyStudent] | None = None,
+    ) -> Self:
         """Take students that are loaded already.
 
         Args:
             pins: in an order in which they can be decided.
             students: by task and version; KeyError where one of the pins' is not among them.
+            seconds: of versions with a cascade, the students that answer where those are not sure.
         """
-        return cls([_Task.of(pin, students[pin.task, pin.version]) for pin in pins])
+        known = seconds or {}
+        return cls([_Task.of(pin, students[key := (pin.task, pin.version)], known.get(key)) for pin in pins])
 
     @classmethod
     def of(cls, workspace: Workspace, tasks: Sequence[str]) -> Self:
@@ -100,12 +115,16 @@ class Classifier:
         return cls.load(workspace, pin_choices(workspace, [Choice.parse(task) for task in tasks]))
 
     def asking(self, second: Second) -> Self:
-        """The same students, and somebody who is asked where those with a cascade are not sure.
+        """The same students, and a teacher who is asked where those with a cascade are not sure.
 
         Args:
-            second: is asked.
+            second: is asked, where no student answers in the teacher's place.
         """
         return type(self)(self._tasks, second)
+
+    def alone(self) -> Self:
+        """The same students, which answer alone: rows of which they are not sure are marked."""
+        return type(self)([dataclasses.replace(task, second=None) for task in self._tasks])
 
     @property
     def students(self) -> tuple[AnyStudent, ...]:
@@ -147,7 +166,9 @@ class Classifier:
                 texts, scored.get(task.pin_of_student), decisions, self._tasks
             )
             by = np.where(unsure, _UNSURE, _STUDENT)
-            if unsure.any() and self._second is not None:
+            if task.second is not None and unsure.any():
+                decided, by = task.ask_student(task.second, texts, decided, unsure)
+            elif self._second is not None and task.pin.second == "teacher" and unsure.any():
                 decided, by = task.ask(self._second, texts, decided, unsure)
             decisions[task.pin.name] = decided
             if not task.pin.hidden:
@@ -171,6 +192,8 @@ class _Task:
     rules: RulesSection
     depends_on: list[tuple[str, str]]
     """Names and classes of other tasks."""
+    second: AnyStudent | None = None
+    """Answers where the student is not sure."""
 
     @property
     def pin_of_student(self) -> tuple[str, int]:
@@ -178,11 +201,11 @@ class _Task:
         return self.pin.task, self.pin.version
 
     @classmethod
-    def of(cls, pin: Pin, student: AnyStudent) -> Self:
+    def of(cls, pin: Pin, student: AnyStudent, second: AnyStudent | None = None) -> Self:
         rules = RulesSection.model_validate(student.metadata.get("rules", {}))
         parts = (dependency.partition("=") for dependency in student.metadata.get("depends_on", []))
         depends_on = [(task, label) for task, _, label in parts]
-        return cls(pin=pin, student=student, rules=rules, depends_on=depends_on)
+        return cls(pin=pin, student=student, rules=rules, depends_on=depends_on, second=second)
 
     def decide(
         self,
@@ -230,6 +253,15 @@ class _Task:
         decided[known] = [self.student.classes.index(answer) for answer in answers if answer is not None]
         by[known] = _TEACHER
         return decided, by
+
+    def ask_student(
+        self, second: AnyStudent, texts: pa.Array, decided: NDArray[np.int64], unsure: NDArray[np.bool_]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """As ``ask``, of a student in this process: its likeliest classes."""
+        rows = np.flatnonzero(unsure)
+        decided = decided.copy()
+        decided[rows] = second.score(texts.take(pa.array(rows))).argmax(axis=1)
+        return decided, np.where(unsure, _TRANSFORMER, _STUDENT)
 
     def _choose(
         self, probabilities: NDArray[np.float32]

@@ -57,14 +57,15 @@ class Pin:
     column: str | None = None
     """Column of its decisions, where the task is asked at several operating points; else the task's name."""
     second: str | None = None
-    """Who is asked where the student is not sure ("teacher"), of a version with a cascade."""
+    """Who answers where the student is not sure, of a version with a cascade: "teacher", or "transformer", a
+    student that is part of the version."""
     unsure_from: float | None = None
     """The student is not sure of scores from here on, where there is a second; of more than two classes, of
     margins."""
     unsure_below: float | None = None
     """And below here."""
     on_no_second: str | None = None
-    """What becomes of such rows in a job for which nobody can be had: "fail", or "student", which answers."""
+    """What becomes of such rows in a job where no teacher can be had: "fail", or "student", which answers."""
 
     @property
     def name(self) -> str:
@@ -219,7 +220,7 @@ def _pin(
         second=None if low is None else cascade["second"],
         unsure_from=low,
         unsure_below=high,
-        on_no_second=None if low is None else cascade["on_no_teacher"],
+        on_no_second=None if low is None else cascade.get("on_no_teacher"),
     )
     return own, tuple(metadata.get("depends_on", ()))
 

@@ -103,9 +103,10 @@ class TaskStudent:
         return decided
 
     def sure(self, texts: Any, *, text: str | None = None) -> NDArray[np.object_]:
-        """Whether the student is sure of its decisions on n texts; ``predict`` answers all of them alone.
+        """Whether the student is sure of its decisions on n texts; ``predict`` asks no teacher about them.
 
         A job, and ``pingti classify``, ask the teacher about the others, where the version has a cascade.
+        Where a transformer of the version answers those, as of ``predict``, all decisions are sure.
 
         Args:
             texts: as of ``predict``.
@@ -123,7 +124,7 @@ class TaskStudent:
         asked = decided.column(1).is_valid().to_pylist()
         name = f"{self.pin.name}_by"
         by = decided.column(name).to_pylist() if self.pin.second is not None else ["student"] * len(asked)
-        sure = [who == "student" if known else None for who, known in zip(by, asked, strict=True)]
+        sure = [who != "unsure" if known else None for who, known in zip(by, asked, strict=True)]
         return np.array(sure, dtype=object)
 
     def predict_proba(self, texts: Any, *, text: str | None = None) -> NDArray[np.float32]:
@@ -141,6 +142,7 @@ class TaskStudent:
             text: as of ``predict``.
 
         Returns:
+            The student's, also where a transformer of the version decides instead:
             float32 (n, classes), in the order of ``classes``; 1 for the first class where a rule says so, and
             NaN where ``predict`` has None.
 

@@ -6,10 +6,25 @@ from pingti.lazy import lazy
 
 if TYPE_CHECKING:
     from pingti.students.interface import AnyStudent, Cost
-    from pingti.students.loading import load_student, student_files
+    from pingti.students.loading import (
+        load_second,
+        load_student,
+        save_second,
+        student_files,
+        version_files,
+    )
     from pingti.students.scorer import Scorer
 
-__all__ = ["AnyStudent", "Cost", "Scorer", "load_student", "student_files"]
+__all__ = [
+    "AnyStudent",
+    "Cost",
+    "Scorer",
+    "load_second",
+    "load_student",
+    "save_second",
+    "student_files",
+    "version_files",
+]
 
 # The scorer loads the compiled kernels, which who copies files does without.
 __getattr__ = lazy(
@@ -18,7 +33,10 @@ __getattr__ = lazy(
         "AnyStudent": "pingti.students.interface",
         "Cost": "pingti.students.interface",
         "Scorer": "pingti.students.scorer",
+        "load_second": "pingti.students.loading",
         "load_student": "pingti.students.loading",
+        "save_second": "pingti.students.loading",
         "student_files": "pingti.students.loading",
+        "version_files": "pingti.students.loading",
     },
 )

@@ -21,7 +21,7 @@ from pingti.extras import install_hint
 from pingti.students.pieces import Cutter, Pieces, batches
 from textcnn.cost import Cost
 from textcnn.hub.pretrained import Pretrained
-from textcnn.plain.artifact import LAYOUT, checksum, read_document
+from textcnn.plain.artifact import LAYOUT, read_document, write_document
 
 KIND = "transformer"
 MODEL = "model.onnx"
@@ -149,8 +149,13 @@ class TransformerStudent(Pretrained):
         """
         return self.score_encoded(self.encode(texts))
 
-    def save(self, folder: Path | str) -> None:
-        """Write the artifact into ``folder``, which is made where it is not there; the JSON comes last."""
+    def save(self, folder: Path | str, *, document_name: str = LAYOUT.json) -> None:
+        """Write the artifact into ``folder``, which is made where it is not there; the JSON comes last.
+
+        Args:
+            folder: where to.
+            document_name: of the JSON, where another student's is in the folder.
+        """
         folder = Path(folder)
         files.write_bytes(folder / MODEL, self.model)
         files.write_bytes(folder / TOKENIZER, self.tokenizer.encode())
@@ -162,21 +167,23 @@ class TransformerStudent(Pretrained):
             "shape": asdict(self.shape),
             "max_length": self.max_length,
             "metadata": self.metadata,
-            "sha256": checksums,
         }
-        checksums[LAYOUT.json] = checksum(document)
-        files.write_json(folder / LAYOUT.json, document)
+        write_document(folder / document_name, document, checksums)
 
     @classmethod
-    def load(cls, folder: Path | str) -> Self:
+    def load(cls, folder: Path | str, *, document_name: str = LAYOUT.json) -> Self:
         """Read an artifact that ``save`` wrote.
+
+        Args:
+            folder: that it wrote.
+            document_name: as of ``save``.
 
         Raises:
             ArtifactError: a file is missing, damaged, or written by a newer Pingti.
             UnavailableError: onnxruntime or tokenizers is not installed.
         """
         folder = Path(folder)
-        document = read_document(folder / LAYOUT.json)
+        document = read_document(folder / document_name)
         content = {name: _read(folder / name, document["sha256"].get(name)) for name in (MODEL, TOKENIZER)}
         try:
             return cls(
@@ -188,7 +195,7 @@ class TransformerStudent(Pretrained):
                 metadata=document["metadata"],
             )
         except (InputError, KeyError, TypeError, ValueError) as error:
-            raise ArtifactError(f"{folder / LAYOUT.json}: does not fit together: {error}") from error
+            raise ArtifactError(f"{folder / document_name}: does not fit together: {error}") from error
 
 
 def _read(path: Path, expected: str | None) -> bytes:

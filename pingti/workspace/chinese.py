@@ -71,6 +71,14 @@ _SENTENCES = (
     ),
     (
         r"people's labels: of ([\d,]+) errors on the holdout ([\d,]+) are texts on which the teacher itself is unsure "
+        r"\(its margin is below ([\d.]+)\), and without them at most ([\d.]+%) of what is lacking would be there; "
+        r"(pingti review export \S+(?: --out \S+)?) gives such texts to people, and classes worded otherwise may tell "
+        r"them apart",
+        r"人工标注：留出行上的 \1 个错误中有 \2 个是教师自己拿不准的文本（差距低于 \3），没有这些错误，差额最多可补上 \4；\5 把这类文本交给人标注，"
+        r"换一种类别说法也可能有助于区分",
+    ),
+    (  # as reports said it before
+        r"people's labels: of ([\d,]+) errors on the holdout ([\d,]+) are texts on which the teacher itself is unsure "
         r"\(its margin is below ([\d.]+)\); (pingti review export \S+(?: --out \S+)?) gives such texts to people, and "
         r"classes worded otherwise may tell them apart",
         r"人工标注：留出行上的 \1 个错误中有 \2 个是教师自己拿不准的文本（差距低于 \3）；\4 把这类文本交给人标注，换一种类别说法也可能有助于区分",

@@ -393,16 +393,25 @@ class CascadeSection(_Section):
 
     agreement: float = Field(default=0.97, gt=0.5, lt=1.0)
     """Share of the rows that student and teacher together decide as the teacher alone would."""
-    second: Literal["teacher"] = "teacher"
-    """Who is asked where the student is not sure."""
+    second: Literal["teacher", "transformer"] = "teacher"
+    """Who answers where the student is not sure: the teacher, or a transformer student of the same run, as
+    `student.transformer` shapes it, which needs no teacher where it answers."""
     confidence: float = Field(default=0.95, ge=0.5, lt=1.0)
     """How sure the agreement is: that of the lower bound on the validation rows that must reach it."""
     most_teacher_share: Share = 0.5
-    """Where the teacher had to be asked about more of the rows, there is no cascade: the student answers
-    alone, and the report says so."""
+    """Where the second had to answer more of the rows, there is no cascade: the student answers alone, and
+    the report says so."""
     on_no_teacher: Literal["fail", "student"] = "fail"
     """What becomes of a job for whose rows no teacher can be had: it fails and says why, or the student
-    answers those rows, too, which the results mark as unsure."""
+    answers those rows, too, which the results mark as unsure. Of `second = "teacher"` alone."""
+
+    @model_validator(mode="after")
+    def _of_the_second(self) -> Self:
+        if self.second != "teacher" and "on_no_teacher" in self.model_fields_set:
+            raise ValueError(
+                f'on_no_teacher is of second = "teacher"; with "{self.second}" nobody asks one: leave it out'
+            )
+        return self
 
 
 class OperatingPointSection(_Section):
@@ -488,6 +497,10 @@ class Definition(_Section):
     @model_validator(mode="after")
     def _read_as_one_question(self) -> Self:
         faults: list[tuple[str, tuple[str | int, ...]]] = []
+        cascade = self.cascade
+        if cascade is not None and cascade.second == self.student.kind:
+            detail = f'student.kind is "{cascade.second}", too, and both would say the same; take "teacher"'
+            faults.append((detail, ("cascade", "second")))
         if self.teacher.threshold is not None and not self.binary:
             faults.append(("a threshold needs a task of two classes", ("teacher", "threshold")))
         if self.teacher.label is not None and self.teacher.tuned:

@@ -2,7 +2,7 @@
 
 import contextlib
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from pingti.errors import ArtifactError, DefinitionError, NotFoundError
@@ -53,6 +53,56 @@ def promoted_circle(entry: TaskEntry, depends_on: Iterable[str]) -> str:
         return ()
 
     return " -> ".join(circle(entry.name, depends_on, dependencies_of))
+
+
+def parents_first(entries: Sequence[TaskEntry]) -> list[TaskEntry]:
+    """Tasks in an order in which those that others depend on, by their definitions, come before them.
+
+    Args:
+        entries: any; parents that are not among them are not looked at.
+
+    Raises:
+        DefinitionError: a circle.
+    """
+    by_name = {entry.name: entry for entry in entries}
+
+    def dependencies_of(task: str) -> Iterable[str]:
+        return by_name[task].definition.depends_on if task in by_name else ()
+
+    ordered: dict[str, TaskEntry] = {}
+
+    def add(entry: TaskEntry) -> None:
+        closed = circle(entry.name, dependencies_of(entry.name), dependencies_of)
+        if closed:
+            raise DefinitionError(
+                f"{entry.path}: depends_on: a circle: {' -> '.join(closed)}; a task may not come to depend "
+                "on itself"
+            )
+        for dependency in dependencies_of(entry.name):
+            parent = dependency.partition("=")[0]
+            if parent in by_name and parent not in ordered:
+                add(by_name[parent])
+        ordered.setdefault(entry.name, entry)
+
+    for entry in entries:
+        add(entry)
+    return list(ordered.values())
+
+
+def parents_without_student(entry: TaskEntry, version: int) -> list[str]:
+    """The tasks that a version depends on and of which no version is promoted: no job could ask for it.
+
+    Args:
+        entry: the task.
+        version: of it.
+
+    Raises:
+        NotFoundError: a task that it depends on is gone.
+        ArtifactError: the version is damaged.
+    """
+    asked: Iterable[str] = Student.read_metadata(entry.student_folder(version)).get("depends_on", ())
+    parents = dict.fromkeys(dependency.partition("=")[0] for dependency in asked)
+    return [parent for parent in parents if entry.workspace.task(parent).current() is None]
 
 
 def dependants(entry: TaskEntry) -> list[str]:

@@ -7,6 +7,8 @@ from pingti.workspace.registry import TaskEntry, Workspace
 
 _ALIKE = ("corpus", "student")
 """Sections that members have in common: one network reads one vocabulary, made from one corpus."""
+_OWN = {"kind", "transformer", "table"}
+"""Keys of those sections that shape nothing of the network: each task may have its own."""
 _SPLIT = ("holdout_days", "holdout_fraction", "holdout_rows")
 """Keys of the gate that members have in common: one split, one holdout."""
 
@@ -69,7 +71,8 @@ def _check_alike(name: str, members: Sequence[TaskEntry]) -> None:
     for entry in members[1:]:
         for section in _ALIKE:
             ours, theirs = (getattr(task.definition, section).model_dump() for task in (first, entry))
-            _refuse_unlike(name, section, (first, ours), (entry, theirs), tuple(ours))
+            keys = [key for key in ours if key not in _OWN]
+            _refuse_unlike(name, section, (first, ours), (entry, theirs), keys)
         gates = [task.definition.gate.model_dump() for task in (first, entry)]
         _refuse_unlike(name, "gate", (first, gates[0]), (entry, gates[1]), _SPLIT)
 

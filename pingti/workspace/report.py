@@ -237,7 +237,7 @@ class Speed(Stored):
 
 
 class CascadePoint(Stored):
-    """Student and teacher together, where the teacher is asked about a share of the rows."""
+    """Student and second together, where the second answers a share of the rows."""
 
     teacher_share: float
     """Of the validation rows; as the next two."""
@@ -253,7 +253,7 @@ class Cascade(Stored):
     """The student answers where it is sure, and a second one where it is not."""
 
     second: str
-    """Who that is."""
+    """Who that is: "teacher", or "transformer", a student that is part of the version."""
     wanted: Annotated[float, _key("agreement")]
     confidence: float
     """Of ``CascadePoint.at_least``."""
@@ -268,15 +268,15 @@ class Cascade(Stored):
     holdout: Figures
     """On the held-out rows."""
     teacher_share: float
-    """Of the held-out rows."""
+    """Share of the held-out rows that the second answers."""
     seconds_per_million: float | None = None
-    """For a million texts on one core of the machine that made it, by the rates of student and teacher."""
+    """For a million texts on one core of the machine that made it, by the rates of student and second."""
     passes: bool = False
-    """Whether student and teacher together reach precision and recall of the gate."""
+    """Whether student and second together reach precision and recall of the gate."""
     says: str = ""
     """What was chosen, and why there is no cascade where there is none."""
     curve: tuple[CascadePoint, ...] = ()
-    """The least teacher share first."""
+    """The least share of the second first."""
 
 
 class Rung(Stored):

@@ -127,7 +127,7 @@ def verdict(report: Report, language: str = "en") -> str:
 
 def _may(report: Report, words: _Words) -> str:
     both = _both(report)
-    if both is None:
+    if both is None or both.second != "teacher":
         return words.may
     return words.may + words.still_asks.format(words.percent.format(100 * both.teacher_share))
 

@@ -161,6 +161,8 @@ class _Child:
         answer = self._ask(f"{start} {stop} {path.name}")
         if answer is None:
             return path, self._fault()
+        if "unavailable" in answer:
+            raise UnavailableError(answer["unavailable"])
         if "fatal" in answer:
             raise PingtiError(answer["fatal"])
         return path, answer.get("error")
@@ -251,8 +253,8 @@ def main() -> int:
             classified = [with_carried(classifier.classify(batch), batch, columns) for batch in some]
             if sum(batch.num_rows for batch in classified) != int(stop) - int(start):
                 raise PingtiError("the classifier gave another number of rows")
-        except UnavailableError as error:  # the teacher: no row's fault
-            answer(fatal=_sentence(error))
+        except UnavailableError as error:  # the teacher: no row's fault, and it may be had later
+            answer(unavailable=_sentence(error))
             return 1
         except Exception as error:
             answer(error=f"it cannot be classified: {_sentence(error)}")

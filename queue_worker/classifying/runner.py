@@ -290,8 +290,8 @@ class Runner:
         if names := [pin.name for pin in job.pins if pin.on_no_second == "fail"]:
             raise NoTeacherError(
                 f"no teacher for rows of which the student is not sure ({', '.join(names)}): no worker of "
-                f"the queue retrain has run for {self._settings.teacher_seconds:g} s; start one, or let the "
-                'student answer alone by cascade.on_no_teacher = "student"'
+                f"the queue teach or retrain has run for {self._settings.teacher_seconds:g} s; start one, or "
+                'let the student answer alone by cascade.on_no_teacher = "student"'
             )
         return False
 

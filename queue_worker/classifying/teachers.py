@@ -1,7 +1,7 @@
 """Who is asked where a job's students are not sure: teachers, in a process of their own that may use torch.
 
-Only workers of the queue ``retrain`` have what that process needs. It is started when it is asked first, and
-ends with the shard.
+Only workers of the queues ``teach`` and ``retrain`` have what that process needs. It is started when it is
+asked first, and ends with the shard.
 """
 
 import json
@@ -56,14 +56,15 @@ class TeacherProcess:
         Raises:
             UnavailableError: the teacher cannot be had, and the pin does not allow to go on without it.
         """
-        try:
-            answer = self._ask(json.dumps({"pin": asdict(pin), "texts": texts}).encode() + b"\n")
-        except BrokenPipeError:
-            answer = None
+        line = json.dumps({"pin": asdict(pin), "texts": texts}).encode() + b"\n"
+        answer = self._ask(line)
+        if answer is None:  # killed once, it says nothing of the teacher
+            _log.warning("teacher's process ended code=%s task=%s; started again", self._ended(), pin.task)
+            answer = self._ask(line)
         if answer is not None and "labels" in answer:
             labels: list[str | None] = answer["labels"]
             return labels
-        reason = answer["error"] if answer else f"its process ended with code {self._ended()}"
+        reason = answer["error"] if answer else f"its process ended twice, with code {self._ended()}"
         if pin.on_no_second == "student":
             _log.warning("student answers alone task=%s reason=%s", pin.task, Quoting(reason))
             return [None] * len(texts)
@@ -99,8 +100,11 @@ class TeacherProcess:
             )
         process = self._process
         assert process.stdin is not None and process.stdout is not None  # noqa: PT018
-        process.stdin.write(line)
-        process.stdin.flush()
+        try:
+            process.stdin.write(line)
+            process.stdin.flush()
+        except BrokenPipeError:
+            return None
         with selectors.DefaultSelector() as selector:
             selector.register(process.stdout, selectors.EVENT_READ)
             while not selector.select(_LOOK_SECONDS):

@@ -2,6 +2,7 @@
 
 import json
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -193,8 +194,16 @@ class Done:
                 for name, decided in self.decided.items()
                 for who, rows in decided.items()
             },
+            **{f"by_teacher:{task}": rows for task, rows in self._by_teacher().items()},
         }
         return [self.rows, self.failed, json.dumps(counts), self.refused or "", self.part]
+
+    def _by_teacher(self) -> Counter[str]:
+        """Rows that a task's teacher decided, at all operating points."""
+        asked: Counter[str] = Counter()
+        for name, decided in self.decided.items():
+            asked[name.partition("@")[0]] += decided.get("teacher", 0)
+        return asked
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,8 +9,8 @@ from queue_worker.celery_app import (
     FINALIZE_TASK,
     PLAN_TASK,
     PUBLISHED,
-    RETRAIN,
     RETRAIN_TASK,
+    TEACH,
     make_celery,
     send,
 )
@@ -36,7 +36,7 @@ def publish(application: Celery, messages: Sequence[Message]) -> None:
                 application,
                 task,
                 *arguments,
-                queue=RETRAIN if message.taught else None,
+                queue=TEACH if message.taught else None,
                 level=message.level,
                 id=message.task_id,
                 headers={PUBLISHED: message.published},

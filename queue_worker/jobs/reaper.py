@@ -5,7 +5,7 @@ from typing import cast
 
 from celery import Celery
 
-from queue_worker.celery_app import CLASSIFY, RETRAIN, oldest_published
+from queue_worker.celery_app import CLASSIFY, HAVE_TEACHERS, oldest_published
 from queue_worker.jobs.store import JobStore, key_of
 from queue_worker.keys import PREFIX
 
@@ -46,7 +46,7 @@ def reap(application: Celery, store: JobStore) -> list[str]:
     workers = store.statistics.worker_loads()
     threads = sum(worker.threads for worker in workers if worker.name.startswith(f"{CLASSIFY}@"))
     store.set_window(threads + 1)
-    taught = any(worker.name.startswith(f"{RETRAIN}@") for worker in workers)
+    taught = any(worker.queue in HAVE_TEACHERS for worker in workers)
     store.hear_teachers(taught, wait_seconds=application.settings.teacher_seconds)
     expired = store.reap(
         max_attempts=application.settings.max_attempts,

@@ -35,6 +35,11 @@ class WorkerLoad:
     memory_bytes: int  # resident
     heard_seconds: float  # since
 
+    @property
+    def queue(self) -> str:
+        """What it works on."""
+        return self.name.partition("@")[0]
+
 
 @dataclass(frozen=True, kw_only=True)
 class Totals:
@@ -44,6 +49,7 @@ class Totals:
     failed_rows: int  # that could not be read or classified
     label_scores: int  # rows times tasks asked of them
     rows_by_task: dict[str, int]
+    rows_by_teacher: dict[str, int]  # those of a task with a cascade that its teacher decided
     shards: int  # finished, jobs that were worked on whole among them
     shard_seconds: float  # their sum
     shard_buckets: dict[float, int]  # shards by seconds: each of SECONDS_BOUNDS and infinity; not cumulated
@@ -156,6 +162,7 @@ class Statistics:
             failed_rows=int(fields.get("failed_rows", 0)),
             label_scores=int(fields.get("label_scores", 0)),
             rows_by_task=some("task:"),
+            rows_by_teacher=some("by_teacher:"),
             shards=int(fields.get("shards", 0)),
             shard_seconds=float(fields.get("shard_seconds", 0)),
             shard_buckets=bounded("bucket:", SECONDS_BOUNDS),
@@ -167,6 +174,10 @@ class Statistics:
             alarms=some("alarms:"),
             rejected=int(fields.get("rejected", 0)),
         )
+
+    def teacher_jobs(self) -> int:
+        """Jobs that have not ended and ask a teacher about some of their rows."""
+        return cast("int", self.client.scard(f"{PREFIX}asking"))
 
     def load_of(self, owner: str) -> OwnerLoad:
         """Jobs and rows of an owner that are in the queue or being worked on."""

@@ -6,6 +6,7 @@
 --   ...:out, :held, :attempts, :sources, :done, :parts   by unit: "<level> <ms>" of its publication; worker; ...
 --   out, tokens          "<id>/<unit>" -> when its lease ends or its message may be lost; token of its lease
 --   taught, untaught     when a worker with a teacher was heard last; there while none has been for too long
+--   asking               jobs that ask a teacher and have not ended
 --   ready:<level>, waiting   jobs with units that nobody has, by last turn (us); level -> such units
 local call, commands, messages, LOOK_MS, AGAIN_MS = redis.call, {}, {}, 5000, 10000
 local function now() local t = call('TIME'); return t[1] * 1000 + math.floor(t[2] / 1000) end
@@ -30,6 +31,7 @@ local function move(id, to)  -- the one place that changes a status
   if is_run(id) then return end
   call('ZREM', P .. 'status:' .. from, id); call('ZADD', P .. 'status:' .. to, 0, id)
   if moves[to] then return end
+  call('SREM', P .. 'asking', id)
   count('jobs:' .. to, 1); if callback then call('ZADD', P .. 'callbacks', now(), id) end
   if owner then owe(id, -(owed or 0)); call('HINCRBY', P .. 'owner:' .. owner, 'jobs', -1) end
 end
@@ -111,6 +113,7 @@ function commands.create(
   set(id, 'document', document, 'priority', priority, 'level', priority, 'small', small, 'ageing', ageing,
       'status', 'queued', 'at:queued', now() / 1000, 'total', rows, 'teacher', teacher)
   for _, index in ipairs({'jobs', 'status:queued'}) do call('ZADD', P .. index, 0, id) end
+  if teacher == '1' then call('SADD', P .. 'asking', id) end
   for name, value in pairs({callback = callback, owner = owner, idempotency = mark}) do set_once(id, name, value) end
   if owner ~= '' then call('HINCRBY', P .. 'owner:' .. owner, 'jobs', 1); owe(id, tonumber(rows)) end
   if mark ~= '' then call('HSET', marked, 'job', id, 'fingerprint', words); call('EXPIRE', marked, mark_s) end

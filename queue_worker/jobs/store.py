@@ -523,7 +523,7 @@ class JobStore:
     # -- for the reaper
 
     def reap(
-        self, *, max_attempts: int, run_attempts: int = 3, oldest: Sequence[str] = ("",) * 20
+        self, *, max_attempts: int, run_attempts: int = 3, oldest: Sequence[str] = ("",) * 30
     ) -> list[str]:
         """Publish again what is out and nobody works on: a lease has expired, or a message is lost.
 
@@ -554,7 +554,7 @@ class JobStore:
             run = id.startswith(RUN)
             taught = teacher == "1" and unit.isdecimal() and not untaught
             level, _, published = (out or "0 0").partition(" ")
-            first = oldest[int(level) + 10 * (run or taught)]  # of the message that is next
+            first = oldest[int(level) + 10 * (1 if run else 2 * taught)]  # of the message that is next
             lost = int(not first or int(first) > int(published))
             most, reason = (run_attempts, _LOST) if run else (max_attempts, f"unit {unit}: {_LOST}")
             commands.append(("reap", id, unit, most, reason, lost))

@@ -22,7 +22,16 @@ from celery import Celery, signals
 from celery.worker import state
 
 from pingti.errors import PingtiError
-from queue_worker.celery_app import CLASSIFY, CONTROL, QUEUES, RETRAIN, connect, shorten_pauses
+from queue_worker.celery_app import (
+    CLASSIFY,
+    CONTROL,
+    HAVE_TEACHERS,
+    QUEUES,
+    RETRAIN,
+    TEACH,
+    connect,
+    shorten_pauses,
+)
 from queue_worker.jobs.statistics import memory_bytes
 from queue_worker.jobs.store import JobStore
 from queue_worker.processes.server_check import refuse_unfit_server
@@ -86,8 +95,10 @@ def _check(instance: Any = None, **_: Any) -> None:
 def _fit(sender: Any = None, **_: Any) -> None:
     """Have the pool that the queues need, whatever the command: Celery's takes ``-P prefork`` for our own."""
     queues = set(sender.app.amqp.queues.consume_from)
+    if RETRAIN in queues:  # before a retraining and after it, it may as well ask a teacher for a job
+        queues.add(TEACH)
     sender.app.amqp.queues.select(queues)  # not also those that it publishes to, once it has to connect again
-    if RETRAIN in queues:  # what a task loads goes with its process
+    if not queues.isdisjoint(HAVE_TEACHERS):  # what a task loads goes with its process
         sender.pool_cls, sender.concurrency, sender.max_tasks_per_child = "prefork", 1, 1
     elif queues == {CONTROL}:
         sender.concurrency = _CONTROL_THREADS
@@ -99,7 +110,7 @@ def _start(sender: Any = None, **_: Any) -> None:
     _queues[:] = [name for name in QUEUES if name in application.amqp.queues.consume_from]
     pa.set_cpu_count(1)  # the threads are the parallel part
     threading.Thread(target=_tell, args=(sender,), name="presence", daemon=True).start()
-    if RETRAIN not in _queues:
+    if set(_queues).isdisjoint(HAVE_TEACHERS):
         shorten_pauses()
 
 
@@ -147,7 +158,9 @@ def _lose(request: Any = None, terminated: bool = False, expired: bool = False, 
 def _stop(**_: Any) -> None:
     for call in _stops:
         call()
-    if RETRAIN in _queues:  # a retraining takes hours: it is handed back, and goes on elsewhere
+    if not set(_queues).isdisjoint(
+        HAVE_TEACHERS
+    ):  # a retraining takes hours: it is handed back, and goes on elsewhere
         for request in list(state.active_requests):
             if request.worker_pid and request.worker_pid != os.getpid():
                 with suppress(ProcessLookupError):

@@ -69,7 +69,12 @@ class Point:
 
 
 def points_of(
-    rows: Scored, threshold: float | None, time: NDArray[np.int64], *, confidence: float
+    rows: Scored,
+    threshold: float | None,
+    time: NDArray[np.int64],
+    *,
+    confidence: float,
+    second: NDArray[np.int64] | None = None,
 ) -> tuple[Point, ...]:
     """Bands from "all rows" to "none", in the order in which they are looked at.
 
@@ -78,8 +83,10 @@ def points_of(
         threshold: of two classes, by which the student decides.
         time: int64 (n,), which rows are older.
         confidence: of the bounds.
+        second: int64 (n,), the classes that a second decides on; the teacher's where absent.
     """
     wrong = decide(rows.scores, threshold) != rows.reference
+    wrong_second = np.zeros(len(wrong), np.bool_) if second is None else second != rows.reference
     weights = np.ones(len(wrong)) if rows.weights is None else np.asarray(rows.weights, np.float64)
     parts = [part for part in np.array_split(np.argsort(time, kind="stable"), _PARTS) if len(part)]
     points: list[Point] = []
@@ -88,7 +95,7 @@ def points_of(
         share = float(weights[asked].sum() / weights.sum())
         if points and share == points[-1].teacher_share:
             continue
-        left = wrong & ~asked
+        left = np.where(asked, wrong_second, wrong)
         points.append(
             Point(
                 band=band,
@@ -116,19 +123,22 @@ def choose(points: tuple[Point, ...], agreement: float) -> Point:
     return chosen
 
 
-def measured(rows: Scored, threshold: float | None, band: Band) -> tuple[Measure, float]:
-    """What student and teacher reach together on some rows.
+def measured(
+    rows: Scored, threshold: float | None, band: Band, second: NDArray[np.int64] | None = None
+) -> tuple[Measure, float]:
+    """What student and teacher, or another second, reach together on some rows.
 
     Args:
         rows: with the teacher's classes as the reference.
         threshold: of two classes, by which the student decides.
-        band: of the scores about which the teacher is asked.
+        band: of the scores about which the second is asked.
+        second: as of ``points_of``.
 
     Returns:
-        The figures, and the share of the rows that the teacher is asked about.
+        The figures, and the share of the rows that the second is asked about.
     """
     asked = band.holds(rows.scores)
-    decided = np.where(asked, rows.reference, decide(rows.scores, threshold))
+    decided = np.where(asked, rows.reference if second is None else second, decide(rows.scores, threshold))
     share = np.average(asked, weights=rows.weights) if len(asked) else 0.0
     return measure(rows.reference, decided, rows.classes, rows.weights), float(share)
 

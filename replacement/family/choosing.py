@@ -12,7 +12,8 @@ from replacement.family.rows import TeacherRows, learn
 from replacement.family.state import Family, State, budget_of_round, pool_of
 from replacement.results import Round
 from replacement.training import acquisition
-from replacement.training.rounds import Asked, Setup, TrainingSet, known_rows
+from replacement.training.rounds.state import Asked, Setup, TrainingSet
+from replacement.training.rounds.turn import known_rows
 from replacement.training.validation_set import ValidationSet
 from textcnn import Student
 from textcnn.multi_scorer import MultiScorer

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from replacement.training.rounds import Setup
+from replacement.training.rounds.state import Setup
 from replacement.training.subclasses import Subclasses
 from replacement.training.teacher_labels import TeacherLabels, within_class
 from textcnn.readout import Readout

@@ -11,11 +11,12 @@ from statistics import mean
 from typing import TYPE_CHECKING
 
 from pingti.errors import UnavailableError
+from pingti.workspace.dependencies import parents_first
 from pingti.workspace.families import family_of
 from pingti.workspace.registry import TaskEntry
 from replacement.evaluation.holdout_size import note_of_few_rows
 from replacement.evaluation.speed import Speed
-from replacement.family import choosing, measuring, network
+from replacement.family import choosing, measuring, network, parents
 from replacement.family.columns import groups_of, readouts_of, subclasses_of
 from replacement.family.prepare import prepare_members
 from replacement.family.state import Family, State, budget_of_round, pool_of
@@ -26,7 +27,8 @@ from replacement.results import Outcome, Round, StopReason
 from replacement.training.outcome.evaluation import evaluate
 from replacement.training.outcome.trained import Trained
 from replacement.training.outcome.version import write_version
-from replacement.training.rounds import Setup, best_of, brought_nothing, measure_round
+from replacement.training.rounds.state import Setup
+from replacement.training.rounds.stopping import best_of, brought_nothing
 from textcnn import Student
 
 if TYPE_CHECKING:  # torch only where a teacher is asked
@@ -73,16 +75,17 @@ def replace_family(
     family = Family(name=name, members=members, groups=groups, readouts=readouts_of(setups, groups))
     for setup in setups:
         check_kind(setup)
+    parents_first(entries)  # a circle is told before anybody is asked
     state = measuring.ask_measuring_rows(family)
     family = _warned_of_small_holdouts(family, state)
     state = measuring.ask_first_rows(family, state)
-    state, trained = run_rounds(family, state, announce)
+    family, state, trained = run_rounds(family, state, announce)
     return write_versions(family, state, trained, run=run)
 
 
 def run_rounds(
     family: Family, state: State, announce: Callable[[Rounds], None]
-) -> tuple[State, list[Trained]]:
+) -> tuple[Family, State, list[Trained]]:
     """Train, measure, and ask about further rows, until there is a reason to stop.
 
     Args:
@@ -91,44 +94,49 @@ def run_rounds(
         announce: told every round's results.
 
     Returns:
-        All rows asked about, and of each task what the rounds made.
+        The family with the rows of each task that the best round's students leave it; all rows asked about;
+        and of each task what the rounds made.
 
     Raises:
         UnavailableError: no teacher gave an answer for any row to learn from.
+        InputError: the students on which a task depends leave it too few rows.
     """
     if not any(len(rows.training.rows) for rows in state.teachers):
         notes = [note for setup in family.setups for note in setup.teacher.cost_notes]
         raise UnavailableError("; ".join(["no teacher gave an answer for any row to learn from", *notes]))
-    setups = family.setups
-    rounds: list[list[Round]] = []
+    setups, deciding = family.setups, parents.parents_of(family)
+    rounds: list[Sequence[Round]] = []
+    measured: list[parents.Measured] = []
     students: list[list[Student]] = []
     while True:
         number = len(rounds) + 1
         read_off = network.train_students(family, state, number)
         if state.validation.planned:
             state = measuring.draw_by_score(family, state, read_off)
-        asked = state.views(setups)
-        results = [
-            measure_round(setup, own, student, number)
-            for setup, own, student in zip(setups, asked, read_off, strict=True)
-        ]
+        measured.append(parents.measure(family, deciding, state, read_off, number))
+        results = measured[-1].rounds
         rounds.append(results)
         students.append(read_off)
         announce({setup.entry.name: result for setup, result in zip(setups, results, strict=True)})
         stopped = _stop_reason(family, state, rounds)
         if stopped is not None:
             best = best_of([mean(result.validation.f1 for result in some) for some in rounds], stopped)
-            return state, [
-                Trained(
-                    rounds=[some[place] for some in rounds],
-                    students=[some[place] for some in students],
-                    subclasses=subclasses_of(readout),
-                    stopped=stopped,
-                    best=best,
-                )
-                for place, readout in enumerate(family.readouts)
-            ]
-        state = choosing.ask_next_rows(family, state, asked, read_off, results)
+            parents.refuse_unmeasured(measured[best])
+            return (
+                measured[best].family,
+                state,
+                [
+                    Trained(
+                        rounds=[some[place] for some in rounds],
+                        students=[some[place] for some in students],
+                        subclasses=subclasses_of(readout),
+                        stopped=stopped,
+                        best=best,
+                    )
+                    for place, readout in enumerate(family.readouts)
+                ],
+            )
+        state = choosing.ask_next_rows(measured[-1].family, state, measured[-1].asked, read_off, results)
 
 
 def write_versions(

@@ -12,7 +12,7 @@ from replacement.budget import most_labelled, share_measuring
 from replacement.family.rows import TeacherRows, Validation, answered, ask, learn
 from replacement.family.state import Family, State
 from replacement.training import warm_start
-from replacement.training.loop import FIRST_ROWS, KNOWN_BUDGETS
+from replacement.training.loop import FIRST_ROWS, KNOWN_BUDGETS, draw_apart
 from replacement.training.validation_set import EVEN, draw_by_pull, pull_of
 from textcnn import Student, score_many
 
@@ -34,11 +34,12 @@ def ask_measuring_rows(family: Family) -> State:
     shared_pool = _union(setup.dataset.corpus.pool for setup in family.setups)
     shared_holdout = _union(setup.dataset.corpus.holdout for setup in family.setups)
     budgets = _budgets(family)
+    with_true_labels = {members: _with_true_labels(family, members) for members in budgets}
     measuring = share_measuring(
         min(budgets.values()),
         holdout=min(gate.holdout_rows, len(shared_holdout)),
         validation=min(VALIDATION_ROWS, len(shared_pool) // 4),
-        apart=0,
+        apart=min(gate.holdout_rows, max(map(len, with_true_labels.values()))),
     )
     held = lead.draw(shared_holdout, measuring.holdout, "holdout")
     by_score = _binary(family) and not any(
@@ -53,6 +54,7 @@ def ask_measuring_rows(family: Family) -> State:
             holdout=ask(family.setups[members[0]], held, "teacher: holdout"),
             validation=ask(family.setups[members[0]], rows, "teacher: validation"),
             training=ask(family.setups[members[0]], rows[:0], "teacher: rows to learn from"),
+            apart=draw_apart(family.setups[members[0]], with_true_labels[members], measuring.apart),
         )
         for members in budgets
     ]
@@ -138,7 +140,7 @@ def _first_rows(family: Family, rows: TeacherRows, validation: int) -> TeacherRo
     behind = _union(np.concatenate([setup.dataset.reviewed, setup.dataset.seed]) for setup in setups)
     known = _known(family, rows, np.concatenate([rows.unasked(pool), behind]))
     rows = learn(rows, lead, {"known": known}, free=True)
-    left = rows.budget - len(rows.holdout.rows) - validation
+    left = rows.budget - len(rows.holdout.rows) - validation - len(rows.apart)
     labelled = most_labelled(max(0, left), family.rounds)
     candidates = np.setdiff1d(np.concatenate([rows.unasked(pool), behind]), rows.training.rows)
     texts = dataset.texts.take(pa.array(candidates))
@@ -186,6 +188,11 @@ def _budgets(family: Family) -> dict[tuple[int, ...], int]:
         tuple(places): max(family.setups[place].definition.teacher.budget for place in places)
         for places in readers.values()
     }
+
+
+def _with_true_labels(family: Family, members: Sequence[int]) -> tuple[str, ...]:
+    """Texts outside the corpus with true labels of any task that reads a teacher."""
+    return tuple(dict.fromkeys(text for place in members for text in family.setups[place].dataset.apart))
 
 
 def _binary(family: Family) -> bool:

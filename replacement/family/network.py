@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from replacement.family.columns import targets_of
 from replacement.family.state import Family, State
 from replacement.progress import advancing
-from replacement.training.rounds import LABELS_WIDE_STRENGTH
+from replacement.training.rounds.students import LABELS_WIDE_STRENGTH
 from replacement.trunk import KEY, described
 from textcnn import Student
 

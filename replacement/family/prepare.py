@@ -1,7 +1,7 @@
 """From the definitions of a family to its tasks' setups: one corpus, one vocabulary, each teacher once."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,11 +15,12 @@ from pingti.corpus.normalize import keys_of
 from pingti.errors import InputError
 from pingti.workspace.definition import RulesSection
 from pingti.workspace.registry import TaskEntry
+from replacement.kinds.narrowing import note_of_family
 from replacement.progress import Progress, say
 from replacement.teacher_sources.sources import has_model
 from replacement.training.dataset import Dataset, assemble, is_asked, load_corpus, within_answers
 from replacement.training.people_labels import PeopleLabels, Reviewed, read_people_labels
-from replacement.training.rounds import Setup
+from replacement.training.rounds.state import Setup
 from replacement.training.teacher_labels import TeacherLabels, load_teacher, read_by_another_task
 from replacement.training.teacher_model import teacher_owner
 
@@ -33,6 +34,8 @@ class Member:
 
     setup: Setup
     people: PeopleLabels
+    awaited: tuple[str, ...] = ()
+    """Dependencies, each "task=class", on members without a promoted student: this run's decide."""
 
 
 def prepare_members(
@@ -47,7 +50,7 @@ def prepare_members(
     """Read the corpus once, load the teachers, and find each task's own rows.
 
     All datasets have the same texts, rows and vocabulary; pool and holdout are each task's own, without what
-    its rules decide and what its parents' decisions exclude.
+    its rules decide and what its promoted parents' decisions exclude.
 
     Args:
         entries: the family's tasks.
@@ -71,13 +74,16 @@ def prepare_members(
     embedding = teachers[0].token_vectors(shared.vocabulary.tokens, entries[0].definition.student.embedding)
     members = []
     for entry, own, teacher in zip(entries, people, teachers, strict=True):
-        dataset = _for_task(shared, entry, own)
+        awaited = _awaited(entry, {other.name for other in entries})
+        dataset = _for_task(shared, entry, own, awaited)
         try:
             dataset, unanswered = within_answers(dataset, teacher)
         except InputError as error:
             raise InputError(f"{entry.path}: {error}") from error
         notes = [*teacher.guesses, *own.notes, *teacher.opened.notes, *unanswered]
         notes.append(_note_of_budget(entry, teacher, entries, teachers))
+        notes.append(_note_of_parents(awaited))
+        notes.append(note_of_family(entry.definition.student))
         for note in filter(None, notes):
             say(progress, f"{entry.name}: {note}")
         setup = Setup(
@@ -90,8 +96,28 @@ def prepare_members(
             notes=tuple(filter(None, notes)),
             family=name,
         )
-        members.append(Member(setup=setup, people=own))
+        members.append(Member(setup=setup, people=own, awaited=awaited))
     return members
+
+
+def _awaited(entry: TaskEntry, members: Collection[str]) -> tuple[str, ...]:
+    """A task's dependencies on members of which no student is promoted."""
+    parents = {dependency: dependency.partition("=")[0] for dependency in entry.definition.depends_on}
+    return tuple(
+        dependency
+        for dependency, parent in parents.items()
+        if parent in members and entry.workspace.task(parent).current() is None
+    )
+
+
+def _note_of_parents(awaited: Sequence[str]) -> str:
+    """What is to be told where this run's own students decide what a task is asked about."""
+    if not awaited:
+        return ""
+    return (
+        f"depends_on: no student is promoted that decides {', '.join(awaited)}, so this run's own decides "
+        "it, which is to be promoted first"
+    )
 
 
 def _note_of_budget(
@@ -163,9 +189,9 @@ def _shared_dataset(entries: Sequence[TaskEntry], people: Sequence[PeopleLabels]
     return assemble(corpus, definition.student, everyone, lambda texts: texts)
 
 
-def _for_task(shared: Dataset, entry: TaskEntry, people: PeopleLabels) -> Dataset:
-    """The rows of the shared texts that are a task's own."""
-    asked = is_asked(entry, shared.texts)
+def _for_task(shared: Dataset, entry: TaskEntry, people: PeopleLabels, awaited: Collection[str]) -> Dataset:
+    """The rows of the shared texts that are a task's own, as far as it is known before any training."""
+    asked = is_asked(entry, shared.texts, awaited)
     corpus = shared.corpus
     if not asked[: len(corpus.texts)].all():
         try:
@@ -181,7 +207,7 @@ def _for_task(shared: Dataset, entry: TaskEntry, people: PeopleLabels) -> Datase
         return rows[np.array([key in keys for key in values], np.bool_) & asked[rows]]
 
     apart = [text for text in shared.apart if text in set(people.true_texts)]
-    there = is_asked(entry, pa.array(apart, pa.large_string()))
+    there = is_asked(entry, pa.array(apart, pa.large_string()), awaited)
     return dataclasses.replace(
         shared,
         corpus=corpus,

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from replacement.answers import Answers
-from replacement.training.rounds import Asked, HoldoutSet, Setup, TrainingSet
+from replacement.training.rounds.state import Asked, HoldoutSet, Setup, TrainingSet
 from replacement.training.validation_set import ValidationSet
 
 if TYPE_CHECKING:  # torch only where a teacher is asked
@@ -83,6 +83,8 @@ class TeacherRows:
     holdout: Answered
     validation: Answered
     training: Answered
+    apart: tuple[str, ...] = ()
+    """Texts outside the corpus with true labels of any of the tasks, about which it is asked at the end."""
     paid: int = 0
     """Rows to learn from that count against the budget."""
     unanswered: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
@@ -91,6 +93,11 @@ class TeacherRows:
     """Of each task (k,), which rows of ``training`` were hard negatives."""
     added: dict[str, NDArray[np.int64]] = field(default_factory=dict)
     """Rows that came last, by the reason for which they were chosen."""
+
+    @property
+    def spent(self) -> int:
+        """Rows that count against the budget, once all validation rows are drawn."""
+        return len(self.holdout.rows) + len(self.validation.rows) + len(self.apart) + self.paid
 
     def unasked(self, pool: NDArray[np.int64]) -> NDArray[np.int64]:
         """The rows that it may still be asked about.
@@ -193,6 +200,7 @@ def view(setup: Setup, rows: TeacherRows, place: int, validation: Validation) ->
             paid=rows.paid,
             added=added,
         ),
+        apart=tuple(text for text in rows.apart if text in set(setup.dataset.apart)),
         unanswered=rows.unanswered,
     )
 

@@ -10,7 +10,7 @@ from replacement.budget import rows_of_round
 from replacement.family.columns import Group
 from replacement.family.prepare import Member
 from replacement.family.rows import TeacherRows, Validation, view
-from replacement.training.rounds import Asked, Setup
+from replacement.training.rounds.state import Asked, Setup
 from textcnn.readout import Readout
 
 
@@ -69,8 +69,8 @@ def budget_of_round(family: Family, rows: TeacherRows, number: int) -> int:
         rows: the teacher's so far.
         number: of the round that was the last.
     """
-    spent = len(rows.holdout.rows) + len(rows.validation.rows) + rows.paid  # all are drawn by now
-    return rows_of_round(max(0, rows.budget - spent), family.rounds - number, len(rows.training.rows))
+    left = max(0, rows.budget - rows.spent)
+    return rows_of_round(left, family.rounds - number, len(rows.training.rows))
 
 
 def pool_of(family: "Family", rows: TeacherRows) -> NDArray[np.int64]:

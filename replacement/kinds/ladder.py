@@ -17,7 +17,7 @@ from replacement.results import Round
 
 if TYPE_CHECKING:
     from replacement.training.outcome.trained import Trained
-    from replacement.training.rounds import Asked, Setup
+    from replacement.training.rounds.state import Asked, Setup
 
 KINDS = ("ngram", "transformer")
 """What ``student.kind = "auto"`` tries besides the rounds' TextCNN, in the order of the report."""
@@ -33,6 +33,19 @@ class Climbed:
     ladder: tuple[Rung, ...]
     speed: Speed | None
     """Of the kept student and of the teacher; None where no model of the teacher is here."""
+    rate: float | None = None
+    """Texts that the kept student scores in a second of one core."""
+    second: "Second | None" = None
+    """Who answers where the kept student is not sure, of a cascade whose second is no teacher."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Second:
+    """A student that answers where another is not sure; its likeliest class is its decision."""
+
+    student: AnyStudent
+    texts_per_second: float
+    """On one core."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -73,15 +86,17 @@ def climb(setup: "Setup", asked: "Asked", trained: "Trained", *, speed: Speed | 
     """
     kind, gate = setup.definition.student.kind, setup.definition.gate
     wanted = {"textcnn": (), "auto": KINDS}.get(kind, (kind,))
-    left_out = {other: why for other in wanted if (why := training.why_not(setup, other))}
+    beside = [second] if (second := training.second_kind(setup)) and second not in wanted else []
+    left_out = {other: why for other in (*wanted, *beside) if (why := training.why_not(setup, other))}
     candidates = [_candidate(setup, asked, trained, trained.of_rounds, of_rounds=True)]
-    for other in wanted:
+    for other in (*wanted, *beside):
         if other not in left_out:
             setup.progress(f"student: {other}", 0, 1)
             student = training.TRAINERS[other](setup, asked, trained)
             candidates.append(_candidate(setup, asked, trained, student))
             setup.progress(f"student: {other}", 1, 1)
-    kept = choose(candidates, gate) if kind == "auto" else len(candidates) - 1
+    eligible = [candidate for candidate in candidates if candidate.student.kind not in beside]
+    kept = choose(eligible, gate) if kind == "auto" else len(eligible) - 1
     if speed is not None and len(candidates) == 1:
         speeds = Speeds(students=(speed.student,), teacher=speed.teacher)
     else:
@@ -100,7 +115,19 @@ def climb(setup: "Setup", asked: "Asked", trained: "Trained", *, speed: Speed | 
             result=candidates[kept].result,
             ladder=(*rungs, *(Rung(kind=other, note=why) for other, why in left_out.items())),
             speed=speeds.of(kept),
+            rate=speeds.students[kept],
+            second=_second(second, candidates, speeds, kept),
         ),
+    )
+
+
+def _second(kind: str, candidates: Sequence[Candidate], speeds: Speeds, kept: int) -> Second | None:
+    """The student of a kind that answers where the kept one is not sure; None where that is the kept one."""
+    places = [place for place, own in enumerate(candidates) if own.student.kind == kind and place != kept]
+    return (
+        Second(student=candidates[places[0]].student, texts_per_second=speeds.students[places[0]])
+        if places
+        else None
     )
 
 

@@ -3,15 +3,33 @@
 import dataclasses
 from typing import TYPE_CHECKING, Final
 
+from pingti.workspace.definition import StudentSection
 from replacement.evaluation.metrics import decide
 from replacement.progress import say
 
 if TYPE_CHECKING:
     from replacement.training.outcome.trained import Trained
-    from replacement.training.rounds import Asked, Setup
+    from replacement.training.rounds.state import Asked, Setup
 
 ALIKE: Final = 0.999
 """Share of the validation rows that must be decided as before."""
+
+
+def note_of_family(section: StudentSection) -> str:
+    """Say that a member of a family has no table of its own, where its definition wants one.
+
+    Args:
+        section: the member's.
+
+    Returns:
+        A sentence; empty where there is nothing to say.
+    """
+    if section.table == "int16":
+        return ""
+    return (
+        f'student.table: "{section.table}" is not to be had: members of a family have one table, of '
+        'int16; student.trunk = "own" and pingti replace of this task alone make one of its own'
+    )
 
 
 def narrow(setup: "Setup", asked: "Asked", trained: "Trained") -> "Trained":
@@ -24,14 +42,10 @@ def narrow(setup: "Setup", asked: "Asked", trained: "Trained") -> "Trained":
 
     Returns:
         The same with the narrowed student and what it reaches in the place of the best one; unchanged where
-        the definition wants int16, where "auto" finds too many decisions changed, and in a family, whose
-        members have one table in common.
+        the definition wants int16, where "auto" finds too many decisions changed, and on a family's trunk.
     """
     wanted = setup.definition.student.table
-    if wanted == "int16":
-        return trained
-    if setup.trunk is not None:
-        say(setup.progress, "student.table: int16, the family's")
+    if wanted == "int16" or setup.trunk is not None:
         return trained
     student, result = trained.of_rounds, trained.rounds[trained.best]
     narrowed = student.narrowed()

@@ -6,7 +6,7 @@ from textcnn import Student
 
 if TYPE_CHECKING:
     from replacement.training.outcome.trained import Trained
-    from replacement.training.rounds import Asked, Setup
+    from replacement.training.rounds.state import Asked, Setup
 
 _BUCKETS: Final = 1 << 17
 """Of the table, where the definition's TextCNN has no wide part."""

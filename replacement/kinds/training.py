@@ -11,7 +11,7 @@ from replacement.kinds.ngram import train_ngrams
 
 if TYPE_CHECKING:
     from replacement.training.outcome.trained import Trained
-    from replacement.training.rounds import Asked, Setup
+    from replacement.training.rounds.state import Asked, Setup
 
 Trainer = Callable[["Setup", "Asked", "Trained"], AnyStudent]
 """Trains a student on ``asked.training``; ``trained`` has the rounds' students. It imports what it computes
@@ -25,7 +25,7 @@ REQUIREMENTS: "dict[str, Callable[[Setup], str]]" = {KIND: transformer.missing}
 
 
 def check_kind(setup: "Setup") -> None:
-    """Refuse a run that could not train the kind of student that its definition asks for.
+    """Refuse a run that could not train the kinds of students that its definition asks for.
 
     Args:
         setup: has the definition.
@@ -33,6 +33,11 @@ def check_kind(setup: "Setup") -> None:
     Raises:
         UnavailableError: it cannot be trained here.
     """
+    second = second_kind(setup)
+    if second and (missing := why_not(setup, second)):
+        raise UnavailableError(
+            f'{setup.entry.path}: cascade.second = "{second}": {missing}; "teacher" has the teacher asked'
+        )
     kind = setup.definition.student.kind
     if kind in ("textcnn", "auto"):
         return
@@ -42,6 +47,16 @@ def check_kind(setup: "Setup") -> None:
             f'{setup.entry.path}: student.kind = "{kind}": {missing}; "auto" takes what there is, and '
             '"textcnn" can always be trained'
         )
+
+
+def second_kind(setup: "Setup") -> str:
+    """Tell the kind of the student that answers where another is not sure; empty where there is none.
+
+    Args:
+        setup: has the definition.
+    """
+    cascade = setup.definition.cascade
+    return "" if cascade is None or cascade.second == "teacher" else cascade.second
 
 
 def why_not(setup: "Setup", kind: str) -> str:

@@ -20,7 +20,7 @@ from replacement.progress import advancing
 if TYPE_CHECKING:
     from replacement.distilling.network import Encoder
     from replacement.training.outcome.trained import Trained
-    from replacement.training.rounds import Asked, Setup
+    from replacement.training.rounds.state import Asked, Setup
 
 _PACKAGES = ("onnx", "onnxruntime", "tokenizers")
 _DROPOUT = 0.1

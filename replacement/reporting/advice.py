@@ -3,7 +3,8 @@
 Each way on says what it would close of what is lacking. A threshold closes all where the holdout has one
 that reaches the gate. A larger budget closes what a doubling of the rows brought so far (F1 on the validation
 rows as a straight line over the logarithm of the rows learned from). What the teacher itself is unsure of,
-or takes for another class, no budget closes. And a verdict that chance has a part in may be another on more
+or takes for another class, no budget closes: people's labels close, at most, what precision and recall lack
+by errors on such texts. And a verdict that chance has a part in may be another on more
 days.
 """
 
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 
 from pingti.workspace.definition import Definition
 from replacement.evaluation.holdout_size import rarest_class, what_holds_more
-from replacement.evaluation.metrics import decide
+from replacement.evaluation.metrics import decide, measure
 from replacement.evaluation.operating_points import Scored
 from replacement.results import Round, StopReason
 
@@ -46,6 +47,8 @@ class Evidence:
     """Rows that are held out, of which those were drawn."""
     unasked: int
     """Rows of the pool that the teacher was not asked about."""
+    boundary: int
+    """Rows learned from of which the teacher itself is unsure: those that people get."""
     sure: float
     """As of ``replacement.evaluation.gate.sureness``."""
     family: str | None = None
@@ -145,14 +148,29 @@ def _errors(evidence: Evidence) -> NDArray[np.int64]:
 
 
 def _unsure(evidence: Evidence) -> tuple[float, str]:
-    """Which part of the errors are texts on which the teacher itself is unsure."""
+    """What the student would lack without its errors on texts on which the teacher itself is unsure.
+
+    Those may all be errors that precision and recall do not lack: then people's labels close nothing. Nor do
+    they where the teacher was sure of all rows that were learned from, and people would get none.
+    """
+    if evidence.boundary == 0:
+        return 0.0, ""
     errors, margin = _errors(evidence), evidence.definition.teacher.margin
-    unsure = int((evidence.margin[errors] < margin).sum())
-    share = unsure / max(1, len(errors))
-    return share, (
-        f"people's labels: of {len(errors):,} errors on the holdout {unsure:,} are texts on which the "
-        f"teacher itself is unsure (its margin is below {margin:g}); pingti review export {evidence.task} "
-        "--out rows.json gives such texts to people, and classes worded otherwise may tell them apart"
+    unsure = errors[evidence.margin[errors] < margin]
+    reference, gate = evidence.holdout.reference, evidence.definition.gate
+    decided = decide(evidence.holdout.scores, evidence.kept.threshold)
+    mended = decided.copy()
+    mended[unsure] = reference[unsure]
+    now, without = (
+        sum(measure(reference, decisions, len(evidence.definition.classes)).shortfall(gate))
+        for decisions in (decided, mended)
+    )
+    closes = (now - without) / now if now else 0.0
+    return closes, (
+        f"people's labels: of {len(errors):,} errors on the holdout {len(unsure):,} are texts on which the "
+        f"teacher itself is unsure (its margin is below {margin:g}), and without them at most {closes:.0%} "
+        f"of what is lacking would be there; pingti review export {evidence.task} --out rows.json gives such "
+        "texts to people, and classes worded otherwise may tell them apart"
     )
 
 

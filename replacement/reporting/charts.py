@@ -79,7 +79,8 @@ def curve(report: Report, words: Words) -> Markup:
 
 
 def cascade(measured: Cascade, words: Words) -> Markup:
-    """Agreement with the teacher over the share of rows that it is asked about, on the held-out rows."""
+    """Agreement with the teacher over the share of rows that the second answers, on the held-out rows."""
+    by_teacher = measured.second == "teacher"
     reached = [
         (point.teacher_share, point.holdout if point.holdout is not None else point.agreement)
         for point in measured.curve
@@ -103,9 +104,18 @@ def cascade(measured: Cascade, words: Words) -> Markup:
         parts.append(Markup('<text x="10" y="{:.1f}">{:.3f}</text>').format(height, value))
     for value in (0.0, 0.5, 1.0):
         parts.append(Markup('<text x="{:.1f}" y="208">{:.0%}</text>').format(52 + 520 * value, value))
-    label = words("share of the rows that the teacher is asked about")
+    label = words(
+        "share of the rows that the teacher is asked about"
+        if by_teacher
+        else "share of the rows that the transformer answers"
+    )
     parts.append(Markup('<text x="320" y="226" text-anchor="middle">{}</text>').format(label))
-    return _drawing("0 0 620 232", words("agreement (upwards) over the teacher's share"), parts)
+    title = (
+        "agreement (upwards) over the teacher's share"
+        if by_teacher
+        else "agreement (upwards) over the transformer's share"
+    )
+    return _drawing("0 0 620 232", words(title), parts)
 
 
 def curves(drawn: Sequence[ClassCurve], by_class: Sequence[ClassFigures]) -> Markup:

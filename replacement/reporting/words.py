@@ -76,6 +76,17 @@ _CHINESE = {
     "all": "全部",
     "Student and teacher together": "学生与教师配合",
     "student and teacher": "学生与教师",
+    "Student and transformer together": "学生与 Transformer 学生配合",
+    "student and transformer": "学生与 Transformer 学生",
+    "Where the student is not sure the transformer answers, and no teacher is asked: {share} of the held-out rows; "
+    "{agreement} of all are then decided as the teacher decides. Wanted was {wanted}; days to come have {least} or more, "
+    "at a confidence of {confidence}.": "学生拿不准之处由 Transformer 学生作答，不询问教师：占留出行的 {share}，此时全部留出行中有 "
+    "{agreement} 与教师判断一致。要求为 {wanted}；在置信度 {confidence} 下，今后的日子不低于 {least}。",
+    "With the transformer for {share} of the rows, days to come have an agreement of {least} or more, and {wanted} was "
+    "wanted: there is no cascade, and the student answers alone.": "由 Transformer 学生回答 {share} 的行时，今后的日子一致率不低于 "
+    "{least}，而要求为 {wanted}：不使用级联，由学生单独作答。",
+    "agreement (upwards) over the transformer's share": "一致率（向上）与 Transformer 学生作答的比例",
+    "share of the rows that the transformer answers": "Transformer 学生作答的行所占比例",
     "Where the student is not sure the teacher is asked: about {share} of the held-out rows; {agreement} of all are "
     "then decided as the teacher decides. Wanted was {wanted}; days to come have {least} or more, at a confidence of "
     "{confidence}.": "学生拿不准之处询问教师：占留出行的 {share}，此时全部留出行中有 {agreement} 与教师判断一致。要求为 {wanted}；"

@@ -17,7 +17,7 @@ from replacement.training import warm_start
 from replacement.training.dataset import Dataset, prepare_dataset, within_answers
 from replacement.training.loop import divided
 from replacement.training.people_labels import read_people_labels
-from replacement.training.rounds import Asked, HoldoutSet, Setup, TrainingSet
+from replacement.training.rounds.state import Asked, HoldoutSet, Setup, TrainingSet
 from replacement.training.subclasses import Subclasses
 from replacement.training.teacher_labels import TeacherLabels, load_teacher_of_version
 from replacement.training.validation_set import ValidationSet

@@ -16,7 +16,7 @@ from replacement.search.material import Material, read_material
 from replacement.search.pareto import Point, error_of_difference, front
 from replacement.search.space import MOST_TIMES, Shape, shapes_around
 from replacement.search.trials import Trials
-from replacement.training.rounds import folded
+from replacement.training.rounds.students import folded
 from textcnn import Student
 
 FOLDER = "search"

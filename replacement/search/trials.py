@@ -17,7 +17,7 @@ from replacement.recency import weighed_by_time
 from replacement.search.halving import RUNGS, Trial
 from replacement.search.material import Material
 from replacement.search.space import Shape
-from replacement.training.rounds import train_on
+from replacement.training.rounds.students import train_on
 from textcnn import Student
 
 

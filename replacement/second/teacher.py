@@ -48,7 +48,7 @@ class TeacherSecond:
         key = pin.task, pin.version
         if key not in self._teachers:
             entry = self._workspace.task(pin.task)
-            teacher = load_teacher_of_version(entry, pin.version, progress=self._progress)
+            teacher = load_teacher_of_version(entry, pin.version, progress=self._progress, of_jobs=True)
             if teacher.stored_alone:
                 raise ConflictError(
                     f"task {pin.task!r}: its teacher is stored answers alone, which say nothing of new "

@@ -65,6 +65,7 @@ def open_source(
     *,
     model: "AnswerSource | None" = None,
     independent: bool = False,
+    passing: bool = False,
 ) -> Opened:
     """Open what answers for a task, stored answers first.
 
@@ -73,6 +74,7 @@ def open_source(
         function: what "python:NAME" stands for, where it was given.
         model: the model that answers, if the definition names one.
         independent: whether the model answers each label by itself.
+        passing: whether rows of jobs are asked about, whose answers are kept for a while.
 
     Raises:
         DefinitionError: a key that is not set, or a function that nothing stands for.
@@ -82,7 +84,7 @@ def open_source(
     from teacher.sources.stored import StoredFirst
 
     asked = _asked(owner, function) if model is None else None
-    other = KeptAnswers.open(asked, owner.workspace.teachers) if asked is not None else model
+    other = KeptAnswers.open(asked, owner.workspace.teachers, passing=passing) if asked is not None else model
     if not owner.definition.teacher.answers:
         if other is None:
             raise DefinitionError(f"{owner.path}: teacher: nobody answers")

@@ -1,7 +1,7 @@
 """The texts of a run: the corpus, cleaned and split into pool and holdout by time, and labelled texts."""
 
 import dataclasses
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -172,12 +172,13 @@ def assemble(
     )
 
 
-def is_asked(entry: TaskEntry, texts: pa.Array) -> NDArray[np.bool_]:
+def is_asked(entry: TaskEntry, texts: pa.Array, awaited: Collection[str] = ()) -> NDArray[np.bool_]:
     """About which texts a task is asked: no rule decides them, and its parents hold.
 
     Args:
         entry: the task.
         texts: (n,) large_string.
+        awaited: as of ``parents_hold``.
 
     Returns:
         bool (n,).
@@ -189,7 +190,7 @@ def is_asked(entry: TaskEntry, texts: pa.Array) -> NDArray[np.bool_]:
     asked = ~matches(texts, rules.drop + rules.negative)
     # The parents' students are asked about no more texts than need be.
     places = np.flatnonzero(asked)
-    asked[places] = parents_hold(entry, texts.take(pa.array(places)))
+    asked[places] = parents_hold(entry, texts.take(pa.array(places)), awaited)
     return asked
 
 

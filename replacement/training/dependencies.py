@@ -1,5 +1,7 @@
 """Which texts a task is asked about at all, where it depends on what other tasks have decided."""
 
+from collections.abc import Collection
+
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
@@ -12,12 +14,13 @@ from pingti.workspace.registry import TaskEntry
 from textcnn import Student
 
 
-def parents_hold(entry: TaskEntry, texts: pa.Array) -> NDArray[np.bool_]:
+def parents_hold(entry: TaskEntry, texts: pa.Array, awaited: Collection[str] = ()) -> NDArray[np.bool_]:
     """Of which texts the promoted parents say what ``depends_on`` asks for.
 
     Args:
         entry: the task.
         texts: (n,) large_string.
+        awaited: those of its dependencies that hold of all texts here: who decides them is not trained yet.
 
     Returns:
         bool (n,); all true for a task that depends on none.
@@ -28,12 +31,14 @@ def parents_hold(entry: TaskEntry, texts: pa.Array) -> NDArray[np.bool_]:
         NotFoundError: a parent that is not there.
     """
     holds = np.ones(len(texts), np.bool_)
-    dependencies = entry.definition.depends_on
-    if not dependencies or len(texts) == 0:
+    if not entry.definition.depends_on or len(texts) == 0:
         return holds
+    dependencies = [own for own in entry.definition.depends_on if own not in awaited]
     parents = [Choice(task=dependency.partition("=")[0]) for dependency in dependencies]
     try:
         _check_dependencies(entry)
+        if not parents:
+            return holds
         pinned = pin(entry.workspace, parents)
     except (ConflictError, NotFoundError) as error:
         raise type(error)(f"{entry.path}: depends_on: {error}") from error

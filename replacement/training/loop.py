@@ -9,7 +9,7 @@ against it. ``replacement.budget`` says how many there are of each.
 """
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,7 +24,7 @@ from replacement.budget import most_labelled, share_measuring
 from replacement.evaluation import gate
 from replacement.evaluation.holdout_size import note_of_few_rows
 from replacement.kinds.ladder import climb
-from replacement.kinds.narrowing import narrow
+from replacement.kinds.narrowing import narrow, note_of_family
 from replacement.kinds.training import check_kind
 from replacement.progress import Progress, quiet, say
 from replacement.results import Outcome, Round
@@ -34,21 +34,10 @@ from replacement.training.outcome.evaluation import evaluate
 from replacement.training.outcome.trained import Trained
 from replacement.training.outcome.version import write_version
 from replacement.training.people_labels import read_people_labels
-from replacement.training.rounds import (
-    Asked,
-    HoldoutSet,
-    Setup,
-    TrainingSet,
-    ask_next_rows,
-    ask_to_learn,
-    best_round,
-    finish_task,
-    measure_round,
-    out_of_rows,
-    speak_against,
-    stop_reason,
-    train_student,
-)
+from replacement.training.rounds.state import Asked, HoldoutSet, Setup, TrainingSet, ask_to_learn
+from replacement.training.rounds.stopping import best_round, speak_against, stop_reason
+from replacement.training.rounds.students import finish_task, train_student
+from replacement.training.rounds.turn import ask_next_rows, measure_round, out_of_rows
 from replacement.training.subclasses import Subclasses, divide
 from replacement.training.teacher_labels import load_teacher
 from replacement.training.validation_set import (
@@ -110,7 +99,7 @@ def replace(
         dataset = dataset.encoded_by(trunk.student.vocabulary)
     elif entry.definition.student.read == "teacher":
         dataset = dataset.read_as_far(teacher)
-    of_trunk = [trunk.note] if trunk is not None else []
+    of_trunk = [trunk.note, note_of_family(entry.definition.student)] if trunk is not None else []
     every = (*teacher.guesses, *people.notes, *teacher.opened.notes, *unanswered, *of_trunk)
     notes = [note for note in every if note]
     for note in notes:
@@ -168,7 +157,10 @@ def ask_measuring_rows(setup: Setup, known: dict[str, bool]) -> Asked:
         )
     holdout_set = HoldoutSet(rows=held[answered], answers=answers.take(answered), asked=len(held))
     return Asked(
-        validation=validation, holdout=holdout_set, training=nothing, apart=_apart(setup, measuring.apart)
+        validation=validation,
+        holdout=holdout_set,
+        training=nothing,
+        apart=draw_apart(setup, setup.dataset.apart, measuring.apart),
     )
 
 
@@ -306,9 +298,14 @@ def _drawn_validation(
     return validation
 
 
-def _apart(setup: Setup, most: int) -> tuple[str, ...]:
-    """Texts outside the corpus that measure, ``most`` at most."""
-    texts = setup.dataset.apart
+def draw_apart(setup: Setup, texts: Sequence[str], most: int) -> tuple[str, ...]:
+    """Draw the texts outside the corpus that measure.
+
+    Args:
+        setup: has the seed.
+        texts: with true labels.
+        most: how many are drawn; all where there are fewer.
+    """
     return tuple(texts[row] for row in setup.draw(np.arange(len(texts)), most, "true labels apart").tolist())
 
 

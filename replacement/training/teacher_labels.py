@@ -366,7 +366,9 @@ def read_by_another_task(teacher: TeacherLabels, entry: TaskEntry, people: Peopl
     )
 
 
-def load_teacher_of_version(entry: TaskEntry, version: int, *, progress: Progress = quiet) -> TeacherLabels:
+def load_teacher_of_version(
+    entry: TaskEntry, version: int, *, progress: Progress = quiet, of_jobs: bool = False
+) -> TeacherLabels:
     """The teacher that a version was made with, as its report names it.
 
     Another seed or a changed definition would name another teacher, or other classes for its labels. Where
@@ -376,6 +378,8 @@ def load_teacher_of_version(entry: TaskEntry, version: int, *, progress: Progres
         entry: the task.
         version: the version's number.
         progress: told how far asking is.
+        of_jobs: whether it is asked about rows of jobs: their answers are kept for a while
+            (``teacher.passing``), and have no vectors.
 
     Raises:
         NotFoundError: there is no such version, or it has no report.
@@ -398,10 +402,10 @@ def load_teacher_of_version(entry: TaskEntry, version: int, *, progress: Progres
         max_length = recorded.get("max_length", section.max_length)
         precision = recorded.get("precision", section.precision)
         description = _describe(model, max_length, precision, None)
-        opened = _cached(owner, description, None)
+        opened = _cached(owner, description, None, passing=of_jobs)
     else:
         model, description = source_name(owner), None
-        opened = open_source(owner)
+        opened = open_source(owner, passing=of_jobs)
     if recorded.get("fingerprint") not in (None, opened.source.fingerprint):
         raise ConflictError(
             f"task {entry.name!r}: {model} is another teacher by now than the one that version "
@@ -446,11 +450,19 @@ def _describe(model: str, max_length: int, precision: str | None, device: str | 
     return describe(model, max_length=max_length, precision=precision, device=device)
 
 
-def _cached(owner: TaskEntry, description: "Description", device: str | None) -> Opened:
+def _cached(
+    owner: TaskEntry, description: "Description", device: str | None, *, passing: bool = False
+) -> Opened:
     """The model's cached answers, behind stored ones where there are any."""
     from teacher.cache import CachedTeacher  # torch only where a teacher is asked
+    from teacher.passing import open_with_passing
 
-    cached = CachedTeacher.open(description, owner.workspace.teachers, device=device)
+    folder = owner.workspace.teachers
+    if passing:
+        known = description.fingerprint, description.labels, description.hidden
+        cached = CachedTeacher(description, open_with_passing(folder, *known), device=device)
+    else:
+        cached = CachedTeacher.open(description, folder, device=device)
     return open_source(owner, model=cached, independent=description.independent)
 
 

@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 
 from teacher.cache import ScoreCache
 from teacher.folders import check_texts
-from teacher.protocol import AnyTeacher, Scored
+from teacher.passing import open_passing, open_with_passing
+from teacher.protocol import AnswerCache, AnyTeacher, Scored
 
 
 class KeptAnswers:
@@ -19,29 +20,35 @@ class KeptAnswers:
     Args:
         teacher: is asked.
         cache: of its fingerprint.
+        before: answers about rows of jobs, which are taken over instead of asking again.
     """
 
-    def __init__(self, teacher: AnyTeacher, cache: ScoreCache) -> None:
+    def __init__(self, teacher: AnyTeacher, cache: AnswerCache, before: AnswerCache | None = None) -> None:
         self.labels = teacher.labels
         self.fingerprint = teacher.fingerprint
         self.rows_scored = 0
         """Texts that this object asked about, answered or not."""
         self.teacher = teacher
         self._cache = cache
+        self._before = before
         self._without: set[bytes] = set()
 
     @classmethod
-    def open(cls, teacher: AnyTeacher, folder: Path) -> "KeptAnswers":
+    def open(cls, teacher: AnyTeacher, folder: Path, *, passing: bool = False) -> "KeptAnswers":
         """Open the cache of a teacher.
 
         Args:
             teacher: as of the class.
             folder: where caches are, one sub-folder a fingerprint (``<workspace>/teachers``).
+            passing: whether it is asked about rows of jobs (``teacher.passing``).
 
         Raises:
             ArtifactError: as of ``ScoreCache.open``.
         """
-        return cls(teacher, ScoreCache.open(folder, teacher.fingerprint, teacher.labels, 0))
+        known = folder, teacher.fingerprint, teacher.labels
+        if passing:
+            return cls(teacher, open_with_passing(*known, 0))
+        return cls(teacher, ScoreCache.open(*known, 0), open_passing(*known))
 
     def cached(self, texts: Sequence[str]) -> NDArray[np.bool_]:
         """Tell which of n texts would be answered from the disk; bool (n,)."""
@@ -90,9 +97,7 @@ class KeptAnswers:
 
     def _ask(self, texts: dict[bytes, str]) -> None:
         self._cache.refresh()  # another process may have come here first
-        keys = [
-            key for key, row in zip(texts, self._cache.find(list(texts)).tolist(), strict=True) if row < 0
-        ]
+        keys = self._take_over(self._missing(list(texts)))
         if not keys:
             return
 
@@ -106,3 +111,17 @@ class KeptAnswers:
             self.rows_scored += len(rows)
 
         self.teacher.score([texts[key] for key in keys], keep=keep)
+
+    def _missing(self, keys: list[bytes]) -> list[bytes]:
+        return [key for key, row in zip(keys, self._cache.find(keys).tolist(), strict=True) if row < 0]
+
+    def _take_over(self, keys: list[bytes]) -> list[bytes]:
+        """Keep for good what jobs have asked; the keys that are missing still."""
+        if self._before is None or not keys:
+            return keys
+        rows = self._before.find(keys)
+        if (rows < 0).all():
+            return keys
+        there = [key for key, row in zip(keys, rows.tolist(), strict=True) if row >= 0]
+        self._cache.add(there, self._before.get(rows[rows >= 0]))
+        return self._missing(keys)

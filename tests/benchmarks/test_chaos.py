@@ -58,6 +58,18 @@ def test_what_must_hold_is_checked(
         check(tmp_path, job, shown)
 
 
+def test_who_decided_is_checked(tmp_path: Path) -> None:
+    said = [("yes", "teacher"), ("no", "student")]
+    shown = ended(tmp_path, [["a", "b"]], [])
+    table = {"id": ["a", "b"], "asked": ["yes", "no"], "asked_by": ["teacher", "student"]}
+    pq.write_table(pa.table(table), tmp_path / "jobs" / "j" / "00000.parquet")
+    job = Expected(path=Path("rows.parquet"), good=["a", "b"], id="j", task="asked", decided=said)
+    check(tmp_path, job, shown)
+    job.decided = [said[0], ("no", "teacher")]
+    with pytest.raises(Wrong, match="1 rows are decided otherwise, or by another"):
+        check(tmp_path, job, shown)
+
+
 def test_a_line_tells_the_seed_the_faults_and_what_is_wrong() -> None:
     values: dict[str, Any] = {"seed": 7, "jobs": 3, "seconds": 20.4, "recovery": 2.04}
     passed = Result(**values, faults=["kill worker", "kill worker", "poison"], wrong=None)

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from packaging.requirements import Requirement
 
-from queue_worker.celery_app import CLASSIFY, CONTROL, QUEUES, REDIS_TRANSPORT, connect, lists_of
+from queue_worker.celery_app import CLASSIFY, CONTROL, QUEUES, REDIS_TRANSPORT, TEACH, connect, lists_of
 from queue_worker.processes import launcher
 from queue_worker.processes.health import alive
 from queue_worker.processes.launcher import Processes
@@ -111,6 +111,8 @@ def test_a_service_is_hardened_restarted_and_shares_the_workspace(name: str) -> 
 @pytest.mark.parametrize("name", OURS)
 def test_a_service_sets_only_variables_that_the_settings_know(name: str) -> None:
     known = {f"PINGTI_{field.upper()}" for field in Settings.model_fields}
+    if name in ("retrain", "teach"):
+        known.add("PINGTI_TEACHER_KEY")
     assert {key for key in SERVICES[name]["environment"] if key.startswith("PINGTI_")} <= known
 
 
@@ -122,13 +124,21 @@ def test_every_setting_can_be_given(name: str) -> None:
     assert wanted <= set(SERVICES[name]["environment"])
 
 
+def test_the_key_of_a_teacher_goes_where_teachers_are_asked() -> None:
+    holders = {name for name in OURS if "PINGTI_TEACHER_KEY" in SERVICES[name]["environment"]}
+    assert holders == {"retrain", "teach"}
+
+
 def test_every_queue_has_a_worker_and_the_retraining_one_has_torch() -> None:
     queues = {}
     for name in ("worker", "retrain"):
         command = SERVICES[name]["command"]
         queues[command[command.index("--queue") + 1]] = target_of(name)
     assert queues == {"classify": "classify", "retrain": "retrain"}
-    assert {*queues, CONTROL} == set(QUEUES)
+    teach = COMPOSE["services"]["teach"]  # which retrain does, too
+    assert teach["image"] == SERVICES["retrain"]["image"]
+    assert teach["command"][-2:] == ["--queue", TEACH]
+    assert {*queues, TEACH, CONTROL} == set(QUEUES)
     assert SERVICES["scheduler"]["command"][-1] == "queue_worker.scheduler"  # works on the third
 
 
@@ -247,7 +257,10 @@ def test_the_autoscalers_example_looks_at_lists_that_there_are() -> None:
 
 def test_flower_comes_only_when_asked_for_and_on_this_machine_only() -> None:
     extras = {name: service for name, service in COMPOSE["services"].items() if "profiles" in service}
-    assert {name: service["profiles"] for name, service in extras.items()} == {"flower": ["flower"]}
+    assert {name: service["profiles"] for name, service in extras.items()} == {
+        "flower": ["flower"],
+        "teach": ["cascade"],
+    }
     assert extras["flower"]["ports"] == ["${PINGTI_FLOWER:-127.0.0.1:5555}:5555"]
 
 

@@ -35,10 +35,14 @@ CHANGES: dict[str, dict[str, Any]] = {
             "nodeSelector": {"disk": "fast"},
         },
         "classify": {"tolerations": [{"key": "spot", "operator": "Exists"}]},
-        "retrain": {"timeZone": "Europe/Berlin"},
+        "retrain": {
+            "timeZone": "Europe/Berlin",
+            "env": [{"name": "HTTPS_PROXY", "value": "http://proxy:3128"}],
+        },
         "networkPolicy": {"apiFrom": [{"namespaceSelector": {}}]},
     },
     "open": {"networkPolicy": {"enabled": False}},
+    "teachers apart": {"teach": {"enabled": True}},
 }
 
 
@@ -103,6 +107,22 @@ def test_the_schema_knows_every_value() -> None:
                 compare(value, known["properties"][name])
 
     compare(VALUES, schema)
+
+
+def test_every_setting_can_be_given_that_no_other_value_sets() -> None:
+    schema = json.loads((CHART / "values.schema.json").read_text())
+    of_other_values = {
+        "home",
+        "redis_url",
+        "store",
+        "host",
+        "port",
+        "api_key",
+        "callback_secret",
+        "concurrency",
+    }
+    wanted = {f"PINGTI_{field.upper()}" for field in set(Settings.model_fields) - of_other_values}
+    assert set(schema["properties"]["settings"]["propertyNames"]["enum"]) == wanted
 
 
 def test_the_chart_is_of_this_version() -> None:
@@ -170,11 +190,12 @@ def test_pods_run_what_compose_runs_as_nobody(changes: dict[str, Any]) -> None:
         ("api", "api"),
         ("classify", "worker"),
         ("retrain", "retrain"),
+        ("teach", "teach"),
         ("control", "scheduler"),
         ("valkey", "valkey"),
     ):
         if name not in templates:
-            assert changes.get(name) == {"enabled": False}
+            assert {**VALUES[name], **changes.get(name, {})}["enabled"] is False
             continue
         pod = templates[name]["spec"]
         (container,) = pod["containers"]
@@ -184,7 +205,7 @@ def test_pods_run_what_compose_runs_as_nobody(changes: dict[str, Any]) -> None:
         assert pod["securityContext"]["runAsNonRoot"] is True
         assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
         assert container["resources"]["limits"]["memory"]
-        if name in ("classify", "retrain", "control"):
+        if name in ("classify", "retrain", "teach", "control"):
             check = " ".join(container["livenessProbe"]["exec"]["command"])
             assert check in COMPOSE[of_compose]["healthcheck"]["test"][1]
     assert {name for name in templates if name in QUEUES} >= {CLASSIFY}
@@ -200,9 +221,11 @@ def test_the_variables_are_those_of_the_settings_and_only_the_api_has_the_key(
             continue
         (container,) = template["spec"]["containers"]
         variables = {entry["name"]: entry for entry in container["env"]}
-        assert {variable for variable in variables if variable.startswith("PINGTI_")} <= known
+        own = {"PINGTI_TEACHER_KEY"} if name in ("retrain", "teach") else set()
+        assert own <= {variable for variable in variables if variable.startswith("PINGTI_")} <= known | own
         assert ("PINGTI_API_KEY" in variables) == (name == "api")
-        for variable in ("PINGTI_API_KEY", "PINGTI_CALLBACK_SECRET", "VALKEY_PASSWORD"):
+        secrets = ("PINGTI_API_KEY", "PINGTI_CALLBACK_SECRET", "PINGTI_TEACHER_KEY", "VALKEY_PASSWORD")
+        for variable in secrets:
             if variable in variables:
                 assert "secretKeyRef" in variables[variable]["valueFrom"]
         assert ("VALKEY_PASSWORD" in variables) == (changes.get("valkey") != {"enabled": False})
@@ -249,6 +272,8 @@ def test_the_autoscaler_looks_at_lists_that_there_are(name: str) -> None:
         ),
         ({"clasify": {"replicas": 3}}, "clasify"),
         ({"settings": {"PINGTI_SHARD_ROWS": 5}}, "PINGTI_SHARD_ROWS"),
+        ({"settings": {"PINGTI_SHARDROWS": "5"}}, "PINGTI_SHARDROWS"),
+        ({"settings": {"PINGTI_STORE": "s3://bucket/pingti"}}, "PINGTI_STORE"),
         ({"workspace": {"store": "bucket"}}, "store"),
     ],
 )

@@ -88,7 +88,12 @@ def test_celerys_own_worker_and_its_inspection(service: Service, texts: list[str
 @pytest.mark.broker
 @pytest.mark.parametrize(
     ("queue", "pool", "size"),
-    [("retrain", "prefork", 1), ("control", "Threads", 8), ("classify", "Threads", 3)],
+    [
+        ("retrain", "prefork", 1),
+        ("teach", "prefork", 1),
+        ("control", "Threads", 8),
+        ("classify", "Threads", 3),
+    ],
 )
 def test_celerys_own_worker_has_the_pool_of_its_queue(
     service: Service, queue: str, pool: str, size: int

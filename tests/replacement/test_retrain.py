@@ -181,3 +181,14 @@ def test_a_familys_night_makes_and_decides_every_task_once(topic_teacher: Path, 
     event = retrain(other, "its own night", who="tests", tell=silent)
     assert event["version"] == 2
     assert entries[0].versions() == [1]
+
+
+def test_a_familys_night_promotes_parents_first(topic_teacher: Path, tmp_path: Path) -> None:
+    today = f"{datetime.datetime.now():%A}".lower()
+    topics(tmp_path, topic_teacher, gate=0.01)
+    lead = Workspace(tmp_path).task("tech")
+    lead.path.write_text(lead.path.read_text() + f'\n[retrain]\nat = 03:00:00\njoint = "{today}"\n')
+    sport, tech = (Workspace(tmp_path).task(name) for name in ("sport", "tech"))
+    sport.path.write_text(f'depends_on = ["tech=no"]\n{sport.path.read_text()}')
+    retrain(Workspace(tmp_path).task("tech"), "night", who="tests", tell=silent)
+    assert (sport.current(), tech.current()) == (1, 1)

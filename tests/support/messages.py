@@ -32,7 +32,7 @@ class Messages:
     def oldest(self) -> list[str]:
         """As of ``celery_app.oldest_published``."""
         levels = [str(level[0].published) if level else "" for level in self.levels]
-        return [*levels, *[""] * 10]
+        return [*levels, *[""] * 20]
 
     def take(self, store: JobStore, seconds: float = 60) -> Claim | None:
         """Claim what the next message is about that is still to be done; None where none is left."""

@@ -27,12 +27,16 @@ class MadeUpStatistics:
             for n, name in enumerate(names)
         )
 
+    def teacher_jobs(self) -> int:
+        return 2
+
     def totals(self) -> Totals:
         return Totals(
             rows=120_000_000_000,
             failed_rows=1,
             label_scores=240,
             rows_by_task={"sport": 120, "topic": 7},
+            rows_by_teacher={"sport": 12},
             shards=6,
             shard_seconds=3.75,
             shard_buckets={0.1: 1, 0.25: 0, 1.0: 2, 60.0: 2, INFINITE: 1},

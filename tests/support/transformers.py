@@ -1,5 +1,6 @@
 """Transformer students of random weights, and a workspace that has one."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -8,11 +9,13 @@ import pyarrow as pa
 import pytest
 
 from pingti.files import write_json
+from pingti.students import save_second
 from pingti.students.transformer import TransformerStudent
 from pingti.workspace import promotion
 from pingti.workspace.registry import Workspace
 from tests.support.teachers import write_bert
 from tests.support.texts import WORDS
+from textcnn import Student
 
 MAX_LENGTH = 32
 CALIBRATING = ["the goal match team coach 7", "a bread garden", "the robot browser code laptop 33", ""]
@@ -111,4 +114,23 @@ def with_transformer(workspace: Workspace, student: TransformerStudent) -> Works
     student.save(folder)
     write_json(folder / "report.json", {**entry.report(1), "version": 2})
     promotion.promote(entry, 2, who="tests", why="made for the tests")
+    return workspace
+
+
+def with_transformer_second(
+    workspace: Workspace, student: TransformerStudent, low: float, high: float
+) -> Workspace:
+    """Let a transformer answer where the student of the task topic has a margin between two."""
+    folder = workspace.task("topic").student_folder(1)
+    first, report = Student.load(folder), (folder / "report.json").read_bytes()
+    shutil.rmtree(folder)
+    folder.mkdir()
+    bands = {"default": [low, high]}
+    first.metadata["cascade"] = {
+        "second": student.kind,
+        "second_sha256": save_second(student, folder),
+        "bands": bands,
+    }
+    first.save(folder)
+    (folder / "report.json").write_bytes(report)
     return workspace

@@ -48,7 +48,7 @@ def model_card(
         f"classifier, does. Classes: {listed(classes)}.",
         _use(name, classes, metadata, kind),
         _figures(document),
-        _gate(document.get("gate") or {}),
+        _gate(document.get("gate") or {}, document.get("cascade") or {}),
         _teacher(document.get("teacher") or {}),
         _data(document),
     ]
@@ -131,8 +131,13 @@ def _row(what: str, measured: Mapping[str, Any], intervals: Mapping[str, Any]) -
     return f"| {' | '.join(cells)} |"
 
 
-def _gate(gate: Mapping[str, Any]) -> str:
+def _gate(gate: Mapping[str, Any], cascade: Mapping[str, Any]) -> str:
     passed = DASH if gate.get("passed") is None else "reached" if gate["passed"] else "not reached"
+    if gate.get("passed") and gate.get("by") == "cascade":  # who is not in this folder
+        passed = (
+            f"reached by the student together with its {cascade.get('second', 'teacher')}, which answers "
+            "where the student is not sure and is not in this folder; not by the student alone"
+        )
     return (
         "## Gate\n\n"
         f"Asked against the teacher: precision {_number(gate.get('precision'))}, recall "

@@ -42,11 +42,18 @@ def checksum(document: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
+def write_document(path: Path, document: Mapping[str, Any], checksums: Mapping[str, str]) -> None:
+    """Write an artifact's JSON document with the checksums of the files beside it and its own."""
+    sealed = {**document, "sha256": dict(checksums)}
+    sealed["sha256"][LAYOUT.json] = checksum(sealed)
+    files.write_json(path, sealed)
+
+
 def read_document(path: Path) -> dict[str, Any]:
     """Read an artifact's JSON document.
 
     Args:
-        path: the file, ``LAYOUT.json`` of a student's folder.
+        path: the file, ``LAYOUT.json`` of a student's folder, or that of a second one in it.
 
     Raises:
         ArtifactError: it is missing, damaged, or written by a newer Pingti.
@@ -64,7 +71,7 @@ def read_document(path: Path) -> dict[str, Any]:
             f"{path}: format {document['format']} is newer than {LAYOUT.format}, the newest read here"
         )
     checksums = document.get("sha256")
-    if not isinstance(checksums, dict) or checksums.get(path.name) != checksum(document):
+    if not isinstance(checksums, dict) or checksums.get(LAYOUT.json) != checksum(document):
         raise ArtifactError(f"{path}: its checksum does not fit its content; it was damaged or edited")
     return document
 

@@ -49,7 +49,7 @@ def look_at_workspace(home: Path) -> Iterator[Finding]:
 
 def look_at_tasks(home: Path) -> Iterator[Finding]:
     """Every definition and every promoted student."""
-    from pingti.students import load_student
+    from pingti.students import load_second, load_student
     from pingti.workspace.registry import Workspace
 
     workspace = Workspace(home)
@@ -69,7 +69,8 @@ def look_at_tasks(home: Path) -> Iterator[Finding]:
             _ = entry.definition
             version = entry.current()
             if version is not None:
-                load_student(entry.student_folder(version))
+                folder = entry.student_folder(version)
+                load_second(folder, load_student(folder).metadata)
                 promoted += 1
         except PingtiError as error:
             bad.append(str(error))

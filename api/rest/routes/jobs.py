@@ -24,13 +24,12 @@ from pingti.errors import InputError, PingtiError
 from pingti.http.outbound import Outbound
 from pingti.inference.pins import Pin
 from pingti.rest_models import CallbackOut, CountsOut, JobLinks, JobListOut, JobOut, JobTaskOut, ShardsOut
-from queue_worker.celery_app import RETRAIN
 from queue_worker.classifying.results import delete_job
 from queue_worker.jobs import callbacks
 from queue_worker.jobs.models import Job, JobStatus, no_job
-from queue_worker.jobs.statistics import Statistics
 from queue_worker.jobs.store import VolatileError
 from queue_worker.jobs.submission import Checked, JobRequest, submit, validate
+from queue_worker.jobs.waiting import waits_for
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
@@ -363,23 +362,6 @@ def job_out(
         max_bad_rows=job.max_bad_rows,
         output=job.output,
         links=JobLinks(self=path, results=f"{path}/results", errors=f"{path}/errors"),
-    )
-
-
-def waits_for(job: Job, statistics: Statistics) -> str | None:
-    """What a job cannot go on without; None where nothing is missing.
-
-    Args:
-        job: as it is now.
-        statistics: know the workers.
-    """
-    if not job.asks_teacher or job.status.final:
-        return None
-    if any(name.startswith(f"{RETRAIN}@") for name in statistics.workers()):
-        return None
-    return (
-        "a worker of the queue retrain, which has the teacher for rows of which the student is not sure: "
-        "none is running"
     )
 
 

@@ -14,7 +14,7 @@ from typing import Protocol
 
 from pingti import files
 from pingti.errors import ArtifactError, ConflictError, NotFoundError
-from pingti.students import student_files
+from pingti.students import version_files
 from pingti.workspace.registry import Workspace
 from pingti.workspace.storage.objects import Storage
 from textcnn.plain.artifact import LAYOUT
@@ -79,11 +79,15 @@ def forget() -> None:
 def fetch(workspace: Workspace, versions: Iterable[Versioned], store: Storage) -> None:
     """Have versions in a workspace, from a store where they are not there yet.
 
+    The tensors of students of one network are one file with several names, as where they were made: it is
+    read from the store once, and is one in memory.
+
     Raises:
         NotFoundError: they are not in the store either.
         ArtifactError: what is there is damaged.
         UnavailableError: the store cannot be reached.
     """
+    tensors: dict[str, Path] = {}
     for version in versions:
         name, key = version.task, _key(version.task, version.version)
         folder = workspace.tasks / name / "students" / str(version.version)
@@ -96,11 +100,13 @@ def fetch(workspace: Workspace, versions: Iterable[Versioned], store: Storage) -
         if not folder.exists():
             # Another thread may be first: it has fetched the same.
             with suppress(ConflictError), files.new_folder(folder) as unfinished:
-                _fetch_files(store, key, checksums, unfinished)
+                _fetch_files(store, key, checksums, unfinished, tensors)
         if not _fits(folder, checksums):
             raise ArtifactError.in_file(
                 folder, f"is not the student that the store has as {store.at(key)}; remove the folder"
             )
+        if LAYOUT.tensors in checksums:
+            tensors.setdefault(checksums[LAYOUT.tensors], folder / LAYOUT.tensors)
 
 
 def _checksums(store: Storage, key: str) -> dict[str, str] | None:
@@ -119,11 +125,17 @@ def _checksums(store: Storage, key: str) -> dict[str, str] | None:
 
 def _fits(folder: Path, checksums: dict[str, str]) -> bool:
     """Whether a student is the one of the checksums; its report may have come later."""
-    return all(files.sha256(folder / name) == checksums.get(name) for name in student_files(folder))
+    return all(files.sha256(folder / name) == checksums.get(name) for name in version_files(folder))
 
 
-def _fetch_files(store: Storage, key: str, checksums: dict[str, str], folder: Path) -> None:
+def _fetch_files(
+    store: Storage, key: str, checksums: dict[str, str], folder: Path, tensors: dict[str, Path]
+) -> None:
+    """Write a student's files into a folder; ``tensors`` are files here that others have, by checksum."""
     for name, checksum in checksums.items():
+        if name == LAYOUT.tensors and checksum in tensors:
+            files.link_or_copy(tensors[checksum], folder / name)
+            continue
         (folder / name).write_bytes(store.read(f"{key}/{name}"))
         if files.sha256(folder / name) != checksum:
             raise ArtifactError.in_file(store.at(f"{key}/{name}"), "damaged: its bytes are not those written")

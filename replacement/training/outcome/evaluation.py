@@ -8,7 +8,7 @@ import numpy as np
 from pingti.corpus.normalize import keys_of
 from pingti.students import AnyStudent
 from pingti.workspace.report import Cascade, Rung, TeacherQuality
-from replacement.cascade.measuring import Rows, make_cascade, rung_of
+from replacement.cascade.measuring import Rows, SecondRows, make_cascade, rung_of
 from replacement.evaluation import gate, holdout, teacher_quality
 from replacement.evaluation.baseline import Baseline
 from replacement.evaluation.metrics import absent, decide
@@ -19,7 +19,7 @@ from replacement.reporting.advice import Evidence, advise
 from replacement.reporting.document import Evaluation
 from replacement.training.outcome.trained import Trained
 from replacement.training.people_labels import PeopleLabels
-from replacement.training.rounds import Asked, Setup
+from replacement.training.rounds.state import Asked, Setup
 from replacement.training.teacher_model import teacher_owner
 
 
@@ -94,22 +94,46 @@ def evaluate(setup: Setup, asked: Asked, trained: Trained, people: PeopleLabels)
             *note_of_reading(setup.teacher, held.texts, cut_alike=definition.student.read == "teacher"),
             *_notes_of_recency(setup, asked, student, scored, points),
             *_notes_of_answers(setup),
+            *_notes_of_second(setup, trained),
         ),
     )
 
 
 def _cascade(setup: Setup, asked: Asked, trained: Trained, default: OperatingPoint) -> Cascade | None:
-    """What the student reaches with its teacher, where the definition asks for that."""
+    """What the student reaches with its teacher or another second, where the definition asks for that."""
     section, student = setup.definition.cascade, trained.student
     if section is None or not default.usable:
+        return None
+    second = _second_rows(setup, asked, trained)
+    if section.second != "teacher" and second is None:  # "auto" has kept it as the student itself
         return None
     rows = Rows(
         validation=asked.scored_validation(setup, student),
         time=asked.validation.rows,  # the corpus is in order of time
         holdout=asked.scored_holdout(setup, student),
+        second=second,
     )
     speed = None if trained.climbed is None else trained.climbed.speed
-    return make_cascade(section, setup.definition.gate, rows, default.threshold, speed)
+    return make_cascade(
+        section,
+        setup.definition.gate,
+        rows,
+        default.threshold,
+        rate=None if trained.climbed is None else trained.climbed.rate,
+        teacher_rate=None if speed is None else speed.teacher,
+    )
+
+
+def _second_rows(setup: Setup, asked: Asked, trained: Trained) -> SecondRows | None:
+    """What a second that is a student decides."""
+    second = None if trained.climbed is None else trained.climbed.second
+    if second is None:
+        return None
+    return SecondRows(
+        validation=asked.scored_validation(setup, second.student).scores.argmax(axis=1),
+        holdout=asked.scored_holdout(setup, second.student).scores.argmax(axis=1),
+        texts_per_second=second.texts_per_second,
+    )
 
 
 def _ladder(trained: Trained, cascade: Cascade | None) -> tuple[Rung, ...]:
@@ -136,6 +160,7 @@ def _sureness_and_advice(setup: Setup, asked: Asked, trained: Trained, scored: S
         margin=asked.holdout.answers.margin,
         held_out=len(setup.dataset.corpus.holdout),
         unasked=len(asked.unasked(setup)),
+        boundary=int((~asked.training.clear(definition.teacher.margin)).sum()),
         sure=sure,
     )
     return {"sure": sure, "advice": advise(evidence)}
@@ -232,6 +257,14 @@ def _notes_of_true_labels(true: dict[str, int], held: list[str], apart: int) -> 
         f"outside the corpus; {unused} are not used: their texts may be learned from, a rule decides them, "
         "or they are more than gate.holdout_rows or than the fifth of the budget that measures has room for",
     )
+
+
+def _notes_of_second(setup: Setup, trained: Trained) -> tuple[str, ...]:
+    """Where "auto" has kept the very student that a cascade was to ask."""
+    cascade = setup.definition.cascade
+    if cascade is None or cascade.second != trained.student.kind:
+        return ()
+    return (f"no cascade: the student that is kept is the {cascade.second} itself, and answers all rows",)
 
 
 def _notes_of_answers(setup: Setup) -> tuple[str, ...]:

@@ -6,13 +6,14 @@ import numpy as np
 
 from pingti import files
 from pingti.annotation import review_queue
+from pingti.students import save_second
 from replacement.cascade.measuring import described
 from replacement.reporting import html
 from replacement.reporting.document import Evaluation, build_report
 from replacement.results import Outcome
 from replacement.training import warm_start
 from replacement.training.outcome.trained import Trained
-from replacement.training.rounds import Asked, Setup, TrainingSet
+from replacement.training.rounds.state import Asked, Setup, TrainingSet
 from replacement.training.validation_set import ValidationSet
 
 
@@ -61,8 +62,10 @@ def write_version(
         rules=definition.rules.model_dump(),
         depends_on=list(definition.depends_on),
     )
+    second = None
     if definition.cascade is not None and evaluation.cascade is not None and evaluation.cascade.kept:
         student.metadata["cascade"] = described(evaluation.cascade, definition.cascade.on_no_teacher)
+        second = None if trained.climbed is None else trained.climbed.second
     # A run that is killed leaves no half of a version, and its number to the next one.
     with files.new_folder(entry.folder / "students" / str(version)) as folder:
         html.write(folder, report)
@@ -72,6 +75,8 @@ def write_version(
             asked.training.hard_negatives,
             _drawn(setup, asked.validation),
         )
+        if second is not None:
+            student.metadata["cascade"]["second_sha256"] = save_second(second.student, folder)
         if beside is not None and student is trained.of_rounds:
             trained.of_rounds.save_beside(folder, beside)
         else:

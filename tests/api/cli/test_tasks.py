@@ -145,6 +145,14 @@ def test_a_report_tells_what_its_figures_rest_on(pingti: Run, workspace: Workspa
     assert "on the validation rows 0.123 1.000 1.000 1,234 56" in lines
     assert sum("validation" in line for line in lines) == 1
     assert "95 % interval on the holdout: precision 0.700 to 0.850, recall 0.600 to 0.900" in lines
+    assert not any("drawn again" in line for line in lines)  # it was made before that was measured
+    report["gate"]["sure"] = 0.87
+    sure = "of holdouts drawn again 87% give the same verdict (95 % intervals: precision 0.700 to 0.850, "
+    for passed in (True, False):
+        report["gate"]["passed"] = passed
+        path.write_text(json.dumps(report))
+        shown = " ".join(pingti("task", "report", "sport", *home).stdout.split())
+        assert (sure in shown, "95 % interval on the holdout" in shown) == (True, False)
     shown = pingti("task", "report", "topic", *home).stdout
     assert "interval" not in shown
     assert shown.splitlines()[1].split() == ["precision", "recall", "F1", "rows"]
@@ -447,7 +455,7 @@ def test_tasks_are_made_from_a_models_labels_all_or_none(
 ) -> None:
     model = write_kinds(tmp_path / "models", tiny_bert)["multi_label"]
     corpus = tmp_path / "texts.jsonl"
-    corpus.write_text('{"id": 1, "words": "a b"}\n')
+    corpus.write_text('{"id": 1, "words": "a b", "seen": "2026-01-01"}\n')
     home = tmp_path / "home"
     options = ["--from-model", str(model), "--corpus", str(corpus), "--home", str(home), "--json"]
     refused = pingti("task", "add", *options)
@@ -465,6 +473,14 @@ def test_tasks_are_made_from_a_models_labels_all_or_none(
     assert "task 'taste' is there already, and nothing was added; --prefix" in again.stderr
     told = pingti("task", "add", *options[:-1], "--text", "words", "--labels", "taste", "--prefix", "post_")
     assert "post_taste.toml: taste; next is pingti replace post_taste" in told.stdout.replace("\n", " ")
+    columns = ["--text", "words", "--time", "seen", "--id", "id", "--labels", "taste=flavour", "--labels"]
+    named = pingti("task", "add", *options, *columns, "price=cost")
+    assert [task["task"] for task in json.loads(named.stdout)] == ["flavour", "cost"], named.stderr
+    section = Workspace(home).task("flavour").definition.corpus
+    assert (section.text, section.time, section.id) == ("words", "seen", "id")
+    no_column = pingti("task", "add", *options, "--text", "words", "--time", "day", "--prefix", "x_")
+    assert no_column.returncode == errors.DefinitionError.exit_code
+    assert "corpus.time" in no_column.stderr
     strange = pingti("task", "add", *options, "--labels", "colour")
     assert "has no label 'colour'; it has delivery, taste, price" in strange.stderr
 
@@ -475,10 +491,13 @@ def test_options_that_do_not_go_together_are_refused(pingti: Run, tmp_path: Path
         ["--from-model", "m"],
         ["--corpus", "a.csv"],
         ["a.toml", "--from-model", "m", "--name", "x"],
+        ["a.toml", "--from-model", "m", "--time", "seen"],
+        ["a.toml", "--from-model", "m", "--corpus", "a.csv"],
+        ["a.toml", "--labels", "a=b"],
     ):
         ran = pingti("task", "add", *options, "--home", str(tmp_path))
         assert ran.returncode == errors.InputError.exit_code, options
-        assert "--from-model" in ran.stderr
+        assert "--from-model" in ran.stderr or "--corpus" in ran.stderr
 
 
 def test_a_command_that_stands_beside_task_is_named(pingti: Run) -> None:

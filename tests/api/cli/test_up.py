@@ -70,6 +70,7 @@ def children(pid: int) -> dict[str, list[int]]:
         "valkey-server": "valkey",
         "worker --queue classify": "worker",
         "worker --queue retrain": "retrain",
+        "worker --queue teach": "teach",
         "queue_worker.scheduler": "scheduler",
         "api.cli.up": "api",
     }
@@ -88,6 +89,8 @@ def test_every_killed_part_comes_back_and_nothing_is_left(
 ) -> None:
     require_broker()
     home = workspace.root
+    asking = workspace.task("topic").path  # so that one worker more asks teachers
+    asking.write_text(asking.read_text() + "\n[cascade]\n")
     (home / "rows.csv").write_text("text\n" + "\n".join(texts[:50]) + "\n")
     command = [
         sys.executable,
@@ -114,6 +117,7 @@ def test_every_killed_part_comes_back_and_nothing_is_left(
                     "valkey": 1,
                     "worker": 2,
                     "retrain": 1,
+                    "teach": 1,
                     "scheduler": 1,
                     "api": 1,
                 }

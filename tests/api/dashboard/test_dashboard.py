@@ -10,6 +10,7 @@ import pytest
 
 import api
 from api.rest.app import create_app
+from queue_worker.celery_app import QUEUES
 from queue_worker.jobs.models import FINALIZE, PLAN, JobStatus
 from queue_worker.retraining.runs import RunState
 from queue_worker.settings import Settings
@@ -83,7 +84,14 @@ def test_both_languages_say_everything_with_the_same_values() -> None:
 def test_every_word_is_used() -> None:
     pages = "".join(page.read_text(encoding="utf-8") for page in PAGES)
     # States and events come from the server and are looked up as they are.
-    known = {*JobStatus, *RunState, "rolled back", "nothing", "retrain", "queue_classify", "queue_retrain"}
+    known = {
+        *JobStatus,
+        *RunState,
+        "rolled back",
+        "nothing",
+        "retrain",
+        *(f"queue_{name}" for name in QUEUES),
+    }
     known |= {PLAN, FINALIZE}
     for word in words()["en"].keys() - known:
         assert f'"{word}"' in scripts() + pages, word

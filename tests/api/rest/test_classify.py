@@ -14,6 +14,7 @@ from pingti.workspace import promotion
 from pingti.workspace.registry import Workspace
 from queue_worker.settings import Settings
 from tests.support.rest import problem, serving
+from tests.support.transformers import needs_runtime, random_student, with_transformer_second
 from tests.support.workspaces import with_cascade
 
 
@@ -151,3 +152,16 @@ def test_where_a_job_would_ask_the_teacher_it_says_that_the_student_is_not_sure(
     assert [row["sport"]["sure"] for row in document["results"]] == sure
     assert all("sure" not in row["tech"] for row in document["results"])
     assert [task["second"] for task in document["tasks"]] == ["teacher", None]
+
+
+def test_where_a_transformer_of_the_version_answers_it_is_sure(
+    client: httpx.Client, workspace: Workspace, texts: list[str], tmp_path: Path
+) -> None:
+    needs_runtime()
+    with_transformer_second(workspace, random_student(tmp_path / "model"), 0.0, 0.9)
+    document = client.post("/v1/classify", json={"texts": texts[:40], "tasks": ["topic"]}).json()
+    expected = Classifier.of(workspace, ["topic"]).classify(texts[:40])
+    assert "transformer" in expected.column("topic_by").to_pylist()
+    assert [row["topic"]["label"] for row in document["results"]] == expected.column("topic").to_pylist()
+    assert all(row["topic"]["sure"] for row in document["results"])
+    assert [task["second"] for task in document["tasks"]] == ["transformer"]

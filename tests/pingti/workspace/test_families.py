@@ -35,6 +35,13 @@ def test_a_task_whose_teacher_nobody_uses_is_in_no_family_of_its_name(tmp_path: 
     assert [entry.name for entry in members] == [first.name, second.name]
 
 
+def test_each_may_have_a_kind_of_its_own(tmp_path: Path) -> None:
+    entry = topics(tmp_path, Path("model"))[1]
+    own = '[student]\nkind = "ngram"\ntable = "auto"'
+    entry.path.write_text(entry.path.read_text().replace("[student]", own))
+    assert len(members_of(Workspace(tmp_path), "topics")) == 3
+
+
 def test_a_key_that_only_one_has_is_called_absent(tmp_path: Path) -> None:
     entry = topics(tmp_path, Path("model"))[1]
     entry.path.write_text(entry.path.read_text().replace('id = "id"\n', ""))

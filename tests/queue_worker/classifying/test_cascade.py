@@ -7,22 +7,25 @@ from pathlib import Path
 
 import pytest
 
-from api.rest.routes.jobs import waits_for
 from pingti.errors import UnavailableError
 from pingti.inference.classifier import Classifier
 from pingti.inference.pins import Pin
 from pingti.workspace import promotion
 from pingti.workspace.registry import Workspace
-from queue_worker.celery_app import RETRAIN, send
+from queue_worker.celery_app import RETRAIN, TEACH, send
 from queue_worker.classifying import teachers
 from queue_worker.classifying.teachers import TeacherProcess
 from queue_worker.jobs.models import JobStatus
 from queue_worker.jobs.store import JobStore
+from queue_worker.jobs.waiting import waits_for
+from queue_worker.retraining.runs import RunState, cancel_retrain, find_run, request_retrain
 from replacement.training.loop import replace
 from tests.support.brokers import messages_waiting, until
 from tests.support.messages import Messages
+from tests.support.retraining import slow_worker
 from tests.support.service import Service, assert_every_row_once, keys, serving
 from tests.support.teachers import sport
+from tests.support.transformers import needs_runtime, random_student, with_transformer_second
 from tests.support.workspaces import with_cascade
 
 PIN = Pin(task="sport", scene="default", version=1, threshold=0.5, second="teacher", on_no_second="fail")
@@ -61,9 +64,9 @@ def test_a_worker_with_a_teacher_does_the_shards_even_if_another_is_killed_over_
 ) -> None:
     job = service.submit(service.write("both.parquet", texts[:250]))
     with service.worker():
-        until(lambda: messages_waiting(service.client, RETRAIN), "shards wait for a teacher")
+        until(lambda: messages_waiting(service.client, TEACH), "shards wait for a teacher")
         assert service.store.get(job.id).shards_done == 0
-        assert "queue retrain" in str(waits_for(service.store.get(job.id), service.store.statistics))
+        assert "none is running" in str(waits_for(service.store.get(job.id), service.store.statistics))
         log = service.settings.home / "logs" / "retrain.log"
         victim = service.processes.start_worker(service.settings, queue=RETRAIN, log=log)
         assert waits_for(service.store.get(job.id), service.store.statistics) is None
@@ -87,6 +90,32 @@ def test_a_worker_with_a_teacher_does_the_shards_even_if_another_is_killed_over_
 
 
 @pytest.mark.broker
+def test_a_job_says_that_its_workers_are_at_retrainings_and_one_of_its_own_does_it(
+    service: Service, texts: list[str]
+) -> None:
+    log = service.settings.home / "logs" / "teach.log"
+    learning = service.processes.start(
+        "retrain worker", slow_worker(service.settings), settings=service.settings, log=log
+    )
+    run = request_retrain(service.settings, service.client, "sport", "tests")
+    until(lambda: find_run(service.client, run.id).state is RunState.RUNNING, "it is at a retraining")
+    job = service.submit(service.write("late.parquet", texts[:40]))
+    with service.worker():
+        until(lambda: messages_waiting(service.client, TEACH), "shards wait for a teacher")
+        told = str(waits_for(service.store.get(job.id), service.store.statistics))
+        assert f"is at the retraining {run.id}, for 0 min so far" in told
+        assert "--queue teach starts one" in told
+        teaching = service.processes.start_worker(service.settings, queue=TEACH, log=log)
+        assert waits_for(service.store.get(job.id), service.store.statistics) is None
+        job = service.wait(job, seconds=300)
+        assert find_run(service.client, run.id).state is RunState.RUNNING
+        service.processes.stop(teaching)
+    assert_every_row_once(service, job, keys("late", 40))
+    cancel_retrain(service.settings, service.client, run.id)
+    service.kill(learning)
+
+
+@pytest.mark.broker
 def test_without_a_teacher_a_job_fails_in_a_sentence_or_the_student_answers(
     untaught: Service, texts: list[str]
 ) -> None:
@@ -99,11 +128,29 @@ def test_without_a_teacher_a_job_fails_in_a_sentence_or_the_student_answers(
         untaught.wait(going, seconds=300)
     failed, done = untaught.store.get(failing.id), untaught.store.get(going.id)
     assert failed.status is JobStatus.FAILED
-    assert "no worker of the queue retrain has run" in str(failed.error)
+    assert "no worker of the queue teach or retrain has run" in str(failed.error)
     assert "sport" in str(failed.error)
     assert done.status is JobStatus.COMPLETED
     assert {row["tech_by"] for row in untaught.rows(done)} == {"unsure"}
     assert done.decided == {"tech": {"unsure": 60}}
+
+
+@pytest.mark.broker
+def test_a_transformer_of_the_version_needs_no_worker_that_has_a_teacher(
+    untaught: Service, texts: list[str], tmp_path: Path
+) -> None:
+    needs_runtime()
+    workspace = Workspace(untaught.settings.home)
+    with_transformer_second(workspace, random_student(tmp_path / "model"), 0.0, 0.9)
+    job = untaught.submit(untaught.write("second.parquet", texts[:60]), tasks=["topic"])
+    assert waits_for(untaught.store.get(job.id), untaught.store.statistics) is None
+    with untaught.worker():
+        job = untaught.wait(job, seconds=300)
+    assert_every_row_once(untaught, job, keys("second", 60))
+    rows = untaught.rows(job)
+    expected = Classifier.of(workspace, ["topic"]).classify(texts[:60])
+    assert [row["topic"] for row in rows] == expected.column("topic").to_pylist()
+    assert {row["topic_by"] for row in rows} == {"student", "transformer"}
 
 
 @pytest.mark.broker
@@ -142,8 +189,14 @@ def test_a_teacher_that_cannot_be_had_is_told(tmp_path: Path, monkeypatch: pytes
     with pytest.raises(UnavailableError, match="teacher of task 'sport' cannot be had: the folder is gone"):
         answering(gone)
     monkeypatch.setattr(teachers, "_END_SECONDS", 60.0)
-    with pytest.raises(UnavailableError, match="its process ended with code 7"):
+    with pytest.raises(UnavailableError, match="its process ended twice, with code 7"):
         answering("import os; input(); os._exit(7)")
+    mark = tmp_path / "killed"
+    once = (
+        f"import os, pathlib; mark = pathlib.Path({str(mark)!r})\n"
+        "if not mark.exists(): mark.touch(); os._exit(9)\n"
+    )
+    assert answering(once + answer) == ["one", "two"]
     alone = Pin(**{**vars(PIN), "on_no_second": "student"})
     assert answering(gone, alone) == [None, None]
 
@@ -184,7 +237,7 @@ def test_the_messages_of_a_shard_may_go_to_another_queue(monkeypatch: pytest.Mon
             sent.append({"task": task, **options})
 
     monkeypatch.setattr("queue_worker.celery_app.broker_priority", lambda settings, level: level)
-    send(Application(), "pingti.classify", "job-1", 3, queue=RETRAIN)
+    send(Application(), "pingti.classify", "job-1", 3, queue=TEACH)
     send(Application(), "pingti.classify", "job-1", 3)
-    assert [message["queue"] for message in sent] == ["retrain", "classify"]
+    assert [message["queue"] for message in sent] == ["teach", "classify"]
     assert json.dumps(sent[0]["args"]) == '["job-1", 3]'

@@ -6,6 +6,7 @@ import signal
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -380,8 +381,30 @@ def finish(store: Watched, shards: int, *, failed: int = 0) -> None:
     """Take one job from its plan to its end."""
     plan(store, shards, failed=failed)
     for _ in range(shards):
-        store.finish(claim(store), Done(rows=10, seconds=0.3, tasks={"sport": 10, "tech": 4}))
+        store.finish(
+            claim(store),
+            Done(
+                rows=10,
+                seconds=0.3,
+                tasks={"sport": 10, "tech": 4},
+                decided={"tech": {"teacher": 1, "student": 3}},
+            ),
+        )
     store.close(claim(store))
+
+
+def test_jobs_that_ask_a_teacher_are_counted_until_they_end(store: Watched) -> None:
+    asking = (replace(PINS[0], second="teacher", unsure_from=0.2, unsure_below=0.4, on_no_second="fail"),)
+    create(store)
+    first, cancelled, second = (create(store, pins=asking) for _ in range(3))
+    assert store.statistics.teacher_jobs() == 3
+    store.cancel(cancelled.id)
+    store.cancel(cancelled.id)
+    assert store.statistics.teacher_jobs() == 2
+    for job in (first, second):
+        (plan_claim,) = store.claim(job.id, PLAN, worker=WORKER, lease_seconds=60)
+        store.give_up(plan_claim, reason="gone")
+    assert store.statistics.teacher_jobs() == 0
 
 
 def test_the_totals_only_grow(store: Watched) -> None:
@@ -394,6 +417,7 @@ def test_the_totals_only_grow(store: Watched) -> None:
     totals = store.statistics.totals()
     assert (totals.rows, totals.failed_rows, totals.label_scores) == (20, 3, 28)
     assert totals.rows_by_task == {"sport": 20, "tech": 8}
+    assert totals.rows_by_teacher == {"tech": 2}
     assert (totals.shards, totals.shard_seconds, totals.retries) == (2, 0.6, 1)
     assert totals.shard_buckets[0.5] == 2 == sum(totals.shard_buckets.values())
     assert (totals.jobs_accepted, totals.jobs_ended) == (2, {"completed": 1, "failed": 1})

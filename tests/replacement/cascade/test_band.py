@@ -48,6 +48,27 @@ def test_bands_lie_within_each_other_from_all_rows_to_none() -> None:
         assert narrower.at_least <= narrower.agreement
 
 
+def test_a_second_that_errs_counts_with_its_errors() -> None:
+    rng = np.random.default_rng(3)
+    rows, others = scored(rng, 1500), scored(rng, 10_000)
+
+    def second(of: Scored) -> np.ndarray:
+        wrong = rng.random(len(of.reference)) < 0.05
+        return np.where(wrong, 1 - of.reference, of.reference)
+
+    decided, held = second(rows), second(others)
+    points = points_of(rows, 0.5, np.arange(1500), confidence=0.95, second=decided)
+    assert points[0].teacher_share == 1.0
+    assert points[0].agreement == pytest.approx((decided == rows.reference).mean())
+    assert all(point.at_least < point.agreement for point in points)
+    half = next(point for point in points if point.teacher_share <= 0.5)
+    figures, share = measured(others, 0.5, half.band, held)
+    assert figures.accuracy >= half.at_least
+    asked = half.band.holds(others.scores)
+    alone = np.where(asked, held, others.scores.argmax(axis=1)) == others.reference
+    assert (figures.accuracy, share) == (pytest.approx(alone.mean()), pytest.approx(asked.mean()))
+
+
 def test_a_higher_agreement_asks_about_more_rows_and_so_does_a_higher_confidence() -> None:
     rows = scored(np.random.default_rng(2), 1000)
 

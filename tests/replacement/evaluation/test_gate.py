@@ -10,7 +10,7 @@ from replacement.evaluation.bootstrap import intervals
 from replacement.evaluation.gate import compare, sureness, verdict
 from replacement.evaluation.metrics import absent, measure, stored
 from replacement.results import Round, StopReason
-from replacement.training.rounds import stop_reason
+from replacement.training.rounds.stopping import stop_reason
 
 
 def decisions(n: int, classes: int, right: float, seed: int) -> tuple[np.ndarray, np.ndarray]:

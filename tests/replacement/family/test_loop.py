@@ -1,5 +1,6 @@
 """The loop of a family with real, tiny teachers."""
 
+import json
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -8,6 +9,8 @@ import numpy as np
 import pytest
 
 from pingti.annotation import labels
+from pingti.errors import InputError
+from pingti.inference.classifier import Classifier
 from pingti.workspace import promotion
 from pingti.workspace.families import members_of
 from pingti.workspace.registry import TaskEntry, Workspace
@@ -42,6 +45,21 @@ def test_all_tasks_read_one_network_and_decide_as_their_teacher(topic_teacher: P
     assert read["topic"].classes == ("sport", "tech", "other")
     report = outcomes["sport"].report
     assert report["subclasses"] == {"no": [["tech"], ["other"]], "yes": [["sport"]]}
+
+
+def test_each_task_has_the_kind_of_student_that_it_asks_for(topic_teacher: Path, tmp_path: Path) -> None:
+    sport, tech, topic = topics(tmp_path, topic_teacher, rounds=1)
+    tech.path.write_text(tech.path.read_text().replace("[student]", '[student]\nkind = "ngram"'))
+    outcomes = replace_family([Workspace(tmp_path).task(entry.name) for entry in (sport, tech, topic)])
+    read = students([sport, tech, topic], outcomes)
+    assert {name: student.kind for name, student in read.items()} == {
+        "sport": "textcnn",
+        "tech": "ngram",
+        "topic": "textcnn",
+    }
+    assert read["sport"].network == read["topic"].network != read["tech"].network
+    kept = [rung["kind"] for rung in outcomes["tech"].report["ladder"] if rung["kept"]]
+    assert kept == ["ngram"]
 
 
 def test_one_budget_serves_all_tasks(topic_teacher: Path, tmp_path: Path) -> None:
@@ -118,6 +136,76 @@ def test_each_task_keeps_its_rules_and_peoples_labels(topic_teacher: Path, tmp_p
     ]
     assert rows
     assert targets[rows[0]].argmax() == 1  # the column of tech
+
+
+def test_true_labels_outside_the_corpus_measure_the_task_that_has_them(
+    topic_teacher: Path, tmp_path: Path
+) -> None:
+    entries = topics(tmp_path, topic_teacher, budget=400)
+    corpus = set(made_texts(600, seed=2)[0])
+    outside = [text for text in dict.fromkeys(made_texts(25, seed=77)[0]) if text not in corpus]
+    for entry, words in zip(entries[:2], (WORDS["sport"], WORDS["tech"]), strict=True):
+        rows = [
+            {"text": text, "label": "yes" if set(text.split()) & set(words) else "no"} for text in outside
+        ]
+        own = rows if entry.name == "sport" else rows[:10]
+        (tmp_path / f"{entry.name}.jsonl").write_text("\n".join(map(json.dumps, own)))
+        named = f'[gate]\nlabels = "../{entry.name}.jsonl"'
+        entry.path.write_text(entry.path.read_text().replace("[gate]", named, 1))
+    outcomes = replace_family(members_of(Workspace(tmp_path), "topics"))
+    apart = {name: outcome.report["truth_apart"] for name, outcome in outcomes.items()}
+    assert apart["topic"] is None
+    sizes = {name: apart[name]["teacher"]["rows"] for name in ("sport", "tech")}
+    assert sizes == {"sport": len(outside), "tech": 10}
+    assert apart["sport"]["teacher"]["accuracy"] > 0.8
+    assert not [n for o in outcomes.values() for n in o.report["notes"] if "are not used" in n]
+    assert max(outcome.report["teacher"]["rows_computed"] for outcome in outcomes.values()) <= 400
+
+
+def depending_on(entry: TaskEntry, *parents: str) -> None:
+    entry.path.write_text(f"depends_on = {json.dumps(parents)}\n{entry.path.read_text()}")
+
+
+def test_a_task_is_measured_where_the_runs_own_student_of_its_parent_decides(
+    topic_teacher: Path, tmp_path: Path
+) -> None:
+    sport, tech, _ = topics(tmp_path, topic_teacher, gate=0.4)
+    depending_on(tech, "sport=no")
+    seen: list[dict[str, Round]] = []
+    entries = members_of(Workspace(tmp_path), "topics")
+    outcomes = replace_family(entries, announce=seen.append)
+    # No promoted student, and yet as a job decides once both are promoted.
+    for entry in (sport, tech):
+        promotion.promote(entry, outcomes[entry.name].version, why="a test")
+    texts = made_texts(600, seed=2)[0]
+    decided = Classifier.of(Workspace(tmp_path), ["sport", "tech"]).classify(texts)
+    asked = decided.column("tech").is_valid().to_pylist()
+    assert asked == [label == "no" for label in decided.column("sport").to_pylist()]
+    corpora = {name: outcome.report["corpus"] for name, outcome in outcomes.items()}
+    assert corpora["tech"]["holdout"] == sum(asked[480:]) < corpora["sport"]["holdout"] == 120
+    assert corpora["tech"]["not_asked"] == corpora["sport"]["pool"] + 120 - sum(
+        corpora["tech"][part] for part in ("pool", "holdout")
+    )
+    figures = {name: outcome.report["holdout"]["rows"] for name, outcome in outcomes.items()}
+    assert 0 < figures["tech"] < figures["sport"]
+    assert all(rounds["tech"].holdout.rows < rounds["sport"].holdout.rows for rounds in seen)
+
+
+def test_a_task_that_its_parents_new_student_leaves_nothing_is_refused_with_a_sentence(
+    topic_teacher: Path, tmp_path: Path
+) -> None:
+    sport, tech, _ = topics(tmp_path, topic_teacher, gate=0.4, rounds=2)
+    sport.path.write_text(
+        sport.path.read_text().replace("[teacher]", '[rules]\nnegative = ["[aeiou]"]\n\n[teacher]', 1)
+    )
+    depending_on(tech, "sport=yes")
+    with pytest.raises(InputError, match=r"rules and depends_on leave too few"):
+        replace_family(members_of(Workspace(tmp_path), "topics"))
+    sport.path.write_text(sport.path.read_text().replace("[aeiou]", "nothing like it"))
+    none = mock.patch("replacement.family.parents.decided_by", return_value=np.zeros(600, np.int64))
+    with none, pytest.raises(InputError, match=r"tech\.toml: depends_on: this run's students .* on 0 rows"):
+        replace_family(members_of(Workspace(tmp_path), "topics"))
+    assert [entry.versions() for entry in (sport, tech)] == [[], []]
 
 
 def test_teachers_that_were_not_asked_teach_nothing(topic_teacher: Path, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from replacement.kinds.transformer import epochs_of, missing, train
 from replacement.training.dataset import prepare_dataset
 from replacement.training.loop import ask_first_rows, ask_measuring_rows, replace
 from replacement.training.people_labels import read_people_labels
-from replacement.training.rounds import Asked, Setup
+from replacement.training.rounds.state import Asked, Setup
 from replacement.training.teacher_labels import load_teacher
 from tests.support.teachers import sport
 from tests.support.transformers import needs_runtime

@@ -47,6 +47,7 @@ def evidence(classes: tuple[str, ...] = ("no", "yes"), **changes: Any) -> Eviden
         "margin": np.full(2000, 0.8, np.float32),
         "held_out": 2000,
         "unasked": 50_000,
+        "boundary": 40,
         "sure": 1.0,
     }
     return Evidence(**{**values, **changes})
@@ -108,10 +109,30 @@ def test_another_threshold_is_named_where_the_holdout_has_one() -> None:
 
 def test_texts_on_which_the_teacher_is_unsure_are_for_people() -> None:
     margin = np.full(2000, 0.8, np.float32)
-    margin[:100] = 0.05  # of 300 errors
+    margin[:100] = 0.05  # of 300 errors: 100 of the 150 that precision lacks
     (says,) = advise(evidence(margin=margin))
     assert says.startswith("people's labels: of 300 errors on the holdout 100 are texts on which the teacher")
+    assert "and without them at most 50% of what is lacking would be there; pingti review export" in says
     assert "pingti review export sport --out rows.json gives" in says
+
+
+def test_people_s_labels_are_no_advice_where_they_cannot_close_the_gap() -> None:
+    margin = np.full(2000, 0.8, np.float32)
+    margin[:100] = 0.05  # errors of precision alone
+    kept = dataclasses.replace(
+        turn(3, 4000, 0.85),
+        holdout=Measure(precision=0.95, recall=0.85, f1=0.897, accuracy=0.9, rows=2000, positives=1000),
+    )
+    reference = np.repeat([0, 1], 1000)
+    decided = reference.copy()
+    decided[:45] = 1
+    decided[1000:1150] = 0
+    of_recall = evidence(kept=kept, margin=margin, holdout=scored(reference, decided, 2))
+    assert advise(of_recall) == ()
+    # Nor where there is no row that people would get.
+    margin[1000:1100] = 0.05
+    assert len(advise(dataclasses.replace(of_recall, margin=margin))) == 1
+    assert advise(dataclasses.replace(of_recall, margin=margin, boundary=0)) == ()
 
 
 def test_two_classes_that_are_mistaken_for_each_other_are_named() -> None:

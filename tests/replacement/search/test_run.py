@@ -13,8 +13,8 @@ from pingti.workspace.registry import TaskEntry, Workspace
 from replacement.search import halving, trials
 from replacement.search.material import read_material
 from replacement.search.run import price, search
-from replacement.training import rounds
 from replacement.training.loop import replace
+from replacement.training.rounds import students
 from tests.support.teachers import sport
 from textcnn import Student
 
@@ -99,7 +99,7 @@ def test_an_interrupted_search_goes_on(entry: TaskEntry, monkeypatch: pytest.Mon
     some = journal.read_text().splitlines()[:4]
     journal.write_text("\n".join(some) + '\n{"shape": {"embed')
     trained: list[int] = []
-    original = rounds.train_on
+    original = students.train_on
 
     def counted(*positional: Any, **named: Any) -> Student:
         trained.append(1)
@@ -134,7 +134,7 @@ def test_the_count_of_operations_is_that_of_the_students(entry: TaskEntry) -> No
         shape = prices.shapes[place]
         setup, subclasses = material.setup_of(shape), material.subclasses(shape.subclasses)
         training = material.asked.training
-        student = rounds.train_on(
+        student = students.train_on(
             setup,
             training.rows[:40],
             subclasses.targets(training.answers.labels[:40]),

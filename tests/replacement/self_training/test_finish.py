@@ -13,9 +13,9 @@ from pingti.workspace.registry import TaskEntry, Workspace
 from replacement.evaluation.metrics import Measure
 from replacement.results import Round
 from replacement.self_training.finish import TEMPERATURE, column_probabilities, finish, soften
-from replacement.training import rounds
 from replacement.training.loop import replace
-from replacement.training.rounds import speak_against
+from replacement.training.rounds import students
+from replacement.training.rounds.stopping import speak_against
 from replacement.training.teacher_labels import TeacherLabels
 from tests.support.teachers import folder_bytes, sport, topic_teacher
 from textcnn import Student
@@ -122,8 +122,8 @@ def test_a_run_is_finished_on_its_pool_and_costs_the_teacher_nothing(
             lessons.append(np.array(setup.dataset.texts_of(rows), object))
         return train_on(setup, rows, targets, subclasses, what)
 
-    train_on = rounds.train_on
-    monkeypatch.setattr(rounds, "train_on", lesson)
+    train_on = students.train_on
+    monkeypatch.setattr(students, "train_on", lesson)
     monkeypatch.setattr(TeacherLabels, "ask", ask)
     plain = replace(sport(tmp_path / "plain", topic_teacher, rounds=2))
     assert lessons == []

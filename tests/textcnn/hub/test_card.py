@@ -110,6 +110,13 @@ def test_without_a_report_the_card_says_so() -> None:
     assert "It was: –." in card
 
 
+def test_a_gate_that_a_cascade_reached_is_not_told_of_the_student_alone() -> None:
+    report = {"gate": {"passed": True, "by": "cascade"}, "cascade": {"second": "transformer"}}
+    card = model_card("sport", ("no", "yes"), {}, report)
+    assert "It was: reached by the student together with its transformer, which answers" in card
+    assert "not by the student alone" in card
+
+
 @pytest.mark.parametrize(
     ("model", "shown"),
     [

@@ -13,6 +13,7 @@ from pingti.workspace import promotion
 from pingti.workspace.registry import Workspace
 from pingti.workspace.storage import Storage, students
 from pingti.workspace.storage.students import Version
+from textcnn import Student
 
 _SPORT = Version(task="sport", version=1)
 _FOLDER = "tasks/sport/students/1"
@@ -36,6 +37,25 @@ def test_an_empty_workspace_classifies_with_what_it_fetched(
     for name in ("student.json", "student.safetensors", "report.json"):
         there = elsewhere.task("sport").student_folder(1) / name
         assert there.read_bytes() == (workspace.task("sport").student_folder(1) / name).read_bytes()
+
+
+def test_students_of_one_network_are_one_file_elsewhere_too(
+    workspace: Workspace, store: Storage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sport, tech = (workspace.task(name).student_folder(1) for name in ("sport", "tech"))
+    shutil.rmtree(tech)
+    shutil.copytree(sport, tech)
+    versions = [_SPORT, Version(task="tech", version=1)]
+    students.publish(workspace, versions, store)
+    read: list[str] = []
+    real = Storage.read
+    monkeypatch.setattr(Storage, "read", lambda self, key: read.append(key) or real(self, key))
+    elsewhere = Workspace(tmp_path / "elsewhere")
+    students.fetch(elsewhere, versions, store)
+    assert sum(key.endswith("student.safetensors") for key in read) == 1
+    folders = [elsewhere.task(name).student_folder(1) for name in ("sport", "tech")]
+    assert len({(folder / "student.safetensors").stat().st_ino for folder in folders}) == 1
+    assert all(Student.load(folder).score(["the goal"]).shape == (1, 2) for folder in folders)
 
 
 def test_what_is_not_whole_is_not_there(workspace: Workspace, store: Storage, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ import pytest
 from pingti.workspace.definition import GateSection
 from replacement.evaluation.metrics import Measure
 from replacement.results import Round, StopReason
-from replacement.training.rounds import best_round, stop_reason
+from replacement.training.rounds.stopping import best_round, stop_reason
 
 GATE = GateSection(precision=0.9, recall=0.9, rounds=6)
 
