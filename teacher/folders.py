@@ -69,6 +69,11 @@ def resolve(model: str) -> Path:
             with quiet():
                 downloaded = snapshot_download(model, allow_patterns=wanted, ignore_patterns="*/*")
         except Exception as error:  # its own errors, httpx's and the system's have no common root
+            if folder.is_dir():
+                raise UnavailableError(
+                    f"teacher {model}: written so it is a name on the Hugging Face hub, which did not give "
+                    f"it ({type(error).__name__}); of the folder that is here, write ./{model}"
+                ) from error
             raise UnavailableError(
                 f"teacher {model}: it is not a folder here and the Hugging Face hub did not give it "
                 f"({type(error).__name__}); give the path of a folder that save_pretrained wrote"

@@ -4,7 +4,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from pingti.workspace.chinese import translated
-from pingti.workspace.report import Cascade, Figures, Interval, Report, Speed, refusal
+from pingti.workspace.report import Report, refusal
+from pingti.workspace.report_parts import Cascade, Figures, Interval, Speed
 
 LANGUAGES = ("en", "zh")
 """In which verdict and report page are written; the first is the one that is meant where none is named."""

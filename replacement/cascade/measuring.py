@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pingti.workspace.definition import CascadeSection, GateSection
-from pingti.workspace.report import Cascade, CascadePoint, Figures, Rung
+from pingti.workspace.report_parts import Cascade, CascadePoint, Figures, Rung
 from replacement.cascade.band import Point, choose, measured, points_of
 from replacement.evaluation.metrics import stored
 from replacement.evaluation.operating_points import Scored

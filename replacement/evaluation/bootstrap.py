@@ -9,7 +9,7 @@ does not grow with the rows.
 import numpy as np
 from numpy.typing import NDArray
 
-from pingti.workspace.report import Interval
+from pingti.workspace.report_parts import Interval
 from replacement.evaluation.metrics import Classes
 
 _SAMPLES = 2000

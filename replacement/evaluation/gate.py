@@ -9,7 +9,7 @@ from pingti.errors import ArtifactError, NotFoundError, UnavailableError
 from pingti.students import AnyStudent, load_student
 from pingti.workspace.definition import GateSection
 from pingti.workspace.registry import TaskEntry
-from pingti.workspace.report import Comparison, Figures
+from pingti.workspace.report_parts import Comparison, Figures
 from replacement.evaluation import bootstrap
 from replacement.evaluation.metrics import Classes, Measure, decide, measure, stored
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pingti.corpus.normalize import keys_of
 from pingti.corpus.values import iso_date
 from pingti.students import AnyStudent
-from pingti.workspace.report import Interval
+from pingti.workspace.report_parts import Interval
 from replacement.answers import Answers
 from replacement.evaluation import disagreement, error_analysis
 from replacement.evaluation.baseline import Baseline

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from pingti.corpus.values import iso_date
 from pingti.workspace.definition import GateSection, OperatingPointSection
-from pingti.workspace.report import Interval
+from pingti.workspace.report_parts import Interval
 from replacement.evaluation import bootstrap
 from replacement.evaluation.metrics import Classes, Measure, Scores, decide, measure, ratio
 

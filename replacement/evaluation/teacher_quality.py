@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pingti.workspace.report import TeacherQuality
+from pingti.workspace.report_parts import TeacherQuality
 from replacement.evaluation.baseline import LEAST_ROWS, Baseline
 
 _LABELLED_ROWS = 160  # of which 40 can be kept aside

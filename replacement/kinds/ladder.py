@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from pingti.students import AnyStudent
 from pingti.workspace.definition import GateSection
-from pingti.workspace.report import Rung
+from pingti.workspace.report_parts import Rung
 from replacement.evaluation.metrics import stored
 from replacement.evaluation.speed import Speed, Speeds
 from replacement.kinds import training, transformer

@@ -5,15 +5,8 @@ from collections.abc import Callable, Sequence
 
 from markupsafe import Markup
 
-from pingti.workspace.report import (
-    AskedStretch,
-    Cascade,
-    ClassCurve,
-    ClassFigures,
-    Report,
-    Round,
-    Rung,
-)
+from pingti.workspace.report import Report
+from pingti.workspace.report_parts import AskedStretch, Cascade, ClassCurve, ClassFigures, Round, Rung
 
 _LINES = (("precision", "#0b6bcb"), ("recall", "#c2571a"), ("f1", "#1a7f37"))
 _POLYLINE = '<polyline stroke="{}" points="{}"/>'

@@ -6,7 +6,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from pingti.workspace.definition import Definition
-from pingti.workspace.report import FORMAT, Cascade, Report, Rung, TeacherQuality, shortfall
+from pingti.workspace.report import FORMAT, Report, shortfall
+from pingti.workspace.report_parts import Cascade, Rung, TeacherQuality
 from replacement.evaluation.metrics import stored
 from replacement.evaluation.operating_points import OperatingPoint, Stretch
 from replacement.evaluation.speed import Speed

@@ -12,7 +12,8 @@ import jinja2
 
 from pingti import files
 from pingti.workspace.chinese import translated
-from pingti.workspace.report import ClassCurve, Report, how_sure, refusal, without_rows
+from pingti.workspace.report import Report, how_sure, refusal, without_rows
+from pingti.workspace.report_parts import ClassCurve
 from pingti.workspace.verdict import LANGUAGES, page_name, verdict
 from replacement.evaluation.bootstrap import FIGURES
 from replacement.reporting import charts, words

@@ -208,6 +208,16 @@ def test_a_hub_name_that_cannot_be_had_says_what_to_do(name: str, monkeypatch: p
     assert "\n" not in str(caught.value)
 
 
+def test_of_a_folder_that_is_here_it_says_how_to_write_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "models" / "spam").mkdir(parents=True)
+    with pytest.raises(UnavailableError, match=r"of the folder that is here, write \./models/spam$"):
+        Teacher.load("models/spam")
+
+
 def test_text_without_a_utf8_form_is_refused(tuned: Path) -> None:
     with pytest.raises(InputError, match=r"text 1 is not valid Unicode: .* at character 2"):
         Teacher.load(str(tuned)).score(["fine", "ab\udc80"])

@@ -7,7 +7,7 @@ import numpy as np
 
 from pingti.corpus.normalize import keys_of
 from pingti.students import AnyStudent
-from pingti.workspace.report import Cascade, Rung, TeacherQuality
+from pingti.workspace.report_parts import Cascade, Rung, TeacherQuality
 from replacement.cascade.measuring import Rows, SecondRows, make_cascade, rung_of
 from replacement.evaluation import gate, holdout, teacher_quality
 from replacement.evaluation.baseline import Baseline

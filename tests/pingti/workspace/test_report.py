@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from pingti.errors import ArtifactError
-from pingti.workspace.report import (
+from pingti.workspace.report import Report, shortfall
+from pingti.workspace.report_parts import (
     ClassFigures,
     Comparison,
     Day,
@@ -16,12 +17,10 @@ from pingti.workspace.report import (
     Gate,
     MissedCluster,
     OperatingPoint,
-    Report,
     Round,
     Stored,
     Stretch,
     Yield,
-    shortfall,
 )
 
 FIGURES = {"precision": 0.95, "recall": 0.5, "f1": 0.65, "accuracy": 0.9, "rows": 500, "positives": 60}

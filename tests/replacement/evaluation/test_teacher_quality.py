@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pingti.workspace.report import TeacherQuality
+from pingti.workspace.report_parts import TeacherQuality
 from replacement.evaluation import teacher_quality
 from replacement.evaluation.baseline import Baseline
 from teacher.quality import Quality

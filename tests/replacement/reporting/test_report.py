@@ -10,7 +10,8 @@ import pytest
 
 from pingti.annotation import review_queue
 from pingti.workspace.registry import Workspace
-from pingti.workspace.report import Report, Rung, refusal, shortfall
+from pingti.workspace.report import Report, refusal, shortfall
+from pingti.workspace.report_parts import Rung
 from replacement.answers import margin
 from replacement.evaluation.bootstrap import FIGURES
 from replacement.reporting import charts, html, words
