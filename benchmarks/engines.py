@@ -1,6 +1,8 @@
 """Other engines that run the student, as ``examples/engines`` does: from a Parquet file to Parquet."""
 
 import itertools
+import os
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -67,6 +69,8 @@ def _spark(students: Any) -> Run:
 
     from pingti.integrations.spark import classify, result_schema
 
+    # Spark's workers take the PATH's python3, which has no Pingti where the environment is not activated.
+    os.environ["PYSPARK_PYTHON"] = sys.executable
     spark = SparkSession.builder.appName("pingti").master("local[1]").getOrCreate()
 
     def run(source: str, target: str) -> None:

@@ -18,7 +18,7 @@ from textcnn.encoding import Encoded, Vocabulary
 from textcnn.fold import Folded, aligned, fold, fold_head, narrowed, padded, rows
 from textcnn.hub.pretrained import Pretrained
 from textcnn.multi_scorer import MultiScorer
-from textcnn.plain.artifact import LAYOUT, TENSORS, checksum, map_tensors, read_document, write_tensors
+from textcnn.plain.artifact import LAYOUT, TENSORS, map_tensors, read_document, write_document, write_tensors
 from textcnn.readout import Readout
 
 if TYPE_CHECKING:
@@ -453,7 +453,6 @@ class Student(Pretrained):
 
     def _save_document(self, folder: Path, tensors: str) -> None:
         """Write the JSON; ``tensors`` is the checksum of the file beside it."""
-        checksums = {LAYOUT.tensors: tensors}
         read = (
             {"subclasses": list(self.subclasses)}
             if self.subclasses is not None
@@ -468,10 +467,8 @@ class Student(Pretrained):
             "vocabulary": self.vocabulary.as_document(),
             "metadata": self.metadata,
             "trunk": self.trunk,
-            "sha256": checksums,
         }
-        checksums[LAYOUT.json] = checksum(document)
-        files.write_json(folder / LAYOUT.json, document)
+        write_document(folder / LAYOUT.json, document, {LAYOUT.tensors: tensors})
 
     @classmethod
     def load(cls, folder: Path | str) -> Self:

@@ -10,7 +10,7 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
-from api.rest.server import listen, serve, sigterm_as_exit
+from api.rest.server import exit_code, listen, serve, sigterm_as_exit
 from pingti.errors import PingtiError
 from pingti.workspace.registry import Workspace
 from queue_worker.celery_app import CLASSIFY, RETRAIN, TEACH
@@ -100,15 +100,7 @@ def _add_valkey(supervisor: Supervisor, processes: Processes, settings: Settings
 
 def main(arguments: list[str]) -> int:
     """The API's part: serve on the inherited socket with the given descriptor."""
-    try:
-        settings = Settings.of_environment()
-        serve(settings, socket.socket(fileno=int(arguments[0])))
-    except PingtiError as error:
-        sys.stderr.write(f"{error}\n")
-        return error.exit_code
-    except KeyboardInterrupt:
-        return 130
-    return 0
+    return exit_code(lambda: serve(Settings.of_environment(), socket.socket(fileno=int(arguments[0]))))
 
 
 if __name__ == "__main__":

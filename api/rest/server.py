@@ -6,7 +6,7 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import cast
@@ -167,16 +167,21 @@ def sigterm_as_exit() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def main() -> int:
-    """``python -m api.rest.server``: serve with the settings of the environment."""
+def exit_code(run: Callable[[], None]) -> int:
+    """Run a server to its end; what was foreseen ends in a sentence on standard error and an exit code."""
     try:
-        serve(Settings.of_environment())
+        run()
     except PingtiError as error:
         sys.stderr.write(f"{error}\n")
         return error.exit_code
     except KeyboardInterrupt:
         return 130
     return 0
+
+
+def main() -> int:
+    """``python -m api.rest.server``: serve with the settings of the environment."""
+    return exit_code(lambda: serve(Settings.of_environment()))
 
 
 if __name__ == "__main__":

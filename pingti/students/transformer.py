@@ -21,7 +21,7 @@ from pingti.extras import install_hint
 from pingti.students.pieces import Cutter, Pieces, batches
 from textcnn.cost import Cost
 from textcnn.hub.pretrained import Pretrained
-from textcnn.plain.artifact import LAYOUT, checksum, read_document
+from textcnn.plain.artifact import LAYOUT, read_document, write_document
 
 KIND = "transformer"
 MODEL = "model.onnx"
@@ -167,10 +167,8 @@ class TransformerStudent(Pretrained):
             "shape": asdict(self.shape),
             "max_length": self.max_length,
             "metadata": self.metadata,
-            "sha256": checksums,
         }
-        checksums[LAYOUT.json] = checksum(document)
-        files.write_json(folder / document_name, document)
+        write_document(folder / document_name, document, checksums)
 
     @classmethod
     def load(cls, folder: Path | str, *, document_name: str = LAYOUT.json) -> Self:

@@ -42,6 +42,13 @@ def checksum(document: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
+def write_document(path: Path, document: Mapping[str, Any], checksums: Mapping[str, str]) -> None:
+    """Write an artifact's JSON document with the checksums of the files beside it and its own."""
+    sealed = {**document, "sha256": dict(checksums)}
+    sealed["sha256"][LAYOUT.json] = checksum(sealed)  # whatever the name: of a second one, too
+    files.write_json(path, sealed)
+
+
 def read_document(path: Path) -> dict[str, Any]:
     """Read an artifact's JSON document.
 

@@ -17,7 +17,7 @@ from textcnn.cost import Cost, cost_of
 from textcnn.encoding import Encoded, Vocabulary
 from textcnn.fold import Folded, padded
 from textcnn.kernel import ngram_buckets
-from textcnn.plain.artifact import LAYOUT, checksum, map_tensors, read_document, write_tensors
+from textcnn.plain.artifact import LAYOUT, map_tensors, read_document, write_document, write_tensors
 from textcnn.similarity.ngrams import add_ngrams
 from textcnn.student import Student
 
@@ -172,10 +172,8 @@ class SimilarityStudent:
             "architecture": asdict(self.architecture),
             "vocabulary": self.vocabulary.as_document(),
             "metadata": self.metadata,
-            "sha256": checksums,
         }
-        checksums[LAYOUT.json] = checksum(document)
-        files.write_json(folder / LAYOUT.json, document)
+        write_document(folder / LAYOUT.json, document, checksums)
 
     @classmethod
     def load(cls, folder: Path | str) -> Self:
