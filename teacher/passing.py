@@ -73,7 +73,9 @@ class PassingCache:
         """As of ``ScoreCache``."""
         rows = self._lasting.find(keys)
         passing = self._passing.find(keys)
-        return np.where((rows < 0) & (passing >= 0), passing + _PASSING_ROWS, rows)
+        only = (rows < 0) & (passing >= 0)
+        rows[only] = passing[only] + _PASSING_ROWS
+        return rows
 
     def get(self, rows: NDArray[np.int64]) -> Scored:
         """As of ``ScoreCache``."""

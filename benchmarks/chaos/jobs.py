@@ -169,8 +169,8 @@ def check(home: Path, job: Expected, shown: dict[str, Any]) -> None:
             table = pq.read_table(folder / part["name"])
             parts += table.column("id").to_pylist()
             if job.decided is not None:
-                columns = [table.column(name).to_pylist() for name in (job.task, f"{job.task}_by")]
-                decided += zip(*columns, strict=True)
+                by = table.column(f"{job.task}_by").to_pylist()
+                decided += zip(table.column(job.task).to_pylist(), by, strict=True)
         left = [path.name for path in folder.glob("[0-9]*.parquet")]
         if sorted(left) != sorted(part["name"] for part in manifest["parts"]):
             raise Wrong(f"{name}: parts {left} are not those of the manifest")

@@ -17,7 +17,7 @@ LABELS = ("no", "yes")
 class Asked:
     """A teacher that says what it was asked about."""
 
-    labels = LABELS
+    labels: tuple[str, ...] = LABELS
     fingerprint = "f"
     batch = 8
     cost = Cost()

@@ -45,7 +45,7 @@ def checksum(document: Mapping[str, Any]) -> str:
 def write_document(path: Path, document: Mapping[str, Any], checksums: Mapping[str, str]) -> None:
     """Write an artifact's JSON document with the checksums of the files beside it and its own."""
     sealed = {**document, "sha256": dict(checksums)}
-    sealed["sha256"][LAYOUT.json] = checksum(sealed)
+    sealed["sha256"][LAYOUT.json] = checksum(sealed)  # whatever the name: of a second one, too
     files.write_json(path, sealed)
 
 

@@ -14,6 +14,7 @@ from pingti.workspace import promotion
 from pingti.workspace.registry import Workspace
 from queue_worker.celery_app import RETRAIN, TEACH, send
 from queue_worker.classifying import teachers
+from queue_worker.classifying.isolation import classify_isolated
 from queue_worker.classifying.teachers import TeacherProcess
 from queue_worker.jobs.models import JobStatus
 from queue_worker.jobs.store import JobStore
@@ -151,6 +152,17 @@ def test_a_transformer_of_the_version_needs_no_worker_that_has_a_teacher(
     expected = Classifier.of(workspace, ["topic"]).classify(texts[:60])
     assert [row["topic"] for row in rows] == expected.column("topic").to_pylist()
     assert {row["topic_by"] for row in rows} == {"student", "transformer"}
+
+
+@pytest.mark.broker
+def test_that_no_teacher_can_be_had_is_no_rows_fault(untaught: Service, texts: list[str]) -> None:
+    with_cascade(Workspace(untaught.settings.home), "sport", 0.0, 2.0)
+    job = untaught.submit(untaught.write("careful.parquet", texts[:20]))
+    assert untaught.store.claim(job.id, "plan", worker="", lease_seconds=600)
+    job = job.model_copy(update={"shard_rows": 20, "shard_bytes": 1 << 20})
+    with pytest.raises(UnavailableError, match="the teacher of task 'sport' cannot be had: teacher nowhere"):
+        classify_isolated(untaught.settings, job, 0, "[[0, 0, 1]]", lambda: None, asks_teacher=True)
+    untaught.store.cancel(job.id)
 
 
 @pytest.mark.broker
