@@ -156,7 +156,7 @@ def _longest(page: bytes) -> int:
 
 
 def _guessed_lengths(data: NDArray[np.uint8]) -> NDArray[np.int64] | None:
-    """The values' lengths, where they can be seen at once: short values, none empty and none with a zero byte.
+    """The values' lengths, where they can be seen at once: short values, none empty, none with a zero byte.
 
     A length below 65,536 has two zero bytes at its end, and such values have none. That the lengths lead
     from each to the next, and the last one to the end, shows that they are all.
