@@ -336,6 +336,10 @@ def _spoken(address: str, error: Exception) -> PingtiError:
             "no credentials for this store; give them by the environment, a profile or the machine's role"
         )
         return InputError.in_file(address, detail)
+    if "FileExpired" in names:  # s3fs asks for the content that it saw first
+        return InputError.in_file(
+            address, "another object took its place while it was read; start again once nobody writes it"
+        )
     if isinstance(error, PermissionError) or _REFUSED.search(first_line):
         return InputError.in_file(
             address, f"the store refuses it: the credentials lack a permission ({first_line})"

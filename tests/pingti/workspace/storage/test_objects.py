@@ -216,3 +216,13 @@ def test_an_object_is_read_in_one_request_and_copied_in_two(s3: Server, bucket: 
         ask()
         assert dict(s3.requests) == requests
     assert bucket.read("b") == b"one"
+
+
+def test_an_object_that_changes_while_it_is_read_is_said(bucket: Storage) -> None:
+    bucket.put_bytes("a.csv", bytes(12 << 20))
+    with remote.open_binary(bucket.at("a.csv")) as file:
+        assert len(file.read(1000)) == 1000
+        bucket.put_bytes("a.csv", b"x" * (12 << 20))
+        file.seek(11 << 20)
+        with pytest.raises(InputError, match=r"a\.csv: another object took its place while it was read"):
+            file.read(1000)
