@@ -113,6 +113,8 @@ def open_filesystem(address: str) -> tuple[Any, str]:
     check_address(address)
     scheme = address.partition("://")[0]
     package, extra = SCHEMES.get(scheme) or ("", "")
+    if package and not address.partition("://")[2].strip("/"):
+        raise InputError.in_file(address, f"names no bucket; needed is {scheme}://bucket/key")
     if package and importlib.util.find_spec(package) is None:
         raise UnavailableError(f"{address}: {package} is missing: {install_hint(extra)}")
     options: dict[str, Any] = {"use_listings_cache": False} if package else {}  # others write, too

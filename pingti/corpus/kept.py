@@ -26,7 +26,7 @@ def types_in(path: str, columns: Columns) -> Types:
     """The types of the columns that go along from a file.
 
     Raises:
-        InputError: it cannot be opened, or a type is none that a result can have.
+        InputError: it cannot be opened, or a type is none that a result, or an id, can have.
     """
     if format_of(path) != ".parquet" or not (columns.id or columns.keep):
         return dict.fromkeys(_names(columns), pa.string())
@@ -40,6 +40,12 @@ def types_of(path: str, schema: pa.Schema, columns: Columns) -> Types:
     types = {}
     for name in _names(columns):
         types[name] = kind = _plain(schema.field(name).type) if name in schema.names else pa.string()
+        if name == columns.id and pa.types.is_nested(kind):
+            raise InputError.in_file(
+                path,
+                f"column {name!r} is of type {kind}, of which no id can be; name one of text, numbers, dates, "
+                "times or UUIDs",
+            )
         if name in columns.keep and not (_is_scalar(kind) or name in in_folders):
             raise InputError.in_file(
                 path,

@@ -43,7 +43,11 @@ def expand(pattern: str, base: Path) -> list[str]:
         reason = (error.strerror if isinstance(error, OSError) else None) or first_line(error)
         raise InputError.in_file(pattern, f"not readable: {reason}") from error
     if not paths:
-        raise InputError.in_file(pattern, f"no such file (looked from {base.absolute()}); correct the path")
+        if "://" in pattern:
+            detail = "no such file, nor a folder or a pattern of files with rows; correct the address"
+        else:
+            detail = f"no such file (looked from {base.absolute()}); correct the path"
+        raise InputError.in_file(pattern, detail)
     return paths
 
 

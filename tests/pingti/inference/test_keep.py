@@ -195,3 +195,14 @@ def test_a_column_of_two_types_cannot_be_kept(classifier: Classifier, tmp_path: 
         results_of(
             classifier, tmp_path, [tmp_path / "a.parquet", tmp_path / "b.csv"], Columns(keep=("region",))
         )
+
+
+@pytest.mark.parametrize("values", [[[1]] * 4, [{"a": 1}] * 4], ids=["list", "struct"])
+def test_an_id_of_several_values_is_refused_before_the_first_row(
+    classifier: Classifier, tmp_path: Path, values: list[Any]
+) -> None:
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"text": TEXTS, "n": values}), path)
+    with pytest.raises(InputError, match=r"a\.parquet: column 'n' is of type .*, of which no id can be"):
+        classify_files([str(path)], Columns(id="n"), classifier, tmp_path / "out")
+    assert not (tmp_path / "out" / "results.parquet").exists()

@@ -101,3 +101,18 @@ def test_on_the_command_line(bucket: Storage, workspace: Workspace, texts: list[
         assert words in ended.stderr
         assert "hunter2" not in ended.stderr
         assert "Traceback" not in ended.stderr
+
+
+def test_an_address_of_nothing_is_said(bucket: Storage, workspace: Workspace, pingti: Run) -> None:
+    bucket.put_bytes("empty/_SUCCESS", b"")
+    no_rows = "no such file, nor a folder or a pattern of files with rows; correct the address"
+    for address, words in (
+        (bucket.at("nothing/*.parquet"), no_rows),
+        (bucket.at("empty"), no_rows),
+        ("s3://", "s3://: names no bucket; needed is s3://bucket/key"),
+    ):
+        ended = pingti("classify", address, "-o", _OUT, "-t", "sport", "--home", workspace.root)
+        assert ended.returncode == 2
+        assert words in ended.stderr
+        assert "looked from" not in ended.stderr
+    assert Storage(_OUT).entries("") == {}
