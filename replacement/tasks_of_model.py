@@ -88,7 +88,7 @@ def _given_names(
         # A label's own name may hold a comma, or "=".
         before, _, after = option.rpartition("=")
         whole = option in labels or (before in labels and "," not in after)
-        for part in [option] if whole else filter(None, map(str.strip, option.split(","))):
+        for part in [option] if whole else [own.strip() for own in option.split(",") if own.strip()]:
             label, equals, name = part.rpartition("=")
             if part in labels:
                 given.setdefault(part, None)
