@@ -43,8 +43,8 @@ def types_of(path: str, schema: pa.Schema, columns: Columns) -> Types:
         if name == columns.id and pa.types.is_nested(kind):
             raise InputError.in_file(
                 path,
-                f"column {name!r} is of type {kind}, of which no id can be; name one of text, numbers, dates, "
-                "times or UUIDs",
+                f"column {name!r} is of type {kind}, of which no id can be; name one of text, numbers, "
+                "dates, times or UUIDs",
             )
         if name in columns.keep and not (_is_scalar(kind) or name in in_folders):
             raise InputError.in_file(
