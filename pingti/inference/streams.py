@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pingti.corpus.columns import BadRow, Columns
+from pingti.errors import InputError
 from pingti.inference.classifier import Classifier
 from pingti.inference.files import Counts, checked_inputs, classified
 from pingti.inference.results import results_schema
@@ -31,6 +32,9 @@ def with_standard_input(inputs: Sequence[str], source: IO[bytes], form: StreamFo
         inputs: as of ``classify_files``, or ``-``.
         source: standard input.
         form: what it holds.
+
+    Raises:
+        InputError: what is read of the copy cannot be; named is standard input, and not the copy.
     """
     if STREAM not in inputs:
         yield list(inputs)
@@ -39,7 +43,16 @@ def with_standard_input(inputs: Sequence[str], source: IO[bytes], form: StreamFo
         path = Path(folder) / f"standard-input.{form}"
         with path.open("wb") as file:
             shutil.copyfileobj(source, file)
-        yield [str(path) if name == STREAM else name for name in inputs]
+        try:
+            yield [str(path) if name == STREAM else name for name in inputs]
+        except InputError as error:
+            prefix = f"{path}: "
+            if not str(error).startswith(prefix):
+                raise
+            detail = str(error).removeprefix(prefix)
+            raise InputError.in_file(
+                "standard input", f"{detail} (it was read as {form}; --format names another)"
+            ) from error
 
 
 def classify_to_stream(

@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pingti.corpus.reader import Columns
+from pingti.errors import InputError
 from pingti.inference.classifier import Classifier
 from pingti.inference.files import classify_files
 from pingti.inference.streams import StreamFormat, classify_to_stream, with_standard_input
@@ -80,3 +81,16 @@ def test_bad_rows_are_told_up_to_a_number_and_all_counted(classifier: Classifier
 def test_files_that_are_named_stay_as_they_are() -> None:
     with with_standard_input(["a.csv", "b"], io.BytesIO(b"not read"), "csv") as inputs:
         assert inputs == ["a.csv", "b"]
+
+
+@pytest.mark.parametrize("form", ["jsonl", "csv", "parquet"])
+def test_what_cannot_be_read_is_standard_input_and_no_file_of_ours(
+    classifier: Classifier, form: StreamFormat
+) -> None:
+    with (
+        pytest.raises(
+            InputError, match=rf"^standard input: .*\(it was read as {form}; --format names another"
+        ),
+        with_standard_input(["-"], io.BytesIO(b"words\nof nobody\n"), form) as inputs,
+    ):
+        classify_to_stream(inputs, Columns(), classifier, io.BytesIO(), form)
