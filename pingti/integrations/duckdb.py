@@ -1,6 +1,6 @@
 """DuckDB: a vectorized function of SQL, ``select unnest(pingti(title)) from posts``."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
@@ -30,7 +30,8 @@ def register(connection: "DuckDBPyConnection", students: Students, name: str = "
         field.name: duckdb.sqltype("VARCHAR" if pa.types.is_string(field.type) else "FLOAT")
         for field in students.schema
     }
-    connection.create_function(
+    create: Any = connection.create_function  # its types know enums alone, which have moved between versions
+    create(
         name,
         classify,
         [duckdb.sqltype("VARCHAR")],

@@ -22,13 +22,14 @@ from starlette.concurrency import run_in_threadpool
 
 from api.rest.dependencies import Services
 from api.rest.problems import ProblemError
-from api.rest.routes.jobs import job_out, waits_for
+from api.rest.routes.jobs import job_out
 from api.rest.routes.system import queue_out
 from api.rest.routes.tasks import task_out
 from pingti.errors import PingtiError
 from pingti.rest_models import TaskOut
 from pingti.workspace.registry import TaskEntry
 from queue_worker.jobs.models import Job, JobStatus
+from queue_worker.jobs.waiting import waits_for
 from queue_worker.retraining.drift import agreement, alarms
 from queue_worker.retraining.runs import runs
 
