@@ -5,8 +5,10 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
+from pingti.corpus.columns import Columns
 from pingti.errors import UnavailableError
 from pingti.inference.classifier import Classifier
 from pingti.inference.pins import Pin
@@ -14,9 +16,11 @@ from pingti.workspace import promotion
 from pingti.workspace.registry import Workspace
 from queue_worker.celery_app import RETRAIN, TEACH, send
 from queue_worker.classifying import teachers
+from queue_worker.classifying.bad_rows import BadRows
 from queue_worker.classifying.isolation import classify_isolated
+from queue_worker.classifying.shards import write_part
 from queue_worker.classifying.teachers import TeacherProcess
-from queue_worker.jobs.models import JobStatus
+from queue_worker.jobs.models import Job, JobStatus
 from queue_worker.jobs.store import JobStore
 from queue_worker.jobs.waiting import waits_for
 from queue_worker.retraining.runs import RunState, cancel_retrain, find_run, request_retrain
@@ -188,6 +192,17 @@ def test_shards_alone_go_to_a_teacher_while_one_can_be_had(untaught: Service, te
     store.release(claim, reason="a test", max_attempts=5)
     assert [message.taught for level in messages.levels for message in level] == [False]
     store.cancel(job.id)
+
+
+def test_a_shard_counts_who_decided_its_rows(tmp_path: Path) -> None:
+    job = Job(id="job-1", inputs=("a.csv",), columns=Columns(), pins=(PIN,))
+    columns = {"id": list("abcd"), "sport": ["yes", "no", None, "yes"], "sport_score": [0.9, 0.1, None, 0.4]}
+    by = ["student", "teacher", None, "teacher"]  # a row that was not asked was decided by nobody
+    batch = pa.RecordBatch.from_pydict({**columns, "sport_by": by})
+    done = write_part(tmp_path, job, 0, batch.schema, iter([batch, batch]), BadRows(lambda: None))
+    assert done.decided == {"sport": {"student": 2, "teacher": 4}}
+    counts = json.loads(str(done.arguments(0.0)[2]))
+    assert (counts["by:sport:student"], counts["by:sport:teacher"]) == (2, 4)
 
 
 def test_a_teacher_that_cannot_be_had_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
