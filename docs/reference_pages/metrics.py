@@ -49,7 +49,10 @@ def _families() -> list[Metric]:
     days = SimpleNamespace(hgetall=lambda _: None, execute=lambda: [{"1:rows": 50, "1:agreed": 49}, {}])
     client = SimpleNamespace(time=lambda: (0, 0), pipeline=lambda **_: days)
     statistics = SimpleNamespace(
-        depths=lambda: [_DEPTH], worker_loads=lambda **_: [_WORKER], totals=lambda: _TOTALS
+        depths=lambda: [_DEPTH],
+        worker_loads=lambda **_: [_WORKER],
+        totals=lambda: _TOTALS,
+        teacher_jobs=lambda: 1,
     )
     figures = dict.fromkeys(("precision", "recall", "f1", "accuracy"), 0.9)
     entry = SimpleNamespace(name="sport", current=lambda: 1, report=lambda _: {"holdout": figures})
@@ -69,6 +72,7 @@ _TOTALS = Totals(
     failed_rows=1,
     label_scores=1,
     rows_by_task={"sport": 1},
+    rows_by_teacher={"sport": 1},
     shards=1,
     shard_seconds=1.0,
     shard_buckets={1.0: 1, math.inf: 0},
