@@ -52,7 +52,7 @@ def _families() -> list[Metric]:
         depths=lambda: [_DEPTH],
         worker_loads=lambda **_: [_WORKER],
         totals=lambda: _TOTALS,
-        teacher_jobs=lambda: 0,
+        teacher_jobs=lambda: 1,
     )
     figures = dict.fromkeys(("precision", "recall", "f1", "accuracy"), 0.9)
     entry = SimpleNamespace(name="sport", current=lambda: 1, report=lambda _: {"holdout": figures})
