@@ -172,7 +172,7 @@ class Statistics:
 
     def teacher_jobs(self) -> int:
         """Jobs that have not ended and ask a teacher about some of their rows."""
-        return cast("int", self.client.scard(f"{PREFIX}asking"))
+        return self.client.scard(f"{PREFIX}asking")
 
     def load_of(self, owner: str) -> OwnerLoad:
         """Jobs and rows of an owner that are in the queue or being worked on."""
