@@ -58,10 +58,14 @@ def write(student: AnyStudent, path: Path, texts: pa.Array) -> Comparison | None
 
     Raises:
         UnavailableError: onnx is not installed.
-        ConflictError: the model scores otherwise than the student, or the student is of another kind;
-            nothing is written.
+        ConflictError: the model scores otherwise than the student, the student is of another kind, or a
+            tokenizer lies where this one's would; nothing is written.
     """
     if isinstance(student, TransformerStudent):
+        if tokenizer_of(path).exists():
+            raise ConflictError(
+                f"{tokenizer_of(path)}: it is there already; name another model by --out, or remove it"
+            )
         files.write_bytes(tokenizer_of(path), student.tokenizer.encode())
         files.write_bytes(path, student.model)
         return None

@@ -47,6 +47,12 @@ def test_its_model_of_onnx_is_its_own_file(with_both: Workspace, tmp_path: Path,
     told = json.loads(ran.stdout)
     assert told["tokenizer"] == str(tmp_path / "topic.tokenizer.json")
     assert Path(told["tokenizer"]).read_bytes() == (folder / "tokenizer.json").read_bytes()
+    out.unlink()
+    Path(told["tokenizer"]).write_text("another's")
+    again = pingti("export", "topic", "--format", "onnx", "--out", out, "--home", with_both.root)
+    assert again.returncode == 4
+    assert "topic.tokenizer.json: it is there already" in " ".join(again.stderr.split())
+    assert (out.exists(), Path(told["tokenizer"]).read_text()) == (False, "another's")
 
 
 def test_a_function_refuses_it_in_one_sentence(with_both: Workspace, tmp_path: Path) -> None:
