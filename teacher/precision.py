@@ -3,7 +3,8 @@
 int8 is dynamic quantization of the linear layers (Zafrir et al. 2019, "Q8BERT"; here without training):
 weights once, with a scale for every output; activations at each call, with one scale for the batch, so that
 a text's last digits depend on the texts beside it. All other layers stay in float32. It needs a processor
-with 8-bit dot products (VNNI) to be worth while. Scales of their own for every token were tried: closer to
+with 8-bit dot products (VNNI) to be worth while: others add pairs of products in 16 bits, which 8-bit activations
+overflow, so that they get 7 bits there. Scales of their own for every token were tried: closer to
 float32, and slower than it.
 """
 
@@ -51,6 +52,13 @@ def computing(precision: Precision, device: torch.device) -> AbstractContextMana
     return nullcontext()
 
 
+def activation_bits() -> int:
+    """Bits of an activation in int8: 7 where this processor's sums of products would overflow with 8."""
+    if torch.backends.quantized.engine == "qnnpack":  # of ARM: it adds in 32 bits
+        return 8
+    return 8 if torch.cpu.get_capabilities().get("avx512_vnni") else 7
+
+
 class _Int8Linear(torch.nn.Module):
     """``torch.nn.Linear`` with int8 weights, for inference on a CPU."""
 
@@ -65,8 +73,8 @@ class _Int8Linear(torch.nn.Module):
             warnings.simplefilter("ignore", UserWarning)
             rounded = torch.quantize_per_channel(weight, scale.double(), zero, 0, torch.qint8)
             self._packed = torch.ops.quantized.linear_prepack(rounded, linear.bias)
+        self._reduced = activation_bits() == 7
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
-        # All 8 bits of an activation: its default of 7 is for processors without VNNI, and costs accuracy.
-        outputs: torch.Tensor = torch.ops.quantized.linear_dynamic(inputs, self._packed, False)
+        outputs: torch.Tensor = torch.ops.quantized.linear_dynamic(inputs, self._packed, self._reduced)
         return outputs

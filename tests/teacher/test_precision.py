@@ -9,7 +9,7 @@ from pingti.errors import InputError
 from teacher.bert import Teacher, describe
 from teacher.cache import CachedTeacher
 from teacher.finetune import Recipe, fine_tune
-from teacher.precision import PRECISIONS, prepared, resolve_precision
+from teacher.precision import PRECISIONS, activation_bits, prepared, resolve_precision
 
 TEXTS = ["a b c", "aa bb", "x y z", "xx yy zz x", "a", "n m n m n m"]
 
@@ -72,7 +72,8 @@ def test_int8_is_the_product_of_rounded_numbers_for_any_number_of_rows() -> None
         exact = linear(x)
         products = prepared(torch.nn.Sequential(linear), "int8")(x)
         # Half a step of each of the two, for every term of the product.
-        steps = (x.max() - x.min()) / 255 / 2, linear.weight.abs().amax(dim=1) / 127 / 2
+        levels = 2 ** activation_bits() - 1
+        steps = (x.max() - x.min()) / levels / 2, linear.weight.abs().amax(dim=1) / 127 / 2
         bound = steps[0] * linear.weight.abs().sum(dim=1) + steps[1] * x.abs().sum(dim=1, keepdim=True)
         error = (products - exact).abs()
         assert (error <= 1.05 * bound + 1e-3).all()

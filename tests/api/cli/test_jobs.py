@@ -136,9 +136,11 @@ def test_retrainings_are_asked_for_seen_and_cancelled(
     twice = pingti("retrain", "cancel", run["id"])
     assert (twice.returncode, "only one under way can be cancelled" in twice.stderr) == (4, True)
     assert run["id"] in pingti("retrain", "list", "sport").stdout
-    for unknown in (("start", "spotr"), ("list", "spotr"), ("cancel", "sport/none"), ("cancel", "nonsense")):
+    for unknown in (("start", "spotr"), ("list", "spotr"), ("cancel", "sport/none")):
         refused = pingti("retrain", *unknown)
         assert refused.returncode == 3, refused.stderr
+    formless = pingti("retrain", "cancel", "nonsense")
+    assert (formless.returncode, "is no retraining's id, TASK/NAME" in formless.stderr) == (2, True)
 
 
 def test_a_running_job_shows_who_has_its_shards(

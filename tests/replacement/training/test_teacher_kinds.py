@@ -136,7 +136,7 @@ def test_nine_outputs_become_nine_tasks_that_share_one_pass(kinds: dict[str, Pat
         classes='["no", "yes"]', model='"x"', budget=1000, margin=0.0, gate=0.1, rounds=1
     )
     definitions = tasks_of_model.definitions(model, labels, independent, base, Path("base.toml"))
-    names = tasks_of_model.names_of(labels, labels, "about_")
+    names = tasks_of_model.named_labels(model, labels, ["all"], prefix="about_", taken=())
     assert list(names.values()) == [f"about_aspect_{number}" for number in range(9)]
     computed = []
     for label, text in definitions.items():
