@@ -71,8 +71,8 @@ def resolve(model: str) -> Path:
         except Exception as error:  # its own errors, httpx's and the system's have no common root
             if folder.is_dir():
                 raise UnavailableError(
-                    f"teacher {model}: it is not a path, which begins with ./, ../ or /, and the Hugging Face "
-                    f"hub did not give it ({type(error).__name__}); write the folder's path so"
+                    f"teacher {model}: it is not a path, which begins with ./, ../ or /, and the Hugging "
+                    f"Face hub did not give it ({type(error).__name__}); write the folder's path so"
                 ) from error
             raise UnavailableError(
                 f"teacher {model}: it is not a folder here and the Hugging Face hub did not give it "

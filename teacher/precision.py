@@ -3,9 +3,9 @@
 int8 is dynamic quantization of the linear layers (Zafrir et al. 2019, "Q8BERT"; here without training):
 weights once, with a scale for every output; activations at each call, with one scale for the batch, so that
 a text's last digits depend on the texts beside it. All other layers stay in float32. It needs a processor
-with 8-bit dot products (VNNI) to be worth while: others add pairs of products in 16 bits, which 8-bit activations
-overflow, so that they get 7 bits there. Scales of their own for every token were tried: closer to
-float32, and slower than it.
+with 8-bit dot products (VNNI) to be worth while: others add pairs of products in 16 bits, which 8-bit
+activations overflow, so that they get 7 bits there. Scales of their own for every token were tried: closer
+to float32, and slower than it.
 """
 
 import warnings

@@ -214,9 +214,7 @@ def test_of_a_name_that_is_a_folder_too_it_says_how_paths_begin(
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "models" / "spam").mkdir(parents=True)
-    with pytest.raises(
-        UnavailableError, match=r"models/spam: it is not a path, which begins with \./, \.\./ or /"
-    ):
+    with pytest.raises(UnavailableError, match=r"models/spam: it is not a path, which begins with \./"):
         Teacher.load("models/spam")
 
 
