@@ -189,14 +189,19 @@ def choose_device(device: str | None) -> torch.device:
     """Choose the torch device of that name; None is CUDA where there is one, else the CPU.
 
     Raises:
-        InputError: torch knows no such device.
+        InputError: torch knows no such device, or it is not here.
     """
     if device is None:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
-        return torch.device(device)
+        chosen = torch.device(device)
     except RuntimeError as error:
         raise InputError(f"device {device!r} is not one that torch knows, such as cpu or cuda:0") from error
+    if chosen.type == "cuda" and (chosen.index or 0) >= torch.cuda.device_count():
+        raise InputError(
+            f"device {device!r}: torch finds {torch.cuda.device_count()} GPUs here; cpu is allowed"
+        )
+    return chosen
 
 
 def check_texts(texts: Sequence[str]) -> None:

@@ -39,7 +39,7 @@ def train(
         typer.Option(min=3, help="Tokens of a text that the teacher reads; its most, up to 128, if absent."),
     ] = None,
     epochs: Annotated[int, typer.Option(min=1, help="Passes over the texts.")] = 3,
-    seed: Annotated[int, typer.Option(help="Every random choice comes from it.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Every random choice comes from it.")] = 0,
     device: Annotated[str | None, typer.Option(help="The teacher's torch device.")] = None,
     as_json: Json = False,
 ) -> None:

@@ -400,12 +400,10 @@ def _show_ladder(content: dict[str, Any], screen: Screen) -> None:
 def _show_measures(content: dict[str, Any], screen: Screen) -> None:
     """The student on the holdout and the validation rows, and each round's on the holdout."""
     lines = [("on the holdout", content["holdout"])]
-    kept = content.get("kept_round")
-    lines += [
-        ("on the validation rows", line["calibration"])
-        for line in content["rounds"]
-        if line["round"] == kept and line.get("calibration")
-    ]
+    kept = [line for line in content["rounds"] if line["round"] == content.get("kept_round")]
+    if content.get("kind", "textcnn") != "textcnn":  # the rounds' figures are those of another student
+        kept = [content.get("scenes", {}).get("default", {})]
+    lines += [("on the validation rows", line["calibration"]) for line in kept if line.get("calibration")]
     lines += [(f"round {line['round']}, holdout", line["holdout"]) for line in content["rounds"]]
     classes = content.get("classes", ())
     head = ["", *_FIGURES, "rows"]

@@ -76,7 +76,7 @@ def check_task(
     task = _Task(name=name, definition=definition, source=file, workspace=workspace)
     corpus = [*_corpus_faults(task)]
     labels = _label_faults(task, look_up=not corpus)
-    faults = [*corpus, *labels, *_parent_faults(task), *_teacher_faults(task)]
+    faults = [*corpus, *labels, *_parent_faults(task), *_teacher_faults(task), *_checkpoint_faults(task)]
     if faults:
         placed = [replace(fault, file=None if file is None else str(file)) for fault in faults]
         raise DefinitionError(f"{source}: {sentence(faults)}", faults=placed)
@@ -233,6 +233,17 @@ def _teacher_faults(task: _Task) -> Iterator[Fault]:
             yield Fault(detail=f"{folder}: {error}", pointer=_MODEL)
             return
     yield from rule_faults(labels, independent, task.definition.classes, section)
+
+
+def _checkpoint_faults(task: _Task) -> Iterator[Fault]:
+    """Of the model that a transformer student starts from: that it is nowhere."""
+    named = task.definition.student.transformer.checkpoint
+    if named is not None and not (task.base / named).is_dir() and not HUB_NAME.fullmatch(named):
+        yield Fault(
+            detail=f"{task.nowhere(named, 'folder')}; needed is a folder that save_pretrained wrote, or a "
+            "name on the Hugging Face hub",
+            pointer="/student/transformer/checkpoint",
+        )
 
 
 def _answer_faults(task: _Task) -> Iterator[Fault]:

@@ -528,6 +528,7 @@ class Definition(_Section):
             ("teacher", "vectors"): self.teacher.vectors,
             ("teacher", "labels"): self.teacher.labels,
             ("gate", "labels"): self.gate.labels,
+            ("student", "transformer", "checkpoint"): self.student.transformer.checkpoint,
         }
         return {place: path for place, path in paths.items() if path is not None}
 

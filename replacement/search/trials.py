@@ -110,20 +110,20 @@ def train_shape(
 
 
 def _read(path: Path, head: dict[str, Any]) -> dict[tuple[Shape, int], Trial]:
-    """What a file keeps of trials; a line that a kill cut off is left out."""
+    """What a file keeps of trials; a line that a kill cut off, or that is none, is left out."""
     trials: dict[tuple[Shape, int], Trial] = {}
     if not path.is_file():
         return trials
     for number, line in files.read_lines(path):
         try:
             values = json.loads(line)
-        except ValueError:
+            if number == 1:
+                if values != head:
+                    return {}
+                continue
+            shape = Shape.stored(values.pop("shape"))
+            trial = Trial(**{**values, "shape": shape, "decided": tuple(values["decided"])})
+        except (ValueError, KeyError, TypeError, AttributeError):
             continue
-        if number == 1:
-            if values != head:
-                return {}
-            continue
-        shape = Shape.stored(values.pop("shape"))
-        trial = Trial(**{**values, "shape": shape, "decided": tuple(values["decided"])})
         trials[shape, trial.rung] = trial
     return trials

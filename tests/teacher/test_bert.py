@@ -15,7 +15,7 @@ from transformers.utils import logging as transformers_logging
 from pingti.errors import ArtifactError, InputError, UnavailableError
 from teacher.bert import Teacher, batches, describe
 from teacher.finetune import Recipe, fine_tune
-from teacher.folders import quiet
+from teacher.folders import choose_device, quiet
 
 CLASSES = [f"class {letter}" for letter in "kjihgfedcba"]  # eleven: "10" sorts before "2" as text
 
@@ -206,6 +206,11 @@ def test_a_hub_name_that_cannot_be_had_says_what_to_do(name: str, monkeypatch: p
     with pytest.raises(UnavailableError, match="give the path of a folder") as caught:
         Teacher.load(name)
     assert "\n" not in str(caught.value)
+
+
+def test_a_gpu_that_is_not_there_is_named() -> None:
+    with pytest.raises(InputError, match=r"device 'cuda:99': torch finds \d+ GPUs here; cpu is allowed"):
+        choose_device("cuda:99")
 
 
 def test_of_a_name_that_is_a_folder_too_it_says_how_paths_begin(

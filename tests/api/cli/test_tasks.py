@@ -146,6 +146,11 @@ def test_a_report_tells_what_its_figures_rest_on(pingti: Run, workspace: Workspa
     assert sum("validation" in line for line in lines) == 1
     assert "95 % interval on the holdout: precision 0.700 to 0.850, recall 0.600 to 0.900" in lines
     assert not any("drawn again" in line for line in lines)  # it was made before that was measured
+    point = {"threshold": 0.5, "holdout": None, "calibration": {**validation, "precision": 0.9}}
+    report["kind"], report["scenes"] = "ngram", {"default": point}
+    path.write_text(json.dumps(report))
+    lines = [" ".join(line.split()) for line in pingti("task", "report", "sport", *home).stdout.splitlines()]
+    assert "on the validation rows 0.900 1.000 1.000 1,234 56" in lines  # not those of the rounds' TextCNN
     report["gate"]["sure"] = 0.87
     sure = "of holdouts drawn again 87% give the same verdict (95 % intervals: precision 0.700 to 0.850, "
     for passed in (True, False):

@@ -145,6 +145,7 @@ def test_an_endpoint_in_a_network_that_the_settings_name_is_taken(workspace: Wor
         ({"teacher": {"answers": ["../inside/*.csv"]}}, "#/teacher/answers/0"),
         ({"teacher": {"answers": ["../bert/*", "../*/../../../etc/*"]}}, "#/teacher/answers/1"),
         ({"gate": {"labels": "/etc/passwd"}}, "#/gate/labels"),
+        ({"student": {"transformer": {"checkpoint": "/etc"}}}, "#/student/transformer/checkpoint"),
         ({"watch": {"callback": "http://169.254.169.254/"}}, "#/watch/callback"),
         ({"teacher": {"answers": ["/etc/*.csv"]}}, "#/teacher/answers/0"),
         ({"teacher": {"answers": ["../inside/a.csv", "../inside/*.csv"]}}, "#/teacher/answers/0"),

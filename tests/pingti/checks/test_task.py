@@ -70,6 +70,14 @@ def test_what_is_right_has_no_fault(home: Workspace) -> None:
     assert faults_of(home, GOOD.replace('"../bert"', '"hub/not-looked-up"')) == {}
 
 
+def test_what_a_transformer_starts_from_is_looked_for(home: Workspace) -> None:
+    text = f'{GOOD}\n[student.transformer]\ncheckpoint = "%s"\n'
+    assert faults_of(home, text % "../bert") == faults_of(home, text % "hub/model") == {}
+    told = faults_of(home, text % "../nowhere")
+    assert list(told) == ["/student/transformer/checkpoint"]
+    assert "'../nowhere': there is no such folder" in told["/student/transformer/checkpoint"][0]
+
+
 def test_all_that_is_wrong_is_told_at_once(home: Workspace) -> None:
     (home.tasks / "seed.jsonl").write_text('{"text": "a", "label": "no"}\n{"text": "b", "label": "maybe"}\n')
     write_model(home.root / "bert", {"id2label": {"0": "down", "1": "up"}})

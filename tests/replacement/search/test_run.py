@@ -95,8 +95,8 @@ def test_an_interrupted_search_goes_on(entry: TaskEntry, monkeypatch: pytest.Mon
     whole = search(entry)
     journal = entry.folder / "search" / "1-0.jsonl"
     every = lines_of(journal)
-    # As a kill leaves it: some trials, and a line that broke off.
-    some = journal.read_text().splitlines()[:4]
+    # As a kill leaves it: some trials, and a line that broke off; and lines that are no trials.
+    some = [*journal.read_text().splitlines()[:4], "[1]", '{"a": 1}']
     journal.write_text("\n".join(some) + '\n{"shape": {"embed')
     trained: list[int] = []
     original = students.train_on
