@@ -6,7 +6,7 @@ import os
 import random
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -56,20 +56,19 @@ class Faults:
         self._signal(self.rng.choice(_HAVE_TEACHERS), signal.SIGTERM)
         return []
 
-    def kill_teacher(self, tries: int = 40) -> Later:
-        """Kill a process that asks a teacher; where there is none, look again for a while."""
-        pids = self.service.teachers()
-        if not pids:
-            return [(0.25, lambda: self.kill_teacher(tries - 1))] if tries else []
-        with suppress(ProcessLookupError):
-            os.kill(self.rng.choice(pids), signal.SIGKILL)
-        return []
+    def kill_teacher(self) -> Later:
+        """Kill a process that asks a teacher."""
+        return self._kill_one_of(self.service.teachers)
 
-    def kill_shard_process(self, tries: int = 40) -> Later:
-        """Kill the process in which a shard waits for its teacher; else as ``kill_teacher``."""
-        pids = self.service.waiting_for_teachers()
+    def kill_shard_process(self) -> Later:
+        """Kill the process in which a shard waits for its teacher."""
+        return self._kill_one_of(self.service.waiting_for_teachers)
+
+    def _kill_one_of(self, processes: Callable[[], Sequence[int]], tries: int = 40) -> Later:
+        """Kill one of the processes that are there; where there is none, look again for a while."""
+        pids = processes()
         if not pids:
-            return [(0.25, lambda: self.kill_shard_process(tries - 1))] if tries else []
+            return [(0.25, lambda: self._kill_one_of(processes, tries - 1))] if tries else []
         with suppress(ProcessLookupError):
             os.kill(self.rng.choice(pids), signal.SIGKILL)
         return []

@@ -158,9 +158,8 @@ def _lose(request: Any = None, terminated: bool = False, expired: bool = False, 
 def _stop(**_: Any) -> None:
     for call in _stops:
         call()
-    if not set(_queues).isdisjoint(
-        HAVE_TEACHERS
-    ):  # a retraining takes hours: it is handed back, and goes on elsewhere
+    # A retraining takes hours: it is handed back, and goes on elsewhere.
+    if not set(_queues).isdisjoint(HAVE_TEACHERS):
         for request in list(state.active_requests):
             if request.worker_pid and request.worker_pid != os.getpid():
                 with suppress(ProcessLookupError):
