@@ -12,6 +12,7 @@
 # make chaos  install, then let 20 schedules of faults fall on a running service (some 15 minutes)
 # make bench-store  install, then measure a job from a bucket to a bucket by two workers, one of them killed
 # make compose-smoke  install, then bring docker-compose.yml up, break it in the middle of a job, count every row
+# make bench-compose  install, then measure jobs through docker-compose.yml's workers beside the same work in one process
 # make test-deploy  install a Helm engine, Kubernetes' schemas (0.4 GB) and OpenTelemetry, then run their tests
 # make bench-doors  install, then measure the REST door: classify, 200 clients, a large upload
 # make bench-scale  install, then measure what a shard costs and simulate the queue on up to 1,000 cores
@@ -33,7 +34,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/pip --disable-pip-version-check install --quiet --constraint requirements.lock
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-engines check bench bench-queue bench-teacher bench-reference bench-fidelity bench-doors bench-store bench-similarity bench-serverless bench-students bench-tables chaos fuzz docs docs-reference picture lock clean test-deploy compose-smoke bench-scale screenshots
+.PHONY: help demo test test-engines check bench bench-queue bench-teacher bench-reference bench-fidelity bench-doors bench-store bench-similarity bench-serverless bench-students bench-tables chaos fuzz docs docs-reference picture lock clean test-deploy compose-smoke bench-compose bench-scale screenshots
 
 help:
 	@sed -n 's/^# make /make /p' Makefile
@@ -90,6 +91,9 @@ test-deploy: $(VENV)/.deploy
 
 compose-smoke: $(VENV)/.demo
 	@$(BIN)/python deploy/compose-smoke $(ARGS)
+
+bench-compose: $(VENV)/.demo
+	@$(BIN)/python -m benchmarks.compose $(ARGS)
 
 check: $(VENV)/.dev
 	@$(BIN)/ruff format --check .
