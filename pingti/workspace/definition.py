@@ -240,8 +240,8 @@ class TeacherSection(_Section):
     answer_columns: AnswerColumnsSection = AnswerColumnsSection()
     endpoint: EndpointSection | None = None
     vectors: str | None = None
-    """Folder of a sentence model, whose vectors tell what is near what where the teacher has none; the
-    student's own features do if absent."""
+    """Folder of a sentence model or of a similarity student, whose vectors tell what is near what where the
+    teacher has none; the student's own features do if absent."""
     labels: str | None = None
     """JSONL, CSV, TSV or Parquet file with text (or the corpus's id) and label; round 1 starts from it."""
     fine_tune: bool = True

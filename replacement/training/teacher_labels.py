@@ -22,6 +22,7 @@ from replacement.decision import DecisionRule, guesses, make_rule
 from replacement.evaluation.speed import Speed, Speeds, measure_speeds
 from replacement.progress import Progress, advancing, quiet
 from replacement.teacher_sources.sources import STORED, Opened, has_model, open_source, source_name
+from replacement.teacher_sources.vectors import VectorSource, open_vectors
 from replacement.training.people_labels import PeopleLabels, read_reviewed, read_seed
 from replacement.training.teacher_model import find_or_fine_tune, teacher_owner
 from textcnn import Student
@@ -30,7 +31,6 @@ if TYPE_CHECKING:  # torch only where a teacher is asked
     from teacher.bert import Description
     from teacher.protocol import AnswerSource, Scored
     from teacher.sources.callables import Function
-    from teacher.sources.sentence_vectors import SentenceModel
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -55,7 +55,7 @@ class TeacherLabels:
     """What the definition says that the model computes with, for measuring its speed on a CPU."""
     progress: Progress
     """Told how far asking is."""
-    sentence_model: "SentenceModel | None" = None
+    vector_source: VectorSource | None = None
     """Gives vectors where the teacher has none."""
 
     @property
@@ -156,8 +156,8 @@ class TeacherLabels:
             what: as of ``ask``.
         """
         scored = self.cache.score(texts, progress=advancing(self.progress, what, len(texts)))
-        if self.sentence_model is not None and not scored.vectors.shape[1]:
-            return dataclasses.replace(scored, vectors=self.sentence_model.embed(texts))
+        if self.vector_source is not None and not scored.vectors.shape[1]:
+            return dataclasses.replace(scored, vectors=self.vector_source.embed(texts))
         return scored
 
     def read(self, texts: list[str], scored: "Scored") -> Answers:
@@ -265,12 +265,12 @@ class TeacherLabels:
             width: dimensions of the student's embedding.
 
         Returns:
-            float32 (n, width); None where neither the teacher nor a sentence model has vectors.
+            float32 (n, width); None where neither the teacher has vectors nor ``teacher.vectors`` is set.
         """
         advance = advancing(self.progress, "teacher: tokens", len(tokens))
         vectors = self.cache.token_vectors(tokens, progress=advance)
-        if vectors is None and self.sentence_model is not None:
-            vectors = self.sentence_model.token_vectors(tokens, progress=advance)
+        if vectors is None and self.vector_source is not None:
+            vectors = self.vector_source.token_vectors(tokens, progress=advance)
         if vectors is None:
             return None
         inputs, outputs = vectors
@@ -340,7 +340,7 @@ def load_teacher(
         reviewed=people.reviewed.class_of,
         cpu_precision=section.precision,
         progress=progress,
-        sentence_model=_sentence_model(owner, device),
+        vector_source=open_vectors(owner, device),
     )
 
 
@@ -464,15 +464,6 @@ def _cached(
     else:
         cached = CachedTeacher.open(description, folder, device=device)
     return open_source(owner, model=cached, independent=description.independent)
-
-
-def _sentence_model(owner: TaskEntry, device: str | None) -> "SentenceModel | None":
-    named = owner.definition.teacher.vectors
-    if named is None:
-        return None
-    from teacher.sources.sentence_vectors import SentenceModel  # torch only where a teacher is asked
-
-    return SentenceModel.load(owner.path.parent / named, device=device)
 
 
 def _reduced(vectors: NDArray[np.float32], width: int) -> NDArray[np.float32]:

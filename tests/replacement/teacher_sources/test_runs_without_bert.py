@@ -14,11 +14,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from pingti.checks.task import check_task
-from pingti.errors import ConflictError, DefinitionError, InputError, UnavailableError
+from pingti.errors import ArtifactError, ConflictError, DefinitionError, InputError, UnavailableError
 from pingti.workspace import promotion
 from pingti.workspace.registry import TaskEntry, Workspace
 from replacement.measure_drift import load_drift_meter
 from replacement.results import StopReason
+from replacement.similarity import fit
+from replacement.teacher_sources.vectors import SimilarityVectors, open_vectors
 from replacement.training import warm_start
 from replacement.training.loop import replace
 from replacement.training.teacher_labels import load_teacher_of_version
@@ -27,6 +29,8 @@ from tests.support.endpoints import TOKENS, answer_json, chat, topic
 from tests.support.http_servers import server
 from tests.support.teachers import corpus_file, write_bert
 from tests.support.texts import WORDS, made_texts
+from textcnn import Architecture, Student, Vocabulary
+from textcnn.network import TextCNN
 
 DEFINITION = """\
 classes = ["no", "yes"]
@@ -353,6 +357,46 @@ def test_a_function_that_answers_labels_and_a_sentence_model(
     assert not np.allclose(vectors[0], vectors[2], atol=1e-3)
     inputs, outputs = model.token_vectors(("goal", "chip"))
     assert inputs.shape == outputs.shape == (2, 32)
+
+
+def test_a_similarity_student_gives_vectors_to_a_teacher_that_has_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(0)
+    texts = pa.array([" ".join(rng.choice(words, 5)) for words in WORDS.values() for _ in range(40)])
+    near = np.repeat(np.eye(len(WORDS), 16, dtype=np.float32), 40, axis=0)
+    student = fit(texts, near, width=8, epochs=3, seed=0)
+    student.save(tmp_path / "similar")
+    entry = add(tmp_path, 'model = "python:words"\nvectors = "../similar"\nbudget = 300')
+    source = open_vectors(entry, None)
+    assert source is not None
+    vectors = source.embed(["the goal", "goal", "chip code"])
+    assert vectors.shape == (3, 8)
+    np.testing.assert_allclose(vectors, student.encode(["the goal", "goal", "chip code"]), atol=1e-6)
+    alone, in_use = source.token_vectors(("goal", "chip"))
+    assert alone.shape == in_use.shape == (2, 8)
+
+    def none_is_loaded(*_: object, **__: object) -> None:
+        raise AssertionError("a sentence model was loaded")
+
+    monkeypatch.setattr("teacher.sources.sentence_vectors.SentenceModel.load", none_is_loaded)
+    seen: list[int] = []
+    embed = SimilarityVectors.embed
+    monkeypatch.setattr(
+        SimilarityVectors, "embed", lambda self, texts: seen.append(len(texts)) or embed(self, texts)
+    )
+    outcome = replace(entry, function=lambda batch: [yes_or_no(text) for text in batch])
+    assert outcome.passed
+    assert sum(seen) > 200  # rows that the teacher was asked about, and the vocabulary
+
+
+def test_vectors_of_a_folder_that_is_a_classifier_are_refused(tmp_path: Path) -> None:
+    entry = add(tmp_path, 'model = "python:words"\nvectors = "../sport"\nbudget = 300')
+    vocabulary = Vocabulary.build(pa.array(["the goal"]))
+    network = TextCNN(vocabulary.size, 2, Architecture(), np.random.default_rng(0))
+    Student.from_network(network, vocabulary, ["no", "yes"], {}).save(tmp_path / "sport")
+    with pytest.raises(ArtifactError, match=r"^teacher\.vectors: .*a classifier, not a similarity student"):
+        open_vectors(entry, None)
 
 
 def test_more_labels_than_subclasses_are_divided_without_vectors(tmp_path: Path) -> None:
