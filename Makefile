@@ -1,5 +1,6 @@
 # make demo   install, then replace a BERT and classify a real corpus
 # make test   install, check, then run all tests
+# make test-slow  install, then run the tests that guard little for their time: CONTRIBUTING.md says which
 # make check  format, lint, types, layers, docs; what a pre-commit hook runs
 # make test-engines  install Ray, Spark, DuckDB and Polars (half a gigabyte), then compare each with pingti classify
 # make bench  install, then measure the student beside other classifiers on this machine
@@ -34,7 +35,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/pip --disable-pip-version-check install --quiet --constraint requirements.lock
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-engines check bench bench-queue bench-teacher bench-reference bench-fidelity bench-doors bench-store bench-similarity bench-serverless bench-students bench-tables chaos fuzz docs docs-reference picture lock clean test-deploy compose-smoke bench-compose bench-scale screenshots
+.PHONY: help demo test test-slow test-engines check bench bench-queue bench-teacher bench-reference bench-fidelity bench-doors bench-store bench-similarity bench-serverless bench-students bench-tables chaos fuzz docs docs-reference picture lock clean test-deploy compose-smoke bench-compose bench-scale screenshots
 
 help:
 	@sed -n 's/^# make /make /p' Makefile
@@ -65,8 +66,12 @@ demo: $(VENV)/.demo
 	@$(BIN)/pingti demo
 
 test: check
-# Two at once: the suite takes 17 minutes for 28; four were no faster. The tests of a file stay together.
-	@$(BIN)/pytest --quiet --numprocesses 2 --dist loadfile
+# Two at once: the suite takes 17 minutes for 28; four were no faster. The tests of a file stay together. Those of
+# tests/docs ran in check.
+	@$(BIN)/pytest --quiet --numprocesses 2 --dist loadfile -m "not slow" --ignore tests/docs
+
+test-slow: $(VENV)/.dev
+	@$(BIN)/pytest --quiet -m slow
 
 $(VENV)/.docs: $(VENV)/.demo
 	@echo "installing what builds the documentation ..."

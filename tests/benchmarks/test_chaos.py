@@ -79,7 +79,6 @@ def test_a_line_tells_the_seed_the_faults_and_what_is_wrong() -> None:
 
 
 @pytest.mark.broker
-@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_two_short_schedules() -> None:
     require_broker()

@@ -24,8 +24,6 @@ from tests.support.paths import ROOT
 
 PACKAGES = ("pingti", *ROOMS)
 
-pytestmark = pytest.mark.slow
-
 
 def environment(**more: str) -> dict[str, str]:
     """This process's variables without those that lead to the source."""

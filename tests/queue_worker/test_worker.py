@@ -185,7 +185,7 @@ def test_workers_survive_a_server_that_takes_nothing_for_a_while(
     """A worker ended: Celery connects again after errors of a connection alone."""
     log = service.settings.home / "logs" / "worker.log"
     start = log.stat().st_size
-    job = service.submit(service.write("while.parquet", texts * 4))
+    job = service.submit(service.write("while.parquet", texts * 20))
     service.wait(job, lambda job: job.shards_done >= 3)
     if fault == "READONLY":
         service.client.replicaof("127.0.0.1", "1")
@@ -197,5 +197,5 @@ def test_workers_survive_a_server_that_takes_nothing_for_a_while(
         service.client.replicaof("NO", "ONE")
         service.client.config_set("maxmemory", 0)
     job = service.wait(job)
-    assert_every_row_once(service, job, keys("while", 1600))
+    assert_every_row_once(service, job, keys("while", 8000))
     assert service.processes.failed() is None

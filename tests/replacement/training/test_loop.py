@@ -410,7 +410,6 @@ def test_a_person_s_label_of_a_text_outside_the_corpus_is_learned_from(
     assert outcome.report["losses"]
 
 
-@pytest.mark.slow
 def test_runs_killed_at_any_moment_end_in_the_same_student(topic_teacher: Path, tmp_path: Path) -> None:
     """SIGKILL five times, wherever it strikes; the teacher is fine-tuned within the run, too."""
     base = tmp_path / "base"

@@ -44,6 +44,9 @@ def decided(probabilities: np.ndarray) -> Sequence[int]:
     return [int(row.argmax()) if np.isfinite(row).all() else -1 for row in probabilities]
 
 
+SIXTY = [f"goal number {number}" for number in range(60)]
+
+
 def slowly(text: str) -> str:
     time.sleep(0.02)
     return topic(text)
@@ -52,7 +55,13 @@ def slowly(text: str) -> str:
 def ask_alone(url: str, folder: Path) -> None:
     """Ask about 60 texts, in a process that may be killed."""
     teacher = ChatTeacher(endpoint(url, concurrency=4))
-    KeptAnswers.open(teacher, folder).score([f"goal number {number}" for number in range(60)])
+    KeptAnswers.open(teacher, folder).score(SIXTY)
+
+
+def kept_alone(url: str, folder: Path) -> set[str]:
+    """Those of the 60 texts whose answers are on disk."""
+    kept = KeptAnswers.open(ChatTeacher(endpoint(url, concurrency=4)), folder).cached(SIXTY)
+    return {text for text, there in zip(SIXTY, kept.tolist(), strict=True) if there}
 
 
 def test_probabilities_come_from_log_probabilities() -> None:
@@ -220,23 +229,25 @@ def test_what_was_answered_before_an_error_is_kept_and_not_asked_about_again(tmp
     assert asked == {text for text, there in zip(texts, kept.tolist(), strict=True) if not there}
 
 
-def test_a_kill_loses_only_what_was_under_way(tmp_path: Path) -> None:
+def test_a_kill_loses_nothing_that_was_kept(tmp_path: Path) -> None:
     script = (
         "import sys; from pathlib import Path; from tests.teacher.endpoints.test_chat import ask_alone; "
         "ask_alone(sys.argv[1], Path(sys.argv[2]))"
     )
     with chat("", "", "", label=slowly) as (url, model):
         process = subprocess.Popen([sys.executable, "-c", script, url, str(tmp_path)])
-        while model.answered < 30 and process.poll() is None:
+        while len(list(tmp_path.glob("*/*.arrow"))) < 3 and process.poll() is None:
             time.sleep(0.01)
         process.kill()
         process.wait()
-        before = len(model.requests)
+        kept = kept_alone(url, tmp_path)
+        asked_before = Counter(request["messages"][1]["content"] for request in model.requests)
         ask_alone(url, tmp_path)
-    assert before >= 30
+    assert len(kept) >= 12  # a segment of four answers at least is written as soon as they are there
+    assert kept <= set(asked_before)
     asked = Counter(request["messages"][1]["content"] for request in model.requests)
     assert len(asked) == 60
-    assert sum(asked.values()) - 60 <= 8  # twice as many as there are requests at one time
+    assert {text for text, times in asked.items() if times > 1} == set(asked_before) - kept
 
 
 def test_a_service_that_answers_nothing_ends_the_run() -> None:
