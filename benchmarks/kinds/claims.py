@@ -1,7 +1,7 @@
 """What ``make bench-students`` shall show, and whether its rows bear it out."""
 
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from benchmarks.fidelity.cells import Cells, interval, less, median, task_means
@@ -61,6 +61,7 @@ def _transformer(rows: Sequence[Row], further: Sequence[Row]) -> list[Claim]:
     times = [rates[cell] / rate for cell, rate in teacher.items() if rate and cell in rates]
     slowest = min(times, default=0.0)
     return [
+        *_one_layer(further, default, teacher),
         (
             bool(hard) and min(hard) > 0.0,
             "a transformer student is nearer to the teacher than the default on every task below .90",
@@ -72,6 +73,22 @@ def _transformer(rows: Sequence[Row], further: Sequence[Row]) -> list[Claim]:
             f"{slowest:.1f} times at least, {statistics.median(times):.1f} in the median" if times else "–",
         ),
     ]
+
+
+def _one_layer(further: Sequence[Row], default: Mapping[Any, float], teacher: Cells) -> list[Claim]:
+    """The same of one layer, which was trained beside it."""
+    known = [row for row in further if row.get("one_layer")]
+    f1, rates = (
+        {(row["data"], row["task"], row["seed"]): row["one_layer"][name] for row in known}
+        for name in ("f1_teacher", "texts_per_second")
+    )
+    hard = [mean - default[task] for task, mean in task_means(f1).items() if default[task] < 0.9]
+    times = [rate / teacher[cell] for cell, rate in rates.items() if teacher.get(cell)]
+    if not hard or not times:
+        return []
+    says = f"on {sum(gain > 0.0 for gain in hard)} of {len(hard)}; {min(times):.1f} times at least"
+    met = min(hard) > 0.0 and min(times) >= 20.0
+    return [(met, "one of a single layer is both: nearer there, and 20 times as fast", says)]
 
 
 def _ngram(rows: Sequence[Row], _: Sequence[Row]) -> list[Claim]:

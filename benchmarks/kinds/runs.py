@@ -1,7 +1,10 @@
 """One run of the product's loop, and all kinds of students that it trains on the same rows."""
 
+import copy
+import dataclasses
 import time
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Final
 from unittest import mock
@@ -17,7 +20,7 @@ from benchmarks.kinds.searched import WISHES, Found, searched
 from pingti.workspace.registry import Workspace
 from replacement.evaluation.metrics import decide, measure
 from replacement.evaluation.speed import Speeds, measure_speeds
-from replacement.kinds import ladder
+from replacement.kinds import ladder, training
 from replacement.kinds.ladder import Candidate
 from replacement.training import loop
 
@@ -55,10 +58,10 @@ def run(
         For each kind a row of the results and what else there is to say about it, and why others are missing.
     """
     started = time.monotonic()
-    candidates, by_search, report = _trained(part, task, seed, kinds, workspace, effort)
+    candidates, one_layer, by_search, report = _trained(part, task, seed, kinds, workspace, effort)
     texts = pa.array(part.holdout, pa.large_string())
     speeds = measure_speeds(
-        [own.student for own in (*candidates, *by_search)],
+        [own.student for own in (*candidates, *by_search, *one_layer)],
         str(part.model),
         texts.slice(0, _TIMED),
         max_length=data.MAX_LENGTH,
@@ -71,8 +74,10 @@ def run(
         decided = decide(scored, own.result.threshold if binary else None)
         cost = own.student.cost(1.0)
         more = {"bytes": cost.bytes, "teacher_rows": report["teacher"]["rows_asked"]}
+        if kind == "transformer":
+            more["one_layer"] = _one_layer(part, task, one_layer[0], texts, speeds.students[-1])
         measured.append(_row(part, task, seed, kind, decided, rate, speeds, more=more))
-    for shaped, rate in zip(by_search, speeds.students[len(candidates) :], strict=True):
+    for shaped, rate in zip(by_search, speeds.students[len(candidates) :], strict=False):
         decided = decide(shaped.student.score(texts), shaped.threshold)
         more = {"bytes": shaped.student.cost(1.0).bytes, **shaped.more}
         measured.append(_row(part, task, seed, shaped.kind, decided, rate, speeds, more=more))
@@ -108,8 +113,8 @@ def uncertain(scores: NDArray[np.float32], low: float, high: float) -> NDArray[n
 
 def _trained(
     part: Part, task: Task, seed: int, kinds: Sequence[str], workspace: Path, effort: Effort
-) -> tuple[list[Candidate], list[Found], Row]:
-    """All students of a run, the rounds' first, those of a search, and the report of the version."""
+) -> tuple[list[Candidate], list[Candidate], list[Found], Row]:
+    """All students, the rounds' first; a transformer of one layer; those of a search; and the report."""
     home = Workspace(workspace)
     budget, gate_rows = loops.rows_of(part, effort.share)
     name = f"{part.name}_{task.slug}_kinds_{seed}"
@@ -126,18 +131,53 @@ def _trained(
     )
     entry = loops.added(home, name, text, part, task, effort.share)
     candidates: list[Candidate] = []
+    one_layer: list[Candidate] = []
 
     def keep_the_first(_: Any, students: Sequence[Candidate], __: Any) -> int:
         candidates.extend(students)
         return 0
 
     wanted = tuple(kind for kind in ladder.KINDS if kind in kinds)
-    with mock.patch.object(ladder, "KINDS", wanted), loops.exchanged(ladder, "choose", keep_the_first):
+    with (
+        mock.patch.object(ladder, "KINDS", wanted),
+        loops.exchanged(ladder, "choose", keep_the_first),
+        _also_of_one_layer(one_layer),
+    ):
         outcome = loop.replace(entry, seed=seed)
     by_search = searched(entry, seed) if set(WISHES) & set(kinds) else []
     for file in entry.student_folder(outcome.version).glob("student.*"):
         file.unlink()  # the reports stay, to be looked at
-    return candidates, [own for own in by_search if own.kind in kinds], outcome.report
+    return candidates, one_layer, [own for own in by_search if own.kind in kinds], outcome.report
+
+
+def _also_of_one_layer(trained: list[Candidate]) -> AbstractContextManager[Any]:
+    """Have the ladder train a transformer of one layer beside each, on the same rows.
+
+    Args:
+        trained: it is put there, and stands on no rung.
+    """
+    train = training.TRAINERS["transformer"]
+
+    def train_both(setup: Any, asked: Any, rounds: Any) -> Any:
+        shallow = copy.copy(setup.entry)
+        definition, section = setup.definition, setup.definition.student
+        one = section.model_copy(update={"transformer": section.transformer.model_copy(update={"layers": 1})})
+        shallow.definition = definition.model_copy(update={"student": one})
+        student = train(dataclasses.replace(setup, entry=shallow), asked, rounds)
+        trained.append(ladder._candidate(setup, asked, rounds, student))
+        return train(setup, asked, rounds)
+
+    return mock.patch.dict(training.TRAINERS, {"transformer": train_both})
+
+
+def _one_layer(part: Part, task: Task, own: Candidate, texts: pa.Array, rate: float) -> Row:
+    decided = decide(own.student.score(texts), own.result.threshold if task.labels else None)
+    reached = measure(part.reference(task), decided, len(part.names(task)))
+    return {
+        "f1_teacher": round(reached.f1, 5),
+        "texts_per_second": round(rate, 1),
+        "agreement": round(reached.accuracy, 5),
+    }
 
 
 def _row(

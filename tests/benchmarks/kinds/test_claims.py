@@ -48,6 +48,19 @@ def test_a_transformer_is_nearer_on_hard_tasks_and_fast() -> None:
     assert met([*rows("default", 0.95), *better], teacher) == [False, True]
 
 
+def test_a_transformer_of_one_layer_is_asked_for_both_at_once() -> None:
+    default, better = rows("default"), rows("transformer", 0.85, texts_per_second=900.0)
+
+    def claimed(f1: float, rate: float) -> list[bool]:
+        one = {"f1_teacher": f1, "texts_per_second": rate}
+        further = [{**row, "teacher_texts_per_second": 100.0, "one_layer": one} for row in better]
+        return met([*default, *better], further)
+
+    assert claimed(0.81, 2000.0) == [True, True, False]
+    assert claimed(0.81, 1999.0) == [False, True, False]
+    assert claimed(0.79, 2000.0) == [False, True, False]
+
+
 def test_an_n_gram_student_is_three_times_as_fast() -> None:
     assert met([*rows("default"), *rows("ngram", ratio_to_default=3.0)]) == [True]
     assert met([*rows("default"), *rows("ngram", ratio_to_default=2.9)]) == [False]
