@@ -43,6 +43,7 @@ _CONTROL_THREADS = 8  # of which callbacks take six
 Rate = Callable[[Celery], float]
 
 _stops: list[Callable[[], None]] = []
+_exits: list[Callable[[], None]] = []
 _rates: list[Rate] = []
 _queues: list[str] = []
 
@@ -50,6 +51,11 @@ _queues: list[str] = []
 def on_stop(call: Callable[[], None]) -> None:
     """Have something called when this worker is asked to stop, while its tasks still run."""
     _stops.append(call)
+
+
+def on_exit(call: Callable[[], None]) -> None:
+    """Have something called when a process of this worker's pool ends."""
+    _exits.append(call)
 
 
 def report_rate(rate: Rate) -> None:
@@ -98,10 +104,22 @@ def _fit(sender: Any = None, **_: Any) -> None:
     if RETRAIN in queues:  # before a retraining and after it, it may as well ask a teacher for a job
         queues.add(TEACH)
     sender.app.amqp.queues.select(queues)  # not also those that it publishes to, once it has to connect again
-    if not queues.isdisjoint(HAVE_TEACHERS):  # what a task loads goes with its process
-        sender.pool_cls, sender.concurrency, sender.max_tasks_per_child = "prefork", 1, 1
+    if not queues.isdisjoint(HAVE_TEACHERS):
+        # One process, which may be killed to end a retraining. With it stays the teacher that it keeps.
+        sender.pool_cls, sender.concurrency, sender.max_tasks_per_child = "prefork", 1, None
     elif queues == {CONTROL}:
         sender.concurrency = _CONTROL_THREADS
+
+
+@signals.worker_process_init.connect
+def _start_process(**_: Any) -> None:
+    pa.set_cpu_count(1)  # the teacher's process computes, this one waits for it
+
+
+@signals.worker_process_shutdown.connect
+def _end_process(**_: Any) -> None:
+    for call in _exits:
+        call()
 
 
 @signals.worker_ready.connect

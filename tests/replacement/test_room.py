@@ -17,7 +17,7 @@ def test_the_public_name_is_the_loop() -> None:
 
 
 @pytest.mark.parametrize(
-    "modules", ["replacement, replacement.training", "replacement.results", "replacement.measure_drift"]
+    "modules", ["replacement, replacement.training", "replacement.results", "replacement.second.process"]
 )
 def test_what_trains_nothing_loads_neither_faiss_nor_torch(modules: str) -> None:
     program = f"import sys, {modules}\nprint(sorted({{'faiss', 'torch', 'transformers'}} & set(sys.modules)))"

@@ -21,10 +21,10 @@ from pingti.workspace.registry import TaskEntry, Workspace
 from pingti.workspace.report import Report
 from pingti.workspace.storage import Storage, students
 from pingti.workspace.verdict import verdict
-from replacement.measure_drift import load_drift_meter
+from replacement.second.teacher import TeacherSecond
 from replacement.training.loop import replace
 from tests.support.command_line import Run
-from tests.support.teachers import sport
+from tests.support.teachers import agreement_with_teacher, sport
 from tests.support.texts import made_texts
 from tests.support.transformers import needs_runtime
 
@@ -104,10 +104,9 @@ def test_every_door_answers_by_it(entry: TaskEntry, tmp_path: Path, pingti: Run)
 def test_drift_is_what_both_decide_otherwise(entry: TaskEntry) -> None:
     texts, _ = made_texts(80, seed=11)
     decided = np.array(Classifier.of(entry.workspace, ["sport"]).classify(texts).column("sport").to_pylist())
-    meter = load_drift_meter(entry, 1)
-    answers = meter.teacher.ask(texts, "a test").decided
-    agreed = int((np.array(meter.teacher.classes)[answers] == decided).sum())
-    assert meter.count(texts) == (80, agreed)
+    (own,) = pin(entry.workspace, [Choice(task="sport")])
+    agreed = int((np.array(TeacherSecond(entry.workspace)(own, texts)) == decided).sum())
+    assert agreement_with_teacher(entry, 1, texts) == (80, agreed)
 
 
 def test_a_store_has_both_and_an_exchanged_or_missing_second_is_told(

@@ -13,11 +13,10 @@ from pingti.workspace import promotion
 from pingti.workspace.definition import parse
 from pingti.workspace.registry import TaskEntry
 from pingti.workspace.report import Report
-from replacement.measure_drift import load_drift_meter
 from replacement.second.teacher import TeacherSecond
 from replacement.training.loop import replace
 from tests.support.command_line import Run
-from tests.support.teachers import sport
+from tests.support.teachers import agreement_with_teacher, sport
 from tests.support.texts import made_texts
 
 
@@ -94,7 +93,7 @@ def test_drift_is_that_of_both_together(entry: TaskEntry) -> None:
     decided = classifier.asking(second).classify(texts).column("sport").to_pylist()
     answers = second(classifier.pins[-1], texts)
     agreed = sum(label == answer for label, answer in zip(decided, answers, strict=True))
-    assert load_drift_meter(entry, 1).count(texts) == (80, agreed)
+    assert agreement_with_teacher(entry, 1, texts) == (80, agreed)
 
 
 def test_a_teacher_that_is_gone_is_told_in_a_sentence(entry: TaskEntry, tmp_path: Path, pingti: Run) -> None:
