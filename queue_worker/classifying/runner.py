@@ -183,7 +183,7 @@ class Runner:
             job: the job's id.
             unit: PLAN, FINALIZE, or a shard's number. With a small job's plan others of its kind are done.
             worker: the name of this worker, for those who watch.
-            has_teacher: whether a teacher can be asked here, by a process that is started for it.
+            has_teacher: whether a teacher can be asked here, by a process of its own.
 
         Returns:
             Whether there was anything to do: not where it is over, or another worker has it.

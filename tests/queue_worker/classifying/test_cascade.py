@@ -26,7 +26,7 @@ from queue_worker.jobs.waiting import waits_for
 from queue_worker.retraining.runs import RunState, cancel_retrain, find_run, request_retrain
 from replacement.second.teacher import TeacherSecond
 from replacement.training.loop import replace
-from tests.support.brokers import messages_waiting, until
+from tests.support.brokers import gone, messages_waiting, until
 from tests.support.cascades import ASKING, asking
 from tests.support.messages import Messages
 from tests.support.retraining import slow_worker
@@ -77,6 +77,7 @@ def test_a_worker_with_a_teacher_does_the_shards_even_if_another_is_killed_over_
         assert waits_for(service.store.get(job.id), service.store.statistics) is None
         until(lambda: service.store.workers_of(job.id), "a shard is begun")
         service.kill(victim)
+        until(lambda: all(map(gone, teachers_of(log))), "its teacher ends with it")
         assert service.store.get(job.id).status is JobStatus.RUNNING
         other = service.processes.start_worker(service.settings, queue=RETRAIN, log=log)
         job = service.wait(job, seconds=300)  # a teacher is loaded, by a process of low priority
@@ -92,6 +93,34 @@ def test_a_worker_with_a_teacher_does_the_shards_even_if_another_is_killed_over_
     second = TeacherSecond(Workspace(service.settings.home))
     expected = classifier.asking(second).classify(texts[:250]).column("sport").to_pylist()
     assert [row["sport"] for row in rows] == expected
+
+
+def teachers_of(log: Path) -> list[int]:
+    """The processes that a worker's log tells of, which ask teachers."""
+    return [int(pid) for pid in re.findall(r"teacher's process starts pid=(\d+)", log.read_text())]
+
+
+@pytest.mark.broker
+def test_a_worker_keeps_its_teacher_from_job_to_job_until_it_retrains(
+    service: Service, texts: list[str]
+) -> None:
+    log = service.settings.home / "logs" / "kept.log"
+    learning = service.processes.start(
+        "retrain worker", slow_worker(service.settings), settings=service.settings, log=log
+    )
+    with service.worker():
+        for name in ("first", "second", "third"):
+            job = service.wait(service.submit(service.write(f"{name}.parquet", texts[:40])), seconds=300)
+            assert_every_row_once(service, job, keys(name, 40))
+        (teacher,) = teachers_of(log)
+        assert not gone(teacher)
+        run = request_retrain(service.settings, service.client, "sport", "tests")
+        until(lambda: gone(teacher), "the retraining has its memory")
+        cancel_retrain(service.settings, service.client, run.id)
+        service.wait(service.submit("first.parquet"), seconds=300)
+        (_, teacher) = teachers_of(log)
+        service.processes.stop(learning)
+        until(lambda: gone(teacher), "it ends with its worker")
 
 
 @pytest.mark.broker

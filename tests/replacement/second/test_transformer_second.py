@@ -60,6 +60,8 @@ def test_the_report_tells_what_both_reach_and_that_no_teacher_is_asked(entry: Ta
     assert 0 < cascade.teacher_share <= 1
     kinds = [(rung["kind"], rung["kept"], rung["teacher_share"]) for rung in document["ladder"]]
     assert kinds == [("textcnn", True, 0.0), ("transformer", False, 0.0), ("cascade", True, 0.0)]
+    sizes = [rung["bytes"] for rung in document["ladder"]]
+    assert sizes[2] == sizes[0] + sizes[1]  # both are loaded
     rates = [rung["texts_per_second"] for rung in document["ladder"]]
     assert 1e6 / rates[2] == pytest.approx(1e6 / rates[0] + cascade.teacher_share * 1e6 / rates[1], rel=0.01)
     assert "still asked" not in verdict(report)
@@ -131,6 +133,11 @@ def test_a_store_has_both_and_an_exchanged_or_missing_second_is_told(
     with pytest.raises(ArtifactError, match=r"second\.json: its checksum does not fit its content"):
         Classifier.load(elsewhere, pins)
     (folder / "second.json").unlink()
+    (folder / "second.json").mkdir()
+    for read in (lambda: Classifier.load(elsewhere, pins), lambda: version_files(folder)):
+        with pytest.raises(ArtifactError, match=r"second\.json: not readable: Is a directory"):
+            read()
+    (folder / "second.json").rmdir()
     with pytest.raises(
         ArtifactError, match=r"second\.json: it is not there; the student of this version has a"
     ):
