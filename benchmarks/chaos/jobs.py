@@ -30,7 +30,7 @@ def make_workspace(root: Path, teacher: str) -> None:
 
     Args:
         root: of the workspace.
-        teacher: the address of ``cascade.Endpoint``.
+        teacher: the part of a definition that names it, in TOML.
     """
     from textcnn.train import Recipe, train
 

@@ -19,6 +19,7 @@ from typing import Any
 import pyarrow as pa
 import redis
 from celery import Celery, signals
+from celery.exceptions import WorkerLostError
 from celery.worker import state
 
 from pingti.errors import PingtiError
@@ -32,9 +33,10 @@ from queue_worker.celery_app import (
     connect,
     shorten_pauses,
 )
+from queue_worker.jobs.reaper import end_leases
 from queue_worker.jobs.statistics import memory_bytes
 from queue_worker.jobs.store import JobStore
-from queue_worker.processes.server_check import refuse_unfit_server
+from queue_worker.processes.server_check import impatient_client, refuse_unfit_server
 from queue_worker.processes.workplace import refuse_other_workspace
 
 _log = logging.getLogger(__name__)
@@ -46,6 +48,7 @@ _stops: list[Callable[[], None]] = []
 _exits: list[Callable[[], None]] = []
 _rates: list[Rate] = []
 _queues: list[str] = []
+_hostname: list[str] = []
 
 
 def on_stop(call: Callable[[], None]) -> None:
@@ -116,6 +119,16 @@ def _start_process(**_: Any) -> None:
     pa.set_cpu_count(1)  # the teacher's process computes, this one waits for it
 
 
+@signals.task_failure.connect
+def _free(sender: Any = None, exception: Any = None, **_: Any) -> None:
+    """The pool's process was killed over a task: others need not wait until its lease has run out."""
+    if not isinstance(exception, WorkerLostError):
+        return
+    application = sender.app
+    with suppress(redis.RedisError), impatient_client(application.settings) as client:
+        end_leases(JobStore(client), name_of(_hostname[0]))
+
+
 @signals.worker_process_shutdown.connect
 def _end_process(**_: Any) -> None:
     for call in _exits:
@@ -125,6 +138,7 @@ def _end_process(**_: Any) -> None:
 @signals.worker_ready.connect
 def _start(sender: Any = None, **_: Any) -> None:
     application = sender.app
+    _hostname[:] = [sender.hostname]
     _queues[:] = [name for name in QUEUES if name in application.amqp.queues.consume_from]
     pa.set_cpu_count(1)  # the threads are the parallel part
     threading.Thread(target=_tell, args=(sender,), name="presence", daemon=True).start()

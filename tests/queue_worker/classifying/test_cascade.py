@@ -1,7 +1,10 @@
 """Jobs whose students ask a teacher where they are not sure: workers that have one do their shards."""
 
 import json
+import os
 import re
+import signal
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -121,6 +124,24 @@ def test_a_worker_keeps_its_teacher_from_job_to_job_until_it_retrains(
         (_, teacher) = teachers_of(log)
         service.processes.stop(learning)
         until(lambda: gone(teacher), "it ends with its worker")
+
+
+@pytest.mark.broker
+def test_a_shard_whose_process_is_killed_does_not_wait_for_its_lease(
+    service: Service, texts: list[str]
+) -> None:
+    log = service.settings.home / "logs" / "killed.log"
+    patient = service.settings.model_copy(update={"lease_seconds": 3600.0})
+    worker = service.processes.start_worker(patient, queue=TEACH, log=log)
+    job = service.submit(service.write("killed.parquet", texts[:40]))
+    with service.worker():
+        until(lambda: teachers_of(log), "a shard asks its teacher")
+        (teacher,) = teachers_of(log)
+        shown = subprocess.check_output(["ps", "-o", "ppid=", "-p", str(teacher)])
+        os.kill(int(shown), signal.SIGKILL)
+        job = service.wait(job, seconds=300)
+    assert_every_row_once(service, job, keys("killed", 40))
+    service.processes.stop(worker)
 
 
 @pytest.mark.broker
