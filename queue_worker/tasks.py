@@ -28,6 +28,7 @@ from queue_worker.celery_app import (
     send,
 )
 from queue_worker.classifying.runner import AttemptError, Runner
+from queue_worker.classifying.teachers import TeacherProcess
 from queue_worker.jobs.callbacks import Callbacks
 from queue_worker.jobs.models import FINALIZE, PLAN
 from queue_worker.jobs.publishing import publisher
@@ -49,15 +50,20 @@ class Resources:
     settings: Settings
     store: JobStore
     runner: Runner
+    teachers: TeacherProcess
+    """Asked by shards and about drift, one process for both."""
     callbacks: Callbacks
 
 
 @lru_cache(maxsize=1)
 def _make_resources(settings: Settings) -> Resources:
     store = JobStore(connect(settings), publisher(settings))
-    runner = Runner(settings, store)
+    teachers = TeacherProcess(settings)
+    runner = Runner(settings, store, teachers)
     lifecycle.on_stop(runner.stopping.set)
-    return Resources(settings=settings, store=store, runner=runner, callbacks=Callbacks(settings, store))
+    lifecycle.on_exit(teachers.end)
+    callbacks = Callbacks(settings, store)
+    return Resources(settings=settings, store=store, runner=runner, teachers=teachers, callbacks=callbacks)
 
 
 _lock = threading.Lock()
@@ -88,6 +94,7 @@ def classify(self: Any, job: str, shard: int) -> None:
     if (self.request.delivery_info or {}).get("routing_key") not in HAVE_TEACHERS:
         runner.run(job, str(shard), worker=worker)
         return
+    runner.stopping.clear()  # of a shard before, which somebody has revoked
     with lifecycle.stop_on_sigterm(runner.stopping):
         runner.run(job, str(shard), worker=worker, has_teacher=True)
 
@@ -102,6 +109,7 @@ def finalize(self: Any, job: str) -> None:
 def retrain(self: Any, run: str) -> None:
     """Do a retraining, in a process that may use torch. Revoked with terminate, it ends at once."""
     settings = self.app.settings
+    resources(self.app).teachers.end()  # a retraining loads its own, and needs the memory
     worker = RetrainWorker(settings, connect(settings), publish=publisher(settings))
     with lifecycle.stop_on_sigterm(worker.stop):
         worker.run(run, worker=lifecycle.name_of(self.request.hostname))
@@ -111,8 +119,9 @@ def retrain(self: Any, run: str) -> None:
 def measure_drift(self: Any, job: str) -> None:
     """Ask the teacher about rows of a finished job, and of those that have ended with it."""
     stop = threading.Event()
+    room = resources(self.app)
     with lifecycle.stop_on_sigterm(stop):
-        DriftMonitor(self.app.settings, connect(self.app.settings), stop=stop).measure()
+        DriftMonitor(room.settings, room.store.client, stop=stop, teachers=room.teachers).measure()
 
 
 @shared_task(name=CALLBACK_TASK, bind=True)

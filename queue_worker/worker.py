@@ -1,7 +1,7 @@
 """A worker process: ``python -m queue_worker.worker --queue classify`` (or ``retrain``, ``teach``).
 
 It is Celery's worker: threads of one process for ``classify``, since the kernel releases the interpreter's
-lock and the students are loaded once; a process for each task of ``retrain`` and ``teach``, which may be
+lock and the students are loaded once; one process for the tasks of ``retrain`` and ``teach``, which may be
 absent. A worker of ``retrain`` takes from ``teach``, too, where no retraining keeps it. SIGTERM
 lets running shards finish; a retraining is handed back. Settings come from ``PINGTI_*`` variables, logs go to
 standard error, one line an event.

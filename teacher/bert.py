@@ -19,7 +19,6 @@ from pingti.model_files import independent, outputs_problem
 from teacher.folders import (
     PADDED_LEFT,
     check_max_length,
-    check_texts,
     check_tokenizer,
     choose_device,
     contents,
@@ -35,6 +34,7 @@ from teacher.folders import (
 from teacher.ngrams import NGrams
 from teacher.precision import Precision, computing, prepared, resolve_precision
 from teacher.protocol import Scored
+from teacher.texts import check_texts
 
 # Padded tokens in one batch on a CPU and on a GPU. On a CPU, larger batches leave the caches of the cores;
 # smaller ones pay the fixed cost of a call more often.

@@ -22,6 +22,7 @@ import json
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -31,9 +32,11 @@ from safetensors.numpy import load, save
 
 from pingti.errors import ArtifactError
 from pingti.files import locked, replacing
-from teacher.bert import Description, Teacher
-from teacher.folders import check_texts
 from teacher.protocol import AnswerCache, Scored
+from teacher.texts import check_texts
+
+if TYPE_CHECKING:  # torch only where a model answers: an endpoint's answers are kept here, too
+    from teacher.bert import Description, Teacher
 
 _log = logging.getLogger(__name__)
 
@@ -329,7 +332,7 @@ class CachedTeacher:
 
     def __init__(
         self,
-        teacher: Teacher | Description,
+        teacher: "Teacher | Description",
         cache: AnswerCache,
         *,
         device: str | None = None,
@@ -348,7 +351,7 @@ class CachedTeacher:
     @classmethod
     def open(
         cls,
-        teacher: Teacher | Description,
+        teacher: "Teacher | Description",
         folder: Path,
         *,
         device: str | None = None,
@@ -411,7 +414,9 @@ class CachedTeacher:
             progress(len(tokens))
         return stored
 
-    def _loaded(self) -> Teacher:
+    def _loaded(self) -> "Teacher":
+        from teacher.bert import Description, Teacher
+
         if isinstance(self._teacher, Description):
             self._teacher = Teacher.load_described(self._teacher, device=self._device, threads=self._threads)
         return self._teacher

@@ -204,21 +204,6 @@ def choose_device(device: str | None) -> torch.device:
     return chosen
 
 
-def check_texts(texts: Sequence[str]) -> None:
-    """Check that every text has a UTF-8 form: tokenizers and hashes need one.
-
-    Raises:
-        InputError: a text has none.
-    """
-    for row, text in enumerate(texts):
-        try:
-            text.encode()
-        except UnicodeEncodeError as error:
-            raise InputError(
-                f"text {row} is not valid Unicode: {error.reason} at character {error.start}"
-            ) from error
-
-
 def encode(tokenizer: Any, texts: Sequence[str], max_length: int) -> list[list[int]]:
     """Look up the token ids of each text with its special tokens, cut to ``max_length``."""
     if not texts:

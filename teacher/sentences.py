@@ -16,7 +16,6 @@ from pingti.errors import ArtifactError, InputError
 from teacher.bert import batches
 from teacher.folders import (
     check_max_length,
-    check_texts,
     choose_device,
     encode,
     load_encoder,
@@ -26,6 +25,7 @@ from teacher.folders import (
     resolve,
     torch,
 )
+from teacher.texts import check_texts
 
 _MAX_LENGTH = 128
 _POOLING = Path("1_Pooling", "config.json")

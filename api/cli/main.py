@@ -26,6 +26,7 @@ from api.cli.tasks import (
     TaskName,
     delimiter_of,
     keep_of,
+    show_ladder,
     show_teacher_quality,
 )
 from pingti import __version__
@@ -135,9 +136,12 @@ def replace(
         screen.note(note)
     show_teacher_quality(outcome.report, screen)
     folder = entry.student_folder(outcome.version)
-    screen.say(
-        f"{task}: version {outcome.version}, of round {outcome.best.round}; {outcome.report['stopped']}"
-    )
+    kind = outcome.report["kind"]
+    learned = f"of round {outcome.best.round}"
+    if kind != "textcnn":
+        learned = f'a student of kind "{kind}", of the rows of all rounds'
+    screen.say(f"{task}: version {outcome.version}, {learned}; {outcome.report['stopped']}")
+    show_ladder(outcome.report, screen)
     for name, point in outcome.report["scenes"].items():
         if point["holdout"] is None:
             screen.say(f"operating point {name} is refused: {point['says']}")

@@ -332,7 +332,7 @@ def report(task: TaskName, version: Version = None, home: Home = WORKSPACE, as_j
     _show_measures(content, screen)
     if not sure:  # which names the intervals
         _show_intervals(content, screen)
-    _show_ladder(content, screen)
+    show_ladder(content, screen)
     operating_points = content.get("scenes", {})
     if operating_points:
         screen.table(
@@ -365,8 +365,13 @@ def show_teacher_quality(content: dict[str, Any], screen: Screen) -> None:
         screen.say(f"teacher: {quality.says}")
 
 
-def _show_ladder(content: dict[str, Any], screen: Screen) -> None:
-    """The kinds of students that the version's was chosen from, where there are several."""
+def show_ladder(content: dict[str, Any], screen: Screen) -> None:
+    """The kinds of students that the version's was chosen from, where there are several.
+
+    Args:
+        content: what report.json holds.
+        screen: where it is shown.
+    """
     from pingti.workspace.report import Report
 
     rungs = Report.model_validate(content).ladder

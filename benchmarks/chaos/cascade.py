@@ -48,7 +48,11 @@ class Endpoint:
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        self.section = (
+            f'[teacher.endpoint]\nkind = "classifier"\nurl = "http://127.0.0.1:{self._server.server_port}"\n'
+            "batch = 8\nconcurrency = 2\n"
+        )
+        """The teacher's part of a definition."""
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
 
     def end(self) -> None:
@@ -66,19 +70,19 @@ def _says_yes(text: str) -> bool:
     return "match" in text
 
 
-def add_task(workspace: Workspace, student: Student, url: str, texts: Sequence[str]) -> None:
+def add_task(workspace: Workspace, student: Student, teacher: str, texts: Sequence[str]) -> None:
     """Add the task, promoted, with the network of another.
 
     Args:
         workspace: where to.
         student: of two classes, no and yes.
-        url: the endpoint's.
+        teacher: the part of the definition that names it, in TOML.
         texts: of which the student is to be unsure of some.
     """
     entry = workspace.add_task(
         TASK,
         'classes = ["no", "yes"]\n[corpus]\nfiles = ["../none.csv"]\n[watch]\nsample = 0\n'
-        f'[teacher.endpoint]\nkind = "classifier"\nurl = "{url}"\nbatch = 8\nconcurrency = 2\n[cascade]\n',
+        f"{teacher}[cascade]\n",
     )
     low, high = np.quantile(student.score(list(texts))[:, 1], _UNSURE).tolist()
     cascade = {"second": "teacher", "on_no_teacher": "fail", "bands": {"default": [low, high]}}

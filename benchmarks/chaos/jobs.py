@@ -17,7 +17,7 @@ from pingti.workspace.registry import Workspace
 from textcnn import Architecture, Student, Vocabulary
 
 _ROWS = 2000
-_ASKED_ROWS = 100  # of the job that asks a teacher: a few shards, each with a process that is started for it
+_ASKED_ROWS = 100  # of the job that asks a teacher: a few shards
 _WORDS = ["goal", "match", "team", "league", "software", "chip", "market", "garden"]
 
 
@@ -30,7 +30,7 @@ def make_workspace(root: Path, teacher: str) -> None:
 
     Args:
         root: of the workspace.
-        teacher: the address of ``cascade.Endpoint``.
+        teacher: the part of a definition that names it, in TOML.
     """
     from textcnn.train import Recipe, train
 

@@ -266,7 +266,7 @@ def main(arguments: list[str] | None = None) -> int:
     folder = Path(tempfile.mkdtemp(prefix="pingti-chaos-"))
     template = folder / "template"
     teacher = Endpoint()
-    make_workspace(template, teacher.url)
+    make_workspace(template, teacher.section)
     failed = 0
     for seed in range(options.seed, options.seed + options.schedules):
         result = run_schedule(

@@ -30,6 +30,16 @@ _SENTENCES = (
         r"recall ([\d.]+) to ([\d.]+)\)",
         r"重新抽取的留出集有 \1 得出同样的结论（95% 区间：精确率 \2 至 \3，召回率 \4 至 \5）",
     ),
+    (
+        r"student and teacher together reach precision ([\d.]+) and recall ([\d.]+); a cascade\.agreement above "
+        r"([\d.]+) leaves more rows to the teacher",
+        r"学生与教师合起来精确率为 \1、召回率为 \2；cascade.agreement 高于 \3 时，会有更多行交给教师",
+    ),
+    (
+        r"student and transformer together reach precision ([\d.]+) and recall ([\d.]+); a cascade\.agreement "
+        r"above ([\d.]+) leaves more rows to the transformer",
+        r"两个学生合起来精确率为 \1、召回率为 \2；cascade.agreement 高于 \3 时，会有更多行交给 transformer",
+    ),
     (r"^what helps most is ", "最有帮助的是"),
     (r"^what helps, too, is ", "也有帮助的是"),
     (

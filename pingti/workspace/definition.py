@@ -313,10 +313,12 @@ class StudentSection(_Section):
     """The student's kind and shape. The defaults did best on Chinese and English short texts."""
 
     kind: Literal["textcnn", "ngram", "transformer", "auto"] = "textcnn"
-    """What computes. "textcnn": the network of the rounds; all other keys of the section are its. "ngram":
-    one table of n-grams, faster. "transformer": a small encoder, slower and nearer to the teacher. Both learn
-    from the rows that the rounds asked about. "auto": of all three the cheapest that reaches the gate, or
-    else the best on the validation rows."""
+    """What computes. "textcnn": the network of the rounds. "ngram": one table of n-grams, faster.
+    "transformer": a small encoder, slower and nearer to the teacher. Both learn from the rows that the rounds
+    asked about. "auto": of all three the cheapest that reaches the gate, or else the best on the validation
+    rows. The other keys shape the rounds' TextCNN, whatever the kind; of them "ngram" takes `wide`,
+    `vocabulary` and `read` for itself, too, and "transformer" only what stands in `student.transformer`.
+    `table` and `finish_rows` change nothing of either."""
     embedding: int = Field(default=256, ge=1, le=1024)
     """Dimensions; they cost training time, and nothing at scoring."""
     filters: int = Field(default=128, ge=1, le=1024)
@@ -324,7 +326,8 @@ class StudentSection(_Section):
     widths: tuple[Annotated[int, Field(ge=1, le=16)], ...] = (1, 2, 3)
     """How many neighbouring tokens a filter sees at once."""
     wide: int = Field(default=1 << 17, ge=0, le=1 << 22)
-    """Buckets of the wide part, a linear model of tokens and pairs of them; 0: none, else a power of two."""
+    """Buckets of the wide part, a linear model of tokens and pairs of them; 0: none, else a power of two. Of
+    "ngram" its whole table, 131,072 where this is 0."""
     subclasses: int = Field(default=32, ge=0, le=256)
     """At most so many of the teacher's labels, near ones taken together, are told apart within the classes;
     0: the classes alone. They cost scoring time, and help where the teacher has more labels than classes."""
@@ -351,7 +354,7 @@ class StudentSection(_Section):
         try:
             self.architecture()
         except InputError as error:
-            raise ValueError(str(error)) from error
+            raise ValueError(str(error).removeprefix("student: ")) from error  # the key is named besides
         return self
 
     def architecture(self) -> Architecture:

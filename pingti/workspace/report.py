@@ -219,7 +219,21 @@ def refusal(report: Report | Mapping[str, Any]) -> Refusal:
     sure = (how_sure(report),) if how_sure(report) else ()
     return Refusal(
         headline=" and ".join(lacking),
-        points=(*points, *ways_on(report), *sure, *where_it_fails(report)),
+        points=(*points, *_with_second(report), *ways_on(report), *sure, *where_it_fails(report)),
+    )
+
+
+def _with_second(report: Report) -> tuple[str, ...]:
+    """How near a cascade comes that does not reach the gate either, in words; nothing where there is none."""
+    cascade = report.cascade
+    if cascade is None or not cascade.kept or cascade.passes:
+        return ()
+    precision, recall = cascade.holdout.precision, cascade.holdout.recall
+    if precision is None or recall is None:
+        return ()
+    return (
+        f"student and {cascade.second} together reach precision {precision:.3f} and recall {recall:.3f}; a "
+        f"cascade.agreement above {cascade.wanted:g} leaves more rows to the {cascade.second}",
     )
 
 

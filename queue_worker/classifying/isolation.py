@@ -6,40 +6,35 @@ which the process dies or takes too long, is divided until single rows are found
 
 import itertools
 import json
-import selectors
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import pyarrow as pa
 from pydantic import TypeAdapter
 
 from pingti.corpus.reader import BadRow, Columns
-from pingti.errors import InputError, PingtiError, UnavailableError
-from pingti.inference.classifier import Classifier
+from pingti.errors import InputError, PingtiError
+from pingti.inference.classifier import Classifier, Second
 from pingti.inference.pins import Pin
 from pingti.inference.results import with_carried
 from pingti.workspace.registry import Workspace
 from queue_worker.classifying.bad_rows import BadRows, Check
 from queue_worker.classifying.planning import BATCH_ROWS, shard_batches
 from queue_worker.classifying.shards import job_folder, write_part
-from queue_worker.classifying.teachers import TeacherProcess
 from queue_worker.jobs.models import Done, Job
-from queue_worker.processes.launcher import guarded
+from queue_worker.processes.line_process import LineProcess
 from queue_worker.settings import Settings
 
 CHILD = (sys.executable, "-P", "-m", "queue_worker.classifying.isolation")
 _PARTS = 16  # into which a range that fails is divided: each division may cost a process
 _MOST_BAD = 1000  # rows of a shard; more are the student's fault
 _MOST_STARTS = 200
-_RANGE_SECONDS = 300.0
-_TEACHER_SECONDS = 3600.0  # the same where a teacher is asked about some of the rows
-_LOOK_SECONDS = 0.2
+_RANGE_SECONDS = 300.0  # without the teacher's, where one is asked about some of the rows
 _ROWS = "rows.arrow"
 
 _PINS = TypeAdapter(tuple[Pin, ...])
@@ -55,9 +50,11 @@ def classify_isolated(
     *,
     command: tuple[str, ...] = CHILD,
     folder: Path | None = None,
-    asks_teacher: bool = False,
+    second: Second | None = None,
 ) -> Done:
     """As ``shards.classify_shard``, with rows that cannot be classified among the bad ones.
+
+    ``second``: is asked, in this process, about the rows of which a student is not sure.
 
     Raises:
         InputError: there are too many of those.
@@ -71,7 +68,7 @@ def classify_isolated(
         good: list[Path] = []
         batches = shard_batches(settings, job, shard, source, bad, check)
         if _write_rows(work / _ROWS, batches, check):
-            with _Child(settings, job, work, command, check, asks_teacher=asks_teacher) as child:
+            with _Child(settings, job, work, command, check, second) as child:
                 good = list(_divide(child, _rows(work), job, shard, bad))
 
         def scored() -> Iterator[pa.RecordBatch]:
@@ -125,6 +122,10 @@ def _divide(child: "_Child", rows: pa.Table, job: Job, shard: int, bad: BadRows)
                 )
 
 
+class _Late(Exception):
+    """The classifier took too long over a range."""
+
+
 class _Child:
     """The process that classifies ranges of the rows in a folder; a new one when it dies."""
 
@@ -135,16 +136,14 @@ class _Child:
         work: Path,
         command: tuple[str, ...],
         check: Check,
-        *,
-        asks_teacher: bool,
+        second: Second | None,
     ) -> None:
-        self._seconds = _TEACHER_SECONDS if asks_teacher else _RANGE_SECONDS
-        self._work, self._command, self._check = work, command, check
+        self._work, self._command, self._check, self._second = work, command, check, second
         pins = _PINS.dump_python(job.pins, mode="json")
         columns = asdict(job.columns)
         task = {"home": str(settings.home), "work": str(work), "pins": pins, "columns": columns}
-        self._task = json.dumps({**task, "asks_teacher": asks_teacher})
-        self._process: subprocess.Popen[bytes] | None = None
+        self._task = {**task, "asks_teacher": second is not None}
+        self._process: LineProcess | None = None
         self._starts = 0
 
     def __enter__(self) -> "_Child":
@@ -155,91 +154,86 @@ class _Child:
 
     def classify(self, start: int, stop: int) -> tuple[Path, str | None]:
         """The file of the range's results, and why there is none."""
-        if self._process is None:
-            self._start()
+        process = self._process or self._start()
         path = self._work / f"{start}-{stop}.arrow"
-        answer = self._ask(f"{start} {stop} {path.name}")
+        try:
+            answer = self._ask(process, {"start": start, "stop": stop, "name": path.name})
+        except _Late:
+            self._end()
+            return path, f"the classifier took longer than {_RANGE_SECONDS:g} s over it"
         if answer is None:
-            return path, self._fault()
-        if "unavailable" in answer:
-            raise UnavailableError(answer["unavailable"])
+            code = self._fault()
+            ended = "gave no answer" if code is None else f"signal {-code}" if code < 0 else f"code {code}"
+            return path, f"the classifier died over it ({ended})"
         if "fatal" in answer:
             raise PingtiError(answer["fatal"])
         return path, answer.get("error")
 
-    def _start(self) -> None:
+    def _start(self) -> LineProcess:
         self._starts += 1
         if self._starts > _MOST_STARTS:
             raise InputError(f"the classifier died {_MOST_STARTS} times over the rows of one shard")
-        self._process = subprocess.Popen(
-            guarded(self._command),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-        )
-        answer = self._ask(self._task)
-        if answer is None or "fatal" in answer:
-            code = self._end()
-            raise PingtiError(answer["fatal"] if answer else f"the classifier did not start (code {code})")
-
-    def _ask(self, line: str) -> dict[str, str] | None:
-        """The process's answer; None when it dies, or gives none in time."""
-        process = self._process
-        assert process is not None and process.stdin is not None and process.stdout is not None  # noqa: PT018
-        deadline = time.monotonic() + self._seconds
+        self._process = process = LineProcess(self._command, log=False)
         try:
-            process.stdin.write(line.encode() + b"\n")
-            process.stdin.flush()
-        except BrokenPipeError:
-            return None
-        with selectors.DefaultSelector() as selector:
-            selector.register(process.stdout, selectors.EVENT_READ)
-            while not selector.select(_LOOK_SECONDS):
-                self._check()
-                if time.monotonic() > deadline:
-                    return None
-        answer = process.stdout.readline()  # whole lines are written at once
-        return json.loads(answer) if answer.endswith(b"\n") else None
+            answer = self._ask(process, self._task)
+        except _Late:
+            answer = None
+        if answer is None or "fatal" in answer:
+            code = self._fault()
+            raise PingtiError(answer["fatal"] if answer else f"the classifier did not start (code {code})")
+        return process
 
-    def _fault(self) -> str:
-        process = self._process
-        with suppress(subprocess.TimeoutExpired):
-            if process is not None:
-                process.wait(1)
-        code = self._end()
-        if code is None:
-            return f"the classifier took longer than {self._seconds:g} s over it"
-        return f"the classifier died over it ({f'signal {-code}' if code < 0 else f'code {code}'})"
+    def _ask(self, process: LineProcess, question: dict[str, Any]) -> dict[str, Any] | None:
+        """The process's answer, after those that the teacher gave it; None when it dies."""
+        answer = process.ask(question, self._in_time())
+        while answer is not None and "texts" in answer:
+            assert self._second is not None
+            labels = list(self._second(Pin(**answer["pin"]), answer["texts"]))
+            answer = process.ask({"labels": labels}, self._in_time())
+        return answer
 
-    def _end(self) -> int | None:
-        """End the process; returns the code that it had ended with by itself."""
+    def _in_time(self) -> Check:
+        deadline = time.monotonic() + _RANGE_SECONDS
+
+        def check() -> None:
+            self._check()
+            if time.monotonic() > deadline:
+                raise _Late
+
+        return check
+
+    def _fault(self) -> int | None:
+        """End a process that gave no answer; returns the code that it had ended with by itself."""
         process, self._process = self._process, None
-        if process is None:
-            return None
-        code = process.poll()
-        if code is None:
-            process.kill()
-        process.wait()
-        for pipe in (process.stdin, process.stdout):
-            if pipe is not None:
-                with suppress(OSError):
-                    pipe.close()
-        return code
+        return None if process is None else process.fault()
+
+    def _end(self) -> None:
+        process, self._process = self._process, None
+        if process is not None:
+            process.end()
 
 
 def main() -> int:
-    """The other process: a task's line on standard input, then ranges; a line of JSON for each."""
+    """The other process: a task's line on standard input, then ranges; a line of JSON for each.
 
-    def answer(**words: str) -> None:
+    Before the answer to a range it may ask for what a teacher says of texts, whose line of labels comes then.
+    """
+
+    def answer(**words: Any) -> None:
         sys.stdout.write(json.dumps(words) + "\n")
         sys.stdout.flush()
+
+    def ask_teacher(pin: Pin, texts: list[str]) -> list[str | None]:
+        answer(pin=asdict(pin), texts=texts)
+        labels: list[str | None] = json.loads(sys.stdin.readline())["labels"]
+        return labels
 
     try:
         task = json.loads(sys.stdin.readline())
         work = Path(task["work"])
         classifier = Classifier.load(Workspace(task["home"]), _PINS.validate_python(task["pins"]))
         if task["asks_teacher"]:
-            classifier = classifier.asking(TeacherProcess(Path(task["home"]), lambda: None))
+            classifier = classifier.asking(ask_teacher)
         columns = _COLUMNS.validate_python(task["columns"])
         rows = _rows(work)
     except Exception as error:
@@ -247,21 +241,19 @@ def main() -> int:
         return 1
     answer()
     for line in sys.stdin:
-        start, stop, name = line.split()
-        some = rows.slice(int(start), int(stop) - int(start)).to_batches()
+        part = json.loads(line)
+        start, stop = part["start"], part["stop"]
+        some = rows.slice(start, stop - start).to_batches()
         try:
             classified = [with_carried(classifier.classify(batch), batch, columns) for batch in some]
-            if sum(batch.num_rows for batch in classified) != int(stop) - int(start):
+            if sum(batch.num_rows for batch in classified) != stop - start:
                 raise PingtiError("the classifier gave another number of rows")
-        except UnavailableError as error:  # the teacher: no row's fault, and it may be had later
-            answer(unavailable=_sentence(error))
-            return 1
         except Exception as error:
             answer(error=f"it cannot be classified: {_sentence(error)}")
             continue
         try:
             with (
-                pa.OSFile(str(work / name), "wb") as file,
+                pa.OSFile(str(work / part["name"]), "wb") as file,
                 pa.ipc.new_file(file, classified[0].schema) as writer,
             ):
                 for batch in classified:

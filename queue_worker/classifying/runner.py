@@ -6,7 +6,7 @@ import threading
 import time
 from collections import OrderedDict, deque
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -164,8 +164,10 @@ class ClassifierCache:
 class Runner:
     """Works on the units of jobs, as the tasks of ``queue_worker.tasks`` ask. Safe for threads."""
 
-    def __init__(self, settings: Settings, store: JobStore) -> None:
+    def __init__(self, settings: Settings, store: JobStore, teachers: TeacherProcess | None = None) -> None:
+        """``teachers``: asks those of jobs; of this runner alone where absent."""
         self._settings, self._store = settings, store
+        self._teachers = teachers or TeacherProcess(settings)
         self._classifiers = ClassifierCache(settings)
         self.stopping = threading.Event()
         """Set it, and a plan is handed back; a shard at hand is finished."""
@@ -181,7 +183,7 @@ class Runner:
             job: the job's id.
             unit: PLAN, FINALIZE, or a shard's number. With a small job's plan others of its kind are done.
             worker: the name of this worker, for those who watch.
-            has_teacher: whether a teacher can be asked here, by a process that is started for it.
+            has_teacher: whether a teacher can be asked here, by a process of its own.
 
         Returns:
             Whether there was anything to do: not where it is over, or another worker has it.
@@ -314,24 +316,23 @@ class Runner:
         self, folder: Path, job: Job, claim: Claim, lease: Lease, *, asks_teacher: bool
     ) -> Done:
         shard, source = int(claim.unit), claim.source
-        if claim.attempt >= min(_ISOLATED_ATTEMPT, max(2, self._settings.max_attempts)):
-            self._classifiers.fetch(job.pins)
-            return isolation.classify_isolated(
-                self._settings, job, shard, source, lease.check_long, folder=folder, asks_teacher=asks_teacher
-            )
+        isolated = claim.attempt >= min(_ISOLATED_ATTEMPT, max(2, self._settings.max_attempts))
+        check = lease.check_long if isolated else lease.check_short
 
         def rows(on_bad_row: OnBadRow) -> Iterator[pa.RecordBatch]:
-            return planning.shard_batches(self._settings, job, shard, source, on_bad_row, lease.check_short)
+            return planning.shard_batches(self._settings, job, shard, source, on_bad_row, check)
 
-        classifier = self._classifiers.get(job.pins)
-        with ExitStack() as stack:
-            if asks_teacher:
-                classifier = classifier.asking(
-                    stack.enter_context(TeacherProcess(self._settings.home, lease.check_short))
+        asked = [pin for pin in job.pins if pin.second == "teacher"]
+        with self._teachers.asked_for(asked, check) if asks_teacher else nullcontext() as second:
+            if isolated:
+                self._classifiers.fetch(job.pins)
+                return isolation.classify_isolated(
+                    self._settings, job, shard, source, check, folder=folder, second=second
                 )
-            return shards.classify_shard(
-                self._settings, job, shard, rows, classifier, lease.check_short, folder=folder
-            )
+            classifier = self._classifiers.get(job.pins)
+            if second is not None:
+                classifier = classifier.asking(second)
+            return shards.classify_shard(self._settings, job, shard, rows, classifier, check, folder=folder)
 
     def _plan(self, job: Job, lease: Lease) -> bool:
         claim = lease.claim

@@ -19,6 +19,7 @@ from typing import Any
 import pyarrow as pa
 import redis
 from celery import Celery, signals
+from celery.exceptions import WorkerLostError
 from celery.worker import state
 
 from pingti.errors import PingtiError
@@ -32,9 +33,10 @@ from queue_worker.celery_app import (
     connect,
     shorten_pauses,
 )
+from queue_worker.jobs.reaper import end_leases
 from queue_worker.jobs.statistics import memory_bytes
 from queue_worker.jobs.store import JobStore
-from queue_worker.processes.server_check import refuse_unfit_server
+from queue_worker.processes.server_check import impatient_client, refuse_unfit_server
 from queue_worker.processes.workplace import refuse_other_workspace
 
 _log = logging.getLogger(__name__)
@@ -43,13 +45,20 @@ _CONTROL_THREADS = 8  # of which callbacks take six
 Rate = Callable[[Celery], float]
 
 _stops: list[Callable[[], None]] = []
+_exits: list[Callable[[], None]] = []
 _rates: list[Rate] = []
 _queues: list[str] = []
+_hostname: list[str] = []
 
 
 def on_stop(call: Callable[[], None]) -> None:
     """Have something called when this worker is asked to stop, while its tasks still run."""
     _stops.append(call)
+
+
+def on_exit(call: Callable[[], None]) -> None:
+    """Have something called when a process of this worker's pool ends."""
+    _exits.append(call)
 
 
 def report_rate(rate: Rate) -> None:
@@ -98,15 +107,38 @@ def _fit(sender: Any = None, **_: Any) -> None:
     if RETRAIN in queues:  # before a retraining and after it, it may as well ask a teacher for a job
         queues.add(TEACH)
     sender.app.amqp.queues.select(queues)  # not also those that it publishes to, once it has to connect again
-    if not queues.isdisjoint(HAVE_TEACHERS):  # what a task loads goes with its process
-        sender.pool_cls, sender.concurrency, sender.max_tasks_per_child = "prefork", 1, 1
+    if not queues.isdisjoint(HAVE_TEACHERS):
+        # One process, which may be killed to end a retraining. With it stays the teacher that it keeps.
+        sender.pool_cls, sender.concurrency, sender.max_tasks_per_child = "prefork", 1, None
     elif queues == {CONTROL}:
         sender.concurrency = _CONTROL_THREADS
+
+
+@signals.worker_process_init.connect
+def _start_process(**_: Any) -> None:
+    pa.set_cpu_count(1)  # the teacher's process computes, this one waits for it
+
+
+@signals.task_failure.connect
+def _free(sender: Any = None, exception: Any = None, **_: Any) -> None:
+    """The pool's process was killed over a task: others need not wait until its lease has run out."""
+    if not isinstance(exception, WorkerLostError):
+        return
+    application = sender.app
+    with suppress(redis.RedisError), impatient_client(application.settings) as client:
+        end_leases(JobStore(client), name_of(_hostname[0]))
+
+
+@signals.worker_process_shutdown.connect
+def _end_process(**_: Any) -> None:
+    for call in _exits:
+        call()
 
 
 @signals.worker_ready.connect
 def _start(sender: Any = None, **_: Any) -> None:
     application = sender.app
+    _hostname[:] = [sender.hostname]
     _queues[:] = [name for name in QUEUES if name in application.amqp.queues.consume_from]
     pa.set_cpu_count(1)  # the threads are the parallel part
     threading.Thread(target=_tell, args=(sender,), name="presence", daemon=True).start()

@@ -3,25 +3,22 @@
 Jobs are noted as they appear and looked at when they have ended; their rows are read again from the inputs,
 as far as those are still the files that were accepted. Reading all of a big one would cost as much as
 classifying it: a sample is drawn from the rows of one input, from some of its row groups, or where it is
-no Parquet from its first rows. The teacher is asked by a process of its own
-(``replacement.measure_drift``), some jobs together. What is cut off is done again, and counted once.
+no Parquet from its first rows. The teacher is asked by the process that answers shards of cascades, too
+(``queue_worker.classifying.teachers``), about some jobs together. What is cut off is done again, and counted
+once.
 """
 
 import hashlib
 import json
 import logging
 import math
-import os
-import signal
-import subprocess
-import sys
 import threading
 import time as clock
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 import pyarrow as pa
@@ -34,13 +31,14 @@ from pingti.http.outbound import Outbound
 from pingti.inference.pins import Pin
 from pingti.workspace import promotion
 from pingti.workspace.registry import TaskEntry, Workspace
+from queue_worker.classifying.teachers import TeacherProcess
 from queue_worker.jobs.callbacks import secret, signed
 from queue_worker.jobs.models import Job, JobStatus
 from queue_worker.jobs.store import JobStore
 from queue_worker.keys import PREFIX
 from queue_worker.objects.inputs import is_object, local_input
-from queue_worker.processes.launcher import guarded
 from queue_worker.retraining.drift import Alarm, acted, agreement, count, raise_alarm
+from queue_worker.retraining.drift_meter import DriftMeter
 from queue_worker.retraining.runs import request_retrain
 from queue_worker.settings import Settings
 
@@ -63,13 +61,14 @@ class _Sample:
     texts: list[str]
 
 
-Command = Callable[[str, int], Sequence[str]]
+class _Stopped(Exception):
+    """A look must end before its teacher has answered."""
 
 
 class DriftMonitor:
     """Has the teachers asked about rows of finished jobs, and raises alarms.
 
-    ``command(task, version)`` gives the process that is asked; ``stop`` ends a look that is under way.
+    ``teachers`` asks them; ``stop`` ends a look that is under way.
     """
 
     def __init__(
@@ -78,19 +77,14 @@ class DriftMonitor:
         client: redis.Redis,
         *,
         stop: threading.Event | None = None,
-        command: Command | None = None,
+        teachers: TeacherProcess | None = None,
         pause: float = _PAUSE_SECONDS,
     ) -> None:
         self._settings, self._client, self._stop = settings, client, stop or threading.Event()
         self._store = JobStore(client)
         self._workspace = Workspace(settings.home)
-        self._command = command or self._measuring
+        self._teachers = teachers or TeacherProcess(settings)
         self._pause = pause
-
-    def _measuring(self, task: str, version: int) -> list[str]:
-        home = str(self._settings.home)
-        arguments = ["--home", home, "--task", task, "--version", str(version)]
-        return [sys.executable, "-P", "-m", "replacement.measure_drift", *arguments]
 
     def due(self) -> str | None:
         """A finished job of which drift is to be measured; None where there is none, or it is asked already.
@@ -127,6 +121,8 @@ class DriftMonitor:
                 self._ask(self._workspace.task(task), version, samples)
             except PingtiError as error:
                 _log.warning("agreement not watched task=%s reason=%s", task, error)
+            except _Stopped:
+                return 0  # all of them are still noted
             if self._stop.is_set():
                 return 0  # the rest is still noted
         if ended:
@@ -226,54 +222,24 @@ class DriftMonitor:
         return str(real)
 
     def _ask(self, entry: TaskEntry, version: int, samples: list[_Sample]) -> None:
-        lines = "".join(json.dumps({"texts": sample.texts}) + "\n" for sample in samples)
-        answers = self._talk(self._command(entry.name, version), lines)
-        for sample, answer in zip(samples, answers, strict=False):
-            if "error" in answer:
-                raise ConflictError(str(answer["error"]))
-            today = count(
-                self._client,
-                entry,
-                job=sample.job,
-                day=sample.day,
-                version=version,
-                rows=int(answer["rows"]),
-                agreed=int(answer["agreed"]),
-            )
-            alarm = raise_alarm(self._client, entry, today)
-            if alarm is not None:
-                self._act(entry, alarm)
-                acted(self._client, alarm)
-
-    def _talk(self, command: Sequence[str], lines: str) -> list[dict[str, Any]]:
-        process = subprocess.Popen(
-            guarded(command),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            env={**os.environ, **self._settings.environment()},
-            text=True,
-            start_new_session=True,
-        )
+        meter = DriftMeter.load(entry, version)
         deadline = clock.monotonic() + _ASK_SECONDS
-        given: str | None = lines
-        try:
-            while True:
-                try:
-                    answers, _ = process.communicate(given, timeout=0.5)
-                    break
-                except subprocess.TimeoutExpired:
-                    given = None  # it goes on with what it was given first
-                    if self._stop.is_set() or clock.monotonic() > deadline:
-                        return []
-        finally:
-            if process.poll() is None:
-                os.killpg(process.pid, signal.SIGKILL)
-                process.communicate()
-        parsed = [json.loads(line) for line in answers.splitlines() if line.startswith("{")]
-        if process.returncode != 0:
-            raise ConflictError(f"the process that asks the teacher ended with code {process.returncode}")
-        return parsed
+
+        def check() -> None:
+            if self._stop.is_set() or clock.monotonic() > deadline:
+                raise _Stopped
+
+        with self._teachers.asked_for([meter.pin], check) as second:
+            for sample in samples:
+                rows, agreed = meter.count(sample.texts, second)
+                job, day = sample.job, sample.day
+                today = count(
+                    self._client, entry, job=job, day=day, version=version, rows=rows, agreed=agreed
+                )
+                alarm = raise_alarm(self._client, entry, today)
+                if alarm is not None:
+                    self._act(entry, alarm)
+                    acted(self._client, alarm)
 
     def _act(self, entry: TaskEntry, alarm: Alarm) -> None:
         """Do what the definition allows, and tell."""

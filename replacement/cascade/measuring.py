@@ -161,7 +161,7 @@ def rung_of(cascade: Cascade, bytes: int) -> Rung:
 
     Args:
         cascade: of the student.
-        bytes: of the student's numbers.
+        bytes: of the numbers of its students: of both, where the second is one.
     """
     figures, seconds = cascade.holdout, cascade.seconds_per_million
     return Rung(

@@ -10,6 +10,9 @@ _CHINESE = {
     "the gate is reached": "已达到门槛",
     "refused: {headline}": "被拒绝：{headline}",
     "; the loop ended because {reason}, and round {round} was kept.": "；循环结束的原因：{reason}；保留了第 {round} 轮。",
+    "; the loop ended because {reason}, and a student of the kind {kind} was kept, which learned from the rows of all rounds.": (
+        "；循环结束的原因：{reason}；保留了 {kind} 类的学生模型，它用各轮的全部行学习。"
+    ),
     "{low} to {high}": "{low} 至 {high}",
     "{rows} of {all}": "{all} 中的 {rows}",
     "{rows} rows": "{rows} 行",

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from pingti.errors import InputError
 from teacher.finetuning.recipe import LEAST_HELD_OUT, Recipe
-from teacher.folders import check_texts, encode, pad, torch
+from teacher.folders import encode, pad, torch
+from teacher.texts import check_texts
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,9 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from teacher.cache import ScoreCache
-from teacher.folders import check_texts
 from teacher.passing import open_passing, open_with_passing
 from teacher.protocol import AnswerCache, AnyTeacher, Scored
+from teacher.texts import check_texts
 
 
 class KeptAnswers:

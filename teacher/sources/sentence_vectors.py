@@ -11,7 +11,8 @@ from transformers import AutoModel
 
 from pingti.errors import InputError
 from teacher.bert import batches
-from teacher.folders import check_texts, choose_device, encode, load_tokenizer, pad, quiet
+from teacher.folders import choose_device, encode, load_tokenizer, pad, quiet
+from teacher.texts import check_texts
 
 _BATCH_TOKENS = 1024
 _MAX_LENGTH = 64

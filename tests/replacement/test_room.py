@@ -17,7 +17,13 @@ def test_the_public_name_is_the_loop() -> None:
 
 
 @pytest.mark.parametrize(
-    "modules", ["replacement, replacement.training", "replacement.results", "replacement.measure_drift"]
+    "modules",
+    [
+        "replacement, replacement.training",
+        "replacement.results",
+        "replacement.second.process",
+        "teacher.sources.kept, teacher.endpoints.chat, teacher.endpoints.classifier",  # an endpoint's
+    ],
 )
 def test_what_trains_nothing_loads_neither_faiss_nor_torch(modules: str) -> None:
     program = f"import sys, {modules}\nprint(sorted({{'faiss', 'torch', 'transformers'}} & set(sys.modules)))"

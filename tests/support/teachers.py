@@ -102,6 +102,14 @@ def sport(root: Path, model: Path, **changes: Any) -> TaskEntry:
     return Workspace(root).add_task("sport", text)
 
 
+def agreement_with_teacher(entry: TaskEntry, version: int, texts: list[str]) -> tuple[int, int]:
+    """Of how many texts a version and its teacher were asked, and on how many they agree."""
+    from queue_worker.retraining.drift_meter import DriftMeter
+    from replacement.second.teacher import TeacherSecond
+
+    return DriftMeter.load(entry, version).count(texts, TeacherSecond(entry.workspace))
+
+
 def folder_bytes(outcome: Outcome, entry: TaskEntry) -> bytes:
     return (entry.student_folder(outcome.version) / "student.safetensors").read_bytes()
 

@@ -62,7 +62,9 @@ def read_document(path: Path) -> dict[str, Any]:
         document = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ArtifactError(f"{path.parent}: no {path.name} in it; a student's folder has one") from None
-    except (OSError, ValueError, RecursionError) as error:
+    except OSError as error:  # a folder of that name, say
+        raise ArtifactError(f"{path}: not readable: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
         raise ArtifactError(f"{path}: not readable as JSON: {error}") from error
     if not isinstance(document, dict) or not isinstance(document.get("format"), int):
         raise ArtifactError(f"{path}: no format number in it; this is not a student's file")

@@ -137,9 +137,13 @@ def _second_rows(setup: Setup, asked: Asked, trained: Trained) -> SecondRows | N
 
 
 def _ladder(trained: Trained, cascade: Cascade | None) -> tuple[Rung, ...]:
-    """The kinds of students, and what the kept one reaches with its teacher."""
+    """The kinds of students, and what the kept one reaches with its teacher or another second."""
     ladder = () if trained.climbed is None else trained.climbed.ladder
-    return ladder if cascade is None else (*ladder, rung_of(cascade, trained.student.cost(1.0).bytes))
+    if cascade is None:
+        return ladder
+    second = None if trained.climbed is None else trained.climbed.second
+    students = [trained.student] if second is None else [trained.student, second.student]
+    return (*ladder, rung_of(cascade, sum(student.cost(1.0).bytes for student in students)))
 
 
 def _sureness_and_advice(setup: Setup, asked: Asked, trained: Trained, scored: Scored) -> dict[str, Any]:

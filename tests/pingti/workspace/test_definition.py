@@ -158,7 +158,7 @@ def test_the_default_operating_point_can_be_set() -> None:
             "[2, 99]",
             "student.widths.1: 99 is not allowed: input should be less than or equal to 16",
         ),
-        ("[2, 3, 4]", "[2, 2]", "widths=[2, 2]; allowed are ascending lengths"),
+        ("[2, 3, 4]", "[2, 2]", "praise.toml: student: widths=[2, 2]; allowed are ascending lengths"),
         # classes
         ('["no", "yes"]', '["yes"]', "classes: ['yes'] is not allowed: needed is a list of at least 2"),
         (

@@ -1,12 +1,15 @@
 """Jobs whose students ask a teacher where they are not sure: workers that have one do their shards."""
 
 import json
+import os
 import re
-import sys
+import signal
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from pingti.corpus.columns import Columns
@@ -16,7 +19,6 @@ from pingti.inference.pins import Pin
 from pingti.workspace import promotion
 from pingti.workspace.registry import Workspace
 from queue_worker.celery_app import RETRAIN, TEACH, send
-from queue_worker.classifying import teachers
 from queue_worker.classifying.bad_rows import BadRows
 from queue_worker.classifying.isolation import classify_isolated
 from queue_worker.classifying.shards import write_part
@@ -25,16 +27,16 @@ from queue_worker.jobs.models import Job, JobStatus
 from queue_worker.jobs.store import JobStore
 from queue_worker.jobs.waiting import waits_for
 from queue_worker.retraining.runs import RunState, cancel_retrain, find_run, request_retrain
+from replacement.second.teacher import TeacherSecond
 from replacement.training.loop import replace
-from tests.support.brokers import messages_waiting, until
+from tests.support.brokers import gone, messages_waiting, until
+from tests.support.cascades import ASKING, asking
 from tests.support.messages import Messages
 from tests.support.retraining import slow_worker
 from tests.support.service import Service, assert_every_row_once, keys, serving
 from tests.support.teachers import sport
 from tests.support.transformers import needs_runtime, random_student, with_transformer_second
 from tests.support.workspaces import with_cascade
-
-PIN = Pin(task="sport", scene="default", version=1, threshold=0.5, second="teacher", on_no_second="fail")
 
 
 @pytest.fixture(scope="module")
@@ -78,6 +80,7 @@ def test_a_worker_with_a_teacher_does_the_shards_even_if_another_is_killed_over_
         assert waits_for(service.store.get(job.id), service.store.statistics) is None
         until(lambda: service.store.workers_of(job.id), "a shard is begun")
         service.kill(victim)
+        until(lambda: all(map(gone, teachers_of(log))), "its teacher ends with it")
         assert service.store.get(job.id).status is JobStatus.RUNNING
         other = service.processes.start_worker(service.settings, queue=RETRAIN, log=log)
         job = service.wait(job, seconds=300)  # a teacher is loaded, by a process of low priority
@@ -90,9 +93,55 @@ def test_a_worker_with_a_teacher_does_the_shards_even_if_another_is_killed_over_
     assert any(unsure)
     assert [row["sport_by"] for row in rows] == ["teacher" if asks else "student" for asks in unsure]
     assert job.decided == {"sport": {"student": 250 - sum(unsure), "teacher": sum(unsure)}}
-    with TeacherProcess(service.settings.home, lambda: None) as second:
-        expected = classifier.asking(second).classify(texts[:250]).column("sport").to_pylist()
+    second = TeacherSecond(Workspace(service.settings.home))
+    expected = classifier.asking(second).classify(texts[:250]).column("sport").to_pylist()
     assert [row["sport"] for row in rows] == expected
+
+
+def teachers_of(log: Path) -> list[int]:
+    """The processes that a worker's log tells of, which ask teachers."""
+    return [int(pid) for pid in re.findall(r"teacher's process starts pid=(\d+)", log.read_text())]
+
+
+@pytest.mark.broker
+def test_a_worker_keeps_its_teacher_from_job_to_job_until_it_retrains(
+    service: Service, texts: list[str]
+) -> None:
+    log = service.settings.home / "logs" / "kept.log"
+    learning = service.processes.start(
+        "retrain worker", slow_worker(service.settings), settings=service.settings, log=log
+    )
+    with service.worker():
+        for name in ("first", "second", "third"):
+            job = service.wait(service.submit(service.write(f"{name}.parquet", texts[:40])), seconds=300)
+            assert_every_row_once(service, job, keys(name, 40))
+        (teacher,) = teachers_of(log)
+        assert not gone(teacher)
+        run = request_retrain(service.settings, service.client, "sport", "tests")
+        until(lambda: gone(teacher), "the retraining has its memory")
+        cancel_retrain(service.settings, service.client, run.id)
+        service.wait(service.submit("first.parquet"), seconds=300)
+        (_, teacher) = teachers_of(log)
+        service.processes.stop(learning)
+        until(lambda: gone(teacher), "it ends with its worker")
+
+
+@pytest.mark.broker
+def test_a_shard_whose_process_is_killed_does_not_wait_for_its_lease(
+    service: Service, texts: list[str]
+) -> None:
+    log = service.settings.home / "logs" / "killed.log"
+    patient = service.settings.model_copy(update={"lease_seconds": 3600.0})
+    worker = service.processes.start_worker(patient, queue=TEACH, log=log)
+    job = service.submit(service.write("killed.parquet", texts[:40]))
+    with service.worker():
+        until(lambda: teachers_of(log), "a shard asks its teacher")
+        (teacher,) = teachers_of(log)
+        shown = subprocess.check_output(["ps", "-o", "ppid=", "-p", str(teacher)])
+        os.kill(int(shown), signal.SIGKILL)
+        job = service.wait(job, seconds=300)
+    assert_every_row_once(service, job, keys("killed", 40))
+    service.processes.stop(worker)
 
 
 @pytest.mark.broker
@@ -169,8 +218,35 @@ def test_that_no_teacher_can_be_had_is_no_rows_fault(untaught: Service, texts: l
     job = untaught.submit(untaught.write("careful.parquet", texts[:20]))
     assert untaught.store.claim(job.id, "plan", worker="", lease_seconds=600)
     job = job.model_copy(update={"shard_rows": 20, "shard_bytes": 1 << 20})
-    with pytest.raises(UnavailableError, match="the teacher of task 'sport' cannot be had: teacher nowhere"):
-        classify_isolated(untaught.settings, job, 0, "[[0, 0, 1]]", lambda: None, asks_teacher=True)
+    teacher = TeacherProcess(untaught.settings)
+    with (
+        pytest.raises(UnavailableError, match="the teacher of task 'sport' cannot be had: teacher nowhere"),
+        asking(teacher) as second,
+    ):
+        classify_isolated(untaught.settings, job, 0, "[[0, 0, 1]]", lambda: None, second=second)
+    teacher.end()
+    untaught.store.cancel(job.id)
+
+
+@pytest.mark.broker
+def test_a_shard_whose_rows_are_looked_at_one_by_one_asks_the_teacher_of_its_worker(
+    untaught: Service, texts: list[str]
+) -> None:
+    with_cascade(Workspace(untaught.settings.home), "sport", 0.0, 2.0)
+    job = untaught.submit(untaught.write("isolated.parquet", texts[:20]))
+    assert untaught.store.claim(job.id, "plan", worker="", lease_seconds=600)
+    job = job.model_copy(update={"shard_rows": 20, "shard_bytes": 1 << 20})
+    asked: list[str] = []
+
+    def second(pin: Pin, given: list[str]) -> list[str | None]:
+        assert pin == job.pins[-1]
+        asked.extend(given)
+        return ["yes"] * len(given)
+
+    classify_isolated(untaught.settings, job, 0, "[[0, 0, 1]]", lambda: None, second=second)
+    rows = pq.read_table(untaught.folder(job) / "00000.parquet").to_pylist()
+    assert asked == texts[:20]
+    assert [(row["sport"], row["sport_by"]) for row in rows] == [("yes", "teacher")] * 20
     untaught.store.cancel(job.id)
 
 
@@ -200,7 +276,7 @@ def test_shards_alone_go_to_a_teacher_while_one_can_be_had(untaught: Service, te
 
 
 def test_a_shard_counts_who_decided_its_rows(tmp_path: Path) -> None:
-    job = Job(id="job-1", inputs=("a.csv",), columns=Columns(), pins=(PIN,))
+    job = Job(id="job-1", inputs=("a.csv",), columns=Columns(), pins=(ASKING,))
     columns = {"id": list("abcd"), "sport": ["yes", "no", None, "yes"], "sport_score": [0.9, 0.1, None, 0.4]}
     by = ["student", "teacher", None, "teacher"]  # a row that was not asked was decided by nobody
     batch = pa.RecordBatch.from_pydict({**columns, "sport_by": by})
@@ -208,55 +284,6 @@ def test_a_shard_counts_who_decided_its_rows(tmp_path: Path) -> None:
     assert done.decided == {"sport": {"student": 2, "teacher": 4}}
     counts = json.loads(str(done.arguments(0.0)[2]))
     assert (counts["by:sport:student"], counts["by:sport:teacher"]) == (2, 4)
-
-
-def test_a_teacher_that_cannot_be_had_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def answering(program: str, pin: Pin = PIN) -> list[str | None]:
-        with TeacherProcess(tmp_path, lambda: None, command=(sys.executable, "-c", program)) as second:
-            return second(pin, ["one", "two"])
-
-    answer = 'import json; texts = json.loads(input())["texts"]; print(json.dumps({"labels": texts}))'
-    assert answering(answer) == ["one", "two"]
-    gone = 'input(); print(\'{"error": "the folder is gone"}\')'
-    with pytest.raises(UnavailableError, match="teacher of task 'sport' cannot be had: the folder is gone"):
-        answering(gone)
-    monkeypatch.setattr(teachers, "_END_SECONDS", 60.0)
-    with pytest.raises(UnavailableError, match="its process ended twice, with code 7"):
-        answering("import os; input(); os._exit(7)")
-    mark = tmp_path / "killed"
-    once = (
-        f"import os, pathlib; mark = pathlib.Path({str(mark)!r})\n"
-        "if not mark.exists(): mark.touch(); os._exit(9)\n"
-    )
-    assert answering(once + answer) == ["one", "two"]
-    alone = Pin(**{**vars(PIN), "on_no_second": "student"})
-    assert answering(gone, alone) == [None, None]
-
-
-def test_waiting_for_a_teacher_ends_when_the_shard_must(tmp_path: Path) -> None:
-    class Ended(Exception):
-        pass
-
-    def check() -> None:
-        raise Ended
-
-    program = "import time; input(); time.sleep(3600)"
-    with (
-        TeacherProcess(tmp_path, check, command=(sys.executable, "-c", program)) as second,
-        pytest.raises(Ended),
-    ):
-        second(PIN, ["one"])
-    second.close()  # it is gone already
-
-
-def test_the_process_of_teachers_answers_line_by_line(taught: Workspace) -> None:
-    pin = Classifier.of(taught, ["sport"]).pins[-1]
-    missing = Pin(**{**vars(pin), "task": "nothing"})
-    with TeacherProcess(taught.root, lambda: None) as second:
-        assert set(second(pin, ["the goal match", "a bread garden"])) <= {"no", "yes"}
-        with pytest.raises(UnavailableError, match="nothing"):
-            second(missing, ["the goal"])
-        assert len(second(pin, ["again"])) == 1
 
 
 def test_the_messages_of_a_shard_may_go_to_another_queue(monkeypatch: pytest.MonkeyPatch) -> None:

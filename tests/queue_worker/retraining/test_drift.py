@@ -6,8 +6,9 @@ import shutil
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
@@ -19,20 +20,22 @@ from hypothesis import strategies as st
 
 from pingti.annotation import labels
 from pingti.errors import ConflictError, DefinitionError
+from pingti.inference.classifier import Classifier, Second
+from pingti.inference.pins import Pin
 from pingti.workspace import promotion
 from pingti.workspace.definition import parse
 from pingti.workspace.registry import TaskEntry, Workspace
+from queue_worker.classifying.teachers import TeacherProcess
 from queue_worker.jobs.callbacks import secret, verify
 from queue_worker.jobs.models import Job
 from queue_worker.jobs.store import JobStore
 from queue_worker.retraining.drift import MIN_ROWS, Agreement, agreement, alarms, fallen, wilson
 from queue_worker.retraining.drift_monitor import DriftMonitor
 from queue_worker.retraining.runs import runs
-from replacement.measure_drift import load_drift_meter
 from replacement.training.loop import replace
 from tests.support.brokers import until
 from tests.support.service import Service, serving
-from tests.support.teachers import sport, topic_teacher
+from tests.support.teachers import agreement_with_teacher, sport, topic_teacher
 
 __all__ = ["topic_teacher"]
 
@@ -82,24 +85,34 @@ def empty(request: pytest.FixtureRequest) -> None:
             (service.settings.home / "tasks" / "sport" / name).unlink(missing_ok=True)
 
 
-def teacher(share: float, log: Path) -> Callable[[str, int], list[str]]:
-    """A process that agrees on a share of the rows, and writes down what it was asked."""
-    code = (
-        "import json, sys\n"
-        "for line in sys.stdin:\n"
-        "    texts = json.loads(line)['texts']\n"
-        f"    open({str(log)!r}, 'a').write(line)\n"
-        f"    print(json.dumps({{'rows': len(texts), 'agreed': int({share} * len(texts))}}), flush=True)\n"
-    )
-    return lambda task, version: [sys.executable, "-c", code]
+class Agreeing(TeacherProcess):
+    """Teachers that agree on a share of the rows, and keep what they were asked; no process."""
+
+    def __init__(self, service: Service, share: float) -> None:
+        super().__init__(service.settings)
+        self.workspace, self.share = Workspace(service.settings.home), share
+        self.asked: list[list[str]] = []
+
+    @contextmanager
+    def asked_for(self, pins: Iterable[Pin], check: Callable[[], None]) -> Iterator[Second]:
+        yield self.answer
+
+    def answer(self, pin: Pin, texts: list[str]) -> list[str | None]:
+        self.asked.append(texts)
+        agreed = int(self.share * len(texts))
+        decided = Classifier.load(self.workspace, [pin]).classify(texts).column(pin.task).to_pylist()
+        other = {"no": "yes", "yes": "no"}
+        return [label if row < agreed else other[label] for row, label in enumerate(decided)]
 
 
-def monitoring(service: Service, share: float, log: Path) -> DriftMonitor:
+def monitoring(service: Service, share: float) -> tuple[DriftMonitor, list[list[str]]]:
+    """A monitor, and what its teachers will have been asked."""
+    teachers = Agreeing(service, share)
     monitor = DriftMonitor(
-        service.settings, service.client, stop=threading.Event(), command=teacher(share, log), pause=0.0
+        service.settings, service.client, stop=threading.Event(), teachers=teachers, pause=0.0
     )
     monitor.measure()  # what ended before is let be
-    return monitor
+    return monitor, teachers.asked
 
 
 def define(service: Service, text: str) -> TaskEntry:
@@ -113,14 +126,12 @@ def finished(service: Service, name: str, texts: list[str]) -> Job:
 
 
 @pytest.mark.broker
-def test_a_sample_of_each_job_is_counted_once(service: Service, texts: list[str], tmp_path: Path) -> None:
+def test_a_sample_of_each_job_is_counted_once(service: Service, texts: list[str]) -> None:
     entry = define(service, "sample = 60")
-    log = tmp_path / "asked"
-    monitor = monitoring(service, 1.0, log)
+    monitor, asked = monitoring(service, 1.0)
     small = finished(service, "small.parquet", texts[:40])
     finished(service, "large.parquet", texts)
     assert monitor.measure() == 2
-    asked = [json.loads(line)["texts"] for line in log.read_text().splitlines()]
     assert sorted(len(each) for each in asked) == [40, 60]
     assert set(asked[1]) <= set(texts)
     assert len(set(asked[1])) > 50
@@ -138,10 +149,9 @@ def test_a_sample_of_each_job_is_counted_once(service: Service, texts: list[str]
 
 
 @pytest.mark.broker
-def test_what_is_not_asked_about(service: Service, texts: list[str], tmp_path: Path) -> None:
-    log = tmp_path / "asked"
+def test_what_is_not_asked_about(service: Service, texts: list[str]) -> None:
     define(service, "sample = 0")
-    monitor = monitoring(service, 1.0, log)
+    monitor, asked = monitoring(service, 1.0)
     finished(service, "none.parquet", texts[:40])
     define(service, "sample = 30\ndaily = 30")
     finished(service, "replaced.parquet", texts[:40])
@@ -155,24 +165,24 @@ def test_what_is_not_asked_about(service: Service, texts: list[str], tmp_path: P
     assert monitor.measure() == 1
     finished(service, "second.parquet", texts[:40])  # the day's rows are reached
     assert monitor.measure() == 1
-    assert len(log.read_text().splitlines()) == 1
+    assert len(asked) == 1
     define(service, "sample = 30\ndaily = 60")
     for name in ("third.parquet", "fourth.parquet", "fifth.parquet"):
         finished(service, name, texts[:40])
     assert monitor.measure() == 3
-    assert len(log.read_text().splitlines()) == 2  # those of one look are counted together
+    assert len(asked) == 2  # those of one look are counted together
 
 
 @pytest.mark.broker
 def test_a_fall_raises_one_alarm_and_rolls_back(
-    service: Service, texts: list[str], tmp_path: Path, receiver: tuple[str, list[Any]]
+    service: Service, texts: list[str], receiver: tuple[str, list[Any]]
 ) -> None:
     url, received = receiver
     entry = define(service, f'sample = 80\non_alarm = "rollback"\ncallback = "{url}"')
     service.settings = service.settings.model_copy(update={"private_networks": ("127.0.0.0/8",)})
     shutil.copytree(entry.folder / "students" / "1", entry.folder / "students" / "2", dirs_exist_ok=True)
     promotion.promote(entry, 2, who="tests", why="newer")
-    monitor = monitoring(service, 0.5, tmp_path / "asked")
+    monitor, _ = monitoring(service, 0.5)
     finished(service, "fall.parquet", texts)
     finished(service, "fall2.parquet", texts)
     assert monitor.measure() == 2
@@ -192,9 +202,9 @@ def test_a_fall_raises_one_alarm_and_rolls_back(
 
 
 @pytest.mark.broker
-def test_a_fall_may_start_a_retraining(service: Service, texts: list[str], tmp_path: Path) -> None:
+def test_a_fall_may_start_a_retraining(service: Service, texts: list[str]) -> None:
     define(service, 'sample = 80\non_alarm = "retrain"')
-    monitor = monitoring(service, 0.2, tmp_path / "asked")
+    monitor, _ = monitoring(service, 0.2)
     finished(service, "retrain.parquet", texts)
     monitor.measure()
     (run,) = runs(service.client, "sport")
@@ -203,10 +213,10 @@ def test_a_fall_may_start_a_retraining(service: Service, texts: list[str], tmp_p
 
 @pytest.mark.broker
 def test_an_alarm_outlives_the_process_that_raised_it(
-    service: Service, texts: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    service: Service, texts: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     entry = define(service, 'sample = 80\non_alarm = "retrain"')
-    monitor = monitoring(service, 0.2, tmp_path / "asked")
+    monitor, _ = monitoring(service, 0.2)
 
     def dies(*_: object) -> None:
         raise KeyboardInterrupt
@@ -241,13 +251,8 @@ def test_a_stop_ends_a_teacher_that_is_being_asked(
     define(service, "sample = 20")
     begun, stop = tmp_path / "begun", threading.Event()
     code = f"import os, time; open({str(begun)!r}, 'w').write(str(os.getpid())); time.sleep(600)"
-    monitor = DriftMonitor(
-        service.settings,
-        service.client,
-        stop=stop,
-        command=lambda task, version: [sys.executable, "-c", code],
-        pause=0.0,
-    )
+    teachers = TeacherProcess(service.settings, command=(sys.executable, "-c", code))
+    monitor = DriftMonitor(service.settings, service.client, stop=stop, teachers=teachers, pause=0.0)
     monitor.measure()
     job = finished(service, "slow.parquet", texts[:30])
     with ThreadPoolExecutor(1) as pool:
@@ -303,10 +308,10 @@ def test_the_real_teacher_is_asked_as_on_the_holdout(topic_teacher: Path, tmp_pa
     entry = Workspace(tmp_path).task("sport")
     outcome = replace(entry)
     texts = [json.loads(line)["text"] for line in (tmp_path / "corpus.jsonl").read_text().splitlines()][480:]
-    rows, agreed = load_drift_meter(entry, 1).count(["x dropped", "y negative", *texts])
+    rows, agreed = agreement_with_teacher(entry, 1, ["x dropped", "y negative", *texts])
     assert rows == 120
     assert abs(agreed / rows - outcome.report["holdout"]["accuracy"]) < 0.1
-    assert load_drift_meter(entry, 1).count(["x"]) == (0, 0)
+    assert agreement_with_teacher(entry, 1, ["x"]) == (0, 0)
 
     # A changed definition counts from the next replace on.
     written = entry.path.read_text()
@@ -323,7 +328,7 @@ def test_the_real_teacher_is_asked_as_on_the_holdout(topic_teacher: Path, tmp_pa
         entry.path.write_text(text)
         there = Workspace(tmp_path).task("sport")
         labels.add(there, label_of(tmp_path / "labels.jsonl", there.definition.classes[1]))
-        assert load_drift_meter(there, 1).count(texts) == (rows, agreed)
+        assert agreement_with_teacher(there, 1, texts) == (rows, agreed)
         (there.folder / labels.FILE).unlink()
 
 
@@ -340,7 +345,7 @@ def test_exchanged_weights_are_another_teacher_and_no_disagreement(
     shutil.copytree(topic_teacher, own)
     entry = sport(tmp_path, own, gate=0.01, rounds=1)
     replace(entry)
-    load_drift_meter(entry, 1)
+    agreement_with_teacher(entry, 1, ["goal"])
     weights = own / "model.safetensors"
     data = bytearray(weights.read_bytes())
     data[-4:] = np.float32(0.25).tobytes()
@@ -348,22 +353,9 @@ def test_exchanged_weights_are_another_teacher_and_no_disagreement(
     with pytest.raises(
         ConflictError, match="another teacher by now than the one that version 1 was made with"
     ):
-        load_drift_meter(entry, 1)
-    ran = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "replacement.measure_drift",
-            "--home",
-            tmp_path,
-            "--task",
-            "sport",
-            "--version",
-            "1",
-        ],
-        input='{"texts": ["goal"]}\n',
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+        agreement_with_teacher(entry, 1, ["goal"])
+    own = Pin(task="sport", scene="default", version=1, threshold=0.5)
+    command = [sys.executable, "-P", "-m", "replacement.second.process", "--home", str(tmp_path)]
+    question = json.dumps({"pin": vars(own), "texts": ["goal"]})
+    ran = subprocess.run(command, input=question + "\n", capture_output=True, text=True, check=True)
     assert list(json.loads(ran.stdout)) == ["error"]

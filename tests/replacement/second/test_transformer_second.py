@@ -21,10 +21,10 @@ from pingti.workspace.registry import TaskEntry, Workspace
 from pingti.workspace.report import Report
 from pingti.workspace.storage import Storage, students
 from pingti.workspace.verdict import verdict
-from replacement.measure_drift import load_drift_meter
+from replacement.second.teacher import TeacherSecond
 from replacement.training.loop import replace
 from tests.support.command_line import Run
-from tests.support.teachers import sport
+from tests.support.teachers import agreement_with_teacher, sport
 from tests.support.texts import made_texts
 from tests.support.transformers import needs_runtime
 
@@ -60,6 +60,8 @@ def test_the_report_tells_what_both_reach_and_that_no_teacher_is_asked(entry: Ta
     assert 0 < cascade.teacher_share <= 1
     kinds = [(rung["kind"], rung["kept"], rung["teacher_share"]) for rung in document["ladder"]]
     assert kinds == [("textcnn", True, 0.0), ("transformer", False, 0.0), ("cascade", True, 0.0)]
+    sizes = [rung["bytes"] for rung in document["ladder"]]
+    assert sizes[2] == sizes[0] + sizes[1]  # both are loaded
     rates = [rung["texts_per_second"] for rung in document["ladder"]]
     assert 1e6 / rates[2] == pytest.approx(1e6 / rates[0] + cascade.teacher_share * 1e6 / rates[1], rel=0.01)
     assert "still asked" not in verdict(report)
@@ -104,10 +106,9 @@ def test_every_door_answers_by_it(entry: TaskEntry, tmp_path: Path, pingti: Run)
 def test_drift_is_what_both_decide_otherwise(entry: TaskEntry) -> None:
     texts, _ = made_texts(80, seed=11)
     decided = np.array(Classifier.of(entry.workspace, ["sport"]).classify(texts).column("sport").to_pylist())
-    meter = load_drift_meter(entry, 1)
-    answers = meter.teacher.ask(texts, "a test").decided
-    agreed = int((np.array(meter.teacher.classes)[answers] == decided).sum())
-    assert meter.count(texts) == (80, agreed)
+    (own,) = pin(entry.workspace, [Choice(task="sport")])
+    agreed = int((np.array(TeacherSecond(entry.workspace)(own, texts)) == decided).sum())
+    assert agreement_with_teacher(entry, 1, texts) == (80, agreed)
 
 
 def test_a_store_has_both_and_an_exchanged_or_missing_second_is_told(
@@ -132,6 +133,11 @@ def test_a_store_has_both_and_an_exchanged_or_missing_second_is_told(
     with pytest.raises(ArtifactError, match=r"second\.json: its checksum does not fit its content"):
         Classifier.load(elsewhere, pins)
     (folder / "second.json").unlink()
+    (folder / "second.json").mkdir()
+    for read in (lambda: Classifier.load(elsewhere, pins), lambda: version_files(folder)):
+        with pytest.raises(ArtifactError, match=r"second\.json: not readable: Is a directory"):
+            read()
+    (folder / "second.json").rmdir()
     with pytest.raises(
         ArtifactError, match=r"second\.json: it is not there; the student of this version has a"
     ):

@@ -12,12 +12,11 @@ from pingti.inference.classifier import Classifier
 from pingti.workspace import promotion
 from pingti.workspace.definition import parse
 from pingti.workspace.registry import TaskEntry
-from pingti.workspace.report import Report
-from replacement.measure_drift import load_drift_meter
+from pingti.workspace.report import Report, refusal
 from replacement.second.teacher import TeacherSecond
 from replacement.training.loop import replace
 from tests.support.command_line import Run
-from tests.support.teachers import sport
+from tests.support.teachers import agreement_with_teacher, sport
 from tests.support.texts import made_texts
 
 
@@ -48,6 +47,10 @@ def test_the_report_tells_the_curve_and_the_version_has_the_band(entry: TaskEntr
     assert shares[-1] == 1.0
     assert cascade.curve[-1].holdout == 1.0
     assert document["cascade"]["agreement"] == 0.9  # the wanted one, as the definition calls it
+    lacks = refusal(document).text  # its gate is 1.0
+    both = f"precision {cascade.holdout.precision:.3f} and recall {cascade.holdout.recall:.3f}"
+    assert f"student and teacher together reach {both}; a cascade.agreement above 0.9 leaves" in lacks
+    assert "学生与教师合起来精确率为" in (entry.student_folder(1) / "report.zh.html").read_text()
     rung = document["ladder"][-1]
     assert (rung["kind"], rung["teacher_share"]) == ("cascade", cascade.teacher_share)
     assert rung["kept"] is True
@@ -94,7 +97,7 @@ def test_drift_is_that_of_both_together(entry: TaskEntry) -> None:
     decided = classifier.asking(second).classify(texts).column("sport").to_pylist()
     answers = second(classifier.pins[-1], texts)
     agreed = sum(label == answer for label, answer in zip(decided, answers, strict=True))
-    assert load_drift_meter(entry, 1).count(texts) == (80, agreed)
+    assert agreement_with_teacher(entry, 1, texts) == (80, agreed)
 
 
 def test_a_teacher_that_is_gone_is_told_in_a_sentence(entry: TaskEntry, tmp_path: Path, pingti: Run) -> None:

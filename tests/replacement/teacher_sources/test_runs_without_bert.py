@@ -17,7 +17,6 @@ from pingti.checks.task import check_task
 from pingti.errors import ArtifactError, ConflictError, DefinitionError, InputError, UnavailableError
 from pingti.workspace import promotion
 from pingti.workspace.registry import TaskEntry, Workspace
-from replacement.measure_drift import load_drift_meter
 from replacement.results import StopReason
 from replacement.similarity import fit
 from replacement.teacher_sources.vectors import SimilarityVectors, open_vectors
@@ -27,7 +26,7 @@ from replacement.training.teacher_labels import load_teacher_of_version
 from teacher.endpoints import requests
 from tests.support.endpoints import TOKENS, answer_json, chat, topic
 from tests.support.http_servers import server
-from tests.support.teachers import corpus_file, write_bert
+from tests.support.teachers import agreement_with_teacher, corpus_file, write_bert
 from tests.support.texts import WORDS, made_texts
 from textcnn import Architecture, Student, Vocabulary
 from textcnn.network import TextCNN
@@ -294,7 +293,7 @@ def test_answers_on_file_alone_make_a_student(tmp_path: Path) -> None:
         assert sentence in notes
     promotion.promote(entry, outcome.version, why="passed")
     with pytest.raises(ConflictError, match="stored answers alone"):
-        load_drift_meter(entry, outcome.version)
+        agreement_with_teacher(entry, outcome.version, ["the goal"])
     answered = {row["text"] for row in rows} - {disputed}
     learned = warm_start.read(entry, outcome.report["teacher"]["fingerprint"])
     assert learned

@@ -21,14 +21,20 @@ from pingti.workspace.registry import TaskEntry, Workspace
 from pingti.workspace.report import refusal
 from replacement.evaluation import gate
 from replacement.evaluation.metrics import Measure
-from replacement.measure_drift import load_drift_meter
 from replacement.retrain import retrain
 from replacement.training import validation_set, warm_start
 from replacement.training.loop import replace
 from replacement.training.people_labels import read_people_labels
 from replacement.training.teacher_labels import TeacherLabels, load_teacher, load_teacher_of_version
 from teacher.bert import Teacher
-from tests.support.teachers import folder_bytes, notes_beside_size, sport, topic_teacher, write_bert
+from tests.support.teachers import (
+    agreement_with_teacher,
+    folder_bytes,
+    notes_beside_size,
+    sport,
+    topic_teacher,
+    write_bert,
+)
 from tests.support.texts import WORDS, made_texts
 
 __all__ = ["topic_teacher"]
@@ -173,7 +179,7 @@ def test_the_promoted_version_keeps_its_teacher(base: Path, tmp_path: Path) -> N
     promotion.promote(entry, 1, who="tests", why="a trial", force=True)
     (folder,) = (entry.folder / "teacher").iterdir()
     assert load_teacher_of_version(entry, 1).model == str(folder)
-    load_drift_meter(entry, 1)
+    agreement_with_teacher(entry, 1, ["the goal"])
     assert warm_start.seed(entry) == 5
     ended = retrain(entry, "night", who="tests", tell=silent)
     assert entry.report(ended["version"])["teacher"] == {
