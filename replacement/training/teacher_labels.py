@@ -267,7 +267,7 @@ class TeacherLabels:
         Returns:
             float32 (n, width); None where neither the teacher nor a sentence model has vectors.
         """
-        advance = advancing(self.progress, "teacher: tokens", len(tokens))
+        advance = advancing(self.progress, "teacher: vectors of the words that students know", len(tokens))
         vectors = self.cache.token_vectors(tokens, progress=advance)
         if vectors is None and self.sentence_model is not None:
             vectors = self.sentence_model.token_vectors(tokens, progress=advance)
