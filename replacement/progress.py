@@ -1,6 +1,7 @@
 """What a long run tells while it goes on."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, how much of it is done, and how much there is; with 0 of 0, a sentence."""
@@ -39,3 +40,16 @@ def advancing(progress: Progress, what: str, total: int) -> Callable[[int], None
         progress(what, done, total)
 
     return advance
+
+
+@contextmanager
+def stage(progress: Progress, what: str) -> Iterator[None]:
+    """Tell that work without steps goes on, and at its end that it is done.
+
+    Args:
+        progress: is told.
+        what: what is being done.
+    """
+    progress(what, 0, 1)
+    yield
+    progress(what, 1, 1)

@@ -74,6 +74,8 @@ class Round:
     """Rows that the student was trained on."""
     asked: int
     """Rows that the teacher was asked about so far, those that measure included."""
+    computed: int | None = None
+    """Answers that had to be computed in this run so far, the others being known; None: nobody counted."""
     added: dict[str, int]
     """Rows that this round added, by the reason for which they were chosen."""
     yields: dict[str, Yield]

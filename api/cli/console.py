@@ -7,20 +7,25 @@ import textwrap
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from itertools import chain
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from rich.cells import cell_len
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 from rich.text import Text
 
+from api.cli.heartbeat import Heartbeat
 from pingti.errors import GateError, PingtiError
-
-if TYPE_CHECKING:
-    from pingti.workspace.definition import GateSection
-    from replacement.results import Round
 
 _PLAIN_SECONDS = 10.0  # between two lines of progress where there is no terminal
 
@@ -28,6 +33,17 @@ _PLAIN_WIDTH = 160  # where there is no terminal whose width could be known
 _MOST_FAULTS = 50  # of an error, listed
 _LEAST_ROOM = 20  # cells of a line that words are worth being broken for
 _COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
+
+
+@dataclass(frozen=True)
+class _Work:
+    """What goes on."""
+
+    what: str
+    counted: str | None
+    """How much of it is done."""
+    began: float
+    """Monotonic seconds."""
 
 
 class Screen:
@@ -40,6 +56,8 @@ class Screen:
         self._bar: Progress | None = None
         self._tasks: dict[str, TaskID] = {}
         self._shown: dict[str, tuple[float, int, float]] = {}  # when first shown and of how many; when last
+        self._heartbeat: Heartbeat | None = None
+        self._work = _Work(what="getting ready", counted=None, began=time.monotonic())  # what goes on now
 
     def say(self, text: str = "") -> None:
         """A line for a person; with ``--json`` it goes to stderr, so that stdout holds JSON alone."""
@@ -48,6 +66,8 @@ class Screen:
     def note(self, text: str) -> None:
         """A line about how the work goes."""
         _print(self.err, text)
+        if self._heartbeat is not None:
+            self._heartbeat.rest()
 
     def result(self, value: Any) -> None:
         """What ``--json`` prints."""
@@ -82,19 +102,29 @@ class Screen:
 
     @contextmanager
     def progress(self) -> Iterator[None]:
-        """Within it ``advance`` draws bars on a terminal, and prints a line now and then elsewhere."""
+        """Within it ``advance`` draws bars on a terminal, and prints a line now and then elsewhere.
+
+        Work that tells nothing for a while is shown, too: by its time on a terminal, by a line elsewhere.
+        """
+        self._work = _Work("getting ready", None, time.monotonic())
         if not self.err.is_terminal:
-            yield
+            with Heartbeat(self._say_work) as self._heartbeat:
+                try:
+                    yield
+                finally:
+                    self._heartbeat = None
             return
         columns = (
             TextColumn("  {task.description}"),
             BarColumn(),
             TextColumn("{task.fields[counted]}"),
             TextColumn("{task.fields[rate]}"),
+            TimeElapsedColumn(),
             TimeRemainingColumn(compact=True),
         )
         with Progress(*columns, console=self.err, transient=True) as bar:
             self._bar, self._tasks = bar, {}
+            self._between = bar.add_task(self._work.what, total=None, rate="", counted="")
             try:
                 yield
             finally:
@@ -107,15 +137,15 @@ class Screen:
             return
         now = time.monotonic()
         ended = total is not None and done >= total
-        counted = f"{done:,}" if total is None else f"{done:,} of {total:,}"
+        counted = f"{done:,}" if total is None else "" if total == 1 else f"{done:,} of {total:,}"
+        if ended:
+            self._work = _Work(f"after {what}", None, now)
+        elif self._work.what != what:
+            self._work = _Work(what, counted, now)
+        else:
+            self._work = _Work(what, counted, self._work.began)
         if self._bar is not None:
-            if what not in self._tasks:
-                self._tasks[what] = self._bar.add_task(what, total=total, rate="", counted="")
-            speed = self._bar.tasks[self._bar.task_ids.index(self._tasks[what])].speed
-            rate = _rate(speed) if speed else ""
-            self._bar.update(self._tasks[what], completed=done, total=total, rate=rate, counted=counted)
-            if ended:
-                self._bar.remove_task(self._tasks.pop(what))
+            self._draw(self._bar, what, done, total, counted)
         elif not self.err.is_terminal:
             began, first, last = self._shown.setdefault(what, (now, done, now))
             if ended:
@@ -125,6 +155,27 @@ class Screen:
                 pace = (done - first) / (now - began)
                 left = f", {_clock((total - done) / pace)} left" if total is not None and pace else ""
                 self.note(f"  {what}: {counted}, {_rate(pace)}{left}")
+
+    def _draw(self, bar: Progress, what: str, done: int, total: int | None, counted: str) -> None:
+        """Show work as a bar; where none is shown otherwise, one that says what went before."""
+        if what not in self._tasks:
+            # A bar of one step would stand still until its end; without a total it moves.
+            self._tasks[what] = bar.add_task(what, total=None if total == 1 else total, rate="", counted="")
+        speed = bar.tasks[bar.task_ids.index(self._tasks[what])].speed
+        rate = _rate(speed) if speed and total != 1 else ""
+        bar.update(self._tasks[what], completed=done, rate=rate, counted=counted)
+        if total is not None and done >= total:
+            bar.remove_task(self._tasks.pop(what))
+        if self._tasks:
+            bar.update(self._between, visible=False)
+        else:
+            bar.reset(self._between, total=None, description=self._work.what, visible=True)
+
+    def _say_work(self) -> None:
+        """What goes on, and for how long."""
+        work = self._work
+        counted = f"{work.counted}, " if work.counted else ""
+        _print(self.err, f"  {work.what}: {counted}at work for {_clock(time.monotonic() - work.began)}")
 
 
 def error_text(error: PingtiError) -> str:
@@ -180,36 +231,6 @@ def wrapped_points(points: Iterable[str]) -> list[str]:
 def figure(value: float | None) -> str:
     """A figure from 0 to 1; a dash where no row could tell."""
     return "–" if value is None else f"{value:.3f}"
-
-
-def round_line(round: "Round", classes: int, gate: "GateSection") -> str:
-    """A round in one line: what the holdout says and the validation rows, and which are short of the gate.
-
-    Both decide: the rounds end when both reach the gate, and the validation rows choose among rounds.
-
-    Args:
-        round: what was measured.
-        classes: how many the task has.
-        gate: the task's.
-    """
-    from replacement.evaluation.metrics import stored
-
-    names = ("precision", "recall", "F1")
-    holdout, validation = stored(round.holdout, classes), stored(round.validation, classes)
-    reached = "  ".join(f"{name} {figure(holdout[name.lower()])}" for name in names)
-    decides = ", ".join(figure(validation[name.lower()]) for name in names)
-    added = ", ".join(f"{count:,} {kind}" for kind, count in round.added.items() if count)
-    left_out = ""
-    if round.boundary:
-        left_out = f" of {round.rows + round.boundary:,}, {round.boundary:,} boundary rows left out"
-    parts = {"holdout": round.holdout, "validation rows": round.validation}
-    short = [name for name, measured in parts.items() if not measured.passes(gate)]
-    verdict = f"gate: {' and '.join(short)} short" if short else "gate reached on both"
-    return (
-        f"  round {round.round}: {reached}  (validation rows: {decides})  {verdict}  | "
-        f"teacher rows asked {round.asked:,}, trained on {round.rows:,}{left_out}"
-        f"{f' (new this round: {added})' if added else ''}"
-    )
 
 
 def _rate(pace: float) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from api.cli.console import Screen
+from api.cli.rounds import asked_so_far
 from pingti.errors import Fault, GateError
 
 if TYPE_CHECKING:
@@ -107,7 +108,7 @@ def family_line(rounds: "Mapping[str, Round]", gates: "Mapping[str, GateSection]
     return (
         f"  round {result.round}: gate reached by {reached} of {len(rounds)} tasks; mean F1 {holdout:.3f} on "
         f"the holdout, {validation:.3f} on the validation rows (worst there: "
-        f"{named})  | teacher rows asked {result.asked:,}, trained on {result.rows:,}"
+        f"{named})  | {asked_so_far(result)}, trained on {result.rows:,}"
     )
 
 

@@ -10,8 +10,9 @@ import typer
 
 from api.cli import exporting, families, jobs, keys, removal, retraining, review, service, similarity, tasks
 from api.cli.cascade import with_second
-from api.cli.console import Screen, error_text, round_line
+from api.cli.console import Screen, error_text
 from api.cli.init import init
+from api.cli.rounds import tell_round
 from api.cli.search import search
 from api.cli.tasks import (
     WORKSPACE,
@@ -124,7 +125,7 @@ def replace(
     entry = Workspace(home).task(task)
 
     def announce(round: "Round") -> None:
-        screen.note(round_line(round, len(entry.definition.classes), entry.definition.gate))
+        tell_round(screen.note, round, len(entry.definition.classes), entry.definition.gate)
 
     try:
         with entry.making(), screen.progress():

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from api.cli.console import Screen, round_line
+from api.cli.console import Screen
+from api.cli.rounds import tell_round
 from pingti.errors import InputError
 from pingti.inference.task_student import TaskStudent
 from pingti.notebook.task_files import Question, check_function, write_task
@@ -182,7 +183,7 @@ def _run(
 
     def announce(round: Round) -> None:
         if screen is not None:
-            screen.note(round_line(round, len(entry.definition.classes), entry.definition.gate))
+            tell_round(screen.note, round, len(entry.definition.classes), entry.definition.gate)
 
     shown: AbstractContextManager[None] = nullcontext() if screen is None else screen.progress()
     advance = quiet if screen is None else screen.advance

@@ -109,7 +109,8 @@ def build_report(
 
 def _stored_round(result: Round, classes: int) -> dict[str, Any]:
     measured = {name: stored(getattr(result, name), classes) for name in ("validation", "holdout")}
-    return {**asdict(result), **measured}
+    told = {name: value for name, value in asdict(result).items() if name != "computed"}
+    return {**told, **measured}
 
 
 def _stored_points(points: Mapping[str, OperatingPoint], classes: int) -> dict[str, Any]:

@@ -26,7 +26,7 @@ from replacement.evaluation.holdout_size import note_of_few_rows
 from replacement.kinds.ladder import climb
 from replacement.kinds.narrowing import narrow, note_of_family
 from replacement.kinds.training import check_kind
-from replacement.progress import Progress, quiet, say
+from replacement.progress import Progress, quiet, say, stage
 from replacement.results import Outcome, Round
 from replacement.training import warm_start
 from replacement.training.dataset import prepare_dataset, within_answers, word_vectors
@@ -91,9 +91,11 @@ def replace(
         UnavailableError: the teacher cannot be had.
     """
     people = read_people_labels(entry)
-    dataset = prepare_dataset(entry, people)
-    teacher = load_teacher(entry, people, seed=seed, progress=progress, device=device, function=function)
-    dataset, unanswered = within_answers(dataset, teacher)
+    with stage(progress, "reading and encoding the corpus"):
+        dataset = prepare_dataset(entry, people)
+    with stage(progress, "loading the teacher"):
+        teacher = load_teacher(entry, people, seed=seed, progress=progress, device=device, function=function)
+        dataset, unanswered = within_answers(dataset, teacher)
     trunk = find_trunk(entry, teacher.fingerprint, teacher.rule)
     if trunk is not None:
         dataset = dataset.encoded_by(trunk.student.vocabulary)
@@ -123,7 +125,8 @@ def replace(
     trained = finish_student(setup, asked, trained, announce)
     trained = narrow(setup, asked, trained)
     trained = climb(setup, asked, trained)
-    evaluation = evaluate(setup, asked, trained, people)
+    with stage(progress, "measuring the student that is kept"):
+        evaluation = evaluate(setup, asked, trained, people)
     return write_version(setup, asked, trained, evaluation, run=run)
 
 
@@ -208,7 +211,8 @@ def run_rounds(setup: Setup, asked: Asked, announce: Callable[[Round], None]) ->
         if asked.validation.planned:
             validation = _rest_drawn(setup, asked.validation, student, asked.training.rows)
             asked = dataclasses.replace(asked, validation=validation)
-        result = measure_round(setup, asked, student, len(rounds) + 1)
+        with stage(setup.progress, f"measuring round {len(rounds) + 1}"):
+            result = measure_round(setup, asked, student, len(rounds) + 1)
         students.append(student)
         rounds.append(result)
         announce(result)
@@ -219,7 +223,8 @@ def run_rounds(setup: Setup, asked: Asked, announce: Callable[[Round], None]) ->
             return asked, Trained(
                 rounds=rounds, students=students, subclasses=subclasses, stopped=stopped, best=best
             )
-        asked, coverage = ask_next_rows(setup, asked, student, result)
+        with stage(setup.progress, "choosing texts to ask the teacher about"):
+            asked, coverage = ask_next_rows(setup, asked, student, result)
         rounds[-1] = dataclasses.replace(result, coverage=coverage)
 
 

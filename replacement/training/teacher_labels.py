@@ -267,7 +267,7 @@ class TeacherLabels:
         Returns:
             float32 (n, width); None where neither the teacher has vectors nor ``teacher.vectors`` is set.
         """
-        advance = advancing(self.progress, "teacher: tokens", len(tokens))
+        advance = advancing(self.progress, "teacher: vectors of the words that students know", len(tokens))
         vectors = self.cache.token_vectors(tokens, progress=advance)
         if vectors is None and self.vector_source is not None:
             vectors = self.vector_source.token_vectors(tokens, progress=advance)

@@ -16,10 +16,11 @@ import httpx
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from api.cli.console import Screen, round_line
+from api.cli.console import Screen
 from api.cli.demo import dataset
 from api.cli.demo.summary import Ended, show_summary
 from api.cli.jobs import follow
+from api.cli.rounds import tell_round
 from pingti.client import Client
 from pingti.errors import PingtiError, UnavailableError
 from pingti.students import load_student
@@ -106,7 +107,10 @@ def _replace(workspace: Workspace, name: str, screen: Screen) -> dict[str, Any]:
             screen.advance(event["what"], event["done"], event["total"])
 
     def announce(round: Round) -> None:
-        screen.say(f" {round_line(round, len(entry.definition.classes), entry.definition.gate)}")
+        def say(line: str) -> None:
+            screen.say(f" {line}")
+
+        tell_round(say, round, len(entry.definition.classes), entry.definition.gate)
 
     with screen.progress():
         ended = retrain(entry, "demo", who="demo", tell=tell, announce=announce)

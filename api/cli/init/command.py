@@ -28,7 +28,7 @@ def init(
         str | None,
         typer.Option(help="Labels of the model that are a yes, with commas; if absent all are classes."),
     ] = None,
-    precision: Annotated[str | None, typer.Option(help="That the student must reach; 0.9 if absent.")] = None,
+    precision: Annotated[str | None, typer.Option(help="That the student must reach; 0.8 if absent.")] = None,
     recall: Annotated[str | None, typer.Option(help="The same of recall.")] = None,
     encoding: Encoding = None,
     add: Annotated[bool, typer.Option("--add", help="Add the task to the workspace, too.")] = False,

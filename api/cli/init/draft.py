@@ -49,6 +49,7 @@ def toml_of(draft: Draft, tasks: Path) -> str:
         tasks: the workspace's folder of tasks, from which relative paths count.
     """
     two = len(draft.classes) == 2
+    named = repr(draft.classes[1]) if two else "a class (the mean over the classes)"
     lines = [
         "# Written by pingti init. Relative paths count from the workspace's folder tasks/.",
         f"classes = {_list(draft.classes)}" + ("  # of two, the second is the positive one" if two else ""),
@@ -68,9 +69,9 @@ def toml_of(draft: Draft, tasks: Path) -> str:
     lines += [
         "max_length = 64  # word pieces of a text that it reads: set what you run it with today",
         "",
-        "[gate]  # what the student must reach against the teacher",
-        f"precision = {draft.precision:g}",
-        f"recall = {draft.recall:g}",
+        "[gate]  # what the student must reach on held-out texts before it may replace the teacher",
+        f"precision = {draft.precision:g}  # of what it calls {named}, the share that the teacher calls so, too",
+        f"recall = {draft.recall:g}  # of what the teacher calls {named}, the share that it calls so, too",
     ]
     if draft.time is None:
         lines.append("holdout_fraction = 0.1  # the last tenth of the rows is held out: there is no time")

@@ -15,6 +15,10 @@ from pingti.model_files import file_problems, labels_of, read_config_json
 from pingti.workspace import definition
 
 
+GATE = "0.8"
+"""Of precision and recall each, where nobody says otherwise: a first student often reaches it."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Given:
     """What the options say; None: nothing."""
@@ -87,13 +91,17 @@ def draft_of(given: Given, questions: Questions) -> Draft:
         yes=_yes(model, given, questions),
         precision=questions.answer(
             "--precision",
-            "Precision that the student must reach",
+            "Precision that the student must reach: share of its yes that the teacher says, too",
             _share,
             given=given.precision,
-            likely="0.9",
+            likely=GATE,
         ),
         recall=questions.answer(
-            "--recall", "Recall that it must reach", _share, given=given.recall, likely="0.9"
+            "--recall",
+            "Recall that it must reach: share of the teacher's yes that it finds",
+            _share,
+            given=given.recall,
+            likely=GATE,
         ),
     )
 

@@ -32,6 +32,7 @@ def measure_round(setup: Setup, asked: Asked, student: Student, number: int) -> 
         round=number,
         rows=int(learned.sum()),
         asked=asked.count,
+        computed=setup.teacher.rows_scored,
         added=training.added,
         yields=training.yields,
         boundary=int((~learned).sum()),

@@ -1,11 +1,13 @@
 """What the command line shows on a terminal, and what it writes into a file."""
 
 import io
+import time
 
 import pytest
 from rich.cells import cell_len
 from rich.console import ConsoleDimensions
 
+from api.cli import heartbeat
 from api.cli.console import Screen
 from replacement.progress import say
 
@@ -55,3 +57,40 @@ def test_what_has_no_length_is_shown_at_once(monkeypatch: pytest.MonkeyPatch, te
         say(screen.advance, "the holdout has only 27 rows")
         shown_within = file.getvalue()
     assert "the holdout has only 27 rows" in shown_within
+
+
+@pytest.mark.parametrize(("done", "total", "says"), [
+    (None, None, "  getting ready: at work for 0:00:"),
+    (0, 1, "  reading the corpus: at work for 0:00:"),
+    (10, 100, "  reading the corpus: 10 of 100, at work for 0:00:"),
+    (100, 100, "  after reading the corpus: at work for 0:00:"),
+])  # fmt: skip
+def test_work_that_tells_nothing_shows_that_it_goes_on(
+    monkeypatch: pytest.MonkeyPatch, done: int | None, total: int | None, says: str
+) -> None:
+    monkeypatch.setattr(heartbeat, "SILENCE_SECONDS", 0.01)
+    screen, file = Screen(), io.StringIO()
+    screen.err.file = file
+    deadline = time.monotonic() + 60
+    with screen.progress():
+        if done is not None:
+            screen.advance("reading the corpus", done, total)
+        while says not in file.getvalue() and time.monotonic() < deadline:
+            time.sleep(0.01)
+    assert says in file.getvalue()
+    ended = file.getvalue()
+    time.sleep(0.05)
+    assert file.getvalue() == ended
+
+
+def test_a_terminal_shows_that_work_goes_on_where_nothing_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    screen, file = Screen(), io.StringIO()
+    screen.err.file, screen.err.size, screen.err.is_interactive = file, ConsoleDimensions(80, 25), True
+    monkeypatch.setattr(type(screen.err), "is_terminal", property(lambda _: True))
+    with screen.progress():
+        screen.advance("loading", 0, 1)
+        screen.advance("loading", 1, 1)
+    shown = file.getvalue()
+    assert "getting ready" in shown
+    assert "after loading" in shown

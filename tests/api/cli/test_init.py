@@ -66,14 +66,14 @@ def test_some_of_the_labels_are_a_yes(pingti: Run, here: Path) -> None:
         "--yes",
         "sport, tech",
         "--recall",
-        "0.8",
+        "0.7",
         "--add",
     )
     assert ran.returncode == 0, ran.stderr
     definition = Workspace(here / "workspace").task("fun").definition
     assert definition.classes == ("no", "yes")
     assert definition.teacher.map == {"sport": "yes", "tech": "yes", "*": "no"}
-    assert (definition.gate.precision, definition.gate.recall) == (0.9, 0.8)
+    assert (definition.gate.precision, definition.gate.recall) == (0.8, 0.7)
 
 
 def test_a_model_that_answers_each_label_by_itself_is_asked_for_one(pingti: Run, here: Path) -> None:
@@ -162,14 +162,14 @@ def test_without_a_terminal_nobody_is_asked(pingti: Run, here: Path) -> None:
 
 
 def test_on_a_terminal_what_is_missing_is_asked_for(here: Path) -> None:
-    answers = ["nowhere", "my-bert", "posts.csv", "", "-", "", "sport", "", "0.8", "", "y"]
+    answers = ["nowhere", "my-bert", "posts.csv", "", "-", "", "sport", "", "0.7", "", "y"]
     shown, code = _converse([sys.executable, "-P", "-m", "pingti", "init"], answers)
     assert code == 0, shown
     assert "'nowhere' is no folder here" in shown
     assert "its columns: number, seen, post" in shown
     definition = Workspace(here / "workspace").task("sport").definition
     assert (definition.corpus.text, definition.corpus.time, definition.corpus.id) == ("post", None, "number")
-    assert (definition.gate.precision, definition.gate.recall) == (0.9, 0.8)
+    assert (definition.gate.precision, definition.gate.recall) == (0.8, 0.7)
 
 
 def test_a_question_may_be_left(here: Path) -> None:

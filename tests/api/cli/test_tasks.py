@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from api.cli.console import Screen, round_line
+from api.cli.console import Screen
 from api.cli.main import EXIT_CODES
+from api.cli.rounds import round_line, tell_round
 from api.keys import KeyRing
 from pingti import errors
 from pingti.workspace import promotion
@@ -296,9 +297,10 @@ def test_the_ways_on_name_what_ended_the_run(
 @pytest.mark.parametrize(
     ("boundary", "added", "says"),
     [
-        (5, {"random": 1000, "new": 0}, "trained on 995 of 1,000, 5 boundary rows left out (new this round: "
-         "1,000 random)"),
-        (0, {"random": 200, "uncertain": 3}, "trained on 995 (new this round: 200 random, 3 uncertain)"),
+        (5, {"random": 1000, "new": 0}, "trained on 995 of 1,000, 5 left out because the teacher itself is "
+         "unsure (boundary rows) (new this round: 1,000 at random)"),
+        (0, {"random": 200, "competing": 3}, "trained on 995 (new this round: 200 at random, "
+         "3 where it is likely to be clearly wrong (hard negatives))"),
         (0, {}, "trained on 995"),
     ],
 )  # fmt: skip
@@ -312,14 +314,14 @@ def test_the_line_of_a_round_adds_up(boundary: int, added: dict[str, int], says:
         GateSection(),
     )
     assert "precision 0.900  recall 0.500  F1 0.643  (validation rows: 0.800, 0.500, 0.615)" in line
-    assert line.endswith(f"teacher rows asked 3,000, {says}")
+    assert line.endswith(f"answers of the teacher so far: 3,000, {says}")
 
 
 @pytest.mark.parametrize(
     ("gate", "says"),
     [
-        (GateSection(precision=0.85, recall=0.6), "gate: holdout and validation rows short"),
-        (GateSection(precision=0.85, recall=0.5), "gate: validation rows short"),
+        (GateSection(precision=0.85, recall=0.6), "gate not reached on holdout and validation rows"),
+        (GateSection(precision=0.85, recall=0.5), "gate not reached on validation rows"),
         (GateSection(precision=0.8, recall=0.5), "gate reached on both"),
     ],
 )
@@ -328,6 +330,24 @@ def test_the_line_of_a_round_says_who_is_short_of_the_gate(gate: GateSection, sa
     decides = dataclasses.replace(measured, precision=0.8)
     line = round_line(dataclasses.replace(_refused(measured).best, validation=decides), 2, gate)
     assert f")  {says}  | " in line
+
+
+def test_answers_that_were_all_known_are_not_told_as_asked() -> None:
+    measured = Measure(precision=0.9, recall=0.5, f1=0.643, accuracy=0.9, rows=100, positives=10)
+    best = _refused(measured).best
+    for computed, says in ((0, "so far: 20, all known already, trained"), (3, "so far: 20, trained")):
+        assert says in round_line(dataclasses.replace(best, computed=computed), 2, GateSection())
+
+
+def test_the_words_of_a_round_are_explained_with_the_first() -> None:
+    measured = Measure(precision=0.9, recall=0.5, f1=0.643, accuracy=0.9, rows=100, positives=10)
+    best = _refused(measured).best
+    lines: list[str] = []
+    for number in (1, 2):
+        tell_round(lines.append, dataclasses.replace(best, round=number), 2, GateSection(precision=0.8))
+    assert [line.split(":")[0] for line in lines] == ["  how to read a round", "  round 1", "  round 2"]
+    for word in ("holdout", "validation rows", "gate (precision 0.8, recall 0.9)"):
+        assert word in lines[0]
 
 
 def test_what_helps_most_is_told_with_its_command(

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from api.cli.console import round_line
+from api.cli.rounds import round_line
 from pingti.workspace.definition import GateSection, parse
 from pingti.workspace.report import Report
 from replacement.evaluation.metrics import Measure
