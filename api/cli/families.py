@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from api.cli.console import Screen
+from api.cli.interruption import interruptible
 from api.cli.rounds import asked_so_far
 from pingti.errors import Fault, GateError
 
@@ -44,14 +45,11 @@ def replace_family(
     def announce(rounds: "Mapping[str, Round]") -> None:
         screen.note(family_line(rounds, gates))
 
-    try:
-        with ExitStack() as locks, screen.progress():
-            for entry in entries:
-                locks.enter_context(entry.making())
-            outcomes = run(entries, seed=seed, device=device, progress=screen.advance, announce=announce)
-    except KeyboardInterrupt:
-        screen.note(f"interrupted; pingti replace --family {name} goes on from what the teachers answered")
-        raise
+    goes_on = f"pingti replace --family {name} goes on from what the teachers answered"
+    with interruptible(goes_on), ExitStack() as locks, screen.progress():
+        for entry in entries:
+            locks.enter_context(entry.making())
+        outcomes = run(entries, seed=seed, device=device, progress=screen.advance, announce=announce)
     first = next(iter(outcomes.values()))
     screen.say(f"family {name}: {len(outcomes)} tasks read one network; {first.report['stopped']}")
     _show(entries, outcomes, screen)

@@ -12,6 +12,7 @@ from api.cli import exporting, families, jobs, keys, removal, retraining, review
 from api.cli.cascade import with_second
 from api.cli.console import Screen, error_text
 from api.cli.init import init
+from api.cli.interruption import EXIT_CODE, Interruption, interruptible
 from api.cli.rounds import tell_round
 from api.cli.search import search
 from api.cli.tasks import (
@@ -127,12 +128,9 @@ def replace(
     def announce(round: "Round") -> None:
         tell_round(screen.note, round, len(entry.definition.classes), entry.definition.gate)
 
-    try:
-        with entry.making(), screen.progress():
-            outcome = replace(entry, seed=seed, device=device, progress=screen.advance, announce=announce)
-    except KeyboardInterrupt:
-        screen.note(f"interrupted; pingti replace {task} goes on from what the teacher has answered")
-        raise
+    goes_on = f"pingti replace {task} goes on from what the teacher has answered"
+    with interruptible(goes_on), entry.making(), screen.progress():
+        outcome = replace(entry, seed=seed, device=device, progress=screen.advance, announce=announce)
     for note in outcome.report.get("notes", []):
         screen.note(note)
     show_teacher_quality(outcome.report, screen)
@@ -439,8 +437,12 @@ def main() -> None:
         if error.filename is None and error.errno is None:
             raise
         _fail(f"{error.filename or 'the system'}: {error.strerror}", UnavailableError.exit_code)
-    except KeyboardInterrupt:
-        _fail("interrupted", 130)
+    except Interruption as interruption:
+        _fail(str(interruption), EXIT_CODE)
+    except SystemExit as left:
+        if left.code == EXIT_CODE:  # typer leaves so at Ctrl-C, without a word
+            _fail("interrupted", EXIT_CODE)
+        raise
     except ValueError as error:
         from pydantic import ValidationError
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from api.cli.console import Screen
+from api.cli.interruption import interruptible
 from api.cli.tasks import WORKSPACE, Home, Json, TaskName
 from pingti.errors import InputError
 
@@ -62,12 +63,9 @@ def search(
             "--write: which shape? needed is --cheap, --good, --at-most-cost or weights (--half-cost-worth)"
         )
     entry = Workspace(home).task(task)
-    try:
-        with entry.making(), screen.progress():
-            searched = run(entry, seed=seed, compute=trainings, progress=screen.advance)
-    except KeyboardInterrupt:
-        screen.note(f"interrupted; pingti search {task} goes on from what was trained")
-        raise
+    goes_on = f"pingti search {task} goes on from what was trained"
+    with interruptible(goes_on), entry.making(), screen.progress():
+        searched = run(entry, seed=seed, compute=trainings, progress=screen.advance)
     _show(searched, screen)
     choices = _choices(searched, wish)
     for name, point in choices.items():

@@ -125,10 +125,19 @@ def check_columns(path: str, names: Sequence[str], columns: Columns) -> None:
         lacking = [name for name in lacking if name not in columns.keep or name not in in_folders]
     if lacking:
         wanted = f"column{'s' if len(lacking) > 1 else ''} {_listed(lacking)}"
-        raise InputError.in_file(path, f"no {wanted}; there are {_listed(names)}")
+        raise InputError.in_file(path, f"no {wanted}; there are {_listed(names)}{_of_folders(path, lacking)}")
     for name in asked:
         if names.count(name) > 1:
             raise InputError.in_file(path, f"{names.count(name)} columns are named {name!r}; one is needed")
+
+
+def _of_folders(path: str, lacking: Sequence[str]) -> str:
+    """The columns that a file has by its folders' names, for the end of a sentence; empty: it has none."""
+    in_folders = list(folder_values(path))
+    if not in_folders:
+        return ""
+    only_kept = "; of a text file these can only be kept" if set(lacking) & set(in_folders) else ""
+    return f", and by the names of its folders {_listed(in_folders)}{only_kept}"
 
 
 def _listed(names: Sequence[str]) -> str:

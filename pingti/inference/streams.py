@@ -34,11 +34,14 @@ def with_standard_input(inputs: Sequence[str], source: IO[bytes], form: StreamFo
         form: what it holds.
 
     Raises:
-        InputError: what is read of the copy cannot be; named is standard input, and not the copy.
+        InputError: ``-`` is given several times; or what is read of the copy cannot be: named is standard
+            input, and not the copy.
     """
     if STREAM not in inputs:
         yield list(inputs)
         return
+    if (times := list(inputs).count(STREAM)) > 1:
+        raise InputError(f"- (standard input) is given {times} times; it can be read once: give it once")
     with TemporaryDirectory(prefix="pingti-") as folder:
         path = Path(folder) / f"standard-input.{form}"
         with path.open("wb") as file:

@@ -14,7 +14,7 @@ from pingti.inference.task_student import TaskStudent
 from pingti.notebook.task_files import Question, check_function, write_task
 from pingti.workspace import promotion
 from pingti.workspace.registry import TaskEntry, Workspace
-from pingti.workspace.report import refusal
+from pingti.workspace.report import Report, how_sure, refusal
 from pingti.workspace.report_document import ReportDocument
 from replacement.progress import quiet
 from replacement.results import Outcome, Round
@@ -149,6 +149,15 @@ class Replacement:
             f"recall {holdout.recall:.3f} against the teacher on {holdout.rows:,} held-out texts>"
         )
 
+    def __str__(self) -> str:
+        """What the command line says, too: how far chance has a part in the verdict, on a line of its own."""
+        return "\n".join(filter(None, [repr(self), self._how_sure()]))
+
+    def _how_sure(self) -> str:
+        # Of the student alone: where its teacher helps it, the verdict is another.
+        alone = self.report["gate"].get("by", "student") == "student"
+        return how_sure(Report.model_validate(self.report)) if alone else ""
+
     def _repr_html_(self) -> str | None:
         return self.report._repr_html_()
 
@@ -202,5 +211,5 @@ def _run(
     if screen is not None:
         for note in outcome.report.get("notes", []):
             screen.note(note)
-        screen.note(f"{result!r}: {result.report.page}")
+        screen.note(f"{result}\nreport: {result.report.page}")
     return result

@@ -234,7 +234,9 @@ def _classes_of(question: Question, section: Mapping[str, Any]) -> list[str]:
             "classes: name them; with a map or with labels they are not the teacher's (of two, the second is "
             "the positive one)"
         )
-    labels, independent = _labels_of(section.get("model"), "classes: name them")
+    labels, independent = _labels_of(
+        section.get("model"), "classes: name them", of_hub="classes=[...] with all of them in its order"
+    )
     if independent:
         raise InputError(
             "classes: this model answers each label by itself; yes=... says which one the task asks for, of "
@@ -247,19 +249,25 @@ def _asking_for(question: Question, section: Mapping[str, Any]) -> dict[str, Any
     """What ``yes`` says, as keys of [teacher]."""
     if question.labels is not None or section.get("map") or section.get("label"):
         raise InputError("yes: it does not go with labels, a map or a label, which say the same otherwise")
-    labels, independent = _labels_of(section.get("model"), "yes: give teacher.map instead")
+    labels, independent = _labels_of(
+        section.get("model"),
+        "yes: give teacher.map instead",
+        of_hub="in the place of yes=..., give classes=['no', 'yes'] and teacher="
+        f"{{'model': {section.get('model')!r}, 'map': {{'LABEL': 'yes', '*': 'no'}}}}",
+    )
     try:
         return asking_for(labels, independent, question.yes or ())
     except InputError as error:
         raise InputError(f"yes: {error}") from error
 
 
-def _labels_of(model: Any, instead: str) -> tuple[tuple[str, ...], bool]:
+def _labels_of(model: Any, instead: str, *, of_hub: str) -> tuple[tuple[str, ...], bool]:
     """The labels of a model's folder, and whether each is answered by itself.
 
     Args:
         model: what the teacher is named as.
         instead: what to do where they are not known.
+        of_hub: what to do where the model is one of the hub.
     """
     if not isinstance(model, str) or not model:
         raise InputError(f"{instead}; such a teacher is not a folder here, so that its labels are not known")
@@ -267,8 +275,9 @@ def _labels_of(model: Any, instead: str) -> tuple[tuple[str, ...], bool]:
         raise InputError(f"{instead}; a function does not tell which labels it gives")
     if not Path(model).is_dir():
         raise InputError(
-            f"teacher: {model!r} is no folder here (looked from {Path.cwd()}); correct the path, or, for a "
-            f"name on the hub, {instead}"
+            f"teacher: {model!r} is no folder here (looked from {Path.cwd()}); give the path of the folder "
+            "that save_pretrained wrote. A name on the hub needs its labels said, as its config.json, which "
+            f"has them, is not here yet: {of_hub}; and the hub must be reached when the teacher is loaded"
         )
     try:
         return labels_of(read_config_json(Path(model)))

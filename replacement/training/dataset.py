@@ -386,10 +386,16 @@ def _check_sizes(
         unread = ""
         if bad is not None:
             unread = f"; {counts['bad']} could not be read, the first: {bad.file} row {bad.row}: {bad.reason}"
+        repeated = ""
+        if duplicates := counts.get("duplicates", 0):
+            repeated = (
+                f"; {duplicates} rows repeat the text of another, and each text counts once: give more texts "
+                "that differ"
+            )
         raise InputError(
             f"corpus: {len(pool)} rows to learn from and {len(holdout)} held out of {counts['read']} read; "
-            f"at least {_LEAST_ROWS} of each are needed (see corpus.files, gate.holdout_days, "
-            f"gate.holdout_fraction and depends_on){unread}"
+            f"at least {_LEAST_ROWS} of each are needed{repeated}{unread} (see corpus.files, "
+            "gate.holdout_days, gate.holdout_fraction and depends_on)"
         )
 
 

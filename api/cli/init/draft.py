@@ -70,8 +70,8 @@ def toml_of(draft: Draft, tasks: Path) -> str:
         "max_length = 64  # word pieces of a text that it reads: set what you run it with today",
         "",
         "[gate]  # what the student must reach on held-out texts before it may replace the teacher",
-        f"precision = {draft.precision:g}  # of what it calls {named}, the share that the teacher calls so, too",
-        f"recall = {draft.recall:g}  # of what the teacher calls {named}, the share that it calls so, too",
+        f"precision = {draft.precision:g}  # share of what it calls {named} that the teacher does, too",
+        f"recall = {draft.recall:g}  # share of what the teacher calls {named} that it does, too",
     ]
     if draft.time is None:
         lines.append("holdout_fraction = 0.1  # the last tenth of the rows is held out: there is no time")

@@ -14,7 +14,6 @@ from pingti.errors import ConflictError, InputError
 from pingti.model_files import file_problems, labels_of, read_config_json
 from pingti.workspace import definition
 
-
 GATE = "0.8"
 """Of precision and recall each, where nobody says otherwise: a first student often reaches it."""
 

@@ -871,3 +871,17 @@ def test_of_very_many_columns_some_are_named(tmp_path: Path, name: str) -> None:
 def test_a_file_without_a_header_has_no_columns(tmp_path: Path, data: bytes) -> None:
     with pytest.raises(InputError, match="no column 'text'; there are none"):
         check_input(write_bytes(tmp_path / "a.csv", data), Columns())
+
+
+@pytest.mark.parametrize(("columns", "says"), [
+    (Columns(text="body"), "no column 'body'; there are 'text', and by the names of its folders 'day'$"),
+    (Columns(text="text", id="day"), "no column 'day'; .*; of a text file these can only be kept$"),
+])  # fmt: skip
+def test_columns_that_the_folders_names_are_stand_in_the_sentence(
+    tmp_path: Path, columns: Columns, says: str
+) -> None:
+    path = tmp_path / "day=2025-11-03" / "a.csv"
+    path.parent.mkdir()
+    path.write_text("text\na goal\n")
+    with pytest.raises(InputError, match=says):
+        check_input(str(path), columns)

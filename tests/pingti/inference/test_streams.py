@@ -78,6 +78,14 @@ def test_bad_rows_are_told_up_to_a_number_and_all_counted(classifier: Classifier
     assert len(told) == 10
 
 
+def test_standard_input_is_given_once() -> None:
+    with (
+        pytest.raises(InputError, match=r"^- \(standard input\) is given 2 times; .*: give it once$"),
+        with_standard_input(["-", "a.csv", "-"], io.BytesIO(b"not read"), "csv"),
+    ):
+        pass
+
+
 def test_files_that_are_named_stay_as_they_are() -> None:
     with with_standard_input(["a.csv", "b"], io.BytesIO(b"not read"), "csv") as inputs:
         assert inputs == ["a.csv", "b"]

@@ -16,6 +16,7 @@ from pingti.errors import ConflictError, GateError, InputError, NotFoundError, U
 from pingti.notebook import replacement
 from pingti.notebook.task_files import Question, toml, write_task
 from pingti.workspace.definition import Definition
+from pingti.workspace.report import Report, how_sure
 from tests.support.model_folders import write_model
 from tests.support.texts import WORDS, made_texts
 
@@ -49,6 +50,9 @@ def test_three_lines_of_a_notebook(
     assert "round 1: precision" in shown
     assert "reaches its gate" in shown
     assert str(tmp_path / "w") in shown
+    sure = how_sure(Report.model_validate(result.report))
+    assert sure.startswith("of holdouts drawn again ")
+    assert (str(result), sure in shown) == (f"{result!r}\n{sure}", True)
     with pytest.raises(ConflictError, match="no student is promoted yet"):
         pingti.load("topic", tmp_path / "w")
     result.promote()
@@ -159,7 +163,8 @@ def test_a_definition_of_somebodys_own_is_not_overwritten(topic_teacher: Path, t
         ({"teacher": 3}, r"^teacher: int \(3\) was given; needed is the folder of a model"),
         (
             {"teacher": "no/such/model/here"},
-            "^teacher: 'no/such/model/here' is no folder here .*; correct the path, .* classes: name them",
+            "^teacher: 'no/such/model/here' is no folder here .*; give the path of the folder that "
+            r"save_pretrained wrote\. A name on the hub needs its labels said .*: classes=\[\.\.\.\]",
         ),
         ({"teacher": len}, "^classes: name them; a function does not tell which labels it gives"),
         ({"classes": "spam"}, r"^classes: str \('spam'\) was given; needed is a list"),

@@ -172,6 +172,12 @@ def test_a_corpus_too_small_to_be_split_is_refused(tmp_path: Path, old: int, new
         split(tmp_path, rows, "[rules]\ndrop = ['text']")
 
 
+def test_a_corpus_of_few_distinct_texts_is_told_so(tmp_path: Path) -> None:
+    says = "0 rows to learn from and 2 held out of 20 read; .*; 18 rows repeat the text of another"
+    with pytest.raises(InputError, match=says):
+        split(tmp_path, [("a goal", 0.0), ("a chip", 0.0)] * 10, timed=False)
+
+
 def test_keep_leaves_rows_out_of_both_parts_and_says_how_many(tmp_path: Path) -> None:
     corpus = split(
         tmp_path, [(text, 0.0) for text in words(60)], "[gate]\nholdout_fraction = 0.5", timed=False
