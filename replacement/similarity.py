@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from pingti.corpus.columns import Columns
+from pingti.corpus.columns import BadRow, Columns
 from pingti.corpus.paths import input_files
 from pingti.corpus.reader import check_input, read_rows
 from pingti.errors import InputError
@@ -23,7 +23,7 @@ _VOCABULARY = 16_000
 
 def read_texts(
     inputs: Sequence[str], columns: Columns, notice: Callable[[str], None] = lambda sentence: None
-) -> tuple[pa.Array, pa.Array, int]:
+) -> tuple[pa.Array, pa.Array, list[BadRow]]:
     """Read the ids and texts of files.
 
     Args:
@@ -32,23 +32,24 @@ def read_texts(
         notice: told what is otherwise in a file than its name says.
 
     Returns:
-        Ids and texts, Arrow arrays of n strings, and how many rows could not be read.
+        Ids and texts, Arrow arrays of n strings, and the rows that could not be read; one without an id
+        is among these.
 
     Raises:
         InputError: a file that cannot be read, or no text at all.
     """
-    bad: list[object] = []
+    bad: list[BadRow] = []
     ids: list[pa.Array] = []
     texts: list[pa.Array] = []
     for path in input_files(inputs):
         for sentence in check_input(path, columns):
             notice(f"{path}: {sentence}")
-        for batch in read_rows(path, columns, lambda *row: bad.append(row[0])):
+        for batch in read_rows(path, columns, bad.append):
             ids.append(batch.column("id").cast(pa.string()))
             texts.append(batch.column("text").cast(pa.large_string()))
     if not sum(map(len, texts)):
         raise InputError(f"{', '.join(inputs)}: no text in it; {len(bad):,} rows could not be read")
-    return pa.concat_arrays(ids), pa.concat_arrays(texts), len(bad)
+    return pa.concat_arrays(ids), pa.concat_arrays(texts), bad
 
 
 def train(

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from numpy.typing import NDArray
 
-    from pingti.corpus.columns import Columns
+    from pingti.corpus.columns import BadRow, Columns
 
 app = typer.Typer(
     help="Vectors of texts that lie near each other where a sentence BERT's do.", no_args_is_help=True
@@ -63,10 +63,11 @@ def train(
             progress=screen.advance,
         )
     student.save(out)
-    if bad:
-        screen.say(f"{bad:,} rows could not be read and taught nothing")
+    _say_bad(screen, bad, "taught nothing")
     screen.say(f"{out}: vectors of {student.width} numbers, learned from {student.metadata['rows']:,} texts")
-    screen.result({"out": str(out), "width": student.width, "rows": student.metadata["rows"], "bad": bad})
+    screen.result(
+        {"out": str(out), "width": student.width, "rows": student.metadata["rows"], "bad": len(bad)}
+    )
 
 
 @app.command()
@@ -98,13 +99,20 @@ def duplicates(
     id_column: Id = None,
     as_json: Json = False,
 ) -> None:
-    """Find pairs of texts that say nearly the same. Every text is compared with every other."""
+    """Find pairs of texts that say nearly the same.
+
+    Every text is compared with every other; empty ones with none.
+    """
     import pyarrow as pa
+    import pyarrow.compute as pc
 
     import sampling
 
     screen = Screen(as_json=as_json)
     rows = _encoded(inputs, student, out, _columns(text, id_column), screen)
+    # Texts that say nothing have one vector: n of them would be n² pairs that tell nobody anything.
+    empty = pc.equal(pc.utf8_trim_whitespace(rows.texts), "").to_numpy(zero_copy_only=False)
+    rows = rows.without(empty)
     pairs, cosines = sampling.near_duplicates(rows.vectors, threshold)
     first, second = pa.array(pairs[:, 0]), pa.array(pairs[:, 1])
     columns = {
@@ -115,15 +123,27 @@ def duplicates(
         "other_text": rows.texts.take(second),
     }
     _write(out, columns)
-    _end(screen, out, len(pairs), rows.bad, f"pairs of {len(rows.ids):,} texts")
+    if empty.any():
+        screen.say(f"{empty.sum():,} texts are empty and were compared with none")
+    what = f"pairs of {len(rows.ids):,} texts"
+    _end(screen, out, len(pairs), rows.bad, what, empty=int(empty.sum()))
 
 
 class _Rows(NamedTuple):
     ids: "pa.Array"
     texts: "pa.Array"
     vectors: "NDArray[np.float32]"
-    bad: int
+    bad: "list[BadRow]"
     """Rows that could not be read."""
+
+    def without(self, left_out: "NDArray[np.bool_]") -> "_Rows":
+        """The same without some rows."""
+        import pyarrow as pa
+
+        kept = pa.array(~left_out)
+        return self._replace(
+            ids=self.ids.filter(kept), texts=self.texts.filter(kept), vectors=self.vectors[~left_out]
+        )
 
 
 def _encoded(inputs: list[str], student: Path, out: Path, columns: "Columns", screen: Screen) -> _Rows:
@@ -160,8 +180,14 @@ def _refuse_existing(out: Path) -> None:
         raise ConflictError(f"{out}: is there already; name another file or remove it")
 
 
-def _end(screen: Screen, out: Path, count: int, bad: int, what: str) -> None:
+def _end(screen: Screen, out: Path, count: int, bad: "list[BadRow]", what: str, **more: int) -> None:
     screen.say(f"{out}: {count:,} {what}")
+    _say_bad(screen, bad, "have none")
+    screen.result({"out": str(out), "count": count, "bad": len(bad), **more})
+
+
+def _say_bad(screen: Screen, bad: "list[BadRow]", what: str) -> None:
+    """Say how many rows could not be read, and why not the first of them."""
     if bad:
-        screen.say(f"{bad:,} rows could not be read and have none")
-    screen.result({"out": str(out), "count": count, "bad": bad})
+        first = f"{bad[0].file}, row {bad[0].row:,} (from 0): {bad[0].reason}"
+        screen.say(f"{len(bad):,} rows could not be read and {what}; the first: {first}")

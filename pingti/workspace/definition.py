@@ -60,6 +60,8 @@ def _local(value: datetime.time) -> datetime.time:
 
 Pattern = Annotated[str, AfterValidator(_pattern)]
 Dependency = Annotated[str, AfterValidator(_dependency)]
+FilePath = Annotated[str, Field(min_length=1)]
+"""A path, a pattern, an address or a hub name."""
 Share = Annotated[float, Field(gt=0.0, le=1.0)]
 Weekday = Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
 Decide = Literal["label", "sum"]
@@ -89,13 +91,15 @@ def name_after(thing: str) -> str:
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # Strict, since TOML tells numbers, strings and booleans apart: `filters = true` is a mistake, not 1.
+    # Tuples alone are not, which are lists there; what is in them is.
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
 class CorpusSection(_Section):
     """Where the past texts are."""
 
-    files: tuple[str, ...] = Field(min_length=1)
+    files: tuple[FilePath, ...] = Field(min_length=1, strict=False)
     """Paths, patterns or URLs; a relative path counts from `workspace/tasks`."""
     text: str = "text"
     """Column of the text."""
@@ -127,9 +131,9 @@ class CorpusSection(_Section):
 class RulesSection(_Section):
     """Regular expressions (RE2), the same at training and at scoring."""
 
-    drop: tuple[Pattern, ...] = ()
+    drop: tuple[Pattern, ...] = Field(default=(), strict=False)
     """A text that matches is no text at all: it is never trained on and gets no label."""
-    negative: tuple[Pattern, ...] = ()
+    negative: tuple[Pattern, ...] = Field(default=(), strict=False)
     """A text that matches is of the first class, no model asked."""
 
 
@@ -175,7 +179,7 @@ class EndpointSection(_Section):
     """For "chat": what is asked of each text."""
     descriptions: dict[str, str] = {}
     """For "chat": what each label means; the labels are its keys, or `classes` if absent."""
-    labels: tuple[str, ...] = ()
+    labels: tuple[str, ...] = Field(default=(), strict=False)
     """For "classifier": the labels that it answers; `classes` if absent."""
     output: Literal["json_schema", "choice"] = "json_schema"
     """For "chat": how the answer is held to a label: `response_format` with a JSON schema, or the guided
@@ -234,15 +238,15 @@ class TeacherSection(_Section):
     """A folder (relative to `workspace/tasks`), a hub name, or "task:NAME" for another task's teacher.
     "python:NAME" stands for a function that `pingti.replace` is given. Absent where `answers` or `endpoint`
     are there."""
-    answers: tuple[str, ...] = ()
+    answers: tuple[FilePath, ...] = Field(default=(), strict=False)
     """Files of stored answers (paths, folders, patterns): Parquet, CSV, TSV or JSONL. They cost nothing;
     without a model or endpoint they are all there is, and the run chooses among their texts."""
     answer_columns: AnswerColumnsSection = AnswerColumnsSection()
     endpoint: EndpointSection | None = None
-    vectors: str | None = None
+    vectors: FilePath | None = None
     """Folder of a sentence model or of a similarity student, whose vectors tell what is near what where the
     teacher has none; the student's own features do if absent."""
-    labels: str | None = None
+    labels: FilePath | None = None
     """JSONL, CSV, TSV or Parquet file with text (or the corpus's id) and label; round 1 starts from it."""
     fine_tune: bool = True
     """Where there are labels, whether the model is fine-tuned on them first; false: it is taken as it is."""
@@ -295,7 +299,7 @@ class TeacherSection(_Section):
 class TransformerSection(_Section):
     """Students of the kind "transformer": from which layers they start, and how they are trained."""
 
-    checkpoint: str | None = None
+    checkpoint: FilePath | None = None
     """A small model of BERT's kind, a folder (relative to `workspace/tasks`) or a hub name, from whose layers
     the student starts; the teacher itself if absent."""
     layers: int = Field(default=2, ge=1, le=48)
@@ -323,7 +327,7 @@ class StudentSection(_Section):
     """Dimensions; they cost training time, and nothing at scoring."""
     filters: int = Field(default=128, ge=1, le=1024)
     """Filters of each width."""
-    widths: tuple[Annotated[int, Field(ge=1, le=16)], ...] = (1, 2, 3)
+    widths: tuple[Annotated[int, Field(ge=1, le=16)], ...] = Field(default=(1, 2, 3), strict=False)
     """How many neighbouring tokens a filter sees at once."""
     wide: int = Field(default=1 << 17, ge=0, le=1 << 22)
     """Buckets of the wide part, a linear model of tokens and pairs of them; 0: none, else a power of two. Of
@@ -382,7 +386,7 @@ class GateSection(_Section):
     half_life_days: float = Field(default=240.0, ge=0.0)
     """A validation row of so many days before the newest counts half as much in choosing thresholds, one of
     twice as many a quarter; 0: all days alike. Where the corpus has no times, all do."""
-    labels: str | None = None
+    labels: FilePath | None = None
     """File as teacher.labels: true labels. Held-out texts that have one measure student and teacher; so do
     texts outside the corpus, as a test set of their own."""
     unmeasured: Literal["refuse", "allow"] = "refuse"
@@ -435,7 +439,7 @@ class OperatingPointSection(_Section):
 class RetrainSection(_Section):
     """Nightly retraining."""
 
-    at: Annotated[datetime.time, AfterValidator(_local)]
+    at: Annotated[datetime.time, Field(strict=False), AfterValidator(_local)]
     """Local time of the scheduler."""
     joint: Weekday | None = None
     """The day of the week on which this task's night is that of its whole family, trunk included. One task of
@@ -458,11 +462,11 @@ class DriftSection(_Section):
 class Definition(_Section):
     """One question asked of every text."""
 
-    classes: tuple[Annotated[str, Field(min_length=1)], ...] = Field(min_length=2)
+    classes: tuple[Annotated[str, Field(min_length=1)], ...] = Field(min_length=2, strict=False)
     """For two classes the second is the positive one."""
     priority: int = Field(default=5, ge=0, le=9)
     """0 runs first, 9 last."""
-    depends_on: tuple[Dependency, ...] = ()
+    depends_on: tuple[Dependency, ...] = Field(default=(), strict=False)
     """The question is asked only of texts for which all of these hold."""
     family: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")] | None = None
     """Tasks of one family over one corpus get students that read one network: `pingti replace --family`."""

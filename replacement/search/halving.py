@@ -10,6 +10,7 @@ thrown out by the better.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,9 @@ EDGES = (0.25, 0.5, 1.0, 2.0, 4.0)
 ROOM = 0.02
 """Half the filters take half the operations and a little: the wide part is as it was."""
 _FIRST = (1, 4, 0, 3, 2)  # of the bands on a rung: at half the cost, and at four times, is most wanted
+MOST_BY_THE_CLOCK = 9.9
+"""Full trainings of the definition's shape that a search takes at most by processor time, too: searches
+whose count was nine were timed at 8 to 13."""
 _BOLD = 0.5  # standard deviations that a guess gets for what is not known, below the last rung
 
 
@@ -99,7 +103,7 @@ def climb(
     compute: float,
     rng: np.random.Generator,
 ) -> Climb:
-    """Train shapes rung by rung, until the compute is spent.
+    """Train shapes rung by rung, until the compute is spent, or ``MOST_BY_THE_CLOCK``.
 
     The definition's shape is trained on every rung, whatever else has room.
 
@@ -117,6 +121,17 @@ def climb(
         trials.append(train(prices.shapes[place], number))
         spent += RUNGS[number].spent * float(prices.training[place])
 
+    def fits(number: int, room: float, place: int) -> bool:
+        own = RUNGS[number].spent * float(prices.training[place])
+        if spent + own > room:
+            return False
+        # By the clock only on the last rung, where a full training of the definition's shape was timed.
+        whole = next((trial.seconds for trial in trials if trial.rung == len(RUNGS) - 1), None)
+        if whole is None:
+            return True
+        seconds = sum(trial.seconds for trial in trials)
+        return seconds + own * max(whole, seconds / spent) <= MOST_BY_THE_CLOCK * whole
+
     for number, rung in enumerate(RUNGS):
         queues = [iter(queue.tolist()) for queue in _queues(prices, trials, number, rng)]
         # The definition's is what all others are held against: room is kept for it on the rungs above.
@@ -125,7 +140,8 @@ def climb(
         left, room = rung.most - 1, min(rung.compute * compute, compute - later)
         while queues and left:
             queue = queues.pop(0)
-            place = next((p for p in queue if p and spent + rung.spent * prices.training[p] <= room), None)
+            within = partial(fits, number, room)
+            place = next((p for p in queue if p and within(p)), None)
             if place is not None:  # else nothing of the band has room any more
                 run(place, number)
                 queues.append(queue)

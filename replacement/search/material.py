@@ -109,9 +109,15 @@ def read_material(entry: TaskEntry, *, seed: int, progress: Progress = quiet) ->
 
     Raises:
         NotFoundError: the task has no version yet.
-        ConflictError: the version's rows cannot be used, its teacher is another by now, or its network is
-            that of a family.
+        ConflictError: the version's rows cannot be used, its teacher is another by now, its network is
+            that of a family, or the definition asks for another kind of student.
     """
+    kind = entry.definition.student.kind
+    if kind in ("ngram", "transformer"):
+        raise ConflictError(
+            f'task {entry.name!r}: student.kind is "{kind}", and what is searched is the shape of a TextCNN; '
+            '"textcnn" or "auto" there, or no search'
+        )
     version = entry.current() or entry.newest()
     people = read_people_labels(entry)
     dataset = prepare_dataset(entry, people)

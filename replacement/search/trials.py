@@ -52,6 +52,8 @@ class Trials:
         return trial
 
     def _trained(self, shape: Shape, number: int) -> Trial:
+        import textcnn.train  # noqa: F401  # what torch takes to load is no part of a training
+
         material, rung = self._material, RUNGS[number]
         start = time.process_time()
 

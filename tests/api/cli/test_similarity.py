@@ -27,7 +27,7 @@ def student(pingti: Run, tiny_bert: Path, posts: Path, tmp_path: Path) -> Path:
     done = pingti("similarity", "train", posts, *options)
     assert done.returncode == 0, done.stderr
     assert "vectors of 8 numbers, learned from" in done.stdout
-    assert "1 rows could not be read and taught nothing" in done.stdout
+    assert "1 rows could not be read and taught nothing; the first: " in done.stdout
     return out
 
 
@@ -65,3 +65,19 @@ def test_a_file_without_texts_is_refused(pingti: Run, tiny_bert: Path, tmp_path:
     done = pingti("similarity", "train", path, "--teacher", tiny_bert, "--out", tmp_path / "s")
     assert "no text in it" in done.stderr
     assert not (tmp_path / "s").exists()
+
+
+def test_empty_texts_are_no_duplicates_and_rows_without_an_id_are_named(
+    pingti: Run, student: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "odd.jsonl"
+    rows = [("a", ""), ("b", " "), (None, "one text"), ("c", "one text"), ("d", "one text"), ("e", "\n")]
+    path.write_text("".join(json.dumps({"key": key, "post": post}) + "\n" for key, post in rows))
+    options = [path, "--student", student, "--text", "post", "--id", "key", "--out", tmp_path / "d.parquet"]
+    done = pingti("similarity", "duplicates", *options)
+    pairs = pq.read_table(tmp_path / "d.parquet").to_pylist()
+    assert [(row["id"], row["other_id"]) for row in pairs] == [("c", "d")]
+    assert "3 texts are empty and were compared with none" in done.stdout
+    assert f"1 rows could not be read and have none; the first: {path}, row 2 (from 0): field 'key'" in (
+        done.stdout
+    )

@@ -158,6 +158,31 @@ def test_the_default_operating_point_can_be_set() -> None:
             "[2, 99]",
             "student.widths.1: 99 is not allowed: input should be less than or equal to 16",
         ),
+        ("[2, 3, 4]", '[2, "3"]', "student.widths.1: '3' is not allowed: input should be a valid integer"),
+        ("[2, 3, 4]", "[true, 2]", "student.widths.0: true is not allowed: input should be a valid integer"),
+        # TOML tells types apart
+        ("priority = 5", "priority = true", "priority: true is not allowed: input should be a valid integer"),
+        ("priority = 5", 'priority = "5"', "priority: '5' is not allowed: input should be a valid integer"),
+        (
+            "precision = 0.97",
+            'precision = "0.97"',
+            "scenes.live.precision: '0.97' is not allowed: input should be a valid number",
+        ),
+        (
+            "max_length = 64",
+            'fine_tune = "no"',
+            "teacher.fine_tune: 'no' is not allowed: input should be a valid boolean",
+        ),
+        (
+            "[retrain]",
+            '[student.transformer]\ncheckpoint = ""\n[retrain]',
+            "student.transformer.checkpoint: '' is not allowed: string should have at least 1 character",
+        ),
+        (
+            "[retrain]",
+            '[student.transformer]\nlayers = "2"\n[retrain]',
+            "student.transformer.layers: '2' is not allowed: input should be a valid integer",
+        ),
         ("[2, 3, 4]", "[2, 2]", "praise.toml: student: widths=[2, 2]; allowed are ascending lengths"),
         # classes
         ('["no", "yes"]', '["yes"]', "classes: ['yes'] is not allowed: needed is a list of at least 2"),

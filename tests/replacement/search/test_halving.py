@@ -2,6 +2,7 @@
 
 import math
 from collections import Counter
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -39,12 +40,22 @@ def true_f1(shape: Shape) -> float:
     )
 
 
-def search(compute: float, seed: int = 0, noise: float = 0.003) -> Climb:
+PLACES = {shape: number for number, shape in enumerate(PRICES.shapes)}
+
+
+def as_counted(shape: Shape, rung: int) -> float:
+    """Seconds of a training that takes what is counted."""
+    return 3.0 * RUNGS[rung].spent * float(PRICES.training[PLACES[shape]])
+
+
+def search(
+    compute: float, seed: int = 0, noise: float = 0.003, clock: Callable[[Shape, int], float] = as_counted
+) -> Climb:
     rng = np.random.default_rng(seed)
 
     def train(shape: Shape, rung: int) -> Trial:
         f1 = true_f1(shape) + 0.03 * math.log2(RUNGS[rung].spent) + rng.normal(0.0, noise)
-        return Trial(shape=shape, rung=rung, f1=f1, decided=(), seconds=1.0)
+        return Trial(shape=shape, rung=rung, f1=f1, decided=(), seconds=clock(shape, rung))
 
     return climb(PRICES, train, compute=compute, rng=np.random.default_rng(seed))
 
@@ -66,6 +77,17 @@ def test_the_definitions_shape_is_trained_on_every_rung_and_none_twice_on_one() 
     counts = [sum(trial.rung == rung for trial in climbed.trials) for rung in range(3)]
     assert counts[0] > counts[1] > 1
     assert all(count <= rung.most for count, rung in zip(counts, RUNGS, strict=True))
+
+
+@pytest.mark.parametrize("slower", [1.2, 1.5, 1.8])
+def test_trainings_slower_than_counted_end_a_search_below_ten_by_the_clock(slower: float) -> None:
+    def clock(shape: Shape, rung: int) -> float:
+        return as_counted(shape, rung) * (1.0 if shape == PRICES.shapes[0] else slower)
+
+    climbed = search(9.0, clock=clock)
+    whole = as_counted(PRICES.shapes[0], len(RUNGS) - 1)
+    assert sum(trial.seconds for trial in climbed.trials) < 10 * whole
+    assert climbed.trials[-1].rung == len(RUNGS) - 1
 
 
 def test_a_seed_gives_one_search() -> None:

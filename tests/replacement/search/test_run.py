@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 import shutil
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,8 @@ def entry(replaced: TaskEntry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(CachedTeacher, "_compute", refuse)
     few = tuple(dataclasses.replace(rung, most=4 - number) for number, rung in enumerate(halving.RUNGS))
     monkeypatch.setattr(halving, "RUNGS", few)
+    # Of trainings this short the first takes longest, whatever its shape.
+    monkeypatch.setattr(halving, "MOST_BY_THE_CLOCK", math.inf)
     root = tmp_path / "workspace"
     shutil.copytree(replaced.workspace.root, root)
     return Workspace(root).task("sport")
@@ -165,4 +168,13 @@ def test_a_version_of_other_classes_is_refused(entry: TaskEntry) -> None:
     text = entry.path.read_text().replace('classes = ["no", "yes"]', 'classes = ["nay", "yes"]')
     changed = entry.workspace.add_task("sport", text.replace('"*" = "no"', '"*" = "nay"'))
     with pytest.raises(ConflictError, match="version 1 has the classes no, yes, and the definition others"):
+        search(changed)
+
+
+@pytest.mark.parametrize("kind", ["ngram", "transformer"])
+def test_a_student_that_is_no_network_is_refused(entry: TaskEntry, kind: str) -> None:
+    assert "[student]\n" in entry.path.read_text()
+    text = entry.path.read_text().replace("[student]\n", f'[student]\nkind = "{kind}"\n')
+    changed = entry.workspace.add_task("sport", text)
+    with pytest.raises(ConflictError, match=f'student.kind is "{kind}", and what is searched is the shape'):
         search(changed)
