@@ -75,8 +75,8 @@ class Round:
     asked: int
     """Rows that the teacher was asked about so far, those that measure included."""
     computed: int | None = field(default=None, compare=False)
-    """Answers that had to be computed in this run so far, the others being known; None: nobody counted. Rounds
-    are equal whether it was now or earlier."""
+    """Answers that had to be computed in this run so far; None: nobody counted. Rounds are equal whether
+    answers were computed now or earlier."""
     added: dict[str, int]
     """Rows that this round added, by the reason for which they were chosen."""
     yields: dict[str, Yield]
