@@ -1,6 +1,6 @@
 """What the loop tells: of each round, why it ended, and at its end."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
@@ -74,8 +74,9 @@ class Round:
     """Rows that the student was trained on."""
     asked: int
     """Rows that the teacher was asked about so far, those that measure included."""
-    computed: int | None = None
-    """Answers that had to be computed in this run so far, the others being known; None: nobody counted."""
+    computed: int | None = field(default=None, compare=False)
+    """Answers that had to be computed in this run so far; None: nobody counted. Rounds are equal whether
+    answers were computed now or earlier."""
     added: dict[str, int]
     """Rows that this round added, by the reason for which they were chosen."""
     yields: dict[str, Yield]

@@ -276,8 +276,8 @@ def _labels_of(model: Any, instead: str, *, of_hub: str) -> tuple[tuple[str, ...
     if not Path(model).is_dir():
         raise InputError(
             f"teacher: {model!r} is no folder here (looked from {Path.cwd()}); give the path of the folder "
-            "that save_pretrained wrote. A name on the hub needs its labels said, as its config.json, which "
-            f"has them, is not here yet: {of_hub}; and the hub must be reached when the teacher is loaded"
+            "that save_pretrained wrote. A name on the hub needs its labels told (config.json, which has "
+            f"them, is not here yet): {of_hub}; and the hub must be within reach when the teacher is loaded"
         )
     try:
         return labels_of(read_config_json(Path(model)))

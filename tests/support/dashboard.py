@@ -52,6 +52,7 @@ VIEWS = (
 """Addresses of every kind of page."""
 
 _ARRIVED = {
+    "jobs": ".job:has(.waits:not(:empty)) .decided:not(:empty)",
     "tasks/sport": "figure svg circle",
     "tasks/mood": "figure svg circle",
     "review/sport": "#desk",
@@ -359,6 +360,8 @@ def happen(workspace: Workspace, settings: Settings) -> None:
             store.claim(running.id, str(shard), worker=f"classify@{worker}", lease_seconds=3600)
         assert queued.id != running.id
         _cascade(store, common | {"pins": [pins[0]]})
+        stopped = store.create(inputs=["/srv/texts/stopped.csv"], priority=5, metadata={}, **common).job
+        store.cancel(stopped.id)
         _nights(client)
         today = datetime.now(UTC).date()
         for back, agreed in enumerate((40, 58, 59, 0, 57, 60, 58)):
