@@ -53,7 +53,7 @@ def _parquet_ids(path: str, columns: Columns) -> Iterator[list[str]]:
         partitions = parquet.partitions(path, file, columns)
         check_columns(path, [*file.schema_arrow.names, *partitions], columns)
         if columns.id in partitions:
-            if rows:
+            if rows and partitions[columns.id].is_valid:
                 yield [partitions[columns.id].as_py()]
             return
         groups = range(file.metadata.num_row_groups)

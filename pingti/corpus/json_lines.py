@@ -52,6 +52,11 @@ def exactly(line: bytes, name: str) -> Any:
     return spelled_literal(value) if isinstance(value, str) else value
 
 
+def literal(line: bytes, name: str) -> str:
+    """The field of a line that is a number, as the line writes it: 1.10, 1e400."""
+    return str(json.loads(line, parse_float=str, parse_constant=str)[name])
+
+
 def json_problem(line: bytes) -> str:
     """Why a line holds no object, in a clause."""
     if is_cut(line):

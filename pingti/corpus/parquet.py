@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from pingti.corpus.columns import Columns
 from pingti.corpus.dictionary_pages import UnknownPageError, longest_value
 from pingti.corpus.formats import open_binary
+from pingti.corpus.paths import NO_VALUE
 from pingti.corpus.values import EARLIEST, Instant, latest, microseconds, recent_ticks
 
 BATCH_BYTES = 32 << 20
@@ -79,7 +80,7 @@ def partitions(path: str, file: pq.ParquetFile, columns: Columns) -> dict[str, p
         name, equals, value = map(unquote, folder.partition("="))
         if not equals or name not in (columns.id, columns.time) or name in own:
             continue
-        values[name] = pa.scalar(value)
+        values[name] = pa.scalar(None if value == NO_VALUE else value, pa.string())
         if name == columns.time and name != columns.id:
             # Once for all rows; where it is no time each of them is a bad row.
             with suppress(ValueError):

@@ -13,7 +13,8 @@ from pingti.corpus.formats import FORMATS, first_line
 from pingti.errors import InputError
 from pingti.remote import Entry
 
-_NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
+NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
+"""What Hive and Spark name the folder of rows whose value is null."""
 
 
 def folder_values(path: str) -> dict[str, str | None]:
@@ -24,7 +25,7 @@ def folder_values(path: str) -> dict[str, str | None]:
     """
     parts = (folder.partition("=") for folder in path.split("/")[:-1])
     named = {unquote(name): unquote(value) for name, equals, value in parts if equals}
-    return {name: None if value == _NO_VALUE else value for name, value in named.items()}
+    return {name: None if value == NO_VALUE else value for name, value in named.items()}
 
 
 def expand(pattern: str, base: Path) -> list[str]:

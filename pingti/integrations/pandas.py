@@ -34,7 +34,11 @@ def classify(frame: "pd.DataFrame", column: str, students: Students) -> "pd.Data
     fields = [(name, pa.string() if name == column else pa.null()) for name in columns]
     students.check(pa.schema(fields), column)
     try:
-        texts = pa.Array.from_pandas(frame[column], type=pa.large_string())
+        series = frame[column]
+        # pandas makes a column of floats of texts that are all missing, and of none.
+        texts = pa.Array.from_pandas(
+            series.astype(object) if series.isna().all() else series, type=pa.large_string()
+        )
     except (pa.ArrowInvalid, pa.ArrowTypeError, UnicodeEncodeError) as error:
         raise InputError(f"column {column!r}: every value must be a string or missing: {error}") from error
     if isinstance(texts, pa.ChunkedArray):

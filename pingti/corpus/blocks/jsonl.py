@@ -63,13 +63,15 @@ class _Reader:
                 identity = json_lines.exactly(line, columns.id)
             time = fields.get(columns.time) if columns.time else None
             text = fields.get(columns.text)
-            kept = {name: self._spelled(fields, name) for name in self._kept}
+            kept = {name: self._spelled(line, fields, name) for name in self._kept}
             row = row_of(self._path, number, columns, identity, text, time, self._on_bad_row, kept)
             if row is not None:
                 yield row
 
-    def _spelled(self, fields: dict[str, Any], name: str) -> str | None:
+    def _spelled(self, line: bytes, fields: dict[str, Any], name: str) -> str | None:
         value = fields[name] if name in fields else self._in_folders.get(name)
+        if isinstance(value, float):
+            return json_lines.literal(line, name)
         return value if value is None or isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
     def by_arrow(self, block: bytes) -> pa.RecordBatch | None:

@@ -118,7 +118,7 @@ def test_ids_of_several_types_are_text(classifier: Classifier, tmp_path: Path) -
             '{"text": "goal", "region": {"é": [1]}, "size": 1.50}\n'
             '{"text": "b", "region": true, "size": null}\n',
             ['{"é": [1]}', "true"],
-            ["1.5", None],
+            ["1.50", None],
         ),
     ],
 )
@@ -206,3 +206,26 @@ def test_an_id_of_several_values_is_refused_before_the_first_row(
     with pytest.raises(InputError, match=r"a\.parquet: column 'n' is of type .*, of which no id can be"):
         classify_files([str(path)], Columns(id="n"), classifier, tmp_path / "out")
     assert not (tmp_path / "out" / "results.parquet").exists()
+
+
+@pytest.mark.parametrize("keep", [(), ("day",)])
+def test_rows_of_a_folder_without_a_value_have_no_id(
+    classifier: Classifier, tmp_path: Path, keep: tuple[str, ...]
+) -> None:
+    for value in ("2025-11-03", "__HIVE_DEFAULT_PARTITION__"):
+        path = tmp_path / "table" / f"day={value}" / "a.parquet"
+        path.parent.mkdir(parents=True)
+        pq.write_table(pa.table({"text": ["goal"]}), path)
+    results, bad = results_of(classifier, tmp_path, [tmp_path / "table"], Columns(id="day", keep=keep))
+    assert results["id"].to_pylist() == ["2025-11-03"]
+    assert [line["reason"] for line in bad] == ["field 'day' is missing or null"]
+
+
+def test_a_kept_number_of_json_lines_has_the_digits_that_it_is_written_with(
+    classifier: Classifier, tmp_path: Path
+) -> None:
+    numbers = ["1.10", "12345678901234567.89", "1e400", "NaN", "-0.0", "7"]
+    lines = [f'{{"text": "goal", "price": {number}}}\n' for number in numbers]
+    (tmp_path / "a.jsonl").write_text("".join(lines))
+    results, bad = results_of(classifier, tmp_path, [tmp_path / "a.jsonl"], Columns(keep=("price",)))
+    assert (bad, results["price"].to_pylist()) == ([], numbers)

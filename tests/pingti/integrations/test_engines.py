@@ -169,6 +169,17 @@ def test_an_empty_table_and_one_of_nulls_keep_their_rows(students: Students) -> 
         assert all(results[name].null_count == table.num_rows for name in students.schema.names)
 
 
+@pytest.mark.parametrize("rows", [0, 2])
+def test_a_column_of_pandas_without_a_text_is_one_of_floats(students: Students, rows: int) -> None:
+    pd = pytest.importorskip("pandas", reason="the engine pandas is not installed: extra engines")
+    from pingti.integrations.pandas import classify
+
+    frame = pd.DataFrame({"title": pd.Series([float("nan")] * rows, dtype="float64")})
+    results = classify(frame, "title", students)
+    assert results.columns.tolist() == ["title", *students.schema.names]
+    assert results["topic"].isna().tolist() == [True] * rows
+
+
 def test_the_students_of_a_job_are_those_of_its_results(
     students: Students, wanted: list[dict[str, Any]], tmp_path: Path
 ) -> None:
