@@ -35,6 +35,8 @@ def classify(frame: "pd.DataFrame", column: str, students: Students) -> "pd.Data
     students.check(pa.schema(fields), column)
     try:
         series = frame[column]
+        if series.map(lambda value: isinstance(value, bytes)).any():  # Arrow would take them as UTF-8
+            raise InputError(f"column {column!r}: every value must be a string or missing, and one is bytes")
         # pandas makes a column of floats of texts that are all missing, and of none.
         texts = pa.Array.from_pandas(
             series.astype(object) if series.isna().all() else series, type=pa.large_string()

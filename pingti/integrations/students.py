@@ -44,20 +44,20 @@ class Students:
     pins: tuple[Pin, ...]
 
     @classmethod
-    def of(cls, home: str | Path, tasks: Sequence[str]) -> Self:
+    def of(cls, home: str | Path, tasks: Sequence[str] | str) -> Self:
         """Fix the promoted students of some label tasks.
 
         Args:
             home: the workspace's folder.
-            tasks: "task", or "task@name" for an operating point of it, with "#version" behind either for
-                another version than the promoted one.
+            tasks: one or several: "task", or "task@name" for an operating point of it, with "#version"
+                behind either for another version than the promoted one.
 
         Raises:
             NotFoundError: no such task or version.
             ConflictError: a task without a promoted version, or without such an operating point.
             InputError: a task twice, none at all, or one that is not written so.
         """
-        choices = [Choice.parse(task) for task in tasks]
+        choices = [Choice.parse(task) for task in ([tasks] if isinstance(tasks, str) else tasks)]
         root = Path(home).resolve()
         return cls(home=str(root), pins=pin(Workspace(root), choices))
 

@@ -18,7 +18,16 @@ def handle(event: Any, decisions: Decisions) -> dict[str, Any]:
     Returns:
         By HTTP a response with a status, else the document alone: ``tasks``, the students that answered, and
         ``results``, for each text by task its label and score, as ``POST /v1/classify`` of the service.
+
+    Raises:
+        InputError: the event brings records of a queue, a stream or a bucket.
     """
+    if isinstance(event, dict) and "Records" in event:
+        # Whatever is returned for them counts as done: the records would be gone, and no label is anywhere.
+        raise InputError(
+            "the event brings records of a queue, a stream or a bucket, which this function does not read; "
+            'call it with {"texts": ["one", ...]}, or send those files and rows to a job'
+        )
     return response(event, _answer(event, decisions))
 
 

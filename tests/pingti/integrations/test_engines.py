@@ -180,6 +180,18 @@ def test_a_column_of_pandas_without_a_text_is_one_of_floats(students: Students, 
     assert results["topic"].isna().tolist() == [True] * rows
 
 
+def test_bytes_of_pandas_are_no_texts(students: Students) -> None:
+    pd = pytest.importorskip("pandas", reason="the engine pandas is not installed: extra engines")
+    from pingti.integrations.pandas import classify
+
+    with pytest.raises(InputError, match="column 'title': every value must be a string or missing"):
+        classify(pd.DataFrame({"title": ["a goal", b"a goal"]}), "title", students)
+
+
+def test_one_task_may_be_named_alone(students: Students) -> None:
+    assert Students.of(students.home, "topic") == Students.of(students.home, ["topic"])
+
+
 def test_the_students_of_a_job_are_those_of_its_results(
     students: Students, wanted: list[dict[str, Any]], tmp_path: Path
 ) -> None:

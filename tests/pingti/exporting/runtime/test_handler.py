@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pingti.errors import ArtifactError
+from pingti.errors import ArtifactError, InputError
 from pingti.exporting import bundle
 from pingti.exporting.runtime.decisions import Decisions
 from pingti.exporting.runtime.events import MOST_CHARACTERS, MOST_TEXTS
@@ -39,6 +39,12 @@ def gateway(body: object, **fields: Any) -> dict[str, Any]:
 def function_url(body: object, method: str = "POST", **fields: Any) -> dict[str, Any]:
     text = body if isinstance(body, str) else json.dumps(body)
     return {"version": "2.0", "requestContext": {"http": {"method": method}}, "body": text, **fields}
+
+
+def test_records_of_a_queue_fail_and_do_not_count_as_done(decisions: Decisions) -> None:
+    event = {"Records": [{"messageId": "1", "body": '{"texts": ["a goal"]}', "eventSource": "aws:sqs"}]}
+    with pytest.raises(InputError, match="records of a queue, a stream or a bucket"):
+        handle(event, decisions)
 
 
 def test_all_events_of_the_same_texts_get_the_same_answer(decisions: Decisions, texts: list[str]) -> None:
