@@ -4,6 +4,34 @@ import re
 
 _SHARES = {"precision": "精确率", "recall": "召回率", "F1": "F1"}
 _SENTENCES = (
+    # What a run notes.
+    (
+        r"operating point (\S+): newer validation rows count more \(gate\.half_life_days = ([\d.]+)\), which makes "
+        r"([\d,]+) rows worth ([\d,]+): threshold ([\d.]+), precision ([\d.]+), recall ([\d.]+), F1 ([\d.]+) on the "
+        r"holdout; all days alike would have chosen ([\d.]+), precision ([\d.]+), recall ([\d.]+), F1 ([\d.]+)",
+        r"工作点 \1：较新的验证行权重更大（gate.half_life_days = \2），\3 行相当于 \4 行：阈值 \5，在留出行上精确率 \6、召回率 \7、F1 \8；"
+        r"若各天权重相同，阈值为 \9，精确率 \10、召回率 \11、F1 \12",
+    ),
+    (
+        r"the holdout has only (\d+) rows of the class (.+?), of ([\d,]+): a recall of ([\d.]+) is known to some "
+        r"([\d.]+) either way, so that chance has a part in the verdict; ",
+        r"留出集 \3 行中，类别 \2 只有 \1 行：召回率 \4 的误差约为 ±\5，结论带有偶然性；",
+    ),
+    (
+        r"(teacher\.budget = [\d_]+) \(([\d,]+) now\) lets more of the ([\d,]+) held-out rows measure, some (\d+) of "
+        r"that class",
+        r"\1（现为 \2）可让 \3 条留出行中的更多行参与评估，其中该类别约 \4 行",
+    ),
+    (
+        r"more of the ([\d,]+) held-out rows measure with a larger gate\.holdout_rows \(([\d,]+) now\) and "
+        r"teacher\.budget \(([\d,]+) now\)",
+        r"增大 gate.holdout_rows（现为 \2）和 teacher.budget（现为 \3），\1 条留出行中会有更多行参与评估",
+    ),
+    (
+        r"(gate\.holdout_days|gate\.holdout_fraction) = ([\d.]+) would hold some (\d+) of them",
+        r"\1 = \2 约可留出 \3 行",
+    ),
+    (r"only more texts can give (\d+) of them", r"要有 \1 行，只能增加文本"),
     # What a refused student lacks.
     (r"(precision|recall) ([\d.]+) is below ([\d.]+)", r"<\1> \2 低于 \3"),
     (
