@@ -182,17 +182,26 @@ def test_jobs_of_one_level_take_turns(service: Service, texts: list[str]) -> Non
 def test_workers_survive_a_server_that_takes_nothing_for_a_while(
     service: Service, texts: list[str], fault: str
 ) -> None:
-    """A worker ended: Celery connects again after errors of a connection alone."""
+    """A worker ended: Celery connects again after errors of a connection alone.
+
+    A full server refuses what writes: a worker that only waits for messages need not lose its connection.
+    """
     log = service.settings.home / "logs" / "worker.log"
     start = log.stat().st_size
     job = service.submit(service.write("while.parquet", texts * 20))
     service.wait(job, lambda job: job.shards_done >= 3)
+    before = service.client.info("errorstats").get("errorstat_OOM", {"count": 0})["count"]
     if fault == "READONLY":
         service.client.replicaof("127.0.0.1", "1")
     else:
         service.client.config_set("maxmemory", 1)
+
+    def struck() -> bool:
+        refused = service.client.info("errorstats").get("errorstat_OOM", {"count": 0})["count"]
+        return b"Connection to broker lost" in log.read_bytes()[start:] or refused > before
+
     try:
-        until(lambda: b"Connection to broker lost" in log.read_bytes()[start:], "the worker has noticed")
+        until(struck, "the worker has noticed")
     finally:
         service.client.replicaof("NO", "ONE")
         service.client.config_set("maxmemory", 0)

@@ -242,7 +242,7 @@ DAMAGES = {
     "json another's": (lambda f: (f / LAYOUT.json).write_text('{"a": 1}'), "no format number in it"),
     "json a folder": (
         lambda f: ((f / LAYOUT.json).unlink(), (f / LAYOUT.json).mkdir()),
-        "student.json: not readable as JSON",
+        "student.json: not readable: Is a directory",
     ),
     "a class renamed": (lambda f: edit(f, honest=False, classes=["a", "b"]), "damaged or edited"),
     "a surrogate in it": (lambda f: edit(f, honest=False, classes=["\ud800", "b"]), "damaged or edited"),

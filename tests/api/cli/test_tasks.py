@@ -242,6 +242,7 @@ def _refused(measured: Measure) -> Outcome:
         "corpus": {"bad": 7},
         "gate": {"precision": 0.9, "recall": 0.9, "passed": False},
         "holdout": dataclasses.asdict(measured),
+        "kind": "textcnn",
         "scenes": {},
         "stopped": "the limit of 3 rounds is reached",
     }
@@ -377,7 +378,7 @@ def test_a_missing_package_names_what_can_be_installed(
 def test_a_slow_pace_is_not_nought(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    clock = iter((0.0, 20.0, 40.0))
+    clock = iter((0.0, 0.0, 20.0, 40.0))  # the first of the screen itself
     monkeypatch.setattr("api.cli.console.time.monotonic", lambda: next(clock))
     screen = Screen()
     for done in (0, 8, 1008):
