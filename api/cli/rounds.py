@@ -28,7 +28,9 @@ _CHOSEN = {
 """Why rows were chosen, by the report's word for it."""
 
 
-def tell_round(say: Callable[[str], None], round: "Round", classes: int, gate: "GateSection") -> None:
+def tell_round(
+    say: Callable[[str], None], round: "Round", classes: int, gate: "GateSection", *, legend: bool = True
+) -> None:
     """Tell what a round brought; of the first, how that is to be read, too.
 
     Args:
@@ -36,8 +38,9 @@ def tell_round(say: Callable[[str], None], round: "Round", classes: int, gate: "
         round: what was measured.
         classes: how many the task has.
         gate: the task's.
+        legend: whether it was not told yet how a round is to be read.
     """
-    if round.round == 1:
+    if round.round == 1 and legend:
         say(_LEGEND.format(precision=gate.precision, recall=gate.recall))
     say(round_line(round, classes, gate))
 

@@ -50,7 +50,8 @@ def run_demo(home: Path, *, quick: bool, screen: Screen) -> None:
     screen.say(
         "3. Replacement: the teacher is fine-tuned, then each task's student learns to decide as it does"
     )
-    reports = [_replace(workspace, name, screen) for name in ("topic", *dataset.BINARY)]
+    names = ("topic", *dataset.BINARY)
+    reports = [_replace(workspace, name, screen, legend=name == names[0]) for name in names]
     promoted = [report["task"] for report in reports if report["gate"]["passed"]]
     if not promoted:
         raise PingtiError("demo: no student reached its gate, so there is nothing to classify with")
@@ -95,8 +96,11 @@ def _prepare(workspace: Workspace, size: dataset.Size, screen: Screen) -> pa.Tab
     return corpus
 
 
-def _replace(workspace: Workspace, name: str, screen: Screen) -> dict[str, Any]:
-    """The report of the version that the demo made of a task, now or when it was run here before."""
+def _replace(workspace: Workspace, name: str, screen: Screen, *, legend: bool) -> dict[str, Any]:
+    """The report of the version that the demo made of a task, now or when it was run here before.
+
+    ``legend``: as of ``tell_round``.
+    """
     entry = workspace.task(name)
     screen.say(
         f"   {name}: the gate is precision and recall {entry.definition.gate.precision} against the teacher"
@@ -110,7 +114,7 @@ def _replace(workspace: Workspace, name: str, screen: Screen) -> dict[str, Any]:
         def say(line: str) -> None:
             screen.say(f" {line}")
 
-        tell_round(say, round, len(entry.definition.classes), entry.definition.gate)
+        tell_round(say, round, len(entry.definition.classes), entry.definition.gate, legend=legend)
 
     with screen.progress():
         ended = retrain(entry, "demo", who="demo", tell=tell, announce=announce)

@@ -349,6 +349,9 @@ def test_the_words_of_a_round_are_explained_with_the_first() -> None:
     assert [line.split(":")[0] for line in lines] == ["  how to read a round", "  round 1", "  round 2"]
     for word in ("holdout", "validation rows", "gate (precision 0.8, recall 0.9)"):
         assert word in lines[0]
+    lines.clear()
+    tell_round(lines.append, best, 2, GateSection(), legend=False)  # of a demo's second task
+    assert [line.split(":")[0] for line in lines] == ["  round 1"]
 
 
 def test_what_helps_most_is_told_with_its_command(
